@@ -1,0 +1,72 @@
+//! Whether traffic may be sent here.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+
+use super::Admin;
+use super::problem::Problem;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Whether the data listeners accept connections. They are tried until each has; from then on only a stop makes
+/// the edge unready, so that a probe costs nothing.
+#[derive(Debug)]
+pub struct Readiness {
+    listeners: Vec<SocketAddr>,
+    accepted: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl Readiness {
+    /// Of an edge that listens there.
+    pub fn new(listeners: Vec<SocketAddr>) -> Self {
+        Self { listeners, accepted: AtomicBool::new(false), stopping: AtomicBool::new(false) }
+    }
+
+    /// The edge begins to stop: load balancers should send no more.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// What keeps the edge from being ready; `None` when it is.
+    pub async fn obstacle(&self) -> Option<String> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Some("the edge is stopping".to_owned());
+        }
+        if self.accepted.load(Ordering::Relaxed) {
+            return None;
+        }
+        for listener in &self.listeners {
+            let connect = tokio::net::TcpStream::connect(reachable(*listener));
+            if !matches!(tokio::time::timeout(CONNECT_TIMEOUT, connect).await, Ok(Ok(_))) {
+                return Some(format!("the listener {listener} does not accept connections yet"));
+            }
+        }
+        self.accepted.store(true, Ordering::Relaxed);
+        None
+    }
+}
+
+/// An address under which a listener on all interfaces is reached from here.
+fn reachable(listener: SocketAddr) -> SocketAddr {
+    let ip = match listener.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listener.port())
+}
+
+/// `GET /readyz`. Rules are loaded before anything listens, so only the listeners are asked.
+pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.readiness.obstacle().await {
+        None => "ready\n".into_response(),
+        Some(obstacle) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", obstacle).into_response(),
+    }
+}

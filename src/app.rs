@@ -1,0 +1,210 @@
+//! The composition root: the one file that knows everyone. It puts the floors together from the settings, in the
+//! order in which each may fail, and hands them to the server.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use pingora::server::configuration::ServerConf;
+use pingora::server::{RunArgs, Server};
+use pingora::services::background::background_service;
+use pingora::services::listening::Service;
+
+use crate::admin::{Admin, Readiness};
+use crate::config::{self, RuleSource, Settings};
+use crate::edge::demo::Demo;
+use crate::edge::error::EdgeError;
+use crate::edge::proxy::EdgeProxy;
+use crate::edge::redirect::HttpsRedirect;
+use crate::edge::route::RouteTable;
+use crate::edge::service::EdgeService;
+use crate::edge::tls::Certificates;
+use crate::edge::upstream::{UpstreamTask, Upstreams};
+use crate::policy::decision::Class;
+use crate::policy::widget::Widget;
+use crate::rules::live::LiveRules;
+use crate::rules::publisher::Publisher;
+use crate::rules::source::SourceKind;
+use crate::rules::source::file::FileSource;
+use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::operational_log;
+
+mod error;
+mod live;
+mod observe;
+mod signals;
+mod tasks;
+mod welcome;
+
+pub use error::AppError;
+pub use live::{decision_scope, edge_policy, public_suffixes};
+
+use live::LiveSettings;
+use observe::RuleMetrics;
+
+/// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP.
+pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
+    let level = operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
+    say_what_to_know(&settings);
+    let metrics = Arc::new(Metrics::new()?);
+    let (decisions, _flush) = DecisionLog::start(decision_scope(settings.log.decisions), std::io::stdout());
+    let decisions = Arc::new(decisions);
+    let policy = Arc::new(ArcSwap::from_pointee(edge_policy(&settings)));
+
+    let demo = welcome::demo_listener(&settings)?;
+    let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
+    let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
+    let routes = RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
+    let certificates = load_certificates(&settings)?;
+
+    let rules = LiveRules::new();
+    let (publisher, source) = start_rules(&settings, &rules, &metrics)?;
+    let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
+    let admin_listener = bind(settings.admin.listen)?;
+    data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
+
+    let mut server = Server::new_with_opt_and_conf(None, server_conf(&settings));
+    server.bootstrap();
+    let proxy = EdgeProxy {
+        rules,
+        policy: Arc::clone(&policy),
+        routes,
+        trusted_proxies: settings.edge.trusted_proxies.clone(),
+        redirect: settings
+            .edge
+            .redirect_http
+            .then(|| HttpsRedirect::new(&settings.edge.public_origins))
+            .flatten(),
+        metrics: Arc::clone(&metrics),
+        decisions: Arc::clone(&decisions),
+    };
+    let edge = EdgeService::new(&server.configuration, proxy, settings.edge.header_timeout);
+    add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
+
+    let admin = Arc::new(Admin {
+        hosts: settings.admin.hosts.clone(),
+        publisher,
+        metrics,
+        decisions: Arc::clone(&decisions),
+        readiness: Arc::clone(&readiness),
+    });
+    server.add_service(background_service("admin", tasks::AdminTask::new(admin, admin_listener)));
+    server.add_service(background_service("rules", tasks::SourceTask::new(source)));
+    if let Some(listener) = demo {
+        let demo: Demo = welcome::demo(&settings);
+        server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
+    }
+    server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
+    server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
+    let live = LiveSettings::new(config, settings, policy, decisions, level);
+    server.add_service(background_service("reload", tasks::ReloadTask::new(live)));
+    server.run(RunArgs { shutdown_signal: Box::new(signals::Signals::new(readiness)) });
+    Ok(())
+}
+
+/// The documents that the configured source holds, read as at start.
+pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
+    let suffixes = public_suffixes(settings)?;
+    Ok(FileSource::load_once(&settings.rules.file, &suffixes)?)
+}
+
+/// Every fault, the rules' aside, that would keep the edge from starting; addresses are not tried.
+pub fn faults(settings: &Settings) -> Vec<AppError> {
+    let somewhere = SocketAddr::from(([127, 0, 0, 1], 1));
+    let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere))
+        .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
+    let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
+    let edge = certificates.chain([routes.err()]).flatten().map(AppError::from);
+    edge.chain(public_suffixes(settings).err()).collect()
+}
+
+/// Whether every route of this class refuses requests that name no embedder.
+pub fn missing_denied(settings: &Settings, class: Class) -> bool {
+    let mut of_class = settings.routes.iter().filter(|route| route.class == class).peekable();
+    of_class.peek().is_some() && of_class.all(|route| route.missing_denied)
+}
+
+/// What is allowed but probably not meant, and what this version does not do yet.
+fn say_what_to_know(settings: &Settings) {
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    for notice in config::notices(settings) {
+        tracing::warn!("{notice}");
+    }
+}
+
+fn start_rules(
+    settings: &Settings,
+    rules: &LiveRules,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<Publisher>, FileSource), AppError> {
+    let suffixes = public_suffixes(settings)?;
+    match settings.rules.source {
+        RuleSource::File => {}
+        // The configuration refuses them.
+        RuleSource::Store | RuleSource::Nats => return Err(AppError::SourceUnavailable),
+    }
+    let path = settings.rules.file.clone();
+    let publisher = Publisher::new(rules.clone(), SourceKind::File, path.display().to_string())
+        .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))));
+    let publisher = Arc::new(publisher);
+    let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
+    metrics.rules_source_connected.set(1);
+    Ok((publisher, source))
+}
+
+/// Reads the certificates of every TLS listener, in their order.
+fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, EdgeError> {
+    let listeners = settings.edge.tls.iter();
+    listeners.map(|tls| Certificates::load(tls.certificates.clone()).map(Arc::new)).collect()
+}
+
+fn add_edge(
+    server: &mut Server,
+    edge: EdgeService,
+    settings: &Settings,
+    certificates: &[Arc<Certificates>],
+    upstream_tasks: Vec<UpstreamTask>,
+) -> Result<(), EdgeError> {
+    let mut service = Service::new("edge".to_owned(), edge);
+    for addr in &settings.edge.listen {
+        service.add_tcp(&addr.to_string());
+    }
+    for (tls, certificates) in settings.edge.tls.iter().zip(certificates) {
+        service.add_tls_with_settings(&tls.listen.to_string(), None, certificates.listener_settings()?);
+    }
+    let edge = server.add_service(service);
+    for task in upstream_tasks {
+        // Nothing listens before every upstream was looked up once.
+        edge.add_dependency(server.add_service(task));
+    }
+    Ok(())
+}
+
+fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
+    settings.edge.listen.iter().copied().chain(settings.edge.tls.iter().map(|tls| tls.listen)).collect()
+}
+
+/// Binds an address, so that one which is taken is a clear error at start and not a dead listener later.
+fn bind(addr: SocketAddr) -> Result<TcpListener, EdgeError> {
+    TcpListener::bind(addr).map_err(|source| EdgeError::Listen { addr, source })
+}
+
+fn server_conf(settings: &Settings) -> ServerConf {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let builtin = config::Servers::plain(Vec::new()).keepalive;
+    let keepalive = settings.upstreams.values().map(|upstream| match upstream {
+        config::Upstream::Servers(servers) => servers.keepalive,
+        config::Upstream::Builtin => builtin,
+    });
+    ServerConf {
+        threads: settings.edge.workers.map_or(cores, usize::from),
+        upstream_keepalive_pool_size: keepalive.sum::<usize>().max(1),
+        grace_period_seconds: Some(settings.edge.grace_period.as_secs()),
+        graceful_shutdown_timeout_seconds: Some(5),
+        ..ServerConf::default()
+    }
+}

@@ -1,0 +1,48 @@
+//! Why the edge did not start.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::edge::error::EdgeError;
+use crate::policy::suffix::SuffixError;
+use crate::rules::error::RulesError;
+
+/// A fault that keeps the edge from starting.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppError {
+    /// Listeners, certificates, routes, upstreams.
+    #[error(transparent)]
+    Edge(#[from] EdgeError),
+    /// The rules.
+    #[error("no rules to start with:\n{0}")]
+    Rules(#[from] RulesError),
+    /// The public suffix list of the configuration.
+    #[error("{}: {source}", path.display())]
+    Suffixes {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SuffixError,
+    },
+    /// A file that can't be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A source of rules that this version has not.
+    #[error("this version takes rules from `source = \"file\"` only")]
+    SourceUnavailable,
+    /// The demo's own listener.
+    #[error("the demo can't listen on a loopback port of its own: {0}")]
+    Demo(io::Error),
+    /// Two metrics with the same name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// The process has a log already.
+    #[error("a log is running in this process already")]
+    LogTaken,
+}

@@ -1,0 +1,44 @@
+//! Swaps and refusals of rules, as metrics.
+
+use std::sync::Arc;
+
+use crate::policy::widget::{Access, Environment};
+use crate::rules::error::RulesError;
+use crate::rules::publisher::{Observer, Swap};
+use crate::rules::source::SourceKind;
+use crate::telemetry::metrics::Metrics;
+
+/// Keeps the metrics of the rules.
+pub(super) struct RuleMetrics(Arc<Metrics>);
+
+impl RuleMetrics {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self(metrics)
+    }
+}
+
+impl Observer for RuleMetrics {
+    fn swapped(&self, swap: &Swap<'_>) {
+        let census = swap.book.census();
+        self.0.rules_generation.set(gauge(swap.book.generation()));
+        for environment in Environment::ALL {
+            for access in Access::ALL {
+                let labels = [environment.as_str(), access.as_str()];
+                let widgets = census.widgets(environment, access);
+                self.0.rules_widgets.with_label_values(&labels).set(gauge(widgets));
+            }
+            let unrestricted = census.unrestricted(environment);
+            self.0.rules_unrestricted.with_label_values(&[environment.as_str()]).set(gauge(unrestricted));
+        }
+        let source = swap.source.as_str();
+        self.0.rules_apply_duration.with_label_values(&[source]).observe(swap.took.as_secs_f64());
+    }
+
+    fn rejected(&self, source: SourceKind, error: &RulesError) {
+        self.0.rules_rejected.with_label_values(&[source.as_str(), error.code()]).inc();
+    }
+}
+
+fn gauge(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}

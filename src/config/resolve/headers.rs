@@ -1,0 +1,131 @@
+//! `headers` of a route: which of the answer's headers the configuration may set.
+
+use http::{HeaderName, HeaderValue};
+
+use crate::config::settings::HeaderOverride;
+use crate::config::table::{Item, Table};
+use crate::policy::decision::Class;
+
+const LONGEST_VALUE: usize = 4096;
+
+/// What the edge works out for each answer; a fixed value would contradict the verdict.
+const COMPUTED: [&str; 4] = ["vary", "content-security-policy", "server-timing", "set-cookie"];
+
+/// What frames the message or belongs to one connection (RFC 9110 §7.6.1 and §8.6).
+const FRAMING: [&str; 15] = [
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "content-length",
+    "content-encoding",
+    "content-range",
+    "date",
+    "sec-websocket-accept",
+    "sec-websocket-protocol",
+];
+
+/// What would break frames in particular: who may embed is the list's to say, when a frame may be stored depends
+/// on its ticket, and timing data would show that ticket to the page around it.
+const NOT_ON_FRAMES: [&str; 3] = ["x-frame-options", "timing-allow-origin", "cache-control"];
+
+pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) -> Vec<HeaderOverride> {
+    let mut headers: Vec<HeaderOverride> = Vec::new();
+    for (key, spot, item) in table.named() {
+        match name(key, class) {
+            Err(detail) => table.fault(spot, format!("routes.headers: {detail}")),
+            Ok(name) if headers.iter().any(|header| header.name == name) => {
+                table.fault(
+                    spot,
+                    format!("routes.headers: '{name}' is written twice, in upper and lower case"),
+                );
+            }
+            Ok(name) => headers.extend(header(name, item, class, shared_cache)),
+        }
+    }
+    headers
+}
+
+fn name(key: &str, class: Option<Class>) -> Result<HeaderName, String> {
+    let name = HeaderName::from_bytes(key.as_bytes()).map_err(|_| format!("'{key}' is no header name"))?;
+    let text = name.as_str();
+    if COMPUTED.contains(&text) || text.starts_with("access-control-") {
+        return Err(format!("'{text}' follows from the verdict and can't be set; leave it out"));
+    }
+    if FRAMING.contains(&text) {
+        return Err(format!("'{text}' belongs to the message or connection and can't be set; leave it out"));
+    }
+    if class == Some(Class::Frame) && NOT_ON_FRAMES.contains(&text) {
+        return Err(format!(
+            "'{text}' can't be set on class frame, whose verdict or ticket decides it; leave it out"
+        ));
+    }
+    Ok(name)
+}
+
+fn header(
+    name: HeaderName,
+    item: Item<'_>,
+    class: Option<Class>,
+    shared_cache: bool,
+) -> Option<HeaderOverride> {
+    let value = item.text(|text| {
+        let value = value(text)?;
+        match name.as_str() {
+            "referrer-policy" if class == Some(Class::Frame) => frame_referrer(text)?,
+            "cache-control" if !shared_cache => unshared(text)?,
+            _ => {}
+        }
+        Ok(value)
+    })?;
+    Some(HeaderOverride { name, value })
+}
+
+fn value(text: &str) -> Result<Option<HeaderValue>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if text.trim() != text
+        || text.len() > LONGEST_VALUE
+        || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    {
+        return Err(format!(
+            "must be at most {LONGEST_VALUE} visible ASCII characters without space at either end (\"\" removes \
+             the header)"
+        ));
+    }
+    HeaderValue::from_str(text).map(Some).map_err(|error| error.to_string())
+}
+
+/// The last policy that a browser knows counts (Referrer Policy §8.1). Without a referrer, some of a frame's own
+/// calls would name no embedder.
+fn frame_referrer(text: &str) -> Result<(), String> {
+    match text.rsplit(',').next().map(|last| last.trim().to_ascii_lowercase()).as_deref() {
+        Some("no-referrer") => {
+            Err("'no-referrer' would leave the frame's sessions without an embedder; write \
+                                    \"strict-origin-when-cross-origin\" or \"same-origin\""
+                .into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A shared cache would give an answer meant for one embedder to all.
+fn unshared(text: &str) -> Result<(), String> {
+    let is_shared = |directive: &str| {
+        let name = directive.split('=').next().unwrap_or(directive).trim().to_ascii_lowercase();
+        name == "public" || name == "s-maxage"
+    };
+    match text.split(',').find(|directive| is_shared(directive)) {
+        Some(directive) => Err(format!(
+            "'{}' opens the answer to shared caches; add shared_cache = true (class asset) or write private",
+            directive.trim()
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,166 @@
+//! Times, sizes, paths and origins: text in, a checked type out. An error says what would be right.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+
+use crate::policy::origin::OriginBuf;
+
+/// Longer waits are slips of the pen, and would overflow a clock somewhere.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+const TIME_UNITS: [&str; 17] = [
+    "ms", "s", "sec", "secs", "second", "seconds", "m", "min", "mins", "minute", "minutes", "h", "hour",
+    "hours", "d", "day", "days",
+];
+
+/// A time with its unit, zero included: `60s`, `1m 30s`, `12h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    if is_bare_number(text) {
+        return Err(format!("'{text}' has no unit; write \"{text}s\" for seconds (units: ms, s, m, h, d)"));
+    }
+    let wrong =
+        || format!("'{text}' is no time; write it with its unit, such as \"500ms\", \"60s\" or \"12h\"");
+    // Looser units, such as M for months beside m for minutes, only hide mistakes.
+    let mut units = text.split(|c: char| !c.is_alphabetic()).filter(|unit| !unit.is_empty());
+    if !units.all(|unit| TIME_UNITS.contains(&unit)) {
+        return Err(wrong());
+    }
+    let time = humantime::parse_duration(text).map_err(|_| wrong())?;
+    if time > LONGEST { Err(format!("'{text}' is longer than a year (365d)")) } else { Ok(time) }
+}
+
+/// A time that is not zero.
+pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than zero".into()),
+        time => Ok(time),
+    }
+}
+
+/// A size with its unit, in bytes.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    if is_bare_number(text) {
+        return Err(format!("'{text}' has no unit; write \"{text}MiB\" or \"{text}B\""));
+    }
+    let wrong = |_| format!("'{text}' is no size; write it with its unit, such as \"64KiB\" or \"256MiB\"");
+    text.trim().parse::<ByteSize>().map(|size| size.as_u64()).map_err(wrong)
+}
+
+fn is_bare_number(text: &str) -> bool {
+    let digits = text.trim().trim_start_matches('-');
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+/// A file or folder.
+pub(super) fn path(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() || text.contains('\0') {
+        return Err("must name a file".into());
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// A web origin exactly as browsers write it.
+pub(super) fn origin(text: &str) -> Result<OriginBuf, String> {
+    OriginBuf::parse(text).map_err(|error| match canonical_origin(text) {
+        Some(right) => format!("'{text}' is no canonical origin ({error}); write \"{right}\""),
+        None => format!("'{text}' is no origin ({error}); write it such as \"https://widgets.example.com\""),
+    })
+}
+
+/// What was probably meant: lower case, A-labels, no path, no default port.
+fn canonical_origin(text: &str) -> Option<String> {
+    if text.eq_ignore_ascii_case("null") {
+        return None;
+    }
+    let (scheme, rest) = text.trim().split_once("://").unwrap_or(("https", text.trim()));
+    let scheme = scheme.to_ascii_lowercase();
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let authority = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let host =
+        if host.starts_with('[') { host.to_ascii_lowercase() } else { idna::domain_to_ascii(host).ok()? };
+    let host = host.trim_end_matches('.');
+    let is_default = matches!((scheme.as_str(), port), ("http", Some("80")) | ("https", Some("443")));
+    let right = match port.filter(|port| !port.is_empty() && !is_default) {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    };
+    OriginBuf::parse(&right).is_ok().then_some(right)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::tests::refuse;
+
+    #[test]
+    fn times_carry_a_unit() {
+        for (text, time) in [
+            ("60s", Duration::from_secs(60)),
+            ("0s", Duration::ZERO),
+            ("1m 30s", Duration::from_secs(90)),
+            ("500ms", Duration::from_millis(500)),
+            ("12h", Duration::from_secs(43_200)),
+            ("365d", LONGEST),
+        ] {
+            assert_eq!(duration(text).unwrap(), time, "{text}");
+        }
+        let refused = [
+            ("60", "\"60s\""),
+            ("-1", "no unit"),
+            ("1.5", "no unit"),
+            ("1M", "is no time"),
+            ("1y", "is no time"),
+            ("soon", "is no time"),
+            ("", "is no time"),
+            ("-1s", "is no time"),
+            ("366d", "longer than a year"),
+            ("99999999999999999999s", "is no time"),
+        ];
+        refuse(duration, &refused);
+        refuse(positive_duration, &[("0s", "longer than zero"), ("0ms", "longer than zero")]);
+    }
+
+    #[test]
+    fn sizes_carry_a_unit() {
+        for (text, size) in [("256MiB", 256 << 20), ("0B", 0), ("1 KiB", 1024), ("2MB", 2_000_000)] {
+            assert_eq!(bytes(text).unwrap(), size, "{text}");
+        }
+        refuse(
+            bytes,
+            &[
+                ("256", "\"256MiB\""),
+                ("0", "no unit"),
+                ("big", "no size"),
+                ("", "no size"),
+                ("5s", "no size"),
+            ],
+        );
+    }
+
+    #[test]
+    fn origins_are_canonical() {
+        for text in ["http://localhost:8080", "https://widgets.example.com", "https://[::1]:8443"] {
+            assert_eq!(origin(text).unwrap().as_str(), text);
+        }
+        let refused = [
+            ("HTTPS://Widgets.Example.com/", "\"https://widgets.example.com\""),
+            ("https://widgets.example.com:443", "\"https://widgets.example.com\""),
+            ("http://x.example:80/path?q", "\"http://x.example\""),
+            ("widgets.example.com", "\"https://widgets.example.com\""),
+            ("https://münchen.example", "\"https://xn--mnchen-3ya.example\""),
+            ("https://user@x.example", "\"https://x.example\""),
+            ("https://x.example.", "\"https://x.example\""),
+            ("null", "write it such as"),
+            ("https://", "write it such as"),
+            ("*", "write it such as"),
+        ];
+        refuse(origin, &refused);
+    }
+}

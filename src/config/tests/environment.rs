@@ -1,0 +1,103 @@
+use std::time::Duration;
+
+use super::{ROUTE, read};
+use crate::config::{LogLevel, Place, Settings, Upstream};
+
+fn with(text: &str, variables: &[(&str, &str)]) -> Settings {
+    read(&format!("{ROUTE}{text}"), variables).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn refused(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    let error = read(&format!("{ROUTE}{text}"), variables).expect_err("a fault");
+    assert!(error.faults().iter().all(|fault| matches!(fault.place, Place::Variable(_))), "{error}");
+    error.faults().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn overrides_what_the_file_says() {
+    let s = with("log.level = \"warn\"\n", &[("EMBEDGATE__LOG__LEVEL", "debug")]);
+    assert_eq!(s.log.level, LogLevel::Debug);
+}
+
+#[test]
+fn sets_what_the_file_leaves_out() {
+    let s = with(
+        "",
+        &[
+            ("EMBEDGATE__EDGE__LISTEN", "[\"127.0.0.1:1\", \"127.0.0.1:2\"]"),
+            ("EMBEDGATE__EDGE__PUBLIC_ORIGINS", "[\"https://x.example\"]"),
+            ("EMBEDGATE__EDGE__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]"),
+            ("EMBEDGATE__EDGE__WORKERS", "3"),
+            ("EMBEDGATE__TICKETS__LIFETIME", "90s"),
+            ("EMBEDGATE__RULES__FILE__PATH", "/etc/embedgate/widgets"),
+            ("EMBEDGATE__log__Level", "\"trace\""),
+        ],
+    );
+    assert_eq!(s.edge.listen.len(), 2);
+    assert_eq!(s.edge.workers.map(usize::from), Some(3));
+    assert_eq!(s.tickets.lifetime, Duration::from_secs(90));
+    assert_eq!(s.rules.file.to_str(), Some("/etc/embedgate/widgets"));
+    assert_eq!(s.log.level, LogLevel::Trace);
+    assert!(s.stated.contains("rules.file.path"));
+}
+
+#[test]
+fn finds_an_upstream_whatever_its_case() {
+    let s = with(
+        "upstreams.App.servers = [\"127.0.0.1:1\"]\n",
+        &[("EMBEDGATE__UPSTREAMS__APP__SERVERS", "[\"127.0.0.1:2\"]")],
+    );
+    let Some(Upstream::Servers(app)) = s.upstreams.get("App") else { panic!("{:?}", s.upstreams) };
+    assert_eq!(app.servers[0].port(), 2);
+    assert_eq!(s.upstreams.len(), 2);
+}
+
+#[test]
+fn passes_over_variables_of_others() {
+    let s = with("", &[("EMBEDGATE_CONFIG", "x"), ("EMBEDGATE", "x"), ("PATH", "/bin")]);
+    assert!(s.stated.iter().all(|key| key.starts_with("upstreams.") || key == "routes"), "{:?}", s.stated);
+}
+
+/// Inside an inline table that another variable sets, whatever order they come in.
+#[test]
+fn outer_tables_come_first() {
+    let outer = ("EMBEDGATE__RULES__STORE", "{ path = \"a\", seed = \"b\" }");
+    let inner = ("EMBEDGATE__RULES__STORE__PATH", "c");
+    for variables in [[outer, inner], [inner, outer]] {
+        let s = with("", &variables);
+        assert_eq!((s.rules.store.path.to_str(), s.rules.store.seed.to_str()), (Some("c"), Some("b")));
+    }
+}
+
+#[test]
+fn faults_name_the_variable() {
+    let cases = [
+        ("EMBEDGATE__LOG__LEVEL", "loud", "log.level: 'loud' is not known; write one of"),
+        ("EMBEDGATE__LOG__LEVELS", "info", "unknown key 'levels' in [log]; did you mean 'level'?"),
+        ("EMBEDGATE__LOGS__LEVEL", "info", "unknown key 'logs' at the top level; did you mean 'log'?"),
+        ("EMBEDGATE__TICKETS__LIFETIME", "60", "'60' has no unit; write \"60s\""),
+        ("EMBEDGATE__EDGE__LISTEN", "0.0.0.0:80", "must be an array such as [\"127.0.0.1:8080\"]"),
+        ("EMBEDGATE__EDGE__LISTEN", "[\"x\"]", "'x' is no IP address and port"),
+        ("EMBEDGATE__EDGE", "{}", "names the whole table [edge]; name one key of it: EMBEDGATE__EDGE__KEY"),
+        ("EMBEDGATE__", "x", "names no setting"),
+        ("EMBEDGATE__LOG____LEVEL", "x", "names no setting"),
+        ("EMBEDGATE__ROUTES__0__PATH", "/x", "can't be set by a variable; write them in the file"),
+        ("EMBEDGATE__ROUTES", "[]", "can't be set by a variable; write them in the file"),
+        ("EMBEDGATE__EDGE__TLS", "[]", "can't be set by a variable; write them in the file"),
+        ("EMBEDGATE__CACHE__BYTES__MORE", "1", "'bytes' has no keys of its own: it is a string"),
+    ];
+    for (name, value, detail) in cases {
+        let faults = refused("cache.bytes = \"1MiB\"\n", &[(name, value)]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with(&format!("{name}: ")) && faults[0].contains(detail), "{faults:?}");
+    }
+}
+
+#[test]
+fn two_spellings_of_one_key_are_refused() {
+    let faults = refused("", &[("EMBEDGATE__LOG__LEVEL", "info"), ("EMBEDGATE__log__level", "debug")]);
+    assert_eq!(
+        faults,
+        ["EMBEDGATE__log__level: sets the same key as EMBEDGATE__LOG__LEVEL; keep one of the two"]
+    );
+}

@@ -1,0 +1,162 @@
+//! From a routed request to its verdict: the one place where a request meets the rule book, which is loaded
+//! exactly once.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::header;
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+
+use super::decision_id::DecisionId;
+use super::request::lines;
+use super::route::Route;
+use super::upstream::Upstream;
+use super::visit::Visit;
+use crate::policy::csp::{Ancestors, ListSources, frame_ancestors};
+use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
+use crate::policy::origin::Embedder;
+use crate::policy::widget::{Access, WidgetId};
+use crate::rules::live::LiveRules;
+use crate::telemetry::decision_log::{DecisionLog, Record};
+use crate::telemetry::metrics::Metrics;
+
+/// What judging takes beside the rules, borrowed for one request.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    /// What holds for all widgets.
+    pub policy: &'a EdgePolicy,
+    /// The counters.
+    pub metrics: &'a Metrics,
+    /// The decision log.
+    pub decisions: &'a DecisionLog,
+}
+
+/// A verdict, with what the next step needs.
+#[derive(Debug)]
+pub enum Judged<'r> {
+    /// The request goes on.
+    Allowed(Box<Allowed>),
+    /// It is answered with a denial.
+    Denied {
+        /// The verdict.
+        decision: Decision,
+        /// Who is denied.
+        embedder: Embedder<'r>,
+        /// The decision's id.
+        id: DecisionId,
+    },
+}
+
+/// An allowed request.
+#[derive(Debug)]
+pub struct Allowed {
+    /// Where it goes.
+    pub upstream: Arc<Upstream>,
+    /// What its answer needs.
+    pub visit: Visit,
+}
+
+impl Judge<'_> {
+    /// Judges one request, counts and logs the verdict. `id` is what the path names as the widget.
+    pub fn judge<'r>(
+        &self,
+        rules: &LiveRules,
+        route: &Arc<Route>,
+        id: &str,
+        request: &'r RequestHeader,
+        now: Timestamp,
+    ) -> Judged<'r> {
+        let started = Instant::now();
+        let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
+        let facts = Facts {
+            class: route.class,
+            embedder,
+            missing_denied: route.missing_denied,
+            ticket: TicketState::Absent,
+        };
+        let book = rules.load();
+        let widget = book.get(id);
+        let decision = decide(&facts, widget, self.policy, now);
+        self.metrics.decided(route.class, &decision, started.elapsed());
+        let decision_id = DecisionId::new();
+        if self.decisions.wants(&decision) {
+            self.log(&decision_id, id, &facts, widget, &decision, request, now);
+        }
+        match widget {
+            Some(widget) if decision.is_allowed() => Judged::Allowed(Box::new(Allowed {
+                upstream: Arc::clone(route.upstream(widget)),
+                visit: Visit::new(
+                    route,
+                    decision_id,
+                    widget,
+                    &decision,
+                    &embedder,
+                    self.ancestors(route.class, widget, &embedder, now),
+                ),
+            })),
+            _ => Judged::Denied { decision, embedder, id: decision_id },
+        }
+    }
+
+    /// What the browser is to enforce around an allowed frame.
+    fn ancestors(
+        &self,
+        class: Class,
+        widget: &WidgetRules,
+        embedder: &Embedder<'_>,
+        now: Timestamp,
+    ) -> Option<String> {
+        if class != Class::Frame {
+            return None;
+        }
+        let open = widget.access == Access::Open && self.policy.open_allowed;
+        let sources;
+        let ancestors = if open || widget.access == Access::Monitor {
+            Ancestors::Unrestricted
+        } else if widget.allowlist.is_empty() {
+            Ancestors::Locked
+        } else {
+            sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
+            Ancestors::Listed(&sources)
+        };
+        frame_ancestors(ancestors, embedder.origin(), &self.policy.system_origins)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a log line is made of everything that is known")]
+    fn log(
+        &self,
+        id: &DecisionId,
+        widget_id: &str,
+        facts: &Facts<'_>,
+        widget: Option<&WidgetRules>,
+        decision: &Decision,
+        request: &RequestHeader,
+        now: Timestamp,
+    ) {
+        let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
+        let (embedder, malformed) = match &facts.embedder {
+            Embedder::Known(origin) => (Some(origin.as_str()), None),
+            Embedder::Opaque => (Some("null"), None),
+            Embedder::Malformed(error) => (None, Some(error.code())),
+            Embedder::Absent => (None, None),
+        };
+        let record = Record {
+            time: now,
+            decision_id: id.as_str(),
+            widget: WidgetId::is_valid(widget_id).then_some(widget_id),
+            class: facts.class.as_str(),
+            verdict: decision.verdict.as_str(),
+            reason: decision.reason.as_str(),
+            would_deny: decision.would_deny.map(|reason| reason.as_str()),
+            embedder,
+            malformed,
+            entry: entry(decision.entry),
+            near_miss: entry(decision.near_miss),
+            method: request.method.as_str(),
+        };
+        if let Err(error) = self.decisions.write(&record) {
+            tracing::error!(%error, "a decision could not be logged");
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! How much of a request's head is read. The proxy library's own limits (1 MiB, 256 fields) are fixed and wide.
+
+/// The longest request target, in bytes: path and query. Longer ones are 414.
+pub const MAX_TARGET_BYTES: usize = 8 * 1024;
+
+/// The longest head, in bytes: request line and header fields. Longer ones are 431.
+pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// The most of an unwanted request body that is read, in bytes, so that its connection can be kept.
+pub const MAX_DRAINED_BYTES: u64 = 64 * 1024;
+
+/// The longest that a preflight may list in `Access-Control-Request-Headers` and still be echoed, in bytes.
+pub const MAX_ECHO_BYTES: usize = 4 * 1024;

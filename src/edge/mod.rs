@@ -1,0 +1,21 @@
+//! The second floor: requests. Everything here turns what the proxy library reads into what [`crate::policy`]
+//! judges, and its verdicts into bytes; the judging itself is not done here.
+//!
+//! The way of a request is told in the crate's root; each of its steps is a room of this floor.
+
+pub mod client;
+pub mod decision_id;
+pub mod demo;
+pub mod error;
+pub mod forward;
+pub mod judge;
+pub mod limits;
+pub mod proxy;
+pub mod redirect;
+pub mod reply;
+pub mod request;
+pub mod route;
+pub mod service;
+pub mod tls;
+pub mod upstream;
+pub mod visit;

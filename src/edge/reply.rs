@@ -1,0 +1,208 @@
+//! What the edge answers itself: denials in the shape that whoever asked can show, preflights, redirects, and
+//! refusals. What outsiders learn is that they are denied and by whose list, never why or what is on it: a denied
+//! and an unknown widget get the same answer.
+
+use bytes::Bytes;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use pingora::Result;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::Session;
+
+use super::decision_id::DecisionId;
+use super::limits::{MAX_DRAINED_BYTES, MAX_ECHO_BYTES};
+use super::request::Refusal;
+use crate::policy::headers::{Cors, PREFLIGHT_MAX_AGE, VARY};
+use crate::policy::origin::Embedder;
+
+mod denial;
+
+pub use denial::{Denial, Destination};
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// An answer of the edge's own.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: StatusCode,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+    /// The connection can't be trusted to be where the next request begins.
+    close: bool,
+}
+
+impl Reply {
+    fn new(status: StatusCode) -> Self {
+        let fields = vec![(header::CACHE_CONTROL, NO_STORE), (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)];
+        Self { status, fields, body: Bytes::new(), close: false }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    fn with_body(mut self, content_type: HeaderValue, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self.with(header::CONTENT_TYPE, content_type)
+    }
+
+    fn with_cors(mut self, cors: Option<Cors<'_>>) -> Self {
+        let Some(cors) = cors else { return self };
+        // A parsed origin is printable ASCII, so this holds for every one.
+        if let Ok(origin) = HeaderValue::from_str(cors.allow_origin) {
+            self = self.with(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            if cors.credentials {
+                self = self.with(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+            }
+        }
+        self
+    }
+
+    /// A problem document (RFC 9457).
+    fn problem(status: StatusCode, detail: &str, decision_id: Option<&DecisionId>) -> Self {
+        let mut problem = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": detail,
+        });
+        if let (Some(id), Some(fields)) = (decision_id, problem.as_object_mut()) {
+            fields.insert("decision_id".to_owned(), id.as_str().into());
+        }
+        Self::new(status).with_body(PROBLEM_JSON, problem.to_string())
+    }
+
+    /// A request that is refused before it is judged.
+    pub fn refusal(refusal: Refusal) -> Self {
+        let mut reply = Self::problem(refusal.status, refusal.detail, None);
+        reply.close = refusal.status == StatusCode::BAD_REQUEST;
+        if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
+            let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            reply = reply.with(header::ALLOW, allow);
+        }
+        reply
+    }
+
+    /// No route takes this path.
+    pub fn not_found() -> Self {
+        Self::problem(StatusCode::NOT_FOUND, "nothing is served at this path", None)
+    }
+
+    /// The same address under https, the method kept (RFC 9110 §15.4.9).
+    pub fn redirect(location: &str) -> Option<Self> {
+        let location = HeaderValue::from_str(location).ok()?;
+        Some(Self::new(StatusCode::PERMANENT_REDIRECT).with(header::LOCATION, location))
+    }
+
+    /// An upstream that failed an allowed request. The page may read it.
+    pub fn upstream_failed(status: StatusCode, decision_id: &DecisionId, cors: Option<Cors<'_>>) -> Self {
+        let detail = match status {
+            StatusCode::GATEWAY_TIMEOUT => "the widget's server did not answer in time",
+            StatusCode::SERVICE_UNAVAILABLE => "the widget's server is not available",
+            _ => "the widget's server failed to answer",
+        };
+        Self::problem(status, detail, Some(decision_id))
+            .with(header::VARY, VARY)
+            .with(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"))
+            .with_cors(cors)
+    }
+
+    /// The answer to a preflight: what was asked for is granted to the embedder, for a minute at most. A denied
+    /// page gets one too, so that it can read the denial itself; without credentials and not to be remembered.
+    pub fn preflight(request: &RequestHeader, cors: Option<Cors<'_>>, denied: bool) -> Self {
+        let max_age = if denied { HeaderValue::from_static("0") } else { PREFLIGHT_MAX_AGE };
+        let mut reply = Self::new(StatusCode::NO_CONTENT).with(header::VARY, VARY).with_cors(cors);
+        if cors.is_none() {
+            return reply;
+        }
+        for (asked, granted) in [
+            (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
+            (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
+        ] {
+            let asked = request.headers.get(asked).filter(|value| value.len() <= MAX_ECHO_BYTES);
+            if let Some(value) = asked {
+                reply = reply.with(granted, value.clone());
+            }
+        }
+        reply.with(header::ACCESS_CONTROL_MAX_AGE, max_age)
+    }
+
+    /// Adds `Strict-Transport-Security` where the browser's scheme is https.
+    pub fn with_transport_security(self, https: bool) -> Self {
+        if !https {
+            return self;
+        }
+        self.with(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"))
+    }
+
+    /// The status, for the metrics.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Sends it and leaves the connection usable where that is safe.
+    pub async fn send(self, session: &mut Session) -> Result<()> {
+        let mut head = ResponseHeader::build(self.status, Some(self.fields.len() + 2))?;
+        for (name, value) in self.fields {
+            head.append_header(name, value)?;
+        }
+        if self.status != StatusCode::NO_CONTENT {
+            head.set_content_length(self.body.len())?;
+        }
+        if self.close || !drain(session).await {
+            session.set_keepalive(None);
+        }
+        let bodiless = self.body.is_empty() || session.req_header().method == Method::HEAD;
+        session.write_response_header(Box::new(head), bodiless).await?;
+        let body = (!bodiless).then_some(self.body);
+        session.write_response_body(body, true).await
+    }
+}
+
+/// Reads a small request body that nobody wants, so that the answer isn't lost in a reset and the connection can
+/// be kept. `false`: it is too large, or not sent before it is asked for.
+async fn drain(session: &mut Session) -> bool {
+    if session.is_body_empty() {
+        return true;
+    }
+    let fields = &session.req_header().headers;
+    let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if fields.contains_key(header::EXPECT) || length.is_none_or(|length| length > MAX_DRAINED_BYTES) {
+        return false;
+    }
+    matches!(tokio::time::timeout(DRAIN_TIMEOUT, session.drain_request_body()).await, Ok(Ok(())))
+}
+
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const CROSS_ORIGIN_EMBEDDER_POLICY: HeaderName = HeaderName::from_static("cross-origin-embedder-policy");
+
+impl Reply {
+    /// A denial, in the shape that fits who asked.
+    pub fn denial(denial: &Denial<'_>, cors: Option<Cors<'_>>) -> Self {
+        denial
+            .shaped()
+            .with(header::VARY, VARY)
+            .with(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"))
+            .with_cors(cors)
+    }
+}
+
+/// Says who is denied, in words for a person; a malformed value is never repeated.
+fn who(embedder: &Embedder<'_>) -> String {
+    match embedder {
+        Embedder::Known(origin) => format!("This widget may not be embedded on {}.", origin.as_str()),
+        Embedder::Opaque => "This widget may not be embedded by a page without an origin of its own, such as a \
+                             sandboxed frame or a local file."
+            .to_owned(),
+        Embedder::Malformed(_) => {
+            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends.".to_owned()
+        }
+        Embedder::Absent => {
+            "This widget may not be loaded by a request that does not name the page it is for.".to_owned()
+        }
+    }
+}

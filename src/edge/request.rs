@@ -1,0 +1,231 @@
+//! What is refused before it is judged: requests that two servers could read in two ways (RFC 9112 §11.2,
+//! "request smuggling"), and those over the limits.
+
+use http::header::{self, HeaderMap, HeaderName};
+use http::{Method, StatusCode, Version};
+use pingora::http::RequestHeader;
+
+use super::limits::{MAX_HEAD_BYTES, MAX_TARGET_BYTES};
+
+/// Why a request is refused, for the one who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// What is wrong with the request.
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    const fn bad(detail: &'static str) -> Self {
+        Self { status: StatusCode::BAD_REQUEST, detail }
+    }
+}
+
+/// A WebSocket handshake on a route that serves no sessions.
+pub const WEBSOCKET_ELSEWHERE: Refusal = Refusal::bad("this path does not serve WebSockets");
+
+/// Checks one request. `head` is its head as received over HTTP/1, empty over HTTP/2.
+pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
+    if request.method == Method::TRACE || request.method == Method::CONNECT {
+        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, detail: "TRACE and CONNECT are not served" });
+    }
+    check_size(request, head)?;
+    check_framing(&request.headers, head)?;
+    check_authority(request)?;
+    check_connection(&request.headers)?;
+    check_path(request.raw_path())
+}
+
+fn check_size(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
+    if request.raw_path().len() > MAX_TARGET_BYTES {
+        return Err(Refusal { status: StatusCode::URI_TOO_LONG, detail: "the request target is longer than 8 KiB" });
+    }
+    let fields = || request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let size: usize = if head.is_empty() { fields() } else { head.len() };
+    if size > MAX_HEAD_BYTES {
+        return Err(Refusal {
+            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            detail: "the request head is longer than 64 KiB",
+        });
+    }
+    Ok(())
+}
+
+fn check_framing(headers: &HeaderMap, head: &[u8]) -> Result<(), Refusal> {
+    if has_bare_line_feed(head) {
+        return Err(Refusal::bad("a line of the head ends in a bare line feed"));
+    }
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next()
+        && (encodings.next().is_some() || !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
+    {
+        return Err(Refusal::bad("Transfer-Encoding must be one `chunked`"));
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next()
+        && (lengths.next().is_some() || !length.as_bytes().iter().all(u8::is_ascii_digit))
+    {
+        return Err(Refusal::bad("Content-Length must be one number"));
+    }
+    Ok(())
+}
+
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| {
+        let before = at.checked_sub(1).and_then(|before| head.get(before));
+        before != Some(&b'\r')
+    })
+}
+
+fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
+    let host = request.headers.get(header::HOST);
+    if request.version == Version::HTTP_11 && host.is_none() {
+        return Err(Refusal::bad("Host is missing"));
+    }
+    // `http::uri::Authority` compares without regard to case.
+    if let (Some(host), Some(authority)) = (host, request.uri.authority())
+        && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+    {
+        return Err(Refusal::bad("Host and the request target's authority differ"));
+    }
+    Ok(())
+}
+
+/// Fields named in `Connection` are dropped by the next hop: none may be dropped that a verdict, the framing or
+/// the upstream relies on.
+fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
+    for value in headers.get_all(header::CONNECTION) {
+        for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            if is_relied_on(nominated) {
+                return Err(Refusal::bad("Connection names a field that must not be dropped"));
+            }
+        }
+    }
+    Ok(())
+}
+
+const RELIED_ON: [&str; 10] = [
+    "host", "origin", "referer", "authorization", "cookie", "range", "expect", "forwarded", "transfer-encoding",
+    "cache-control",
+];
+const RELIED_ON_PREFIXES: [&str; 9] = [
+    "content-", "sec-", "accept", "if-", "access-control-", "x-forwarded-", "x-widget-", "x-embedder-",
+    "x-decision-",
+];
+
+fn is_relied_on(name: &[u8]) -> bool {
+    let starts = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    RELIED_ON.iter().any(|relied| name.eq_ignore_ascii_case(relied.as_bytes()))
+        || RELIED_ON_PREFIXES.iter().any(|prefix| starts(prefix))
+}
+
+/// Servers disagree about what these paths mean, so a route that is judged could be another one upstream.
+fn check_path(target: &[u8]) -> Result<(), Refusal> {
+    if !target.starts_with(b"/") && !target.starts_with(b"http://") && !target.starts_with(b"https://") {
+        return Err(Refusal::bad("the request target must be a path"));
+    }
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let origin_form = match memchr::memmem::find(path, b"://") {
+        Some(at) if !target.starts_with(b"/") => path.get(at + 3..).unwrap_or_default(),
+        _ => path.get(1..).unwrap_or_default(),
+    };
+    for &byte in path {
+        match byte {
+            b'\\' => return Err(Refusal::bad("the path has a backslash")),
+            b'#' => return Err(Refusal::bad("the request target has a fragment")),
+            0..=0x20 | 0x7f.. => return Err(Refusal::bad("the path has a byte that must be percent-encoded")),
+            _ => {}
+        }
+    }
+    let mut segments = origin_form.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err(Refusal::bad("the path has an empty segment"));
+        }
+        check_segment(segment)?;
+    }
+    Ok(())
+}
+
+fn check_segment(segment: &[u8]) -> Result<(), Refusal> {
+    let mut dots = 0;
+    let mut others = false;
+    let mut rest = segment;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let byte = if byte == b'%' {
+            let Some((escape, after)) = rest.split_at_checked(2) else {
+                return Err(Refusal::bad("the path has a broken percent-encoding"));
+            };
+            rest = after;
+            match percent_decoded(escape) {
+                None => return Err(Refusal::bad("the path has a broken percent-encoding")),
+                Some(b'/') => return Err(Refusal::bad("the path has an encoded slash")),
+                Some(b'\\') => return Err(Refusal::bad("the path has an encoded backslash")),
+                Some(0) => return Err(Refusal::bad("the path has an encoded NUL")),
+                Some(byte) => byte,
+            }
+        } else {
+            byte
+        };
+        if byte == b'.' { dots += 1 } else { others = true }
+    }
+    if !others && (dots == 1 || dots == 2) {
+        return Err(Refusal::bad("the path has a dot segment"));
+    }
+    Ok(())
+}
+
+fn percent_decoded(escape: &[u8]) -> Option<u8> {
+    let [high, low] = escape else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// What a request asks its connection to become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// Nothing.
+    None,
+    /// A WebSocket (RFC 6455 §4.1).
+    WebSocket,
+    /// Something the edge does not serve; the wish is removed and the request is an ordinary one.
+    Other,
+}
+
+/// Reads the upgrade a request wishes for.
+pub fn upgrade(request: &RequestHeader) -> Upgrade {
+    let mut wishes = request.headers.get_all(header::UPGRADE).iter();
+    let Some(wish) = wishes.next() else { return Upgrade::None };
+    let names_upgrade = request.headers.get_all(header::CONNECTION).iter().any(|value| {
+        value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    let websocket = wishes.next().is_none()
+        && wish.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")
+        && names_upgrade
+        && request.method == Method::GET
+        && request.version == Version::HTTP_11;
+    if websocket { Upgrade::WebSocket } else { Upgrade::Other }
+}
+
+/// Whether the request is a CORS preflight (Fetch standard, "CORS-preflight request").
+pub fn is_preflight(request: &RequestHeader) -> bool {
+    request.method == Method::OPTIONS && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The lines of one field, raw.
+pub fn lines<'r>(request: &'r RequestHeader, name: HeaderName) -> impl Iterator<Item = &'r [u8]> {
+    request.headers.get_all(name).into_iter().map(http::HeaderValue::as_bytes)
+}
+
+/// The `Host` of a request, or its `:authority`; empty where it has neither.
+pub fn host(request: &RequestHeader) -> &str {
+    let named = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    named.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

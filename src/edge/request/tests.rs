@@ -1,0 +1,113 @@
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+
+fn request(method: &str, target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
+    let mut request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
+    request.set_version(Version::HTTP_11);
+    for (name, value) in fields {
+        request.append_header(*name, *value).unwrap();
+    }
+    request
+}
+
+fn refused(target: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
+    let mut all = vec![("host", "edge.example")];
+    all.extend(fields);
+    check(&request("GET", target, &all), b"").err().map(|refusal| refusal.status.as_u16())
+}
+
+#[test]
+fn ambiguous_paths_are_refused() {
+    for target in [
+        "/a/../b", "/a/./b", "/..", "/.", "/a/..", "/%2e%2e/b", "/a/.%2E/b", "/%2e", "/a%2fb", "/a%2Fb", "/a%5cb",
+        "/a\\b", "/a//b", "//a", "/a%00", "/a%", "/a%2", "/a%zz", "*",
+    ] {
+        assert_eq!(refused(target, &[]), Some(400), "{target}");
+    }
+    for target in [
+        "/", "/a", "/a/", "/a/...", "/a/.b", "/a/b..", "/a/%20b", "/a?x=../y", "/a?x=%2f\\", "/a;b", "/%C3%BC",
+        "/w/wgt_demo/assets/app.0a1b.js",
+    ] {
+        assert_eq!(refused(target, &[]), None, "{target}");
+    }
+}
+
+#[test]
+fn ambiguous_framing_is_refused() {
+    for fields in [
+        &[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")][..],
+        &[("transfer-encoding", "gzip, chunked")],
+        &[("transfer-encoding", "identity")],
+        &[("content-length", "5"), ("content-length", "5")],
+        &[("content-length", "5, 5")],
+        &[("content-length", "+5")],
+        &[("connection", "close, Origin")],
+        &[("connection", "sec-fetch-dest")],
+        &[("connection", "x-forwarded-for")],
+        &[("connection", "keep-alive"), ("connection", "X-Widget-Id")],
+    ] {
+        assert_eq!(refused("/", fields), Some(400), "{fields:?}");
+    }
+    for fields in [
+        &[("transfer-encoding", "chunked")][..],
+        &[("content-length", "5")],
+        &[("connection", "close")],
+        &[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")],
+        &[("connection", "x-hop")],
+    ] {
+        assert_eq!(refused("/", fields), None, "{fields:?}");
+    }
+}
+
+#[test]
+fn bare_line_feeds_are_refused() {
+    let get = request("GET", "/", &[("host", "a")]);
+    check(&get, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+    for head in ["GET / HTTP/1.1\nhost: a\r\n\r\n", "GET / HTTP/1.1\r\nhost: a\n\r\n", "\nGET / HTTP/1.1\r\n"] {
+        assert_eq!(check(&get, head.as_bytes()).unwrap_err().status, 400, "{head:?}");
+    }
+}
+
+#[test]
+fn authority_is_one_and_there() {
+    assert_eq!(check(&request("GET", "/", &[]), b"").unwrap_err().detail, "Host is missing");
+    let mut old = request("GET", "/", &[]);
+    old.set_version(Version::HTTP_10);
+    check(&old, b"").unwrap();
+    let h2 = |host: Option<&str>| {
+        let mut request = request("GET", "/", &[]);
+        request.set_version(Version::HTTP_2);
+        request.set_uri("https://edge.example/".parse().unwrap());
+        if let Some(host) = host {
+            request.append_header("host", host).unwrap();
+        }
+        check(&request, b"").is_ok()
+    };
+    assert!(h2(None));
+    assert!(h2(Some("Edge.example")));
+    assert!(!h2(Some("other.example")));
+}
+
+#[test]
+fn sizes_and_methods_have_limits() {
+    assert_eq!(refused(&format!("/{}", "a".repeat(MAX_TARGET_BYTES)), &[]), Some(414));
+    assert_eq!(refused("/", &[("x", &"a".repeat(MAX_HEAD_BYTES))]), Some(431));
+    for method in ["TRACE", "CONNECT"] {
+        let refusal = check(&request(method, "/", &[("host", "a")]), b"").unwrap_err();
+        assert_eq!(refusal.status, 405, "{method}");
+    }
+}
+
+#[test]
+fn upgrades_are_told_apart() {
+    let of = |method: &str, fields: &[(&'static str, &str)]| upgrade(&request(method, "/", fields));
+    let connection = ("connection", "keep-alive, Upgrade");
+    assert_eq!(of("GET", &[connection]), Upgrade::None);
+    assert_eq!(of("GET", &[connection, ("upgrade", "WebSocket")]), Upgrade::WebSocket);
+    assert_eq!(of("GET", &[("upgrade", "websocket")]), Upgrade::Other);
+    assert_eq!(of("POST", &[connection, ("upgrade", "websocket")]), Upgrade::Other);
+    assert_eq!(of("GET", &[connection, ("upgrade", "h2c")]), Upgrade::Other);
+    assert_eq!(of("GET", &[connection, ("upgrade", "websocket, h2c")]), Upgrade::Other);
+    assert_eq!(of("GET", &[connection, ("upgrade", "websocket"), ("upgrade", "h2c")]), Upgrade::Other);
+}

@@ -1,0 +1,126 @@
+//! The route table: which class a path is, which widget it names and where its requests go.
+
+use std::sync::Arc;
+
+use super::error::EdgeError;
+use super::upstream::{Upstream, Upstreams};
+use crate::config;
+use crate::policy::decision::{Class, WidgetRules};
+use crate::policy::headers::{CacheRule, Profile};
+use crate::policy::widget::Environment;
+
+/// One route, ready for use.
+#[derive(Debug)]
+pub struct Route {
+    /// How it is judged.
+    pub class: Class,
+    /// Deny a request that names no embedder.
+    pub missing_denied: bool,
+    /// Send `Access-Control-Allow-Credentials` to listed embedders.
+    pub credentials: bool,
+    /// What becomes of the upstream's `Cache-Control`.
+    pub cache: CacheRule,
+    silent: Profile,
+    voice: Profile,
+    production: Arc<Upstream>,
+    staging: Arc<Upstream>,
+}
+
+impl Route {
+    fn prepare(route: &config::Route, upstreams: &Upstreams) -> Result<Self, EdgeError> {
+        let upstream = |environment: Environment| {
+            let name = route.upstream.of(environment);
+            upstreams.get(name).cloned().ok_or_else(|| EdgeError::Route {
+                path: route.path.as_str().to_owned(),
+                detail: format!("there is no upstream {name}"),
+            })
+        };
+        let overrides = || route.headers.iter().map(|header| (&header.name, header.value.as_ref()));
+        Ok(Self {
+            class: route.class,
+            missing_denied: route.missing_denied,
+            credentials: route.credentials,
+            cache: CacheRule {
+                class: route.class,
+                fixed_path: !route.path.has_rest(),
+                shared_cache: route.shared_cache,
+            },
+            silent: Profile::new(route.class, false, overrides()),
+            voice: Profile::new(route.class, true, overrides()),
+            production: upstream(Environment::Production)?,
+            staging: upstream(Environment::Staging)?,
+        })
+    }
+
+    /// The fixed response headers, by whether the widget may use the microphone.
+    pub fn profile(&self, voice: bool) -> &Profile {
+        if voice { &self.voice } else { &self.silent }
+    }
+
+    /// Where requests for this widget go.
+    pub fn upstream(&self, widget: &WidgetRules) -> &Arc<Upstream> {
+        match widget.environment {
+            Environment::Production => &self.production,
+            Environment::Staging => &self.staging,
+        }
+    }
+}
+
+/// All routes of this edge.
+#[derive(Debug)]
+pub struct RouteTable {
+    router: matchit::Router<Arc<Route>>,
+    demo: Option<Arc<Upstream>>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub enum Target<'t> {
+    /// A route, and the widget its path names, as written there.
+    Route {
+        /// The route.
+        route: &'t Arc<Route>,
+        /// What stands in the place of `{widget}`; not necessarily a possible id.
+        widget: &'t str,
+    },
+    /// A host page of the demo, which is no widget's and is not judged.
+    DemoPage(&'t Arc<Upstream>),
+    /// Nowhere.
+    None,
+}
+
+impl RouteTable {
+    /// Builds the table. `demo` is the built-in upstream, where there is one.
+    pub fn prepare(
+        routes: &[config::Route],
+        upstreams: &Upstreams,
+        demo: Option<Arc<Upstream>>,
+    ) -> Result<Self, EdgeError> {
+        let mut router = matchit::Router::new();
+        for route in routes {
+            let path = route.path.as_str();
+            router.insert(path, Arc::new(Route::prepare(route, upstreams)?)).map_err(|error| {
+                EdgeError::Route { path: path.to_owned(), detail: error.to_string() }
+            })?;
+        }
+        Ok(Self { router, demo })
+    }
+
+    /// Finds the target of a path. `host` is the request's `Host`, its port included.
+    pub fn find<'t>(&'t self, host: &str, path: &'t str) -> Target<'t> {
+        if let Ok(found) = self.router.at(path)
+            && let Some(widget) = found.params.get("widget")
+        {
+            return Target::Route { route: found.value, widget };
+        }
+        match &self.demo {
+            Some(demo) if path == "/" && is_demo_host(host) => Target::DemoPage(demo),
+            _ => Target::None,
+        }
+    }
+}
+
+fn is_demo_host(host: &str) -> bool {
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    super::demo::HOSTS.iter().any(|host| name.eq_ignore_ascii_case(host))
+}

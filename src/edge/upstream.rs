@@ -1,0 +1,242 @@
+//! Upstreams: groups of equal servers, taken in turn, those that fail their health checks left out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::lb::discovery::ServiceDiscovery;
+use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
+use pingora::lb::selection::RoundRobin;
+use pingora::lb::{Backend, Backends, Extensions, LoadBalancer};
+use pingora::prelude::HttpPeer;
+use pingora::protocols::tls::CaType;
+use pingora::services::background::{GenBackgroundService, background_service};
+use pingora::upstreams::peer::{ALPN, PeerOptions};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::error::EdgeError;
+use crate::config::{self, Server, Servers};
+
+/// How often names are looked up again.
+const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Everything after this many servers were tried in vain is an answer of its own.
+const MOST_CANDIDATES: usize = 256;
+
+/// The task that looks up and checks the servers of one upstream; the edge listens once each has looked up once.
+pub type UpstreamTask = GenBackgroundService<LoadBalancer<RoundRobin>>;
+
+/// All upstreams of this edge, by name.
+#[derive(Debug, Default)]
+pub struct Upstreams(BTreeMap<Arc<str>, Arc<Upstream>>);
+
+impl Upstreams {
+    /// Prepares every upstream of the configuration. `builtin` is where the demo listens, if it does.
+    pub fn prepare(
+        configured: &BTreeMap<Arc<str>, config::Upstream>,
+        builtin: Option<SocketAddr>,
+    ) -> Result<(Self, Vec<UpstreamTask>), EdgeError> {
+        let mut upstreams = BTreeMap::new();
+        let mut tasks = Vec::new();
+        for (name, upstream) in configured {
+            let servers = match (upstream, builtin) {
+                (config::Upstream::Servers(servers), _) => servers.as_ref().clone(),
+                (config::Upstream::Builtin, Some(addr)) => Servers::plain(vec![Server::Ip(addr)]),
+                (config::Upstream::Builtin, None) => continue,
+            };
+            let (upstream, task) = Upstream::prepare(name.clone(), &servers)?;
+            upstreams.insert(name.clone(), Arc::new(upstream));
+            tasks.push(task);
+        }
+        Ok((Self(upstreams), tasks))
+    }
+
+    /// The upstream of this name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.0.get(name)
+    }
+}
+
+/// One upstream.
+pub struct Upstream {
+    name: Arc<str>,
+    balancer: Arc<LoadBalancer<RoundRobin>>,
+    tls: Option<Tls>,
+    options: PeerOptions,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Tls {
+    /// `None`: each server's own name.
+    sni: Option<String>,
+}
+
+impl Upstream {
+    fn prepare(name: Arc<str>, servers: &Servers) -> Result<(Self, UpstreamTask), EdgeError> {
+        let options = peer_options(servers)?;
+        let tls = servers.tls.as_ref().map(|tls| Tls { sni: tls.sni.clone() });
+        let mut balancer =
+            LoadBalancer::from_backends(Backends::new(Box::new(Lookup(servers.servers.clone()))));
+        let named = servers.servers.iter().any(|server| server.name().is_some());
+        balancer.update_frequency = named.then_some(LOOKUP_INTERVAL);
+        balancer.parallel_health_check = true;
+        if let Some(check) = &servers.health_check {
+            balancer.health_check_frequency = Some(check.interval);
+            balancer.set_health_check(health_check(servers, check, &options)?);
+        }
+        let task = background_service(&format!("upstream {name}"), balancer);
+        Ok((Self { name, balancer: task.task(), tls, options }, task))
+    }
+
+    /// Its name in the configuration, for logs and metrics.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The next server in turn; `None` while none is healthy.
+    pub fn next_peer(&self) -> Option<HttpPeer> {
+        let backend = self.balancer.select(b"", MOST_CANDIDATES)?;
+        let sni = match &self.tls {
+            None => String::new(),
+            Some(Tls { sni: Some(name) }) => name.clone(),
+            Some(Tls { sni: None }) => server_name(&backend),
+        };
+        let mut peer = HttpPeer::new(*backend.addr.as_inet()?, self.tls.is_some(), sni);
+        peer.options = self.options.clone();
+        Some(peer)
+    }
+}
+
+/// The name that a server's certificate has to carry. Never empty: the proxy library takes an empty one as
+/// leave not to verify.
+fn server_name(backend: &Backend) -> String {
+    match backend.ext.get::<ServerName>() {
+        Some(ServerName(name)) => name.to_string(),
+        None => backend.addr.as_inet().map(|addr| addr.ip().to_string()).unwrap_or_default(),
+    }
+}
+
+fn peer_options(servers: &Servers) -> Result<PeerOptions, EdgeError> {
+    let mut options = PeerOptions::new();
+    options.connection_timeout = Some(servers.connect_timeout);
+    options.total_connection_timeout = Some(servers.connect_timeout);
+    options.read_timeout = Some(servers.read_timeout);
+    options.write_timeout = Some(servers.write_timeout);
+    options.idle_timeout = Some(servers.idle_timeout);
+    options.alpn = if servers.http2 { ALPN::H2H1 } else { ALPN::H1 };
+    if let Some(tls) = &servers.tls {
+        options.verify_cert = tls.verify;
+        options.verify_hostname = tls.verify;
+        options.ca = tls.ca.as_deref().map(read_authorities).transpose()?;
+    }
+    Ok(options)
+}
+
+fn read_authorities(path: &std::path::Path) -> Result<Arc<CaType>, EdgeError> {
+    let fault = |detail: String| EdgeError::Authorities { path: path.to_owned(), detail };
+    let certificates = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fault(error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(fault("there is no certificate in it".to_owned()));
+    }
+    let mut wrapped = Vec::with_capacity(certificates.len());
+    for certificate in certificates {
+        // The proxy library panics on what does not parse.
+        if let Err(error) = x509_parser::parse_x509_certificate(&certificate) {
+            return Err(fault(error.to_string()));
+        }
+        wrapped.push(pingora::utils::tls::WrappedX509::new(
+            certificate.to_vec(),
+            pingora::utils::tls::parse_x509,
+        ));
+    }
+    Ok(wrapped.into())
+}
+
+fn health_check(
+    servers: &Servers,
+    check: &config::HealthCheck,
+    options: &PeerOptions,
+) -> Result<Box<dyn HealthCheck + Send + Sync>, EdgeError> {
+    let sni = servers.tls.as_ref().map(|tls| {
+        let first = servers.servers.first().map(|server| match server {
+            Server::Ip(addr) => addr.ip().to_string(),
+            Server::Name { host, .. } => host.to_string(),
+        });
+        tls.sni.clone().or(first).unwrap_or_default()
+    });
+    let host = sni.clone().or_else(|| servers.servers.first().map(ToString::to_string)).unwrap_or_default();
+    let mut options = options.clone();
+    options.connection_timeout = Some(check.timeout);
+    options.total_connection_timeout = Some(check.timeout);
+    options.read_timeout = Some(check.timeout);
+    let Some(path) = &check.path else {
+        let mut tcp = TcpHealthCheck::new();
+        tcp.peer_template.sni = sni.unwrap_or_default();
+        tcp.peer_template.options = options;
+        tcp.consecutive_success = check.healthy_after;
+        tcp.consecutive_failure = check.unhealthy_after;
+        return Ok(tcp);
+    };
+    let mut http = HttpHealthCheck::new(&host, sni.is_some());
+    http.req.set_raw_path(path.as_bytes()).map_err(|error| EdgeError::HealthCheckPath {
+        path: path.clone(),
+        detail: error.to_string(),
+    })?;
+    http.peer_template.options = options;
+    http.consecutive_success = check.healthy_after;
+    http.consecutive_failure = check.unhealthy_after;
+    Ok(Box::new(http))
+}
+
+/// A server's name, kept beside its looked-up address.
+#[derive(Clone)]
+struct ServerName(Box<str>);
+
+/// Looks names up; addresses stay as they are.
+struct Lookup(Vec<Server>);
+
+#[async_trait]
+impl ServiceDiscovery for Lookup {
+    async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
+        let mut backends = BTreeSet::new();
+        for server in &self.0 {
+            match server {
+                Server::Ip(addr) => {
+                    backends.insert(backend(*addr, Extensions::new()));
+                }
+                Server::Name { host, port } => match tokio::net::lookup_host((&**host, *port)).await {
+                    Ok(found) => backends.extend(found.map(|addr| {
+                        let mut ext = Extensions::new();
+                        ext.insert(ServerName(host.clone()));
+                        backend(addr, ext)
+                    })),
+                    // What was found before stays in use: a name server that is away is no reason to go dark.
+                    Err(error) => {
+                        tracing::warn!(%host, %error, "upstream name not found; its last addresses stay in use");
+                        return Err(pingora::Error::because(
+                            pingora::ErrorType::ConnectNoRoute,
+                            "looking up an upstream's name",
+                            error,
+                        ));
+                    }
+                },
+            }
+        }
+        Ok((backends, HashMap::new()))
+    }
+}
+
+fn backend(addr: SocketAddr, ext: Extensions) -> Backend {
+    Backend { addr: pingora::protocols::l4::socket::SocketAddr::Inet(addr), weight: 1, ext }
+}

@@ -1,0 +1,82 @@
+//! An allowed request between its verdict and its answer: what the later steps need of the rules, copied out, so
+//! that no request keeps a rule book alive.
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::decision_id::DecisionId;
+use super::route::Route;
+use crate::policy::decision::{Decision, Reason, WidgetRules};
+use crate::policy::headers::{Cors, cors};
+use crate::policy::origin::Embedder;
+use crate::policy::widget::Environment;
+
+/// One allowed request.
+#[derive(Clone, Debug)]
+pub struct Visit {
+    /// The route it takes.
+    pub route: Arc<Route>,
+    /// The decision that allowed it.
+    pub decision_id: DecisionId,
+    /// The widget's id.
+    pub widget: Box<str>,
+    /// The widget's environment.
+    pub environment: Environment,
+    /// Whether the widget may use the microphone.
+    pub voice: bool,
+    /// `Access-Control-Allow-Origin`, where the class has CORS.
+    pub allow_origin: Option<HeaderValue>,
+    /// `Access-Control-Allow-Credentials`.
+    pub credentials: bool,
+    /// The `Content-Security-Policy` that names the allowed ancestors, on frames.
+    pub frame_ancestors: Option<HeaderValue>,
+    verified: Option<HeaderValue>,
+}
+
+impl Visit {
+    /// Copies what is needed out of the rules.
+    pub fn new(
+        route: &Arc<Route>,
+        decision_id: DecisionId,
+        widget: &WidgetRules,
+        decision: &Decision,
+        embedder: &Embedder<'_>,
+        frame_ancestors: Option<String>,
+    ) -> Self {
+        let grant = cors(route.class, decision, embedder, route.credentials);
+        Self {
+            route: Arc::clone(route),
+            decision_id,
+            widget: widget.id.as_str().into(),
+            environment: widget.environment,
+            voice: widget.voice,
+            allow_origin: grant.and_then(|cors| HeaderValue::from_str(cors.allow_origin).ok()),
+            credentials: grant.is_some_and(|cors| cors.credentials),
+            frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
+            verified: verified(decision, embedder),
+        }
+    }
+
+    /// The embedder, where the rules vouch for it.
+    pub fn verified_embedder(&self) -> Option<&HeaderValue> {
+        self.verified.as_ref()
+    }
+
+    /// The CORS grant, again.
+    pub fn cors(&self) -> Option<Cors<'_>> {
+        let allow_origin = self.allow_origin.as_ref()?.to_str().ok()?;
+        Some(Cors { allow_origin, credentials: self.credentials })
+    }
+}
+
+/// An embedder that a list, a system origin or a ticket stands for. One that was let through, or that anybody
+/// could have named, is not told to the upstream as a fact.
+fn verified(decision: &Decision, embedder: &Embedder<'_>) -> Option<HeaderValue> {
+    let vouched = matches!(
+        decision.reason,
+        Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin
+    );
+    let origin = embedder.origin().filter(|_| vouched && decision.would_deny.is_none())?;
+    HeaderValue::from_str(origin.as_str()).ok()
+}

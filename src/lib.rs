@@ -1,0 +1,47 @@
+//! embedgate: an edge reverse proxy in front of the asset and session endpoints of embeddable chat and voice
+//! widgets. It lets each widget load only on the sites that its owner allows.
+//!
+//! # The house
+//!
+//! | floor | room | what is in it |
+//! |---|---|---|
+//! | ground | [`policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
+//! | first | [`rules`] | the rules in force, their one writer, and the ways in which they arrive |
+//! | second | [`edge`] | requests, on the pingora proxy; the only place that names it but for the root |
+//! | side wing | [`admin`] | health, metrics and status for operators |
+//! | root | [`app`] | puts everything together; the one place that knows everyone |
+//! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
+//! | door | [`cli`] | the command line |
+//!
+//! Who may know whom: `policy ← rules ← {edge, admin} ← app ← cli`; the leaves know the words of `policy` alone,
+//! and `edge` and `admin` never know each other. A test reads the `use` lines and holds that.
+//!
+//! # The way of a request
+//!
+//! [`edge::service`] bounds the time for its head → [`edge::request`] refuses what could be read in two ways →
+//! [`edge::route`] finds the class and the widget → [`edge::judge`] loads the rule book once and asks
+//! [`policy::decision::decide`] → [`edge::reply`] answers a denial or a preflight, or [`edge::upstream`] picks a
+//! server and [`edge::forward`] writes the headers both ways. No step goes back.
+//!
+//! # The way of a change
+//!
+//! A [`rules::source`] reads documents → [`policy::widget::Widget`] validates each → [`rules::publisher`] makes
+//! the next book, swaps it in and tells its observers. There is one road for all sources.
+//!
+//! # What holds
+//!
+//! - An origin, an entry, a widget id and a document can't be built wrong: they are parsed, once.
+//! - A malformed `Origin` is denied, never treated as missing.
+//! - A book is immutable; a request is judged by exactly one.
+//! - A refused update leaves the last good book in force, whole.
+//! - A widget that was restricted opens only by a document that says so.
+//! - Outsiders learn that they are denied, never why: a denied and an unknown widget get the same answer.
+
+pub mod admin;
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod edge;
+pub mod policy;
+pub mod rules;
+pub mod telemetry;

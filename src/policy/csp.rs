@@ -1,0 +1,134 @@
+//! `frame-ancestors` (CSP Level 3 §6.4.2): what the browser itself enforces around a frame.
+//!
+//! The list is translated so that browser and verdict agree, with these differences that the language of
+//! source expressions leaves: an `http` source also admits https; IPv6 addresses cannot be written.
+
+use std::fmt::Write as _;
+
+use super::entry::{Entry, HostPattern, PortPattern};
+use super::origin::{Host, Origin, OriginSet};
+
+/// For pages that nothing may frame.
+pub const NO_ANCESTORS: &str = "frame-ancestors 'none'";
+
+/// The longest policy sent, in bytes: servers and browsers cut or refuse headers not far above.
+pub const MAX_POLICY_BYTES: usize = 4 * 1024;
+
+const LISTED: &str = "frame-ancestors 'self'";
+
+/// A widget's entries as source expressions; made once, used for every frame until an entry expires.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ListSources {
+    /// Each with a space in front.
+    text: String,
+    /// Entries that no source expression can say: globs, and names with `_`.
+    inexpressible: Vec<Entry>,
+}
+
+/// What decides about a frame's ancestors.
+#[derive(Clone, Copy, Debug)]
+pub enum Ancestors<'a> {
+    /// Anyone may frame it: the widget is open, or only monitored.
+    Unrestricted,
+    /// An enforced empty list: no site may.
+    Locked,
+    /// The sites of the list.
+    Listed(&'a ListSources),
+}
+
+impl ListSources {
+    /// Translates entries; give only those that have not expired.
+    #[must_use]
+    pub fn compile<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> ListSources {
+        let mut sources = ListSources::default();
+        for entry in entries {
+            sources.push(entry);
+        }
+        sources
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let hosts: &[String] = &match entry.host() {
+            HostPattern::Name(name) => [name.to_string()].to_vec(),
+            HostPattern::Below(apex) => [format!("*.{apex}")].to_vec(),
+            // `*.` leaves the apex out in a source expression too.
+            HostPattern::AtOrBelow(apex) => [apex.to_string(), format!("*.{apex}")].to_vec(),
+            HostPattern::Ipv4(address) => [address.to_string()].to_vec(),
+            HostPattern::Ipv6(_) => return,
+            HostPattern::Glob { .. } => {
+                self.inexpressible.push(entry.clone());
+                return;
+            }
+        };
+        // `host-char` is letters, digits and `-`.
+        if hosts.iter().any(|host| host.contains('_')) {
+            self.inexpressible.push(entry.clone());
+            return;
+        }
+        let scheme = entry.scheme();
+        let schemes: &[&str] = match &scheme {
+            None if entry.is_loopback() => &["http", "https"],
+            None => &["https"],
+            Some(scheme) => &[scheme.as_str()],
+        };
+        let port = match entry.port() {
+            PortPattern::Unstated if entry.is_loopback() => PortPattern::Any,
+            port => port,
+        };
+        for host in hosts {
+            for scheme in schemes {
+                // Writing into a string does not fail.
+                let _ = write!(self.text, " {scheme}://{host}{port}");
+            }
+        }
+    }
+}
+
+/// The value of `Content-Security-Policy` for a frame; `None` when nothing is restricted.
+///
+/// `embedder` is the origin the verdict has allowed, or `None` when the request named none. It is added
+/// where only an entry that cannot be expressed admits it. A policy over [`MAX_POLICY_BYTES`] shrinks to
+/// `'self'`, the system origins and the embedder; without an embedder, to `'none'`.
+#[must_use]
+pub fn frame_ancestors(
+    ancestors: Ancestors<'_>,
+    embedder: Option<Origin<'_>>,
+    system: &OriginSet,
+) -> Option<String> {
+    let own = |embedder: Option<Origin<'_>>| {
+        let mut policy = LISTED.to_owned();
+        let extra = embedder.filter(|embedder| !system.contains(*embedder));
+        for origin in system.iter().chain(extra) {
+            push_origin(&mut policy, origin);
+        }
+        policy
+    };
+    let sources = match ancestors {
+        Ancestors::Unrestricted => return None,
+        // The verdict lets the edge's own and the system origins preview a locked widget; so must this.
+        Ancestors::Locked if embedder.is_some() => return Some(own(None)),
+        Ancestors::Locked => return Some(NO_ANCESTORS.to_owned()),
+        Ancestors::Listed(sources) => sources,
+    };
+    let unexpressed =
+        embedder.filter(|embedder| sources.inexpressible.iter().any(|entry| entry.admits(*embedder)));
+    let mut policy = own(unexpressed);
+    if policy.len() + sources.text.len() <= MAX_POLICY_BYTES {
+        policy.push_str(&sources.text);
+        return Some(policy);
+    }
+    Some(match embedder {
+        Some(_) => own(embedder),
+        None => NO_ANCESTORS.to_owned(),
+    })
+}
+
+fn push_origin(policy: &mut String, origin: Origin<'_>) {
+    if !matches!(origin.host(), Host::Ipv6(_)) {
+        policy.push(' ');
+        policy.push_str(origin.as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,222 @@
+//! A verdict in full, for people: what was asked, what holds, what each entry says about it, and what to add.
+//!
+//! Never for outsiders: it tells the whole list.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, decide};
+use super::entry::Entry;
+use super::origin::{Embedder, Origin, Scheme};
+use super::suffix::PublicSuffixes;
+use super::widget::{Access, Widget};
+
+mod outcome;
+mod sentence;
+
+pub use outcome::{EntryOutcome, Outcome};
+
+/// Why one request to one widget is allowed or denied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The widget that was asked for, as it was asked for.
+    pub widget: String,
+    /// The class of the route.
+    pub class: Class,
+    /// Who embeds.
+    pub embedder: AskedBy,
+    /// The access in effect; `None` for an unknown widget.
+    pub access: Option<Access>,
+    /// Whether the request goes on.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The denial that a widget which only monitors let through.
+    pub would_deny: Option<Reason>,
+    /// The same in words.
+    pub sentence: String,
+    /// The entry that admitted the embedder.
+    pub entry: Option<NamedEntry>,
+    /// The entry that came nearest to admitting it.
+    pub near_miss: Option<NamedEntry>,
+    /// The entry that would admit this embedder, where an entry can.
+    pub entry_to_add: Option<String>,
+    /// Every entry of the list, in its order.
+    pub entries: Vec<EntryOutcome>,
+    /// The headers that would be sent, name and value; filled by whoever builds answers.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Who embeds, as read from the headers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum AskedBy {
+    /// The request names nobody.
+    Absent,
+    /// `Origin: null`.
+    Opaque,
+    /// Something that no browser sends.
+    Malformed {
+        /// What is wrong with it, a stable word.
+        code: &'static str,
+        /// What would be right.
+        detail: String,
+    },
+    /// A page of this origin.
+    Known {
+        /// The origin.
+        origin: String,
+    },
+}
+
+/// An entry and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedEntry {
+    /// A JSON Pointer (RFC 6901) into the document.
+    pub pointer: String,
+    /// Its canonical text.
+    pub entry: String,
+}
+
+/// Judges a request as the edge would and tells the grounds. `id` is what was asked for; `widget` its
+/// document, or a draft of it, `None` where there is none.
+pub fn explain(
+    id: &str,
+    facts: &Facts<'_>,
+    widget: Option<&Widget>,
+    policy: &EdgePolicy,
+    now: Timestamp,
+) -> Explanation {
+    let rules = widget.map(Widget::compile);
+    let decision = decide(facts, rules.as_ref(), policy, now);
+    let compared = compared_with_list(facts, policy);
+    let named = |index: Option<u32>| {
+        let (at, widget) = (index?, widget?);
+        let rule = widget.allowed_domains.get(usize::try_from(at).ok()?)?;
+        Some(NamedEntry { pointer: format!("/allowed_domains/{at}"), entry: rule.entry.to_string() })
+    };
+    let mut explanation = Explanation {
+        widget: id.to_owned(),
+        class: facts.class,
+        embedder: AskedBy::from(facts.embedder),
+        access: widget.map(Widget::effective_access),
+        verdict: decision.verdict,
+        reason: decision.reason,
+        would_deny: decision.would_deny,
+        sentence: String::new(),
+        entry: named(decision.entry),
+        near_miss: named(decision.near_miss),
+        entry_to_add: widget.and_then(|widget| entry_to_add(&decision, compared?, widget)),
+        entries: widget.map(|widget| outcome::of_all(widget, compared, now)).unwrap_or_default(),
+        headers: Vec::new(),
+    };
+    explanation.sentence = sentence::of(&explanation, compared);
+    explanation
+}
+
+/// The entry that admits `origin` and as little else as an entry can: `stranger.example`,
+/// `http://plain.example`, `example.com:8443`. `None` where the scheme is one that no entry can have.
+pub fn entry_admitting(origin: Origin<'_>) -> Option<Entry> {
+    let exact = Entry::exactly(origin)?.to_string();
+    // What goes without saying is left out: https, and on loopback hosts either scheme.
+    let text = match origin.scheme() {
+        Scheme::Https => exact.strip_prefix("https://"),
+        Scheme::Http if origin.is_loopback() => exact.strip_prefix("http://"),
+        Scheme::Http | Scheme::Other(_) => None,
+    };
+    Entry::parse(text.unwrap_or(&exact), PublicSuffixes::shipped()).ok().filter(|entry| entry.admits(origin))
+}
+
+/// The origin that the list is asked about: inside the widget's own iframe the one of the ticket.
+fn compared_with_list<'a>(facts: &Facts<'a>, policy: &EdgePolicy) -> Option<Origin<'a>> {
+    let origin = facts.embedder.origin()?;
+    if facts.class != Class::Session || !policy.own_origins.contains(origin) {
+        return Some(origin);
+    }
+    match facts.ticket {
+        TicketState::Valid(embedder) => Some(embedder),
+        TicketState::Absent | TicketState::Invalid | TicketState::Expired => None,
+    }
+}
+
+fn entry_to_add(decision: &Decision, origin: Origin<'_>, widget: &Widget) -> Option<String> {
+    match decision.would_deny.unwrap_or(decision.reason) {
+        Reason::NotListed
+        | Reason::InsecureScheme
+        | Reason::PortMismatch
+        | Reason::ExpiredEntry
+        | Reason::UnsupportedScheme
+        | Reason::Locked => {}
+        _ => return None,
+    }
+    let entry = entry_admitting(origin)?;
+    // These would be refused at save: an entry twice, and plain http for a widget that asks for the
+    // microphone.
+    let semantic = entry.semantic();
+    let listed = widget.allowed_domains.iter().any(|rule| rule.entry.semantic() == semantic);
+    let plain_voice = widget.has_voice() && origin.scheme() == Scheme::Http && !origin.is_loopback();
+    (!listed && !plain_voice).then(|| entry.to_string())
+}
+
+impl From<Embedder<'_>> for AskedBy {
+    fn from(embedder: Embedder<'_>) -> Self {
+        match embedder {
+            Embedder::Absent => AskedBy::Absent,
+            Embedder::Opaque => AskedBy::Opaque,
+            Embedder::Malformed(error) => {
+                AskedBy::Malformed { code: error.code(), detail: error.to_string() }
+            }
+            Embedder::Known(origin) => AskedBy::Known { origin: origin.as_str().to_owned() },
+        }
+    }
+}
+
+impl fmt::Display for AskedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskedBy::Absent => f.write_str("none"),
+            AskedBy::Opaque => f.write_str("null (opaque)"),
+            AskedBy::Malformed { code, .. } => write!(f, "malformed ({code})"),
+            AskedBy::Known { origin } => f.write_str(origin),
+        }
+    }
+}
+
+/// Several lines, without a newline at the end.
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} ({})  {}", self.verdict, self.reason, self.sentence)?;
+        write!(f, "  widget {}, class {}, embedder {}", self.widget, self.class, self.embedder)?;
+        if let Some(access) = self.access {
+            write!(f, ", access {access}")?;
+        }
+        if let Some(reason) = self.would_deny {
+            write!(f, "\n  would deny: {reason}")?;
+        }
+        if let Some(entry) = &self.entry_to_add {
+            write!(f, "\n  entry to add: {entry}")?;
+        }
+        if !self.entries.is_empty() {
+            f.write_str("\n  entries:")?;
+        }
+        let width = self.entries.iter().map(|entry| entry.entry.chars().count()).max().unwrap_or(0);
+        for entry in &self.entries {
+            write!(f, "\n    {:width$}  {:14}  {}", entry.entry, entry.outcome.as_str(), entry.detail)?;
+            if let Some(unicode) = &entry.unicode {
+                write!(f, "  [{unicode}]")?;
+            }
+        }
+        if !self.headers.is_empty() {
+            f.write_str("\n  headers:")?;
+        }
+        for (name, value) in &self.headers {
+            write!(f, "\n    {name}: {value}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

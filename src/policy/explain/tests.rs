@@ -1,0 +1,216 @@
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::policy::allowlist::samples::{self, now};
+use crate::policy::origin::{OriginBuf, OriginError, OriginSet};
+use crate::policy::widget::Rule;
+
+const OWN: &str = "https://edge.example";
+
+fn widget(document: Value) -> Widget {
+    Widget::parse(document.to_string().as_bytes(), PublicSuffixes::shipped()).unwrap()
+}
+
+fn listing(entries: Value) -> Widget {
+    widget(json!({"id": "wgt_demo", "allowed_domains": entries}))
+}
+
+fn policy() -> EdgePolicy {
+    EdgePolicy {
+        own_origins: OriginSet::new([OriginBuf::parse(OWN).unwrap()]),
+        system_origins: OriginSet::default(),
+        open_allowed: true,
+    }
+}
+
+fn facts(embedder: Embedder<'_>) -> Facts<'_> {
+    Facts { class: Class::Asset, embedder, missing_denied: false, ticket: TicketState::Absent }
+}
+
+fn known(text: &str) -> Embedder<'_> {
+    Embedder::Known(Origin::parse(text).unwrap())
+}
+
+fn ask(widget: &Widget, origin: &str) -> Explanation {
+    explain("wgt_demo", &facts(known(origin)), Some(widget), &policy(), now())
+}
+
+#[test]
+fn an_allowed_embedder_is_told_by_which_entry() {
+    let told = ask(&listing(json!(["example.com", "*.example.org"])), "https://a.example.org");
+    assert_eq!((told.verdict, told.reason), (Verdict::Allow, Reason::Wildcard));
+    assert_eq!(
+        told.entry.unwrap(),
+        NamedEntry { pointer: "/allowed_domains/1".into(), entry: "*.example.org".into() }
+    );
+    assert_eq!(told.entry_to_add, None);
+    assert_eq!(
+        told.sentence,
+        "https://a.example.org may embed wgt_demo: the entry `*.example.org` covers it."
+    );
+}
+
+#[test]
+fn a_denied_embedder_is_told_what_to_add() {
+    let list = listing(json!(["example.com", "ports.example:8443", "capacitor://localhost"]));
+    for (origin, reason, near, add) in [
+        ("https://stranger.example", Reason::NotListed, None, Some("stranger.example")),
+        ("http://plain.example", Reason::NotListed, None, Some("http://plain.example")),
+        ("http://example.com", Reason::InsecureScheme, Some("example.com"), Some("http://example.com")),
+        ("https://example.com:8443", Reason::PortMismatch, Some("example.com"), Some("example.com:8443")),
+        ("http://localhost:3000", Reason::NotListed, None, Some("localhost:3000")),
+        ("https://[2001:db8::1]", Reason::NotListed, None, Some("[2001:db8::1]")),
+        ("ionic://localhost", Reason::UnsupportedScheme, None, Some("ionic://localhost")),
+        ("ftp://example.com", Reason::UnsupportedScheme, None, None),
+    ] {
+        let told = ask(&list, origin);
+        assert_eq!((told.verdict, told.reason), (Verdict::Deny, reason), "{origin}");
+        assert_eq!(told.near_miss.map(|named| named.entry).as_deref(), near, "{origin}");
+        assert_eq!(told.entry_to_add.as_deref(), add, "{origin}");
+        assert_eq!(told.sentence.contains("To admit it, add the entry"), add.is_some(), "{}", told.sentence);
+    }
+}
+
+#[test]
+fn what_a_save_would_refuse_is_not_proposed() {
+    let voice =
+        widget(json!({"id": "wgt_demo", "capabilities": ["voice"], "allowed_domains": ["example.com"]}));
+    let told = ask(&voice, "http://example.com");
+    assert_eq!((told.reason, told.entry_to_add), (Reason::InsecureScheme, None));
+    assert!(told.sentence.contains("serve the site over https"), "{}", told.sentence);
+
+    let expired = json!([{"pattern": "https://example.com", "expires_at": "2026-01-01T00:00:00Z"}]);
+    let told = ask(&listing(expired), "https://example.com");
+    assert_eq!((told.reason, told.entry_to_add), (Reason::ExpiredEntry, None));
+    assert!(told.sentence.contains("renew its `expires_at`"), "{}", told.sentence);
+}
+
+#[test]
+fn each_entry_says_why_it_does_not_admit() {
+    let list = listing(json!([
+        "example.org", "*.example.com", "www.example.net", "http://example.com", "example.com:8443", "pr-*.example.com",
+        {"pattern": "https://example.com", "expires_at": "2026-01-01T00:00:00Z"}, "münchen.example",
+        {"pattern": ".example.com", "expires_at": "2027-01-01T00:00:00Z"}
+    ]));
+    let told = ask(&list, "https://example.com");
+    let found: Vec<_> =
+        told.entries.iter().map(|entry| (entry.outcome.as_str(), entry.detail.as_str())).collect();
+    let expected = [
+        ("host_differs", "example.com is another host"),
+        (
+            "host_differs",
+            "covers the names below example.com, not example.com itself; `.example.com` covers both",
+        ),
+        ("host_differs", "example.com is another host"),
+        ("scheme_differs", "wants http, the embedder is https"),
+        ("port_differs", "wants port 8443, the embedder is on port 443"),
+        ("host_differs", "example.com is another host"),
+        ("expired", "expired at 2026-01-01T00:00:00Z"),
+        ("host_differs", "example.com is another host"),
+        ("admits", "admits https://example.com until 2027-01-01T00:00:00Z"),
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(told.entries[7].unicode.as_deref(), Some("münchen.example"));
+    assert_eq!(told.entries[7].entry, "xn--mnchen-3ya.example");
+    let below = ask(&list, "https://a.pr-1.example.com");
+    assert!(below.entries[5].detail.contains("one or more characters of the first label"));
+    let www = ask(&listing(json!(["example.com"])), "https://www.example.com");
+    assert_eq!(
+        www.entries[0].detail,
+        "names example.com only, not the names below it; `*.example.com` covers those"
+    );
+}
+
+#[test]
+fn a_session_in_the_iframe_is_explained_by_its_ticket() {
+    let list = listing(json!(["example.com"]));
+    let opened_by = Origin::parse("https://stranger.example").unwrap();
+    let with = |ticket| Facts { class: Class::Session, ticket, ..facts(known(OWN)) };
+    let told = explain("wgt_demo", &with(TicketState::Valid(opened_by)), Some(&list), &policy(), now());
+    assert_eq!(told.reason, Reason::NotListed);
+    assert_eq!(told.entry_to_add.as_deref(), Some("stranger.example"));
+    assert_eq!(told.entries[0].outcome, Outcome::HostDiffers);
+    let told = explain("wgt_demo", &with(TicketState::Absent), Some(&list), &policy(), now());
+    assert_eq!((told.reason, told.entries[0].outcome), (Reason::TicketMissing, Outcome::NotCompared));
+}
+
+#[test]
+fn monitoring_is_told_with_what_it_would_deny() {
+    let monitor = widget(json!({"id": "wgt_demo", "access": "monitor", "allowed_domains": ["example.com"]}));
+    let told = ask(&monitor, "https://stranger.example");
+    assert_eq!(
+        (told.verdict, told.reason, told.would_deny),
+        (Verdict::Allow, Reason::Unrestricted, Some(Reason::NotListed))
+    );
+    assert_eq!(told.entry_to_add.as_deref(), Some("stranger.example"));
+    assert!(told.sentence.starts_with("The widget only monitors"), "{}", told.sentence);
+    assert!(told.sentence.contains("No entry of wgt_demo admits"), "{}", told.sentence);
+}
+
+#[test]
+fn without_a_widget_there_is_nothing_to_add() {
+    let told = explain("no such id!", &facts(known("https://example.com")), None, &policy(), now());
+    assert_eq!((told.reason, told.entry_to_add, told.entries.len()), (Reason::UnknownWidget, None, 0));
+    assert_eq!(told.sentence, "There is no widget `no such id!`.");
+}
+
+#[test]
+fn it_serialises_for_programs_and_prints_for_people() {
+    let mut told = ask(&listing(json!(["example.com", "münchen.example"])), "https://stranger.example");
+    told.headers.push(("vary".to_owned(), "Origin".to_owned()));
+    assert_eq!(
+        told.to_string(),
+        "deny (not_listed)  No entry of wgt_demo admits https://stranger.example. \
+         To admit it, add the entry `stranger.example`.\n  \
+         widget wgt_demo, class asset, embedder https://stranger.example, access enforce\n  \
+         entry to add: stranger.example\n  entries:\n    \
+         example.com             host_differs    stranger.example is another host\n    \
+         xn--mnchen-3ya.example  host_differs    stranger.example is another host  [münchen.example]\n  \
+         headers:\n    vary: Origin"
+    );
+    let value = serde_json::to_value(&told).unwrap();
+    assert_eq!(value["embedder"], json!({"kind": "known", "origin": "https://stranger.example"}));
+    assert_eq!((&value["verdict"], &value["reason"]), (&json!("deny"), &json!("not_listed")));
+    assert_eq!(value["entries"][1]["unicode"], "münchen.example");
+    assert_eq!(value["entries"][0]["outcome"], "host_differs");
+    assert_eq!(value["headers"], json!([["vary", "Origin"]]));
+    let malformed =
+        explain("a", &facts(Embedder::Malformed(OriginError::TrailingDot)), None, &policy(), now());
+    assert_eq!(serde_json::to_value(&malformed.embedder).unwrap()["code"], "trailing_dot");
+}
+
+fn sample_widget(rules: Vec<Rule>) -> Widget {
+    Widget { allowed_domains: rules, ..widget(json!({"id": "wgt_demo", "access": "enforce"})) }
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 400, failure_persistence: None, ..Config::default() })]
+
+    /// The entries' own words and the decision never contradict each other, and what is proposed works.
+    #[test]
+    fn entries_verdict_and_proposal_agree(rules in samples::rules(0..8), origin in samples::origin()) {
+        let mut widget = sample_widget(rules);
+        let told = ask(&widget, origin.as_str());
+        let any = |outcome| told.entries.iter().any(|entry| entry.outcome == outcome);
+        prop_assert_eq!(any(Outcome::Admits), told.verdict == Verdict::Allow);
+        prop_assert_eq!(told.entry.is_some(), told.verdict == Verdict::Allow);
+        match told.reason {
+            Reason::ExpiredEntry => prop_assert!(any(Outcome::Expired)),
+            Reason::PortMismatch => prop_assert!(any(Outcome::PortDiffers)),
+            Reason::InsecureScheme => prop_assert!(any(Outcome::SchemeDiffers)),
+            _ => prop_assert!(!any(Outcome::Expired) || told.verdict == Verdict::Allow),
+        }
+        if let Some(entry) = &told.entry_to_add {
+            widget.allowed_domains.push(samples::rule(entry));
+            prop_assert_eq!(ask(&widget, origin.as_str()).reason, Reason::Exact);
+            let saved = widget.to_json().to_string();
+            let duplicates = Widget::parse(saved.as_bytes(), PublicSuffixes::shipped()).err().unwrap_or_default();
+            let last = format!("/allowed_domains/{}", widget.allowed_domains.len() - 1);
+            prop_assert!(duplicates.iter().all(|fault| fault.pointer != last), "{:?}", duplicates);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The security headers of an answer, as data: what each class of route sets, what it takes away, and CORS.
+
+use http::header::{self, HeaderName, HeaderValue};
+
+use super::decision::{Class, Decision, Reason, Verdict};
+use super::origin::Embedder;
+
+mod caching;
+mod list;
+
+pub use caching::{CacheRule, cache_control, is_cdn_directive};
+pub use list::without_embed_ticket;
+
+/// `Vary` of every judged answer: the request fields that a verdict reads (RFC 9110 §12.5.5).
+pub const VARY: HeaderValue = HeaderValue::from_static("Origin, Referer, Sec-Fetch-Dest");
+
+/// The longest time, in seconds, for which a browser may remember a preflight: a removed domain is not to be
+/// remembered for longer.
+pub const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("60");
+
+/// The fetch directive by which a browser keeps a document out of any frame (CSP Level 3, `frame-ancestors`).
+pub const FRAME_ANCESTORS_NONE: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'");
+
+const NO_DEVICES: &str =
+    "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
+const MICROPHONE_ONLY: &str =
+    "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=(self), autoplay=(self)";
+const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");
+const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// The fixed fields of one route's answers: those of its class, with the route's own in place of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Profile {
+    fields: Vec<(HeaderName, HeaderValue)>,
+    removed: Vec<HeaderName>,
+    strict_transport_security: Option<HeaderValue>,
+}
+
+impl Profile {
+    /// The profile of a class. `voice`: the widget may use the microphone. An override sets a field, or removes
+    /// it (`None`).
+    pub fn new<'o>(
+        class: Class,
+        voice: bool,
+        overrides: impl IntoIterator<Item = (&'o HeaderName, Option<&'o HeaderValue>)>,
+    ) -> Self {
+        let mut profile = Self {
+            fields: class_fields(class, voice),
+            removed: Vec::new(),
+            strict_transport_security: Some(HeaderValue::from_static("max-age=31536000")),
+        };
+        for (name, value) in overrides {
+            profile.replace(name, value);
+        }
+        profile
+    }
+
+    fn replace(&mut self, name: &HeaderName, value: Option<&HeaderValue>) {
+        if *name == header::STRICT_TRANSPORT_SECURITY {
+            self.strict_transport_security = value.cloned();
+            return;
+        }
+        self.fields.retain(|(field, _)| field != name);
+        match value {
+            Some(value) => self.fields.push((name.clone(), value.clone())),
+            None => self.removed.push(name.clone()),
+        }
+    }
+
+    /// Fields to set in place of the upstream's. `https`: the scheme the browser sees; `Strict-Transport-Security`
+    /// is only for that one (RFC 6797 §7.2).
+    pub fn fields(&self, https: bool) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let hsts = self.strict_transport_security.as_ref().filter(|_| https);
+        let hsts = hsts.map(|value| (&header::STRICT_TRANSPORT_SECURITY, value));
+        self.fields.iter().map(|(name, value)| (name, value)).chain(hsts)
+    }
+
+    /// Fields that the route wants gone, the upstream's included.
+    pub fn removed(&self) -> &[HeaderName] {
+        &self.removed
+    }
+}
+
+fn class_fields(class: Class, voice: bool) -> Vec<(HeaderName, HeaderValue)> {
+    let corp = if class == Class::Public { "same-origin" } else { "cross-origin" };
+    let mut fields = vec![
+        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
+        (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(corp)),
+    ];
+    match class {
+        Class::Frame => {
+            let policy = if voice { MICROPHONE_ONLY } else { NO_DEVICES };
+            fields.push((PERMISSIONS_POLICY, HeaderValue::from_static(policy)));
+        }
+        Class::Public => {
+            fields.push((PERMISSIONS_POLICY, HeaderValue::from_static(NO_DEVICES)));
+            fields.push((header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")));
+        }
+        Class::Asset | Class::Session => {}
+    }
+    fields
+}
+
+/// Whether a field of the upstream's answer is taken away before it reaches a browser: what tells about the
+/// software behind the edge, and what only the verdict may say.
+pub fn is_stripped(class: Class, name: &HeaderName) -> bool {
+    if *name == header::SERVER || name.as_str() == "x-powered-by" || is_cors(name) {
+        return true;
+    }
+    class == Class::Frame && (*name == header::X_FRAME_OPTIONS || name.as_str() == "timing-allow-origin")
+}
+
+fn is_cors(name: &HeaderName) -> bool {
+    name.as_str().starts_with("access-control-")
+}
+
+/// What CORS (Fetch standard, "CORS protocol") grants to the page that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cors<'a> {
+    /// `Access-Control-Allow-Origin`: a serialised origin, or `null`.
+    pub allow_origin: &'a str,
+    /// `Access-Control-Allow-Credentials: true`.
+    pub credentials: bool,
+}
+
+/// The CORS grant that a decision carries, if any. Allowed frames and public pages have none: nobody reads them
+/// by script. A denial is readable by the page that was denied, without credentials, so that it can say why.
+pub fn cors<'a>(
+    class: Class,
+    decision: &Decision,
+    embedder: &Embedder<'a>,
+    route_credentials: bool,
+) -> Option<Cors<'a>> {
+    let denied = decision.verdict == Verdict::Deny;
+    if !denied && matches!(class, Class::Frame | Class::Public) {
+        return None;
+    }
+    let allow_origin = match embedder {
+        Embedder::Known(origin) => origin.as_str(),
+        Embedder::Opaque => "null",
+        Embedder::Absent | Embedder::Malformed(_) => return None,
+    };
+    let named = decision.would_deny.is_none() && decision.reason != Reason::Unrestricted;
+    Some(Cors { allow_origin, credentials: route_credentials && !denied && named })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! Findings: what is allowed in a widget's document but is probably not meant.
+//!
+//! These need nothing but the document and the time; entries that nobody uses are told by whoever has seen
+//! the traffic, as [`Finding`]s too.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::allowlist::{Allowlist, Judgement};
+use super::decision::EdgePolicy;
+use super::entry::{Entry, EntryScheme, HostPattern, PortPattern};
+use super::origin::Origin;
+use super::suffix::PublicSuffixes;
+use super::widget::{Access, Environment, Rule, Widget};
+
+mod coverage;
+mod stage;
+
+use stage::Stage;
+
+/// How long before an entry expires it is told: 14 days.
+pub const EXPIRY_NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Probably not meant.
+    Warning,
+    /// Open to everyone, or sure not to work.
+    Error,
+}
+
+impl Severity {
+    /// The name in answers and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Severity::Info => "info",
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        }
+    }
+}
+
+/// One thing to look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// What kind, a stable code.
+    pub code: &'static str,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Where: a JSON Pointer (RFC 6901) into the document.
+    pub pointer: String,
+    /// The entry in canonical text, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entry: Option<String>,
+    /// What it means and what to do.
+    pub detail: String,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} {}: {}", self.severity.as_str(), self.code, self.pointer, self.detail)
+    }
+}
+
+/// Every finding about one widget, in the order of its list; what is about the widget as a whole comes first.
+pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    access(widget, policy, &mut findings);
+    trust_center(widget, &mut findings);
+    let stages: Vec<Stage> =
+        widget.allowed_domains.iter().map(|rule| Stage::of(&rule.entry, suffixes)).collect();
+    mixed_environments(widget, &stages, &mut findings);
+    let shadows = coverage::shadows(&widget.allowed_domains, now);
+    let compiled = Allowlist::compile(&widget.allowed_domains);
+    let rules = widget.allowed_domains.iter().zip(stages).zip(shadows);
+    for (index, ((rule, stage), shadow)) in rules.enumerate() {
+        let mut say = |code, severity, detail: String| {
+            findings.push(Finding {
+                code,
+                severity,
+                pointer: format!("/allowed_domains/{index}"),
+                entry: Some(rule.entry.to_string()),
+                detail,
+            });
+        };
+        expiry(rule, now, &mut say);
+        if let Some((by, wider)) = shadow {
+            shadowed(&rule.entry, by, &wider.entry, &mut say);
+        }
+        if widget.environment == Environment::Production {
+            production_host(&rule.entry, &stage, &mut say);
+        }
+        entry(widget, rule, &mut say);
+        if !rule.is_expired(now) {
+            let admitted =
+                |origin: Origin<'_>| matches!(compiled.judge(origin, now), Judgement::Admitted { .. });
+            www_apex_gap(&rule.entry, suffixes, &admitted, &mut say);
+        }
+    }
+    findings
+}
+
+/// Takes code, severity and detail of a finding about one entry.
+type Say<'a> = &'a mut dyn FnMut(&'static str, Severity, String);
+
+fn access(widget: &Widget, policy: &EdgePolicy, findings: &mut Vec<Finding>) {
+    if widget.effective_access() != Access::Open || !policy.open_allowed {
+        return;
+    }
+    let (code, severity) = match widget.environment {
+        Environment::Production => ("unrestricted_production", Severity::Error),
+        Environment::Staging => ("unrestricted", Severity::Info),
+    };
+    let (pointer, why) = match widget.access {
+        None => ("/allowed_domains", "the list is empty".to_owned()),
+        Some(_) if widget.allowed_domains.is_empty() => ("/access", "`access` is `open`".to_owned()),
+        Some(_) => {
+            let entries = widget.allowed_domains.len();
+            ("/access", format!("`access` is `open`, and the list's {entries} entries restrict nothing"))
+        }
+    };
+    let detail =
+        format!("{why}: any site may embed the widget; list its sites and set `access` to `enforce`");
+    findings.push(Finding { code, severity, pointer: pointer.to_owned(), entry: None, detail });
+}
+
+fn trust_center(widget: &Widget, findings: &mut Vec<Finding>) {
+    if widget.environment == Environment::Production && !widget.public_trust_center {
+        findings.push(Finding {
+            code: "trust_center_private",
+            severity: Severity::Warning,
+            pointer: "/public_trust_center".to_owned(),
+            entry: None,
+            detail: "visitors of a production site can't read the Trust Center and policy pages (404); set it to `true`"
+                .to_owned(),
+        });
+    }
+}
+
+fn mixed_environments(widget: &Widget, stages: &[Stage], findings: &mut Vec<Finding>) {
+    let rules = widget.allowed_domains.iter().zip(stages).enumerate();
+    let first = |wanted: fn(&Stage) -> bool| {
+        rules.clone().find(|(_, (_, stage))| wanted(stage)).map(|(index, (rule, _))| (index, rule))
+    };
+    let production = first(|stage| matches!(stage, Stage::Production));
+    let trial = first(|stage| matches!(stage, Stage::Staging(_) | Stage::Preview(_)));
+    if let (Some((_, production)), Some((index, trial))) = (production, trial) {
+        let detail = format!(
+            "one widget on production (`{}`) and on staging or preview hosts (`{}`): a change that is tried out there \
+             is live here; give staging a widget of its own",
+            production.entry, trial.entry
+        );
+        findings.push(Finding {
+            code: "mixed_environments",
+            severity: Severity::Warning,
+            pointer: format!("/allowed_domains/{index}"),
+            entry: Some(trial.entry.to_string()),
+            detail,
+        });
+    }
+}
+
+fn expiry(rule: &Rule, now: Timestamp, say: Say<'_>) {
+    let Some(at) = rule.expires_at else { return };
+    if rule.is_expired(now) {
+        let detail = format!("expired at {at} and admits nobody any more; take it out or renew `expires_at`");
+        say("expiring_entry", Severity::Warning, detail);
+    } else if at.duration_since(now) <= EXPIRY_NOTICE {
+        let detail = format!("expires at {at}; renew `expires_at` if the site still needs the widget then");
+        say("expiring_entry", Severity::Warning, detail);
+    }
+}
+
+fn shadowed(entry: &Entry, by: usize, wider: &Entry, say: Say<'_>) {
+    let detail = format!(
+        "`{wider}` (/allowed_domains/{by}) admits all that `{entry}` does; leave the narrower one out, or narrow the \
+         wider one"
+    );
+    say("shadowed_entry", Severity::Info, detail);
+}
+
+fn production_host(entry: &Entry, stage: &Stage, say: Say<'_>) {
+    match stage {
+        Stage::Loopback => {
+            let detail = "any program on a visitor's machine that serves this host may embed the production widget; keep \
+                          loopback hosts on a staging widget";
+            say("loopback_in_production", Severity::Warning, detail.to_owned());
+        }
+        Stage::Preview(sign) => {
+            let detail = format!(
+                "`{entry}` is a preview host ({sign}) on a production widget; keep previews on a staging widget"
+            );
+            say("preview_in_production", Severity::Warning, detail);
+        }
+        Stage::Production | Stage::Staging(_) => {}
+    }
+}
+
+fn entry(widget: &Widget, rule: &Rule, say: Say<'_>) {
+    if let (true, HostPattern::Glob { parent, .. }) = (rule.entry.is_claimable(), rule.entry.host()) {
+        let detail = format!(
+            "anyone can register a name under `{parent}` that fits this pattern; list the very hosts, or use a domain \
+             of your own for previews"
+        );
+        say("claimable_preview", Severity::Warning, detail);
+    }
+    if let HostPattern::Ipv6(_) = rule.entry.host() {
+        let detail = "`frame-ancestors` can't express an IPv6 address, so browsers refuse to frame the widget there; \
+                      use a name";
+        say("ip_not_frameable", Severity::Warning, detail.to_owned());
+    }
+    if widget.has_voice() && rule.is_plain_http() {
+        let detail =
+            "browsers give a plain-http page no microphone, so voice can't work there; serve it over https";
+        say("insecure_voice", Severity::Error, detail.to_owned());
+    }
+}
+
+/// People type both `example.com` and `www.example.com`: one of them listed (or everything below the apex)
+/// and the other not admitted.
+fn www_apex_gap(
+    entry: &Entry,
+    suffixes: &PublicSuffixes,
+    admitted: &dyn Fn(Origin<'_>) -> bool,
+    say: Say<'_>,
+) {
+    let is_apex = |name: &str| suffixes.registrable(name) == Some(name);
+    let other = match entry.host() {
+        HostPattern::Name(name) if is_apex(name) => format!("www.{name}"),
+        HostPattern::Name(name) => match name.strip_prefix("www.") {
+            Some(apex) if is_apex(apex) => apex.to_owned(),
+            _ => return,
+        },
+        HostPattern::Below(apex) if is_apex(apex) => apex.to_string(),
+        _ => return,
+    };
+    let scheme = match entry.scheme() {
+        _ if entry.is_loopback() => return,
+        Some(EntryScheme::Custom(_)) => return,
+        Some(EntryScheme::Http) => "http",
+        None | Some(EntryScheme::Https) => "https",
+    };
+    let port = match entry.port() {
+        PortPattern::Exact(port) => format!(":{port}"),
+        PortPattern::Unstated | PortPattern::Any => String::new(),
+    };
+    let sibling = format!("{scheme}://{other}{port}");
+    if Origin::parse(&sibling).is_ok_and(|origin| !admitted(origin)) {
+        let detail = format!(
+            "`{entry}` is listed, but `{sibling}` is not admitted; visitors come by both, so list it too (or redirect it)"
+        );
+        say("www_apex_gap", Severity::Info, detail);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Origins, parsed once.
+//!
+//! Browsers write an origin in one way only: RFC 6454 §6.2 and the HTML standard's "serialization of an
+//! origin", over hosts as the URL standard serialises them. What is written otherwise was not written by a
+//! browser and is refused, so that two spellings never mean one origin and text can be compared as it is.
+//!
+//! Narrower than the URL standard in three ways: names hold letters, digits, `-` and `_` only (no `!`, `~`
+//! or `*`), names and labels keep the lengths of DNS (253 and 63), and port 0 is none.
+
+mod embedder;
+mod error;
+mod host;
+mod owned;
+
+pub use embedder::Embedder;
+pub use error::OriginError;
+pub use host::Host;
+pub(in crate::policy) use host::Ipv6Text;
+pub use owned::{OriginBuf, OriginSet};
+
+use std::fmt;
+
+/// A tuple origin as a browser serialises it: a view into the header line, always canonical.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Origin<'a> {
+    text: &'a str,
+    host_text: &'a str,
+    scheme: Scheme<'a>,
+    host: Host<'a>,
+    port: Option<u16>,
+}
+
+/// The scheme of an [`Origin`], lower case.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Scheme<'a> {
+    /// `http`
+    Http,
+    /// `https`
+    Https,
+    /// Any other that has hosts: `capacitor`, `chrome-extension`.
+    Other(&'a str),
+}
+
+impl<'a> Origin<'a> {
+    /// Parses a serialised origin, as in the `Origin` header.
+    ///
+    /// # Errors
+    /// Everything a browser would not have written; `null` is [`OriginError::Opaque`].
+    pub fn parse(text: &'a str) -> Result<Origin<'a>, OriginError> {
+        if text == "null" {
+            return Err(OriginError::Opaque);
+        }
+        match Origin::split(text) {
+            Ok((origin, "")) => Ok(origin),
+            Err(OriginError::OpaqueScheme) => Err(OriginError::OpaqueScheme),
+            // RFC 6454 lets the header hold several origins; browsers send one, and one can be judged.
+            _ if text.contains(',') || text.matches("://").nth(1).is_some() => Err(OriginError::List),
+            Ok((_, rest)) if rest.starts_with('?') => Err(OriginError::Query),
+            Ok((_, rest)) if rest.starts_with('#') => Err(OriginError::Fragment),
+            Ok(_) => Err(OriginError::Path),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The origin of a `Referer` (RFC 9110 §10.1.3): an absolute URL without userinfo and fragment.
+    ///
+    /// # Errors
+    /// As [`Origin::parse`], but a path and a query may follow.
+    pub fn parse_referer(text: &'a str) -> Result<Origin<'a>, OriginError> {
+        let (origin, rest) = Origin::split(text)?;
+        if rest.contains('#') { Err(OriginError::Fragment) } else { Ok(origin) }
+    }
+
+    /// `https://example.com:8443`
+    #[must_use]
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme<'a> {
+        self.scheme
+    }
+
+    /// The host.
+    #[must_use]
+    pub fn host(&self) -> Host<'a> {
+        self.host
+    }
+
+    /// The host as written: `example.com`, `127.0.0.1`, `[::1]`.
+    #[must_use]
+    pub fn host_str(&self) -> &'a str {
+        self.host_text
+    }
+
+    /// The port as written; `None` stands for the scheme's default.
+    #[must_use]
+    pub fn explicit_port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// The port in effect; `None` for a scheme that has no default and no port written.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        self.port.or_else(|| self.scheme.default_port())
+    }
+
+    /// Whether browsers trust this host without TLS: `localhost`, names below it, `127.0.0.0/8` and `[::1]`
+    /// (Secure Contexts, "potentially trustworthy origin").
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.host.is_loopback()
+    }
+
+    /// Splits a URL behind its authority.
+    fn split(text: &'a str) -> Result<(Origin<'a>, &'a str), OriginError> {
+        if text.is_empty() {
+            return Err(OriginError::Empty);
+        }
+        refuse_foreign_bytes(text)?;
+        let colon = text.find([':', '/', '?', '#']).unwrap_or(text.len());
+        let (scheme_text, rest) = text.split_at(colon);
+        let Some(rest) = rest.strip_prefix(':') else { return Err(OriginError::NotAbsolute) };
+        let scheme = Scheme::parse(scheme_text)?;
+        let Some(rest) = rest.strip_prefix("//") else { return Err(OriginError::NotAbsolute) };
+
+        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(OriginError::Userinfo);
+        }
+        if authority.contains(',') {
+            return Err(OriginError::List);
+        }
+        let (host_text, port_text) = split_port(authority);
+        let host = Host::parse(host_text)?;
+        let port = port_text.map(parse_port).transpose()?;
+        if port.is_some() && port == scheme.default_port() {
+            return Err(OriginError::DefaultPort);
+        }
+        let (text, rest) = text.split_at(text.len() - rest.len());
+        Ok((Origin { text, host_text, scheme, host, port }, rest))
+    }
+}
+
+impl fmt::Display for Origin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+impl<'a> Scheme<'a> {
+    /// `https`
+    #[must_use]
+    pub fn as_str(self) -> &'a str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Other(scheme) => scheme,
+        }
+    }
+
+    fn parse(text: &'a str) -> Result<Scheme<'a>, OriginError> {
+        match text {
+            "https" => return Ok(Scheme::Https),
+            "http" => return Ok(Scheme::Http),
+            // Their pages have an opaque origin or take over another page's; none of them names a site.
+            "about" | "blob" | "data" | "file" | "filesystem" | "javascript" => {
+                return Err(OriginError::OpaqueScheme);
+            }
+            _ => {}
+        }
+        // RFC 3986 §3.1
+        let mut bytes = text.bytes();
+        if !bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+            || !bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+        {
+            return Err(OriginError::NotAbsolute);
+        }
+        if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return Err(OriginError::UpperCase);
+        }
+        Ok(Scheme::Other(text))
+    }
+
+    /// The URL standard's default ports; a browser never writes these.
+    fn default_port(self) -> Option<u16> {
+        match self {
+            Scheme::Http | Scheme::Other("ws") => Some(80),
+            Scheme::Https | Scheme::Other("wss") => Some(443),
+            Scheme::Other("ftp") => Some(21),
+            Scheme::Other(_) => None,
+        }
+    }
+}
+
+fn refuse_foreign_bytes(text: &str) -> Result<(), OriginError> {
+    for byte in text.bytes() {
+        match byte {
+            0..=0x1f | 0x7f => return Err(OriginError::ControlCharacter),
+            b' ' => return Err(OriginError::WhiteSpace),
+            // URL parsers read `\` as `/`, others do not: whoever sends it hopes that two of them differ.
+            b'\\' => return Err(OriginError::Backslash),
+            0x80.. => return Err(OriginError::NonAscii),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Splits at the colon before the port; colons inside an IPv6 address in brackets are not it.
+pub(in crate::policy) fn split_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (authority, None),
+    }
+}
+
+fn parse_port(text: &str) -> Result<u16, OriginError> {
+    if text.is_empty() {
+        return Err(OriginError::EmptyPort);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(OriginError::InvalidPort);
+    }
+    match text.parse::<u16>() {
+        Ok(0) => Err(OriginError::PortZero),
+        _ if text.starts_with('0') => Err(OriginError::PortLeadingZero),
+        Ok(port) => Ok(port),
+        Err(_) => Err(OriginError::InvalidPort),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! A book and a batch make the next book, or a list of everything that speaks against it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::{Fingerprint, RuleBook, Slot, Stored, Tombstone};
+use crate::policy::decision::WidgetRules;
+use crate::policy::widget::{Access, Widget, WidgetId};
+use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
+
+/// The next book, not in force yet.
+#[derive(Debug)]
+pub struct Applied {
+    /// The book with the batch in it; its generation is one more, unless nothing changed.
+    pub book: RuleBook,
+    /// What became of each change, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The widgets that differ between the books, each once.
+    pub changed: Vec<ChangedWidget>,
+}
+
+/// A change that can't be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// Which of the batch, from 0.
+    pub index: usize,
+    /// The widget it is about.
+    pub id: WidgetId,
+    /// Why not.
+    pub error: ChangeError,
+}
+
+/// Why a change can't be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// Its revision is below the stored one, or equal with another document.
+    #[error("revision {given} is not above {stored}, {}: raise it above {stored} or leave it out",
+        if *.deleted { "at which this widget was deleted" } else { "which is in force with another document" })]
+    Stale {
+        /// The revision of the change.
+        given: u64,
+        /// The revision it would have to be above.
+        stored: u64,
+        /// The stored one is that of a deletion.
+        deleted: bool,
+    },
+    /// A widget that was restricted would be open without a word.
+    #[error(
+        "this would open a widget that was restricted{}: its list is empty and it states no access; say \
+         \"access\": \"open\" to open it to every site, or \"access\": \"enforce\" to keep it closed",
+        if *.deleted { " when it was deleted" } else { "" }
+    )]
+    WouldOpen {
+        /// It is deleted now, and was restricted before.
+        deleted: bool,
+    },
+    /// There is nothing to delete.
+    #[error("there is no such widget; a deletion that may come before its widget states its revision")]
+    Unknown,
+    /// The stored revision is the highest there is.
+    #[error("revision {} is the last one there is: delete the widget and use another id", u64::MAX)]
+    NoRevisionLeft,
+}
+
+impl ChangeError {
+    /// The stable code that writers see.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Stale { .. } | Self::NoRevisionLeft => "stale_revision",
+            Self::WouldOpen { .. } => "would_open_widget",
+            Self::Unknown => "unknown_widget",
+        }
+    }
+
+    /// Where in the change: a JSON Pointer (RFC 6901), empty for the whole.
+    pub fn pointer(&self) -> &'static str {
+        match self {
+            Self::Stale { .. } | Self::NoRevisionLeft => "/revision",
+            Self::WouldOpen { .. } | Self::Unknown => "",
+        }
+    }
+}
+
+impl RuleBook {
+    /// Takes a batch, whole or not at all; changes to one widget apply in their order. On failure every change
+    /// that can't be made. This book stays as it is, and so does its cost: work and new memory grow with the
+    /// batch.
+    pub fn apply(&self, changes: &[Change], options: ApplyOptions) -> Result<Applied, Vec<Rejection>> {
+        let mut draft = Draft { book: self.clone(), touched: HashMap::with_capacity(changes.len()) };
+        let mut outcomes = Vec::with_capacity(changes.len());
+        let mut rejections = Vec::new();
+        for (index, change) in changes.iter().enumerate() {
+            match draft.take(change) {
+                Ok(outcome) => outcomes.push(outcome),
+                Err(ChangeError::Stale { stored, .. }) if options.stale == Stale::Skip => {
+                    outcomes.push(Outcome::Skipped { revision: stored });
+                }
+                Err(error) => rejections.push(Rejection { index, id: change.id().clone(), error }),
+            }
+        }
+        if !rejections.is_empty() {
+            return Err(rejections);
+        }
+        if options.absent != Absent::Keep {
+            draft.drop_absent(changes, options.absent);
+        }
+        Ok(draft.finish(self, outcomes))
+    }
+}
+
+/// A book being written.
+struct Draft {
+    book: RuleBook,
+    /// Every widget the batch changed, with its revision before the batch.
+    touched: HashMap<WidgetId, Option<u64>>,
+}
+
+impl Draft {
+    fn take(&mut self, change: &Change) -> Result<Outcome, ChangeError> {
+        match change {
+            Change::Put(widget) => self.put(widget),
+            Change::Delete { id, revision } => self.delete(id, *revision),
+        }
+    }
+
+    fn put(&mut self, widget: &Widget) -> Result<Outcome, ChangeError> {
+        let id = widget.id.as_str();
+        let fingerprint = Fingerprint::of(widget);
+        let opens = widget.access.is_none() && widget.effective_access() == Access::Open;
+
+        if let Some(stored) = self.book.stored(id) {
+            let in_force = stored.rules.revision;
+            if stored.fingerprint == fingerprint {
+                // A higher revision is worth remembering though the rules stay: without it an older push of
+                // another document, arriving late, would pass for news.
+                return match widget.revision.filter(|given| *given > in_force) {
+                    None => Ok(Outcome::Unchanged { revision: in_force }),
+                    Some(revision) => {
+                        let rules = WidgetRules { revision, ..stored.rules.clone() };
+                        self.store(rules, fingerprint);
+                        Ok(Outcome::Updated { revision })
+                    }
+                };
+            }
+            let revision = next_revision(widget.revision, in_force, false)?;
+            if opens && stored.rules.access != Access::Open {
+                return Err(ChangeError::WouldOpen { deleted: false });
+            }
+            self.store(WidgetRules { revision, ..widget.compile() }, fingerprint);
+            return Ok(Outcome::Updated { revision });
+        }
+
+        let revision = match self.book.tombstone(id) {
+            None => widget.revision.unwrap_or(1),
+            Some(tombstone) => {
+                let same_again =
+                    tombstone.withdrawn == Some(fingerprint) && widget.revision == Some(tombstone.revision);
+                let revision = match same_again {
+                    true => tombstone.revision,
+                    false => next_revision(widget.revision, tombstone.revision, true)?,
+                };
+                if opens && tombstone.was_restricted {
+                    return Err(ChangeError::WouldOpen { deleted: true });
+                }
+                revision
+            }
+        };
+        self.store(WidgetRules { revision, ..widget.compile() }, fingerprint);
+        Ok(Outcome::Created { revision })
+    }
+
+    fn delete(&mut self, id: &WidgetId, given: Option<u64>) -> Result<Outcome, ChangeError> {
+        if let Some(stored) = self.book.stored(id.as_str()) {
+            let was_restricted = stored.rules.access != Access::Open;
+            let revision = next_revision(given, stored.rules.revision, false)?;
+            self.bury(id, Tombstone { revision, was_restricted, withdrawn: None });
+            return Ok(Outcome::Deleted { revision });
+        }
+        let given = given.ok_or(ChangeError::Unknown)?;
+        let was_restricted = match self.book.tombstone(id.as_str()) {
+            // Deleted before it was heard of: what it was is unknown, so it is taken for restricted.
+            None => true,
+            Some(known) if given == known.revision && known.withdrawn.is_none() => {
+                return Ok(Outcome::Unchanged { revision: given });
+            }
+            Some(known) if given < known.revision => {
+                return Err(ChangeError::Stale { given, stored: known.revision, deleted: true });
+            }
+            Some(known) => known.was_restricted,
+        };
+        self.bury(id, Tombstone { revision: given, was_restricted, withdrawn: None });
+        Ok(Outcome::Deleted { revision: given })
+    }
+
+    /// Takes out what the batch doesn't name.
+    fn drop_absent(&mut self, changes: &[Change], absent: Absent) {
+        let named: std::collections::HashSet<&str> =
+            changes.iter().map(|change| change.id().as_str()).collect();
+        let gone: Vec<Slot> =
+            self.book.widgets.keys().filter(|slot| !named.contains(slot.id())).cloned().collect();
+        for Slot(stored) in gone {
+            let revision = stored.rules.revision;
+            let (revision, withdrawn) = match absent {
+                Absent::Withdraw => (revision, Some(stored.fingerprint)),
+                Absent::Keep | Absent::Delete => (revision.saturating_add(1), None),
+            };
+            let was_restricted = stored.rules.access != Access::Open;
+            self.bury(&stored.rules.id, Tombstone { revision, was_restricted, withdrawn });
+        }
+    }
+
+    fn store(&mut self, rules: WidgetRules, fingerprint: Fingerprint) {
+        self.touch(&rules.id);
+        self.forget(rules.id.as_str());
+        self.book.deleted.remove(rules.id.as_str());
+        self.book.census.add(rules.environment, rules.access);
+        self.book.widgets.insert(Slot(Arc::new(Stored { rules, fingerprint })), ());
+    }
+
+    fn bury(&mut self, id: &WidgetId, tombstone: Tombstone) {
+        self.touch(id);
+        self.forget(id.as_str());
+        self.book.deleted.insert(id.as_str().into(), tombstone);
+    }
+
+    /// Removes a widget so that another one can take its place: a trie keeps the key it has, and here the key
+    /// *is* the widget.
+    fn forget(&mut self, id: &str) {
+        if let Some((Slot(stored), ())) = self.book.widgets.remove_with_key(id) {
+            self.book.census.subtract(stored.rules.environment, stored.rules.access);
+        }
+    }
+
+    fn touch(&mut self, id: &WidgetId) {
+        if !self.touched.contains_key(id) {
+            self.touched.insert(id.clone(), self.book.get(id.as_str()).map(|rules| rules.revision));
+        }
+    }
+
+    fn finish(self, before: &RuleBook, outcomes: Vec<Outcome>) -> Applied {
+        let Self { mut book, touched } = self;
+        if !touched.is_empty() {
+            book.generation = before.generation.saturating_add(1);
+        }
+        let mut changed: Vec<ChangedWidget> = touched
+            .into_iter()
+            .map(|(id, before)| {
+                let after = book.get(id.as_str()).map(|rules| rules.revision);
+                ChangedWidget { id, before, after }
+            })
+            .collect();
+        changed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Applied { book, outcomes, changed }
+    }
+}
+
+/// The revision of a change that makes a difference.
+fn next_revision(given: Option<u64>, stored: u64, deleted: bool) -> Result<u64, ChangeError> {
+    match given {
+        None => stored.checked_add(1).ok_or(ChangeError::NoRevisionLeft),
+        Some(given) if given > stored => Ok(given),
+        Some(given) => Err(ChangeError::Stale { given, stored, deleted }),
+    }
+}

@@ -1,0 +1,118 @@
+//! What a writer asks for, and what became of it.
+
+use crate::policy::widget::{Widget, WidgetId};
+
+/// One change to the rules.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// This document, whole, from now on. Without a revision it gets the stored one plus one, at first 1.
+    Put(Widget),
+    /// No such widget any more.
+    Delete {
+        /// The widget.
+        id: WidgetId,
+        /// The revision of the deletion; without one the stored one plus one.
+        revision: Option<u64>,
+    },
+}
+
+impl Change {
+    /// The widget it is about.
+    pub fn id(&self) -> &WidgetId {
+        match self {
+            Self::Put(widget) => &widget.id,
+            Self::Delete { id, .. } => id,
+        }
+    }
+}
+
+/// How a batch is taken. The default is the careful one: late changes are errors, widgets not named stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ApplyOptions {
+    /// What becomes of changes that come too late.
+    pub stale: Stale,
+    /// What becomes of widgets that the batch does not name.
+    pub absent: Absent,
+}
+
+/// What becomes of a change whose revision is not above the stored one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stale {
+    /// It is an error, and with it the batch.
+    #[default]
+    Refuse,
+    /// It is left out: somebody newer was faster.
+    Skip,
+}
+
+/// What becomes of widgets that a batch does not name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absent {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are deleted, each as by [`Change::Delete`] without a revision.
+    Delete,
+    /// They are withdrawn: gone, but the very same document may come back at its old revision. For sources that
+    /// hold the whole truth at any time, such as a file: taking an edit back must not need a new revision.
+    Withdraw,
+}
+
+/// What became of one change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was no such widget, now there is.
+    Created {
+        /// Its revision.
+        revision: u64,
+    },
+    /// The widget has another document, or the same with a higher revision.
+    Updated {
+        /// Its revision.
+        revision: u64,
+    },
+    /// The widget is gone, and this revision is remembered.
+    Deleted {
+        /// The revision of the deletion.
+        revision: u64,
+    },
+    /// That is how it was.
+    Unchanged {
+        /// The stored revision.
+        revision: u64,
+    },
+    /// It came too late and was left out ([`Stale::Skip`]).
+    Skipped {
+        /// The stored revision, which is newer.
+        revision: u64,
+    },
+}
+
+impl Outcome {
+    /// Whether the book is another one for it.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Created { .. } | Self::Updated { .. } | Self::Deleted { .. })
+    }
+
+    /// The widget's revision afterwards.
+    pub fn revision(&self) -> u64 {
+        match *self {
+            Self::Created { revision }
+            | Self::Updated { revision }
+            | Self::Deleted { revision }
+            | Self::Unchanged { revision }
+            | Self::Skipped { revision } => revision,
+        }
+    }
+}
+
+/// A widget whose rules are others after a swap: its open sessions are to be judged again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedWidget {
+    /// The widget.
+    pub id: WidgetId,
+    /// Its revision before; `None` where there was no such widget.
+    pub before: Option<u64>,
+    /// Its revision now; `None` where it is gone.
+    pub after: Option<u64>,
+}

@@ -1,0 +1,20 @@
+//! The first floor: the rules in force, and the one road on which they change.
+//!
+//! [`book::RuleBook`] is an immutable snapshot of all widgets. [`live::LiveRules`] is how everyone else reads the
+//! newest one, without waiting. [`publisher::Publisher`] is the only writer: it judges a batch of
+//! [`change::Change`]s against the book in force, makes the next book, swaps it in, and tells its observers.
+//! [`source`] holds the ways in which changes arrive; all of them end in the publisher.
+//!
+//! Invariants: a batch is in force whole or not at all; a refused one changes nothing; a generation number names
+//! one book; a widget that was restricted never opens without a document that says so.
+
+pub mod book;
+pub mod change;
+pub mod error;
+pub mod live;
+pub mod publisher;
+pub mod source;
+pub mod status;
+
+#[cfg(test)]
+mod fixtures;

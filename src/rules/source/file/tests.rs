@@ -1,0 +1,347 @@
+//! On real folders: every way to save, and every way to get it wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::rules::fixtures::Notebook;
+use crate::rules::live::LiveRules;
+use crate::rules::source::SourceKind;
+
+/// The promise.
+const IN_FORCE: Duration = Duration::from_secs(1);
+/// Long enough for an update that must not come to have come.
+const QUIET: Duration = Duration::from_millis(700);
+
+const TWO: &str = r#"{"widgets": [{"id": "a", "allowed_domains": ["a.example"]}, {"id": "b"}]}"#;
+
+/// A followed path in a folder of its own.
+struct Followed {
+    publisher: Arc<Publisher>,
+    notebook: Arc<Notebook>,
+    stop: Option<watch::Sender<bool>>,
+    task: tokio::task::JoinHandle<()>,
+    folder: TempDir,
+}
+
+impl Followed {
+    /// Starts on `path` in a folder that `prepare` has filled.
+    fn start(path: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        prepare(folder.path());
+        let path = folder.path().join(path);
+        let notebook = Notebook::new();
+        let publisher = Publisher::new(LiveRules::new(), SourceKind::File, path.display().to_string())
+            .with_observer(notebook.clone());
+        let publisher = Arc::new(publisher);
+        let source = FileSource::start(path, PublicSuffixes::shipped(), Arc::clone(&publisher)).unwrap();
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(source.watch(stopped));
+        Self { publisher, notebook, stop: Some(stop), task, folder }
+    }
+
+    fn file(text: &'static str) -> Self {
+        Self::start("w.json", |folder| fs::write(folder.join("w.json"), text).unwrap())
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        fs::write(self.at(path), text).unwrap();
+    }
+
+    /// Saves as editors do: another file, renamed over it.
+    fn replace(&self, path: &str, text: &str) {
+        self.write("new~", text);
+        fs::rename(self.at("new~"), self.at(path)).unwrap();
+    }
+
+    fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> =
+            self.publisher.live().load().widgets().map(|rules| rules.id.to_string()).collect();
+        ids.sort();
+        ids
+    }
+
+    /// Waits until exactly these widgets are in force, for as long as is promised.
+    async fn in_force(&self, ids: &[&str]) {
+        let since = Instant::now();
+        while self.ids() != ids {
+            assert!(
+                since.elapsed() < IN_FORCE,
+                "{:?} and not {ids:?}; {:?}",
+                self.ids(),
+                self.publisher.status()
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Waits for a refusal with this code and holds that the book didn't change, then or after.
+    async fn refused(&self, code: &str) -> String {
+        let before = self.publisher.live().load_full();
+        let count = self.notebook.rejections().len();
+        let since = Instant::now();
+        while self.notebook.rejections().len() == count {
+            assert!(since.elapsed() < IN_FORCE, "no refusal");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(QUIET).await;
+        let rejections = self.notebook.rejections();
+        assert_eq!(rejections.len(), count + 1, "told once: {rejections:?}");
+        assert_eq!(rejections[count].0, code, "{rejections:?}");
+        assert!(Arc::ptr_eq(&before, &self.publisher.live().load_full()), "the last good book stays");
+        assert_eq!(self.publisher.status().last_error.unwrap().code, code);
+        rejections[count].1.clone()
+    }
+
+    /// Waits until the source says what is in force again.
+    async fn recovered(&self) {
+        let since = Instant::now();
+        while self.publisher.status().last_error.is_some() {
+            assert!(since.elapsed() < IN_FORCE, "{:?}", self.publisher.status());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn stop(mut self) {
+        drop(self.stop.take());
+        tokio::time::timeout(Duration::from_secs(2), &mut self.task).await.expect("stops").unwrap();
+    }
+}
+
+fn only(id: &str) -> String {
+    format!(r#"{{"widgets": [{{"id": "{id}"}}]}}"#)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_in_place_and_one_by_rename_are_in_force() {
+    let followed = Followed::file(TWO);
+    followed.in_force(&["a", "b"]).await;
+    followed.write("w.json", &only("c"));
+    followed.in_force(&["c"]).await;
+    followed.replace("w.json", &only("d"));
+    followed.in_force(&["d"]).await;
+    // The new file is followed like the old one.
+    followed.write("w.json", &only("e"));
+    followed.in_force(&["e"]).await;
+    assert_eq!(followed.notebook.rejections(), []);
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn equal_length_saves_in_quick_succession_are_all_seen() {
+    let followed = Followed::file(TWO);
+    for id in ["c", "d", "e", "f", "g", "h"] {
+        followed.write("w.json", &only(id));
+        followed.in_force(&[id]).await;
+    }
+    followed.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turned_link_is_in_force_as_kubernetes_turns_it() {
+    use std::os::unix::fs::symlink;
+
+    let followed = Followed::start("w.json", |folder| {
+        fs::create_dir(folder.join("..1")).unwrap();
+        fs::write(folder.join("..1/w.json"), only("one")).unwrap();
+        symlink("..1", folder.join("..data")).unwrap();
+        symlink("..data/w.json", folder.join("w.json")).unwrap();
+    });
+    for version in ["2", "3"] {
+        let (folder, old) = (format!("..{version}"), format!("..{}", version.parse::<u8>().unwrap() - 1));
+        fs::create_dir(followed.at(&folder)).unwrap();
+        followed.write(&format!("{folder}/w.json"), &only(version));
+        symlink(&folder, followed.at("..data_tmp")).unwrap();
+        fs::rename(followed.at("..data_tmp"), followed.at("..data")).unwrap();
+        fs::remove_dir_all(followed.at(&old)).unwrap();
+        followed.in_force(&[version]).await;
+    }
+    // And the real file, where it lies now.
+    followed.write("..3/w.json", &only("four"));
+    followed.in_force(&["four"]).await;
+    assert_eq!(followed.notebook.rejections(), []);
+    followed.stop().await;
+}
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_above_and_a_folder_replaced_by_another_are_followed() {
+    use std::os::unix::fs::symlink;
+
+    let followed = Followed::start("current/rules", |folder| {
+        for (release, id) in [("1", "one"), ("2", "two"), ("3", "three")] {
+            fs::create_dir_all(folder.join(release).join("rules")).unwrap();
+            fs::write(folder.join(release).join("rules/w.json"), only(id)).unwrap();
+        }
+        symlink("1", folder.join("current")).unwrap();
+    });
+    symlink("2", followed.at("tmp")).unwrap();
+    fs::rename(followed.at("tmp"), followed.at("current")).unwrap();
+    followed.in_force(&["two"]).await;
+
+    fs::rename(followed.at("2"), followed.at("2.old")).unwrap();
+    fs::rename(followed.at("3"), followed.at("2")).unwrap();
+    followed.in_force(&["three"]).await;
+    followed.write("2/rules/w.json", &only("four"));
+    followed.in_force(&["four"]).await;
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_file_leaves_its_rules_until_it_is_back() {
+    let followed = Followed::file(TWO);
+    fs::remove_file(followed.at("w.json")).unwrap();
+    let told = followed.refused("unreadable").await;
+    assert!(told.contains("w.json"), "{told}");
+    followed.write("w.json", TWO);
+    followed.recovered().await;
+    assert_eq!(followed.notebook.generations(), [1], "nothing changed");
+
+    fs::remove_file(followed.at("w.json")).unwrap();
+    followed.refused("unreadable").await;
+    followed.write("w.json", &only("c"));
+    followed.in_force(&["c"]).await;
+    assert_eq!(followed.publisher.status().last_error, None);
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_folder_leaves_its_rules_until_it_is_back() {
+    let fill = |folder: &Path, id: &str| {
+        fs::create_dir(folder.join("rules")).unwrap();
+        fs::write(folder.join("rules/w.json"), only(id)).unwrap();
+    };
+    let followed = Followed::start("rules", |folder| fill(folder, "one"));
+    fs::remove_dir_all(followed.at("rules")).unwrap();
+    followed.refused("unreadable").await;
+    fill(followed.folder.path(), "two");
+    followed.in_force(&["two"]).await;
+    // Listening to the new folder, too.
+    followed.write("rules/x.json", &only("three"));
+    followed.in_force(&["three", "two"]).await;
+
+    fs::remove_file(followed.at("rules/x.json")).unwrap();
+    followed.in_force(&["two"]).await;
+    fs::remove_file(followed.at("rules/w.json")).unwrap();
+    followed.refused("no_rules_files").await;
+    followed.write("rules/w.json", &only("two"));
+    followed.recovered().await;
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_changes_nothing_and_names_its_line() {
+    let open_again = r#"{"widgets": [{"id": "a"}, {"id": "b"}]}"#;
+    let revised = |text: &str, revision: u64| {
+        text.replace(r#""id": "b""#, &format!(r#""id": "b", "revision": {revision}"#))
+    };
+    let start: &'static str = revised(TWO, 5).leak();
+    let followed = Followed::file(start);
+    let table = [
+        ("torn", TWO[..40].to_owned(), "invalid_json", ":1:40: "),
+        ("empty", String::new(), "invalid_json", ":1:1: "),
+        ("an unknown key", format!("{}, \"x\": 1}}", &TWO[..TWO.len() - 1]), "unknown_field", "/x: "),
+        ("twice", only(r#"a"}, {"id": "a"#), "duplicate_widget", ":1:33: /widgets/1/id: "),
+        ("would open", open_again.to_owned(), "would_open_widget", ":1:14: /widgets/0: "),
+        (
+            "stale",
+            revised(TWO, 4).replace("\"b\"", "\"b\", \"enabled\": false"),
+            "stale_revision",
+            "/widgets/1/revision: ",
+        ),
+        (
+            "equal, another",
+            revised(TWO, 5).replace("\"b\"", "\"b\", \"enabled\": false"),
+            "stale_revision",
+            "leave it out",
+        ),
+    ];
+    for (name, text, code, says) in table {
+        followed.write("w.json", &text);
+        let told = followed.refused(code).await;
+        assert!(told.contains("w.json:1:") && told.contains(says), "{name}: {told}");
+        followed.write("w.json", start);
+        followed.recovered().await;
+        assert_eq!(followed.ids(), ["a", "b"], "{name}");
+    }
+    assert_eq!(followed.notebook.generations(), [1]);
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invalid_entry_among_good_changes_is_refused_with_them() {
+    let followed = Followed::start("rules", |folder| {
+        fs::create_dir(folder.join("rules")).unwrap();
+        fs::write(folder.join("rules/a.json"), only("a")).unwrap();
+        fs::write(folder.join("rules/b.json"), r#"{"id": "b", "allowed_domains": ["b.example"]}"#).unwrap();
+    });
+    followed.replace("rules/a.json", "{\"id\": \"a\",\n \"allowed_domains\": [\"fine.example\", \"*.com\"]}");
+    let told = followed.refused("public_suffix").await;
+    assert!(told.contains("a.json:2:38: /allowed_domains/1: "), "{told}");
+    // A second file, good in itself, waits with it.
+    followed.write("rules/c.json", &only("c"));
+    followed.refused("public_suffix").await;
+    followed.replace("rules/a.json", "{\"id\": \"a\", \"allowed_domains\": [\"fine.example\"]}");
+    followed.in_force(&["a", "b", "c"]).await;
+
+    followed.write("rules/d.json", &only("b"));
+    let told = followed.refused("duplicate_widget").await;
+    assert!(told.contains("d.json:1:21") && told.contains("b.json:1:8"), "{told}");
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_writer_is_waited_for() {
+    use std::io::Write;
+
+    let followed = Followed::file(TWO);
+    let text = only("slow");
+    let mut file = fs::File::create(followed.at("w.json")).unwrap();
+    for part in text.as_bytes().chunks(12) {
+        file.write_all(part).unwrap();
+        file.flush().unwrap();
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    followed.in_force(&["slow"]).await;
+    assert_eq!(followed.notebook.rejections(), []);
+    followed.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withdrawn_widget_comes_back_as_it_was() {
+    let with = r#"{"widgets": [{"id": "a", "allowed_domains": ["a.example"], "revision": 7}, {"id": "b"}]}"#;
+    let followed = Followed::file(with);
+    followed.write("w.json", &only("b"));
+    followed.in_force(&["b"]).await;
+    followed.write("w.json", with);
+    followed.in_force(&["a", "b"]).await;
+    assert_eq!(followed.publisher.live().load().get("a").unwrap().revision, 7);
+    assert_eq!(followed.publisher.live().load().get("b").unwrap().revision, 1, "unchanged is not bumped");
+    followed.stop().await;
+}
+
+#[test]
+fn a_start_on_bad_rules_is_an_error_and_puts_nothing_in_force() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.json");
+    let start = || {
+        let publisher = Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json"));
+        let error = FileSource::start(path.clone(), PublicSuffixes::shipped(), publisher.clone());
+        assert_eq!(publisher.live().load().generation(), 0);
+        error.err().unwrap().code()
+    };
+    assert_eq!(start(), "unreadable");
+    fs::write(&path, "{").unwrap();
+    assert_eq!(start(), "invalid_json");
+    let error = FileSource::load_once(&path, PublicSuffixes::shipped()).unwrap_err();
+    assert_eq!(error.code(), "invalid_json");
+    fs::write(&path, TWO).unwrap();
+    assert_eq!(FileSource::load_once(&path, PublicSuffixes::shipped()).unwrap().len(), 2);
+}

@@ -1,0 +1,51 @@
+//! How the source of the rules is doing, for people who ask.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::error::RulesError;
+use super::source::SourceKind;
+
+/// How many faults of one refusal are kept and logged; the rest is counted.
+pub const FAULTS_SHOWN: usize = 20;
+
+/// The state of the source, as `/v1/status` tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SourceStatus {
+    /// Which kind of source.
+    pub source: SourceKind,
+    /// Which one: a path, a bucket.
+    pub name: String,
+    /// When it last gave rules that could be taken, changed or not.
+    pub last_applied_at: Option<Timestamp>,
+    /// The refusal that stands: the source says something that isn't in force. Gone with the next update that
+    /// can be taken.
+    pub last_error: Option<LastError>,
+}
+
+/// A refusal, remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// Its stable code.
+    pub code: &'static str,
+    /// What is wrong, a line each, at most [`FAULTS_SHOWN`].
+    pub detail: String,
+}
+
+impl SourceStatus {
+    /// A source that hasn't said anything yet.
+    pub fn new(source: SourceKind, name: impl Into<String>) -> Self {
+        Self { source, name: name.into(), last_applied_at: None, last_error: None }
+    }
+
+    pub(super) fn accepted(&mut self, at: Timestamp) {
+        self.last_applied_at = Some(at);
+        self.last_error = None;
+    }
+
+    pub(super) fn refused(&mut self, at: Timestamp, error: &RulesError) {
+        self.last_error = Some(LastError { at, code: error.code(), detail: error.summary(FAULTS_SHOWN) });
+    }
+}

@@ -1,0 +1,270 @@
+//! Every metric's name, in one place. Prometheus text format, prefix `embedgate_`, base units (seconds, bytes).
+//!
+//! No label carries a widget's id, an origin or a path: a visitor could grow it without bound. What the hot path
+//! counts is resolved to its counter once, the first time, so that counting is one atomic addition.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::policy::decision::{Class, Decision, Reason, Verdict};
+
+const NAMESPACE: &str = "embedgate";
+const STATUSES: std::ops::Range<u16> = 100..600;
+
+/// Class labels: those of routes, and `none` for requests that no route takes.
+const CLASSES: [&str; 5] = ["asset", "frame", "session", "public", "none"];
+
+/// All metrics of one process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    decisions: IntCounterVec,
+    decisions_by_reason: Vec<OnceLock<IntCounter>>,
+    would_deny: IntCounterVec,
+    decision_duration: Histogram,
+    requests: IntCounterVec,
+    requests_by_status: Vec<OnceLock<IntCounter>>,
+    request_duration: Vec<Histogram>,
+    upstream_errors: IntCounterVec,
+    /// `rules_generation`: version of the rule book in force.
+    pub rules_generation: IntGauge,
+    /// `rules_widgets{environment,access}`.
+    pub rules_widgets: IntGaugeVec,
+    /// `rules_unrestricted{environment}`: widgets that any site may embed.
+    pub rules_unrestricted: IntGaugeVec,
+    /// `rules_apply_duration_seconds{source}`: from the change's arrival until every later request obeys it.
+    pub rules_apply_duration: HistogramVec,
+    /// `rules_rejected_total{source,code}`: updates refused whole.
+    pub rules_rejected: IntCounterVec,
+    /// `rules_source_connected`: 1 while the source can be reached.
+    pub rules_source_connected: IntGauge,
+    /// `rules_source_lag_seconds`: for how long the source has had something that is not in force.
+    pub rules_source_lag: prometheus::Gauge,
+}
+
+impl Metrics {
+    /// Registers all of them. Fails only when two carry the same name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new_custom(Some(NAMESPACE.to_owned()), None)?;
+        let decisions = counters(
+            &registry,
+            "decisions_total",
+            "Verdicts, by class of route, verdict and reason.",
+            &["class", "verdict", "reason"],
+        )?;
+        let would_deny = counters(
+            &registry,
+            "decisions_would_deny_total",
+            "Requests let through by `access: monitor` that `enforce` would deny.",
+            &["class", "reason"],
+        )?;
+        let requests =
+            counters(&registry, "requests_total", "Answers, by class of route and status.", &["class", "status"])?;
+        let durations = histograms(
+            &registry,
+            "request_duration_seconds",
+            "From a request's head until its answer is done.",
+            &["class"],
+            prometheus::exponential_buckets(0.000_25, 2.0, 16)?,
+        )?;
+        let build = gauges(&registry, "build_info", "Always 1; says which build runs.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        Ok(Self {
+            decisions_by_reason: (0..Class::ALL.len() * Verdict::ALL.len() * Reason::ALL.len())
+                .map(|_| OnceLock::new())
+                .collect(),
+            decisions,
+            would_deny,
+            decision_duration: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new("decision_duration_seconds", "To reach one verdict.")
+                        .buckets(prometheus::exponential_buckets(50e-9, 2.0, 16)?),
+                )?,
+            )?,
+            requests_by_status: (0..CLASSES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
+            requests,
+            request_duration: CLASSES.iter().map(|class| durations.with_label_values(&[class])).collect(),
+            upstream_errors: counters(
+                &registry,
+                "upstream_errors_total",
+                "Requests that an upstream failed, by upstream and kind.",
+                &["upstream", "kind"],
+            )?,
+            rules_generation: gauge(&registry, "rules_generation", "Version of the rule book in force.")?,
+            rules_widgets: gauges(
+                &registry,
+                "rules_widgets",
+                "Widgets in the rule book, by environment and access in effect.",
+                &["environment", "access"],
+            )?,
+            rules_unrestricted: gauges(
+                &registry,
+                "rules_unrestricted",
+                "Widgets that any site may embed, by environment.",
+                &["environment"],
+            )?,
+            rules_apply_duration: histograms(
+                &registry,
+                "rules_apply_duration_seconds",
+                "From a change's arrival until every later request obeys it.",
+                &["source"],
+                prometheus::exponential_buckets(0.000_01, 4.0, 12)?,
+            )?,
+            rules_rejected: counters(
+                &registry,
+                "rules_rejected_total",
+                "Updates refused whole, by source and code.",
+                &["source", "code"],
+            )?,
+            rules_source_connected: gauge(
+                &registry,
+                "rules_source_connected",
+                "1 while the source of rules can be reached.",
+            )?,
+            rules_source_lag: register(
+                &registry,
+                prometheus::Gauge::new(
+                    "rules_source_lag_seconds",
+                    "For how long the source has had something that is not in force.",
+                )?,
+            )?,
+            registry,
+        })
+    }
+
+    /// One verdict, and how long it took.
+    pub fn decided(&self, class: Class, decision: &Decision, took: Duration) {
+        if let Some(cell) = self.decisions_by_reason.get(decision_index(class, decision.verdict, decision.reason)) {
+            let labels = || [class.as_str(), decision.verdict.as_str(), decision.reason.as_str()];
+            cell.get_or_init(|| self.decisions.with_label_values(&labels())).inc();
+        }
+        if let Some(reason) = decision.would_deny {
+            self.would_deny.with_label_values(&[class.as_str(), reason.as_str()]).inc();
+        }
+        self.decision_duration.observe(took.as_secs_f64());
+    }
+
+    /// One answer. `class` is `None` for a request that no route takes.
+    pub fn answered(&self, class: Option<Class>, status: u16, took: Duration) {
+        let class = class.map_or(CLASSES.len() - 1, |class| class as usize);
+        if let Some(histogram) = self.request_duration.get(class) {
+            histogram.observe(took.as_secs_f64());
+        }
+        let status = status.clamp(STATUSES.start, STATUSES.end - 1);
+        let index = class * STATUSES.len() + usize::from(status - STATUSES.start);
+        if let (Some(cell), Some(class)) = (self.requests_by_status.get(index), CLASSES.get(class)) {
+            cell.get_or_init(|| self.requests.with_label_values(&[class, status.to_string().as_str()])).inc();
+        }
+    }
+
+    /// An upstream failed a request.
+    pub fn upstream_failed(&self, upstream: &str, kind: &str) {
+        self.upstream_errors.with_label_values(&[upstream, kind]).inc();
+    }
+
+    /// All of them, in the Prometheus text format.
+    pub fn render(&self) -> Result<String, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+fn decision_index(class: Class, verdict: Verdict, reason: Reason) -> usize {
+    (class as usize * Verdict::ALL.len() + verdict as usize) * Reason::ALL.len() + reason as usize
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register(registry, IntGauge::new(name, help)?)
+}
+
+fn gauges(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntGaugeVec, prometheus::Error> {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: Vec<f64>,
+) -> Result<HistogramVec, prometheus::Error> {
+    register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?)
+}
+
+fn register<M: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: M,
+) -> Result<M, prometheus::Error> {
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn counts_under_the_published_names() {
+        let metrics = Metrics::new().unwrap();
+        let decision = Decision {
+            verdict: Verdict::Allow,
+            reason: Reason::Unrestricted,
+            would_deny: Some(Reason::NotListed),
+            entry: None,
+            near_miss: None,
+        };
+        metrics.decided(Class::Session, &decision, Duration::from_nanos(60));
+        metrics.answered(Some(Class::Asset), 200, Duration::from_millis(1));
+        metrics.answered(None, 404, Duration::from_millis(1));
+        metrics.upstream_failed("app", "connect");
+        let text = metrics.render().unwrap();
+        for line in [
+            "embedgate_decisions_total{class=\"session\",reason=\"unrestricted\",verdict=\"allow\"} 1",
+            "embedgate_decisions_would_deny_total{class=\"session\",reason=\"not_listed\"} 1",
+            "embedgate_decision_duration_seconds_bucket{le=\"0.0000001\"} 1",
+            "embedgate_requests_total{class=\"asset\",status=\"200\"} 1",
+            "embedgate_requests_total{class=\"none\",status=\"404\"} 1",
+            "embedgate_upstream_errors_total{kind=\"connect\",upstream=\"app\"} 1",
+            "embedgate_rules_generation 0",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn every_class_and_reason_has_its_own_place() {
+        let mut seen = std::collections::BTreeSet::new();
+        for class in Class::ALL {
+            assert_eq!(CLASSES.get(class as usize), Some(&class.as_str()));
+            for verdict in Verdict::ALL {
+                for reason in Reason::ALL {
+                    assert!(seen.insert(decision_index(class, verdict, reason)));
+                }
+            }
+        }
+        assert_eq!(seen.last().copied(), Some(Class::ALL.len() * Verdict::ALL.len() * Reason::ALL.len() - 1));
+    }
+}
