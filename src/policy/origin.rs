@@ -15,7 +15,7 @@ mod owned;
 pub use embedder::Embedder;
 pub use error::OriginError;
 pub use host::Host;
-pub(in crate::policy) use host::Ipv6Text;
+pub(in crate::policy) use host::{Ipv6Text, MAX_LABEL, MAX_NAME};
 pub use owned::{OriginBuf, OriginSet};
 
 use std::fmt;
@@ -120,22 +120,21 @@ impl<'a> Origin<'a> {
             return Err(OriginError::Empty);
         }
         refuse_foreign_bytes(text)?;
-        let colon = text.find([':', '/', '?', '#']).unwrap_or(text.len());
-        let (scheme_text, rest) = text.split_at(colon);
+        let (scheme_text, rest) = split_before(text, b":/?#");
         let Some(rest) = rest.strip_prefix(':') else { return Err(OriginError::NotAbsolute) };
         let scheme = Scheme::parse(scheme_text)?;
         let Some(rest) = rest.strip_prefix("//") else { return Err(OriginError::NotAbsolute) };
 
-        let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(OriginError::Userinfo);
-        }
-        if authority.contains(',') {
-            return Err(OriginError::List);
-        }
+        let (authority, rest) = split_before(rest, b"/?#");
         let (host_text, port_text) = split_port(authority);
-        let host = Host::parse(host_text)?;
-        let port = port_text.map(parse_port).transpose()?;
+        // Looked for only once something is wrong: neither host nor port can hold them.
+        let name_fault = |error| match error {
+            _ if authority.contains('@') => OriginError::Userinfo,
+            _ if authority.contains(',') => OriginError::List,
+            error => error,
+        };
+        let host = Host::parse(host_text).map_err(name_fault)?;
+        let port = port_text.map(parse_port).transpose().map_err(name_fault)?;
         if port.is_some() && port == scheme.default_port() {
             return Err(OriginError::DefaultPort);
         }
@@ -207,6 +206,11 @@ fn refuse_foreign_bytes(text: &str) -> Result<(), OriginError> {
         }
     }
     Ok(())
+}
+
+/// Splits before the first of these ASCII bytes.
+fn split_before<'t>(text: &'t str, stops: &[u8]) -> (&'t str, &'t str) {
+    text.split_at(text.bytes().position(|byte| stops.contains(&byte)).unwrap_or(text.len()))
 }
 
 /// Splits at the colon before the port; colons inside an IPv6 address in brackets are not it.

@@ -7,11 +7,8 @@ use idna::AsciiDenyList;
 use super::error::{EntryError, EntryErrorCode as Code};
 use super::suggest;
 use super::{Entry, EntryScheme, HostPattern, PortPattern};
-use crate::policy::origin::{Host, OriginError, split_port};
+use crate::policy::origin::{Host, MAX_LABEL, MAX_NAME, OriginError, split_port};
 use crate::policy::suffix::{PublicSuffixes, SuffixSection};
-
-const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
 
 pub(super) fn entry(text: &str, suffixes: &PublicSuffixes) -> Result<Entry, EntryError> {
     parse(text, suffixes).map_err(|refusal| refusal.explain(text, suffixes))

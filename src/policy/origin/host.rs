@@ -7,8 +7,10 @@ use idna::AsciiDenyList;
 
 use super::OriginError;
 
-const MAX_NAME: usize = 253;
-const MAX_LABEL: usize = 63;
+/// The longest name DNS can carry, in text form without the trailing dot (RFC 1035 §2.3.4).
+pub(in crate::policy) const MAX_NAME: usize = 253;
+/// The longest label of a name.
+pub(in crate::policy) const MAX_LABEL: usize = 63;
 
 /// A host in canonical form.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -22,7 +24,7 @@ pub enum Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    /// Reads a canonical host; allocates only to check a name with `xn--` labels, and seldom then.
+    /// Reads a canonical host, without allocating (names with `xn--` labels of usual length included).
     pub(in crate::policy) fn parse(text: &'a str) -> Result<Host<'a>, OriginError> {
         if text.is_empty() {
             return Err(OriginError::MissingHost);

@@ -32,9 +32,9 @@ const SETTLE: Duration = Duration::from_millis(20);
 /// How long to wait for that at most: a folder that never rests is read all the same.
 const SETTLE_AT_MOST: Duration = Duration::from_millis(200);
 /// Before a fault is believed the files are read again: a writer may be halfway.
-const SECOND_LOOK: Duration = Duration::from_millis(60);
+const SECOND_LOOK: Duration = Duration::from_millis(150);
 /// How long to go on while each look finds something else.
-const SECOND_LOOKS_AT_MOST: Duration = Duration::from_millis(400);
+const SECOND_LOOKS_AT_MOST: Duration = Duration::from_millis(450);
 /// Looking without being told, for file systems that tell nothing (network shares, mounts of containers). Short
 /// enough to keep the promise of a second there too, unless there are many files to look at.
 const POLL: Duration = Duration::from_millis(500);

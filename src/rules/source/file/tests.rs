@@ -248,7 +248,7 @@ async fn what_is_wrong_changes_nothing_and_names_its_line() {
         ("torn", TWO[..40].to_owned(), "invalid_json", ":1:40: "),
         ("empty", String::new(), "invalid_json", ":1:1: "),
         ("an unknown key", format!("{}, \"x\": 1}}", &TWO[..TWO.len() - 1]), "unknown_field", "/x: "),
-        ("twice", only(r#"a"}, {"id": "a"#), "duplicate_widget", ":1:33: /widgets/1/id: "),
+        ("twice", only(r#"a"}, {"id": "a"#), "duplicate_widget", ":1:34: /widgets/1/id: "),
         ("would open", open_again.to_owned(), "would_open_widget", ":1:14: /widgets/0: "),
         (
             "stale",

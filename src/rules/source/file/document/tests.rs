@@ -40,10 +40,7 @@ fn every_fault_names_its_line() {
     assert_eq!(told.len(), 4, "{told:?}");
     assert_eq!(told[0], "9:14 unknown_field /wigdets");
     assert!(told[1].starts_with("3:12 ") && told[1].ends_with(" /widgets/0/id"), "{told:?}");
-    assert!(
-        told[2].starts_with("6:7 ")
-            && told[2].ends_with(" /widgets/1/allowed_domains/0".replace('0', "1").as_str())
-    );
+    assert!(told[2].starts_with("6:7 ") && told[2].ends_with(" /widgets/1/allowed_domains/1"), "{told:?}");
     assert!(told[3].starts_with("6:16 ") && told[3].ends_with("/2"), "{told:?}");
 }
 
@@ -51,7 +48,7 @@ fn every_fault_names_its_line() {
 fn what_is_no_rules_file_says_where_it_stops_being_one() {
     let table = [
         ("", "1:1 invalid_json"),
-        ("{\"widgets\": [\n  {\"id\": \"a\"},\n", "2:14 invalid_json"),
+        ("{\"widgets\": [\n  {\"id\": \"a\"},\n", "3:1 invalid_json"),
         ("{\"widgets\": []} x", "1:17 invalid_json"),
         ("[]", "1:1 wrong_type"),
         ("{}", "1:1 missing_field"),

@@ -1,0 +1,204 @@
+//! The real binary, started in a folder of its own, and ended by process id.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{eventually, ports};
+
+/// How to start an edge. What is left out is as in the shipped configuration, on free ports.
+pub struct EdgeSpec {
+    /// More keys of `[edge]`.
+    pub edge: String,
+    /// More tables: upstreams beside `demo`, policy, log, TLS listeners.
+    pub more: String,
+    /// The routes, or `None` for the usual ones on `upstream`.
+    pub routes: Option<String>,
+    /// The upstream of the usual routes.
+    pub upstream: String,
+    /// The rules file.
+    pub rules: String,
+    /// `public_origins`; `None`: `http://localhost:PORT`.
+    pub public_origins: Option<String>,
+}
+
+impl Default for EdgeSpec {
+    fn default() -> Self {
+        Self {
+            edge: String::new(),
+            more: String::new(),
+            routes: None,
+            upstream: "demo".to_owned(),
+            rules: fs::read_to_string("conf/widgets.json").unwrap(),
+            public_origins: None,
+        }
+    }
+}
+
+impl EdgeSpec {
+    /// The usual routes on an upstream at this address, with these widgets.
+    pub fn on(upstream: SocketAddr, widgets: &Value) -> Self {
+        Self {
+            upstream: "app".to_owned(),
+            more: format!("[upstreams.app]\nservers = [\"{upstream}\"]\n[log]\ndecisions = \"all\"\n"),
+            rules: serde_json::json!({ "widgets": widgets }).to_string(),
+            ..Self::default()
+        }
+    }
+}
+
+/// A running edge.
+pub struct Edge {
+    /// The plain HTTP listener.
+    pub http: SocketAddr,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    folder: TempDir,
+    process: Child,
+}
+
+impl Edge {
+    /// Starts an edge and waits until it is ready.
+    pub async fn start(spec: EdgeSpec) -> Self {
+        let edge = Self::spawn(spec);
+        let client = reqwest::Client::new();
+        let ready = format!("http://{}/readyz", edge.admin);
+        eventually("the edge is ready", async || {
+            client.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
+        edge
+    }
+
+    /// Starts an edge, ready or not.
+    pub fn spawn(spec: EdgeSpec) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (http, admin) = (ports::free(), ports::free());
+        write_config(folder.path(), http, admin, &spec);
+        let process = Self::command(folder.path())
+            .stdout(File::create(folder.path().join("out.log")).unwrap())
+            .stderr(File::create(folder.path().join("err.log")).unwrap())
+            .spawn()
+            .unwrap();
+        Self { http, admin, folder, process }
+    }
+
+    /// The binary, in a folder that holds `conf/`.
+    pub fn command(folder: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_embedgate"));
+        command.current_dir(folder).stdin(Stdio::null()).env_clear();
+        command
+    }
+
+    /// Waits for the process to end by itself; its success and its standard error.
+    pub async fn ended(mut self) -> (bool, String) {
+        let mut status = None;
+        eventually("the process ends", async || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        (status.unwrap().success(), self.log())
+    }
+
+    /// An address of the edge.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.http)
+    }
+
+    /// The folder it runs in.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The rules file.
+    pub fn rules(&self) -> PathBuf {
+        self.folder.path().join("conf/widgets.json")
+    }
+
+    /// The operational log so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("err.log")).unwrap()
+    }
+
+    /// The decision log so far.
+    pub fn decisions(&self) -> Vec<Value> {
+        let text = fs::read_to_string(self.folder.path().join("out.log")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Sends a signal to the process.
+    pub fn signal(&self, name: &str) {
+        let id = self.process.id().to_string();
+        assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
+    /// The answer of the admin listener.
+    pub async fn admin(&self, path: &str) -> reqwest::Response {
+        reqwest::get(format!("http://{}{path}", self.admin)).await.unwrap()
+    }
+
+    /// The value of one metric's line, 0 where there is none.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let text = self.admin("/metrics").await.text().await.unwrap();
+        let found = text.lines().find_map(|text| text.strip_prefix(line)?.trim().parse().ok());
+        found.unwrap_or(0.0)
+    }
+
+    /// Waits until the rule book is at least at this generation.
+    pub async fn generation(&self, at_least: u64) {
+        eventually(&format!("generation {at_least}"), async || {
+            let status: Value = self.admin("/v1/status").await.json().await.unwrap();
+            status["generation"].as_u64().unwrap() >= at_least
+        })
+        .await;
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("the edge's log:\n{}", self.log());
+        }
+    }
+}
+
+fn write_config(folder: &Path, http: SocketAddr, admin: SocketAddr, spec: &EdgeSpec) {
+    let origins = spec.public_origins.clone().unwrap_or(format!("[\"http://localhost:{}\"]", http.port()));
+    let routes = spec.routes.clone().unwrap_or_else(|| usual_routes(&spec.upstream));
+    let config = format!(
+        "[edge]\nlisten = [\"{http}\"]\npublic_origins = {origins}\n{}\n[admin]\nlisten = \"{admin}\"\n\
+         [upstreams.demo]\nbuiltin = true\n{}\n{routes}",
+        spec.edge, spec.more
+    );
+    fs::create_dir_all(folder.join("conf")).unwrap();
+    fs::write(folder.join("conf/embedgate.toml"), config).unwrap();
+    fs::write(folder.join("conf/widgets.json"), &spec.rules).unwrap();
+}
+
+/// The routes of the shipped configuration.
+pub fn usual_routes(upstream: &str) -> String {
+    [
+        ("loader.js", "asset"),
+        ("assets/{*rest}", "asset"),
+        ("frame", "frame"),
+        ("session", "session"),
+        ("session/{*rest}", "session"),
+        ("trust", "public"),
+        ("trust/{*rest}", "public"),
+    ]
+    .map(|(path, class)| {
+        format!("[[routes]]\npath = \"/w/{{widget}}/{path}\"\nclass = \"{class}\"\nupstream = \"{upstream}\"\n")
+    })
+    .concat()
+}
+
+/// Time that a change may take to be in force.
+pub const IN_FORCE: Duration = Duration::from_secs(1);

@@ -1,0 +1,18 @@
+//! What the tests share: a running edge, an upstream that tells what it got, raw sockets, ports.
+
+pub mod browser;
+pub mod edge;
+pub mod ports;
+pub mod raw;
+pub mod upstream;
+
+use std::time::{Duration, Instant};
+
+/// Waits until `done` says so, and fails after ten seconds.
+pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !done().await {
+        assert!(Instant::now() < deadline, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

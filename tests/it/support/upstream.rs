@@ -1,0 +1,98 @@
+//! An upstream that tells what it got.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::ports;
+
+/// A running upstream; it ends when this is dropped.
+pub struct Upstream {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    requests: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    name: &'static str,
+    fields: Arc<Vec<(HeaderName, HeaderValue)>>,
+    requests: Arc<AtomicUsize>,
+}
+
+impl Upstream {
+    /// An upstream that answers every request with 200 and what it got, as JSON:
+    /// `{"name", "method", "target", "fields": [[name, value], …], "body"}`.
+    pub async fn start(name: &'static str) -> Self {
+        Self::with_fields(name, &[]).await
+    }
+
+    /// The same, with these response fields. `x-test-status` is the status instead.
+    pub async fn with_fields(name: &'static str, fields: &[(&'static str, &'static str)]) -> Self {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect();
+        let requests = Arc::new(AtomicUsize::new(0));
+        let shared = Shared { name, fields: Arc::new(fields), requests: Arc::clone(&requests) };
+        let addr = ports::free();
+        let listener = TcpListener::bind(addr).await.unwrap();
+        let router = Router::new().fallback(tell).with_state(shared);
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { addr, requests, task }
+    }
+
+    /// How many requests it got.
+    pub fn requests(&self) -> usize {
+        self.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn tell(State(shared): State<Shared>, request: Request) -> Response {
+    shared.requests.fetch_add(1, Ordering::SeqCst);
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or(Bytes::new());
+    let fields: Vec<Value> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .collect();
+    let told = json!({
+        "name": shared.name,
+        "method": parts.method.as_str(),
+        "target": parts.uri.to_string(),
+        "fields": fields,
+        "body": String::from_utf8_lossy(&body),
+    });
+    let mut answer = told.to_string().into_response();
+    for (name, value) in shared.fields.iter() {
+        if name == "x-test-status" {
+            *answer.status_mut() = StatusCode::from_bytes(value.as_bytes()).unwrap();
+        } else {
+            answer.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    answer
+}
+
+/// One field that the upstream got; `None` where it got none.
+pub fn got<'v>(told: &'v Value, name: &str) -> Option<&'v str> {
+    let fields = told["fields"].as_array().unwrap();
+    fields.iter().find(|field| field[0] == name).and_then(|field| field[1].as_str())
+}
