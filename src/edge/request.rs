@@ -217,7 +217,7 @@ pub fn is_preflight(request: &RequestHeader) -> bool {
 }
 
 /// The lines of one field, raw.
-pub fn lines<'r>(request: &'r RequestHeader, name: HeaderName) -> impl Iterator<Item = &'r [u8]> {
+pub fn lines(request: &RequestHeader, name: HeaderName) -> impl Iterator<Item = &[u8]> {
     request.headers.get_all(name).into_iter().map(http::HeaderValue::as_bytes)
 }
 

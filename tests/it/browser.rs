@@ -21,7 +21,8 @@ async fn the_widget_loads_where_it_is_listed() {
     let browser = Browser::start(BrowserOptions::default()).await.unwrap();
     browser.goto(&format!("http://site.localhost:{}/", edge.http.port())).await.unwrap();
     browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
-    let launcher = "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
+    let launcher =
+        "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
     browser.eval(launcher).await.unwrap();
     browser.wait_for("#embedgate-widget[data-session=open]", SOON).await.unwrap();
     let frame = "document.getElementById('embedgate-widget').shadowRoot.querySelector('iframe')";

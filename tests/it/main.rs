@@ -1,5 +1,13 @@
 //! Everything that needs more than a function: the real binary on real sockets, real files, a real browser.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that can't go on fails where it stands"
+)]
+
 mod support;
 
 mod admin;

@@ -6,8 +6,8 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::{eventually, raw};
 use crate::support::upstream::Upstream;
+use crate::support::{eventually, raw};
 
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
@@ -58,11 +58,18 @@ async fn each_asker_is_denied_in_a_shape_it_can_show() {
 
     let (status, fields, body) = ask(&edge, path, &asked_for("script")).await;
     assert_eq!((status, &fields["content-type"]), (200, &"text/javascript; charset=utf-8".parse().unwrap()));
-    assert!(body.starts_with("console.error(\"") && body.contains(STRANGER) && body.ends_with("\");\n"), "{body}");
+    assert!(
+        body.starts_with("console.error(\"") && body.contains(STRANGER) && body.ends_with("\");\n"),
+        "{body}"
+    );
 
     for dest in ["iframe", "frame", "document"] {
         let (status, fields, body) = ask(&edge, "/w/wgt_demo/frame", &asked_for(dest)).await;
-        assert_eq!((status, &fields["content-type"]), (403, &"text/html; charset=utf-8".parse().unwrap()), "{dest}");
+        assert_eq!(
+            (status, &fields["content-type"]),
+            (403, &"text/html; charset=utf-8".parse().unwrap()),
+            "{dest}"
+        );
         assert!(body.starts_with("<!doctype html>") && body.contains(STRANGER), "{body}");
         assert_eq!(fields["cross-origin-embedder-policy"], "require-corp");
         let policy = fields["content-security-policy"].to_str().unwrap();
@@ -128,8 +135,7 @@ async fn a_denied_and_an_unknown_widget_look_alike() {
         ),
     ] {
         let answer = async |widget: &str| {
-            let request =
-                format!("GET /w/{widget}/{path} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", edge.http);
+            let request = format!("GET /w/{widget}/{path} HTTP/1.1\r\nHost: {}\r\n{fields}\r\n", edge.http);
             anonymous(&raw::exchange(edge.http, request.as_bytes()).await)
         };
         let unknown = answer("unknown__1").await;
@@ -238,7 +244,13 @@ async fn the_decision_log_names_origins_only() {
     assert_eq!((&denied["verdict"], &denied["reason"]), (&json!("deny"), &json!("insecure_scheme")));
     assert_eq!(denied["near_miss"], "example.com");
     assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["decision_id"], denied["decision_id"]);
-    assert_eq!(edge.metric("embedgate_decisions_total{class=\"session\",reason=\"insecure_scheme\",verdict=\"deny\"}").await, 1.0);
+    assert_eq!(
+        edge.metric(
+            "embedgate_decisions_total{class=\"session\",reason=\"insecure_scheme\",verdict=\"deny\"}"
+        )
+        .await,
+        1.0
+    );
 }
 
 #[tokio::test]

@@ -148,29 +148,39 @@ impl fmt::Display for Record<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Packed<'a> {
     longest_parent: u8,
-    width: usize,
-    offsets: &'a [u8],
+    offsets: Offsets<'a>,
     records: &'a [u8],
+}
+
+/// Where the records begin.
+#[derive(Clone, Copy)]
+enum Offsets<'a> {
+    Narrow(&'a [[u8; NARROW as usize]]),
+    Wide(&'a [[u8; WIDE as usize]]),
 }
 
 impl<'a> Packed<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self::read(bytes).unwrap_or(Self { longest_parent: 0, width: 1, offsets: &[], records: &[] })
+        Self::read(bytes).unwrap_or(Self { longest_parent: 0, offsets: Offsets::Narrow(&[]), records: &[] })
     }
 
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let (&[longest_parent, width, c0, c1, c2, c3], rest) = bytes.split_first_chunk::<HEADER>()?;
-        if width != NARROW && width != WIDE {
-            return None;
-        }
-        let width = usize::from(width);
         let count = usize::try_from(u32::from_le_bytes([c0, c1, c2, c3])).ok()?;
-        let (offsets, records) = rest.split_at_checked(count.checked_mul(width)?)?;
-        Some(Self { longest_parent, width, offsets, records })
+        let (offsets, records) = rest.split_at_checked(count.checked_mul(usize::from(width))?)?;
+        let offsets = match width {
+            NARROW => Offsets::Narrow(offsets.as_chunks().0),
+            WIDE => Offsets::Wide(offsets.as_chunks().0),
+            _ => return None,
+        };
+        Some(Self { longest_parent, offsets, records })
     }
 
     pub fn len(&self) -> usize {
-        self.offsets.len() / self.width
+        match self.offsets {
+            Offsets::Narrow(offsets) => offsets.len(),
+            Offsets::Wide(offsets) => offsets.len(),
+        }
     }
 
     /// The longest host, in bytes, below which an entry admits names: longer parents need no look-up.
@@ -189,7 +199,8 @@ impl<'a> Packed<'a> {
     /// Visits the entries under `host`.
     pub fn for_each_at(&self, host: &[u8], mut visit: impl FnMut(&Record<'a>)) {
         let mut index = self.first_not_below(host);
-        while let Some(record) = self.record(index).filter(|record| record.host == host) {
+        while let Some(record) = self.at(index).filter(|at| at.host() == Some(host)).and_then(Cursor::record)
+        {
             visit(&record);
             index += 1;
         }
@@ -200,7 +211,7 @@ impl<'a> Packed<'a> {
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);
-            if self.at(middle).and_then(Cursor::text_of).is_some_and(|found| found < host) {
+            if self.at(middle).and_then(|at| at.host()).is_some_and(|found| found < host) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -214,8 +225,10 @@ impl<'a> Packed<'a> {
     }
 
     fn at(&self, index: usize) -> Option<Cursor<'a>> {
-        let offset = self.offsets.chunks_exact(self.width).nth(index)?;
-        let offset = offset.iter().rev().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+        let offset = match self.offsets {
+            Offsets::Narrow(offsets) => usize::from(u16::from_le_bytes(*offsets.get(index)?)),
+            Offsets::Wide(offsets) => usize::try_from(u32::from_le_bytes(*offsets.get(index)?)).ok()?,
+        };
         Some(Cursor { rest: self.records.get(offset..)? })
     }
 }
@@ -258,8 +271,8 @@ impl<'a> Cursor<'a> {
         Some(Record { host, form, scheme, port, loopback, expires_at, ordinal })
     }
 
-    fn text_of(mut self) -> Option<&'a [u8]> {
-        self.text()
+    fn host(&self) -> Option<&'a [u8]> {
+        Cursor { rest: self.rest }.text()
     }
 
     fn text(&mut self) -> Option<&'a [u8]> {
@@ -282,11 +295,16 @@ impl<'a> Cursor<'a> {
     }
 
     fn varint(&mut self) -> Option<usize> {
-        let mut number = 0_usize;
-        for shift in (0..usize::BITS).step_by(7) {
+        let first = self.byte()?;
+        // Nearly all of them.
+        if first < 0x80 {
+            return Some(usize::from(first));
+        }
+        let mut number = usize::from(first & 0x7f);
+        for shift in (7..usize::BITS).step_by(7) {
             let byte = self.byte()?;
             number |= usize::from(byte & 0x7f).checked_shl(shift)?;
-            if byte & 0x80 == 0 {
+            if byte < 0x80 {
                 return Some(number);
             }
         }

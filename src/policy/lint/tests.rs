@@ -164,6 +164,7 @@ fn the_apex_and_www_go_together() {
     let expired =
         json!(["example.com", {"pattern": "www.example.com", "expires_at": "2026-01-01T00:00:00Z"}]);
     assert_eq!(gap(expired), ["example.com"]);
+    assert!(gap(json!([{"pattern": "example.com", "expires_at": "2026-01-01T00:00:00Z"}])).is_empty());
 }
 
 #[test]
@@ -241,6 +242,7 @@ fn entries_that_another_covers_are_shadowed() {
         ("example.com:8443", "example.com"),
         ("*.example.com", "a.evilexample.com"),
         ("pr-*.example.com", "a.pr-1.example.com"),
+        ("pr-*.example.com", "pr-1.b.example.com"),
         ("pr-*.example.com", "pr-.example.com"),
         ("pr-*-x.example.com", "pr-1*.example.com"),
         ("localhost", "capacitor://localhost"),

@@ -1,6 +1,6 @@
 //! A book and a batch make the next book, or a list of everything that speaks against it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{Fingerprint, RuleBook, Slot, Stored, Tombstone};
@@ -195,8 +195,7 @@ impl Draft {
 
     /// Takes out what the batch doesn't name.
     fn drop_absent(&mut self, changes: &[Change], absent: Absent) {
-        let named: std::collections::HashSet<&str> =
-            changes.iter().map(|change| change.id().as_str()).collect();
+        let named: HashSet<&str> = changes.iter().map(|change| change.id().as_str()).collect();
         let gone: Vec<Slot> =
             self.book.widgets.keys().filter(|slot| !named.contains(slot.id())).cloned().collect();
         for Slot(stored) in gone {

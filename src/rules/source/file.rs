@@ -143,7 +143,7 @@ impl FileSource {
 fn settle(path: &Path, mut stamp: Stamp) {
     let deadline = Instant::now() + SETTLE_AT_MOST;
     while Instant::now() < deadline {
-        std::thread::sleep(SETTLE);
+        pause(SETTLE);
         let next = Stamp::take(path);
         if next == stamp {
             return;
@@ -170,13 +170,18 @@ fn look<T>(
                 Err(error) => error,
             },
         };
-        std::thread::sleep(SECOND_LOOK);
+        pause(SECOND_LOOK);
         let next = Reading::take(path);
         if next.seen.contents == seen.contents || Instant::now() >= deadline {
             return (seen, Err(error));
         }
         reading = next;
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "on tokio's blocking threads, or before there is a runtime")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn publish(publisher: &Publisher, documents: Documents<'_>) -> Result<Published, RulesError> {

@@ -3,6 +3,7 @@
 //! Every wait polls with a deadline, and what it waited for is in the error.
 
 #![allow(dead_code, reason = "each test uses what it needs")]
+#![expect(clippy::disallowed_methods, reason = "ending a process in `drop` waits for it on this thread")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

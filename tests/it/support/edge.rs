@@ -195,7 +195,9 @@ pub fn usual_routes(upstream: &str) -> String {
         ("trust/{*rest}", "public"),
     ]
     .map(|(path, class)| {
-        format!("[[routes]]\npath = \"/w/{{widget}}/{path}\"\nclass = \"{class}\"\nupstream = \"{upstream}\"\n")
+        format!(
+            "[[routes]]\npath = \"/w/{{widget}}/{path}\"\nclass = \"{class}\"\nupstream = \"{upstream}\"\n"
+        )
     })
     .concat()
 }

@@ -139,6 +139,9 @@ mod tests {
 
     use std::fs;
     use std::os::unix::fs::symlink;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -170,6 +173,29 @@ mod tests {
         assert_eq!(below(&root, "conf/none.json"), ["conf"]);
         assert_eq!(below(&root, "none/deep/w.json"), [""]);
         assert_eq!(below(&root, "self/w.json"), [""]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_replaced_another_is_listened_to_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let (folder, file) = (temp.path().join("rules"), temp.path().join("rules/w.json"));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "1").unwrap();
+        let changed = Arc::new(Notify::new());
+        let mut folders = Folders::new(Arc::clone(&changed));
+        folders.follow(&file, true);
+        fs::rename(&folder, temp.path().join("old")).unwrap();
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "2").unwrap();
+        folders.follow(&file, true);
+
+        let quiet = Duration::from_millis(100);
+        while timeout(quiet, changed.notified()).await.is_ok() {}
+        fs::write(&file, "3").unwrap();
+        timeout(Duration::from_secs(2), changed.notified()).await.expect("told of the new folder");
+        while timeout(quiet, changed.notified()).await.is_ok() {}
+        assert_eq!(fs::read(&file).unwrap(), b"3");
+        assert!(timeout(quiet, changed.notified()).await.is_err(), "reading is no change");
     }
 
     #[test]

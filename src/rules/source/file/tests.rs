@@ -345,3 +345,36 @@ fn a_start_on_bad_rules_is_an_error_and_puts_nothing_in_force() {
     fs::write(&path, TWO).unwrap();
     assert_eq!(FileSource::load_once(&path, PublicSuffixes::shipped()).unwrap().len(), 2);
 }
+
+#[test]
+fn a_fault_is_believed_at_the_second_look() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.json");
+    let count = |documents: Documents<'_>| Ok(documents.widgets.len());
+    fs::write(&path, &TWO[..40]).unwrap();
+    let halfway = Reading::take(&path);
+    fs::write(&path, TWO).unwrap();
+    let (seen, result) = look(&path, halfway, PublicSuffixes::shipped(), count);
+    assert_eq!(result.unwrap(), 2);
+    assert_eq!(seen.contents, Reading::take(&path).seen.contents);
+
+    fs::remove_file(&path).unwrap();
+    let (seen, result) = look(&path, Reading::take(&path), PublicSuffixes::shipped(), count);
+    assert_eq!(result.unwrap_err().code(), "unreadable");
+    assert!(seen.contents.is_err());
+}
+
+#[test]
+fn a_write_within_one_step_of_the_clock_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.json");
+    fs::write(&path, only("one")).unwrap();
+    let publisher = Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json"));
+    let mut source = FileSource::start(path.clone(), PublicSuffixes::shipped(), publisher.clone()).unwrap();
+
+    fs::write(&path, only("two")).unwrap();
+    // As if the second write had left the outside as it was.
+    source.seen.stamp = Stamp::take(&path);
+    source.check();
+    assert!(publisher.live().load().get("two").is_some());
+}

@@ -1,0 +1,61 @@
+# embedgate: `make` alone lists the commands.
+
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+TOOLS ?= $(HOME)/.cache/embedgate/tools
+CARGO_DENY := $(TOOLS)/bin/cargo-deny
+CARGO_DENY_VERSION := 0.20.2
+export CARGO_TERM_COLOR ?= auto
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test prove fmt lint deny docs unit advisories setup setup-tests clean
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+run: setup ## Build and start the edge with its demo widget, on conf/embedgate.toml
+	cargo run --locked
+
+build: setup ## Build the optimised binary: target/release/embedgate
+	cargo build --locked --release
+
+test: setup setup-tests fmt lint deny docs unit ## Set up and pass every check and test (this is what CI runs)
+
+prove: test ## The tests again with the long counts
+	PROPTEST_CASES=20000 cargo test --locked
+
+fmt: ## Check the format
+	cargo fmt --check
+
+lint: ## Check with clippy, warnings are errors
+	cargo clippy --locked --all-targets -- -D warnings
+
+deny: $(CARGO_DENY) ## Check licences, bans and sources of everything that is built in
+	$(CARGO_DENY) --all-features check bans licenses sources
+
+docs: ## Build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+unit: ## Run all tests, those of functions and those on real sockets, files and browsers
+	cargo test --locked
+
+advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
+	$(CARGO_DENY) --all-features check advisories
+
+setup: ## Install what the build needs: a C compiler and cmake, for the proxy library's zlib-ng
+	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
+	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
+
+setup-tests: ## Install what the tests need: Chromium and its driver
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)
+
+clean: ## Remove what was built
+	cargo clean
+
+$(CARGO_DENY):
+	cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+
+# Debian packages; elsewhere the names to look for.
+define install
+{ command -v apt-get >/dev/null || { echo "please install: $(1)"; exit 1; }; \
+  $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); }
+endef

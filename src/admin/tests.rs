@@ -1,0 +1,99 @@
+//! What a running edge can't be made to show at will: the time before its data listeners accept, and refusals
+//! that grow old.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+
+use serde_json::Value;
+
+use super::*;
+use crate::policy::widget::Widget;
+use crate::policy::suffix::PublicSuffixes;
+use crate::rules::error::RulesError;
+use crate::rules::live::LiveRules;
+use crate::rules::source::SourceKind;
+use crate::telemetry::decision_log::Scope;
+
+struct Served {
+    admin: Arc<Admin>,
+    addr: SocketAddr,
+    _stop: watch::Sender<bool>,
+}
+
+/// An admin listener of an edge that should listen at these addresses.
+fn served(data: Vec<SocketAddr>) -> Served {
+    let (decisions, _) = DecisionLog::start(Scope::Off, io::sink());
+    let admin = Arc::new(Admin {
+        hosts: vec!["127.0.0.1".to_owned()],
+        publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json")),
+        metrics: Arc::new(Metrics::new().unwrap()),
+        decisions: Arc::new(decisions),
+        readiness: Arc::new(Readiness::new(data)),
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(serve(Arc::clone(&admin), listener, stopped));
+    Served { admin, addr, _stop: stop }
+}
+
+impl Served {
+    async fn get(&self, path: &str) -> (u16, String) {
+        let answer = reqwest::get(format!("http://{}{path}", self.addr)).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    async fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get("/metrics").await;
+        text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn ready_while_every_data_listener_accepts_and_no_stop_was_asked_for() {
+    let first = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Bound and let go again: nobody listens there.
+    let second = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let served = served(vec![first.local_addr().unwrap(), second]);
+
+    let (status, body) = served.get("/readyz").await;
+    let problem: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &problem["code"]), (503, &"not_ready".into()));
+    assert!(problem["detail"].as_str().unwrap().contains(&second.to_string()), "{problem}");
+
+    let second = TcpListener::bind(second).unwrap();
+    assert_eq!(served.get("/readyz").await, (200, "ready\n".to_owned()));
+    drop((first, second));
+    assert_eq!(served.get("/readyz").await.0, 200, "asked no more once they have accepted");
+
+    served.admin.readiness.stop();
+    assert_eq!(served.get("/readyz").await.0, 503);
+    assert_eq!(served.get("/livez").await, (200, "alive\n".to_owned()));
+}
+
+#[tokio::test]
+async fn a_refusal_that_stands_is_a_lag_and_an_absent_file_a_lost_source() {
+    let served = served(Vec::new());
+    let lag = "embedgate_rules_source_lag_seconds";
+    let connected = "embedgate_rules_source_connected";
+    let apply = |json: &str| {
+        let widget = Widget::parse(json.as_bytes(), PublicSuffixes::shipped()).unwrap();
+        served.admin.publisher.replace_all(vec![widget], |fault| fault)
+    };
+    apply(r#"{"id": "w", "allowed_domains": ["example.com"]}"#).unwrap();
+    assert_eq!((served.metric(lag).await, served.metric(connected).await), (0.0, 1.0));
+
+    apply(r#"{"id": "w"}"#).unwrap_err();
+    let first = served.metric(lag).await;
+    apply(r#"{"id": "w"}"#).unwrap_err();
+    let second = served.metric(lag).await;
+    assert!(first > 0.0 && second > first, "{first} {second}: it counts from the first refusal");
+    assert_eq!(served.metric(connected).await, 1.0);
+
+    let source = io::Error::from(io::ErrorKind::NotFound);
+    served.admin.publisher.reject(&RulesError::Unreadable { path: "w.json".into(), source });
+    assert_eq!(served.metric(connected).await, 0.0);
+
+    apply(r#"{"id": "w", "allowed_domains": ["example.com"]}"#).unwrap();
+    assert_eq!((served.metric(lag).await, served.metric(connected).await), (0.0, 1.0));
+}
