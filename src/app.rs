@@ -2,12 +2,15 @@
 //! order in which each may fail, and hands them to the server.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use arc_swap::ArcSwap;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
+use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
@@ -48,6 +51,7 @@ use observe::RuleMetrics;
 pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let level = operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings);
+    guarded(&settings)?;
     let metrics = Arc::new(Metrics::new()?);
     let (decisions, _flush) = DecisionLog::start(decision_scope(settings.log.decisions), std::io::stdout());
     let decisions = Arc::new(decisions);
@@ -56,7 +60,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let demo = welcome::demo_listener(&settings)?;
     let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
     let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
-    let routes = RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
+    let routes =
+        RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
     let certificates = load_certificates(&settings)?;
 
     let rules = LiveRules::new();
@@ -81,7 +86,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         decisions: Arc::clone(&decisions),
     };
     let edge = EdgeService::new(&server.configuration, proxy, settings.edge.header_timeout);
-    add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
+    let edge = add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
@@ -99,9 +104,24 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, decisions, level);
-    server.add_service(background_service("reload", tasks::ReloadTask::new(live)));
-    server.run(RunArgs { shutdown_signal: Box::new(signals::Signals::new(readiness)) });
-    Ok(())
+    // An edge that is ready can be told to read its configuration again.
+    edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
+    serve(server, signals::Signals::new(readiness))
+}
+
+/// Runs the server until a signal stops it. Once that was a polite one the library sleeps through the whole grace
+/// period and listens to nobody, so it has a thread of its own, which the end of the process may leave behind.
+fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> {
+    let (end, ended) = mpsc::channel();
+    server.add_service(background_service("impatience", tasks::ImpatienceTask::new(end.clone())));
+    let run = move || {
+        let run = || server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        let ended = panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| AppError::BrokeDown);
+        // Nobody there: the process is ending already.
+        let _ = end.send(ended);
+    };
+    thread::Builder::new().name("server".to_owned()).spawn(run).map_err(AppError::Thread)?;
+    ended.recv().unwrap_or(Err(AppError::BrokeDown))
 }
 
 /// The documents that the configured source holds, read as at start.
@@ -117,7 +137,12 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
         .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
     let edge = certificates.chain([routes.err()]).flatten().map(AppError::from);
-    edge.chain(public_suffixes(settings).err()).collect()
+    guarded(settings).err().into_iter().chain(edge).chain(public_suffixes(settings).err()).collect()
+}
+
+/// An admin listener that was to ask for certificates never answers without.
+fn guarded(settings: &Settings) -> Result<(), AppError> {
+    if settings.admin.tls.is_some() { Err(AppError::AdminTlsUnavailable) } else { Ok(()) }
 }
 
 /// Whether every route of this class refuses requests that name no embedder.
@@ -152,7 +177,6 @@ fn start_rules(
         .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))));
     let publisher = Arc::new(publisher);
     let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
-    metrics.rules_source_connected.set(1);
     Ok((publisher, source))
 }
 
@@ -168,7 +192,7 @@ fn add_edge(
     settings: &Settings,
     certificates: &[Arc<Certificates>],
     upstream_tasks: Vec<UpstreamTask>,
-) -> Result<(), EdgeError> {
+) -> Result<ServiceHandle, EdgeError> {
     let mut service = Service::new("edge".to_owned(), edge);
     for addr in &settings.edge.listen {
         service.add_tcp(&addr.to_string());
@@ -181,7 +205,7 @@ fn add_edge(
         // Nothing listens before every upstream was looked up once.
         edge.add_dependency(server.add_service(task));
     }
-    Ok(())
+    Ok(edge)
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
@@ -194,7 +218,7 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, EdgeError> {
 }
 
 fn server_conf(settings: &Settings) -> ServerConf {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let builtin = config::Servers::plain(Vec::new()).keepalive;
     let keepalive = settings.upstreams.values().map(|upstream| match upstream {
         config::Upstream::Servers(servers) => servers.keepalive,

@@ -21,7 +21,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use http::{StatusCode, header};
-use tokio::sync::watch;
+use jiff::{SignedDuration, Timestamp};
 
 pub use health::Readiness;
 
@@ -57,23 +57,25 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Serves until `shutdown` turns true.
-pub async fn serve(admin: Arc<Admin>, listener: TcpListener, mut shutdown: watch::Receiver<bool>) -> io::Result<()> {
+/// Serves until the process ends: while it stops, too, so that whoever asks is told so.
+pub async fn serve(admin: Arc<Admin>, listener: TcpListener) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
-    let stopped = async move {
-        // A sender that is gone is as final as its word.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-    };
-    axum::serve(listener, router(admin)).with_graceful_shutdown(stopped).await
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, router(admin)).await
 }
 
 async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let source = admin.publisher.status();
+    admin.metrics.rules_source_connected.set(source.connected.into());
+    // Grows with time alone, so it is read off when somebody looks.
+    let lag =
+        source.last_error.map_or(SignedDuration::ZERO, |last| Timestamp::now().duration_since(last.since));
+    admin.metrics.rules_source_lag.set(lag.as_secs_f64().max(0.0));
     match admin.metrics.render() {
-        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response(),
-        Err(error) => {
-            Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string()).into_response()
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
         }
+        Err(error) => Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", error.to_string())
+            .into_response(),
     }
 }
 

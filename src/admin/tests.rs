@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::*;
-use crate::policy::widget::Widget;
 use crate::policy::suffix::PublicSuffixes;
+use crate::policy::widget::Widget;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::source::SourceKind;
@@ -17,7 +17,6 @@ use crate::telemetry::decision_log::Scope;
 struct Served {
     admin: Arc<Admin>,
     addr: SocketAddr,
-    _stop: watch::Sender<bool>,
 }
 
 /// An admin listener of an edge that should listen at these addresses.
@@ -32,9 +31,8 @@ fn served(data: Vec<SocketAddr>) -> Served {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(Arc::clone(&admin), listener, stopped));
-    Served { admin, addr, _stop: stop }
+    tokio::spawn(serve(Arc::clone(&admin), listener));
+    Served { admin, addr }
 }
 
 impl Served {

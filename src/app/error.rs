@@ -15,7 +15,7 @@ pub enum AppError {
     #[error(transparent)]
     Edge(#[from] EdgeError),
     /// The rules.
-    #[error("no rules to start with:\n{0}")]
+    #[error("the rules have faults:\n{0}")]
     Rules(#[from] RulesError),
     /// The public suffix list of the configuration.
     #[error("{}: {source}", path.display())]
@@ -36,6 +36,18 @@ pub enum AppError {
     /// A source of rules that this version has not.
     #[error("this version takes rules from `source = \"file\"` only")]
     SourceUnavailable,
+    /// An admin listener for others, which this version can't guard.
+    #[error(
+        "admin.tls: this version has no mutual TLS for the admin listener; leave it out and listen on a loopback \
+         address, such as 127.0.0.1:9090"
+    )]
+    AdminTlsUnavailable,
+    /// The system gave no thread.
+    #[error("no thread to serve with: {0}")]
+    Thread(io::Error),
+    /// A panic in the server.
+    #[error("the server broke down; what it said on standard error is a fault of embedgate's")]
+    BrokeDown,
     /// The demo's own listener.
     #[error("the demo can't listen on a loopback port of its own: {0}")]
     Demo(io::Error),

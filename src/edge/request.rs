@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 
-use super::limits::{MAX_HEAD_BYTES, MAX_TARGET_BYTES};
+use super::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_TARGET_BYTES};
 
 /// Why a request is refused, for the one who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,9 @@ impl Refusal {
 
 /// A WebSocket handshake on a route that serves no sessions.
 pub const WEBSOCKET_ELSEWHERE: Refusal = Refusal::bad("this path does not serve WebSockets");
+
+/// A target that can't be written as a `Location`.
+pub const NO_LOCATION: Refusal = Refusal::bad("the request target has a byte that must be percent-encoded");
 
 /// Checks one request. `head` is its head as received over HTTP/1, empty over HTTP/2.
 pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
@@ -95,14 +98,27 @@ fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
 /// Fields named in `Connection` are dropped by the next hop: none may be dropped that a verdict, the framing or
 /// the upstream relies on.
 fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut count = 0;
     for value in headers.get_all(header::CONNECTION) {
         for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            count += usize::from(!nominated.is_empty());
+            if !nominated.iter().all(is_token_byte) {
+                return Err(Refusal::bad("Connection names what can't be a field"));
+            }
             if is_relied_on(nominated) {
                 return Err(Refusal::bad("Connection names a field that must not be dropped"));
             }
         }
     }
+    if count > MAX_CONNECTION_OPTIONS {
+        return Err(Refusal::bad("Connection names too many fields"));
+    }
     Ok(())
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 const RELIED_ON: [&str; 10] = [

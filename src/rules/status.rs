@@ -21,6 +21,8 @@ pub struct SourceStatus {
     /// The refusal that stands: the source says something that isn't in force. Gone with the next update that
     /// can be taken.
     pub last_error: Option<LastError>,
+    /// Whether the source could be read at all when it was last looked at.
+    pub connected: bool,
 }
 
 /// A refusal, remembered.
@@ -28,6 +30,8 @@ pub struct SourceStatus {
 pub struct LastError {
     /// When.
     pub at: Timestamp,
+    /// When the first of an unbroken row of refusals came.
+    pub since: Timestamp,
     /// Its stable code.
     pub code: &'static str,
     /// What is wrong, a line each, at most [`FAULTS_SHOWN`].
@@ -37,15 +41,19 @@ pub struct LastError {
 impl SourceStatus {
     /// A source that hasn't said anything yet.
     pub fn new(source: SourceKind, name: impl Into<String>) -> Self {
-        Self { source, name: name.into(), last_applied_at: None, last_error: None }
+        Self { source, name: name.into(), last_applied_at: None, last_error: None, connected: false }
     }
 
     pub(super) fn accepted(&mut self, at: Timestamp) {
         self.last_applied_at = Some(at);
         self.last_error = None;
+        self.connected = true;
     }
 
     pub(super) fn refused(&mut self, at: Timestamp, error: &RulesError) {
-        self.last_error = Some(LastError { at, code: error.code(), detail: error.summary(FAULTS_SHOWN) });
+        let since = self.last_error.as_ref().map_or(at, |last| last.since);
+        let (code, detail) = (error.code(), error.summary(FAULTS_SHOWN));
+        self.last_error = Some(LastError { at, since, code, detail });
+        self.connected = !error.is_absence();
     }
 }
