@@ -141,7 +141,8 @@ fn strip_server_timing(response: &mut ResponseHeader) {
 }
 
 fn set_caching(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    let upstream = response.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let upstream =
+        response.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     if let Some(value) = cache_control(visit.route.cache, upstream) {
         let value = HeaderValue::from_str(&value).unwrap_or(PRIVATE_NO_CACHE);
         response.insert_header(header::CACHE_CONTROL, value)?;

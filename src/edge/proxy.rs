@@ -152,7 +152,12 @@ impl ProxyHttp for EdgeProxy {
         }
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
         let status = failure_status(error);
         self.record_failure(error, context);
         if let Some(status) = status

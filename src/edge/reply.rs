@@ -181,7 +181,8 @@ async fn drain(session: &mut Session) -> bool {
         return true;
     }
     let fields = &session.req_header().headers;
-    let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if fields.contains_key(header::EXPECT) || length.is_none_or(|length| length > MAX_DRAINED_BYTES) {
         return false;
     }
@@ -217,11 +218,14 @@ impl Reply {
 fn who(embedder: &Embedder<'_>) -> String {
     match embedder {
         Embedder::Known(origin) => format!("This widget may not be embedded on {}.", origin.as_str()),
-        Embedder::Opaque => "This widget may not be embedded by a page without an origin of its own, such as a \
+        Embedder::Opaque => {
+            "This widget may not be embedded by a page without an origin of its own, such as a \
                              sandboxed frame or a local file."
-            .to_owned(),
+                .to_owned()
+        }
         Embedder::Malformed(_) => {
-            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends.".to_owned()
+            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends."
+                .to_owned()
         }
         Embedder::Absent => {
             "This widget may not be loaded by a request that does not name the page it is for.".to_owned()

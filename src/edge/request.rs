@@ -31,7 +31,10 @@ pub const NO_LOCATION: Refusal = Refusal::bad("the request target has a byte tha
 /// Checks one request. `head` is its head as received over HTTP/1, empty over HTTP/2.
 pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
-        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, detail: "TRACE and CONNECT are not served" });
+        return Err(Refusal {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            detail: "TRACE and CONNECT are not served",
+        });
     }
     check_size(request, head)?;
     check_framing(&request.headers, head)?;
@@ -42,7 +45,10 @@ pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
 
 fn check_size(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     if request.raw_path().len() > MAX_TARGET_BYTES {
-        return Err(Refusal { status: StatusCode::URI_TOO_LONG, detail: "the request target is longer than 8 KiB" });
+        return Err(Refusal {
+            status: StatusCode::URI_TOO_LONG,
+            detail: "the request target is longer than 8 KiB",
+        });
     }
     let fields = || request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let size: usize = if head.is_empty() { fields() } else { head.len() };
@@ -122,11 +128,26 @@ fn is_token_byte(byte: &u8) -> bool {
 }
 
 const RELIED_ON: [&str; 10] = [
-    "host", "origin", "referer", "authorization", "cookie", "range", "expect", "forwarded", "transfer-encoding",
+    "host",
+    "origin",
+    "referer",
+    "authorization",
+    "cookie",
+    "range",
+    "expect",
+    "forwarded",
+    "transfer-encoding",
     "cache-control",
 ];
 const RELIED_ON_PREFIXES: [&str; 9] = [
-    "content-", "sec-", "accept", "if-", "access-control-", "x-forwarded-", "x-widget-", "x-embedder-",
+    "content-",
+    "sec-",
+    "accept",
+    "if-",
+    "access-control-",
+    "x-forwarded-",
+    "x-widget-",
+    "x-embedder-",
     "x-decision-",
 ];
 
@@ -152,7 +173,9 @@ fn check_path(target: &[u8]) -> Result<(), Refusal> {
         match byte {
             b'\\' => return Err(Refusal::bad("the path has a backslash")),
             b'#' => return Err(Refusal::bad("the request target has a fragment")),
-            0..=0x20 | 0x7f.. => return Err(Refusal::bad("the path has a byte that must be percent-encoded")),
+            0..=0x20 | 0x7f.. => {
+                return Err(Refusal::bad("the path has a byte that must be percent-encoded"));
+            }
             _ => {}
         }
     }
@@ -217,7 +240,10 @@ pub fn upgrade(request: &RequestHeader) -> Upgrade {
     let mut wishes = request.headers.get_all(header::UPGRADE).iter();
     let Some(wish) = wishes.next() else { return Upgrade::None };
     let names_upgrade = request.headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     let websocket = wishes.next().is_none()
         && wish.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")

@@ -127,13 +127,25 @@ fn read_pair(pair: &CertificateFiles) -> Result<(Vec<String>, Arc<CertifiedKey>)
     let fault = |path: &Path, detail: String| EdgeError::Certificate { path: path.to_owned(), detail };
     let chain = CertificateDer::pem_file_iter(&pair.cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| fault(&pair.cert, format!("no certificate chain: {error}; it must hold PEM certificates, the site's own first")))?;
+        .map_err(|error| {
+            fault(
+                &pair.cert,
+                format!("no certificate chain: {error}; it must hold PEM certificates, the site's own first"),
+            )
+        })?;
     let Some(leaf) = chain.first() else {
-        return Err(fault(&pair.cert, "there is no certificate in it; it must hold PEM certificates, the site's own first".to_owned()));
+        return Err(fault(
+            &pair.cert,
+            "there is no certificate in it; it must hold PEM certificates, the site's own first".to_owned(),
+        ));
     };
     let names = names(leaf).map_err(|detail| fault(&pair.cert, detail))?;
-    let key = PrivateKeyDer::from_pem_file(&pair.key)
-        .map_err(|error| fault(&pair.key, format!("no private key: {error}; it must hold one PEM key, PKCS #8, PKCS #1 or SEC 1")))?;
+    let key = PrivateKeyDer::from_pem_file(&pair.key).map_err(|error| {
+        fault(
+            &pair.key,
+            format!("no private key: {error}; it must hold one PEM key, PKCS #8, PKCS #1 or SEC 1"),
+        )
+    })?;
     let certified = CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
         fault(&pair.key, format!("does not belong to the certificate in {}: {error}", pair.cert.display()))
     })?;

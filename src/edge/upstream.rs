@@ -197,10 +197,9 @@ fn health_check(
         return Ok(tcp);
     };
     let mut http = HttpHealthCheck::new(&host, sni.is_some());
-    http.req.set_raw_path(path.as_bytes()).map_err(|error| EdgeError::HealthCheckPath {
-        path: path.clone(),
-        detail: error.to_string(),
-    })?;
+    http.req
+        .set_raw_path(path.as_bytes())
+        .map_err(|error| EdgeError::HealthCheckPath { path: path.clone(), detail: error.to_string() })?;
     http.peer_template.options = options;
     http.consecutive_success = check.healthy_after;
     http.consecutive_failure = check.unhealthy_after;

@@ -148,15 +148,20 @@ async fn both_versions_and_both_protocols_are_spoken() {
     let site = Site::new();
     let _edge = Edge::start(site.spec(&upstream)).await;
     for (version, spoken) in [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)] {
-        for (offered, chosen) in
-            [(&[][..], None), (&[HTTP11][..], Some(HTTP11)), (&[H2, HTTP11], Some(H2)), (&[HTTP11, H2], Some(H2))]
-        {
-            let stream = site.authority.connect_with(&[version], site.addr, "chat.example", offered).await.unwrap();
+        for (offered, chosen) in [
+            (&[][..], None),
+            (&[HTTP11][..], Some(HTTP11)),
+            (&[H2, HTTP11], Some(H2)),
+            (&[HTTP11, H2], Some(H2)),
+        ] {
+            let stream =
+                site.authority.connect_with(&[version], site.addr, "chat.example", offered).await.unwrap();
             assert_eq!(stream.get_ref().1.protocol_version(), Some(spoken));
             assert_eq!(stream.get_ref().1.alpn_protocol(), chosen, "{offered:?}");
             let (hsts, told) = if chosen == Some(H2) {
                 let client = http2(stream).await;
-                let (status, fields, body) = ask(&client, "GET", "/w/w/session", &[("origin", LISTED)], b"").await;
+                let (status, fields, body) =
+                    ask(&client, "GET", "/w/w/session", &[("origin", LISTED)], b"").await;
                 assert_eq!(status, 200);
                 (fields["strict-transport-security"].to_str().unwrap().to_owned(), body)
             } else {
@@ -166,9 +171,11 @@ async fn both_versions_and_both_protocols_are_spoken() {
             };
             assert_eq!(hsts, "max-age=31536000");
             let told: Value = serde_json::from_str(&told).unwrap();
-            for (name, value) in
-                [("host", "chat.example"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "chat.example")]
-            {
+            for (name, value) in [
+                ("host", "chat.example"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "chat.example"),
+            ] {
                 assert_eq!(got(&told, name), Some(value), "{name}");
             }
         }
@@ -185,8 +192,15 @@ async fn what_the_edge_answers_itself_is_for_https_only_too() {
         [("/w/w/session", STRANGER, 403), ("/nowhere", LISTED, 404), ("/w/nobody/trust", LISTED, 404)]
     {
         let answer = connection.ask(get(path, origin)).await;
-        assert_eq!((answer.status, answer.field("strict-transport-security")), (status, "max-age=31536000"), "{path}");
-        assert_eq!(raw::get(edge.http, path, &[("Origin", origin)]).await.field("strict-transport-security"), "");
+        assert_eq!(
+            (answer.status, answer.field("strict-transport-security")),
+            (status, "max-age=31536000"),
+            "{path}"
+        );
+        assert_eq!(
+            raw::get(edge.http, path, &[("Origin", origin)]).await.field("strict-transport-security"),
+            ""
+        );
     }
 }
 
@@ -205,6 +219,8 @@ async fn websockets_pass_over_tls() {
 }
 
 // ---- HTTP/2 --------------------------------------------------------------------------------------------------------
+
+static LARGE: [u8; 300_000] = [b'x'; 300_000];
 
 #[tokio::test]
 async fn denials_and_preflights_are_the_same_over_http2() {
@@ -237,11 +253,18 @@ async fn denials_and_preflights_are_the_same_over_http2() {
             assert_eq!(answer["access-control-allow-origin"], fields[0].1);
         }
         if status == 403 {
-            assert_eq!((&answer["cache-control"], body.is_empty()), (&"no-store".parse().unwrap(), method == "HEAD"));
+            assert_eq!(
+                (&answer["cache-control"], body.is_empty()),
+                (&"no-store".parse().unwrap(), method == "HEAD")
+            );
         }
     }
+    for _ in 0..2 {
+        let (status, ..) = ask(&client, "POST", "/w/w/session", &[("origin", STRANGER)], &LARGE).await;
+        assert_eq!(status, 403, "an unread body costs neither the answer nor the connection");
+    }
     assert_eq!(upstream.requests(), 0);
-    eventually("each judged one is logged", async || edge.decisions().len() == 7).await;
+    eventually("each judged one is logged", async || edge.decisions().len() == 9).await;
 }
 
 #[tokio::test]
@@ -288,7 +311,8 @@ async fn new_certificates_are_taken_up_and_open_connections_stay() {
 
     let renewed = site.authority.issue(&["chat.example", "127.0.0.1"]);
     renewed.write(site.folder.path(), "site");
-    eventually("the new certificate is shown", async || *shown(&site.connect(&[]).await) == renewed.der()).await;
+    eventually("the new certificate is shown", async || *shown(&site.connect(&[]).await) == renewed.der())
+        .await;
     assert_eq!(http11.ask(get("/w/w/session", LISTED)).await.status, 200);
     assert_eq!(ask(&client, "GET", "/w/w/session", &[("origin", LISTED)], b"").await.0, 200);
 
@@ -304,7 +328,8 @@ async fn new_certificates_are_taken_up_and_open_connections_stay() {
         std::os::unix::fs::symlink(site.file(&format!("today.{name}")), site.file("link")).unwrap();
         std::fs::rename(site.file("link"), site.file(&format!("site.{name}"))).unwrap();
     }
-    eventually("the linked certificate is shown", async || *shown(&site.connect(&[]).await) == linked.der()).await;
+    eventually("the linked certificate is shown", async || *shown(&site.connect(&[]).await) == linked.der())
+        .await;
     assert_eq!(http11.ask(get("/w/w/session", LISTED)).await.status, 200);
 }
 

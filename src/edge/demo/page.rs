@@ -6,9 +6,9 @@ use axum::extract::{RawPathParams, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::{Demo, HOSTS};
 use super::asset::{Asset, ICON};
 use super::visit::Visit;
+use super::{Demo, HOSTS};
 
 const HOST: &str = include_str!("host.html");
 const FRAME: &str = include_str!("frame.html");

@@ -134,10 +134,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// The bytes up to and with `end`; `None` if the other side closes before.
     pub async fn until(&mut self, end: &str) -> Option<String> {
+        let mut searched = 0;
         loop {
-            if let Some(at) = self.read.windows(end.len()).position(|window| window == end.as_bytes()) {
-                return Some(self.take(at + end.len()));
+            let unsearched = self.read.get(searched..).unwrap_or_default();
+            if let Some(at) = memchr::memmem::find(unsearched, end.as_bytes()) {
+                return Some(self.take(searched + at + end.len()));
             }
+            searched = self.read.len().saturating_sub(end.len());
             if !self.fill().await {
                 return None;
             }
