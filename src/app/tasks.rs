@@ -15,6 +15,7 @@ use super::welcome::Welcome;
 use crate::admin::{self, Admin, Readiness};
 use crate::config::Settings;
 use crate::edge::demo::Demo;
+use crate::edge::sessions::Sessions;
 use crate::edge::tls::Certificates;
 use crate::rules::source::file::FileSource;
 
@@ -65,6 +66,23 @@ impl BackgroundService for SourceTask {
         if let Some(source) = self.0.take() {
             source.watch(shutdown).await;
         }
+    }
+}
+
+/// Judges open sessions again when an entry expires.
+pub(super) struct SessionTask(Arc<Sessions>);
+
+impl SessionTask {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+        Self(sessions)
+    }
+}
+
+#[async_trait]
+impl BackgroundService for SessionTask {
+    /// Goes on through the grace period: sessions that are left then obey as before.
+    async fn start(&self, _shutdown: ShutdownWatch) {
+        self.0.watch_expiries().await;
     }
 }
 
@@ -122,7 +140,9 @@ impl BackgroundService for CertificateTask {
                 match certificates.reload_if_changed() {
                     Ok(false) => {}
                     Ok(true) => tracing::info!("new certificates in force"),
-                    Err(error) => tracing::error!(%error, "certificates not taken; the last good ones stay in force"),
+                    Err(error) => {
+                        tracing::error!(%error, "certificates not taken; the last good ones stay in force")
+                    }
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::ErrorType;
 use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
@@ -25,6 +26,12 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything after this many servers were tried in vain is an answer of its own.
 const MOST_CANDIDATES: usize = 256;
+
+/// How many servers of an upstream are tried for one request, where a connection can't be opened.
+pub const MOST_ATTEMPTS: usize = 3;
+
+/// No server of the upstream is healthy.
+pub const NO_SERVER: ErrorType = ErrorType::Custom("NoHealthyServer");
 
 /// The task that looks up and checks the servers of one upstream; the edge listens once each has looked up once.
 pub type UpstreamTask = GenBackgroundService<LoadBalancer<RoundRobin>>;
@@ -189,10 +196,9 @@ fn health_check(
         return Ok(tcp);
     };
     let mut http = HttpHealthCheck::new(&host, sni.is_some());
-    http.req.set_raw_path(path.as_bytes()).map_err(|error| EdgeError::HealthCheckPath {
-        path: path.clone(),
-        detail: error.to_string(),
-    })?;
+    http.req
+        .set_raw_path(path.as_bytes())
+        .map_err(|error| EdgeError::HealthCheckPath { path: path.clone(), detail: error.to_string() })?;
     http.peer_template.options = options;
     http.consecutive_success = check.healthy_after;
     http.consecutive_failure = check.unhealthy_after;
