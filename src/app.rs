@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use arc_swap::ArcSwap;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceHandle;
@@ -22,12 +23,14 @@ use crate::edge::proxy::EdgeProxy;
 use crate::edge::redirect::HttpsRedirect;
 use crate::edge::route::RouteTable;
 use crate::edge::service::EdgeService;
+use crate::edge::sessions::Sessions;
 use crate::edge::tls::Certificates;
+use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::policy::decision::Class;
 use crate::policy::widget::Widget;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::Publisher;
+use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::source::SourceKind;
 use crate::rules::source::file::FileSource;
 use crate::telemetry::decision_log::DecisionLog;
@@ -65,7 +68,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let certificates = load_certificates(&settings)?;
 
     let rules = LiveRules::new();
-    let (publisher, source) = start_rules(&settings, &rules, &metrics)?;
+    let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
+    let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -82,6 +86,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
             .redirect_http
             .then(|| HttpsRedirect::new(&settings.edge.public_origins))
             .flatten(),
+        sessions: Arc::clone(&sessions),
+        tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
@@ -97,13 +103,14 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     });
     server.add_service(background_service("admin", tasks::AdminTask::new(admin, admin_listener)));
     server.add_service(background_service("rules", tasks::SourceTask::new(source)));
+    server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(listener) = demo {
         let demo: Demo = welcome::demo(&settings);
         server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
     }
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
-    let live = LiveSettings::new(config, settings, policy, decisions, level);
+    let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
     // An edge that is ready can be told to read its configuration again.
     edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
     serve(server, signals::Signals::new(readiness))
@@ -164,6 +171,7 @@ fn say_what_to_know(settings: &Settings) {
 fn start_rules(
     settings: &Settings,
     rules: &LiveRules,
+    sessions: &Arc<Sessions>,
     metrics: &Arc<Metrics>,
 ) -> Result<(Arc<Publisher>, FileSource), AppError> {
     let suffixes = public_suffixes(settings)?;
@@ -174,6 +182,8 @@ fn start_rules(
     }
     let path = settings.rules.file.clone();
     let publisher = Publisher::new(rules.clone(), SourceKind::File, path.display().to_string())
+        // First, so that nothing else stands between a save and the sessions it ends.
+        .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
         .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))));
     let publisher = Arc::new(publisher);
     let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
@@ -195,10 +205,11 @@ fn add_edge(
 ) -> Result<ServiceHandle, EdgeError> {
     let mut service = Service::new("edge".to_owned(), edge);
     for addr in &settings.edge.listen {
-        service.add_tcp(&addr.to_string());
+        service.add_listener(ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers()));
     }
     for (tls, certificates) in settings.edge.tls.iter().zip(certificates) {
-        service.add_tls_with_settings(&tls.listen.to_string(), None, certificates.listener_settings()?);
+        let listener = ListenerConfig::tcp(tls.listen.to_string()).tls(certificates.listener_settings()?);
+        service.add_listener(listener.l4_buffer(buffers()));
     }
     let edge = server.add_service(service);
     for task in upstream_tasks {
@@ -206,6 +217,18 @@ fn add_edge(
         edge.add_dependency(server.add_service(task));
     }
     Ok(edge)
+}
+
+/// How much a browser's connection buffers. The library's 64 KiB for reading would be held for as long as a
+/// WebSocket lasts; what reads here reads in pieces of its own.
+fn buffers() -> L4BufferSettings {
+    L4BufferSettings::default().read(READ_BUFFER)
+}
+
+const READ_BUFFER: usize = 4 * 1024;
+
+fn tunnel_limits(settings: &Settings) -> Limits {
+    Limits { idle: settings.edge.tunnel_idle_timeout, lifetime: settings.edge.tunnel_lifetime }
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {

@@ -16,6 +16,8 @@ pub mod reply;
 pub mod request;
 pub mod route;
 pub mod service;
+pub mod sessions;
 pub mod tls;
+pub mod tunnel;
 pub mod upstream;
 pub mod visit;

@@ -13,8 +13,9 @@ pub mod change;
 pub mod error;
 pub mod live;
 pub mod publisher;
+pub mod sessions;
 pub mod source;
 pub mod status;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
