@@ -13,9 +13,11 @@ use super::origin::{Embedder, Origin, Scheme};
 use super::suffix::PublicSuffixes;
 use super::widget::{Access, Widget};
 
+mod headers;
 mod outcome;
 mod sentence;
 
+pub use headers::RouteAnswers;
 pub use outcome::{EntryOutcome, Outcome};
 
 /// Why one request to one widget is allowed or denied.
@@ -45,7 +47,8 @@ pub struct Explanation {
     pub entry_to_add: Option<String>,
     /// Every entry of the list, in its order.
     pub entries: Vec<EntryOutcome>,
-    /// The headers that would be sent, name and value; filled by whoever builds answers.
+    /// The headers that would be sent besides the upstream's own, name and value
+    /// ([`Explanation::with_headers`]).
     pub headers: Vec<(String, String)>,
 }
 
@@ -114,6 +117,22 @@ pub fn explain(
     };
     explanation.sentence = sentence::of(&explanation, compared);
     explanation
+}
+
+impl Explanation {
+    /// Adds the fields that an answer on such a route would carry, besides what its upstream says.
+    #[must_use]
+    pub fn with_headers(
+        mut self,
+        facts: &Facts<'_>,
+        widget: Option<&Widget>,
+        policy: &EdgePolicy,
+        answers: &RouteAnswers,
+        now: Timestamp,
+    ) -> Self {
+        self.headers = answers.fields(facts, widget.map(Widget::compile).as_ref(), policy, now);
+        self
+    }
 }
 
 /// The entry that admits `origin` and as little else as an entry can: `stranger.example`,
