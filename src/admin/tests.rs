@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::*;
-use crate::policy::widget::Widget;
 use crate::policy::suffix::PublicSuffixes;
+use crate::policy::widget::Widget;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::source::SourceKind;
@@ -90,7 +90,7 @@ async fn a_refusal_that_stands_is_a_lag_and_an_absent_file_a_lost_source() {
     assert!(first > 0.0 && second > first, "{first} {second}: it counts from the first refusal");
     assert_eq!(served.metric(connected).await, 1.0);
 
-    let source = io::Error::from(io::ErrorKind::NotFound);
+    let source = Arc::new(io::Error::from(io::ErrorKind::NotFound));
     served.admin.publisher.reject(&RulesError::Unreadable { path: "w.json".into(), source });
     assert_eq!(served.metric(connected).await, 0.0);
 
