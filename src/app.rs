@@ -11,7 +11,8 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, MutualTls, Readiness, SwapFeed, Tokens};
+use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings};
 use crate::edge::demo::Demo;
 use crate::edge::error::EdgeError;
@@ -23,6 +24,7 @@ use crate::edge::tls::Certificates;
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::policy::decision::Class;
 use crate::policy::widget::Widget;
+use crate::rules::audit::FileAuditLog;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::SourceKind;
@@ -31,6 +33,7 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
 
+mod control;
 mod error;
 mod live;
 mod observe;
@@ -38,9 +41,11 @@ mod signals;
 mod tasks;
 mod welcome;
 
+pub use control::class_answers;
 pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 
+use control::NoSessions;
 use live::LiveSettings;
 use observe::RuleMetrics;
 
@@ -56,11 +61,15 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let demo = welcome::demo_listener(&settings)?;
     let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
     let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
-    let routes = RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
+    let routes =
+        RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
     let certificates = load_certificates(&settings)?;
 
     let rules = LiveRules::new();
-    let (publisher, source) = start_rules(&settings, &rules, &metrics)?;
+    let swaps = Arc::new(SwapFeed::new());
+    let (publisher, source) = start_rules(&settings, &rules, &metrics, &swaps)?;
+    let tokens = Tokens::open(settings.admin.token_file.clone())?;
+    let admin_tls = control::mutual_tls(&settings)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -85,17 +94,28 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
+        tokens,
         publisher,
+        policy: Arc::clone(&policy),
+        suffixes: public_suffixes(&settings)?,
+        answers: class_answers(&settings),
+        sessions: Arc::new(NoSessions),
+        swaps,
         metrics,
         decisions: Arc::clone(&decisions),
         readiness: Arc::clone(&readiness),
     });
-    server.add_service(background_service("admin", tasks::AdminTask::new(admin, admin_listener)));
+    server.add_service(background_service(
+        "admin",
+        tasks::AdminTask::new(admin, admin_listener, admin_tls.clone()),
+    ));
     server.add_service(background_service("rules", tasks::SourceTask::new(source)));
     if let Some(listener) = demo {
         let demo: Demo = welcome::demo(&settings);
         server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
     }
+    let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
+    let certificates = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>)).collect();
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, decisions, level);
@@ -116,7 +136,9 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere))
         .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
-    let edge = certificates.chain([routes.err()]).flatten().map(AppError::from);
+    let admin = settings.admin.tls.clone().and_then(|tls| MutualTls::load(tls).err());
+    let certificates = certificates.flatten().chain(admin).map(EdgeError::from);
+    let edge = certificates.chain(routes.err()).map(AppError::from);
     edge.chain(public_suffixes(settings).err()).collect()
 }
 
@@ -140,6 +162,7 @@ fn start_rules(
     settings: &Settings,
     rules: &LiveRules,
     metrics: &Arc<Metrics>,
+    swaps: &Arc<SwapFeed>,
 ) -> Result<(Arc<Publisher>, FileSource), AppError> {
     let suffixes = public_suffixes(settings)?;
     match settings.rules.source {
@@ -149,7 +172,9 @@ fn start_rules(
     }
     let path = settings.rules.file.clone();
     let publisher = Publisher::new(rules.clone(), SourceKind::File, path.display().to_string())
-        .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))));
+        .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
+        .with_observer(Arc::<SwapFeed>::clone(swaps))
+        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
     let publisher = Arc::new(publisher);
     let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
     metrics.rules_source_connected.set(1);
@@ -159,7 +184,7 @@ fn start_rules(
 /// Reads the certificates of every TLS listener, in their order.
 fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, EdgeError> {
     let listeners = settings.edge.tls.iter();
-    listeners.map(|tls| Certificates::load(tls.certificates.clone()).map(Arc::new)).collect()
+    listeners.map(|tls| Ok(Arc::new(Certificates::load(tls.certificates.clone())?))).collect()
 }
 
 fn add_edge(

@@ -52,7 +52,11 @@ const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Lets a request through whose token is known, and tells the calls whose it is. Nothing of a body has been read
 /// yet, and nothing says whether the call exists.
-pub(super) async fn authenticate(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn authenticate(
+    State(admin): State<Arc<Admin>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
@@ -95,7 +99,8 @@ impl<S: Sync> FromRequestParts<S> for Writer {
         match parts.extensions.get::<Caller>() {
             Some(caller) if caller.role == Role::Write => Ok(Self(caller.clone())),
             Some(_) => {
-                let detail = "this call changes rules, and the token may only read; use one with the role `write`";
+                let detail =
+                    "this call changes rules, and the token may only read; use one with the role `write`";
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
             }
             None => Err(unauthorized("Bearer", "this call needs a token")),

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::policy::widget::Fault;
 
 /// The most faults that one answer lists; the rest is counted.
-const MOST_ERRORS: usize = 10_000;
+pub(super) const MOST_ERRORS: usize = 10_000;
 
 /// One error.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(super) struct Problem {
     code: &'static str,
     detail: String,
     errors: Vec<ErrorPart>,
+    omitted: usize,
     field: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -30,7 +31,7 @@ pub(super) struct ErrorPart {
     pub(super) line: Option<usize>,
     /// The query parameter or header field it is about, where it is not about the body.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) parameter: Option<&'static str>,
+    pub(super) parameter: Option<String>,
     /// Where in the body, or in the line: a JSON Pointer (RFC 6901); empty for the whole.
     pub(super) pointer: String,
     /// What kind, a stable code.
@@ -76,11 +77,17 @@ fn is_zero(count: &usize) -> bool {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), field: None }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), omitted: 0, field: None }
     }
 
     pub(super) fn with_errors(mut self, errors: Vec<ErrorPart>) -> Self {
         self.errors = errors;
+        self
+    }
+
+    /// Says that there are more than those listed.
+    pub(super) fn with_omitted(mut self, omitted: usize) -> Self {
+        self.omitted = omitted;
         self
     }
 
@@ -116,11 +123,20 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_document", detail).with_errors(errors)
     }
 
+    /// A batch of which nothing was taken, with what is wrong with each line.
+    pub(super) fn refused_batch(code: &'static str, errors: Vec<ErrorPart>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("line {}: {}", only.line.unwrap_or_default(), only.detail),
+            several => format!("nothing was taken: {} faults, see `errors`", several.len()),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
+    }
+
     /// A query parameter or header field that can't be taken.
-    pub(super) fn invalid_parameter(parameter: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn invalid_parameter(parameter: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let part = ErrorPart {
-            parameter: Some(parameter),
+            parameter: Some(parameter.to_owned()),
             code: "invalid_parameter",
             detail: detail.clone(),
             ..ErrorPart::default()
@@ -137,7 +153,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut errors = self.errors;
-        let errors_omitted = errors.len().saturating_sub(MOST_ERRORS);
+        let errors_omitted = self.omitted + errors.len().saturating_sub(MOST_ERRORS);
         errors.truncate(MOST_ERRORS);
         let document = ProblemDocument {
             r#type: "about:blank",
@@ -150,7 +166,8 @@ impl IntoResponse for Problem {
         };
         // Plain strings and numbers: there is nothing that can't be written as JSON.
         let body = serde_json::to_vec(&document).unwrap_or_default();
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
         if let Some((name, value)) = self.field {
             response.headers_mut().insert(name, value);
         }

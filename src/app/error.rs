@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::admin::TokenFault;
 use crate::edge::error::EdgeError;
 use crate::policy::suffix::SuffixError;
 use crate::rules::error::RulesError;
@@ -14,6 +15,9 @@ pub enum AppError {
     /// Listeners, certificates, routes, upstreams.
     #[error(transparent)]
     Edge(#[from] EdgeError),
+    /// The admin listener's tokens.
+    #[error("admin.token_file: {0}")]
+    Tokens(#[from] TokenFault),
     /// The rules.
     #[error("no rules to start with:\n{0}")]
     Rules(#[from] RulesError),

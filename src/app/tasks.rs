@@ -12,10 +12,10 @@ use tokio::signal::unix::SignalKind;
 use super::live::LiveSettings;
 use super::signals::received;
 use super::welcome::Welcome;
-use crate::admin::{self, Admin, Readiness};
+use crate::admin::{self, Admin, MutualTls, Readiness};
+use crate::certificates::Reload;
 use crate::config::Settings;
 use crate::edge::demo::Demo;
-use crate::edge::tls::Certificates;
 use crate::rules::source::file::FileSource;
 
 /// A value that the first start takes away: a service starts once.
@@ -32,19 +32,19 @@ impl<T> Once<T> {
 }
 
 /// Serves the admin listener.
-pub(super) struct AdminTask(Arc<Admin>, Once<TcpListener>);
+pub(super) struct AdminTask(Arc<Admin>, Once<(TcpListener, Option<Arc<MutualTls>>)>);
 
 impl AdminTask {
-    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener) -> Self {
-        Self(admin, Once::new(listener))
+    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<MutualTls>>) -> Self {
+        Self(admin, Once::new((listener, tls)))
     }
 }
 
 #[async_trait]
 impl BackgroundService for AdminTask {
     async fn start(&self, shutdown: ShutdownWatch) {
-        let Some(listener) = self.1.take() else { return };
-        if let Err(error) = admin::serve(Arc::clone(&self.0), listener, shutdown).await {
+        let Some((listener, tls)) = self.1.take() else { return };
+        if let Err(error) = admin::serve(Arc::clone(&self.0), listener, tls, shutdown).await {
             tracing::error!(%error, "the admin listener failed");
         }
     }
@@ -95,14 +95,14 @@ impl BackgroundService for DemoTask {
 }
 
 /// Reads certificates again when their files change.
-pub(super) struct CertificateTask(Vec<Arc<Certificates>>);
+pub(super) struct CertificateTask(Vec<Arc<dyn Reload>>);
 
 /// Between two looks at the files. Looking needs no notice from the system, which links and some file systems
 /// don't give.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl CertificateTask {
-    pub(super) fn new(certificates: Vec<Arc<Certificates>>) -> Self {
+    pub(super) fn new(certificates: Vec<Arc<dyn Reload>>) -> Self {
         Self(certificates)
     }
 }
@@ -122,7 +122,9 @@ impl BackgroundService for CertificateTask {
                 match certificates.reload_if_changed() {
                     Ok(false) => {}
                     Ok(true) => tracing::info!("new certificates in force"),
-                    Err(error) => tracing::error!(%error, "certificates not taken; the last good ones stay in force"),
+                    Err(error) => {
+                        tracing::error!(%error, "certificates not taken; the last good ones stay in force")
+                    }
                 }
             }
         }

@@ -8,9 +8,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::client::{Client, aliases};
 use super::visit::Visit;
 use crate::policy::decision::Class;
-use crate::policy::headers::{
-    Answer, cache_control, is_cdn_directive, is_stripped, without_embed_ticket,
-};
+use crate::policy::headers::{Answer, cache_control, is_cdn_directive, is_stripped, without_embed_ticket};
 
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
 const WIDGET_ENVIRONMENT: HeaderName = HeaderName::from_static("x-widget-environment");
@@ -34,7 +32,9 @@ pub fn to_upstream(request: &mut RequestHeader, visit: Option<&Visit>, client: &
     }
     client.forward(request)?;
     // The absolute form (RFC 9112 §3.2.2) is for proxies; an origin server gets the path.
-    if request.uri.scheme().is_some() && let Some(path) = request.uri.path_and_query() {
+    if request.uri.scheme().is_some()
+        && let Some(path) = request.uri.path_and_query()
+    {
         request.set_uri(Uri::from(path.clone()));
     }
     let Some(visit) = visit else { return Ok(()) };
@@ -110,7 +110,8 @@ fn strip_server_timing(response: &mut ResponseHeader) {
 }
 
 fn set_caching(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    let upstream = response.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let upstream =
+        response.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     if let Some(value) = cache_control(visit.route.cache, upstream) {
         let value = HeaderValue::from_str(&value).unwrap_or(PRIVATE_NO_CACHE);
         response.insert_header(header::CACHE_CONTROL, value)?;

@@ -73,10 +73,8 @@ impl Visit {
 /// An embedder that a list, a system origin or a ticket stands for. One that was let through, or that anybody
 /// could have named, is not told to the upstream as a fact.
 fn verified(decision: &Decision, embedder: &Embedder<'_>) -> Option<HeaderValue> {
-    let vouched = matches!(
-        decision.reason,
-        Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin
-    );
+    let vouched =
+        matches!(decision.reason, Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin);
     let origin = embedder.origin().filter(|_| vouched && decision.would_deny.is_none())?;
     HeaderValue::from_str(origin.as_str()).ok()
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, decide};
 use super::entry::Entry;
@@ -21,7 +22,7 @@ pub use headers::RouteAnswers;
 pub use outcome::{EntryOutcome, Outcome};
 
 /// Why one request to one widget is allowed or denied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Explanation {
     /// The widget that was asked for, as it was asked for.
     pub widget: String,
@@ -53,7 +54,7 @@ pub struct Explanation {
 }
 
 /// Who embeds, as read from the headers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum AskedBy {
     /// The request names nobody.
@@ -75,7 +76,7 @@ pub enum AskedBy {
 }
 
 /// An entry and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NamedEntry {
     /// A JSON Pointer (RFC 6901) into the document.
     pub pointer: String,

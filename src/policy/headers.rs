@@ -23,8 +23,7 @@ pub const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("60");
 /// The fetch directive by which a browser keeps a document out of any frame (CSP Level 3, `frame-ancestors`).
 pub const FRAME_ANCESTORS_NONE: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'");
 
-const NO_DEVICES: &str =
-    "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
+const NO_DEVICES: &str = "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
 const MICROPHONE_ONLY: &str =
     "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=(self), autoplay=(self)";
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");

@@ -15,6 +15,7 @@ pub mod documents;
 pub mod error;
 pub mod live;
 pub mod publisher;
+pub mod sessions;
 pub mod source;
 pub mod status;
 mod storage;

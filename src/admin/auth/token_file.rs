@@ -141,7 +141,11 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 fn stamp_of(metadata: &fs::Metadata) -> Stamp {
     // The time of the last change of the inode: unlike that of the content, nobody sets it back.
-    Stamp { inode: metadata.ino(), changed: (metadata.ctime(), metadata.ctime_nsec()), length: metadata.len() }
+    Stamp {
+        inode: metadata.ino(),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        length: metadata.len(),
+    }
 }
 
 fn read(path: &Path) -> Result<(Vec<Known>, Stamp), TokenFault> {
@@ -182,7 +186,9 @@ fn parse(text: &str) -> Result<Vec<Known>, usize> {
         let digest = sha256(token);
         let fingerprint: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         if token.len() < SENSIBLE_LENGTH {
-            tracing::warn!("the admin token {fingerprint} is short: make a new one of {TOKEN_BYTES} random bytes");
+            tracing::warn!(
+                "the admin token {fingerprint} is short: make a new one of {TOKEN_BYTES} random bytes"
+            );
         }
         known.push(Known { digest, caller: Caller { role, fingerprint: fingerprint.into() } });
     }
@@ -197,13 +203,18 @@ fn sha256(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
 
 fn make(path: &Path) -> io::Result<()> {
     let mut random = [0; TOKEN_BYTES];
-    SystemRandom::new().fill(&mut random).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| io::Error::other("the system gives no random bytes"))?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(path)?;
-    writeln!(file, "# Bearer tokens of the admin listener: `read TOKEN` or `write TOKEN` a line; re-read when changed.")?;
+    writeln!(
+        file,
+        "# Bearer tokens of the admin listener: `read TOKEN` or `write TOKEN` a line; re-read when changed."
+    )?;
     writeln!(file, "write {token}")?;
     file.sync_all()
 }

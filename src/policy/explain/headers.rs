@@ -62,7 +62,9 @@ impl RouteAnswers {
         // Of an upstream that says nothing about caching.
         let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
         let caching = cache_control(self.cache, std::iter::empty()).filter(|_| !stated);
-        fields.extend(caching.and_then(|value| Some((header::CACHE_CONTROL, HeaderValue::from_str(&value).ok()?))));
+        fields.extend(
+            caching.and_then(|value| Some((header::CACHE_CONTROL, HeaderValue::from_str(&value).ok()?))),
+        );
         fields.extend(answer.added());
         fields
     }

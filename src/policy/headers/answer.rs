@@ -39,7 +39,8 @@ impl Answer<'_> {
     pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let ancestors = self.frame_ancestors.cloned();
         let none = (self.class == Class::Public).then_some(FRAME_ANCESTORS_NONE);
-        let policies = ancestors.into_iter().chain(none).map(|value| (header::CONTENT_SECURITY_POLICY, value));
+        let policies =
+            ancestors.into_iter().chain(none).map(|value| (header::CONTENT_SECURITY_POLICY, value));
         policies.chain([(header::VARY, VARY)])
     }
 }

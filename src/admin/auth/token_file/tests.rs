@@ -53,7 +53,9 @@ fn a_file_that_others_can_read_or_that_is_no_token_file_is_refused_without_repea
         let error = Tokens::open(path.clone()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
-    for line in ["admin secretsecretsecret", "write", "secretsecretsecret", "write secret secret", "read sécret"] {
+    for line in
+        ["admin secretsecretsecret", "write", "secretsecretsecret", "write secret secret", "read sécret"]
+    {
         write(&path, &format!("# comment\n{line}\n"));
         let error = Tokens::open(path.clone()).unwrap_err().to_string();
         assert!(error.contains("tokens:2: ") && !error.contains("secretsecret"), "{error}");
