@@ -72,7 +72,7 @@ pub(super) async fn authenticate(
 fn identify(tokens: &Tokens, headers: &HeaderMap) -> Result<Caller, Problem> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err(unauthorized("Bearer", "this call needs `Authorization: Bearer TOKEN`, once"));
+        return Err(unauthorized("Bearer", "this call needs `Authorization: Bearer TOKEN`"));
     };
     let presented = line.to_str().ok().and_then(|line| line.split_once(' '));
     let presented = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

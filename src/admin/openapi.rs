@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
-use utoipa::{IntoResponses, Modify, OpenApi, ToSchema};
+use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::problem::{ErrorPart, ProblemDocument};
 use crate::policy::widget::{Access, Capability, Environment, Rule, WidgetId};
@@ -144,4 +144,37 @@ pub(super) struct Deletion {
     id: WidgetId,
     /// The revision of the deletion; left out, the stored one plus one.
     revision: Option<u64>,
+}
+
+/// What a save has to find.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the description's derivation alone; `input` reads headers")]
+pub(super) struct SaveConditions {
+    /// Save only over one of these revisions, or over any (`*`).
+    #[param(rename = "If-Match", nullable = false, pattern = r#"^([*]|"[0-9]{1,19}"(, ?"[0-9]{1,19}")*)$"#)]
+    if_match: Option<String>,
+    /// `*`: create only.
+    #[param(rename = "If-None-Match", nullable = false, pattern = "^[*]$")]
+    if_none_match: Option<String>,
+}
+
+/// What a deletion has to find.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the description's derivation alone; `input` reads headers")]
+pub(super) struct DeleteConditions {
+    /// Delete only at one of these revisions, or at any (`*`).
+    #[param(rename = "If-Match", nullable = false, pattern = r#"^([*]|"[0-9]{1,19}"(, ?"[0-9]{1,19}")*)$"#)]
+    if_match: Option<String>,
+}
+
+/// What a reader has.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the description's derivation alone; `input` reads headers")]
+pub(super) struct ReadConditions {
+    /// The entity tags of what is there already: 304 where the widget is at one of them still.
+    #[param(rename = "If-None-Match", nullable = false)]
+    if_none_match: Option<String>,
 }

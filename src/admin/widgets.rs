@@ -13,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Writer;
 use super::input::{self, JSON, KnownId, NewId, Parameters};
-use super::openapi::{ReadProblems, WidgetDocument, WriteProblems};
+use super::openapi::{
+    DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WidgetDocument, WriteProblems,
+};
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
 use crate::policy::lint::{Finding, lint};
@@ -55,6 +57,7 @@ pub(super) struct Deleted {
 pub(super) struct DeleteQuery {
     /// The revision of the deletion; left out, the stored one plus one. With one, a deletion may arrive before the
     /// widget it is about.
+    #[param(maximum = 18446744073709551615_u64)]
     revision: Option<u64>,
 }
 
@@ -69,8 +72,7 @@ pub(super) struct DeleteQuery {
     tag = "widgets",
     params(
         ("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same."),
-        ("If-Match" = Option<String>, Header, description = "Save only over one of these revisions, or over any (`*`).", example = "\"7\""),
-        ("If-None-Match" = Option<String>, Header, description = "`*`: create only.", pattern = "^\\*$"),
+        SaveConditions,
     ),
     request_body(content = WidgetDocument, content_type = "application/json"),
     responses(
@@ -138,7 +140,7 @@ pub(super) fn parse(admin: &Admin, id: &WidgetId, json: &[u8]) -> Result<Widget,
     tag = "widgets",
     params(
         ("id" = WidgetId, Path, description = "The widget's id."),
-        ("If-None-Match" = Option<String>, Header, description = "Answer 304 where the widget is at this revision still.", example = "\"7\""),
+        ReadConditions,
     ),
     responses(
         (status = 200, description = "The document", body = Widget, headers(("ETag" = String, description = "The quoted revision"))),
@@ -175,7 +177,7 @@ pub(super) async fn get(
     params(
         ("id" = WidgetId, Path, description = "The widget's id."),
         DeleteQuery,
-        ("If-Match" = Option<String>, Header, description = "Delete only at one of these revisions, or at any (`*`).", example = "\"7\""),
+        DeleteConditions,
     ),
     responses((status = 200, description = "Gone", body = Deleted), WriteProblems),
 )]

@@ -30,7 +30,7 @@ pub struct Explanation {
     pub class: Class,
     /// Who embeds.
     pub embedder: AskedBy,
-    /// The access in effect; `None` for an unknown widget.
+    /// The access in effect; none for an unknown widget.
     pub access: Option<Access>,
     /// Whether the request goes on.
     pub verdict: Verdict,

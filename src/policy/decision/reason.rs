@@ -89,8 +89,9 @@ macro_rules! reasons {
     ($($variant:ident = $code:literal, $doc:literal;)+) => {
         /// Why a verdict is what it is. The codes are stable; outsiders never see them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+        #[schema(rename_all = "snake_case")]
         pub enum Reason {
-            $(#[doc = $doc] #[schema(rename = $code)] $variant,)+
+            $(#[doc = $doc] $variant,)+
         }
 
         impl Reason {
