@@ -2,12 +2,15 @@
 //! order in which each may fail, and hands them to the server.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use arc_swap::ArcSwap;
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
+use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
@@ -90,7 +93,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         decisions: Arc::clone(&decisions),
     };
     let edge = EdgeService::new(&server.configuration, proxy, settings.edge.header_timeout);
-    add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
+    let edge = add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
@@ -119,9 +122,24 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, decisions, level);
-    server.add_service(background_service("reload", tasks::ReloadTask::new(live)));
-    server.run(RunArgs { shutdown_signal: Box::new(signals::Signals::new(readiness)) });
-    Ok(())
+    // An edge that is ready can be told to read its configuration again.
+    edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
+    serve(server, signals::Signals::new(readiness))
+}
+
+/// Runs the server until a signal stops it. Once that was a polite one the library sleeps through the whole grace
+/// period and listens to nobody, so it has a thread of its own, which the end of the process may leave behind.
+fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> {
+    let (end, ended) = mpsc::channel();
+    server.add_service(background_service("impatience", tasks::ImpatienceTask::new(end.clone())));
+    let run = move || {
+        let run = || server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        let ended = panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| AppError::BrokeDown);
+        // Nobody there: the process is ending already.
+        let _ = end.send(ended);
+    };
+    thread::Builder::new().name("server".to_owned()).spawn(run).map_err(AppError::Thread)?;
+    ended.recv().unwrap_or(Err(AppError::BrokeDown))
 }
 
 /// The documents that the configured source holds, read as at start.
@@ -177,7 +195,6 @@ fn start_rules(
         .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
     let publisher = Arc::new(publisher);
     let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
-    metrics.rules_source_connected.set(1);
     Ok((publisher, source))
 }
 
@@ -193,7 +210,7 @@ fn add_edge(
     settings: &Settings,
     certificates: &[Arc<Certificates>],
     upstream_tasks: Vec<UpstreamTask>,
-) -> Result<(), EdgeError> {
+) -> Result<ServiceHandle, EdgeError> {
     let mut service = Service::new("edge".to_owned(), edge);
     for addr in &settings.edge.listen {
         service.add_tcp(&addr.to_string());
@@ -206,7 +223,7 @@ fn add_edge(
         // Nothing listens before every upstream was looked up once.
         edge.add_dependency(server.add_service(task));
     }
-    Ok(())
+    Ok(edge)
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
@@ -219,7 +236,7 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, EdgeError> {
 }
 
 fn server_conf(settings: &Settings) -> ServerConf {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let builtin = config::Servers::plain(Vec::new()).keepalive;
     let keepalive = settings.upstreams.values().map(|upstream| match upstream {
         config::Upstream::Servers(servers) => servers.keepalive,

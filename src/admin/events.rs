@@ -5,12 +5,11 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 
 use super::Admin;
 use super::openapi::StreamProblems;
@@ -108,10 +107,6 @@ impl Observer for SwapFeed {
     }
 }
 
-/// Ends with the listener: turns true when the edge stops.
-#[derive(Clone)]
-pub(super) struct Stop(pub(super) watch::Receiver<bool>);
-
 /// Watch decisions and swaps
 ///
 /// Server-sent events: `decision` (as in the decision log, whatever its scope), `swap`, `refused` (an update of the
@@ -128,12 +123,10 @@ pub(super) struct Stop(pub(super) watch::Receiver<bool>);
 )]
 pub(super) async fn events(
     State(admin): State<Arc<Admin>>,
-    Extension(Stop(stop)): Extension<Stop>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let listening = Listening {
         decisions: admin.decisions.listen(),
         swaps: admin.swaps.0.subscribe(),
-        stop,
         // Said first: whatever happens from now on is told.
         first: Some(format!("{{\"generation\":{}}}", admin.publisher.live().load().generation())),
     };
@@ -148,19 +141,17 @@ pub(super) async fn events(
 struct Listening {
     decisions: decision_log::Listener,
     swaps: broadcast::Receiver<(&'static str, Arc<str>)>,
-    stop: watch::Receiver<bool>,
     first: Option<String>,
 }
 
 impl Listening {
-    /// The next event; `None` once the edge stops.
+    /// The next event; `None` once there can be no more.
     async fn next(&mut self) -> Option<Event> {
         if let Some(first) = self.first.take() {
             return Some(Event::default().event("listening").data(first));
         }
         let lagged = |missed: u64| Event::default().event("lagged").data(format!("{{\"missed\":{missed}}}"));
         tokio::select! {
-            _ = self.stop.wait_for(|stop| *stop) => None,
             decision = self.decisions.next() => Some(match decision {
                 Ok(line) => Event::default().event("decision").data(line),
                 Err(missed) => lagged(missed),

@@ -14,8 +14,8 @@ use super::problem::Problem;
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let status = admin.publisher.status();
     let lag = status.lag(Timestamp::now());
-    admin.metrics.rules_source_lag.set(lag.map_or(0.0, |lag| lag.as_secs_f64()));
-    admin.metrics.rules_source_connected.set(status.is_connected().into());
+    admin.metrics.rules_source_lag.set(lag.map_or(0.0, |lag| lag.as_secs_f64().max(0.0)));
+    admin.metrics.rules_source_connected.set(status.connected.into());
     match admin.metrics.render() {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -34,9 +34,8 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::routing::get;
-use axum::{Extension, Router, middleware};
+use axum::{Router, middleware};
 use http::header;
-use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -47,7 +46,6 @@ pub use explain::{ClassAnswer, ClassAnswers};
 pub use health::Readiness;
 pub use tls::MutualTls;
 
-use self::events::Stop;
 use self::problem::Problem;
 use crate::policy::decision::EdgePolicy;
 use crate::policy::suffix::PublicSuffixes;
@@ -103,8 +101,8 @@ pub fn description() -> String {
     serde_json::to_string_pretty(&api).unwrap_or_default()
 }
 
-/// The router, over any listener. Streams end when `shutdown` turns true.
-pub fn router(admin: Arc<Admin>, shutdown: watch::Receiver<bool>) -> Router {
+/// The router, over any listener.
+pub fn router(admin: Arc<Admin>) -> Router {
     let (calls, _) = calls();
     let description = axum::body::Bytes::from(description());
     let description =
@@ -116,33 +114,19 @@ pub fn router(admin: Arc<Admin>, shutdown: watch::Receiver<bool>) -> Router {
         .route("/metrics", get(metrics::metrics))
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(Extension(Stop(shutdown)))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::authenticate))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
         .with_state(admin)
 }
 
-/// Serves until `shutdown` turns true, under mutual TLS where there is any.
-pub async fn serve(
-    admin: Arc<Admin>,
-    listener: TcpListener,
-    tls: Option<Arc<MutualTls>>,
-    shutdown: watch::Receiver<bool>,
-) -> io::Result<()> {
+/// Serves until the process ends: while it stops, too, so that whoever asks is told so. Under mutual TLS where
+/// there is any.
+pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<MutualTls>>) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    let router = router(admin, shutdown.clone());
-    let mut shutdown = shutdown;
-    let stopped = async move {
-        // A sender that is gone is as final as its word.
-        let _ = shutdown.wait_for(|stop| *stop).await;
-    };
     match tls {
-        Some(tls) => {
-            let listener = tls::TlsListener::new(listener, tls);
-            axum::serve(listener, router).with_graceful_shutdown(stopped).await
-        }
-        None => axum::serve(listener, router).with_graceful_shutdown(stopped).await,
+        Some(tls) => axum::serve(tls::TlsListener::new(listener, tls), router(admin)).await,
+        None => axum::serve(listener, router(admin)).await,
     }
 }
 

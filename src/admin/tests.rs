@@ -17,7 +17,6 @@ use crate::telemetry::decision_log::Scope;
 struct Served {
     admin: Arc<Admin>,
     addr: SocketAddr,
-    _stop: watch::Sender<bool>,
 }
 
 struct Sessionless;
@@ -51,9 +50,8 @@ fn served(data: Vec<SocketAddr>) -> Served {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(Arc::clone(&admin), listener, None, stopped));
-    Served { admin, addr, _stop: stop }
+    tokio::spawn(serve(Arc::clone(&admin), listener, None));
+    Served { admin, addr }
 }
 
 impl Served {

@@ -19,7 +19,7 @@ pub enum AppError {
     #[error("admin.token_file: {0}")]
     Tokens(#[from] TokenFault),
     /// The rules.
-    #[error("no rules to start with:\n{0}")]
+    #[error("the rules have faults:\n{0}")]
     Rules(#[from] RulesError),
     /// The public suffix list of the configuration.
     #[error("{}: {source}", path.display())]
@@ -40,6 +40,12 @@ pub enum AppError {
     /// A source of rules that this version has not.
     #[error("this version takes rules from `source = \"file\"` only")]
     SourceUnavailable,
+    /// The system gave no thread.
+    #[error("no thread to serve with: {0}")]
+    Thread(io::Error),
+    /// A panic in the server.
+    #[error("the server broke down; what it said on standard error is a fault of embedgate's")]
+    BrokeDown,
     /// The demo's own listener.
     #[error("the demo can't listen on a loopback port of its own: {0}")]
     Demo(io::Error),

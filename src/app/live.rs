@@ -86,7 +86,8 @@ impl LiveSettings {
         let changes = config::compare(&running, &new);
         self.policy.store(Arc::new(edge_policy(&config::in_force(&running, &new))));
         self.decisions.set_scope(decision_scope(new.log.decisions));
-        self.level.set(level(new.log.level));
+        // What is said of the change is for whoever reads at the old level or at the new one.
+        self.level.set(level(running.log.level).max(level(new.log.level)));
         if changes.is_empty() {
             tracing::info!("configuration read again; nothing changed");
         }
@@ -96,6 +97,7 @@ impl LiveSettings {
         if !changes.restart.is_empty() {
             tracing::warn!("changed, but in force only after a restart: {}", changes.restart.join(", "));
         }
+        self.level.set(level(new.log.level));
         *running = config::in_force(&running, &new);
     }
 }

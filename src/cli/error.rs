@@ -4,7 +4,6 @@ use std::io;
 
 use crate::app::AppError;
 use crate::config::ConfigError;
-use crate::rules::error::RulesError;
 
 /// A fault that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -13,10 +12,7 @@ pub enum CliError {
     /// The configuration.
     #[error("the configuration has faults:\n{0}")]
     Config(#[from] ConfigError),
-    /// The rules.
-    #[error("the rules have faults:\n{0}")]
-    Rules(#[from] RulesError),
-    /// What the configuration names.
+    /// What the configuration names: the rules, certificates, upstreams.
     #[error(transparent)]
     App(#[from] AppError),
     /// The output.

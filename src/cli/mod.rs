@@ -75,7 +75,9 @@ impl Cli {
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint => lint::run(&common),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut script);
+                output::write(&script)?;
                 Ok(ExitCode::SUCCESS)
             }
         }

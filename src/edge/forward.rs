@@ -32,7 +32,7 @@ pub fn to_upstream(request: &mut RequestHeader, visit: Option<&Visit>, client: &
     }
     client.forward(request)?;
     // The absolute form (RFC 9112 §3.2.2) is for proxies; an origin server gets the path.
-    if request.uri.scheme().is_some()
+    if !request.raw_path().starts_with(b"/")
         && let Some(path) = request.uri.path_and_query()
     {
         request.set_uri(Uri::from(path.clone()));
@@ -52,6 +52,10 @@ pub fn to_browser(response: &mut ResponseHeader, visit: &Visit, https: bool) -> 
     let class = visit.route.class;
     strip(response, class, visit.route.cache.shared_cache);
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(());
+    }
+    strip_hop_by_hop(response);
+    if response.status.is_informational() {
         return Ok(());
     }
     let profile = visit.route.profile(visit.voice);
@@ -90,6 +94,28 @@ pub fn strip(response: &mut ResponseHeader, class: Class, shared_cache: bool) {
     }
     strip_server_timing(response);
 }
+
+/// Takes away what the upstream said of its own connection to the edge (RFC 9110 §7.6.1). `Connection` and
+/// `Transfer-Encoding` are left to the writer of the answer, who needs them and sets them anew.
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    let nominations = response.headers.get_all(header::CONNECTION).into_iter();
+    let nominated: Vec<HeaderName> = nominations
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != header::TRANSFER_ENCODING && *name != header::CONTENT_LENGTH)
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&nominated) {
+        response.remove_header(name);
+    }
+}
+
+const HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
 
 fn strip_server_timing(response: &mut ResponseHeader) {
     if !response.headers.contains_key(SERVER_TIMING) {

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::StatusCode;
 use http::header;
+use http::{StatusCode, Version};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -63,6 +63,7 @@ pub struct Context {
     class: Option<Class>,
     upstream: Option<Arc<Upstream>>,
     visit: Option<Visit>,
+    websocket: bool,
     attempts: usize,
 }
 
@@ -71,7 +72,15 @@ impl ProxyHttp for EdgeProxy {
     type CTX = Context;
 
     fn new_ctx(&self) -> Context {
-        Context { started: Instant::now(), client: None, class: None, upstream: None, visit: None, attempts: 0 }
+        Context {
+            started: Instant::now(),
+            client: None,
+            class: None,
+            upstream: None,
+            visit: None,
+            websocket: false,
+            attempts: 0,
+        }
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
@@ -86,13 +95,19 @@ impl ProxyHttp for EdgeProxy {
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
         match self.answer(session, context) {
             Some(reply) => reply.send(session).await.map(|()| true),
-            None => Ok(false),
+            None => {
+                if context.websocket {
+                    // Silence is no fault of an open WebSocket.
+                    session.set_read_timeout(None);
+                }
+                Ok(false)
+            }
         }
     }
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         context.attempts += 1;
-        let peer = context.upstream.as_ref().and_then(|upstream| upstream.next_peer());
+        let peer = context.upstream.as_ref().and_then(|upstream| upstream.next_peer(context.websocket));
         peer.map(Box::new).ok_or_else(|| Error::new_up(NO_SERVER))
     }
 
@@ -122,18 +137,27 @@ impl ProxyHttp for EdgeProxy {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         context: &mut Context,
     ) -> Result<()> {
         let https = context.client.is_some_and(|client| client.https);
+        if session.req_header().version < Version::HTTP_11 {
+            // It could not read chunks; the end of the connection ends the body (RFC 9112 §6.1).
+            response.remove_header(&header::TRANSFER_ENCODING);
+        }
         match &context.visit {
             Some(visit) => forward::to_browser(response, visit, https),
             None => Ok(()),
         }
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, context: &mut Context) -> FailToProxy {
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        context: &mut Context,
+    ) -> FailToProxy {
         let status = failure_status(error);
         self.record_failure(error, context);
         if let Some(status) = status
@@ -143,7 +167,9 @@ impl ProxyHttp for EdgeProxy {
                 Some(visit) => (visit.decision_id, visit.cors()),
                 None => (DecisionId::new(), None),
             };
-            if let Err(error) = Reply::upstream_failed(status, &id, grant).send(session).await {
+            let https = context.client.is_some_and(|client| client.https);
+            let reply = Reply::failed(status, &id, grant).with_transport_security(https);
+            if let Err(error) = reply.send(session).await {
                 tracing::debug!(%error, "the answer to a failed request could not be sent");
             }
         }
@@ -186,7 +212,7 @@ impl EdgeProxy {
         let client = self.client(session);
         context.client = Some(client);
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !client.https) {
-            return redirect.reply(request);
+            return Some(redirect.reply(request));
         }
         let (route, widget) = match self.routes.find(request::host(request), request.uri.path()) {
             Target::Route { route, widget } => (route, widget),
@@ -218,6 +244,7 @@ impl EdgeProxy {
                 Reply::preflight(request, allowed.visit.cors(), false)
             }
             Judged::Allowed(allowed) => {
+                context.websocket = upgrade == Upgrade::WebSocket;
                 context.upstream = Some(allowed.upstream);
                 context.visit = Some(allowed.visit);
                 return None;
@@ -258,7 +285,10 @@ fn failure_status(error: &Error) -> Option<StatusCode> {
             | ErrorType::TLSHandshakeTimedout,
         ) => Some(StatusCode::GATEWAY_TIMEOUT),
         (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(StatusCode::BAD_REQUEST),
+        // The library keeps its name for broken chunks to itself.
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk")) => {
+            Some(StatusCode::BAD_REQUEST)
+        }
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -61,6 +61,8 @@ impl HttpServerApp for EdgeService {
         if session.is_http2() {
             return self.proxy.process_new_http(session, shutdown).await;
         }
+        // Requests sent without waiting are answered one after the other (RFC 9112 §9.3.2), not dropped.
+        session.set_pipelining_enabled(true);
         // The proxy leaves a mark on connections that it hands back.
         let used_before = session.take_connection_user_context().is_some();
         let bound = if used_before { IDLE + self.header_timeout } else { self.header_timeout };

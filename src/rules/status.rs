@@ -22,6 +22,8 @@ pub struct SourceStatus {
     /// The refusal that stands: the source says something that isn't in force. Gone with the next update that
     /// can be taken.
     pub last_error: Option<LastError>,
+    /// Whether the source could be read at all when it was last looked at.
+    pub connected: bool,
 }
 
 /// A refusal, remembered.
@@ -29,7 +31,7 @@ pub struct SourceStatus {
 pub struct LastError {
     /// When.
     pub at: Timestamp,
-    /// When the first of those refusals was that no good update has followed yet.
+    /// When the first of an unbroken row of refusals came.
     pub since: Timestamp,
     /// Its stable code.
     pub code: &'static str,
@@ -40,12 +42,7 @@ pub struct LastError {
 impl SourceStatus {
     /// A source that hasn't said anything yet.
     pub fn new(source: SourceKind, name: impl Into<String>) -> Self {
-        Self { source, name: name.into(), last_applied_at: None, last_error: None }
-    }
-
-    /// Whether the source could be reached when it was last asked.
-    pub fn is_connected(&self) -> bool {
-        !self.last_error.as_ref().is_some_and(|error| ["unreadable", "no_rules_files"].contains(&error.code))
+        Self { source, name: name.into(), last_applied_at: None, last_error: None, connected: false }
     }
 
     /// For how long the source has had something that isn't in force. A refused call is its caller's business:
@@ -58,11 +55,13 @@ impl SourceStatus {
     pub(super) fn accepted(&mut self, at: Timestamp) {
         self.last_applied_at = Some(at);
         self.last_error = None;
+        self.connected = true;
     }
 
     pub(super) fn refused(&mut self, at: Timestamp, error: &RulesError) {
-        let since = self.last_error.as_ref().map_or(at, |standing| standing.since);
+        let since = self.last_error.as_ref().map_or(at, |last| last.since);
         let (code, detail) = (error.code(), error.summary(FAULTS_SHOWN));
         self.last_error = Some(LastError { at, since, code, detail });
+        self.connected = !error.is_absence();
     }
 }

@@ -63,8 +63,12 @@ impl Metrics {
             "Requests let through by `access: monitor` that `enforce` would deny.",
             &["class", "reason"],
         )?;
-        let requests =
-            counters(&registry, "requests_total", "Answers, by class of route and status.", &["class", "status"])?;
+        let requests = counters(
+            &registry,
+            "requests_total",
+            "Answers, by class of route and status.",
+            &["class", "status"],
+        )?;
         let durations = histograms(
             &registry,
             "request_duration_seconds",
@@ -140,7 +144,9 @@ impl Metrics {
 
     /// One verdict, and how long it took.
     pub fn decided(&self, class: Class, decision: &Decision, took: Duration) {
-        if let Some(cell) = self.decisions_by_reason.get(decision_index(class, decision.verdict, decision.reason)) {
+        if let Some(cell) =
+            self.decisions_by_reason.get(decision_index(class, decision.verdict, decision.reason))
+        {
             let labels = || [class.as_str(), decision.verdict.as_str(), decision.reason.as_str()];
             cell.get_or_init(|| self.decisions.with_label_values(&labels())).inc();
         }

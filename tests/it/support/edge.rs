@@ -97,13 +97,18 @@ impl Edge {
 
     /// Waits for the process to end by itself; its success and its standard error.
     pub async fn ended(mut self) -> (bool, String) {
+        (self.exit_code().await == Some(0), self.log())
+    }
+
+    /// Waits for the process to end by itself; its exit code, `None` where a signal killed it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
         let mut status = None;
         eventually("the process ends", async || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         })
         .await;
-        (status.unwrap().success(), self.log())
+        status.unwrap().code()
     }
 
     /// An address of the edge.

@@ -1,6 +1,7 @@
 //! What the tests share: a running edge, an upstream that tells what it got, raw sockets, ports.
 
 pub mod browser;
+pub mod certificates;
 pub mod edge;
 pub mod ports;
 pub mod raw;
