@@ -15,7 +15,8 @@ use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, MutualTls, Readiness, SwapFeed, Tokens};
+use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings};
 use crate::edge::demo::Demo;
 use crate::edge::error::EdgeError;
@@ -29,14 +30,17 @@ use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::policy::decision::Class;
 use crate::policy::widget::Widget;
+use crate::rules::audit::FileAuditLog;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
+use crate::rules::sessions::OpenSessions;
 use crate::rules::source::SourceKind;
 use crate::rules::source::file::FileSource;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
 
+mod control;
 mod error;
 mod live;
 mod observe;
@@ -44,6 +48,7 @@ mod signals;
 mod tasks;
 mod welcome;
 
+pub use control::class_answers;
 pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 
@@ -54,7 +59,6 @@ use observe::RuleMetrics;
 pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let level = operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings);
-    guarded(&settings)?;
     let metrics = Arc::new(Metrics::new()?);
     let (decisions, _flush) = DecisionLog::start(decision_scope(settings.log.decisions), std::io::stdout());
     let decisions = Arc::new(decisions);
@@ -69,7 +73,10 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
 
     let rules = LiveRules::new();
     let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
-    let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics)?;
+    let swaps = Arc::new(SwapFeed::new());
+    let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics, &swaps)?;
+    let tokens = Tokens::open(settings.admin.token_file.clone())?;
+    let admin_tls = control::mutual_tls(&settings)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -96,18 +103,29 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
+        tokens,
         publisher,
+        policy: Arc::clone(&policy),
+        suffixes: public_suffixes(&settings)?,
+        answers: class_answers(&settings),
+        sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
+        swaps,
         metrics,
         decisions: Arc::clone(&decisions),
         readiness: Arc::clone(&readiness),
     });
-    server.add_service(background_service("admin", tasks::AdminTask::new(admin, admin_listener)));
+    server.add_service(background_service(
+        "admin",
+        tasks::AdminTask::new(admin, admin_listener, admin_tls.clone()),
+    ));
     server.add_service(background_service("rules", tasks::SourceTask::new(source)));
     server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(listener) = demo {
         let demo: Demo = welcome::demo(&settings);
         server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
     }
+    let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
+    let certificates = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>)).collect();
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
@@ -143,13 +161,10 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere))
         .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
-    let edge = certificates.chain([routes.err()]).flatten().map(AppError::from);
-    guarded(settings).err().into_iter().chain(edge).chain(public_suffixes(settings).err()).collect()
-}
-
-/// An admin listener that was to ask for certificates never answers without.
-fn guarded(settings: &Settings) -> Result<(), AppError> {
-    if settings.admin.tls.is_some() { Err(AppError::AdminTlsUnavailable) } else { Ok(()) }
+    let admin = settings.admin.tls.clone().and_then(|tls| MutualTls::load(tls).err());
+    let certificates = certificates.flatten().chain(admin).map(EdgeError::from);
+    let edge = certificates.chain(routes.err()).map(AppError::from);
+    edge.chain(public_suffixes(settings).err()).collect()
 }
 
 /// Whether every route of this class refuses requests that name no embedder.
@@ -173,6 +188,7 @@ fn start_rules(
     rules: &LiveRules,
     sessions: &Arc<Sessions>,
     metrics: &Arc<Metrics>,
+    swaps: &Arc<SwapFeed>,
 ) -> Result<(Arc<Publisher>, FileSource), AppError> {
     let suffixes = public_suffixes(settings)?;
     match settings.rules.source {
@@ -184,7 +200,9 @@ fn start_rules(
     let publisher = Publisher::new(rules.clone(), SourceKind::File, path.display().to_string())
         // First, so that nothing else stands between a save and the sessions it ends.
         .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
-        .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))));
+        .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
+        .with_observer(Arc::<SwapFeed>::clone(swaps))
+        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
     let publisher = Arc::new(publisher);
     let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
     Ok((publisher, source))
@@ -193,7 +211,7 @@ fn start_rules(
 /// Reads the certificates of every TLS listener, in their order.
 fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, EdgeError> {
     let listeners = settings.edge.tls.iter();
-    listeners.map(|tls| Certificates::load(tls.certificates.clone()).map(Arc::new)).collect()
+    listeners.map(|tls| Ok(Arc::new(Certificates::load(tls.certificates.clone())?))).collect()
 }
 
 fn add_edge(

@@ -7,10 +7,10 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::*;
-use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::Widget;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
+use crate::rules::sessions::OpenSession;
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log::Scope;
 
@@ -19,11 +19,30 @@ struct Served {
     addr: SocketAddr,
 }
 
+struct Sessionless;
+
+impl OpenSessions for Sessionless {
+    fn of_widget(&self, _: &str) -> Vec<OpenSession> {
+        Vec::new()
+    }
+
+    fn count(&self) -> usize {
+        0
+    }
+}
+
 /// An admin listener of an edge that should listen at these addresses.
 fn served(data: Vec<SocketAddr>) -> Served {
+    let folder = tempfile::tempdir().unwrap();
     let (decisions, _) = DecisionLog::start(Scope::Off, io::sink());
     let admin = Arc::new(Admin {
         hosts: vec!["127.0.0.1".to_owned()],
+        tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
+        policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
+        suffixes: Arc::new(PublicSuffixes::shipped().clone()),
+        answers: ClassAnswers::new(),
+        sessions: Arc::new(Sessionless),
+        swaps: Arc::new(SwapFeed::new()),
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
@@ -31,7 +50,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(Arc::clone(&admin), listener));
+    tokio::spawn(serve(Arc::clone(&admin), listener, None));
     Served { admin, addr }
 }
 
@@ -88,7 +107,7 @@ async fn a_refusal_that_stands_is_a_lag_and_an_absent_file_a_lost_source() {
     assert!(first > 0.0 && second > first, "{first} {second}: it counts from the first refusal");
     assert_eq!(served.metric(connected).await, 1.0);
 
-    let source = io::Error::from(io::ErrorKind::NotFound);
+    let source = Arc::new(io::Error::from(io::ErrorKind::NotFound));
     served.admin.publisher.reject(&RulesError::Unreadable { path: "w.json".into(), source });
     assert_eq!(served.metric(connected).await, 0.0);
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::admin::TokenFault;
 use crate::edge::error::EdgeError;
 use crate::policy::suffix::SuffixError;
 use crate::rules::error::RulesError;
@@ -14,6 +15,9 @@ pub enum AppError {
     /// Listeners, certificates, routes, upstreams.
     #[error(transparent)]
     Edge(#[from] EdgeError),
+    /// The admin listener's tokens.
+    #[error("admin.token_file: {0}")]
+    Tokens(#[from] TokenFault),
     /// The rules.
     #[error("the rules have faults:\n{0}")]
     Rules(#[from] RulesError),
@@ -36,12 +40,6 @@ pub enum AppError {
     /// A source of rules that this version has not.
     #[error("this version takes rules from `source = \"file\"` only")]
     SourceUnavailable,
-    /// An admin listener for others, which this version can't guard.
-    #[error(
-        "admin.tls: this version has no mutual TLS for the admin listener; leave it out and listen on a loopback \
-         address, such as 127.0.0.1:9090"
-    )]
-    AdminTlsUnavailable,
     /// The system gave no thread.
     #[error("no thread to serve with: {0}")]
     Thread(io::Error),

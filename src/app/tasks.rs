@@ -15,11 +15,11 @@ use super::AppError;
 use super::live::LiveSettings;
 use super::signals::{listen, next};
 use super::welcome::Welcome;
-use crate::admin::{self, Admin, Readiness};
+use crate::admin::{self, Admin, MutualTls, Readiness};
+use crate::certificates::Reload;
 use crate::config::Settings;
 use crate::edge::demo::Demo;
 use crate::edge::sessions::Sessions;
-use crate::edge::tls::Certificates;
 use crate::rules::source::file::FileSource;
 
 /// A value that the first start takes away: a service starts once.
@@ -36,19 +36,19 @@ impl<T> Once<T> {
 }
 
 /// Serves the admin listener, to the end: who asks during the grace period learns that the edge is going.
-pub(super) struct AdminTask(Arc<Admin>, Once<TcpListener>);
+pub(super) struct AdminTask(Arc<Admin>, Once<(TcpListener, Option<Arc<MutualTls>>)>);
 
 impl AdminTask {
-    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener) -> Self {
-        Self(admin, Once::new(listener))
+    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<MutualTls>>) -> Self {
+        Self(admin, Once::new((listener, tls)))
     }
 }
 
 #[async_trait]
 impl BackgroundService for AdminTask {
     async fn start(&self, _: ShutdownWatch) {
-        let Some(listener) = self.1.take() else { return };
-        if let Err(error) = admin::serve(Arc::clone(&self.0), listener).await {
+        let Some((listener, tls)) = self.1.take() else { return };
+        if let Err(error) = admin::serve(Arc::clone(&self.0), listener, tls).await {
             tracing::error!(%error, "the admin listener failed");
         }
     }
@@ -115,14 +115,14 @@ impl BackgroundService for DemoTask {
 }
 
 /// Reads certificates again when their files change.
-pub(super) struct CertificateTask(Vec<Arc<Certificates>>);
+pub(super) struct CertificateTask(Vec<Arc<dyn Reload>>);
 
 /// Between two looks at the files. Looking needs no notice from the system, which links and some file systems
 /// don't give.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl CertificateTask {
-    pub(super) fn new(certificates: Vec<Arc<Certificates>>) -> Self {
+    pub(super) fn new(certificates: Vec<Arc<dyn Reload>>) -> Self {
         Self(certificates)
     }
 }

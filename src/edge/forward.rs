@@ -8,9 +8,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::client::{Client, aliases};
 use super::visit::Visit;
 use crate::policy::decision::Class;
-use crate::policy::headers::{
-    FRAME_ANCESTORS_NONE, VARY, cache_control, is_cdn_directive, is_stripped, without_embed_ticket,
-};
+use crate::policy::headers::{Answer, cache_control, is_cdn_directive, is_stripped, without_embed_ticket};
 
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
 const WIDGET_ENVIRONMENT: HeaderName = HeaderName::from_static("x-widget-environment");
@@ -65,23 +63,20 @@ pub fn to_browser(response: &mut ResponseHeader, visit: &Visit, https: bool) -> 
         response.remove_header(name);
     }
     set_caching(response, visit)?;
-    for (name, value) in profile.fields(https) {
+    let answer = Answer {
+        class,
+        profile,
+        https,
+        allow_origin: visit.allow_origin.as_ref(),
+        credentials: visit.credentials,
+        frame_ancestors: visit.frame_ancestors.as_ref(),
+    };
+    for (name, value) in answer.set() {
         response.insert_header(name.clone(), value.clone())?;
     }
-    if let Some(origin) = &visit.allow_origin {
-        response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
-        if visit.credentials {
-            response.insert_header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")?;
-        }
+    for (name, value) in answer.added() {
+        response.append_header(name, value)?;
     }
-    // Beside the upstream's own policy, in a field of its own: a browser enforces both (CSP Level 3 §3.1).
-    if let Some(ancestors) = &visit.frame_ancestors {
-        response.append_header(header::CONTENT_SECURITY_POLICY, ancestors.clone())?;
-    }
-    if class == Class::Public {
-        response.append_header(header::CONTENT_SECURITY_POLICY, FRAME_ANCESTORS_NONE)?;
-    }
-    response.append_header(header::VARY, VARY)?;
     Ok(())
 }
 

@@ -5,9 +5,11 @@ use http::header::{self, HeaderName, HeaderValue};
 use super::decision::{Class, Decision, Reason, Verdict};
 use super::origin::Embedder;
 
+mod answer;
 mod caching;
 mod list;
 
+pub use answer::{Answer, allow_origin};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use list::without_embed_ticket;
 

@@ -16,12 +16,16 @@ use imbl::shared_ptr::DefaultSharedPtr;
 pub use self::apply::{Applied, ChangeError, Rejection};
 pub use self::census::Census;
 pub use self::fingerprint::Fingerprint;
+pub(in crate::rules) use self::fingerprint::FingerprintKey;
+pub(in crate::rules) use self::prepared::{Prepared, prepare};
 use crate::policy::decision::WidgetRules;
 use crate::policy::widget::Widget;
+use crate::rules::documents::canonical;
 
 mod apply;
 mod census;
 mod fingerprint;
+mod prepared;
 
 /// A persistent map. The trie spends the hash a few bits at a time, hence foldhash's `quality` variant; its seed
 /// is the process's, so that nobody can choose ids that collide.
@@ -34,6 +38,7 @@ pub struct RuleBook {
     widgets: Persistent<Slot, ()>,
     deleted: Persistent<Arc<str>, Tombstone>,
     census: Census,
+    key: FingerprintKey,
 }
 
 impl RuleBook {
@@ -60,7 +65,8 @@ impl RuleBook {
 
     /// Whether this document is the one in force, revisions aside.
     pub fn holds(&self, widget: &Widget) -> bool {
-        self.stored(widget.id.as_str()).is_some_and(|stored| stored.fingerprint == Fingerprint::of(widget))
+        let fingerprint = || self.key.fingerprint(&canonical(&mut widget.clone()));
+        self.stored(widget.id.as_str()).is_some_and(|stored| stored.fingerprint == fingerprint())
     }
 
     /// How many widgets there are.
@@ -86,6 +92,16 @@ impl RuleBook {
     /// How many widgets of which kind.
     pub fn census(&self) -> &Census {
         &self.census
+    }
+
+    /// The key of its fingerprints.
+    pub(in crate::rules) fn key(&self) -> FingerprintKey {
+        self.key
+    }
+
+    /// This book under another number.
+    pub(in crate::rules) fn at_generation(self, generation: u64) -> Self {
+        Self { generation, ..self }
     }
 
     #[inline]
@@ -118,9 +134,10 @@ pub struct Tombstone {
 }
 
 /// A widget in the book: its rules and how to know its document again.
-struct Stored {
-    rules: WidgetRules,
-    fingerprint: Fingerprint,
+#[derive(Debug)]
+pub(in crate::rules) struct Stored {
+    pub(in crate::rules) rules: WidgetRules,
+    pub(in crate::rules) fingerprint: Fingerprint,
 }
 
 /// One pointer, so that copying a node of the trie copies counts, not ids. It stands for the widget's id.

@@ -1,28 +1,119 @@
 //! What a writer asks for, and what became of it.
 
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use super::source::SourceKind;
 use crate::policy::widget::{Widget, WidgetId};
 
 /// One change to the rules.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// This document, whole, from now on. Without a revision it gets the stored one plus one, at first 1.
-    Put(Widget),
+    Put {
+        /// The document.
+        widget: Widget,
+        /// What must hold for it to be taken.
+        only_if: Precondition,
+    },
     /// No such widget any more.
     Delete {
         /// The widget.
         id: WidgetId,
         /// The revision of the deletion; without one the stored one plus one.
         revision: Option<u64>,
+        /// What must hold for it to be taken.
+        only_if: Precondition,
     },
 }
 
 impl Change {
+    /// Saves a document, whatever is stored.
+    pub fn put(widget: Widget) -> Self {
+        Self::Put { widget, only_if: Precondition::None }
+    }
+
+    /// Deletes a widget, whatever is stored.
+    pub fn delete(id: WidgetId, revision: Option<u64>) -> Self {
+        Self::Delete { id, revision, only_if: Precondition::None }
+    }
+
+    /// The same, to be taken only if this holds at that moment.
+    #[must_use]
+    pub fn only_if(mut self, condition: Precondition) -> Self {
+        match &mut self {
+            Self::Put { only_if, .. } | Self::Delete { only_if, .. } => *only_if = condition,
+        }
+        self
+    }
+
     /// The widget it is about.
     pub fn id(&self) -> &WidgetId {
         match self {
-            Self::Put(widget) => &widget.id,
+            Self::Put { widget, .. } => &widget.id,
             Self::Delete { id, .. } => id,
         }
+    }
+}
+
+/// What must hold of a widget for a change to be taken (RFC 9110 section 13.1). The writer judges it together with
+/// the change, so that nothing comes in between.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing.
+    #[default]
+    None,
+    /// It exists at one of these revisions: `If-Match` with entity tags.
+    Revision(Box<[u64]>),
+    /// It exists: `If-Match: *`.
+    Present,
+    /// It doesn't: `If-None-Match: *`.
+    Absent,
+}
+
+impl Precondition {
+    /// It exists at this revision.
+    pub fn revision(revision: u64) -> Self {
+        Self::Revision([revision].into())
+    }
+
+    /// Whether it holds of a widget at this revision; `None` where there is no such widget.
+    pub fn holds(&self, stored: Option<u64>) -> bool {
+        match self {
+            Self::None => true,
+            Self::Revision(revisions) => stored.is_some_and(|stored| revisions.contains(&stored)),
+            Self::Present => stored.is_some(),
+            Self::Absent => stored.is_none(),
+        }
+    }
+}
+
+/// Who asks for a change: for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody with an admin token, by the name under which that may be written down: never the token itself.
+    Token(Box<str>),
+    /// The source of the rules: an edited file, the seed of a new store, another edge.
+    Source(SourceKind),
+    /// Somebody at the command line of this machine.
+    CommandLine,
+}
+
+impl fmt::Display for Actor {
+    /// `token:NAME`, `source:KIND` or `command line`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Token(name) => write!(f, "token:{name}"),
+            Self::Source(kind) => write!(f, "source:{kind}"),
+            Self::CommandLine => f.write_str("command line"),
+        }
+    }
+}
+
+impl Serialize for Actor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -11,11 +11,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::book::Rejection;
+use super::source::SourceKind;
 use crate::policy::json_position::Position;
 use crate::policy::widget::WidgetId;
 
 /// An update that changed nothing because it can't be taken.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RulesError {
     /// A rules file or folder that can't be read, or isn't there.
@@ -25,7 +26,7 @@ pub enum RulesError {
         path: PathBuf,
         /// What the system said.
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// A folder without any rules file, which is more often an accident than a wish.
     #[error(
@@ -44,6 +45,30 @@ pub enum RulesError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The rules are somebody else's to write.
+    #[error("rules come from the {source_kind} here, and can be changed only there")]
+    ReadOnly {
+        /// Where they come from.
+        source_kind: SourceKind,
+    },
+    /// There is no room left to keep a change. The rules in force stay; it may be tried again.
+    #[error("not saved, the rules stay as they were: no room left: {detail}")]
+    StorageFull {
+        /// What the system said.
+        detail: String,
+    },
+    /// A change could not be kept, or what is kept can't be read.
+    #[error("{detail}")]
+    StorageFailed {
+        /// What happened.
+        detail: String,
+    },
+    /// A change could not be written to the audit log, and so was not made.
+    #[error("not saved, the rules stay as they were: the audit log can't be written: {detail}")]
+    AuditUnavailable {
+        /// What the system said.
+        detail: String,
+    },
     /// Documents that are wrong, or that may not follow the rules in force.
     #[error("{}", lines(faults, usize::MAX))]
     Invalid {
@@ -59,6 +84,10 @@ impl RulesError {
             Self::Unreadable { .. } => "unreadable",
             Self::NoFiles { .. } => "no_rules_files",
             Self::TooLarge { .. } => "too_large",
+            Self::ReadOnly { .. } => "read_only_source",
+            Self::StorageFull { .. } => "storage_full",
+            Self::StorageFailed { .. } => "storage_failed",
+            Self::AuditUnavailable { .. } => "audit_unavailable",
             Self::Invalid { faults } => faults.first().map_or("invalid_document", |fault| fault.code),
         }
     }

@@ -19,11 +19,11 @@ pub(crate) fn widget(json: &str) -> Widget {
 pub(crate) fn put(id: &str, entries: &[&str], more: &str) -> Change {
     let entries = serde_json::to_string(entries).unwrap();
     let comma = if more.is_empty() { "" } else { "," };
-    Change::Put(widget(&format!(r#"{{"id":"{id}","allowed_domains":{entries}{comma}{more}}}"#)))
+    Change::put(widget(&format!(r#"{{"id":"{id}","allowed_domains":{entries}{comma}{more}}}"#)))
 }
 
 pub(crate) fn delete(id: &str, revision: Option<u64>) -> Change {
-    Change::Delete { id: WidgetId::parse(id).unwrap(), revision }
+    Change::delete(WidgetId::parse(id).unwrap(), revision)
 }
 
 /// Remembers what it was told.

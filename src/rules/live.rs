@@ -56,7 +56,7 @@ mod tests {
         let reader = live.clone();
         let before = reader.load();
         let applied =
-            live.load().apply(&[Change::Put(widget(r#"{"id":"a"}"#))], ApplyOptions::default()).unwrap();
+            live.load().apply(&[Change::put(widget(r#"{"id":"a"}"#))], ApplyOptions::default()).unwrap();
         live.swap(Arc::new(applied.book));
 
         assert_eq!((before.generation(), before.get("a").is_some()), (0, false));

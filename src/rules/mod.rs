@@ -8,14 +8,17 @@
 //! Invariants: a batch is in force whole or not at all; a refused one changes nothing; a generation number names
 //! one book; a widget that was restricted never opens without a document that says so.
 
+pub mod audit;
 pub mod book;
 pub mod change;
+pub mod documents;
 pub mod error;
 pub mod live;
 pub mod publisher;
 pub mod sessions;
 pub mod source;
 pub mod status;
+mod storage;
 
 #[cfg(test)]
 pub(crate) mod fixtures;

@@ -1,22 +1,30 @@
 //! The single writer: everything that changes rules goes through here.
 //!
-//! The road of a change: judged against the book in force → the next book made → swapped in → observers told →
-//! answered. Nothing of a batch is visible before the swap and all of it after; whoever got an answer knows that
-//! every read that starts later sees it. Writers wait for each other, readers for nobody. A source that must
-//! not lose what it answered writes it down between the making and the swap, where it can still say no.
+//! The road of a change: judged against the book in force → the next book made → kept (written to the store,
+//! recorded in the audit log) → swapped in → observers told → answered. Nothing of a batch is visible before the
+//! swap and all of it after; whoever got an answer knows that it is durable and that every read that starts later
+//! sees it. What can't be kept changes nothing. Writers who wait share one stroke; readers wait for nobody.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::book::{Applied, Rejection, RuleBook};
-use super::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome};
+use self::queue::{Answer, Call, Failure, Queue};
+use super::audit::AuditLog;
+use super::book::{RuleBook, prepare};
+use super::change::{Absent, Actor, ApplyOptions, Change, ChangedWidget, Outcome};
+use super::documents::{Documents, InMemory};
 use super::error::{RuleFault, RulesError};
 use super::live::LiveRules;
 use super::source::SourceKind;
 use super::status::{FAULTS_SHOWN, SourceStatus};
+use super::storage::Storage;
 use crate::policy::widget::Widget;
+
+mod queue;
+mod writer;
 
 /// Told of every swap and every refusal. Called by the writer, one at a time and in the order of the
 /// generations, before the change is answered: be quick, hand long work on.
@@ -71,20 +79,34 @@ impl Published {
 
 /// The writer's side of [`LiveRules`]: there is one for each of them, shared by reference.
 ///
-/// Its calls block, for as long as the batch is large and as observers take.
+/// Its calls block, for as long as the disk, the batch and the observers take: never on a thread that serves
+/// requests.
 pub struct Publisher {
     live: LiveRules,
     observers: Vec<Arc<dyn Observer>>,
     source: SourceKind,
-    writing: Mutex<()>,
+    storage: Box<dyn Storage>,
+    audit: Option<Arc<dyn AuditLog>>,
+    queue: Queue,
+    /// Held while observers are told.
+    telling: Mutex<()>,
     status: Mutex<SourceStatus>,
 }
 
 impl Publisher {
-    /// The writer of `live`, whose rules come from the source of this kind and name (a path, a bucket).
+    /// The writer of `live`, whose rules come from the source of this kind and name (a path, a bucket), and are
+    /// kept there.
     pub fn new(live: LiveRules, source: SourceKind, name: impl Into<String>) -> Self {
-        let status = Mutex::new(SourceStatus::new(source, name));
-        Self { live, observers: Vec::new(), source, writing: Mutex::new(()), status }
+        Self {
+            live,
+            observers: Vec::new(),
+            source,
+            storage: Box::new(InMemory::default()),
+            audit: None,
+            queue: Queue::default(),
+            telling: Mutex::new(()),
+            status: Mutex::new(SourceStatus::new(source, name)),
+        }
     }
 
     /// Adds somebody who is told of everything from the first swap on.
@@ -94,9 +116,20 @@ impl Publisher {
         self
     }
 
+    /// Records every change from the first on; what can't be recorded is not saved.
+    #[must_use]
+    pub fn with_audit(self, audit: Arc<dyn AuditLog>) -> Self {
+        Self { audit: Some(audit), ..self }
+    }
+
     /// The rules it writes.
     pub fn live(&self) -> &LiveRules {
         &self.live
+    }
+
+    /// The whole documents of those rules.
+    pub fn documents(&self) -> &dyn Documents {
+        self.storage.documents()
     }
 
     /// How the source is doing.
@@ -104,9 +137,25 @@ impl Publisher {
         lock(&self.status).clone()
     }
 
-    /// Takes a batch, whole or not at all. On failure every change that can't be made, by its number.
-    pub fn apply(&self, changes: &[Change], options: ApplyOptions) -> Result<Published, RulesError> {
-        self.publish(changes, options).map_err(|rejections| self.refuse(rejections, |fault| fault))
+    /// Whether rules can be changed only where they come from.
+    pub fn is_read_only(&self) -> bool {
+        self.source == SourceKind::File
+    }
+
+    /// Takes a batch, whole or not at all. When it returns the batch is durable and in force; on failure, nothing
+    /// of it is: every change that can't be made, by its number, or why it could not be kept
+    /// ([`RulesError::StorageFull`], [`RulesError::StorageFailed`], [`RulesError::AuditUnavailable`]).
+    /// [`RulesError::ReadOnly`] where rules come from files.
+    pub fn apply(
+        &self,
+        changes: Vec<Change>,
+        options: ApplyOptions,
+        actor: Actor,
+    ) -> Result<Published, RulesError> {
+        if self.is_read_only() {
+            return Err(RulesError::ReadOnly { source_kind: self.source });
+        }
+        self.publish(changes, options, actor, |fault| fault)
     }
 
     /// Makes the book exactly these documents, for a source that holds the whole truth at any time. Widgets not
@@ -117,9 +166,9 @@ impl Publisher {
         documents: Vec<Widget>,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, RulesError> {
-        let changes: Vec<Change> = documents.into_iter().map(Change::Put).collect();
+        let changes: Vec<Change> = documents.into_iter().map(Change::put).collect();
         let options = ApplyOptions { absent: Absent::Withdraw, ..ApplyOptions::default() };
-        self.publish(&changes, options).map_err(|rejections| self.refuse(rejections, locate))
+        self.publish(changes, options, Actor::Source(self.source), locate)
     }
 
     /// Records an update that failed before it came to be judged, such as a file that is no JSON.
@@ -130,29 +179,31 @@ impl Publisher {
         for line in error.summary(FAULTS_SHOWN).lines() {
             tracing::warn!(source, code, "{line}");
         }
-        for observer in &self.observers {
-            observer.rejected(self.source, error);
-        }
+        self.tell(|observer| observer.rejected(self.source, error));
     }
 
-    fn publish(&self, changes: &[Change], options: ApplyOptions) -> Result<Published, Vec<Rejection>> {
-        let started = Instant::now();
-        // The lock guards no data: a writer that panicked has swapped or it hasn't.
-        let _writing = lock(&self.writing);
-        let Applied { book, outcomes, changed } = self.live.load_full().apply(changes, options)?;
-        let generation = book.generation();
-        if !changed.is_empty() {
-            let book = Arc::new(book);
-            self.live.swap(Arc::clone(&book));
-            self.announce(&Swap {
-                source: self.source,
-                book: &book,
-                changed: &changed,
-                took: started.elapsed(),
-            });
-        }
-        lock(&self.status).accepted(Timestamp::now());
-        Ok(Published { generation, outcomes, changed })
+    fn publish(
+        &self,
+        changes: Vec<Change>,
+        options: ApplyOptions,
+        actor: Actor,
+        locate: impl Fn(RuleFault) -> RuleFault,
+    ) -> Result<Published, RulesError> {
+        let changes = prepare(changes, self.live.load().key());
+        let call = Call { changes, options, actor, answer: Arc::new(Answer::default()) };
+        let failure = match self.queue.run(call, |group| self.write(group)) {
+            Ok(published) => return Ok(published),
+            Err(failure) => failure,
+        };
+        let error = match failure {
+            Failure::NotKept(error) => error,
+            Failure::Rejected(rejections) => {
+                let faults = rejections.into_iter().map(RuleFault::from).map(locate).collect();
+                RulesError::Invalid { faults }
+            }
+        };
+        self.reject(&error);
+        Err(error)
     }
 
     fn announce(&self, swap: &Swap<'_>) {
@@ -164,16 +215,17 @@ impl Publisher {
             took_us = u64::try_from(swap.took.as_micros()).unwrap_or(u64::MAX),
             "rules in force"
         );
-        for observer in &self.observers {
-            observer.swapped(swap);
-        }
+        self.tell(|observer| observer.swapped(swap));
     }
 
-    fn refuse(&self, rejections: Vec<Rejection>, locate: impl Fn(RuleFault) -> RuleFault) -> RulesError {
-        let faults = rejections.into_iter().map(RuleFault::from).map(locate).collect();
-        let error = RulesError::Invalid { faults };
-        self.reject(&error);
-        error
+    /// Whoever panics is left behind: the change is in force, and the others are to hear of it.
+    fn tell(&self, say: impl Fn(&dyn Observer)) {
+        let _one_at_a_time = lock(&self.telling);
+        for observer in &self.observers {
+            if catch_unwind(AssertUnwindSafe(|| say(&**observer))).is_err() {
+                tracing::error!("an observer of the rules panicked; the rules are in force all the same");
+            }
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! How the source of the rules is doing, for people who ask.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::error::RulesError;
 use super::source::SourceKind;
@@ -10,7 +11,7 @@ use super::source::SourceKind;
 pub const FAULTS_SHOWN: usize = 20;
 
 /// The state of the source, as `/v1/status` tells it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SourceStatus {
     /// Which kind of source.
     pub source: SourceKind,
@@ -26,7 +27,7 @@ pub struct SourceStatus {
 }
 
 /// A refusal, remembered.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct LastError {
     /// When.
     pub at: Timestamp,
@@ -42,6 +43,13 @@ impl SourceStatus {
     /// A source that hasn't said anything yet.
     pub fn new(source: SourceKind, name: impl Into<String>) -> Self {
         Self { source, name: name.into(), last_applied_at: None, last_error: None, connected: false }
+    }
+
+    /// For how long the source has had something that isn't in force. A refused call is its caller's business:
+    /// where rules are written through the control plane there is no lag.
+    pub fn lag(&self, now: Timestamp) -> Option<SignedDuration> {
+        let error = self.last_error.as_ref().filter(|_| self.source != SourceKind::Store)?;
+        Some(now.duration_since(error.since))
     }
 
     pub(super) fn accepted(&mut self, at: Timestamp) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::policy::decision::{Class, Facts, TicketState};
 use crate::policy::origin::{Embedder, Origin, OriginBuf, OriginSet};
-use crate::rules::change::{ApplyOptions, Change};
+use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::fixtures::{delete, put};
 use crate::rules::publisher::Publisher;
 use crate::rules::sessions::SessionEmbedder;
@@ -26,14 +26,14 @@ impl House {
         let metrics = Arc::new(Metrics::new().unwrap());
         let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
-        let publisher = Publisher::new(rules, SourceKind::File, "test").with_observer(observer);
+        let publisher = Publisher::new(rules, SourceKind::Store, "test").with_observer(observer);
         let house = Self { publisher, policy, metrics, sessions };
         house.save(changes);
         house
     }
 
     fn save(&self, changes: &[Change]) {
-        self.publisher.apply(changes, ApplyOptions::default()).unwrap();
+        self.publisher.apply(changes.to_vec(), ApplyOptions::default(), Actor::CommandLine).unwrap();
     }
 
     fn open(&self, widget: &str, origin: &str) -> Option<SessionGuard> {
@@ -127,7 +127,7 @@ fn many_changes_find_few_sessions() {
 fn a_closed_session_leaves_nothing_behind() {
     let entry = r#"{"pattern":"a.example","expires_at":"2999-01-01T00:00:00Z"}"#;
     let widget = crate::rules::fixtures::widget(&format!(r#"{{"id":"w","allowed_domains":[{entry}]}}"#));
-    let house = House::with(&[Change::Put(widget)]);
+    let house = House::with(&[Change::put(widget)]);
     let guards: Vec<SessionGuard> = (0..3).map(|_| house.open("w", A).unwrap()).collect();
     assert_eq!((house.sessions.count(), house.metrics.sessions_open.get()), (3, 3));
     let listed = house.sessions.of_widget("w");
@@ -145,7 +145,7 @@ fn a_closed_session_leaves_nothing_behind() {
 fn expiring(in_ms: i64, more: &str) -> Change {
     let at = Timestamp::from_millisecond(Timestamp::now().as_millisecond() + in_ms).unwrap();
     let entries = format!(r#"[{{"pattern":"a.example","expires_at":"{at}"}},"b.example"]"#);
-    Change::Put(crate::rules::fixtures::widget(&format!(r#"{{"id":"w","allowed_domains":{entries}{more}}}"#)))
+    Change::put(crate::rules::fixtures::widget(&format!(r#"{{"id":"w","allowed_domains":{entries}{more}}}"#)))
 }
 
 #[tokio::test]

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Fingerprint, RuleBook, Slot, Stored, Tombstone};
+use super::prepared::{Prepared, Put, Work, prepare};
+use super::{RuleBook, Slot, Stored, Tombstone};
 use crate::policy::decision::WidgetRules;
-use crate::policy::widget::{Access, Widget, WidgetId};
+use crate::policy::widget::{Access, WidgetId};
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
+use crate::rules::storage::{State, Write};
 
 /// The next book, not in force yet.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub struct Applied {
     pub outcomes: Vec<Outcome>,
     /// The widgets that differ between the books, each once.
     pub changed: Vec<ChangedWidget>,
+    /// What is to be kept of it.
+    pub(in crate::rules) writes: Vec<Write>,
 }
 
 /// A change that can't be made.
@@ -58,6 +62,18 @@ pub enum ChangeError {
     /// There is nothing to delete.
     #[error("there is no such widget; a deletion that may come before its widget states its revision")]
     Unknown,
+    /// What the change was to be taken on doesn't hold.
+    #[error(
+        "{}, so somebody else was faster: read it again and decide anew",
+        match .stored {
+            Some(revision) => format!("the widget is there, at revision {revision}"),
+            None => "there is no such widget".to_owned(),
+        }
+    )]
+    PreconditionFailed {
+        /// The widget's revision; `None` where there is no such widget.
+        stored: Option<u64>,
+    },
     /// The stored revision is the highest there is.
     #[error("revision {} is the last one there is: delete the widget and use another id", u64::MAX)]
     NoRevisionLeft,
@@ -70,6 +86,7 @@ impl ChangeError {
             Self::Stale { .. } | Self::NoRevisionLeft => "stale_revision",
             Self::WouldOpen { .. } => "would_open_widget",
             Self::Unknown => "unknown_widget",
+            Self::PreconditionFailed { .. } => "precondition_failed",
         }
     }
 
@@ -77,7 +94,7 @@ impl ChangeError {
     pub fn pointer(&self) -> &'static str {
         match self {
             Self::Stale { .. } | Self::NoRevisionLeft => "/revision",
-            Self::WouldOpen { .. } | Self::Unknown => "",
+            Self::WouldOpen { .. } | Self::Unknown | Self::PreconditionFailed { .. } => "",
         }
     }
 }
@@ -85,25 +102,41 @@ impl ChangeError {
 impl RuleBook {
     /// Takes a batch, whole or not at all; changes to one widget apply in their order. On failure every change
     /// that can't be made. This book stays as it is, and so does its cost: work and new memory grow with the
-    /// batch.
+    /// batch. Nothing comes in force: that is the publisher's to do.
     pub fn apply(&self, changes: &[Change], options: ApplyOptions) -> Result<Applied, Vec<Rejection>> {
-        let mut draft = Draft { book: self.clone(), touched: HashMap::with_capacity(changes.len()) };
+        self.take(prepare(changes.to_vec(), self.key), options)
+    }
+
+    /// The same, prepared with this book's key.
+    pub(in crate::rules) fn take(
+        &self,
+        changes: Vec<Prepared>,
+        options: ApplyOptions,
+    ) -> Result<Applied, Vec<Rejection>> {
+        let named: Option<HashSet<WidgetId>> = match options.absent {
+            Absent::Keep => None,
+            Absent::Delete | Absent::Withdraw => {
+                Some(changes.iter().map(|change| change.id.clone()).collect())
+            }
+        };
+        let mut draft = Draft::new(self, changes.len());
         let mut outcomes = Vec::with_capacity(changes.len());
         let mut rejections = Vec::new();
-        for (index, change) in changes.iter().enumerate() {
+        for (index, change) in changes.into_iter().enumerate() {
+            let id = change.id.clone();
             match draft.take(change) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(ChangeError::Stale { stored, .. }) if options.stale == Stale::Skip => {
                     outcomes.push(Outcome::Skipped { revision: stored });
                 }
-                Err(error) => rejections.push(Rejection { index, id: change.id().clone(), error }),
+                Err(error) => rejections.push(Rejection { index, id, error }),
             }
         }
         if !rejections.is_empty() {
             return Err(rejections);
         }
-        if options.absent != Absent::Keep {
-            draft.drop_absent(changes, options.absent);
+        if let Some(named) = named {
+            draft.drop_absent(&named, options.absent);
         }
         Ok(draft.finish(self, outcomes))
     }
@@ -114,59 +147,64 @@ struct Draft {
     book: RuleBook,
     /// Every widget the batch changed, with its revision before the batch.
     touched: HashMap<WidgetId, Option<u64>>,
+    writes: Vec<Write>,
 }
 
 impl Draft {
-    fn take(&mut self, change: &Change) -> Result<Outcome, ChangeError> {
-        match change {
-            Change::Put(widget) => self.put(widget),
-            Change::Delete { id, revision } => self.delete(id, *revision),
+    fn new(book: &RuleBook, changes: usize) -> Self {
+        let (touched, writes) = (HashMap::with_capacity(changes), Vec::with_capacity(changes));
+        Self { book: book.clone(), touched, writes }
+    }
+
+    fn take(&mut self, change: Prepared) -> Result<Outcome, ChangeError> {
+        let Prepared { id, only_if, work } = change;
+        let stored = self.book.get(id.as_str()).map(|rules| rules.revision);
+        if !only_if.holds(stored) {
+            return Err(ChangeError::PreconditionFailed { stored });
+        }
+        match work {
+            Work::Put(put) => self.put(*put),
+            Work::Delete { revision } => self.delete(&id, revision),
         }
     }
 
-    fn put(&mut self, widget: &Widget) -> Result<Outcome, ChangeError> {
-        let id = widget.id.as_str();
-        let fingerprint = Fingerprint::of(widget);
-        let opens = widget.access.is_none() && widget.effective_access() == Access::Open;
-
+    fn put(&mut self, put: Put) -> Result<Outcome, ChangeError> {
+        let id = put.rules.id.as_str();
         if let Some(stored) = self.book.stored(id) {
             let in_force = stored.rules.revision;
-            if stored.fingerprint == fingerprint {
+            let revision = if stored.fingerprint == put.fingerprint {
                 // A higher revision is worth remembering though the rules stay: without it an older push of
                 // another document, arriving late, would pass for news.
-                return match widget.revision.filter(|given| *given > in_force) {
-                    None => Ok(Outcome::Unchanged { revision: in_force }),
-                    Some(revision) => {
-                        let rules = WidgetRules { revision, ..stored.rules.clone() };
-                        self.store(rules, fingerprint);
-                        Ok(Outcome::Updated { revision })
-                    }
-                };
-            }
-            let revision = next_revision(widget.revision, in_force, false)?;
-            if opens && stored.rules.access != Access::Open {
-                return Err(ChangeError::WouldOpen { deleted: false });
-            }
-            self.store(WidgetRules { revision, ..widget.compile() }, fingerprint);
+                match put.revision.filter(|given| *given > in_force) {
+                    None => return Ok(Outcome::Unchanged { revision: in_force }),
+                    Some(revision) => revision,
+                }
+            } else {
+                let revision = next_revision(put.revision, in_force, false)?;
+                if put.opens && stored.rules.access != Access::Open {
+                    return Err(ChangeError::WouldOpen { deleted: false });
+                }
+                revision
+            };
+            self.store(put, revision);
             return Ok(Outcome::Updated { revision });
         }
-
         let revision = match self.book.tombstone(id) {
-            None => widget.revision.unwrap_or(1),
+            None => put.revision.unwrap_or(1),
             Some(tombstone) => {
                 let same_again =
-                    tombstone.withdrawn == Some(fingerprint) && widget.revision == Some(tombstone.revision);
+                    tombstone.withdrawn == Some(put.fingerprint) && put.revision == Some(tombstone.revision);
                 let revision = match same_again {
                     true => tombstone.revision,
-                    false => next_revision(widget.revision, tombstone.revision, true)?,
+                    false => next_revision(put.revision, tombstone.revision, true)?,
                 };
-                if opens && tombstone.was_restricted {
+                if put.opens && tombstone.was_restricted {
                     return Err(ChangeError::WouldOpen { deleted: true });
                 }
                 revision
             }
         };
-        self.store(WidgetRules { revision, ..widget.compile() }, fingerprint);
+        self.store(put, revision);
         Ok(Outcome::Created { revision })
     }
 
@@ -194,8 +232,7 @@ impl Draft {
     }
 
     /// Takes out what the batch doesn't name.
-    fn drop_absent(&mut self, changes: &[Change], absent: Absent) {
-        let named: HashSet<&str> = changes.iter().map(|change| change.id().as_str()).collect();
+    fn drop_absent(&mut self, named: &HashSet<WidgetId>, absent: Absent) {
         let gone: Vec<Slot> =
             self.book.widgets.keys().filter(|slot| !named.contains(slot.id())).cloned().collect();
         for Slot(stored) in gone {
@@ -209,18 +246,23 @@ impl Draft {
         }
     }
 
-    fn store(&mut self, rules: WidgetRules, fingerprint: Fingerprint) {
+    fn store(&mut self, put: Put, revision: u64) {
+        let Put { rules, fingerprint, json, .. } = put;
         self.touch(&rules.id);
         self.forget(rules.id.as_str());
         self.book.deleted.remove(rules.id.as_str());
         self.book.census.add(rules.environment, rules.access);
-        self.book.widgets.insert(Slot(Arc::new(Stored { rules, fingerprint })), ());
+        let id = rules.id.clone();
+        let stored = Arc::new(Stored { rules: WidgetRules { revision, ..rules }, fingerprint });
+        self.book.widgets.insert(Slot(Arc::clone(&stored)), ());
+        self.writes.push(Write { id, state: State::Put { revision, json, stored } });
     }
 
     fn bury(&mut self, id: &WidgetId, tombstone: Tombstone) {
         self.touch(id);
         self.forget(id.as_str());
         self.book.deleted.insert(id.as_str().into(), tombstone);
+        self.writes.push(Write { id: id.clone(), state: State::Deleted(tombstone) });
     }
 
     /// Removes a widget so that another one can take its place: a trie keeps the key it has, and here the key
@@ -238,7 +280,7 @@ impl Draft {
     }
 
     fn finish(self, before: &RuleBook, outcomes: Vec<Outcome>) -> Applied {
-        let Self { mut book, touched } = self;
+        let Self { mut book, touched, writes } = self;
         if !touched.is_empty() {
             book.generation = before.generation.saturating_add(1);
         }
@@ -250,7 +292,7 @@ impl Draft {
             })
             .collect();
         changed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        Applied { book, outcomes, changed }
+        Applied { book, outcomes, changed, writes }
     }
 }
 

@@ -1,59 +1,39 @@
 //! Tells whether a document is the one already in force, without keeping the document.
 
-use std::fmt::{self, Write};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::LazyLock;
 
-use crate::policy::widget::Widget;
+use siphasher::sip::SipHasher24;
 
-/// What a document says, its revision aside, in 64 bits of SipHash under a key of this process: two documents
-/// of one widget are taken for the same by mistake once in 2^64, and nobody can work towards it. Means nothing
-/// outside the process.
+/// What a document says, its revision aside, in 64 bits of SipHash-2-4 over its canonical JSON: two documents of
+/// one widget are taken for the same by mistake once in 2^64, and nobody who lacks the key can work towards it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fingerprint(u64);
+pub struct Fingerprint(pub(in crate::rules) u64);
 
-static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+/// The key of a book's fingerprints. A store keeps its own, so that they mean the same after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rules) struct FingerprintKey(pub(in crate::rules) u64, pub(in crate::rules) u64);
 
-impl Fingerprint {
-    /// The fingerprint of a document. Entries count by their canonical text.
-    pub fn of(widget: &Widget) -> Self {
-        // Named one by one, so that a new field can't be forgotten here.
-        let Widget {
-            id,
-            environment,
-            access,
-            enabled,
-            allowed_domains,
-            capabilities,
-            public_trust_center,
-            labels,
-            revision: _,
-        } = widget;
-        let mut hasher = KEY.build_hasher();
-        id.as_str().hash(&mut hasher);
-        environment.as_str().hash(&mut hasher);
-        access.map(|access| access.as_str()).hash(&mut hasher);
-        (enabled, public_trust_center, labels, allowed_domains.len()).hash(&mut hasher);
-        for rule in allowed_domains {
-            // Infallible: neither an entry's Display nor the hasher fails.
-            let _ = write!(HashText(&mut hasher), "{}", rule.entry);
-            hasher.write_u8(0xff);
-            (rule.expires_at, &rule.note).hash(&mut hasher);
-        }
-        for capability in capabilities {
-            capability.as_str().hash(&mut hasher);
-        }
-        Self(hasher.finish())
+impl FingerprintKey {
+    /// A key that nobody knows.
+    pub(in crate::rules) fn random() -> Self {
+        let number = || RandomState::new().build_hasher().finish();
+        Self(number(), number())
+    }
+
+    /// The fingerprint of canonical JSON.
+    pub(in crate::rules) fn fingerprint(self, json: &[u8]) -> Fingerprint {
+        let mut hasher = SipHasher24::new_with_keys(self.0, self.1);
+        hasher.write(json);
+        Fingerprint(hasher.finish())
     }
 }
 
-/// Feeds formatted text to a hasher without a string in between.
-struct HashText<'a, H>(&'a mut H);
-
-impl<H: Hasher> Write for HashText<'_, H> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0.write(text.as_bytes());
-        Ok(())
+impl Default for FingerprintKey {
+    /// This process's key.
+    fn default() -> Self {
+        static PROCESS: LazyLock<FingerprintKey> = LazyLock::new(FingerprintKey::random);
+        *PROCESS
     }
 }
 
@@ -62,12 +42,13 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
     use super::*;
+    use crate::rules::documents::canonical;
     use crate::rules::fixtures::widget;
 
     #[test]
     fn spelling_and_revision_do_not_count_but_every_field_does() {
         let base = r#"{"id":"a","allowed_domains":["example.com","b.example"],"revision":3}"#;
-        let of = |text: &str| Fingerprint::of(&widget(text));
+        let of = |text: &str| FingerprintKey::default().fingerprint(&canonical(&mut widget(text)));
         for same in [
             r#"{"id":"a","allowed_domains":["EXAMPLE.com","b.example"]}"#,
             r#"{"id":"a","allowed_domains":["example.com","b.example"],"environment":"production","enabled":true}"#,
@@ -90,5 +71,12 @@ mod tests {
         ] {
             assert_ne!(of(base), of(other), "{other}");
         }
+    }
+
+    #[test]
+    fn another_key_gives_other_fingerprints() {
+        let (one, other) = (FingerprintKey(1, 2), FingerprintKey(1, 3));
+        assert_ne!(one.fingerprint(b"{}"), other.fingerprint(b"{}"));
+        assert_ne!(FingerprintKey::random(), FingerprintKey::random());
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use super::text::RulesText;
@@ -130,7 +130,7 @@ fn read_at_most(file: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 fn unreadable(path: &Path, source: io::Error) -> RulesError {
-    RulesError::Unreadable { path: path.into(), source }
+    RulesError::Unreadable { path: path.into(), source: Arc::new(source) }
 }
 
 fn encoding_fault(file: &Path, error: &std::string::FromUtf8Error) -> RuleFault {

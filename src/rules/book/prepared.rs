@@ -1,0 +1,82 @@
+//! What of a change can be done before its turn has come: serialise, fingerprint, compile. The writer, who takes
+//! one change at a time, is left with judging.
+
+use std::num::NonZeroUsize;
+use std::thread;
+
+use super::{Fingerprint, FingerprintKey};
+use crate::policy::decision::WidgetRules;
+use crate::policy::widget::{Access, Widget, WidgetId};
+use crate::rules::change::{Change, Precondition};
+use crate::rules::documents::{Json, canonical};
+
+/// A change made ready.
+pub(in crate::rules) struct Prepared {
+    pub(super) id: WidgetId,
+    pub(super) only_if: Precondition,
+    pub(super) work: Work,
+}
+
+pub(super) enum Work {
+    Put(Box<Put>),
+    Delete { revision: Option<u64> },
+}
+
+pub(super) struct Put {
+    /// As the document states it.
+    pub(super) revision: Option<u64>,
+    /// Its revision is the writer's to set.
+    pub(super) rules: WidgetRules,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) json: Json,
+    /// It is open without saying so.
+    pub(super) opens: bool,
+}
+
+impl Prepared {
+    fn new(change: Change, key: FingerprintKey) -> Self {
+        match change {
+            Change::Put { widget, only_if } => Self::put(widget, only_if, key),
+            Change::Delete { id, revision, only_if } => Self { id, only_if, work: Work::Delete { revision } },
+        }
+    }
+
+    fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
+        let json = canonical(&mut widget);
+        let put = Put {
+            revision: widget.revision,
+            rules: widget.compile(),
+            fingerprint: key.fingerprint(&json),
+            json,
+            opens: widget.access.is_none() && widget.effective_access() == Access::Open,
+        };
+        Self { id: widget.id, only_if, work: Work::Put(Box::new(put)) }
+    }
+}
+
+/// Fewer are ready before another thread has started.
+const WORTH_A_THREAD: usize = 1024;
+
+/// Prepares a batch, in its order, a large one on all cores.
+pub(in crate::rules) fn prepare(mut changes: Vec<Change>, key: FingerprintKey) -> Vec<Prepared> {
+    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = changes.len().div_ceil(cores).max(WORTH_A_THREAD);
+    thread::scope(|scope| {
+        let mut others = Vec::new();
+        while changes.len() > share {
+            let part = changes.split_off(changes.len() - share);
+            others.push(scope.spawn(move || {
+                part.into_iter().map(|change| Prepared::new(change, key)).collect::<Vec<_>>()
+            }));
+        }
+        let mut prepared: Vec<Prepared> = Vec::with_capacity(changes.len() + share * others.len());
+        prepared.extend(changes.into_iter().map(|change| Prepared::new(change, key)));
+        for part in others.into_iter().rev() {
+            match part.join() {
+                Ok(part) => prepared.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        prepared
+    })
+}

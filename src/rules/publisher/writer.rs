@@ -1,0 +1,136 @@
+//! The writing itself: judge → prepare to keep → audit → keep → swap → tell → answer. One group at a time.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::queue::{Answer, Call, Failure};
+use super::{Published, Publisher, Swap};
+use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
+use crate::rules::book::{Applied, RuleBook};
+use crate::rules::change::{Actor, ChangedWidget};
+use crate::rules::error::RulesError;
+use crate::rules::storage::{Commit, State};
+
+/// Calls that are judged, in their order, and what they make together.
+struct Group {
+    book: RuleBook,
+    commit: Commit,
+    /// How many of the writes each actor asked for, in order.
+    actors: Vec<(Actor, usize)>,
+    answers: Vec<(Arc<Answer>, Published)>,
+}
+
+impl Publisher {
+    /// Answers every call of a group. Each is judged against the book as those before it leave it; one that
+    /// can't be made fails alone.
+    pub(super) fn write(&self, calls: Vec<Call>) {
+        let started = Instant::now();
+        let in_force = self.live.load_full();
+        let group = Group::judge(&in_force, calls);
+        if !group.commit.writes.is_empty() {
+            if let Err(error) = self.keep(&group) {
+                for (answer, _) in group.answers {
+                    answer.give(Err(Failure::NotKept(error.clone())));
+                }
+                return;
+            }
+            let changed = group.changed();
+            let book = Arc::new(group.book);
+            self.live.swap(Arc::clone(&book));
+            self.announce(&Swap {
+                source: self.source,
+                book: &book,
+                changed: &changed,
+                took: started.elapsed(),
+            });
+        }
+        // A group of refusals alone is no good news.
+        if !group.answers.is_empty() {
+            super::lock(&self.status).accepted(Timestamp::now());
+        }
+        for (answer, published) in group.answers {
+            answer.give(Ok(published));
+        }
+    }
+
+    /// Makes a group's writes durable, and their record before.
+    fn keep(&self, group: &Group) -> Result<(), RulesError> {
+        let pending = self.storage.prepare(&group.commit)?;
+        let Some(audit) = &self.audit else { return pending.commit() };
+        let previous = pending.previous();
+        let at = Timestamp::now();
+        let actors = group.actors.iter().flat_map(|(actor, writes)| std::iter::repeat_n(actor, *writes));
+        let writes = group.commit.writes.iter().zip(actors).zip(&previous);
+        let records: Vec<AuditRecord<'_>> = writes
+            .map(|((write, actor), before)| AuditRecord {
+                at,
+                generation: group.commit.generation,
+                source: self.source,
+                actor,
+                widget: &write.id,
+                before: before
+                    .as_ref()
+                    .map(|before| AuditedDocument { revision: before.revision, json: &before.json }),
+                after: match &write.state {
+                    State::Put { revision, json, .. } => {
+                        AuditedState::Document(AuditedDocument { revision: *revision, json })
+                    }
+                    State::Deleted(tombstone) => AuditedState::Deleted { revision: tombstone.revision },
+                },
+            })
+            .collect();
+        audit.record(&records).map_err(|error| RulesError::AuditUnavailable { detail: error.to_string() })?;
+        pending.commit().inspect_err(|_| audit.revoke(&records))
+    }
+}
+
+impl Group {
+    fn judge(in_force: &RuleBook, calls: Vec<Call>) -> Self {
+        let generation = in_force.generation().saturating_add(1);
+        let mut group = Self {
+            book: in_force.clone(),
+            commit: Commit { generation, writes: Vec::new() },
+            actors: Vec::new(),
+            answers: Vec::with_capacity(calls.len()),
+        };
+        for Call { changes, options, actor, answer } in calls {
+            match group.book.take(changes, options) {
+                Ok(Applied { book, outcomes, changed, writes }) => {
+                    group.book = book;
+                    group.actors.push((actor, writes.len()));
+                    group.commit.writes.extend(writes);
+                    group.answers.push((answer, Published { generation: 0, outcomes, changed }));
+                }
+                Err(rejections) => answer.give(Err(Failure::Rejected(rejections))),
+            }
+        }
+        let unchanged = group.commit.writes.is_empty();
+        let generation = if unchanged { in_force.generation() } else { generation };
+        group.book = group.book.at_generation(generation);
+        for (_, published) in &mut group.answers {
+            published.generation = generation;
+        }
+        group
+    }
+
+    /// What differs between the book before and the book after, each widget once, by id.
+    fn changed(&self) -> Vec<ChangedWidget> {
+        if let [(_, published)] = self.answers.as_slice() {
+            return published.changed.clone();
+        }
+        let mut changed: Vec<ChangedWidget> =
+            self.answers.iter().flat_map(|(_, published)| published.changed.iter().cloned()).collect();
+        // Stable, so that the calls' order holds within a widget.
+        changed.sort_by(|a, b| a.id.cmp(&b.id));
+        changed.dedup_by(|later, first| {
+            let same = later.id == first.id;
+            if same {
+                first.after = later.after;
+            }
+            same
+        });
+        changed
+    }
+}
