@@ -18,6 +18,7 @@ pub mod publisher;
 pub mod source;
 pub mod status;
 mod storage;
+pub mod store;
 
 #[cfg(test)]
 mod fixtures;

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub mod file;
+pub mod store;
 
 /// Which kind of source the rules come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
