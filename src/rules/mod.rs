@@ -19,6 +19,7 @@ pub mod sessions;
 pub mod source;
 pub mod status;
 mod storage;
+pub mod store;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
