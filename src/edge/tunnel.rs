@@ -202,17 +202,17 @@ async fn run(mut relay: Relay<Stream, Stream>, limits: Limits, guard: SessionGua
         End::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
         End::Revoked => Some(Close::REVOKED),
     };
+    let mut told = false;
     if let Some(close) = close {
-        let told = relay.close(close).await;
+        told = relay.close(close).await;
         tracing::debug!(code = close.code, reason = close.reason, told, "tunnel closed");
     }
     if let Some(at) = revocation.revoked_at() {
         metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
     }
     drop(guard);
-    if close.is_some() {
-        // A save may end thousands: each is told before any is taken down.
-        tokio::task::yield_now().await;
+    if told {
+        relay.answered().await;
     }
     relay.finish().await;
 }
