@@ -7,6 +7,7 @@ pub mod client;
 pub mod decision_id;
 pub mod demo;
 pub mod error;
+pub mod failure;
 pub mod forward;
 pub mod judge;
 pub mod limits;

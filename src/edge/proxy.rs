@@ -16,6 +16,7 @@ use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use super::client::Client;
 use super::decision_id::DecisionId;
+use super::failure;
 use super::forward;
 use super::judge::{Judge, Judged};
 use super::redirect::HttpsRedirect;
@@ -185,7 +186,7 @@ impl ProxyHttp for EdgeProxy {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let status = failure_status(error);
+        let status = failure::status(error);
         self.record_failure(error, context);
         if let Some(status) = status
             && session.response_written().is_none_or(|response| response.status.is_informational())
@@ -328,8 +329,8 @@ impl EdgeProxy {
     fn record_failure(&self, error: &Error, context: &Context) {
         let upstream = context.upstream.as_ref().map_or("none", |upstream| upstream.name());
         if *error.esource() == ErrorSource::Upstream {
-            self.metrics.upstream_failed(upstream, error.etype().as_str());
-            tracing::warn!(upstream, kind = error.etype().as_str(), cause = ?error.root_cause(), "upstream failed");
+            self.metrics.upstream_failed(upstream, failure::kind(error));
+            tracing::warn!(upstream, kind = failure::kind(error), cause = ?error.root_cause(), "upstream failed");
         } else {
             tracing::debug!(upstream, kind = error.etype().as_str(), "request ended early");
         }
@@ -337,25 +338,3 @@ impl EdgeProxy {
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");
-
-/// The status that tells a client of the failure; `None` where the client itself is gone.
-fn failure_status(error: &Error) -> Option<StatusCode> {
-    match (error.esource(), error.etype()) {
-        (_, ErrorType::HTTPStatus(code)) => StatusCode::from_u16(*code).ok(),
-        (ErrorSource::Upstream, kind) if *kind == NO_SERVER => Some(StatusCode::SERVICE_UNAVAILABLE),
-        (
-            ErrorSource::Upstream,
-            ErrorType::ConnectTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout
-            | ErrorType::TLSHandshakeTimedout,
-        ) => Some(StatusCode::GATEWAY_TIMEOUT),
-        (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
-        // The library keeps its name for broken chunks to itself.
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk")) => {
-            Some(StatusCode::BAD_REQUEST)
-        }
-        (ErrorSource::Downstream, _) => None,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}

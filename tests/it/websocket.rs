@@ -246,7 +246,7 @@ async fn an_upstream_that_fails_is_a_problem_of_the_edge() {
     })
     .await;
     let dead = ports::free();
-    for (addr, status, kind) in [(dead, 502, "ConnectRefused"), (silent.addr, 504, "ReadTimedout")] {
+    for (addr, status, kind) in [(dead, 502, "connect_refused"), (silent.addr, 504, "read_timeout")] {
         let mut spec = EdgeSpec::on(addr, &widgets());
         spec.more = format!("[upstreams.app]\nservers = [\"{addr}\"]\nread_timeout = \"200ms\"\n");
         let edge = Edge::start(spec).await;
