@@ -27,8 +27,8 @@
 //! # The way of a change
 //!
 //! A [`rules::source`] reads documents → [`policy::widget::Widget`] validates each → [`rules::publisher`] makes
-//! the next book, swaps it in and tells its observers, of which [`edge::sessions`] judges the open sessions of the changed
-//! widgets again and calls back those that are denied now. There is one road for all sources.
+//! the next book, swaps it in and tells its observers, of which [`edge::sessions`] judges the open sessions of the
+//! changed widgets again and ends those that are denied now. There is one road for all sources.
 //!
 //! # What holds
 //!
