@@ -3,8 +3,8 @@
 //!
 //! The library's own way can't be used. It loses a tunnel whose upstream answers before the library has looked
 //! for a request body (its issue 946), and it has no way to end a live one (its issue 571). Here a session that
-//! the rules call back gets a Close frame between two frames: [`frames`] follows where they end, [`relay`] copies
-//! and ends, [`limits`] says for how long.
+//! the rules call back gets a Close frame between two frames: `frames` follows where they end, `relay` copies
+//! and ends, `limits` says for how long.
 
 use std::sync::Arc;
 
