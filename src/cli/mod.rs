@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod lint;
 mod output;
+mod remote;
 
 pub use error::CliError;
 
@@ -49,11 +50,11 @@ enum Command {
     /// Run the edge (the default).
     Run,
     /// Read configuration and rules, say every fault with its file and line, and start nothing.
-    Check,
+    Check(remote::Remote),
     /// Say whether a widget may be embedded by a page, and why.
     Explain(explain::Question),
     /// Say what is allowed by the rules but probably not meant.
-    Lint,
+    Lint(remote::Remote),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -71,9 +72,9 @@ impl Cli {
                 crate::app::run(common.config, settings)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Check => check::run(&common),
+            Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
-            Command::Lint => lint::run(&common),
+            Command::Lint(remote) => lint::run(&common, &remote),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut script);

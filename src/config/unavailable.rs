@@ -21,10 +21,8 @@ pub fn notices(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-const IDLE: [(&str, &str); 5] = [
-    ("admin.token_file", "no admin call asks for a token"),
+const IDLE: [(&str, &str); 3] = [
     ("cache", "assets are not kept in memory"),
-    ("log.audit", "changes of rules are not recorded"),
     ("policy.max_staleness", "the rules file keeps serving however old it is"),
     ("tickets", "no tickets are given out"),
 ];

@@ -9,6 +9,14 @@ pub mod upstream;
 
 use std::time::{Duration, Instant};
 
+/// How often to do what is to be done `full` times: a tenth of it, or all with `EMBEDGATE_TEST_SCALE=full`.
+pub fn scale(full: usize) -> usize {
+    match std::env::var_os("EMBEDGATE_TEST_SCALE") {
+        Some(scale) if scale == "full" => full,
+        _ => full / 10,
+    }
+}
+
 /// Waits until `done` says so, and fails after ten seconds.
 pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
