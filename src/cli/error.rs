@@ -1,10 +1,12 @@
 //! Why a command could not be carried out.
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::rules::error::RulesError;
+use crate::rules::import::ImportError;
 
 /// A fault that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +21,17 @@ pub enum CliError {
     /// What the configuration names.
     #[error(transparent)]
     App(#[from] AppError),
+    /// A bulk import.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A file that was named.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The output.
     #[error("can't print: {0}")]
     Output(#[from] io::Error),

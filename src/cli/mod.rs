@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod lint;
 mod output;
+mod widgets;
 
 pub use error::CliError;
 
@@ -54,6 +55,9 @@ enum Command {
     Explain(explain::Question),
     /// Say what is allowed by the rules but probably not meant.
     Lint,
+    /// Take widgets in or out in bulk, while no edge has the store open.
+    #[command(subcommand)]
+    Widgets(widgets::Widgets),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -74,6 +78,7 @@ impl Cli {
             Command::Check => check::run(&common),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint => lint::run(&common),
+            Command::Widgets(command) => widgets::run(&common, &command),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)
