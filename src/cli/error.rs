@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::app::AppError;
 use crate::config::ConfigError;
+use crate::rules::import::ImportError;
 
 /// A fault that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +17,9 @@ pub enum CliError {
     /// What the configuration names: the rules, certificates, upstreams.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A file that the command was given.
+    /// A file of `--admin` that can't be used.
     #[error("{}: {detail}", path.display())]
-    File {
+    Unusable {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
@@ -34,6 +35,17 @@ pub enum CliError {
         url: String,
         /// What it said, or what kept it from saying anything.
         detail: String,
+    },
+    /// A bulk import.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// A file that was named.
+    #[error("{}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The output.
     #[error("can't print: {0}")]

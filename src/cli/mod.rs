@@ -15,6 +15,7 @@ mod explain;
 mod lint;
 mod output;
 mod remote;
+mod widgets;
 
 pub use error::CliError;
 
@@ -55,6 +56,9 @@ enum Command {
     Explain(explain::Question),
     /// Say what is allowed by the rules but probably not meant.
     Lint(remote::Remote),
+    /// Take widgets in or out in bulk, while no edge has the store open.
+    #[command(subcommand)]
+    Widgets(widgets::Widgets),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -75,6 +79,7 @@ impl Cli {
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
+            Command::Widgets(command) => widgets::run(&common, &command),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut script);

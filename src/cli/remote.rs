@@ -86,7 +86,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CliError> {
 }
 
 fn unusable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
-    CliError::File { path: path.to_owned(), detail: error.to_string() }
+    CliError::Unusable { path: path.to_owned(), detail: error.to_string() }
 }
 
 /// The first token of a token file, or of a file that holds just one.

@@ -73,6 +73,19 @@ impl Allowlist {
         self.len() == 0
     }
 
+    /// The compiled form itself, to be kept; [`Allowlist::PACKED_FORMAT`] says how to read it.
+    pub fn packed_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// A list from [`Allowlist::packed_bytes`] of the same format. Other bytes make a list that admits less.
+    pub fn from_packed(bytes: &[u8]) -> Allowlist {
+        Allowlist { bytes: bytes.into() }
+    }
+
+    /// Grows when compiled bytes come to mean something else.
+    pub const PACKED_FORMAT: u64 = 1;
+
     /// The bytes that it takes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.bytes.len()

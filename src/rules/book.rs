@@ -1,42 +1,34 @@
 //! The rule book: an immutable snapshot of every widget's rules.
 //!
-//! A batch makes a new book that shares all it didn't touch with the old one (a hash array mapped trie), so that
-//! a save costs microseconds at any size and readers of the old book are never disturbed. Documents themselves
-//! are not kept here: compiled rules are what requests need, a [`Fingerprint`] is what saves need.
+//! A batch makes a new book that shares all it didn't touch with the old one (see [`table`]), so that a save costs
+//! microseconds at any size and readers of the old book are never disturbed. Documents themselves are not kept
+//! here: compiled rules are what requests need, a [`Fingerprint`] is what saves need.
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-
-use foldhash::quality::RandomState;
-use imbl::GenericHashMap;
-use imbl::shared_ptr::DefaultSharedPtr;
 
 pub use self::apply::{Applied, ChangeError, Rejection};
 pub use self::census::Census;
 pub use self::fingerprint::Fingerprint;
 pub(in crate::rules) use self::fingerprint::FingerprintKey;
 pub(in crate::rules) use self::prepared::{Prepared, prepare};
+use self::table::{Keyed, Table};
 use crate::policy::decision::WidgetRules;
-use crate::policy::widget::Widget;
+use crate::policy::widget::{Widget, WidgetId};
 use crate::rules::documents::canonical;
 
 mod apply;
 mod census;
 mod fingerprint;
 mod prepared;
-
-/// A persistent map. The trie spends the hash a few bits at a time, hence foldhash's `quality` variant; its seed
-/// is the process's, so that nobody can choose ids that collide.
-type Persistent<K, V> = GenericHashMap<K, V, RandomState, DefaultSharedPtr>;
+mod table;
 
 /// All widgets at one instant, and what is remembered of deleted ones.
 #[derive(Clone, Default)]
 pub struct RuleBook {
     generation: u64,
-    widgets: Persistent<Slot, ()>,
-    deleted: Persistent<Arc<str>, Tombstone>,
+    widgets: Table<Arc<Stored>>,
+    deleted: Table<Arc<Grave>>,
     census: Census,
     key: FingerprintKey,
 }
@@ -45,6 +37,21 @@ impl RuleBook {
     /// A book without widgets, generation 0.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A book as it was kept.
+    pub(in crate::rules) fn restore(
+        key: FingerprintKey,
+        generation: u64,
+        widgets: Vec<Arc<Stored>>,
+        deleted: Vec<(WidgetId, Tombstone)>,
+    ) -> Self {
+        let mut census = Census::default();
+        for stored in &widgets {
+            census.add(stored.rules.environment, stored.rules.access);
+        }
+        let graves = deleted.into_iter().map(|(id, tombstone)| Arc::new(Grave { id, tombstone })).collect();
+        Self { generation, widgets: Table::build(widgets), deleted: Table::build(graves), census, key }
     }
 
     /// This book's version on this edge: one more with every swap, 0 before the first.
@@ -60,7 +67,7 @@ impl RuleBook {
 
     /// What is remembered of a deleted widget.
     pub fn tombstone(&self, id: &str) -> Option<&Tombstone> {
-        self.deleted.get(id)
+        self.deleted.get(id).map(|grave| &grave.tombstone)
     }
 
     /// Whether this document is the one in force, revisions aside.
@@ -76,17 +83,17 @@ impl RuleBook {
 
     /// Whether there is no widget at all.
     pub fn is_empty(&self) -> bool {
-        self.widgets.is_empty()
+        self.len() == 0
     }
 
     /// Every widget's rules, in no particular order.
     pub fn widgets(&self) -> impl Iterator<Item = &WidgetRules> {
-        self.widgets.keys().map(|slot| &slot.0.rules)
+        self.widgets.iter().map(|stored| &stored.rules)
     }
 
     /// Every deleted widget that is remembered, in no particular order.
     pub fn tombstones(&self) -> impl Iterator<Item = (&str, &Tombstone)> {
-        self.deleted.iter().map(|(id, tombstone)| (&**id, tombstone))
+        self.deleted.iter().map(|grave| (grave.id.as_str(), &grave.tombstone))
     }
 
     /// How many widgets of which kind.
@@ -106,7 +113,7 @@ impl RuleBook {
 
     #[inline]
     fn stored(&self, id: &str) -> Option<&Stored> {
-        self.widgets.get_key_value(id).map(|(slot, ())| &*slot.0)
+        self.widgets.get(id).map(|stored| &**stored)
     }
 }
 
@@ -140,33 +147,22 @@ pub(in crate::rules) struct Stored {
     pub(in crate::rules) fingerprint: Fingerprint,
 }
 
-/// One pointer, so that copying a node of the trie copies counts, not ids. It stands for the widget's id.
-#[derive(Clone)]
-struct Slot(Arc<Stored>);
-
-impl Slot {
-    fn id(&self) -> &str {
-        self.0.rules.id.as_str()
+impl Keyed for Arc<Stored> {
+    fn key(&self) -> &[u8] {
+        self.rules.id.as_bytes()
     }
 }
 
-impl Borrow<str> for Slot {
-    fn borrow(&self) -> &str {
-        self.id()
-    }
+/// A deleted widget.
+#[derive(Debug)]
+struct Grave {
+    id: WidgetId,
+    tombstone: Tombstone,
 }
 
-impl PartialEq for Slot {
-    fn eq(&self, other: &Self) -> bool {
-        self.id() == other.id()
-    }
-}
-
-impl Eq for Slot {}
-
-impl Hash for Slot {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.id().hash(state);
+impl Keyed for Arc<Grave> {
+    fn key(&self) -> &[u8] {
+        self.id.as_bytes()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::error::RulesError;
 use super::storage::{Commit, Pending, Previous, State, Storage};
@@ -30,16 +30,22 @@ pub(in crate::rules) fn canonical(widget: &mut Widget) -> Json {
     json.into()
 }
 
+/// A list that knows no suffix of more than one label.
+static FEWEST: LazyLock<Option<PublicSuffixes>> = LazyLock::new(|| {
+    let section =
+        |name: &str| format!("// ===BEGIN {name} DOMAINS===\ninvalid\n// ===END {name} DOMAINS===\n");
+    PublicSuffixes::parse(&(section("ICANN") + &section("PRIVATE"))).ok()
+});
+
 /// A document from its JSON. It was accepted once, so what has become a public suffix since is no fault.
 pub(in crate::rules) fn restore(
     json: &[u8],
     revision: u64,
     suffixes: &PublicSuffixes,
 ) -> Result<Widget, RulesError> {
-    let parsed = Widget::parse(json, suffixes);
-    let parsed = parsed.or_else(|faults| match PublicSuffixes::parse("") {
-        Ok(none) => Widget::parse(json, &none),
-        Err(_) => Err(faults),
+    let parsed = Widget::parse(json, suffixes).or_else(|faults| match &*FEWEST {
+        Some(fewest) => Widget::parse(json, fewest),
+        None => Err(faults),
     });
     match parsed {
         Ok(widget) => Ok(Widget { revision: Some(revision), ..widget }),

@@ -45,6 +45,42 @@ pub enum RulesError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// Another process has the store open.
+    #[error(
+        "{}: another process has this store open: stop it, or use its admin listener (PUT /v1/widgets/ID, POST \
+         /v1/batch), or set another path in [rules] store",
+        path.display()
+    )]
+    StoreLocked {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store is not what was written.
+    #[error(
+        "{}: this store is damaged ({detail}): put back a copy, or move it away to start anew from the seed; it is \
+         left as it is",
+        path.display()
+    )]
+    StoreDamaged {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+    /// A later version of embedgate has written the store.
+    #[error(
+        "{}: a newer version has written this store (format {found}, this version knows {known}): use that version, \
+         or export the widgets with it and import them here",
+        path.display()
+    )]
+    StoreNewer {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format that this version knows.
+        known: u64,
+    },
     /// The rules are somebody else's to write.
     #[error("rules come from the {source_kind} here, and can be changed only there")]
     ReadOnly {
@@ -84,6 +120,9 @@ impl RulesError {
             Self::Unreadable { .. } => "unreadable",
             Self::NoFiles { .. } => "no_rules_files",
             Self::TooLarge { .. } => "too_large",
+            Self::StoreLocked { .. } => "store_locked",
+            Self::StoreDamaged { .. } => "store_damaged",
+            Self::StoreNewer { .. } => "store_newer",
             Self::ReadOnly { .. } => "read_only_source",
             Self::StorageFull { .. } => "storage_full",
             Self::StorageFailed { .. } => "storage_failed",

@@ -13,12 +13,15 @@ pub mod book;
 pub mod change;
 pub mod documents;
 pub mod error;
+pub mod import;
 pub mod live;
+mod parallel;
 pub mod publisher;
 pub mod sessions;
 pub mod source;
 pub mod status;
 mod storage;
+pub mod store;
 
 #[cfg(test)]
 mod fixtures;

@@ -7,13 +7,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use self::queue::{Answer, Call, Failure, Queue};
 use super::audit::AuditLog;
-use super::book::{RuleBook, prepare};
+use super::book::{Applied, RuleBook, prepare};
 use super::change::{Absent, Actor, ApplyOptions, Change, ChangedWidget, Outcome};
 use super::documents::{Documents, InMemory};
 use super::error::{RuleFault, RulesError};
@@ -21,6 +21,7 @@ use super::live::LiveRules;
 use super::source::SourceKind;
 use super::status::{FAULTS_SHOWN, SourceStatus};
 use super::storage::Storage;
+use super::store::Store;
 use crate::policy::widget::Widget;
 
 mod queue;
@@ -43,7 +44,7 @@ pub struct Swap<'a> {
     pub source: SourceKind,
     /// The book in force now, with its generation and its census.
     pub book: &'a RuleBook,
-    /// The widgets whose rules are others now, by id.
+    /// The widgets whose rules are others now, by id; none of a store's book at start.
     pub changed: &'a [ChangedWidget],
     /// From taking up the change to having it in force.
     pub took: Duration,
@@ -85,7 +86,7 @@ pub struct Publisher {
     live: LiveRules,
     observers: Vec<Arc<dyn Observer>>,
     source: SourceKind,
-    storage: Box<dyn Storage>,
+    storage: Arc<dyn Storage>,
     audit: Option<Arc<dyn AuditLog>>,
     queue: Queue,
     /// Held while observers are told.
@@ -101,7 +102,7 @@ impl Publisher {
             live,
             observers: Vec::new(),
             source,
-            storage: Box::new(InMemory::default()),
+            storage: Arc::new(InMemory::default()),
             audit: None,
             queue: Queue::default(),
             telling: Mutex::new(()),
@@ -120,6 +121,27 @@ impl Publisher {
     #[must_use]
     pub fn with_audit(self, audit: Arc<dyn AuditLog>) -> Self {
         Self { audit: Some(audit), ..self }
+    }
+
+    /// Keeps everything in this store from now on, whose book comes in force.
+    #[must_use]
+    pub(in crate::rules) fn with_store(self, store: Arc<Store>, book: RuleBook) -> Self {
+        let started = Instant::now();
+        let book = Arc::new(book);
+        self.live.swap(Arc::clone(&book));
+        self.announce(&Swap { source: self.source, book: &book, changed: &[], took: started.elapsed() });
+        lock(&self.status).accepted(Timestamp::now());
+        Self { storage: store, ..self }
+    }
+
+    /// What [`Publisher::apply`] would say to this batch on top of `book`, of which nothing comes in force.
+    pub(in crate::rules) fn judge(
+        book: &RuleBook,
+        changes: Vec<Change>,
+        options: ApplyOptions,
+    ) -> Result<Applied, Vec<RuleFault>> {
+        let judged = book.take(prepare(changes, book.key()), options);
+        judged.map_err(|rejections| rejections.into_iter().map(RuleFault::from).collect())
     }
 
     /// The rules it writes.

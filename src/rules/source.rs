@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
 
 pub mod file;
+pub mod store;
 
 /// Which kind of source the rules come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::prepared::{Prepared, Put, Work, prepare};
-use super::{RuleBook, Slot, Stored, Tombstone};
+use super::{Grave, RuleBook, Stored, Tombstone};
 use crate::policy::decision::WidgetRules;
 use crate::policy::widget::{Access, WidgetId};
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
@@ -233,9 +233,9 @@ impl Draft {
 
     /// Takes out what the batch doesn't name.
     fn drop_absent(&mut self, named: &HashSet<WidgetId>, absent: Absent) {
-        let gone: Vec<Slot> =
-            self.book.widgets.keys().filter(|slot| !named.contains(slot.id())).cloned().collect();
-        for Slot(stored) in gone {
+        let is_absent = |stored: &&Arc<Stored>| !named.contains(&stored.rules.id);
+        let gone: Vec<Arc<Stored>> = self.book.widgets.iter().filter(is_absent).cloned().collect();
+        for stored in gone {
             let revision = stored.rules.revision;
             let (revision, withdrawn) = match absent {
                 Absent::Withdraw => (revision, Some(stored.fingerprint)),
@@ -249,28 +249,23 @@ impl Draft {
     fn store(&mut self, put: Put, revision: u64) {
         let Put { rules, fingerprint, json, .. } = put;
         self.touch(&rules.id);
-        self.forget(rules.id.as_str());
         self.book.deleted.remove(rules.id.as_str());
         self.book.census.add(rules.environment, rules.access);
         let id = rules.id.clone();
         let stored = Arc::new(Stored { rules: WidgetRules { revision, ..rules }, fingerprint });
-        self.book.widgets.insert(Slot(Arc::clone(&stored)), ());
+        if let Some(old) = self.book.widgets.insert(Arc::clone(&stored)) {
+            self.book.census.subtract(old.rules.environment, old.rules.access);
+        }
         self.writes.push(Write { id, state: State::Put { revision, json, stored } });
     }
 
     fn bury(&mut self, id: &WidgetId, tombstone: Tombstone) {
         self.touch(id);
-        self.forget(id.as_str());
-        self.book.deleted.insert(id.as_str().into(), tombstone);
-        self.writes.push(Write { id: id.clone(), state: State::Deleted(tombstone) });
-    }
-
-    /// Removes a widget so that another one can take its place: a trie keeps the key it has, and here the key
-    /// *is* the widget.
-    fn forget(&mut self, id: &str) {
-        if let Some((Slot(stored), ())) = self.book.widgets.remove_with_key(id) {
-            self.book.census.subtract(stored.rules.environment, stored.rules.access);
+        if let Some(old) = self.book.widgets.remove(id.as_str()) {
+            self.book.census.subtract(old.rules.environment, old.rules.access);
         }
+        self.book.deleted.insert(Arc::new(Grave { id: id.clone(), tombstone }));
+        self.writes.push(Write { id: id.clone(), state: State::Deleted(tombstone) });
     }
 
     fn touch(&mut self, id: &WidgetId) {
