@@ -1,9 +1,10 @@
 //! The composition root: the one file that knows everyone. It puts the floors together from the settings, in the
 //! order in which each may fail, and hands them to the server.
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread;
 
@@ -17,7 +18,7 @@ use pingora::services::listening::Service;
 
 use crate::admin::{Admin, MutualTls, Readiness, SwapFeed, Tokens};
 use crate::certificates::Reload;
-use crate::config::{self, RuleSource, Settings};
+use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::demo::Demo;
 use crate::edge::error::EdgeError;
 use crate::edge::proxy::EdgeProxy;
@@ -29,13 +30,15 @@ use crate::edge::tls::Certificates;
 use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::policy::decision::Class;
-use crate::policy::widget::Widget;
+use crate::policy::widget::{Widget, WidgetId};
 use crate::rules::audit::FileAuditLog;
+use crate::rules::documents::Documents;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::SourceKind;
 use crate::rules::source::file::FileSource;
+use crate::rules::source::store;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
@@ -70,13 +73,13 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let routes =
         RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
     let certificates = load_certificates(&settings)?;
+    let admin_tls = control::mutual_tls(&settings)?;
+    let tokens = Tokens::open(settings.admin.token_file.clone())?;
 
     let rules = LiveRules::new();
     let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
     let swaps = Arc::new(SwapFeed::new());
     let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics, &swaps)?;
-    let tokens = Tokens::open(settings.admin.token_file.clone())?;
-    let admin_tls = control::mutual_tls(&settings)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -118,7 +121,9 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         "admin",
         tasks::AdminTask::new(admin, admin_listener, admin_tls.clone()),
     ));
-    server.add_service(background_service("rules", tasks::SourceTask::new(source)));
+    if let Some(source) = source {
+        server.add_service(background_service("rules", tasks::SourceTask::new(source)));
+    }
     server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(listener) = demo {
         let demo: Demo = welcome::demo(&settings);
@@ -152,7 +157,48 @@ fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> 
 /// The documents that the configured source holds, read as at start.
 pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
     let suffixes = public_suffixes(settings)?;
-    Ok(FileSource::load_once(&settings.rules.file, &suffixes)?)
+    match settings.rules.source {
+        RuleSource::File => Ok(FileSource::load_once(&settings.rules.file, &suffixes)?),
+        RuleSource::Store => {
+            let StoreSettings { path, seed } = &settings.rules.store;
+            Ok(store::load_once(path, seed, &suffixes)?)
+        }
+        RuleSource::Nats => Err(AppError::SourceUnavailable),
+    }
+}
+
+/// Each document that the configured source holds, in the order of ids where they come from a store.
+pub fn each_document(
+    settings: &Settings,
+    mut take: impl FnMut(&Widget) -> io::Result<()>,
+) -> Result<(), AppError> {
+    let StoreSettings { path, .. } = &settings.rules.store;
+    if settings.rules.source != RuleSource::Store || !path.exists() {
+        return documents(settings)?.iter().try_for_each(take).map_err(AppError::Export);
+    }
+    let documents = store::documents(path, public_suffixes(settings)?)?;
+    let mut after: Option<WidgetId> = None;
+    loop {
+        let page = documents.page(after.as_ref().map(WidgetId::as_str), PAGE)?;
+        page.iter().try_for_each(&mut take).map_err(AppError::Export)?;
+        match page.into_iter().next_back() {
+            Some(last) => after = Some(last.id),
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Documents that are in memory at once.
+const PAGE: usize = 1000;
+
+/// The writer of the configured store, while no edge has it open. Makes the store where there is none.
+pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
+    let StoreSettings { path, .. } = &settings.rules.store;
+    if settings.rules.source != RuleSource::Store {
+        return Err(AppError::NoStore(settings.rules.file.clone()));
+    }
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string());
+    Ok(store::start_unseeded(publisher, path, public_suffixes(settings)?)?)
 }
 
 /// Every fault, the rules' aside, that would keep the edge from starting; addresses are not tried.
@@ -189,23 +235,31 @@ fn start_rules(
     sessions: &Arc<Sessions>,
     metrics: &Arc<Metrics>,
     swaps: &Arc<SwapFeed>,
-) -> Result<(Arc<Publisher>, FileSource), AppError> {
+) -> Result<(Arc<Publisher>, Option<FileSource>), AppError> {
     let suffixes = public_suffixes(settings)?;
+    let publisher = |kind, path: &Path| {
+        Publisher::new(rules.clone(), kind, path.display().to_string())
+            // First, so that nothing else stands between a save and the sessions it ends.
+            .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
+            .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
+            .with_observer(Arc::<SwapFeed>::clone(swaps))
+            .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())))
+    };
     match settings.rules.source {
-        RuleSource::File => {}
-        // The configuration refuses them.
-        RuleSource::Store | RuleSource::Nats => return Err(AppError::SourceUnavailable),
+        RuleSource::File => {
+            let path = &settings.rules.file;
+            let publisher = Arc::new(publisher(SourceKind::File, path));
+            let source = FileSource::start(path.clone(), suffixes, Arc::clone(&publisher))?;
+            Ok((publisher, Some(source)))
+        }
+        RuleSource::Store => {
+            let StoreSettings { path, seed } = &settings.rules.store;
+            let publisher = store::start(publisher(SourceKind::Store, path), path, seed, suffixes)?;
+            Ok((Arc::new(publisher), None))
+        }
+        // The configuration refuses it.
+        RuleSource::Nats => Err(AppError::SourceUnavailable),
     }
-    let path = settings.rules.file.clone();
-    let publisher = Publisher::new(rules.clone(), SourceKind::File, path.display().to_string())
-        // First, so that nothing else stands between a save and the sessions it ends.
-        .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
-        .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
-        .with_observer(Arc::<SwapFeed>::clone(swaps))
-        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
-    let publisher = Arc::new(publisher);
-    let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
-    Ok((publisher, source))
 }
 
 /// Reads the certificates of every TLS listener, in their order.

@@ -5,11 +5,10 @@ use super::settings::{RuleSource, Settings};
 /// Why a source can't be used; `None` when it can.
 pub(super) fn source(source: RuleSource) -> Option<String> {
     let name = match source {
-        RuleSource::File => return None,
-        RuleSource::Store => "store",
+        RuleSource::File | RuleSource::Store => return None,
         RuleSource::Nats => "nats",
     };
-    Some(format!("rules.source: \"{name}\" is not available in this version; use \"file\""))
+    Some(format!("rules.source: \"{name}\" is not available in this version; use \"store\" or \"file\""))
 }
 
 /// What the operator set and this version does nothing with, one line each, to be said at start.
@@ -21,11 +20,9 @@ pub fn notices(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-const IDLE: [(&str, &str); 5] = [
-    ("admin.token_file", "no admin call asks for a token"),
+const IDLE: [(&str, &str); 3] = [
     ("cache", "assets are not kept in memory"),
-    ("log.audit", "changes of rules are not recorded"),
-    ("policy.max_staleness", "the rules file keeps serving however old it is"),
+    ("policy.max_staleness", "the rules keep serving however old they are"),
     ("tickets", "no tickets are given out"),
 ];
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use self::queue::{Answer, Call, Failure, Queue};
 use super::audit::AuditLog;
-use super::book::{RuleBook, prepare};
+use super::book::{Applied, RuleBook, prepare};
 use super::change::{Absent, Actor, ApplyOptions, Change, ChangedWidget, Outcome};
 use super::documents::{Documents, InMemory};
 use super::error::{RuleFault, RulesError};
@@ -132,6 +132,16 @@ impl Publisher {
         self.announce(&Swap { source: self.source, book: &book, changed: &[], took: started.elapsed() });
         lock(&self.status).accepted(Timestamp::now());
         Self { storage: store, ..self }
+    }
+
+    /// What [`Publisher::apply`] would say to this batch on top of `book`, of which nothing comes in force.
+    pub(in crate::rules) fn judge(
+        book: &RuleBook,
+        changes: Vec<Change>,
+        options: ApplyOptions,
+    ) -> Result<Applied, Vec<RuleFault>> {
+        let judged = book.take(prepare(changes, book.key()), options);
+        judged.map_err(|rejections| rejections.into_iter().map(RuleFault::from).collect())
     }
 
     /// The rules it writes.

@@ -69,12 +69,7 @@ impl Store {
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<(Self, RuleBook), RulesError> {
         guarded(path, || {
-            let database = builder().open(path).map_err(|error| unopened(path, error))?;
-            let meta = Meta::read(&database).map_err(|error| damaged(path, error))?;
-            let mut meta = meta.ok_or_else(|| damaged(path, "it is a database, but no store of rules"))?;
-            if meta.format > FORMAT {
-                return Err(RulesError::StoreNewer { path: path.into(), found: meta.format, known: FORMAT });
-            }
+            let (database, mut meta) = open(path)?;
             if meta.row_format != row::ROW_FORMAT {
                 tracing::info!("{}: compiling the rules anew for this version", path.display());
                 load::derive(path, &database, &mut meta, &suffixes)?;
@@ -82,6 +77,15 @@ impl Store {
             let book = load::book(path, &database, &meta)?;
             Ok((Self::over(path, path, database, suffixes), book))
         })
+    }
+
+    /// Opens the store at `path`, which must be there, for its documents alone.
+    pub(in crate::rules) fn open_documents(
+        path: &Path,
+        suffixes: Arc<PublicSuffixes>,
+    ) -> Result<Self, RulesError> {
+        let (database, _) = guarded(path, || open(path))?;
+        Ok(Self::over(path, path, database, suffixes))
     }
 
     fn create(path: &Path, suffixes: Arc<PublicSuffixes>) -> Result<(Self, RuleBook), RulesError> {
@@ -178,6 +182,16 @@ impl Handle {
             }
         }
     }
+}
+
+fn open(path: &Path) -> Result<(Database, Meta), RulesError> {
+    let database = builder().open(path).map_err(|error| unopened(path, error))?;
+    let meta = Meta::read(&database).map_err(|error| damaged(path, error))?;
+    let meta = meta.ok_or_else(|| damaged(path, "it is a database, but no store of rules"))?;
+    if meta.format > FORMAT {
+        return Err(RulesError::StoreNewer { path: path.into(), found: meta.format, known: FORMAT });
+    }
+    Ok((database, meta))
 }
 
 fn builder() -> Builder {

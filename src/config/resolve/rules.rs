@@ -27,9 +27,9 @@ pub(super) fn read(table: &Table<'_>) -> RulesSettings {
 }
 
 fn source(table: &Table<'_>) -> RuleSource {
-    let Some(item) = table.item("source") else { return RuleSource::File };
+    let Some(item) = table.item("source") else { return RuleSource::Store };
     let spot = item.spot();
-    let source = item.choice(&SOURCES).unwrap_or(RuleSource::File);
+    let source = item.choice(&SOURCES).unwrap_or(RuleSource::Store);
     if let Some(detail) = unavailable::source(source) {
         table.fault(spot, detail);
     }

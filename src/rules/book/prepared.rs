@@ -1,14 +1,12 @@
 //! What of a change can be done before its turn has come: serialise, fingerprint, compile. The writer, who takes
 //! one change at a time, is left with judging.
 
-use std::num::NonZeroUsize;
-use std::thread;
-
 use super::{Fingerprint, FingerprintKey};
 use crate::policy::decision::WidgetRules;
 use crate::policy::widget::{Access, Widget, WidgetId};
 use crate::rules::change::{Change, Precondition};
 use crate::rules::documents::{Json, canonical};
+use crate::rules::parallel::{on_threads, shares};
 
 /// A change made ready.
 pub(in crate::rules) struct Prepared {
@@ -58,25 +56,8 @@ impl Prepared {
 const WORTH_A_THREAD: usize = 1024;
 
 /// Prepares a batch, in its order, a large one on all cores.
-pub(in crate::rules) fn prepare(mut changes: Vec<Change>, key: FingerprintKey) -> Vec<Prepared> {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let share = changes.len().div_ceil(cores).max(WORTH_A_THREAD);
-    thread::scope(|scope| {
-        let mut others = Vec::new();
-        while changes.len() > share {
-            let part = changes.split_off(changes.len() - share);
-            others.push(scope.spawn(move || {
-                part.into_iter().map(|change| Prepared::new(change, key)).collect::<Vec<_>>()
-            }));
-        }
-        let mut prepared: Vec<Prepared> = Vec::with_capacity(changes.len() + share * others.len());
-        prepared.extend(changes.into_iter().map(|change| Prepared::new(change, key)));
-        for part in others.into_iter().rev() {
-            match part.join() {
-                Ok(part) => prepared.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        prepared
-    })
+pub(in crate::rules) fn prepare(changes: Vec<Change>, key: FingerprintKey) -> Vec<Prepared> {
+    let prepare = |share: Vec<Change>| share.into_iter().map(|change| Prepared::new(change, key)).collect();
+    let prepared: Vec<Vec<Prepared>> = on_threads(shares(changes, WORTH_A_THREAD), prepare);
+    prepared.into_iter().flatten().collect()
 }

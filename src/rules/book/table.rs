@@ -6,12 +6,11 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::mem;
-use std::num::NonZeroUsize;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
 
 use foldhash::quality::RandomState;
+
+use crate::rules::parallel::{on_threads, shares};
 
 /// What an item is found by.
 pub(super) trait Keyed: Clone {
@@ -53,15 +52,10 @@ impl<T> Clone for Table<T> {
 
 impl<T: Keyed + Send + Sync> Table<T> {
     /// A table of these items, made on all cores. Their keys differ.
-    pub(super) fn build(mut items: Vec<T>) -> Self {
+    pub(super) fn build(items: Vec<T>) -> Self {
         let mut table = Self { len: items.len(), ..Self::default() };
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let share = items.len().div_ceil(cores).max(WORTH_A_THREAD);
         // Hashing waits for main memory: each thread reads its share of the items and deals them out by hash.
-        let mut shares = Vec::new();
-        while !items.is_empty() {
-            shares.push(items.split_off(items.len().saturating_sub(share)));
-        }
+        let shares = shares(items, WORTH_A_THREAD);
         let hands = shares.len();
         let mut dealt = on_threads(shares, |share| table.deal(share, hands));
         let parts: Vec<Vec<Vec<Cell<T>>>> = (0..hands)
@@ -88,19 +82,6 @@ impl<T: Keyed + Send + Sync> Table<T> {
 
 /// Fewer are done before another thread has started.
 const WORTH_A_THREAD: usize = 8192;
-
-/// The results in the order of the jobs; one job is done on this thread.
-fn on_threads<J: Send, R: Send>(mut jobs: Vec<J>, work: impl Fn(J) -> R + Sync) -> Vec<R> {
-    let Some(last) = jobs.pop() else { return Vec::new() };
-    thread::scope(|scope| {
-        let work = &work;
-        let threads: Vec<_> = jobs.into_iter().map(|job| scope.spawn(move || work(job))).collect();
-        let last = work(last);
-        let done =
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        done.collect::<Vec<R>>().into_iter().chain([last]).collect()
-    })
-}
 
 /// Cells as leaves, each with its places in root and branch.
 fn leaves<T>(cells: Vec<Vec<Cell<T>>>) -> Vec<(usize, usize, Leaf<T>)> {

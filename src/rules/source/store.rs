@@ -24,11 +24,29 @@ pub fn start(
     seed: &Path,
     suffixes: Arc<PublicSuffixes>,
 ) -> Result<Publisher, RulesError> {
-    let (store, book) = Store::open(path, Arc::clone(&suffixes))?;
+    open(publisher, path, Arc::clone(&suffixes), || seed_documents(path, seed, &suffixes))
+}
+
+/// The same without a seed: for tools, while no edge has the store open.
+pub fn start_unseeded(
+    publisher: Publisher,
+    path: &Path,
+    suffixes: Arc<PublicSuffixes>,
+) -> Result<Publisher, RulesError> {
+    open(publisher, path, suffixes, || Ok(Vec::new()))
+}
+
+fn open(
+    publisher: Publisher,
+    path: &Path,
+    suffixes: Arc<PublicSuffixes>,
+    seed: impl FnOnce() -> Result<Vec<Widget>, RulesError>,
+) -> Result<Publisher, RulesError> {
+    let (store, book) = Store::open(path, suffixes)?;
     if !store.is_new() {
         return Ok(publisher.with_store(Arc::new(store), book));
     }
-    let documents = seed_documents(path, seed, &suffixes)?;
+    let documents = seed()?;
     let store = Arc::new(store);
     let publisher = publisher.with_store(Arc::clone(&store), book);
     if !documents.is_empty() {
@@ -39,16 +57,21 @@ pub fn start(
     Ok(publisher)
 }
 
+/// The documents of the store at `path`, for tools, while no edge has it open.
+pub fn documents(path: &Path, suffixes: Arc<PublicSuffixes>) -> Result<impl Documents, RulesError> {
+    Store::open_documents(path, suffixes)
+}
+
 /// The documents that a start would find, read without changing anything: those of the store, or those of the seed
 /// where there is no store yet.
-pub fn documents(
+pub fn load_once(
     path: &Path,
     seed: &Path,
     suffixes: &Arc<PublicSuffixes>,
 ) -> Result<Vec<Widget>, RulesError> {
     match path.try_exists() {
         Ok(false) => seed_documents(path, seed, suffixes),
-        Ok(true) => Store::open_existing(path, Arc::clone(suffixes))?.0.page(None, usize::MAX),
+        Ok(true) => documents(path, Arc::clone(suffixes))?.page(None, usize::MAX),
         Err(error) => Err(RulesError::Unreadable { path: path.into(), source: error.into() }),
     }
 }

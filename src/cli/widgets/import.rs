@@ -1,0 +1,100 @@
+//! `embedgate widgets import`.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::app;
+use crate::cli::output::print;
+use crate::cli::{CliError, Common};
+use crate::rules::import::{ImportReport, check, import};
+
+/// Faults shown to people; `--json` has more.
+const SHOWN: usize = 50;
+
+#[derive(Debug, Serialize)]
+struct Report<'a> {
+    file: &'a Path,
+    store: &'a Path,
+    #[serde(flatten)]
+    import: ImportReport,
+}
+
+impl std::fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ImportReport { documents, created, updated, unchanged, faults, errors } = &self.import;
+        for fault in errors.iter().take(SHOWN) {
+            writeln!(f, "{}: {fault}", self.file.display())?;
+        }
+        if *faults > SHOWN as u64 {
+            writeln!(f, "and {} more", faults - SHOWN as u64)?;
+        }
+        write!(f, "{}: {documents} documents: {created} new, {updated} changed", self.store.display())?;
+        write!(f, ", {unchanged} as they were")?;
+        match (*faults, created + updated) {
+            (0, _) => Ok(()),
+            (_, 0) => write!(f, "; {faults} faults, nothing was written"),
+            (_, _) => write!(
+                f,
+                "; {faults} faults, nothing after the first was written: mend them and run it again"
+            ),
+        }
+    }
+}
+
+pub(super) fn run(common: &Common, file: &Path) -> Result<ExitCode, CliError> {
+    let settings = common.settings()?;
+    let store = &settings.rules.store.path;
+    let suffixes = app::public_suffixes(&settings)?;
+    let publisher = app::offline_store(&settings)?;
+    let import = if file == Path::new("-") {
+        import(&publisher, BufReader::new(io::stdin()), &suffixes, |_| {})?
+    } else {
+        let read = |what: &'static str| Input::open(file, what);
+        let mut input = read("checking")?;
+        let checked = check(&publisher.live().load(), &mut input.lines, &suffixes, |bytes| {
+            input.bar.set_position(bytes)
+        })?;
+        input.bar.finish_and_clear();
+        if checked.faults > 0 {
+            ImportReport { created: 0, updated: 0, unchanged: 0, ..checked }
+        } else {
+            let mut input = read("importing")?;
+            let report =
+                import(&publisher, &mut input.lines, &suffixes, |bytes| input.bar.set_position(bytes))?;
+            input.bar.finish_and_clear();
+            report
+        }
+    };
+    let report = Report { file, store, import };
+    print(common.json, &report)?;
+    Ok(if report.import.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A file that is read, and how far.
+struct Input {
+    lines: Box<dyn BufRead + Send>,
+    bar: ProgressBar,
+}
+
+impl Input {
+    fn open(file: &Path, what: &'static str) -> Result<Self, CliError> {
+        let named = |source: io::Error| CliError::File { path: file.into(), source };
+        let opened = File::open(file).map_err(named)?;
+        let bytes = opened.metadata().map_err(named)?.len();
+        let target = if io::stderr().is_terminal() {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(bytes), target).with_message(what);
+        let template = "{msg:10} [{bar:40}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
+        // A template that doesn't fit is no reason to refuse.
+        let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        Ok(Self { lines: Box::new(BufReader::with_capacity(1 << 16, opened)), bar: bar.with_style(style) })
+    }
+}

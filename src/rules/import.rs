@@ -1,0 +1,346 @@
+//! Documents in bulk: one a line (NDJSON), in chunks, each of which is one transaction.
+//!
+//! An import that was interrupted is run again: what is there already is unchanged. A line with a fault stops the
+//! writing, not the reading, so that all faults are told at once.
+
+use std::io::{self, BufRead};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use serde::Serialize;
+
+use super::book::RuleBook;
+use super::change::{Actor, ApplyOptions, Change, Outcome};
+use super::error::{RuleFault, RulesError};
+use super::parallel::{on_threads, shares};
+use super::publisher::Publisher;
+use crate::policy::suffix::PublicSuffixes;
+use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget};
+
+/// Lines of one transaction.
+const CHUNK_LINES: usize = 10_000;
+/// Bytes after which a chunk is full with fewer.
+const CHUNK_BYTES: usize = 8 << 20;
+/// Fewer lines are parsed before another thread has started.
+const WORTH_A_THREAD: usize = 256;
+/// Faults that are kept; the rest is counted.
+const FAULTS_KEPT: usize = 1000;
+
+/// What an import did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ImportReport {
+    /// Documents read.
+    pub documents: u64,
+    /// Widgets that were not there before.
+    pub created: u64,
+    /// Widgets that have another document now, or the same with a higher revision.
+    pub updated: u64,
+    /// Documents that were there already.
+    pub unchanged: u64,
+    /// How many faults there are; with any, what comes after the first of them was not written.
+    pub faults: u64,
+    /// The first thousand faults.
+    pub errors: Vec<LineFault>,
+}
+
+/// A fault in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LineFault {
+    /// The line, from 1.
+    pub line: u64,
+    /// Where in its document: a JSON Pointer (RFC 6901).
+    pub pointer: String,
+    /// What kind, a stable code.
+    pub code: &'static str,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl std::fmt::Display for LineFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        if !self.pointer.is_empty() {
+            write!(f, "{}: ", self.pointer)?;
+        }
+        write!(f, "{} ({})", self.detail, self.code)
+    }
+}
+
+/// Why an import stopped; what was written until then stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ImportError {
+    /// The lines can't be read.
+    #[error("the documents can't be read: {0}")]
+    Read(#[from] io::Error),
+    /// A chunk can't be kept.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+}
+
+/// Writes the documents through `publisher`. `progress` is told the bytes read so far.
+pub fn import(
+    publisher: &Publisher,
+    documents: impl BufRead + Send,
+    suffixes: &PublicSuffixes,
+    progress: impl FnMut(u64),
+) -> Result<ImportReport, ImportError> {
+    let mut report = ImportReport::default();
+    read(documents, suffixes, &mut report, progress, |changes| {
+        let published = publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine);
+        published.map(|published| published.outcomes)
+    })?;
+    Ok(report)
+}
+
+/// What [`import`] would do, with every fault, and nothing written.
+pub fn check(
+    book: &RuleBook,
+    documents: impl BufRead + Send,
+    suffixes: &PublicSuffixes,
+    progress: impl FnMut(u64),
+) -> Result<ImportReport, ImportError> {
+    let mut report = ImportReport::default();
+    let mut book = book.clone();
+    read(documents, suffixes, &mut report, progress, |changes| {
+        let judged = Publisher::judge(&book, changes, ApplyOptions::default());
+        let applied = judged.map_err(|faults| RulesError::Invalid { faults })?;
+        book = applied.book;
+        Ok(applied.outcomes)
+    })?;
+    Ok(report)
+}
+
+/// Lines that are written together.
+struct Chunk {
+    /// Bytes read when it ends.
+    bytes: u64,
+    /// The line of each change.
+    lines: Vec<u64>,
+    changes: Vec<Change>,
+    faults: Vec<LineFault>,
+}
+
+/// Reads and parses on threads of its own while the chunk before is written.
+fn read(
+    documents: impl BufRead + Send,
+    suffixes: &PublicSuffixes,
+    report: &mut ImportReport,
+    mut progress: impl FnMut(u64),
+    mut write: impl FnMut(Vec<Change>) -> Result<Vec<Outcome>, RulesError>,
+) -> Result<(), ImportError> {
+    thread::scope(|scope| {
+        let (send, chunks): (SyncSender<io::Result<Chunk>>, Receiver<io::Result<Chunk>>) = sync_channel(1);
+        scope.spawn(move || parse_all(documents, suffixes, &send));
+        for chunk in chunks {
+            let Chunk { bytes, lines, changes, faults } = chunk?;
+            report.documents += (lines.len() + faults.len()) as u64;
+            report.tell(faults);
+            if report.faults == 0 {
+                match write(changes) {
+                    Ok(outcomes) => outcomes.iter().for_each(|outcome| report.count(outcome)),
+                    Err(RulesError::Invalid { faults }) => {
+                        report.tell(faults.into_iter().map(|fault| on_line(fault, &lines)).collect());
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            progress(bytes);
+        }
+        Ok(())
+    })
+}
+
+fn on_line(fault: RuleFault, lines: &[u64]) -> LineFault {
+    let line = fault.index.and_then(|index| lines.get(index)).copied().unwrap_or_default();
+    LineFault { line, pointer: fault.pointer, code: fault.code, detail: fault.detail }
+}
+
+impl ImportReport {
+    fn count(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Created { .. } => self.created += 1,
+            Outcome::Updated { .. } | Outcome::Deleted { .. } => self.updated += 1,
+            Outcome::Unchanged { .. } | Outcome::Skipped { .. } => self.unchanged += 1,
+        }
+    }
+
+    fn tell(&mut self, faults: Vec<LineFault>) {
+        self.faults += faults.len() as u64;
+        let room = FAULTS_KEPT.saturating_sub(self.errors.len());
+        self.errors.extend(faults.into_iter().take(room));
+    }
+}
+
+/// Ends when everything is read, or nobody listens any more.
+fn parse_all(mut documents: impl BufRead, suffixes: &PublicSuffixes, chunks: &SyncSender<io::Result<Chunk>>) {
+    let (mut line, mut bytes) = (0, 0);
+    loop {
+        let mut raw: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut size = 0;
+        let mut at_end = false;
+        while raw.len() < CHUNK_LINES && size < CHUNK_BYTES && !at_end {
+            let mut text = Vec::new();
+            match read_line(&mut documents, &mut text) {
+                Err(error) => {
+                    let _ = chunks.send(Err(error));
+                    return;
+                }
+                Ok(0) => at_end = true,
+                Ok(read) => {
+                    line += 1;
+                    bytes += read;
+                    size += text.len();
+                    if !text.trim_ascii().is_empty() {
+                        raw.push((line, text));
+                    }
+                }
+            }
+        }
+        let parsed = on_threads(shares(raw, WORTH_A_THREAD), |share| parse(share, suffixes));
+        let mut chunk = Chunk { bytes, lines: Vec::new(), changes: Vec::new(), faults: Vec::new() };
+        for (lines, changes, faults) in parsed {
+            chunk.lines.extend(lines);
+            chunk.changes.extend(changes);
+            chunk.faults.extend(faults);
+        }
+        if chunks.send(Ok(chunk)).is_err() || at_end {
+            return;
+        }
+    }
+}
+
+/// One line without keeping more of it than makes it too long. The number of its bytes, 0 at the end.
+fn read_line(documents: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
+    let mut read = 0;
+    loop {
+        let part = documents.fill_buf()?;
+        if part.is_empty() {
+            return Ok(read);
+        }
+        let end = memchr::memchr(b'\n', part);
+        let used = end.map_or(part.len(), |end| end + 1);
+        let room = (MAX_DOCUMENT_BYTES + 3).saturating_sub(text.len());
+        text.extend(part.iter().take(used.min(room)));
+        documents.consume(used);
+        read += used as u64;
+        if end.is_some() {
+            return Ok(read);
+        }
+    }
+}
+
+type Parsed = (Vec<u64>, Vec<Change>, Vec<LineFault>);
+
+fn parse(share: Vec<(u64, Vec<u8>)>, suffixes: &PublicSuffixes) -> Parsed {
+    let (mut lines, mut changes, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    for (line, text) in share {
+        match Widget::parse(text.trim_ascii(), suffixes) {
+            Ok(widget) => {
+                lines.push(line);
+                changes.push(Change::put(widget));
+            }
+            Err(found) => faults.extend(found.into_iter().map(|fault| LineFault {
+                line,
+                pointer: fault.pointer,
+                code: fault.code,
+                detail: fault.detail,
+            })),
+        }
+    }
+    (lines, changes, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::rules::fixtures::{Notebook, put};
+    use crate::rules::live::LiveRules;
+    use crate::rules::source::SourceKind;
+
+    fn publisher() -> Publisher {
+        Publisher::new(LiveRules::new(), SourceKind::Store, "")
+    }
+
+    fn run(publisher: &Publisher, lines: &str) -> ImportReport {
+        import(publisher, lines.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap()
+    }
+
+    fn lines(count: usize) -> String {
+        let mut lines = String::new();
+        for n in 0..count {
+            writeln!(lines, r#"{{"id":"w{n}","allowed_domains":["w{n}.example.com"]}}"#).unwrap();
+        }
+        lines
+    }
+
+    #[test]
+    fn it_goes_in_chunks_and_again_changes_nothing() {
+        let notebook = Notebook::new();
+        let publisher = publisher().with_observer(notebook.clone());
+        let lines = lines(2 * CHUNK_LINES + 5);
+        let report = run(&publisher, &lines);
+        let all = 2 * CHUNK_LINES as u64 + 5;
+        assert_eq!((report.documents, report.created, report.unchanged, report.faults), (all, all, 0, 0));
+        assert_eq!(notebook.generations(), [1, 2, 3]);
+        let again = run(&publisher, &lines);
+        assert_eq!((again.created, again.updated, again.unchanged), (0, 0, all));
+        assert_eq!(notebook.generations(), [1, 2, 3]);
+    }
+
+    #[test]
+    fn every_fault_names_its_line_and_nothing_after_the_first_is_written() {
+        let publisher = publisher();
+        publisher
+            .apply(vec![put("shut", &["a.example"], "")], ApplyOptions::default(), Actor::CommandLine)
+            .unwrap();
+        let text =
+            "{\"id\":\"a\"}\r\n\n{\"id\":\"b\",\"allowed_domains\":[\"*\",\"x y\"]}\n{\n{\"id\":\"c\"}";
+        let report = run(&publisher, text);
+        let told: Vec<(u64, &str)> =
+            report.errors.iter().map(|fault| (fault.line, fault.pointer.as_str())).collect();
+        assert_eq!(told, [(3, "/allowed_domains/0"), (3, "/allowed_domains/1"), (4, "")]);
+        assert!(
+            report.errors[0].to_string().starts_with("line 3: /allowed_domains/0: "),
+            "{}",
+            report.errors[0]
+        );
+        assert_eq!((report.faults, publisher.live().load().len()), (3, 1));
+
+        let report = run(&publisher, "\n{\"id\":\"a\"}\n{\"id\":\"shut\"}\n");
+        assert_eq!((report.errors[0].line, report.errors[0].code), (3, "would_open_widget"));
+        assert_eq!(publisher.live().load().len(), 1);
+    }
+
+    #[test]
+    fn a_check_finds_the_same_and_writes_nothing() {
+        let publisher = publisher();
+        let book = publisher.live().load_full();
+        let check = |text: &str| check(&book, text.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap();
+        let fine = lines(CHUNK_LINES + 5);
+        assert_eq!(check(&fine).created, CHUNK_LINES as u64 + 5);
+        // Against an earlier line of the same file, in another chunk.
+        let report = check(&(fine + "{\"id\":\"w0\"}\n"));
+        assert_eq!(
+            (report.errors[0].line, report.errors[0].code),
+            (CHUNK_LINES as u64 + 6, "would_open_widget")
+        );
+        assert_eq!(publisher.live().load().len(), 0);
+    }
+
+    #[test]
+    fn a_line_without_an_end_does_not_fill_the_memory() {
+        let mut endless = io::BufReader::new(io::Read::take(io::repeat(b' '), 1 << 30));
+        let mut text = Vec::new();
+        assert_eq!(read_line(&mut endless, &mut text).unwrap(), 1 << 30);
+        assert!(text.len() <= MAX_DOCUMENT_BYTES + 3);
+
+        let long = format!(r#"{{"id":"a","labels":{{"k":"{}"}}}}"#, "x".repeat(MAX_DOCUMENT_BYTES));
+        let report = run(&publisher(), &long);
+        assert_eq!((report.errors[0].line, report.errors[0].code), (1, "document_too_large"));
+    }
+}
