@@ -44,7 +44,7 @@ pub use auth::{TokenFault, Tokens};
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
 pub use health::Readiness;
-pub use tls::MutualTls;
+pub use tls::{MutualTls, MutualTlsFiles};
 
 use self::problem::Problem;
 use crate::policy::decision::EdgePolicy;
