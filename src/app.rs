@@ -15,7 +15,7 @@ use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
-use crate::admin::{Admin, MutualTls, Readiness, SwapFeed, Tokens};
+use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
 use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::demo::Demo;
@@ -200,8 +200,7 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere))
         .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
-    let admin = settings.admin.tls.clone().and_then(|tls| MutualTls::load(tls).err());
-    let certificates = certificates.flatten().chain(admin).map(EdgeError::from);
+    let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
     let edge = certificates.chain(routes.err()).map(AppError::from);
     edge.chain(public_suffixes(settings).err()).collect()
 }

@@ -120,19 +120,22 @@ pub(super) fn torn(error: &axum::Error) -> Problem {
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
     let matching = joined(headers, header::IF_MATCH, "If-Match")?;
     let none_matching = joined(headers, header::IF_NONE_MATCH, "If-None-Match")?;
-    match (matching.as_deref(), none_matching.as_deref()) {
-        (None, None) => Ok(Precondition::None),
-        (Some("*"), None) => Ok(Precondition::Present),
-        (Some(tags), None) => revisions(tags)
-            .map(|revisions| Precondition::Revision(revisions.into()))
-            .ok_or_else(|| Problem::invalid_parameter("If-Match", "write entity tags such as \"7\", or *")),
+    let matching = match matching.as_deref() {
+        None => None,
+        Some("*") => Some(Precondition::Present),
+        Some(tags) => Some(Precondition::Revision(revisions(tags).map(Into::into).ok_or_else(|| {
+            Problem::invalid_parameter("If-Match", "write entity tags such as \"7\", or *")
+        })?)),
+    };
+    match (matching, none_matching.as_deref()) {
+        (matching, None) => Ok(matching.unwrap_or_default()),
         (None, Some("*")) => Ok(Precondition::Absent),
-        (None, Some(_)) => Err(Problem::invalid_parameter(
+        // Both at once can't hold: the answer is a lost race, whatever is stored.
+        (Some(_), Some("*")) => Ok(Precondition::Revision([].into())),
+        (_, Some(_)) => Err(Problem::invalid_parameter(
             "If-None-Match",
             "a change takes `*` alone: it must not exist yet",
         )),
-        // Both at once can't hold: the answer is a lost race, whatever is stored.
-        (Some(_), Some(_)) => Ok(Precondition::Revision([].into())),
     }
 }
 

@@ -18,25 +18,35 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::certificates::{CertificateFault, Reload, Watched, read_authorities, read_pair};
-use crate::config::AdminTls;
 
 /// How long a client may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many clients may be in their handshake at once; more wait for a place.
 const HANDSHAKES: usize = 64;
 
+/// What mutual TLS is made of, PEM files all.
+#[derive(Clone, Debug)]
+pub struct MutualTlsFiles {
+    /// The listener's own chain, leaf first.
+    pub cert: PathBuf,
+    /// The leaf's private key.
+    pub key: PathBuf,
+    /// Authorities that client certificates must come from.
+    pub client_ca: PathBuf,
+}
+
 /// The TLS settings in force, replaced when their files change.
 #[derive(Debug)]
 pub struct MutualTls {
-    files: AdminTls,
+    files: MutualTlsFiles,
     watched: Watched,
     config: ArcSwap<ServerConfig>,
 }
 
 impl MutualTls {
     /// Reads the pair and the authorities.
-    pub fn load(files: AdminTls) -> Result<Self, CertificateFault> {
-        let paths: [&PathBuf; 3] = [&files.certificate.cert, &files.certificate.key, &files.client_ca];
+    pub fn load(files: MutualTlsFiles) -> Result<Self, CertificateFault> {
+        let paths: [&PathBuf; 3] = [&files.cert, &files.key, &files.client_ca];
         let watched = Watched::new(paths.map(Clone::clone).into());
         let config = ArcSwap::from_pointee(configure(&files)?);
         Ok(Self { files, watched, config })
@@ -53,9 +63,9 @@ impl Reload for MutualTls {
     }
 }
 
-fn configure(files: &AdminTls) -> Result<ServerConfig, CertificateFault> {
+fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
     let provider = Arc::new(default_provider());
-    let pair = read_pair(&files.certificate.cert, &files.certificate.key)?;
+    let pair = read_pair(&files.cert, &files.key)?;
     let authorities = Arc::new(read_authorities(&files.client_ca)?);
     let fault = |detail: String| CertificateFault::new(&files.client_ca, detail);
     let clients = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))

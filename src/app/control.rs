@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::admin::{ClassAnswer, ClassAnswers, MutualTls};
-use crate::config::{Route, Settings};
+use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
+use crate::config::{AdminTls, CertificateFiles, Route, Settings};
 use crate::edge::error::EdgeError;
 use crate::policy::decision::Class;
 use crate::policy::explain::RouteAnswers;
@@ -41,7 +41,12 @@ fn route_answers(route: &Route, https: bool) -> RouteAnswers {
 
 /// The certificates of the admin listener, where it has any.
 pub(super) fn mutual_tls(settings: &Settings) -> Result<Option<Arc<MutualTls>>, EdgeError> {
-    Ok(settings.admin.tls.clone().map(MutualTls::load).transpose()?.map(Arc::new))
+    let Some(AdminTls { certificate: CertificateFiles { cert, key }, client_ca }) =
+        settings.admin.tls.clone()
+    else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(MutualTls::load(MutualTlsFiles { cert, key, client_ca })?)))
 }
 
 /// An edge that keeps no count of its sessions.

@@ -145,6 +145,7 @@ impl RemoteEdge {
             };
             return Err(fault(detail));
         }
-        serde_json::from_slice(&body).map_err(|error| fault(format!("its answer isn't the control plane's: {error}")))
+        serde_json::from_slice(&body)
+            .map_err(|error| fault(format!("its answer isn't the control plane's: {error}")))
     }
 }

@@ -10,11 +10,8 @@
 //!
 //! Only `id` is required. A [`Widget`] exists only after [`Widget::parse`] found no fault in it.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::hash::{Hash, Hasher};
 
 use jiff::Timestamp;
 use serde::ser::SerializeStruct;
@@ -26,131 +23,24 @@ use super::decision::WidgetRules;
 use super::entry::{Entry, EntryScheme};
 use super::suffix::PublicSuffixes;
 
+mod id;
 mod parse;
 mod schema;
+
+pub use id::{MAX_ID_CHARS, WidgetId, WidgetIdError};
 
 /// The largest document, in bytes of JSON.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
 /// The most entries in one list.
 pub const MAX_ENTRIES: usize = 1000;
-/// The longest id, in characters.
-pub const MAX_ID_CHARS: usize = 64;
-
-/// The name of a widget: 1 to 64 of `A-Z a-z 0-9 _ -`, as they are (ids that differ in case are different).
-#[derive(Clone)]
-pub struct WidgetId(IdText);
-
-/// Most ids are short: those lie in the place of the pointer and are compared without following one.
-#[derive(Clone)]
-enum IdText {
-    Short { length: u8, bytes: [u8; SHORT_ID] },
-    Long(Box<str>),
-}
-
-/// With its length and the mark of the variant, three words.
-const SHORT_ID: usize = 22;
-
-impl WidgetId {
-    /// Takes `text` if it is an id.
-    pub fn parse(text: &str) -> Result<Self, WidgetIdError> {
-        if !Self::is_valid(text) {
-            return Err(WidgetIdError);
-        }
-        let mut bytes = [0; SHORT_ID];
-        match (bytes.get_mut(..text.len()), u8::try_from(text.len())) {
-            (Some(place), Ok(length)) => {
-                place.copy_from_slice(text.as_bytes());
-                Ok(Self(IdText::Short { length, bytes }))
-            }
-            _ => Ok(Self(IdText::Long(text.into()))),
-        }
-    }
-
-    /// Whether `text` is an id; allocates nothing.
-    pub fn is_valid(text: &str) -> bool {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        (1..=MAX_ID_CHARS).contains(&text.len()) && text.bytes().all(allowed)
-    }
-
-    /// The id as text.
-    pub fn as_str(&self) -> &str {
-        // ASCII, as it was parsed.
-        str::from_utf8(self.as_bytes()).unwrap_or_default()
-    }
-
-    /// The id as ASCII bytes, which are at hand: for comparing.
-    #[inline]
-    pub fn as_bytes(&self) -> &[u8] {
-        match &self.0 {
-            IdText::Short { length, bytes } => bytes.get(..usize::from(*length)).unwrap_or_default(),
-            IdText::Long(text) => text.as_bytes(),
-        }
-    }
-}
-
-impl fmt::Debug for WidgetId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("WidgetId").field(&self.as_str()).finish()
-    }
-}
-
-impl PartialEq for WidgetId {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
-    }
-}
-
-impl Eq for WidgetId {}
-
-impl PartialOrd for WidgetId {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for WidgetId {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.as_bytes().cmp(other.as_bytes())
-    }
-}
-
-impl Hash for WidgetId {
-    /// As its text, by which it is looked up.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-    }
-}
-
-impl Borrow<str> for WidgetId {
-    fn borrow(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for WidgetId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl Serialize for WidgetId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-/// A text that is no widget id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a widget's id is 1 to 64 of `A-Z a-z 0-9 _ -`")]
-pub struct WidgetIdError;
 
 /// Declares an enum whose values are lower-case words in a document.
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-        #[schema(rename_all = "lowercase")]
-        pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
+        #[serde(rename_all = "lowercase")]
+        pub enum $name { $($(#[$doc])* $variant,)+ }
 
         impl $name {
             /// Every value, in the order of the declaration.
@@ -247,8 +137,7 @@ impl Serialize for Rule {
     }
 }
 
-/// A widget's document. Serialises to its canonical form: every field written but an unstated `access` and a
-/// missing `revision`, entries in canonical text.
+/// A document. Serialises canonically: every field but an unstated `access` and a missing `revision`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Widget {
     /// Its name.
@@ -274,8 +163,7 @@ pub struct Widget {
 }
 
 impl Widget {
-    /// Reads one document. On failure every fault that can be told apart: a document of another shape (a
-    /// wrong type, an unknown or doubled field) has one, otherwise each entry and field says its own.
+    /// Reads one document. On failure every fault; a document of another shape (a wrong type) tells one.
     pub fn parse(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, Vec<Fault>> {
         parse::widget(json, suffixes)
     }

@@ -12,15 +12,16 @@ mod text;
 use text::{Blank, blank, first_names, inline_modules, items_after, words};
 
 /// Whom each room may know beside itself. A room that isn't here has no place in the house.
-const FLOORS: [(&str, &[&str]); 8] = [
+const FLOORS: [(&str, &[&str]); 9] = [
     ("policy", &[]),
+    ("certificates", &[]),
     ("config", &["policy"]),
     ("telemetry", &["policy"]),
     ("rules", &["policy"]),
-    ("edge", &["config", "policy", "rules", "telemetry"]),
-    ("admin", &["policy", "rules", "telemetry"]),
-    ("app", &["admin", "config", "edge", "policy", "rules", "telemetry"]),
-    ("cli", &["app", "config", "policy"]),
+    ("edge", &["certificates", "config", "policy", "rules", "telemetry"]),
+    ("admin", &["certificates", "policy", "rules", "telemetry"]),
+    ("app", &["admin", "certificates", "config", "edge", "policy", "rules", "telemetry"]),
+    ("cli", &["app", "config", "policy", "rules"]),
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
@@ -33,11 +34,14 @@ const KEPT: [(&str, &[&str]); 14] = [
     ("notify", &["rules/source"]),
     ("imbl", &["rules/book"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
-    ("tokio", &["rules/source", "edge", "admin", "app"]),
-    ("std::fs", &["config", "rules/source", "edge/tls", "app"]),
+    ("tokio", &["rules/source", "edge", "admin", "app", "telemetry/decision_log"]),
+    (
+        "std::fs",
+        &["config", "certificates", "rules/source", "rules/store", "rules/audit", "admin/auth", "app", "cli"],
+    ),
     ("std::env", &["config"]),
     ("std::time::Instant", &["rules", "edge", "admin", "telemetry", "app"]),
-    ("std::time::SystemTime", &["rules/source", "edge/tls"]),
+    ("std::time::SystemTime", &["rules/source", "certificates"]),
     ("Timestamp::now", &["rules", "edge", "admin", "cli"]),
 ];
 

@@ -152,7 +152,10 @@ fn people_read_the_verdict_its_grounds_and_what_to_add() {
          `*.example.com` covers those\n    \
          *.example.org                     host_differs    www.example.com is another host\n    \
          site.localhost                    host_differs    www.example.com is another host\n    \
-         https://pr-*.preview.example.com  host_differs    www.example.com is another host\n"
+         https://pr-*.preview.example.com  host_differs    www.example.com is another host\n  headers:\n    \
+         cache-control: no-store\n    x-content-type-options: nosniff\n    \
+         vary: Origin, Referer, Sec-Fetch-Dest\n    cross-origin-resource-policy: cross-origin\n    \
+         access-control-allow-origin: https://www.example.com\n"
     );
 }
 

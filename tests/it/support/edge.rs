@@ -2,8 +2,8 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -219,10 +219,15 @@ impl Drop for Edge {
 fn write_config(folder: &Path, http: SocketAddr, admin: SocketAddr, spec: &EdgeSpec) {
     let origins = spec.public_origins.clone().unwrap_or(format!("[\"http://localhost:{}\"]", http.port()));
     let routes = spec.routes.clone().unwrap_or_else(|| usual_routes(&spec.upstream));
+    // A test that has a table of its own says there what it wants.
+    let rules = match spec.more.contains("[rules]") {
+        true => String::new(),
+        false => format!("[rules]\nsource = \"{}\"\n", spec.source),
+    };
     let config = format!(
         "[edge]\nlisten = [\"{http}\"]\npublic_origins = {origins}\n{}\n[admin]\nlisten = \"{admin}\"\n{}\n\
-         [rules]\nsource = \"{}\"\n[upstreams.demo]\nbuiltin = true\n{}\n{routes}",
-        spec.edge, spec.admin, spec.source, spec.more
+         {}[upstreams.demo]\nbuiltin = true\n{}\n{routes}",
+        spec.edge, spec.admin, rules, spec.more
     );
     fs::create_dir_all(folder.join("conf")).unwrap();
     write_tokens(&folder.join("data/admin.tokens"), &format!("read {READ_TOKEN}\nwrite {WRITE_TOKEN}\n"));
