@@ -8,7 +8,7 @@
 //! | `GET /metrics` | Prometheus text format |
 //! | `/v1/…` | the calls that `GET /v1/openapi.json` describes; all of them need a token |
 //!
-//! A call on its way: [`guard`] looks at `Host` and `Origin`, [`auth`] at the token, and only then is there a call,
+//! A call on its way: `guard` looks at `Host` and `Origin`, `auth` at the token, and only then is there a call,
 //! its role, and at last its body. Rules are changed by [`crate::rules::publisher`] alone.
 
 mod auth;

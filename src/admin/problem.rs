@@ -14,7 +14,10 @@ pub(super) const MOST_ERRORS: usize = 10_000;
 
 /// One error.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(super) struct Problem(Box<Parts>);
+
+#[derive(Clone, Debug)]
+struct Parts {
     status: StatusCode,
     code: &'static str,
     detail: String,
@@ -77,22 +80,29 @@ fn is_zero(count: &usize) -> bool {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), errors: Vec::new(), omitted: 0, field: None }
+        Self(Box::new(Parts {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            omitted: 0,
+            field: None,
+        }))
     }
 
     pub(super) fn with_errors(mut self, errors: Vec<ErrorPart>) -> Self {
-        self.errors = errors;
+        self.0.errors = errors;
         self
     }
 
     /// Says that there are more than those listed.
     pub(super) fn with_omitted(mut self, omitted: usize) -> Self {
-        self.omitted = omitted;
+        self.0.omitted = omitted;
         self
     }
 
     pub(super) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
-        self.field = Some((name, value));
+        self.0.field = Some((name, value));
         self
     }
 
@@ -152,23 +162,23 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut errors = self.errors;
-        let errors_omitted = self.omitted + errors.len().saturating_sub(MOST_ERRORS);
+        let Parts { status, code, detail, mut errors, omitted, field } = *self.0;
+        let errors_omitted = omitted + errors.len().saturating_sub(MOST_ERRORS);
         errors.truncate(MOST_ERRORS);
         let document = ProblemDocument {
             r#type: "about:blank",
-            title: self.status.canonical_reason().unwrap_or_default(),
-            status: self.status.as_u16(),
-            code: self.code,
-            detail: self.detail,
+            title: status.canonical_reason().unwrap_or_default(),
+            status: status.as_u16(),
+            code,
+            detail,
             errors,
             errors_omitted,
         };
         // Plain strings and numbers: there is nothing that can't be written as JSON.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response =
-            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        if let Some((name, value)) = self.field {
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some((name, value)) = field {
             response.headers_mut().insert(name, value);
         }
         response
