@@ -146,6 +146,16 @@ async fn websockets_are_for_sessions_and_other_upgrades_for_nobody() {
         let told: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!((got(&told, "upgrade"), got(&told, "connection")), (None, None), "{to}");
     }
+    // Half a handshake is none.
+    let halves = [
+        session(&edge, "GET", "Upgrade: websocket\r\nConnection: keep-alive\r\n"),
+        session(&edge, "POST", "Upgrade: websocket\r\nConnection: Upgrade\r\n"),
+    ];
+    for half in halves {
+        let answer = Connection::open(edge.http).await.ask(half).await;
+        let told: Value = serde_json::from_str(&answer.body).unwrap();
+        assert_eq!(got(&told, "upgrade"), None, "{told}");
+    }
     assert_eq!(raw::get(edge.http, "/nowhere", &upgrade("websocket")).await.status, 404);
 }
 
