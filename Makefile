@@ -8,7 +8,7 @@ SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test prove fmt lint deny docs unit advisories setup setup-tests clean
+.PHONY: help run build test prove bench-scale fmt lint deny docs unit advisories setup setup-tests clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -22,7 +22,10 @@ build: setup ## Build the optimised binary: target/release/embedgate
 test: setup setup-tests fmt lint deny docs unit ## Set up and pass every check and test (this is what CI runs)
 
 prove: test ## The tests again with the long counts
-	EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked
+	EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked -- --include-ignored
+
+bench-scale: setup ## Print what a million widgets cost: import, start, memory, saves, reads
+	cargo bench --locked --bench scale
 
 fmt: ## Check the format
 	cargo fmt --check
