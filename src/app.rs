@@ -3,16 +3,21 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread;
 
 use arc_swap::ArcSwap;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
+use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
-use crate::admin::{Admin, Readiness};
+use crate::admin::{Admin, MutualTls, Readiness, SwapFeed, Tokens};
+use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::demo::Demo;
 use crate::edge::error::EdgeError;
@@ -20,13 +25,17 @@ use crate::edge::proxy::EdgeProxy;
 use crate::edge::redirect::HttpsRedirect;
 use crate::edge::route::RouteTable;
 use crate::edge::service::EdgeService;
+use crate::edge::sessions::Sessions;
 use crate::edge::tls::Certificates;
+use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::policy::decision::Class;
 use crate::policy::widget::{Widget, WidgetId};
+use crate::rules::audit::FileAuditLog;
 use crate::rules::documents::Documents;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::Publisher;
+use crate::rules::publisher::{Observer, Publisher};
+use crate::rules::sessions::OpenSessions;
 use crate::rules::source::SourceKind;
 use crate::rules::source::file::FileSource;
 use crate::rules::source::store;
@@ -34,6 +43,7 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
 
+mod control;
 mod error;
 mod live;
 mod observe;
@@ -41,6 +51,7 @@ mod signals;
 mod tasks;
 mod welcome;
 
+pub use control::class_answers;
 pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 
@@ -59,11 +70,16 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let demo = welcome::demo_listener(&settings)?;
     let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
     let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
-    let routes = RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
+    let routes =
+        RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
     let certificates = load_certificates(&settings)?;
 
     let rules = LiveRules::new();
-    let (publisher, source) = start_rules(&settings, &rules, &metrics)?;
+    let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
+    let swaps = Arc::new(SwapFeed::new());
+    let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics, &swaps)?;
+    let tokens = Tokens::open(settings.admin.token_file.clone())?;
+    let admin_tls = control::mutual_tls(&settings)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -80,33 +96,62 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
             .redirect_http
             .then(|| HttpsRedirect::new(&settings.edge.public_origins))
             .flatten(),
+        sessions: Arc::clone(&sessions),
+        tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
     let edge = EdgeService::new(&server.configuration, proxy, settings.edge.header_timeout);
-    add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
+    let edge = add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
+        tokens,
         publisher,
+        policy: Arc::clone(&policy),
+        suffixes: public_suffixes(&settings)?,
+        answers: class_answers(&settings),
+        sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
+        swaps,
         metrics,
         decisions: Arc::clone(&decisions),
         readiness: Arc::clone(&readiness),
     });
-    server.add_service(background_service("admin", tasks::AdminTask::new(admin, admin_listener)));
+    server.add_service(background_service(
+        "admin",
+        tasks::AdminTask::new(admin, admin_listener, admin_tls.clone()),
+    ));
     if let Some(source) = source {
         server.add_service(background_service("rules", tasks::SourceTask::new(source)));
     }
+    server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(listener) = demo {
         let demo: Demo = welcome::demo(&settings);
         server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
     }
+    let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
+    let certificates = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>)).collect();
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
-    let live = LiveSettings::new(config, settings, policy, decisions, level);
-    server.add_service(background_service("reload", tasks::ReloadTask::new(live)));
-    server.run(RunArgs { shutdown_signal: Box::new(signals::Signals::new(readiness)) });
-    Ok(())
+    let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
+    // An edge that is ready can be told to read its configuration again.
+    edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
+    serve(server, signals::Signals::new(readiness))
+}
+
+/// Runs the server until a signal stops it. Once that was a polite one the library sleeps through the whole grace
+/// period and listens to nobody, so it has a thread of its own, which the end of the process may leave behind.
+fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> {
+    let (end, ended) = mpsc::channel();
+    server.add_service(background_service("impatience", tasks::ImpatienceTask::new(end.clone())));
+    let run = move || {
+        let run = || server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        let ended = panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| AppError::BrokeDown);
+        // Nobody there: the process is ending already.
+        let _ = end.send(ended);
+    };
+    thread::Builder::new().name("server".to_owned()).spawn(run).map_err(AppError::Thread)?;
+    ended.recv().unwrap_or(Err(AppError::BrokeDown))
 }
 
 /// The documents that the configured source holds, read as at start.
@@ -119,6 +164,17 @@ pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
             Ok(store::load_once(path, seed, &suffixes)?)
         }
         RuleSource::Nats => Err(AppError::SourceUnavailable),
+    }
+}
+
+/// The file or folder that a start would read rules from.
+pub fn rules_path(settings: &Settings) -> &Path {
+    let StoreSettings { path, seed } = &settings.rules.store;
+    match settings.rules.source {
+        RuleSource::File => &settings.rules.file,
+        RuleSource::Store if path.exists() => path,
+        RuleSource::Store => seed,
+        RuleSource::Nats => &settings.rules.nats.cache,
     }
 }
 
@@ -152,7 +208,8 @@ pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
     if settings.rules.source != RuleSource::Store {
         return Err(AppError::NoStore(settings.rules.file.clone()));
     }
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string());
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string())
+        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
     Ok(store::start_unseeded(publisher, path, public_suffixes(settings)?)?)
 }
 
@@ -162,7 +219,9 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere))
         .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
-    let edge = certificates.chain([routes.err()]).flatten().map(AppError::from);
+    let admin = settings.admin.tls.clone().and_then(|tls| MutualTls::load(tls).err());
+    let certificates = certificates.flatten().chain(admin).map(EdgeError::from);
+    let edge = certificates.chain(routes.err()).map(AppError::from);
     edge.chain(public_suffixes(settings).err()).collect()
 }
 
@@ -185,36 +244,40 @@ fn say_what_to_know(settings: &Settings) {
 fn start_rules(
     settings: &Settings,
     rules: &LiveRules,
+    sessions: &Arc<Sessions>,
     metrics: &Arc<Metrics>,
+    swaps: &Arc<SwapFeed>,
 ) -> Result<(Arc<Publisher>, Option<FileSource>), AppError> {
     let suffixes = public_suffixes(settings)?;
     let publisher = |kind, path: &Path| {
         Publisher::new(rules.clone(), kind, path.display().to_string())
+            // First, so that nothing else stands between a save and the sessions it ends.
+            .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
             .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
+            .with_observer(Arc::<SwapFeed>::clone(swaps))
+            .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())))
     };
-    let started = match settings.rules.source {
+    match settings.rules.source {
         RuleSource::File => {
             let path = &settings.rules.file;
             let publisher = Arc::new(publisher(SourceKind::File, path));
             let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
-            (publisher, Some(source))
+            Ok((publisher, Some(source)))
         }
         RuleSource::Store => {
             let StoreSettings { path, seed } = &settings.rules.store;
             let publisher = store::start(publisher(SourceKind::Store, path), path, seed, suffixes)?;
-            (Arc::new(publisher), None)
+            Ok((Arc::new(publisher), None))
         }
         // The configuration refuses it.
-        RuleSource::Nats => return Err(AppError::SourceUnavailable),
-    };
-    metrics.rules_source_connected.set(1);
-    Ok(started)
+        RuleSource::Nats => Err(AppError::SourceUnavailable),
+    }
 }
 
 /// Reads the certificates of every TLS listener, in their order.
 fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, EdgeError> {
     let listeners = settings.edge.tls.iter();
-    listeners.map(|tls| Certificates::load(tls.certificates.clone()).map(Arc::new)).collect()
+    listeners.map(|tls| Ok(Arc::new(Certificates::load(tls.certificates.clone())?))).collect()
 }
 
 fn add_edge(
@@ -223,20 +286,33 @@ fn add_edge(
     settings: &Settings,
     certificates: &[Arc<Certificates>],
     upstream_tasks: Vec<UpstreamTask>,
-) -> Result<(), EdgeError> {
+) -> Result<ServiceHandle, EdgeError> {
     let mut service = Service::new("edge".to_owned(), edge);
     for addr in &settings.edge.listen {
-        service.add_tcp(&addr.to_string());
+        service.add_listener(ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers()));
     }
     for (tls, certificates) in settings.edge.tls.iter().zip(certificates) {
-        service.add_tls_with_settings(&tls.listen.to_string(), None, certificates.listener_settings()?);
+        let listener = ListenerConfig::tcp(tls.listen.to_string()).tls(certificates.listener_settings()?);
+        service.add_listener(listener.l4_buffer(buffers()));
     }
     let edge = server.add_service(service);
     for task in upstream_tasks {
         // Nothing listens before every upstream was looked up once.
         edge.add_dependency(server.add_service(task));
     }
-    Ok(())
+    Ok(edge)
+}
+
+/// How much a browser's connection buffers. The library's 64 KiB for reading would be held for as long as a
+/// WebSocket lasts; what reads here reads in pieces of its own.
+fn buffers() -> L4BufferSettings {
+    L4BufferSettings::default().read(READ_BUFFER)
+}
+
+const READ_BUFFER: usize = 4 * 1024;
+
+fn tunnel_limits(settings: &Settings) -> Limits {
+    Limits { idle: settings.edge.tunnel_idle_timeout, lifetime: settings.edge.tunnel_lifetime }
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
@@ -249,7 +325,7 @@ fn bind(addr: SocketAddr) -> Result<TcpListener, EdgeError> {
 }
 
 fn server_conf(settings: &Settings) -> ServerConf {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = thread::available_parallelism().map_or(1, usize::from);
     let builtin = config::Servers::plain(Vec::new()).keepalive;
     let keepalive = settings.upstreams.values().map(|upstream| match upstream {
         config::Upstream::Servers(servers) => servers.keepalive,

@@ -8,9 +8,9 @@
 //! | ground | [`policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
 //! | first | [`rules`] | the rules in force, their one writer, and the ways in which they arrive |
 //! | second | [`edge`] | requests, on the pingora proxy; the only place that names it but for the root |
-//! | side wing | [`admin`] | health, metrics and status for operators |
+//! | side wing | [`admin`] | the control plane: rules over HTTP, verdicts explained, health and metrics |
 //! | root | [`app`] | puts everything together; the one place that knows everyone |
-//! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
+//! | leaves | [`config`], [`telemetry`], [`certificates`] | settings read once; what the edge says about itself; PEM files |
 //! | door | [`cli`] | the command line |
 //!
 //! Who may know whom: `policy ← rules ← {edge, admin} ← app ← cli`; the leaves know the words of `policy` alone,
@@ -39,6 +39,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod edge;

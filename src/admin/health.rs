@@ -67,6 +67,8 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     match admin.readiness.obstacle().await {
         None => "ready\n".into_response(),
-        Some(obstacle) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", obstacle).into_response(),
+        Some(obstacle) => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", obstacle).into_response()
+        }
     }
 }

@@ -1,8 +1,16 @@
 //! Errors of the admin listener: problem documents (RFC 9457) with a stable `code`. Its callers are trusted, so
-//! they are told all that is wrong.
+//! they are told all that is wrong, each fault with its place.
 
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, header};
+use http::header::{self, HeaderValue};
+use http::{HeaderName, StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::policy::widget::Fault;
+
+/// The most faults that one answer lists; the rest is counted.
+pub(super) const MOST_ERRORS: usize = 10_000;
 
 /// One error.
 #[derive(Clone, Debug)]
@@ -10,11 +18,82 @@ pub(super) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    errors: Vec<ErrorPart>,
+    omitted: usize,
+    field: Option<(HeaderName, HeaderValue)>,
+}
+
+/// One of the things that are wrong with a request.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub(super) struct ErrorPart {
+    /// The line of a batch, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<usize>,
+    /// The query parameter or header field it is about, where it is not about the body.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) parameter: Option<String>,
+    /// Where in the body, or in the line: a JSON Pointer (RFC 6901); empty for the whole.
+    pub(super) pointer: String,
+    /// What kind, a stable code.
+    pub(super) code: &'static str,
+    /// What is wrong and what would be right.
+    pub(super) detail: String,
+}
+
+impl From<Fault> for ErrorPart {
+    fn from(Fault { pointer, code, detail }: Fault) -> Self {
+        Self { pointer, code, detail, ..Self::default() }
+    }
+}
+
+/// A problem document (RFC 9457).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(super) struct ProblemDocument {
+    /// Always `about:blank`: the code says which kind it is.
+    r#type: &'static str,
+    /// The status in words.
+    title: &'static str,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
+    /// What kind of error, a stable code.
+    code: &'static str,
+    /// What is wrong and what would be right.
+    detail: String,
+    /// Every single thing that is wrong, where there can be several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    errors: Vec<ErrorPart>,
+    /// How many more there are than `errors` lists.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(required = false)]
+    errors_omitted: usize,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into() }
+        Self { status, code, detail: detail.into(), errors: Vec::new(), omitted: 0, field: None }
+    }
+
+    pub(super) fn with_errors(mut self, errors: Vec<ErrorPart>) -> Self {
+        self.errors = errors;
+        self
+    }
+
+    /// Says that there are more than those listed.
+    pub(super) fn with_omitted(mut self, omitted: usize) -> Self {
+        self.omitted = omitted;
+        self
+    }
+
+    pub(super) fn with_field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.field = Some((name, value));
+        self
     }
 
     pub(super) fn not_found() -> Self {
@@ -24,17 +103,74 @@ impl Problem {
     pub(super) fn method_not_allowed() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the call takes another method")
     }
+
+    pub(super) fn unknown_widget() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "unknown_widget", "there is no such widget")
+    }
+
+    pub(super) fn too_large(limit: usize, what: &str) -> Self {
+        let detail = format!("{what} is larger than the {limit} bytes that this call takes");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    /// A document that can't be taken, with every fault of it.
+    pub(super) fn invalid_document(errors: Vec<ErrorPart>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] if only.pointer.is_empty() => only.detail.clone(),
+            [only] => format!("{}: {}", only.pointer, only.detail),
+            several => format!("{} faults, see `errors`", several.len()),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_document", detail).with_errors(errors)
+    }
+
+    /// A batch of which nothing was taken, with what is wrong with each line.
+    pub(super) fn refused_batch(code: &'static str, errors: Vec<ErrorPart>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => format!("line {}: {}", only.line.unwrap_or_default(), only.detail),
+            several => format!("nothing was taken: {} faults, see `errors`", several.len()),
+        };
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
+    }
+
+    /// A query parameter or header field that can't be taken.
+    pub(super) fn invalid_parameter(parameter: &str, detail: impl Into<String>) -> Self {
+        let detail = detail.into();
+        let part = ErrorPart {
+            parameter: Some(parameter.to_owned()),
+            code: "invalid_parameter",
+            detail: detail.clone(),
+            ..ErrorPart::default()
+        };
+        Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", format!("{parameter}: {detail}"))
+            .with_errors(vec![part])
+    }
+
+    pub(super) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail)
+    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
-        (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+        let mut errors = self.errors;
+        let errors_omitted = self.omitted + errors.len().saturating_sub(MOST_ERRORS);
+        errors.truncate(MOST_ERRORS);
+        let document = ProblemDocument {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or_default(),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: self.detail,
+            errors,
+            errors_omitted,
+        };
+        // Plain strings and numbers: there is nothing that can't be written as JSON.
+        let body = serde_json::to_vec(&document).unwrap_or_default();
+        let mut response =
+            (self.status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if let Some((name, value)) = self.field {
+            response.headers_mut().insert(name, value);
+        }
+        response
     }
 }

@@ -6,30 +6,52 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Admin;
+use super::openapi::StreamProblems;
 use crate::policy::widget::{Access, Environment};
 use crate::rules::status::SourceStatus;
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Status {
+    /// The version of the program.
     version: &'static str,
+    /// The version of the rule book in force.
     generation: u64,
     widgets: Widgets,
+    /// Rules can be changed only where they come from.
+    read_only: bool,
     rules: SourceStatus,
+    /// Open WebSockets, streams and long polls.
+    sessions: usize,
+    /// Lines of the decision log that were dropped because the standard output was too slow.
     decisions_not_logged: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Widgets {
+    /// All of them.
     total: usize,
     /// By environment, then by the access in effect.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, usize>>)]
     by_environment: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
     /// Widgets that any site may embed, by environment.
+    #[schema(value_type = BTreeMap<String, usize>)]
     unrestricted: BTreeMap<&'static str, usize>,
 }
 
+/// Say how the edge is doing
+///
+/// Which rules are in force, whether their source says otherwise, and what is open.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    operation_id = "status",
+    tag = "edge",
+    responses((status = 200, description = "How it is", body = Status), StreamProblems),
+)]
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
     let book = admin.publisher.live().load_full();
     let census = book.census();
@@ -48,7 +70,9 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
                 .into_iter()
                 .collect(),
         },
+        read_only: admin.publisher.is_read_only(),
         rules: admin.publisher.status(),
+        sessions: admin.sessions.count(),
         decisions_not_logged: admin.decisions.dropped(),
     })
 }

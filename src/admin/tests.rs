@@ -7,24 +7,42 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::*;
-use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::Widget;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
+use crate::rules::sessions::OpenSession;
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log::Scope;
 
 struct Served {
     admin: Arc<Admin>,
     addr: SocketAddr,
-    _stop: watch::Sender<bool>,
+}
+
+struct Sessionless;
+
+impl OpenSessions for Sessionless {
+    fn of_widget(&self, _: &str) -> Vec<OpenSession> {
+        Vec::new()
+    }
+
+    fn count(&self) -> usize {
+        0
+    }
 }
 
 /// An admin listener of an edge that should listen at these addresses.
 fn served(data: Vec<SocketAddr>) -> Served {
+    let folder = tempfile::tempdir().unwrap();
     let (decisions, _) = DecisionLog::start(Scope::Off, io::sink());
     let admin = Arc::new(Admin {
         hosts: vec!["127.0.0.1".to_owned()],
+        tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
+        policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
+        suffixes: Arc::new(PublicSuffixes::shipped().clone()),
+        answers: ClassAnswers::new(),
+        sessions: Arc::new(Sessionless),
+        swaps: Arc::new(SwapFeed::new()),
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
@@ -32,9 +50,8 @@ fn served(data: Vec<SocketAddr>) -> Served {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    let (stop, stopped) = watch::channel(false);
-    tokio::spawn(serve(Arc::clone(&admin), listener, stopped));
-    Served { admin, addr, _stop: stop }
+    tokio::spawn(serve(Arc::clone(&admin), listener, None));
+    Served { admin, addr }
 }
 
 impl Served {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::admin::TokenFault;
 use crate::edge::error::EdgeError;
 use crate::policy::suffix::SuffixError;
 use crate::rules::error::RulesError;
@@ -14,8 +15,11 @@ pub enum AppError {
     /// Listeners, certificates, routes, upstreams.
     #[error(transparent)]
     Edge(#[from] EdgeError),
+    /// The admin listener's tokens.
+    #[error("admin.token_file: {0}")]
+    Tokens(#[from] TokenFault),
     /// The rules.
-    #[error("no rules to start with:\n{0}")]
+    #[error("the rules have faults:\n{0}")]
     Rules(#[from] RulesError),
     /// The public suffix list of the configuration.
     #[error("{}: {source}", path.display())]
@@ -42,6 +46,12 @@ pub enum AppError {
     /// An export that can't be written.
     #[error("the documents can't be written: {0}")]
     Export(io::Error),
+    /// The system gave no thread.
+    #[error("no thread to serve with: {0}")]
+    Thread(io::Error),
+    /// A panic in the server.
+    #[error("the server broke down; what it said on standard error is a fault of embedgate's")]
+    BrokeDown,
     /// The demo's own listener.
     #[error("the demo can't listen on a loopback port of its own: {0}")]
     Demo(io::Error),

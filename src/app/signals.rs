@@ -20,26 +20,30 @@ impl Signals {
 #[async_trait]
 impl ShutdownSignalWatch for Signals {
     async fn recv(&self) -> ShutdownSignal {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
+        let [mut interrupt, mut terminate, mut quit] = kinds.map(listen);
         let stop = tokio::select! {
-            () = received(SignalKind::interrupt()) => ShutdownSignal::FastShutdown,
-            () = received(SignalKind::terminate()) => ShutdownSignal::GracefulTerminate,
-            () = received(SignalKind::quit()) => ShutdownSignal::GracefulTerminate,
+            () = next(&mut interrupt) => ShutdownSignal::FastShutdown,
+            () = next(&mut terminate) => ShutdownSignal::GracefulTerminate,
+            () = next(&mut quit) => ShutdownSignal::GracefulTerminate,
         };
         self.0.stop();
         stop
     }
 }
 
-/// Resolves with the next signal of this kind; never, where it can't be listened for.
-pub(super) async fn received(kind: SignalKind) {
-    let listener: std::io::Result<Signal> = signal(kind);
-    match listener {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(error) => {
-            tracing::error!(%error, "a signal can't be listened for");
-            std::future::pending::<()>().await;
-        }
+/// Listens for the signals of one kind from now on. `None` where the system refuses.
+pub(super) fn listen(kind: SignalKind) -> Option<Signal> {
+    let refused = |error: &std::io::Error| tracing::error!(%error, "a signal can't be listened for");
+    signal(kind).inspect_err(refused).ok()
+}
+
+/// Resolves with the next signal, or with one that came since the last; never, where nobody listens.
+pub(super) async fn next(signals: &mut Option<Signal>) {
+    if let Some(signals) = signals
+        && signals.recv().await.is_some()
+    {
+        return;
     }
+    std::future::pending().await
 }

@@ -1,21 +1,25 @@
 //! What runs beside the proxy, each as a background service of the server, on a thread of its own.
 
 use std::net::TcpListener;
+use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora::server::ShutdownWatch;
+use pingora::services::ServiceReadyNotifier;
 use pingora::services::background::BackgroundService;
 use tokio::signal::unix::SignalKind;
 
+use super::AppError;
 use super::live::LiveSettings;
-use super::signals::received;
+use super::signals::{listen, next};
 use super::welcome::Welcome;
-use crate::admin::{self, Admin, Readiness};
+use crate::admin::{self, Admin, MutualTls, Readiness};
+use crate::certificates::Reload;
 use crate::config::Settings;
 use crate::edge::demo::Demo;
-use crate::edge::tls::Certificates;
+use crate::edge::sessions::Sessions;
 use crate::rules::source::file::FileSource;
 
 /// A value that the first start takes away: a service starts once.
@@ -31,26 +35,26 @@ impl<T> Once<T> {
     }
 }
 
-/// Serves the admin listener.
-pub(super) struct AdminTask(Arc<Admin>, Once<TcpListener>);
+/// Serves the admin listener, to the end: who asks during the grace period learns that the edge is going.
+pub(super) struct AdminTask(Arc<Admin>, Once<(TcpListener, Option<Arc<MutualTls>>)>);
 
 impl AdminTask {
-    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener) -> Self {
-        Self(admin, Once::new(listener))
+    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<MutualTls>>) -> Self {
+        Self(admin, Once::new((listener, tls)))
     }
 }
 
 #[async_trait]
 impl BackgroundService for AdminTask {
-    async fn start(&self, shutdown: ShutdownWatch) {
-        let Some(listener) = self.1.take() else { return };
-        if let Err(error) = admin::serve(Arc::clone(&self.0), listener, shutdown).await {
+    async fn start(&self, _: ShutdownWatch) {
+        let Some((listener, tls)) = self.1.take() else { return };
+        if let Err(error) = admin::serve(Arc::clone(&self.0), listener, tls).await {
             tracing::error!(%error, "the admin listener failed");
         }
     }
 }
 
-/// Follows the source of the rules.
+/// Follows the source of the rules, to the end: requests that are still open obey the rules, too.
 pub(super) struct SourceTask(Once<FileSource>);
 
 impl SourceTask {
@@ -61,14 +65,32 @@ impl SourceTask {
 
 #[async_trait]
 impl BackgroundService for SourceTask {
-    async fn start(&self, shutdown: ShutdownWatch) {
+    async fn start(&self, _: ShutdownWatch) {
+        let (_to_the_end, never) = tokio::sync::watch::channel(false);
         if let Some(source) = self.0.take() {
-            source.watch(shutdown).await;
+            source.watch(never).await;
         }
     }
 }
 
-/// Serves the demo upstream.
+/// Judges open sessions again when an entry expires.
+pub(super) struct SessionTask(Arc<Sessions>);
+
+impl SessionTask {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+        Self(sessions)
+    }
+}
+
+#[async_trait]
+impl BackgroundService for SessionTask {
+    /// Goes on through the grace period: sessions that are left then obey as before.
+    async fn start(&self, _shutdown: ShutdownWatch) {
+        self.0.watch_expiries().await;
+    }
+}
+
+/// Serves the demo upstream, to the end: open requests end as they would on any upstream.
 pub(super) struct DemoTask(Once<(Demo, TcpListener)>);
 
 impl DemoTask {
@@ -79,30 +101,28 @@ impl DemoTask {
 
 #[async_trait]
 impl BackgroundService for DemoTask {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
+    async fn start(&self, _: ShutdownWatch) {
         let Some((demo, listener)) = self.0.take() else { return };
         let serving = async {
             listener.set_nonblocking(true)?;
             demo.serve(tokio::net::TcpListener::from_std(listener)?).await
         };
-        tokio::select! {
-            result = serving => if let Err(error) = result {
-                tracing::error!(%error, "the demo upstream failed");
-            },
-            _ = shutdown.wait_for(|stop| *stop) => {}
+        let served: std::io::Result<()> = serving.await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the demo upstream failed");
         }
     }
 }
 
 /// Reads certificates again when their files change.
-pub(super) struct CertificateTask(Vec<Arc<Certificates>>);
+pub(super) struct CertificateTask(Vec<Arc<dyn Reload>>);
 
 /// Between two looks at the files. Looking needs no notice from the system, which links and some file systems
 /// don't give.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl CertificateTask {
-    pub(super) fn new(certificates: Vec<Arc<Certificates>>) -> Self {
+    pub(super) fn new(certificates: Vec<Arc<dyn Reload>>) -> Self {
         Self(certificates)
     }
 }
@@ -122,7 +142,9 @@ impl BackgroundService for CertificateTask {
                 match certificates.reload_if_changed() {
                     Ok(false) => {}
                     Ok(true) => tracing::info!("new certificates in force"),
-                    Err(error) => tracing::error!(%error, "certificates not taken; the last good ones stay in force"),
+                    Err(error) => {
+                        tracing::error!(%error, "certificates not taken; the last good ones stay in force")
+                    }
                 }
             }
         }
@@ -162,12 +184,37 @@ impl ReloadTask {
 
 #[async_trait]
 impl BackgroundService for ReloadTask {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
+    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
+        // One listener for all of them: a signal that comes while the file is read means another reading.
+        let mut hangups = listen(SignalKind::hangup());
+        ready.notify_ready();
         loop {
             tokio::select! {
-                () = received(SignalKind::hangup()) => self.0.reload(),
+                () = next(&mut hangups) => self.0.reload(),
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
+        }
+    }
+}
+
+/// Ends the process at once when somebody who asked it to stop does not want to wait any longer.
+pub(super) struct ImpatienceTask(Sender<Result<(), AppError>>);
+
+impl ImpatienceTask {
+    /// The other end of `end` ends the process.
+    pub(super) fn new(end: Sender<Result<(), AppError>>) -> Self {
+        Self(end)
+    }
+}
+
+#[async_trait]
+impl BackgroundService for ImpatienceTask {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut interrupts = listen(SignalKind::interrupt());
+        if shutdown.wait_for(|stop| *stop).await.is_ok() {
+            next(&mut interrupts).await;
+            // Nobody there: the process is ending already.
+            let _ = self.0.send(Ok(()));
         }
     }
 }

@@ -5,9 +5,10 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use super::AppError;
-use crate::config::{Settings, Upstream};
+use crate::config::{Route, Settings, Upstream};
 use crate::edge::demo::{Demo, HOSTS};
 use crate::edge::upstream::{self, Upstreams};
+use crate::policy::widget::Environment;
 
 /// The widget that the demo's host pages embed, in the shipped rules.
 const DEMO_WIDGET: &str = "wgt_demo";
@@ -35,19 +36,25 @@ fn public_origin(settings: &Settings) -> String {
     settings.edge.public_origins.iter().next().map(|origin| origin.as_str().to_owned()).unwrap_or_default()
 }
 
+fn leads_to_demo(route: &Route, settings: &Settings) -> bool {
+    let upstream = |environment| settings.upstreams.get(route.upstream.of(environment));
+    Environment::ALL.into_iter().any(|environment| upstream(environment) == Some(&Upstream::Builtin))
+}
+
 /// The lines to say.
 pub(super) struct Welcome(Vec<String>);
 
 impl Welcome {
     pub(super) fn new(settings: &Settings) -> Self {
         let listeners = settings.edge.listen.iter().map(|addr| format!("http://{addr}"));
-        let listeners = listeners.chain(settings.edge.tls.iter().map(|tls| format!("https://{}", tls.listen)));
+        let listeners =
+            listeners.chain(settings.edge.tls.iter().map(|tls| format!("https://{}", tls.listen)));
         let mut lines = vec![
             format!("edge ready on {}", listeners.collect::<Vec<_>>().join(", ")),
             format!("admin on http://{}: /readyz /metrics /v1/status", settings.admin.listen),
         ];
         let origin = public_origin(settings);
-        if settings.upstreams.values().any(|upstream| *upstream == Upstream::Builtin)
+        if settings.routes.iter().any(|route| leads_to_demo(route, settings))
             && let Some((scheme, host)) = origin.split_once("://")
         {
             let port = host.rsplit_once(':').map(|(_, port)| format!(":{port}")).unwrap_or_default();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use crate::app::AppError;
 use crate::config::ConfigError;
-use crate::rules::error::RulesError;
 use crate::rules::import::ImportError;
 
 /// A fault that ends a command.
@@ -15,10 +14,7 @@ pub enum CliError {
     /// The configuration.
     #[error("the configuration has faults:\n{0}")]
     Config(#[from] ConfigError),
-    /// The rules.
-    #[error("the rules have faults:\n{0}")]
-    Rules(#[from] RulesError),
-    /// What the configuration names.
+    /// What the configuration names: the rules, certificates, upstreams.
     #[error(transparent)]
     App(#[from] AppError),
     /// A bulk import.

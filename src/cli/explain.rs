@@ -44,6 +44,6 @@ pub(super) fn run(common: &Common, question: &Question) -> Result<ExitCode, CliE
     let widget = documents.iter().find(|widget| widget.id.as_str() == question.widget);
     let explanation =
         explain(&question.widget, &facts, widget, &app::edge_policy(&settings), Timestamp::now());
-    print(common.json, &explanation, &explanation)?;
+    print(common.json, &explanation)?;
     Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

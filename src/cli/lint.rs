@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::output::print;
+use super::output::{count, print};
 use super::{CliError, Common};
 use crate::app;
 use crate::policy::lint::{Finding, lint};
@@ -28,7 +28,7 @@ impl std::fmt::Display for Report {
         for Found { widget, finding } in &self.findings {
             writeln!(f, "{widget}: {finding}")?;
         }
-        writeln!(f, "{} findings in {} widgets", self.findings.len(), self.widgets)
+        write!(f, "{} in {}", count(self.findings.len(), "finding"), count(self.widgets, "widget"))
     }
 }
 
@@ -43,6 +43,6 @@ pub(super) fn run(common: &Common) -> Result<ExitCode, CliError> {
     });
     let findings: Vec<Found> = findings.collect();
     let report = Report { findings, widgets: documents.len() };
-    print(common.json, &report, &report)?;
+    print(common.json, &report)?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

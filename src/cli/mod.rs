@@ -80,7 +80,9 @@ impl Cli {
             Command::Lint => lint::run(&common),
             Command::Widgets(command) => widgets::run(&common, &command),
             Command::Completions { shell } => {
-                clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut std::io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut script);
+                output::write(&script)?;
                 Ok(ExitCode::SUCCESS)
             }
         }

@@ -1,16 +1,29 @@
 //! Printing, for people or for programs.
 
-use std::io::{self, Write};
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
 /// Prints a value: as JSON in one piece, or as its text.
-pub(super) fn print(json: bool, value: &impl Serialize, text: impl std::fmt::Display) -> io::Result<()> {
+pub(super) fn print(json: bool, value: &(impl Serialize + Display)) -> io::Result<()> {
+    let mut text = if json { serde_json::to_string_pretty(value)? } else { value.to_string() };
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    write(text.as_bytes())
+}
+
+/// Writes to standard output. A reader that has seen enough, such as `head`, is no fault.
+pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer_pretty(&mut out, value)?;
-        writeln!(out)
-    } else {
-        writeln!(out, "{}", text.to_string().trim_end())
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        result => result,
     }
+}
+
+/// A number with its noun: `1 widget`, `2 widgets`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }

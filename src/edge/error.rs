@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::certificates::CertificateFault;
+
 /// A fault found while the edge is put together.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -24,13 +26,8 @@ pub enum EdgeError {
         detail: String,
     },
     /// A certificate or key of a TLS listener.
-    #[error("{}: {detail}", path.display())]
-    Certificate {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it, and what would be right.
-        detail: String,
-    },
+    #[error(transparent)]
+    Certificate(#[from] CertificateFault),
     /// A TLS listener that the proxy library won't set up.
     #[error("TLS listener: {detail}")]
     Tls {

@@ -8,9 +8,7 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::client::{Client, aliases};
 use super::visit::Visit;
 use crate::policy::decision::Class;
-use crate::policy::headers::{
-    FRAME_ANCESTORS_NONE, VARY, cache_control, is_cdn_directive, is_stripped, without_embed_ticket,
-};
+use crate::policy::headers::{Answer, cache_control, is_cdn_directive, is_stripped, without_embed_ticket};
 
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
 const WIDGET_ENVIRONMENT: HeaderName = HeaderName::from_static("x-widget-environment");
@@ -34,7 +32,9 @@ pub fn to_upstream(request: &mut RequestHeader, visit: Option<&Visit>, client: &
     }
     client.forward(request)?;
     // The absolute form (RFC 9112 §3.2.2) is for proxies; an origin server gets the path.
-    if request.uri.scheme().is_some() && let Some(path) = request.uri.path_and_query() {
+    if !request.raw_path().starts_with(b"/")
+        && let Some(path) = request.uri.path_and_query()
+    {
         request.set_uri(Uri::from(path.clone()));
     }
     let Some(visit) = visit else { return Ok(()) };
@@ -54,28 +54,29 @@ pub fn to_browser(response: &mut ResponseHeader, visit: &Visit, https: bool) -> 
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(());
     }
+    strip_hop_by_hop(response);
+    if response.status.is_informational() {
+        return Ok(());
+    }
     let profile = visit.route.profile(visit.voice);
     for name in profile.removed() {
         response.remove_header(name);
     }
     set_caching(response, visit)?;
-    for (name, value) in profile.fields(https) {
+    let answer = Answer {
+        class,
+        profile,
+        https,
+        allow_origin: visit.allow_origin.as_ref(),
+        credentials: visit.credentials,
+        frame_ancestors: visit.frame_ancestors.as_ref(),
+    };
+    for (name, value) in answer.set() {
         response.insert_header(name.clone(), value.clone())?;
     }
-    if let Some(origin) = &visit.allow_origin {
-        response.insert_header(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
-        if visit.credentials {
-            response.insert_header(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")?;
-        }
+    for (name, value) in answer.added() {
+        response.append_header(name, value)?;
     }
-    // Beside the upstream's own policy, in a field of its own: a browser enforces both (CSP Level 3 §3.1).
-    if let Some(ancestors) = &visit.frame_ancestors {
-        response.append_header(header::CONTENT_SECURITY_POLICY, ancestors.clone())?;
-    }
-    if class == Class::Public {
-        response.append_header(header::CONTENT_SECURITY_POLICY, FRAME_ANCESTORS_NONE)?;
-    }
-    response.append_header(header::VARY, VARY)?;
     Ok(())
 }
 
@@ -93,6 +94,30 @@ pub fn strip(response: &mut ResponseHeader, class: Class, shared_cache: bool) {
     }
     strip_server_timing(response);
 }
+
+/// Takes away what the upstream said of its own connection to the edge (RFC 9110 §7.6.1). `Connection` and
+/// `Transfer-Encoding` are left to the writer of the answer, who needs them and sets them anew.
+fn strip_hop_by_hop(response: &mut ResponseHeader) {
+    let nominations = response.headers.get_all(header::CONNECTION).into_iter();
+    let nominated: Vec<HeaderName> = nominations
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+        .filter(|name| *name != header::TRANSFER_ENCODING && *name != header::CONTENT_LENGTH)
+        .collect();
+    // 426 (Upgrade Required) says by `Upgrade` what would be right (RFC 9110 §15.5.22).
+    let told = response.status == StatusCode::UPGRADE_REQUIRED;
+    for name in HOP_BY_HOP.iter().chain(&nominated).filter(|name| !told || **name != header::UPGRADE) {
+        response.remove_header(name);
+    }
+}
+
+const HOP_BY_HOP: [HeaderName; 5] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::UPGRADE,
+];
 
 fn strip_server_timing(response: &mut ResponseHeader) {
     if !response.headers.contains_key(SERVER_TIMING) {
@@ -113,7 +138,8 @@ fn strip_server_timing(response: &mut ResponseHeader) {
 }
 
 fn set_caching(response: &mut ResponseHeader, visit: &Visit) -> Result<()> {
-    let upstream = response.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let upstream =
+        response.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     if let Some(value) = cache_control(visit.route.cache, upstream) {
         let value = HeaderValue::from_str(&value).unwrap_or(PRIVATE_NO_CACHE);
         response.insert_header(header::CACHE_CONTROL, value)?;

@@ -13,10 +13,10 @@ use super::request::lines;
 use super::route::Route;
 use super::upstream::Upstream;
 use super::visit::Visit;
-use crate::policy::csp::{Ancestors, ListSources, frame_ancestors};
-use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
+use crate::policy::csp::widget_ancestors;
+use crate::policy::decision::{Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
 use crate::policy::origin::Embedder;
-use crate::policy::widget::{Access, WidgetId};
+use crate::policy::widget::WidgetId;
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::{DecisionLog, Record};
 use crate::telemetry::metrics::Metrics;
@@ -36,7 +36,7 @@ pub struct Judge<'a> {
 #[derive(Debug)]
 pub enum Judged<'r> {
     /// The request goes on.
-    Allowed(Box<Allowed>),
+    Allowed(Box<Allowed<'r>>),
     /// It is answered with a denial.
     Denied {
         /// The verdict.
@@ -50,7 +50,9 @@ pub enum Judged<'r> {
 
 /// An allowed request.
 #[derive(Debug)]
-pub struct Allowed {
+pub struct Allowed<'r> {
+    /// What the verdict rests on.
+    pub facts: Facts<'r>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// What its answer needs.
@@ -85,6 +87,7 @@ impl Judge<'_> {
         }
         match widget {
             Some(widget) if decision.is_allowed() => Judged::Allowed(Box::new(Allowed {
+                facts,
                 upstream: Arc::clone(route.upstream(widget)),
                 visit: Visit::new(
                     route,
@@ -92,35 +95,11 @@ impl Judge<'_> {
                     widget,
                     &decision,
                     &embedder,
-                    self.ancestors(route.class, widget, &embedder, now),
+                    widget_ancestors(route.class, widget, &embedder, self.policy, now),
                 ),
             })),
             _ => Judged::Denied { decision, embedder, id: decision_id },
         }
-    }
-
-    /// What the browser is to enforce around an allowed frame.
-    fn ancestors(
-        &self,
-        class: Class,
-        widget: &WidgetRules,
-        embedder: &Embedder<'_>,
-        now: Timestamp,
-    ) -> Option<String> {
-        if class != Class::Frame {
-            return None;
-        }
-        let open = widget.access == Access::Open && self.policy.open_allowed;
-        let sources;
-        let ancestors = if open || widget.access == Access::Monitor {
-            Ancestors::Unrestricted
-        } else if widget.allowlist.is_empty() {
-            Ancestors::Locked
-        } else {
-            sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
-            Ancestors::Listed(&sources)
-        };
-        frame_ancestors(ancestors, embedder.origin(), &self.policy.system_origins)
     }
 
     #[expect(clippy::too_many_arguments, reason = "a log line is made of everything that is known")]

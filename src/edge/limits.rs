@@ -6,6 +6,9 @@ pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// The longest head, in bytes: request line and header fields. Longer ones are 431.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
+/// The most options that `Connection` may list. The proxy library refuses more, but only after the verdict.
+pub const MAX_CONNECTION_OPTIONS: usize = 9;
+
 /// The most of an unwanted request body that is read, in bytes, so that its connection can be kept.
 pub const MAX_DRAINED_BYTES: u64 = 64 * 1024;
 

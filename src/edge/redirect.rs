@@ -8,22 +8,25 @@ use crate::policy::origin::{OriginBuf, OriginSet, Scheme};
 
 /// The https origins of this edge.
 #[derive(Clone, Debug)]
-pub struct HttpsRedirect(Vec<OriginBuf>);
+pub struct HttpsRedirect {
+    first: OriginBuf,
+    others: Vec<OriginBuf>,
+}
 
 impl HttpsRedirect {
     /// Picks the https ones; `None` where there is none to send to.
     pub fn new(public_origins: &OriginSet) -> Option<Self> {
         let https = public_origins.iter().filter(|origin| origin.scheme() == Scheme::Https);
-        let https: Vec<_> = https.map(OriginBuf::from).collect();
-        (!https.is_empty()).then_some(Self(https))
+        let mut https = https.map(OriginBuf::from);
+        Some(Self { first: https.next()?, others: https.collect() })
     }
 
     /// The redirect, to the origin of the same name or else the first.
-    pub fn reply(&self, request: &RequestHeader) -> Option<Reply> {
+    pub fn reply(&self, request: &RequestHeader) -> Reply {
         let host = request::host(request);
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let same = |origin: &&OriginBuf| origin.as_origin().host_str().eq_ignore_ascii_case(name);
-        let origin = self.0.iter().find(same).or_else(|| self.0.first())?;
+        let origin = self.others.iter().find(same).unwrap_or(&self.first);
         let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
         Reply::redirect(&format!("{}{target}", origin.as_origin().as_str()))
     }

@@ -11,7 +11,7 @@ use pingora::proxy::Session;
 
 use super::decision_id::DecisionId;
 use super::limits::{MAX_DRAINED_BYTES, MAX_ECHO_BYTES};
-use super::request::Refusal;
+use super::request::{NO_LOCATION, Refusal};
 use crate::policy::headers::{Cors, PREFLIGHT_MAX_AGE, VARY};
 use crate::policy::origin::Embedder;
 
@@ -30,7 +30,7 @@ pub struct Reply {
     status: StatusCode,
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
-    /// The connection can't be trusted to be where the next request begins.
+    /// The connection ends with this answer: it can't be trusted to be where the next request begins.
     close: bool,
 }
 
@@ -79,7 +79,7 @@ impl Reply {
     /// A request that is refused before it is judged.
     pub fn refusal(refusal: Refusal) -> Self {
         let mut reply = Self::problem(refusal.status, refusal.detail, None);
-        reply.close = refusal.status == StatusCode::BAD_REQUEST;
+        reply.close = true;
         if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             reply = reply.with(header::ALLOW, allow);
@@ -93,19 +93,25 @@ impl Reply {
     }
 
     /// The same address under https, the method kept (RFC 9110 §15.4.9).
-    pub fn redirect(location: &str) -> Option<Self> {
-        let location = HeaderValue::from_str(location).ok()?;
-        Some(Self::new(StatusCode::PERMANENT_REDIRECT).with(header::LOCATION, location))
+    pub fn redirect(location: &str) -> Self {
+        match HeaderValue::from_str(location) {
+            Ok(location) => Self::new(StatusCode::PERMANENT_REDIRECT).with(header::LOCATION, location),
+            Err(_) => Self::refusal(NO_LOCATION),
+        }
     }
 
-    /// An upstream that failed an allowed request. The page may read it.
-    pub fn upstream_failed(status: StatusCode, decision_id: &DecisionId, cors: Option<Cors<'_>>) -> Self {
+    /// An allowed request that failed, at its upstream or in its own body. The page may read it.
+    pub fn failed(status: StatusCode, decision_id: &DecisionId, cors: Option<Cors<'_>>) -> Self {
         let detail = match status {
             StatusCode::GATEWAY_TIMEOUT => "the widget's server did not answer in time",
             StatusCode::SERVICE_UNAVAILABLE => "the widget's server is not available",
+            StatusCode::BAD_REQUEST => "the request can't be read to its end",
             _ => "the widget's server failed to answer",
         };
-        Self::problem(status, detail, Some(decision_id))
+        let mut reply = Self::problem(status, detail, Some(decision_id));
+        // The proxy library keeps no connection on which a request failed.
+        reply.close = true;
+        reply
             .with(header::VARY, VARY)
             .with(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"))
             .with_cors(cors)
@@ -153,28 +159,45 @@ impl Reply {
         if self.status != StatusCode::NO_CONTENT {
             head.set_content_length(self.body.len())?;
         }
-        if self.close || !drain(session).await {
+        let keep = !self.close && drain(session).await;
+        if !keep {
             session.set_keepalive(None);
         }
         let bodiless = self.body.is_empty() || session.req_header().method == Method::HEAD;
         session.write_response_header(Box::new(head), bodiless).await?;
         let body = (!bodiless).then_some(self.body);
-        session.write_response_body(body, true).await
+        session.write_response_body(body, true).await?;
+        if !keep {
+            linger(session).await;
+        }
+        Ok(())
     }
 }
 
-/// Reads a small request body that nobody wants, so that the answer isn't lost in a reset and the connection can
-/// be kept. `false`: it is too large, or not sent before it is asked for.
+/// Reads a small request body that nobody wants, so that the connection can be kept. `false`: it is too large, or
+/// not sent before it is asked for.
 async fn drain(session: &mut Session) -> bool {
     if session.is_body_empty() {
         return true;
     }
     let fields = &session.req_header().headers;
-    let length = fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let length =
+        fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if fields.contains_key(header::EXPECT) || length.is_none_or(|length| length > MAX_DRAINED_BYTES) {
         return false;
     }
     matches!(tokio::time::timeout(DRAIN_TIMEOUT, session.drain_request_body()).await, Ok(Ok(())))
+}
+
+/// Ends the edge's side of a connection and reads on for a while: closed on unread bytes, it would be reset, and
+/// the client could lose the answer (RFC 9112 §9.6).
+async fn linger(session: &mut Session) {
+    if session.is_http2() {
+        return;
+    }
+    session.shutdown().await;
+    // How it ends makes no difference any more.
+    let _ = tokio::time::timeout(DRAIN_TIMEOUT, session.drain_request_body()).await;
 }
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -195,11 +218,14 @@ impl Reply {
 fn who(embedder: &Embedder<'_>) -> String {
     match embedder {
         Embedder::Known(origin) => format!("This widget may not be embedded on {}.", origin.as_str()),
-        Embedder::Opaque => "This widget may not be embedded by a page without an origin of its own, such as a \
+        Embedder::Opaque => {
+            "This widget may not be embedded by a page without an origin of its own, such as a \
                              sandboxed frame or a local file."
-            .to_owned(),
+                .to_owned()
+        }
         Embedder::Malformed(_) => {
-            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends.".to_owned()
+            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends."
+                .to_owned()
         }
         Embedder::Absent => {
             "This widget may not be loaded by a request that does not name the page it is for.".to_owned()

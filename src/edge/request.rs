@@ -5,7 +5,7 @@ use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 
-use super::limits::{MAX_HEAD_BYTES, MAX_TARGET_BYTES};
+use super::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_TARGET_BYTES};
 
 /// Why a request is refused, for the one who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +25,19 @@ impl Refusal {
 /// A WebSocket handshake on a route that serves no sessions.
 pub const WEBSOCKET_ELSEWHERE: Refusal = Refusal::bad("this path does not serve WebSockets");
 
+/// A target that can't be written as a `Location`.
+pub const NO_LOCATION: Refusal = Refusal::bad("the request target has a byte that must be percent-encoded");
+
+/// A WebSocket handshake with a body, which ends where two servers may not agree.
+pub const WEBSOCKET_WITH_BODY: Refusal = Refusal::bad("a WebSocket handshake has no body");
+
 /// Checks one request. `head` is its head as received over HTTP/1, empty over HTTP/2.
 pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
-        return Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, detail: "TRACE and CONNECT are not served" });
+        return Err(Refusal {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            detail: "TRACE and CONNECT are not served",
+        });
     }
     check_size(request, head)?;
     check_framing(&request.headers, head)?;
@@ -39,7 +48,10 @@ pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
 
 fn check_size(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     if request.raw_path().len() > MAX_TARGET_BYTES {
-        return Err(Refusal { status: StatusCode::URI_TOO_LONG, detail: "the request target is longer than 8 KiB" });
+        return Err(Refusal {
+            status: StatusCode::URI_TOO_LONG,
+            detail: "the request target is longer than 8 KiB",
+        });
     }
     let fields = || request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     let size: usize = if head.is_empty() { fields() } else { head.len() };
@@ -95,22 +107,50 @@ fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
 /// Fields named in `Connection` are dropped by the next hop: none may be dropped that a verdict, the framing or
 /// the upstream relies on.
 fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut count = 0;
     for value in headers.get_all(header::CONNECTION) {
         for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            count += usize::from(!nominated.is_empty());
+            if !nominated.iter().all(is_token_byte) {
+                return Err(Refusal::bad("Connection names what can't be a field"));
+            }
             if is_relied_on(nominated) {
                 return Err(Refusal::bad("Connection names a field that must not be dropped"));
             }
         }
     }
+    if count > MAX_CONNECTION_OPTIONS {
+        return Err(Refusal::bad("Connection names too many fields"));
+    }
     Ok(())
 }
 
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
 const RELIED_ON: [&str; 10] = [
-    "host", "origin", "referer", "authorization", "cookie", "range", "expect", "forwarded", "transfer-encoding",
+    "host",
+    "origin",
+    "referer",
+    "authorization",
+    "cookie",
+    "range",
+    "expect",
+    "forwarded",
+    "transfer-encoding",
     "cache-control",
 ];
 const RELIED_ON_PREFIXES: [&str; 9] = [
-    "content-", "sec-", "accept", "if-", "access-control-", "x-forwarded-", "x-widget-", "x-embedder-",
+    "content-",
+    "sec-",
+    "accept",
+    "if-",
+    "access-control-",
+    "x-forwarded-",
+    "x-widget-",
+    "x-embedder-",
     "x-decision-",
 ];
 
@@ -136,7 +176,9 @@ fn check_path(target: &[u8]) -> Result<(), Refusal> {
         match byte {
             b'\\' => return Err(Refusal::bad("the path has a backslash")),
             b'#' => return Err(Refusal::bad("the request target has a fragment")),
-            0..=0x20 | 0x7f.. => return Err(Refusal::bad("the path has a byte that must be percent-encoded")),
+            0..=0x20 | 0x7f.. => {
+                return Err(Refusal::bad("the path has a byte that must be percent-encoded"));
+            }
             _ => {}
         }
     }
@@ -201,7 +243,10 @@ pub fn upgrade(request: &RequestHeader) -> Upgrade {
     let mut wishes = request.headers.get_all(header::UPGRADE).iter();
     let Some(wish) = wishes.next() else { return Upgrade::None };
     let names_upgrade = request.headers.get_all(header::CONNECTION).iter().any(|value| {
-        value.as_bytes().split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
     });
     let websocket = wishes.next().is_none()
         && wish.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")

@@ -99,9 +99,9 @@ impl RouteTable {
         let mut router = matchit::Router::new();
         for route in routes {
             let path = route.path.as_str();
-            router.insert(path, Arc::new(Route::prepare(route, upstreams)?)).map_err(|error| {
-                EdgeError::Route { path: path.to_owned(), detail: error.to_string() }
-            })?;
+            router
+                .insert(path, Arc::new(Route::prepare(route, upstreams)?))
+                .map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })?;
         }
         Ok(Self { router, demo })
     }

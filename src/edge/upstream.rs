@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::ErrorType;
 use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
@@ -26,6 +27,12 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 /// Everything after this many servers were tried in vain is an answer of its own.
 const MOST_CANDIDATES: usize = 256;
 
+/// How many servers of an upstream are tried for one request, where a connection can't be opened.
+pub const MOST_ATTEMPTS: usize = 3;
+
+/// No server of the upstream is healthy.
+pub const NO_SERVER: ErrorType = ErrorType::Custom("NoHealthyServer");
+
 /// The task that looks up and checks the servers of one upstream; the edge listens once each has looked up once.
 pub type UpstreamTask = GenBackgroundService<LoadBalancer<RoundRobin>>;
 
@@ -41,13 +48,13 @@ impl Upstreams {
     ) -> Result<(Self, Vec<UpstreamTask>), EdgeError> {
         let mut upstreams = BTreeMap::new();
         let mut tasks = Vec::new();
-        for (name, upstream) in configured {
+        for (pool, (name, upstream)) in (0..).zip(configured) {
             let servers = match (upstream, builtin) {
                 (config::Upstream::Servers(servers), _) => servers.as_ref().clone(),
                 (config::Upstream::Builtin, Some(addr)) => Servers::plain(vec![Server::Ip(addr)]),
                 (config::Upstream::Builtin, None) => continue,
             };
-            let (upstream, task) = Upstream::prepare(name.clone(), &servers)?;
+            let (upstream, task) = Upstream::prepare(name.clone(), pool, &servers)?;
             upstreams.insert(name.clone(), Arc::new(upstream));
             tasks.push(task);
         }
@@ -63,6 +70,8 @@ impl Upstreams {
 /// One upstream.
 pub struct Upstream {
     name: Arc<str>,
+    /// Connections are kept apart by it: they were opened under this upstream's own authorities.
+    pool: u64,
     balancer: Arc<LoadBalancer<RoundRobin>>,
     tls: Option<Tls>,
     options: PeerOptions,
@@ -81,11 +90,11 @@ struct Tls {
 }
 
 impl Upstream {
-    fn prepare(name: Arc<str>, servers: &Servers) -> Result<(Self, UpstreamTask), EdgeError> {
+    fn prepare(name: Arc<str>, pool: u64, servers: &Servers) -> Result<(Self, UpstreamTask), EdgeError> {
         let options = peer_options(servers)?;
         let tls = servers.tls.as_ref().map(|tls| Tls { sni: tls.sni.clone() });
         let mut balancer =
-            LoadBalancer::from_backends(Backends::new(Box::new(Lookup(servers.servers.clone()))));
+            LoadBalancer::from_backends(Backends::new(Box::new(Lookup::of(servers.servers.clone()))));
         let named = servers.servers.iter().any(|server| server.name().is_some());
         balancer.update_frequency = named.then_some(LOOKUP_INTERVAL);
         balancer.parallel_health_check = true;
@@ -94,7 +103,7 @@ impl Upstream {
             balancer.set_health_check(health_check(servers, check, &options)?);
         }
         let task = background_service(&format!("upstream {name}"), balancer);
-        Ok((Self { name, balancer: task.task(), tls, options }, task))
+        Ok((Self { name, pool, balancer: task.task(), tls, options }, task))
     }
 
     /// Its name in the configuration, for logs and metrics.
@@ -111,6 +120,7 @@ impl Upstream {
             Some(Tls { sni: None }) => server_name(&backend),
         };
         let mut peer = HttpPeer::new(*backend.addr.as_inet()?, self.tls.is_some(), sni);
+        peer.group_key = self.pool;
         peer.options = self.options.clone();
         Some(peer)
     }
@@ -189,10 +199,9 @@ fn health_check(
         return Ok(tcp);
     };
     let mut http = HttpHealthCheck::new(&host, sni.is_some());
-    http.req.set_raw_path(path.as_bytes()).map_err(|error| EdgeError::HealthCheckPath {
-        path: path.clone(),
-        detail: error.to_string(),
-    })?;
+    http.req
+        .set_raw_path(path.as_bytes())
+        .map_err(|error| EdgeError::HealthCheckPath { path: path.clone(), detail: error.to_string() })?;
     http.peer_template.options = options;
     http.consecutive_success = check.healthy_after;
     http.consecutive_failure = check.unhealthy_after;
@@ -204,33 +213,51 @@ fn health_check(
 struct ServerName(Box<str>);
 
 /// Looks names up; addresses stay as they are.
-struct Lookup(Vec<Server>);
+struct Lookup {
+    servers: Vec<Server>,
+    /// What was found before stays in use: a name server that is away is no reason to go dark.
+    last: Mutex<HashMap<Server, Vec<SocketAddr>>>,
+}
+
+impl Lookup {
+    fn of(servers: Vec<Server>) -> Self {
+        Self { servers, last: Mutex::default() }
+    }
+
+    async fn find(&self, server: &Server, host: &str, port: u16) -> Vec<SocketAddr> {
+        let found = tokio::net::lookup_host((host, port)).await;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Ok(found) => {
+                let found: Vec<SocketAddr> = found.collect();
+                last.insert(server.clone(), found.clone());
+                found
+            }
+            Err(error) => {
+                let addresses = last.get(server).cloned().unwrap_or_default();
+                tracing::warn!(host, %error, in_use = ?addresses, "upstream name not found");
+                addresses
+            }
+        }
+    }
+}
 
 #[async_trait]
 impl ServiceDiscovery for Lookup {
     async fn discover(&self) -> pingora::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
         let mut backends = BTreeSet::new();
-        for server in &self.0 {
+        for server in &self.servers {
             match server {
                 Server::Ip(addr) => {
                     backends.insert(backend(*addr, Extensions::new()));
                 }
-                Server::Name { host, port } => match tokio::net::lookup_host((&**host, *port)).await {
-                    Ok(found) => backends.extend(found.map(|addr| {
+                Server::Name { host, port } => {
+                    backends.extend(self.find(server, host, *port).await.into_iter().map(|addr| {
                         let mut ext = Extensions::new();
                         ext.insert(ServerName(host.clone()));
                         backend(addr, ext)
-                    })),
-                    // What was found before stays in use: a name server that is away is no reason to go dark.
-                    Err(error) => {
-                        tracing::warn!(%host, %error, "upstream name not found; its last addresses stay in use");
-                        return Err(pingora::Error::because(
-                            pingora::ErrorType::ConnectNoRoute,
-                            "looking up an upstream's name",
-                            error,
-                        ));
-                    }
-                },
+                    }));
+                }
             }
         }
         Ok((backends, HashMap::new()))

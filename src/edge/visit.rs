@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::decision_id::DecisionId;
 use super::route::Route;
 use crate::policy::decision::{Decision, Reason, WidgetRules};
-use crate::policy::headers::{Cors, cors};
+use crate::policy::headers::{Cors, allow_origin, cors};
 use crate::policy::origin::Embedder;
 use crate::policy::widget::Environment;
 
@@ -51,7 +51,7 @@ impl Visit {
             widget: widget.id.as_str().into(),
             environment: widget.environment,
             voice: widget.voice,
-            allow_origin: grant.and_then(|cors| HeaderValue::from_str(cors.allow_origin).ok()),
+            allow_origin: allow_origin(grant),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
             verified: verified(decision, embedder),
@@ -73,10 +73,8 @@ impl Visit {
 /// An embedder that a list, a system origin or a ticket stands for. One that was let through, or that anybody
 /// could have named, is not told to the upstream as a fact.
 fn verified(decision: &Decision, embedder: &Embedder<'_>) -> Option<HeaderValue> {
-    let vouched = matches!(
-        decision.reason,
-        Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin
-    );
+    let vouched =
+        matches!(decision.reason, Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin);
     let origin = embedder.origin().filter(|_| vouched && decision.would_deny.is_none())?;
     HeaderValue::from_str(origin.as_str()).ok()
 }

@@ -5,8 +5,12 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
+
+use super::decision::{Class, EdgePolicy, WidgetRules};
 use super::entry::{Entry, HostPattern, PortPattern};
-use super::origin::{Host, Origin, OriginSet};
+use super::origin::{Embedder, Host, Origin, OriginSet};
+use super::widget::Access;
 
 /// For pages that nothing may frame.
 pub const NO_ANCESTORS: &str = "frame-ancestors 'none'";
@@ -121,6 +125,31 @@ pub fn frame_ancestors(
         Some(_) => own(embedder),
         None => NO_ANCESTORS.to_owned(),
     })
+}
+
+/// The policy that an allowed answer for this widget carries: frames alone have one.
+#[must_use]
+pub fn widget_ancestors(
+    class: Class,
+    widget: &WidgetRules,
+    embedder: &Embedder<'_>,
+    policy: &EdgePolicy,
+    now: Timestamp,
+) -> Option<String> {
+    if class != Class::Frame {
+        return None;
+    }
+    let open = widget.access == Access::Open && policy.open_allowed;
+    let sources;
+    let ancestors = if open || widget.access == Access::Monitor {
+        Ancestors::Unrestricted
+    } else if widget.allowlist.is_empty() {
+        Ancestors::Locked
+    } else {
+        sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
+        Ancestors::Listed(&sources)
+    };
+    frame_ancestors(ancestors, embedder.origin(), &policy.system_origins)
 }
 
 fn push_origin(policy: &mut String, origin: Origin<'_>) {

@@ -6,6 +6,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, decide};
 use super::entry::Entry;
@@ -13,13 +14,15 @@ use super::origin::{Embedder, Origin, Scheme};
 use super::suffix::PublicSuffixes;
 use super::widget::{Access, Widget};
 
+mod headers;
 mod outcome;
 mod sentence;
 
+pub use headers::RouteAnswers;
 pub use outcome::{EntryOutcome, Outcome};
 
 /// Why one request to one widget is allowed or denied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Explanation {
     /// The widget that was asked for, as it was asked for.
     pub widget: String,
@@ -27,7 +30,7 @@ pub struct Explanation {
     pub class: Class,
     /// Who embeds.
     pub embedder: AskedBy,
-    /// The access in effect; `None` for an unknown widget.
+    /// The access in effect; none for an unknown widget.
     pub access: Option<Access>,
     /// Whether the request goes on.
     pub verdict: Verdict,
@@ -45,12 +48,13 @@ pub struct Explanation {
     pub entry_to_add: Option<String>,
     /// Every entry of the list, in its order.
     pub entries: Vec<EntryOutcome>,
-    /// The headers that would be sent, name and value; filled by whoever builds answers.
+    /// The headers that would be sent besides the upstream's own, name and value
+    /// ([`Explanation::with_headers`]).
     pub headers: Vec<(String, String)>,
 }
 
 /// Who embeds, as read from the headers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum AskedBy {
     /// The request names nobody.
@@ -72,7 +76,7 @@ pub enum AskedBy {
 }
 
 /// An entry and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NamedEntry {
     /// A JSON Pointer (RFC 6901) into the document.
     pub pointer: String,
@@ -114,6 +118,22 @@ pub fn explain(
     };
     explanation.sentence = sentence::of(&explanation, compared);
     explanation
+}
+
+impl Explanation {
+    /// Adds the fields that an answer on such a route would carry, besides what its upstream says.
+    #[must_use]
+    pub fn with_headers(
+        mut self,
+        facts: &Facts<'_>,
+        widget: Option<&Widget>,
+        policy: &EdgePolicy,
+        answers: &RouteAnswers,
+        now: Timestamp,
+    ) -> Self {
+        self.headers = answers.fields(facts, widget.map(Widget::compile).as_ref(), policy, now);
+        self
+    }
 }
 
 /// The entry that admits `origin` and as little else as an entry can: `stranger.example`,

@@ -5,9 +5,11 @@ use http::header::{self, HeaderName, HeaderValue};
 use super::decision::{Class, Decision, Reason, Verdict};
 use super::origin::Embedder;
 
+mod answer;
 mod caching;
 mod list;
 
+pub use answer::{Answer, allow_origin};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use list::without_embed_ticket;
 
@@ -21,8 +23,7 @@ pub const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("60");
 /// The fetch directive by which a browser keeps a document out of any frame (CSP Level 3, `frame-ancestors`).
 pub const FRAME_ANCESTORS_NONE: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'");
 
-const NO_DEVICES: &str =
-    "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
+const NO_DEVICES: &str = "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
 const MICROPHONE_ONLY: &str =
     "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=(self), autoplay=(self)";
 const PERMISSIONS_POLICY: HeaderName = HeaderName::from_static("permissions-policy");

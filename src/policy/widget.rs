@@ -19,6 +19,7 @@ use std::hash::{Hash, Hasher};
 use jiff::Timestamp;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 use super::allowlist::Allowlist;
 use super::decision::WidgetRules;
@@ -26,6 +27,7 @@ use super::entry::{Entry, EntryScheme};
 use super::suffix::PublicSuffixes;
 
 mod parse;
+mod schema;
 
 /// The largest document, in bytes of JSON.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
@@ -146,7 +148,8 @@ pub struct WidgetIdError;
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[schema(rename_all = "lowercase")]
         pub enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
@@ -246,7 +249,7 @@ impl Serialize for Rule {
 
 /// A widget's document. Serialises to its canonical form: every field written but an unstated `access` and a
 /// missing `revision`, entries in canonical text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Widget {
     /// Its name.
     pub id: WidgetId,

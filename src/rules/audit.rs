@@ -1,5 +1,7 @@
 //! Who changed what: the seam between the writer and the audit log.
 
+mod file;
+
 use std::io;
 
 use jiff::Timestamp;
@@ -7,6 +9,8 @@ use jiff::Timestamp;
 use super::change::Actor;
 use super::source::SourceKind;
 use crate::policy::widget::WidgetId;
+
+pub use file::FileAuditLog;
 
 /// Writes every change down before it is in force. What it can't write down is not saved.
 pub trait AuditLog: Send + Sync {

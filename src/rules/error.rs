@@ -131,6 +131,11 @@ impl RulesError {
         }
     }
 
+    /// Whether the source could not be read at all, rather than says something wrong.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::NoFiles { .. })
+    }
+
     /// The faults of the documents; empty where no document could be read.
     pub fn faults(&self) -> &[RuleFault] {
         match self {

@@ -17,10 +17,11 @@ pub mod import;
 pub mod live;
 mod parallel;
 pub mod publisher;
+pub mod sessions;
 pub mod source;
 pub mod status;
 mod storage;
 pub mod store;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

@@ -47,7 +47,7 @@ mod tests {
             let shares = shares((0..count).collect(), 8);
             assert_eq!(shares.concat(), (0..count).collect::<Vec<u32>>());
             let sums = on_threads(shares, |share| share.into_iter().sum::<u32>());
-            assert_eq!(sums.into_iter().sum::<u32>(), (0..count).sum());
+            assert_eq!(sums.into_iter().sum::<u32>(), (0..count).sum::<u32>());
         }
     }
 }

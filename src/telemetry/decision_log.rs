@@ -1,11 +1,13 @@
-//! The decision log: one JSON object a line on standard output. It names embedders by origin alone, never the
-//! path or query of a page, and no visitor.
+//! The decision log: one JSON object a line on standard output, and the same to whoever listens live. It names
+//! embedders by origin alone, never the path or query of a page, and no visitor.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::broadcast;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 
 use crate::policy::decision::{Decision, Verdict};
@@ -57,18 +59,59 @@ pub struct Record<'a> {
     pub method: &'a str,
 }
 
+/// How many decisions a listener may be behind before it misses some.
+const LIVE_BACKLOG: usize = 1024;
+
 /// The writer. A line that the standard output can't take in time is dropped, never waited for.
 #[derive(Debug)]
 pub struct DecisionLog {
     scope: AtomicU8,
     out: NonBlocking,
+    /// How many listen: asked for every request, and cheaper than the channel's own count, which takes a lock.
+    listeners: AtomicUsize,
+    live: broadcast::Sender<Arc<str>>,
+}
+
+/// Hears every decision as it is made, whatever the scope of the log: one JSON object each.
+#[derive(Debug)]
+pub struct Listener {
+    log: Arc<DecisionLog>,
+    live: broadcast::Receiver<Arc<str>>,
+}
+
+impl Listener {
+    /// The next decision, or how many were missed because this listener was too slow.
+    pub async fn next(&mut self) -> Result<Arc<str>, u64> {
+        loop {
+            match self.live.recv().await {
+                Ok(line) => return Ok(line),
+                Err(broadcast::error::RecvError::Lagged(missed)) => return Err(missed),
+                // The log is held by this listener, so its end of the channel is never gone.
+                Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.log.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl DecisionLog {
     /// Starts the writing thread; lines still queued are written when the guard is dropped.
     pub fn start(scope: Scope, out: impl Write + Send + 'static) -> (Self, WorkerGuard) {
         let (out, guard) = tracing_appender::non_blocking(out);
-        (Self { scope: AtomicU8::new(scope as u8), out }, guard)
+        let (live, _) = broadcast::channel(LIVE_BACKLOG);
+        (Self { scope: AtomicU8::new(scope as u8), out, listeners: AtomicUsize::new(0), live }, guard)
+    }
+
+    /// Listens from now on.
+    pub fn listen(self: &Arc<Self>) -> Listener {
+        let live = self.live.subscribe();
+        self.listeners.fetch_add(1, Ordering::Relaxed);
+        Listener { log: Arc::clone(self), live }
     }
 
     /// Changes which decisions are written.
@@ -76,23 +119,87 @@ impl DecisionLog {
         self.scope.store(scope as u8, Ordering::Relaxed);
     }
 
-    /// Whether this decision is written.
+    /// Whether anybody wants to know of this decision.
     pub fn wants(&self, decision: &Decision) -> bool {
-        let scope = self.scope.load(Ordering::Relaxed);
-        scope == Scope::All as u8
-            || scope == Scope::Denied as u8
-                && (decision.verdict == Verdict::Deny || decision.would_deny.is_some())
+        self.in_scope(decision.verdict == Verdict::Deny || decision.would_deny.is_some())
+            || self.listeners.load(Ordering::Relaxed) > 0
     }
 
-    /// Queues one line.
+    /// Queues one line, and tells those who listen.
     pub fn write(&self, record: &Record<'_>) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
-        line.push(b'\n');
-        self.out.clone().write_all(&line)
+        let mut line = serde_json::to_string(record)?;
+        if self.listeners.load(Ordering::Relaxed) > 0 {
+            // An error is that the last of them has just gone.
+            let _ = self.live.send(line.as_str().into());
+        }
+        if !self.in_scope(record.verdict == Verdict::Deny.as_str() || record.would_deny.is_some()) {
+            return Ok(());
+        }
+        line.push('\n');
+        self.out.clone().write_all(line.as_bytes())
+    }
+
+    fn in_scope(&self, denied: bool) -> bool {
+        let scope = self.scope.load(Ordering::Relaxed);
+        scope == Scope::All as u8 || scope == Scope::Denied as u8 && denied
     }
 
     /// How many lines were dropped because the standard output was too slow.
     pub fn dropped(&self) -> usize {
         self.out.error_counter().dropped_lines()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+    use crate::policy::decision::Reason;
+
+    fn decision(verdict: Verdict) -> Decision {
+        Decision { verdict, reason: Reason::Exact, would_deny: None, entry: None, near_miss: None }
+    }
+
+    fn record(verdict: Verdict, id: &str) -> Record<'_> {
+        Record {
+            time: Timestamp::UNIX_EPOCH,
+            decision_id: id,
+            widget: None,
+            class: "asset",
+            verdict: verdict.as_str(),
+            reason: "exact",
+            would_deny: None,
+            embedder: None,
+            malformed: None,
+            entry: None,
+            near_miss: None,
+            method: "GET",
+        }
+    }
+
+    #[tokio::test]
+    async fn listeners_hear_what_the_log_leaves_out_and_cost_nothing_once_gone() {
+        let (log, _guard) = DecisionLog::start(Scope::Off, io::sink());
+        let log = Arc::new(log);
+        assert!(!log.wants(&decision(Verdict::Deny)));
+        let mut listener = log.listen();
+        assert!(log.wants(&decision(Verdict::Allow)));
+        log.write(&record(Verdict::Allow, "one")).unwrap();
+        assert!(listener.next().await.unwrap().contains("\"decision_id\":\"one\""));
+        drop(listener);
+        assert!(!log.wants(&decision(Verdict::Deny)));
+    }
+
+    #[tokio::test]
+    async fn a_slow_listener_is_told_how_many_it_missed() {
+        let (log, _guard) = DecisionLog::start(Scope::Off, io::sink());
+        let log = Arc::new(log);
+        let mut listener = log.listen();
+        for id in 0..LIVE_BACKLOG + 3 {
+            log.write(&record(Verdict::Deny, &id.to_string())).unwrap();
+        }
+        assert_eq!(listener.next().await, Err(3));
+        assert!(listener.next().await.unwrap().contains("\"decision_id\":\"3\""));
     }
 }

@@ -1,1 +1,114 @@
-//! To come.
+//! The command line, as people and programs use it: the real binary, its output and its exit codes.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::edge::{Edge, usual_routes};
+
+mod check;
+mod explain;
+mod signals;
+mod start;
+mod usage;
+
+/// What a command did.
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A folder that holds `conf/`, and commands in it.
+struct Desk(TempDir);
+
+impl Desk {
+    /// With the shipped configuration and rules.
+    fn shipped() -> Self {
+        let read = |name: &str| std::fs::read_to_string(format!("conf/{name}")).unwrap();
+        Self::with(&read("embedgate.toml"), &read("widgets.json"))
+    }
+
+    /// With the usual routes on the demo, and these rules.
+    fn on(rules: &Value) -> Self {
+        Self::with(&config(""), &rules.to_string())
+    }
+
+    fn with(config: &str, rules: &str) -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(desk.path().join("conf")).unwrap();
+        desk.write("conf/embedgate.toml", config);
+        desk.write("conf/widgets.json", rules);
+        desk
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        std::fs::write(self.path().join(path), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        finished(Edge::command(self.path()).args(arguments))
+    }
+
+    fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
+        finished(Edge::command(self.path()).args(arguments).envs(variables.iter().copied()))
+    }
+}
+
+/// A configuration with the usual routes on the demo, and more of `[edge]` or other tables.
+fn config(more: &str) -> String {
+    format!(
+        "[edge]\npublic_origins = [\"http://edge.example\"]\n{more}\n[upstreams.demo]\nbuiltin = true\n{}",
+        usual_routes("demo")
+    )
+}
+
+/// Runs a command to its end, which must come soon.
+fn finished(command: &mut Command) -> Ran {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+    let read = |stream: &mut dyn Read| {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    };
+    std::thread::scope(|scope| {
+        let (out, err) = (scope.spawn(|| read(&mut stdout)), scope.spawn(|| read(&mut stderr)));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let status = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                break None;
+            }
+            pause();
+        };
+        let (out, err) = (out.join().unwrap(), err.join().unwrap());
+        let code = status.and_then(|status| status.code());
+        Ran { code: code.unwrap_or_else(|| panic!("no end of {command:?}: {out}\n{err}")), out, err }
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "a child process can't be awaited here, and nobody else waits")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(5));
+}

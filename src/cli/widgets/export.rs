@@ -53,7 +53,7 @@ pub(super) fn run(common: &Common, file: Option<&Path>) -> Result<ExitCode, CliE
     }
     written?;
     let report = Report { file, documents };
-    print(common.json, &report, &report)?;
+    print(common.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -71,7 +71,7 @@ pub(super) fn run(common: &Common, file: &Path) -> Result<ExitCode, CliError> {
         }
     };
     let report = Report { file, store, import };
-    print(common.json, &report, &report)?;
+    print(common.json, &report)?;
     Ok(if report.import.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -160,7 +160,11 @@ fn admin() {
 #[test]
 fn sections() {
     refuse(&[
-        ("rules.source = \"nats\"", "3:16", "\"nats\" is not available in this version; use \"store\" or \"file\""),
+        (
+            "rules.source = \"nats\"",
+            "3:16",
+            "\"nats\" is not available in this version; use \"store\" or \"file\"",
+        ),
         (
             "rules.source = \"redis\"",
             "3:16",

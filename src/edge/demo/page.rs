@@ -6,9 +6,9 @@ use axum::extract::{RawPathParams, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
-use super::Demo;
 use super::asset::{Asset, ICON};
 use super::visit::Visit;
+use super::{Demo, HOSTS};
 
 const HOST: &str = include_str!("host.html");
 const FRAME: &str = include_str!("frame.html");
@@ -36,8 +36,8 @@ struct Site {
 
 const SITES: [Site; 2] = [
     Site {
-        host: "site.localhost",
-        other: "stranger.localhost",
+        host: HOSTS[0],
+        other: HOSTS[1],
         theme: "coffee",
         name: "Larkfield Coffee",
         trade: "Roasters since 1998",
@@ -51,8 +51,8 @@ const SITES: [Site; 2] = [
         badge: "This site is on the list",
     },
     Site {
-        host: "stranger.localhost",
-        other: "site.localhost",
+        host: HOSTS[1],
+        other: HOSTS[0],
         theme: "lamps",
         name: "Copperline Lamps",
         trade: "Lighting workshop",

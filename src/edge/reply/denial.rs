@@ -57,7 +57,9 @@ impl Denial<'_> {
         }
         let (detail, advice) = (who(self.embedder), self.advice());
         match self.destination {
-            Destination::Script => Reply::new(StatusCode::OK).with_body(JAVASCRIPT, self.script(&detail, &advice)),
+            Destination::Script => {
+                Reply::new(StatusCode::OK).with_body(JAVASCRIPT, self.script(&detail, &advice))
+            }
             Destination::Document => Reply::new(StatusCode::FORBIDDEN)
                 .with(CROSS_ORIGIN_EMBEDDER_POLICY, HeaderValue::from_static("require-corp"))
                 .with(http::header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
@@ -72,17 +74,23 @@ impl Denial<'_> {
     fn advice(&self) -> String {
         match self.embedder {
             Embedder::Known(origin) => {
-                let entry = entry_admitting(*origin).map_or(origin.as_str().to_owned(), |entry| entry.to_string());
+                let entry =
+                    entry_admitting(*origin).map_or(origin.as_str().to_owned(), |entry| entry.to_string());
                 format!("If it should be, its owner adds {entry} to the widget's allowed domains.")
             }
-            Embedder::Opaque => "It can be embedded by a page with an address that its owner allows.".to_owned(),
-            Embedder::Malformed(_) => "A program between the browser and this server may have changed it.".to_owned(),
+            Embedder::Opaque => {
+                "It can be embedded by a page with an address that its owner allows.".to_owned()
+            }
+            Embedder::Malformed(_) => {
+                "A program between the browser and this server may have changed it.".to_owned()
+            }
             Embedder::Absent => "A Referrer-Policy of no-referrer on the page can be the cause.".to_owned(),
         }
     }
 
     fn script(&self, detail: &str, advice: &str) -> String {
-        let text = Value::from(format!("{detail} {advice} (decision {})", self.decision_id.as_str())).to_string();
+        let text =
+            Value::from(format!("{detail} {advice} (decision {})", self.decision_id.as_str())).to_string();
         // Should the answer ever stand inside a page, `</script>` must not end it.
         format!("console.error({});\n", text.replace('<', "\\u003c"))
     }

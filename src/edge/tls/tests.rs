@@ -18,7 +18,8 @@ impl Folder {
 
     /// Writes a fresh self-signed pair and says which certificate it is.
     fn pair(&self, name: &str, hosts: &[&str]) -> (CertificateFiles, Vec<u8>) {
-        let made = rcgen::generate_simple_self_signed(hosts.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
+        let made =
+            rcgen::generate_simple_self_signed(hosts.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>());
         let made = made.unwrap();
         let files = CertificateFiles {
             cert: self.path(&format!("{name}.pem")),

@@ -5,9 +5,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 /// What a route serves. It decides what a request without a named embedder may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Class {
     /// The loader and the static files of a widget.
@@ -55,7 +56,7 @@ impl fmt::Display for Class {
 pub struct UnknownClass;
 
 /// Whether a request goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It passes.
@@ -87,7 +88,8 @@ impl fmt::Display for Verdict {
 macro_rules! reasons {
     ($($variant:ident = $code:literal, $doc:literal;)+) => {
         /// Why a verdict is what it is. The codes are stable; outsiders never see them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+        #[schema(rename_all = "snake_case")]
         pub enum Reason {
             $(#[doc = $doc] $variant,)+
         }

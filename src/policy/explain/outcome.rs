@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::policy::entry::{Entry, EntryScheme, HostPattern, PortPattern};
 use crate::policy::origin::{Host, Origin, Scheme};
@@ -9,7 +10,7 @@ use crate::policy::widget::{Rule, Widget};
 
 /// Whether one entry admits the embedder, or what keeps it from it. Of several differences the host's is told
 /// first, then the scheme's, the port's, the expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It admits it.
@@ -41,7 +42,7 @@ impl Outcome {
 }
 
 /// One entry of the list and what it says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct EntryOutcome {
     /// A JSON Pointer (RFC 6901) into the document.
     pub pointer: String,

@@ -71,13 +71,8 @@ fn what_the_upstream_may_not_say() {
 
 #[test]
 fn cors_follows_the_verdict() {
-    let decision = |verdict, reason, would_deny| Decision {
-        verdict,
-        reason,
-        would_deny,
-        entry: None,
-        near_miss: None,
-    };
+    let decision =
+        |verdict, reason, would_deny| Decision { verdict, reason, would_deny, entry: None, near_miss: None };
     let allowed = decision(Verdict::Allow, Reason::Exact, None);
     let denied = decision(Verdict::Deny, Reason::NotListed, None);
     let unrestricted = decision(Verdict::Allow, Reason::Unrestricted, None);
@@ -128,7 +123,8 @@ fn shared_caches_are_kept_out() {
 
 #[test]
 fn cdn_fields_are_known() {
-    for name in ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"] {
+    for name in ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control", "x-accel-expires"]
+    {
         assert!(is_cdn_directive(&HeaderName::from_static(name)), "{name}");
     }
     assert!(!is_cdn_directive(&header::CACHE_CONTROL));

@@ -46,7 +46,10 @@ impl Publisher {
                 took: started.elapsed(),
             });
         }
-        super::lock(&self.status).accepted(Timestamp::now());
+        // A group of refusals alone is no good news.
+        if !group.answers.is_empty() {
+            super::lock(&self.status).accepted(Timestamp::now());
+        }
         for (answer, published) in group.answers {
             answer.give(Ok(published));
         }

@@ -23,6 +23,8 @@ pub struct EdgeSpec {
     pub upstream: String,
     /// The rules file.
     pub rules: String,
+    /// `rules.source`: the rules file itself, or a store that it seeds.
+    pub source: &'static str,
     /// `public_origins`; `None`: `http://localhost:PORT`.
     pub public_origins: Option<String>,
 }
@@ -35,6 +37,7 @@ impl Default for EdgeSpec {
             routes: None,
             upstream: "demo".to_owned(),
             rules: fs::read_to_string("conf/widgets.json").unwrap(),
+            source: "file",
             public_origins: None,
         }
     }
@@ -97,13 +100,18 @@ impl Edge {
 
     /// Waits for the process to end by itself; its success and its standard error.
     pub async fn ended(mut self) -> (bool, String) {
+        (self.exit_code().await == Some(0), self.log())
+    }
+
+    /// Waits for the process to end by itself; its exit code, `None` where a signal killed it.
+    pub async fn exit_code(&mut self) -> Option<i32> {
         let mut status = None;
         eventually("the process ends", async || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         })
         .await;
-        (status.unwrap().success(), self.log())
+        status.unwrap().code()
     }
 
     /// An address of the edge.
@@ -136,6 +144,13 @@ impl Edge {
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
+    /// The process's resident memory.
+    pub fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
     }
 
     /// The answer of the admin listener.
@@ -175,8 +190,8 @@ fn write_config(folder: &Path, http: SocketAddr, admin: SocketAddr, spec: &EdgeS
     let routes = spec.routes.clone().unwrap_or_else(|| usual_routes(&spec.upstream));
     let config = format!(
         "[edge]\nlisten = [\"{http}\"]\npublic_origins = {origins}\n{}\n[admin]\nlisten = \"{admin}\"\n\
-         [upstreams.demo]\nbuiltin = true\n{}\n{routes}",
-        spec.edge, spec.more
+         [rules]\nsource = \"{}\"\n[upstreams.demo]\nbuiltin = true\n{}\n{routes}",
+        spec.edge, spec.source, spec.more
     );
     fs::create_dir_all(folder.join("conf")).unwrap();
     fs::write(folder.join("conf/embedgate.toml"), config).unwrap();

@@ -1,12 +1,23 @@
 //! What the tests share: a running edge, an upstream that tells what it got, raw sockets, ports.
 
 pub mod browser;
+pub mod certificates;
 pub mod edge;
 pub mod ports;
 pub mod raw;
+pub mod streams;
 pub mod upstream;
+pub mod websocket;
 
 use std::time::{Duration, Instant};
+
+/// How often to do what is to be done `full` times: a tenth of it, or all with `EMBEDGATE_TEST_SCALE=full`.
+pub fn scale(full: usize) -> usize {
+    match std::env::var_os("EMBEDGATE_TEST_SCALE") {
+        Some(scale) if scale == "full" => full,
+        _ => full / 10,
+    }
+}
 
 /// Waits until `done` says so, and fails after ten seconds.
 pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {

@@ -10,10 +10,11 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::ports;
+use super::raw::Connection;
 
 /// A running upstream; it ends when this is dropped.
 pub struct Upstream {
@@ -95,4 +96,62 @@ async fn tell(State(shared): State<Shared>, request: Request) -> Response {
 pub fn got<'v>(told: &'v Value, name: &str) -> Option<&'v str> {
     let fields = told["fields"].as_array().unwrap();
     fields.iter().find(|field| field[0] == name).and_then(|field| field[1].as_str())
+}
+
+/// An upstream that does what a script says with each of its connections; it ends when this is dropped.
+pub struct Scripted {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Scripted {
+    /// Starts it. The script gets each connection, and how many there were before.
+    pub async fn start<F: Future<Output = ()> + Send + 'static>(
+        script: impl Fn(Connection<TcpStream>, usize) -> F + Send + 'static,
+    ) -> Self {
+        Self::at(ports::free(), script).await
+    }
+
+    /// The same, at a given address.
+    pub async fn at<F: Future<Output = ()> + Send + 'static>(
+        addr: SocketAddr,
+        script: impl Fn(Connection<TcpStream>, usize) -> F + Send + 'static,
+    ) -> Self {
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&connections);
+        let listener = TcpListener::bind(addr).await.unwrap();
+        let task = tokio::spawn(async move {
+            // Connections end with their upstream.
+            let mut scripts = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let before = count.fetch_add(1, Ordering::SeqCst);
+                scripts.spawn(script(Connection::over(stream), before));
+            }
+        });
+        Self { addr, connections, task }
+    }
+
+    /// Answers every request with these bytes.
+    pub async fn answering(answer: &'static str) -> Self {
+        Self::start(move |mut connection, _| async move {
+            while connection.request().await.is_some() {
+                connection.send(answer).await;
+            }
+        })
+        .await
+    }
+
+    /// How many connections it got.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }

@@ -1,0 +1,134 @@
+//! `POST /v1/explain`: one verdict in full, by the rules in force or by a draft of them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::input::{self, JSON};
+use super::openapi::{QuestionProblems, WidgetDocument};
+use super::problem::{ErrorPart, Problem};
+use super::{Admin, blocking, refusal};
+use crate::policy::decision::{Class, Facts, TicketState};
+use crate::policy::explain::{Explanation, RouteAnswers, explain};
+use crate::policy::origin::Embedder;
+use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget};
+
+/// A draft and what is asked about it.
+const LARGEST: usize = MAX_DOCUMENT_BYTES + 64 * 1024;
+
+/// What the routes of each class do, for those classes that have one.
+pub type ClassAnswers = BTreeMap<Class, ClassAnswer>;
+
+/// What the routes of one class do.
+#[derive(Clone, Debug)]
+pub struct ClassAnswer {
+    /// They refuse requests that name no embedder.
+    pub missing_denied: bool,
+    /// What their answers get.
+    pub answers: RouteAnswers,
+}
+
+/// What is asked.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question<'q> {
+    /// The widget's id; what is no id is an unknown widget.
+    #[schema(value_type = String, example = "wgt_demo")]
+    widget: String,
+    /// The request's `Origin`.
+    #[schema(example = "https://example.com")]
+    origin: Option<String>,
+    /// The request's `Referer`.
+    #[schema(example = "https://example.com/page")]
+    referer: Option<String>,
+    /// The class of the route; left out: asset.
+    #[serde(default)]
+    class: Option<Class>,
+    /// The ticket that a session presents.
+    ticket: Option<String>,
+    /// A document to judge by in place of the one that is stored.
+    #[serde(borrow)]
+    #[schema(value_type = Option<WidgetDocument>)]
+    draft: Option<&'q RawValue>,
+}
+
+/// Explain a verdict
+///
+/// Judges a request as the edge would: the verdict, every entry and why it did or didn't match, the near miss with
+/// the entry to add, the headers that would be sent.
+#[utoipa::path(
+    post,
+    path = "/v1/explain",
+    operation_id = "explain",
+    tag = "verdicts",
+    request_body(content = Question, content_type = "application/json"),
+    responses((status = 200, description = "The verdict and its grounds", body = Explanation), QuestionProblems),
+)]
+pub(super) async fn answer(
+    State(admin): State<Arc<Admin>>,
+    request: Request,
+) -> Result<Json<Explanation>, Problem> {
+    let body = input::body(request, JSON, LARGEST).await?;
+    let question: Question<'_> = read(&body)?;
+    let draft = question.draft.map(|draft| draft_of(&admin, draft, &question.widget)).transpose()?;
+    let (id, stored) = (question.widget.clone(), Arc::clone(&admin));
+    let widget = match draft {
+        Some(draft) => Some(draft),
+        None => {
+            let read =
+                move || stored.publisher.documents().get(&id).map_err(|error| refusal::of_storage(&error));
+            blocking(read).await?
+        }
+    };
+    let policy = admin.policy.load();
+    let class = question.class.unwrap_or(Class::Asset);
+    let routes = admin.answers.get(&class);
+    let facts = Facts {
+        class,
+        embedder: Embedder::identify(
+            question.origin.iter().map(|origin| origin.as_bytes()),
+            question.referer.iter().map(|referer| referer.as_bytes()),
+        ),
+        missing_denied: routes.is_some_and(|routes| routes.missing_denied),
+        // This edge gives out no tickets, so whatever is presented as one was not issued here.
+        ticket: match question.ticket {
+            Some(_) => TicketState::Invalid,
+            None => TicketState::Absent,
+        },
+    };
+    let (now, widget) = (Timestamp::now(), widget.as_ref());
+    let explanation = explain(&question.widget, &facts, widget, &policy, now);
+    Ok(Json(match routes {
+        Some(routes) => explanation.with_headers(&facts, widget, &policy, &routes.answers, now),
+        None => explanation,
+    }))
+}
+
+/// Reads a question; the first thing that doesn't fit is told with its place.
+fn read<'b>(json: &'b [u8]) -> Result<Question<'b>, Problem> {
+    serde_json::from_slice(json).map_err(|error| {
+        let code = if error.is_data() { "invalid_question" } else { "invalid_json" };
+        Problem::invalid_document(vec![ErrorPart { code, detail: error.to_string(), ..ErrorPart::default() }])
+    })
+}
+
+fn draft_of(admin: &Admin, draft: &RawValue, id: &str) -> Result<Widget, Problem> {
+    let in_draft = |part: ErrorPart| ErrorPart { pointer: format!("/draft{}", part.pointer), ..part };
+    let widget = Widget::parse(draft.get().as_bytes(), &admin.suffixes).map_err(|faults| {
+        let parts = faults.into_iter().map(ErrorPart::from).map(in_draft);
+        Problem::invalid_document(parts.collect())
+    })?;
+    if widget.id.as_str() != id {
+        let detail = format!("the draft is about `{}`, the question about another widget", widget.id);
+        let part =
+            ErrorPart { pointer: "/id".to_owned(), code: "id_mismatch", detail, ..ErrorPart::default() };
+        return Err(Problem::invalid_document(vec![in_draft(part)]));
+    }
+    Ok(widget)
+}

@@ -1,0 +1,90 @@
+//! `GET /v1/lint`: what the rules allow but hardly mean.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::input::Parameters;
+use super::openapi::ReadProblems;
+use super::problem::Problem;
+use super::widgets::{after, within};
+use super::{Admin, blocking, refusal};
+use crate::policy::lint::{Finding, lint};
+use crate::policy::widget::WidgetId;
+
+const PAGE: usize = 1000;
+const LARGEST_PAGE: usize = 10_000;
+
+/// Which widgets.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct LintQuery {
+    /// How many widgets to look at.
+    #[param(minimum = 1, maximum = 10000, default = 1000)]
+    limit: Option<usize>,
+    /// Those after this id: the `next` of the page before.
+    #[param(value_type = Option<WidgetId>)]
+    after: Option<String>,
+}
+
+/// What was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Findings {
+    /// By widget, in the order of ids.
+    findings: Vec<WidgetFinding>,
+    /// How many widgets were looked at.
+    widgets: usize,
+    /// What to give as `after` for the next page; `null` on the last.
+    next: Option<WidgetId>,
+}
+
+/// A finding and whose it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct WidgetFinding {
+    /// The widget.
+    widget: WidgetId,
+    #[serde(flatten)]
+    finding: Finding,
+}
+
+/// Find what is probably not meant
+///
+/// Looks at widgets a page at a time, in the order of their ids.
+#[utoipa::path(
+    get,
+    path = "/v1/lint",
+    operation_id = "lint",
+    tag = "verdicts",
+    params(LintQuery),
+    responses((status = 200, description = "The findings", body = Findings), ReadProblems),
+)]
+pub(super) async fn findings(
+    State(admin): State<Arc<Admin>>,
+    Parameters(query): Parameters<LintQuery>,
+) -> Result<Json<Findings>, Problem> {
+    let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
+    let after = after(query.after.as_deref())?;
+    blocking(move || {
+        let after = after.as_ref().map(WidgetId::as_str);
+        let page = admin.publisher.documents().page(after, limit.saturating_add(1));
+        let mut page = page.map_err(|error| refusal::of_storage(&error))?;
+        let more = page.len() > limit;
+        page.truncate(limit);
+        let (policy, now) = (admin.policy.load(), Timestamp::now());
+        let findings = page.iter().flat_map(|widget| {
+            let found = lint(widget, &policy, &admin.suffixes, now).into_iter();
+            found.map(|finding| WidgetFinding { widget: widget.id.clone(), finding })
+        });
+        Ok(Json(Findings {
+            findings: findings.collect(),
+            widgets: page.len(),
+            next: page.last().filter(|_| more).map(|widget| widget.id.clone()),
+        }))
+    })
+    .await
+}

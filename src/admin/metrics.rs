@@ -1,0 +1,25 @@
+//! `GET /metrics`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::header;
+use jiff::Timestamp;
+
+use super::Admin;
+use super::problem::Problem;
+
+/// Prometheus text format. How the source is doing is looked up when it is asked for.
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
+    let status = admin.publisher.status();
+    let lag = status.lag(Timestamp::now());
+    admin.metrics.rules_source_lag.set(lag.map_or(0.0, |lag| lag.as_secs_f64().max(0.0)));
+    admin.metrics.rules_source_connected.set(status.connected.into());
+    match admin.metrics.render() {
+        Ok(text) => {
+            ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        }
+        Err(error) => Problem::internal(error.to_string()).into_response(),
+    }
+}

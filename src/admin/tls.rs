@@ -1,0 +1,121 @@
+//! Mutual TLS of the admin listener: nobody gets as far as a token without a certificate from `admin.tls.client_ca`.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use axum::serve::Listener;
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls::server::WebPkiClientVerifier;
+use rustls::sign::SingleCertAndKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::certificates::{CertificateFault, Reload, Watched, read_authorities, read_pair};
+use crate::config::AdminTls;
+
+/// How long a client may take for its handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many clients may be in their handshake at once; more wait for a place.
+const HANDSHAKES: usize = 64;
+
+/// The TLS settings in force, replaced when their files change.
+#[derive(Debug)]
+pub struct MutualTls {
+    files: AdminTls,
+    watched: Watched,
+    config: ArcSwap<ServerConfig>,
+}
+
+impl MutualTls {
+    /// Reads the pair and the authorities.
+    pub fn load(files: AdminTls) -> Result<Self, CertificateFault> {
+        let paths: [&PathBuf; 3] = [&files.certificate.cert, &files.certificate.key, &files.client_ca];
+        let watched = Watched::new(paths.map(Clone::clone).into());
+        let config = ArcSwap::from_pointee(configure(&files)?);
+        Ok(Self { files, watched, config })
+    }
+}
+
+impl Reload for MutualTls {
+    fn reload_if_changed(&self) -> Result<bool, CertificateFault> {
+        if !self.watched.changed() {
+            return Ok(false);
+        }
+        self.config.store(Arc::new(configure(&self.files)?));
+        Ok(true)
+    }
+}
+
+fn configure(files: &AdminTls) -> Result<ServerConfig, CertificateFault> {
+    let provider = Arc::new(default_provider());
+    let pair = read_pair(&files.certificate.cert, &files.certificate.key)?;
+    let authorities = Arc::new(read_authorities(&files.client_ca)?);
+    let fault = |detail: String| CertificateFault::new(&files.client_ca, detail);
+    let clients = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))
+        .build()
+        .map_err(|error| fault(error.to_string()))?;
+    let builder = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fault(error.to_string()))?;
+    let mut config =
+        builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Accepts connections and shakes hands with many clients at a time, so that a slow one keeps nobody waiting.
+pub(super) struct TlsListener {
+    listener: TcpListener,
+    tls: Arc<MutualTls>,
+    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+}
+
+impl TlsListener {
+    pub(super) fn new(listener: TcpListener, tls: Arc<MutualTls>) -> Self {
+        Self { listener, tls, handshakes: JoinSet::new() }
+    }
+
+    fn shake_hands(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let acceptor = TlsAcceptor::from(self.tls.config.load_full());
+        self.handshakes.spawn(async move {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => Some((stream, peer)),
+                Ok(Err(error)) => {
+                    tracing::warn!(%peer, %error, "a TLS handshake on the admin listener failed");
+                    None
+                }
+                Err(_) => None,
+            }
+        });
+    }
+}
+
+impl Listener for TlsListener {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let room = self.handshakes.len() < HANDSHAKES;
+            tokio::select! {
+                (stream, peer) = Listener::accept(&mut self.listener), if room => self.shake_hands(stream, peer),
+                Some(done) = self.handshakes.join_next() => {
+                    if let Ok(Some(connection)) = done {
+                        return connection;
+                    }
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}

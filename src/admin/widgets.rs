@@ -1,0 +1,212 @@
+//! One widget's document: read, saved, deleted; and the list of them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::auth::Writer;
+use super::input::{self, JSON, KnownId, NewId, Parameters};
+use super::openapi::{
+    DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WidgetDocument, WriteProblems,
+};
+use super::problem::{ErrorPart, Problem};
+use super::{Admin, blocking, refusal};
+use crate::policy::lint::{Finding, lint};
+use crate::policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
+use crate::rules::change::{Actor, ApplyOptions, Change, Outcome};
+
+mod list;
+
+pub(super) use list::{__path_list, after, list, within};
+
+/// The answer to a save.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Saved {
+    /// The document as it is stored.
+    widget: Widget,
+    /// The version of the rule book that holds it: every request that starts later is judged by it.
+    generation: u64,
+    /// Any site may embed the widget.
+    unrestricted: bool,
+    /// What is allowed by the document but probably not meant.
+    lints: Vec<Finding>,
+}
+
+/// The answer to a deletion.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Deleted {
+    /// The widget that is gone.
+    id: WidgetId,
+    /// The revision of the deletion: what comes back has a higher one.
+    revision: u64,
+    /// The version of the rule book without it.
+    generation: u64,
+}
+
+/// Which revision a deletion is.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct DeleteQuery {
+    /// The revision of the deletion; left out, the stored one plus one. With one, a deletion may arrive before the
+    /// widget it is about.
+    #[param(maximum = 18446744073709551615_u64)]
+    revision: Option<u64>,
+}
+
+/// Save a widget
+///
+/// The whole document. When it is answered, the document is durable and every request that starts later is judged
+/// by it. The same document again changes nothing.
+#[utoipa::path(
+    put,
+    path = "/v1/widgets/{id}",
+    operation_id = "putWidget",
+    tag = "widgets",
+    params(
+        ("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same."),
+        SaveConditions,
+    ),
+    request_body(content = WidgetDocument, content_type = "application/json"),
+    responses(
+        (status = 200, description = "Saved, or unchanged", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 201, description = "Created", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
+        WriteProblems,
+    ),
+)]
+pub(super) async fn put(
+    Writer(caller): Writer,
+    State(admin): State<Arc<Admin>>,
+    NewId(id): NewId,
+    request: Request,
+) -> Result<Response, Problem> {
+    let only_if = input::precondition(request.headers())?;
+    let body = input::body(request, JSON, MAX_DOCUMENT_BYTES).await?;
+    let widget = parse(&admin, &id, &body)?;
+    let mut saved = widget.clone();
+    let admin_ = Arc::clone(&admin);
+    let actor = caller.actor();
+    let published = blocking(move || {
+        let change = Change::put(widget).only_if(only_if);
+        admin_.publisher.apply(vec![change], ApplyOptions::default(), actor).map_err(refusal::of_one)
+    })
+    .await?;
+    let Some(outcome) = published.outcomes.first() else {
+        return Err(Problem::internal("the change has no outcome"));
+    };
+    let status = match outcome {
+        Outcome::Created { .. } => StatusCode::CREATED,
+        _ => StatusCode::OK,
+    };
+    saved.revision = Some(outcome.revision());
+    let policy = admin.policy.load();
+    let lints = lint(&saved, &policy, &admin.suffixes, Timestamp::now());
+    let unrestricted = policy.open_allowed && saved.effective_access() == Access::Open;
+    let body = Json(Saved { unrestricted, lints, generation: published.generation, widget: saved });
+    Ok((status, etag(outcome.revision()), body).into_response())
+}
+
+/// Reads a document that is about this widget.
+pub(super) fn parse(admin: &Admin, id: &WidgetId, json: &[u8]) -> Result<Widget, Problem> {
+    let widget = Widget::parse(json, &admin.suffixes);
+    let widget = widget
+        .map_err(|faults| Problem::invalid_document(faults.into_iter().map(ErrorPart::from).collect()))?;
+    if widget.id != *id {
+        let detail = format!(
+            "the document is about `{}`, the path about `{id}`; both must name the same widget",
+            widget.id
+        );
+        let part =
+            ErrorPart { pointer: "/id".to_owned(), code: "id_mismatch", detail, ..ErrorPart::default() };
+        return Err(Problem::invalid_document(vec![part]));
+    }
+    Ok(widget)
+}
+
+/// Read a widget
+///
+/// The canonical document: every field written, entries in canonical text.
+#[utoipa::path(
+    get,
+    path = "/v1/widgets/{id}",
+    operation_id = "getWidget",
+    tag = "widgets",
+    params(
+        ("id" = WidgetId, Path, description = "The widget's id."),
+        ReadConditions,
+    ),
+    responses(
+        (status = 200, description = "The document", body = Widget, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 304, description = "Unchanged"),
+        ReadProblems,
+    ),
+)]
+pub(super) async fn get(
+    State(admin): State<Arc<Admin>>,
+    KnownId(id): KnownId,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let widget = blocking(move || {
+        admin.publisher.documents().get(id.as_str()).map_err(|error| refusal::of_storage(&error))
+    })
+    .await?;
+    let widget = widget.ok_or_else(Problem::unknown_widget)?;
+    let revision = widget.revision.unwrap_or_default();
+    if input::is_known(&headers, revision) {
+        return Ok((StatusCode::NOT_MODIFIED, etag(revision)).into_response());
+    }
+    Ok((etag(revision), Json(widget)).into_response())
+}
+
+/// Delete a widget
+///
+/// Its revision, and whether it was restricted, are remembered for good: a late push can't bring it back, and it
+/// can't come back open in silence.
+#[utoipa::path(
+    delete,
+    path = "/v1/widgets/{id}",
+    operation_id = "deleteWidget",
+    tag = "widgets",
+    params(
+        ("id" = WidgetId, Path, description = "The widget's id."),
+        DeleteQuery,
+        DeleteConditions,
+    ),
+    responses((status = 200, description = "Gone", body = Deleted), WriteProblems),
+)]
+pub(super) async fn delete(
+    Writer(caller): Writer,
+    State(admin): State<Arc<Admin>>,
+    KnownId(id): KnownId,
+    Parameters(query): Parameters<DeleteQuery>,
+    headers: HeaderMap,
+) -> Result<Json<Deleted>, Problem> {
+    let only_if = input::precondition(&headers)?;
+    let actor = caller.actor();
+    let change = Change::delete(id.clone(), query.revision).only_if(only_if);
+    let published = blocking(move || {
+        admin.publisher.apply(vec![change], ApplyOptions::default(), actor).map_err(refusal::of_one)
+    })
+    .await?;
+    let revision = published.outcomes.first().map_or(0, Outcome::revision);
+    Ok(Json(Deleted { id, revision, generation: published.generation }))
+}
+
+fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {
+    let value = HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""));
+    [(header::ETAG, value)]
+}
+
+impl super::auth::Caller {
+    /// How the audit log names it.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::Token(format!("{}:{}", self.role.as_str(), self.fingerprint).into())
+    }
+}

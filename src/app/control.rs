@@ -1,0 +1,44 @@
+//! What the control plane needs of the settings.
+
+use std::sync::Arc;
+
+use crate::admin::{ClassAnswer, ClassAnswers, MutualTls};
+use crate::config::{Route, Settings};
+use crate::edge::error::EdgeError;
+use crate::policy::decision::Class;
+use crate::policy::explain::RouteAnswers;
+use crate::policy::headers::{CacheRule, Profile};
+use crate::policy::origin::Scheme;
+
+/// What the routes of each class do. Where several of one class differ, the first speaks for them, and requests
+/// without an embedder are told to be refused only where all of them refuse.
+pub fn class_answers(settings: &Settings) -> ClassAnswers {
+    let https =
+        settings.edge.public_origins.iter().next().is_some_and(|origin| origin.scheme() == Scheme::Https);
+    let answer = |class: Class| {
+        let route = settings.routes.iter().find(|route| route.class == class)?;
+        let missing_denied = super::missing_denied(settings, class);
+        Some((class, ClassAnswer { missing_denied, answers: route_answers(route, https) }))
+    };
+    Class::ALL.into_iter().filter_map(answer).collect()
+}
+
+fn route_answers(route: &Route, https: bool) -> RouteAnswers {
+    let overrides = || route.headers.iter().map(|header| (&header.name, header.value.as_ref()));
+    RouteAnswers {
+        silent: Profile::new(route.class, false, overrides()),
+        voice: Profile::new(route.class, true, overrides()),
+        credentials: route.credentials,
+        cache: CacheRule {
+            class: route.class,
+            fixed_path: !route.path.has_rest(),
+            shared_cache: route.shared_cache,
+        },
+        https,
+    }
+}
+
+/// The certificates of the admin listener, where it has any.
+pub(super) fn mutual_tls(settings: &Settings) -> Result<Option<Arc<MutualTls>>, EdgeError> {
+    Ok(settings.admin.tls.clone().map(MutualTls::load).transpose()?.map(Arc::new))
+}

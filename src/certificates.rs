@@ -1,0 +1,115 @@
+//! Certificates and keys from PEM files, for every listener that speaks TLS. A leaf: it knows files and rustls,
+//! and nothing of the house.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use rustls::RootCertStore;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+/// A file that can't be used, and what would be right.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {detail}", path.display())]
+pub struct CertificateFault {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it, and what would be right.
+    pub detail: String,
+}
+
+impl CertificateFault {
+    /// A fault of this file.
+    pub fn new(path: &Path, detail: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), detail: detail.into() }
+    }
+}
+
+/// Something that is made of files and can be made again while it is in use.
+pub trait Reload: Send + Sync {
+    /// Reads the files again where one has changed since the last look; says whether it did. On an error all that
+    /// is in force stays, and the next look tries again only after another change.
+    fn reload_if_changed(&self) -> Result<bool, CertificateFault>;
+}
+
+/// A certificate chain, the site's own certificate first, and its key.
+pub fn read_pair(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, CertificateFault> {
+    let chain = read_chain(cert)?;
+    let key_der = read_key(key)?;
+    let certified = CertifiedKey::from_der(chain, key_der, &default_provider());
+    certified.map(Arc::new).map_err(|error| {
+        CertificateFault::new(
+            key,
+            format!("does not belong to the certificate in {}: {error}", cert.display()),
+        )
+    })
+}
+
+/// The certificates of a file, at least one.
+pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+    const WANTED: &str = "it must hold PEM certificates, the site's own first";
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| CertificateFault::new(path, format!("no certificate chain: {error}; {WANTED}")))?;
+    if chain.is_empty() {
+        return Err(CertificateFault::new(path, format!("there is no certificate in it; {WANTED}")));
+    }
+    Ok(chain)
+}
+
+/// The private key of a file.
+pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| {
+        let detail = format!("no private key: {error}; it must hold one PEM key, PKCS #8, PKCS #1 or SEC 1");
+        CertificateFault::new(path, detail)
+    })
+}
+
+/// The authorities of a file, at least one.
+pub fn read_authorities(path: &Path) -> Result<RootCertStore, CertificateFault> {
+    let mut store = RootCertStore::empty();
+    for certificate in read_chain(path)? {
+        store.add(certificate).map_err(|error| {
+            CertificateFault::new(path, format!("not usable as certificate authorities: {error}"))
+        })?;
+    }
+    Ok(store)
+}
+
+/// Tells whether files have changed, by time and length and through links: looking needs no notice from the
+/// system, which links and some file systems don't give.
+#[derive(Debug)]
+pub struct Watched {
+    paths: Vec<PathBuf>,
+    seen: Mutex<Vec<Stamp>>,
+}
+
+type Stamp = Option<(SystemTime, u64)>;
+
+impl Watched {
+    /// Files as they are now. Look before reading them, so that a change in between is not missed.
+    pub fn new(paths: Vec<PathBuf>) -> Self {
+        let seen = Mutex::new(stamps(&paths));
+        Self { paths, seen }
+    }
+
+    /// Whether one of them has changed since the last look.
+    pub fn changed(&self) -> bool {
+        let now = stamps(&self.paths);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = *seen != now;
+        *seen = now;
+        changed
+    }
+}
+
+fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |path: &PathBuf| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    paths.iter().map(stamp).collect()
+}

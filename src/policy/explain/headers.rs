@@ -1,0 +1,93 @@
+//! The response headers that would be sent.
+
+use http::header::{self, HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use crate::policy::csp::widget_ancestors;
+use crate::policy::decision::{Decision, EdgePolicy, Facts, WidgetRules, decide};
+use crate::policy::headers::{Answer, CacheRule, Profile, VARY, allow_origin, cache_control, cors};
+
+/// What decides about the answers of one route, besides the verdict.
+#[derive(Clone, Debug)]
+pub struct RouteAnswers {
+    /// The fixed fields for a widget without a microphone.
+    pub silent: Profile,
+    /// The fixed fields for one with it.
+    pub voice: Profile,
+    /// Whether listed embedders may send cookies.
+    pub credentials: bool,
+    /// What becomes of the upstream's `Cache-Control`.
+    pub cache: CacheRule,
+    /// Whether browsers see this edge under https.
+    pub https: bool,
+}
+
+impl RouteAnswers {
+    pub(super) fn fields(
+        &self,
+        facts: &Facts<'_>,
+        widget: Option<&WidgetRules>,
+        policy: &EdgePolicy,
+        now: Timestamp,
+    ) -> Vec<(String, String)> {
+        let decision = decide(facts, widget, policy, now);
+        let fields = match widget {
+            Some(widget) if decision.is_allowed() => self.allowed(facts, widget, &decision, policy, now),
+            _ => self.denied(facts, &decision),
+        };
+        fields.into_iter().map(|(name, value)| (name.to_string(), text(&value))).collect()
+    }
+
+    fn allowed(
+        &self,
+        facts: &Facts<'_>,
+        widget: &WidgetRules,
+        decision: &Decision,
+        policy: &EdgePolicy,
+        now: Timestamp,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
+        let origin = allow_origin(grant);
+        let ancestors = widget_ancestors(facts.class, widget, &facts.embedder, policy, now);
+        let ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
+        let answer = Answer {
+            class: facts.class,
+            profile: if widget.voice { &self.voice } else { &self.silent },
+            https: self.https,
+            allow_origin: origin.as_ref(),
+            credentials: grant.is_some_and(|cors| cors.credentials),
+            frame_ancestors: ancestors.as_ref(),
+        };
+        let mut fields: Vec<_> = answer.set().map(|(name, value)| (name.clone(), value.clone())).collect();
+        // Of an upstream that says nothing about caching.
+        let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
+        let caching = cache_control(self.cache, std::iter::empty()).filter(|_| !stated);
+        fields.extend(
+            caching.and_then(|value| Some((header::CACHE_CONTROL, HeaderValue::from_str(&value).ok()?))),
+        );
+        fields.extend(answer.added());
+        fields
+    }
+
+    fn denied(&self, facts: &Facts<'_>, decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
+        let mut fields = vec![
+            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+            (header::VARY, VARY),
+            (
+                HeaderName::from_static("cross-origin-resource-policy"),
+                HeaderValue::from_static("cross-origin"),
+            ),
+        ];
+        let origin = allow_origin(cors(facts.class, decision, &facts.embedder, false));
+        fields.extend(origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)));
+        if self.https {
+            fields.push((header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
+        }
+        fields
+    }
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}

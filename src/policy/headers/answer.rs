@@ -1,0 +1,51 @@
+//! Everything that an allowed answer gets besides what its upstream says: for those who send it, and for those
+//! who explain what would be sent.
+
+use http::header::{self, HeaderName, HeaderValue};
+
+use super::{Cors, FRAME_ANCESTORS_NONE, Profile, VARY};
+use crate::policy::decision::Class;
+
+static TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// The answer to one allowed request.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The class of the route.
+    pub class: Class,
+    /// The fixed fields of the route.
+    pub profile: &'a Profile,
+    /// Whether the browser's scheme is https.
+    pub https: bool,
+    /// `Access-Control-Allow-Origin`, where there is a grant.
+    pub allow_origin: Option<&'a HeaderValue>,
+    /// `Access-Control-Allow-Credentials`, beside the former.
+    pub credentials: bool,
+    /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
+    pub frame_ancestors: Option<&'a HeaderValue>,
+}
+
+impl Answer<'_> {
+    /// Fields to set in place of the upstream's.
+    pub fn set(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        let origin = self.allow_origin.map(|origin| (&header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+        let credentials = self.allow_origin.filter(|_| self.credentials);
+        let credentials = credentials.map(|_| (&header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE));
+        self.profile.fields(self.https).chain(origin).chain(credentials)
+    }
+
+    /// Fields to add beside the upstream's: a browser enforces every policy that it gets (CSP Level 3 §3.1), and
+    /// caches heed every `Vary`.
+    pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let ancestors = self.frame_ancestors.cloned();
+        let none = (self.class == Class::Public).then_some(FRAME_ANCESTORS_NONE);
+        let policies =
+            ancestors.into_iter().chain(none).map(|value| (header::CONTENT_SECURITY_POLICY, value));
+        policies.chain([(header::VARY, VARY)])
+    }
+}
+
+/// A grant's origin as a header value.
+pub fn allow_origin(grant: Option<Cors<'_>>) -> Option<HeaderValue> {
+    grant.and_then(|cors| HeaderValue::from_str(cors.allow_origin).ok())
+}

@@ -1,0 +1,175 @@
+//! The audit log as a file: one JSON object a line, on disk before the change is in force.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::{AuditLog, AuditRecord, AuditedDocument, AuditedState};
+use crate::rules::change::Actor;
+
+const PRIVATE_MODE: u32 = 0o600;
+
+/// Appends to a file of its own, which may be moved away while it runs: the next record begins a new one.
+#[derive(Debug)]
+pub struct FileAuditLog {
+    path: PathBuf,
+    open: Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Where the last records begin: what is taken back when the change can't be kept.
+    before_last: u64,
+}
+
+impl FileAuditLog {
+    /// Opened with the first record; until then nothing can be wrong with it.
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, open: Mutex::new(None) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The file under the path as it is now.
+    fn current<'o>(&self, open: &'o mut Option<Open>) -> io::Result<&'o mut Open> {
+        let same = match (&*open, fs::metadata(&self.path)) {
+            (Some(open), Ok(there)) => {
+                let ours = open.file.metadata()?;
+                (ours.dev(), ours.ino()) == (there.dev(), there.ino())
+            }
+            _ => false,
+        };
+        if !same {
+            if let Some(folder) = self.path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            let file = OpenOptions::new().append(true).create(true).mode(PRIVATE_MODE).open(&self.path)?;
+            // A new name, too, has to survive a power cut.
+            if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+                File::open(folder)?.sync_all()?;
+            }
+            *open = Some(Open { file, before_last: 0 });
+        }
+        open.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
+    }
+}
+
+impl AuditLog for FileAuditLog {
+    fn record(&self, records: &[AuditRecord<'_>]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for record in records {
+            serde_json::to_writer(&mut lines, &Line::of(record)?)?;
+            lines.push(b'\n');
+        }
+        let mut guard = self.lock();
+        let open = self.current(&mut guard)?;
+        open.before_last = open.file.metadata()?.len();
+        let written = open.file.write_all(&lines).and_then(|()| open.file.sync_data());
+        if written.is_err() {
+            // Half a line would spoil the next one.
+            let _ = open.file.set_len(open.before_last);
+        }
+        written
+    }
+
+    fn revoke(&self, records: &[AuditRecord<'_>]) {
+        let guard = self.lock();
+        let Some(open) = &*guard else { return };
+        if let Err(error) = open.file.set_len(open.before_last).and_then(|()| open.file.sync_data()) {
+            let path = self.path.display();
+            tracing::error!(%error, "{path} holds {} changes that were not made", records.len());
+        }
+    }
+}
+
+/// One line.
+#[derive(Serialize)]
+struct Line<'a> {
+    /// When, RFC 3339.
+    at: jiff::Timestamp,
+    generation: u64,
+    source: &'static str,
+    /// Who: `token:ROLE:FINGERPRINT`, `source:KIND`, `command line`.
+    actor: &'a Actor,
+    widget: &'a str,
+    action: &'static str,
+    /// The revision before; `null` where there was no such widget.
+    before: Option<u64>,
+    /// The revision after.
+    after: u64,
+    /// The whole document, where it came or went.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    document: Option<&'a RawValue>,
+    /// What differs, by field, where it changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Map<String, Value>>,
+}
+
+impl<'a> Line<'a> {
+    fn of(record: &AuditRecord<'a>) -> serde_json::Result<Self> {
+        let before = record.before;
+        let (action, after, document, changes) = match (before, record.after) {
+            (None, AuditedState::Document(now)) => ("create", now.revision, Some(raw(now)?), None),
+            (Some(was), AuditedState::Document(now)) => {
+                ("update", now.revision, None, Some(differences(was.json, now.json)?))
+            }
+            (was, AuditedState::Deleted { revision }) => {
+                ("delete", revision, was.map(raw).transpose()?, None)
+            }
+        };
+        Ok(Self {
+            at: record.at,
+            generation: record.generation,
+            source: record.source.as_str(),
+            actor: record.actor,
+            widget: record.widget.as_str(),
+            action,
+            before: before.map(|was| was.revision),
+            after,
+            document,
+            changes,
+        })
+    }
+}
+
+fn raw(document: AuditedDocument<'_>) -> serde_json::Result<&RawValue> {
+    serde_json::from_slice(document.json)
+}
+
+/// Field by field: `{"before", "after"}`, and for lists `{"added", "removed"}` (`"reordered"` where it is neither).
+fn differences(was: &[u8], now: &[u8]) -> serde_json::Result<Map<String, Value>> {
+    let (was, now): (Map<String, Value>, Map<String, Value>) =
+        (serde_json::from_slice(was)?, serde_json::from_slice(now)?);
+    let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
+    let differing = names.into_iter().filter(|name| was.get(*name) != now.get(*name));
+    Ok(differing.map(|name| (name.clone(), difference(was.get(name), now.get(name)))).collect())
+}
+
+fn difference(was: Option<&Value>, now: Option<&Value>) -> Value {
+    let (Some(Value::Array(was)), Some(Value::Array(now))) = (was, now) else {
+        return serde_json::json!({ "before": was, "after": now });
+    };
+    let texts = |list: &[Value]| list.iter().map(Value::to_string).collect::<BTreeSet<_>>();
+    let (had, has) = (texts(was), texts(now));
+    let only = |list: &[Value], others: &BTreeSet<String>| {
+        list.iter().filter(|value| !others.contains(&value.to_string())).cloned().collect::<Vec<_>>()
+    };
+    let (added, removed) = (only(now, &had), only(was, &has));
+    if added.is_empty() && removed.is_empty() {
+        return serde_json::json!({ "reordered": true });
+    }
+    serde_json::json!({ "added": added, "removed": removed })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! Open sessions, as far as rules are about them: what each rests on, and who keeps count. Whoever serves sessions
+//! implements [`OpenSessions`]; whoever asks what a save would cut reads it.
+
+use jiff::Timestamp;
+
+use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
+use crate::policy::origin::{Embedder, OriginBuf};
+
+/// What an allowed session said about itself, kept so that it can be judged again by other rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionFacts {
+    embedder: SessionEmbedder,
+    /// The embedder that a genuine ticket names. That it has expired since ends no session.
+    ticket: Option<OriginBuf>,
+    missing_denied: bool,
+}
+
+/// Who embeds. A malformed embedder opens no session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionEmbedder {
+    /// None was named.
+    Absent,
+    /// `Origin: null`.
+    Opaque,
+    /// A page of this origin.
+    Known(OriginBuf),
+}
+
+impl SessionFacts {
+    /// Keeps what a request said; `None` where it can't have been allowed.
+    pub fn keep(facts: &Facts<'_>) -> Option<Self> {
+        let embedder = match facts.embedder {
+            Embedder::Absent => SessionEmbedder::Absent,
+            Embedder::Opaque => SessionEmbedder::Opaque,
+            Embedder::Known(origin) => SessionEmbedder::Known(origin.into()),
+            Embedder::Malformed(_) => return None,
+        };
+        let ticket = match facts.ticket {
+            TicketState::Valid(origin) => Some(origin.into()),
+            TicketState::Absent | TicketState::Invalid | TicketState::Expired => None,
+        };
+        Some(Self { embedder, ticket, missing_denied: facts.missing_denied })
+    }
+
+    /// Who embeds.
+    pub fn embedder(&self) -> &SessionEmbedder {
+        &self.embedder
+    }
+
+    /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
+    pub fn judge(&self, widget: Option<&WidgetRules>, policy: &EdgePolicy, now: Timestamp) -> Decision {
+        let facts = Facts {
+            class: Class::Session,
+            embedder: match &self.embedder {
+                SessionEmbedder::Absent => Embedder::Absent,
+                SessionEmbedder::Opaque => Embedder::Opaque,
+                SessionEmbedder::Known(origin) => Embedder::Known(origin.as_origin()),
+            },
+            missing_denied: self.missing_denied,
+            ticket: self
+                .ticket
+                .as_ref()
+                .map_or(TicketState::Absent, |origin| TicketState::Valid(origin.as_origin())),
+        };
+        decide(&facts, widget, policy, now)
+    }
+}
+
+/// One open session.
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// What it rests on.
+    pub facts: SessionFacts,
+    /// When it was opened.
+    pub since: Timestamp,
+}
+
+/// The sessions that are open on this edge.
+pub trait OpenSessions: Send + Sync {
+    /// Those of one widget, in no particular order.
+    fn of_widget(&self, id: &str) -> Vec<OpenSession>;
+
+    /// How many there are, of all widgets.
+    fn count(&self) -> usize;
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::policy::decision::Reason;
+    use crate::policy::origin::{Origin, OriginError, OriginSet};
+    use crate::rules::fixtures::widget;
+
+    fn facts<'a>(embedder: Embedder<'a>, ticket: TicketState<'a>) -> Facts<'a> {
+        Facts { class: Class::Session, embedder, missing_denied: false, ticket }
+    }
+
+    #[test]
+    fn a_kept_session_is_judged_as_its_request_was() {
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let listed = Origin::parse("https://example.com").unwrap();
+        let stranger = Origin::parse("https://stranger.example").unwrap();
+        let policy = EdgePolicy {
+            own_origins: OriginSet::new([own.into()]),
+            system_origins: OriginSet::default(),
+            open_allowed: true,
+        };
+        let rules = [
+            r#"{"id":"w","allowed_domains":["example.com"]}"#,
+            r#"{"id":"w","access":"monitor","allowed_domains":["example.com"]}"#,
+            r#"{"id":"w","access":"open"}"#,
+            r#"{"id":"w","enabled":false}"#,
+        ]
+        .map(|document| widget(document).compile());
+        for embedder in [
+            Embedder::Absent,
+            Embedder::Opaque,
+            Embedder::Known(own),
+            Embedder::Known(listed),
+            Embedder::Known(stranger),
+        ] {
+            for ticket in [TicketState::Absent, TicketState::Valid(listed), TicketState::Valid(stranger)] {
+                let facts = facts(embedder, ticket);
+                let kept = SessionFacts::keep(&facts).unwrap();
+                for widget in rules.iter().map(Some).chain([None]) {
+                    let now = Timestamp::now();
+                    assert_eq!(
+                        kept.judge(widget, &policy, now),
+                        decide(&facts, widget, &policy, now),
+                        "{facts:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_malformed_embedder_opens_none() {
+        let malformed = Embedder::Malformed(OriginError::MultipleLines);
+        assert_eq!(SessionFacts::keep(&facts(malformed, TicketState::Absent)), None);
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let kept = SessionFacts::keep(&facts(Embedder::Known(own), TicketState::Expired)).unwrap();
+        let policy = EdgePolicy { own_origins: OriginSet::new([own.into()]), ..EdgePolicy::default() };
+        let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
+        let decision = kept.judge(Some(&rules), &policy, Timestamp::now());
+        assert_eq!(decision.reason, Reason::TicketMissing, "no ticket but a genuine one is remembered");
+    }
+}

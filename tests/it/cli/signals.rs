@@ -1,0 +1,194 @@
+//! Signals: SIGHUP reads the configuration again, SIGTERM lets open requests end, SIGINT does not wait.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::Client;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+
+use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::{eventually, ports};
+
+const CONFIG: &str = "conf/embedgate.toml";
+
+async fn ask(edge: &Edge, widget: &str, origin: &str) -> u16 {
+    let request = Client::new().get(edge.url(&format!("/w/{widget}/loader.js"))).header("origin", origin);
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// Rewrites the configuration, asks the edge to read it, and waits until the log says this of it.
+async fn reload(edge: &Edge, from: &str, to: &str, says: &str) {
+    let (path, logged) = (edge.folder().join(CONFIG), edge.log().len());
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.matches(from).count(), 1, "{from}: {text}");
+    std::fs::write(&path, text.replace(from, to)).unwrap();
+    edge.signal("HUP");
+    eventually(says, async || edge.log()[logged..].contains(says)).await;
+}
+
+fn spec() -> EdgeSpec {
+    let widgets = json!([{ "id": "w", "allowed_domains": ["example.com"] }, { "id": "open" }]);
+    EdgeSpec {
+        rules: json!({ "widgets": widgets }).to_string(),
+        more: "[log]\ndecisions = \"off\"\n[policy]\nempty_allowlist = \"open\"\nsystem_origins = []\n"
+            .to_owned(),
+        ..EdgeSpec::default()
+    }
+}
+
+#[tokio::test]
+async fn what_can_change_while_the_edge_runs_changes_on_sighup() {
+    let edge = Edge::start(spec()).await;
+    let dash = "https://dash.example";
+    assert_eq!((ask(&edge, "w", dash).await, ask(&edge, "open", dash).await), (403, 200));
+    assert_eq!(edge.decisions().len(), 0);
+
+    reload(&edge, "\"off\"", "\"all\"", "in force now: log.decisions").await;
+    assert_eq!(ask(&edge, "w", dash).await, 403);
+    eventually("the decision is logged", async || edge.decisions().len() == 1).await;
+
+    reload(
+        &edge,
+        "system_origins = []",
+        "system_origins = [\"https://dash.example\"]",
+        "policy.system_origins",
+    )
+    .await;
+    assert_eq!(ask(&edge, "w", dash).await, 200);
+    reload(&edge, "\"open\"", "\"deny\"", "policy.empty_allowlist").await;
+    assert_eq!(ask(&edge, "open", "https://a.example").await, 403);
+
+    // Said though nobody would hear of it at the new level.
+    reload(&edge, "[log]", "[log]\nlevel = \"warn\"", "in force now: log.level").await;
+    let logged = edge.log().len();
+    reload(&edge, "level = \"warn\"", "level = \"info\"", "in force now: log.level").await;
+    assert_eq!(edge.log()[logged..].lines().count(), 1, "{}", edge.log());
+}
+
+#[tokio::test]
+async fn what_needs_a_restart_is_said_to_on_every_sighup() {
+    let edge = Edge::start(spec()).await;
+    let (old, new) = (format!("listen = [\"{}\"]", edge.http), ports::free());
+    let waits = "in force only after a restart: edge.listen";
+    reload(&edge, &old, &format!("listen = [\"{new}\"]"), waits).await;
+    assert_eq!(ask(&edge, "w", "https://example.com").await, 200, "the old address answers");
+    assert!(TcpStream::connect(new).await.is_err(), "the new one does not");
+    // What can change does, beside it.
+    reload(&edge, "\"off\"", "\"denied\"", "in force now: log.decisions").await;
+    assert_eq!(edge.log().matches(waits).count(), 2, "{}", edge.log());
+    reload(&edge, &format!("listen = [\"{new}\"]"), &old, "nothing changed").await;
+}
+
+#[tokio::test]
+async fn a_faulty_configuration_changes_nothing_on_sighup() {
+    let edge = Edge::start(spec()).await;
+    let faulty = "system_origins = [\"https://dash.example\"]\nsystem_origin = 1";
+    reload(&edge, "system_origins = []", faulty, "configuration not taken, the running one stays").await;
+    let log = edge.log();
+    let line = log.lines().find(|line| line.contains("system_origin'")).unwrap();
+    assert!(line.starts_with("conf/embedgate.toml:") && line.contains("did you mean"), "{log}");
+    assert_eq!(ask(&edge, "w", "https://dash.example").await, 403);
+    std::fs::remove_file(edge.folder().join(CONFIG)).unwrap();
+    edge.signal("HUP");
+    eventually("it is said", async || edge.log().contains("conf/embedgate.toml: no such file")).await;
+    assert_eq!(ask(&edge, "w", "https://example.com").await, 200);
+}
+
+#[tokio::test]
+async fn no_sighup_is_lost() {
+    let edge = Edge::start(spec()).await;
+    let dash = "https://dash.example";
+    let (path, with) = (edge.folder().join(CONFIG), format!("system_origins = [\"{dash}\"]"));
+    let off = std::fs::read_to_string(&path).unwrap();
+    let on = off.replace("system_origins = []", &with);
+    // Enough to read that the second signal comes while the first is worked on; its file is the one that counts.
+    let padding = "# The quick brown fox jumps over the lazy dog.\n".repeat(20_000);
+    for _ in 0..3 {
+        for (texts, status) in [([&off, &on], 200), ([&on, &off], 403)] {
+            for text in texts {
+                std::fs::write(&path, format!("{text}{padding}")).unwrap();
+                edge.signal("HUP");
+            }
+            eventually("the last one is in force", async || ask(&edge, "w", dash).await == status).await;
+        }
+    }
+}
+
+/// An upstream that answers when it is let.
+struct Slow {
+    addr: SocketAddr,
+    got: Arc<Notify>,
+    answer: Arc<Notify>,
+}
+
+impl Slow {
+    async fn start() -> Self {
+        let slow =
+            Self { addr: ports::free(), got: Arc::new(Notify::new()), answer: Arc::new(Notify::new()) };
+        let (got, answer) = (Arc::clone(&slow.got), Arc::clone(&slow.answer));
+        let listener = TcpListener::bind(slow.addr).await.unwrap();
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.unwrap());
+            }
+            got.notify_one();
+            answer.notified().await;
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate").await;
+        });
+        slow
+    }
+
+    /// An edge in front of it, and a request that has arrived there.
+    async fn with_open_request(&self, grace_period: &str) -> (Edge, JoinHandle<reqwest::Result<String>>) {
+        let mut spec = EdgeSpec::on(self.addr, &json!([{ "id": "w", "allowed_domains": ["example.com"] }]));
+        spec.edge = format!("grace_period = \"{grace_period}\"");
+        let edge = Edge::start(spec).await;
+        let request = Client::new().get(edge.url("/w/w/loader.js")).header("origin", "https://example.com");
+        let open = tokio::spawn(async move { request.send().await?.error_for_status()?.text().await });
+        self.got.notified().await;
+        (edge, open)
+    }
+}
+
+#[tokio::test]
+async fn sigterm_lets_open_requests_end() {
+    let slow = Slow::start().await;
+    let (mut edge, open) = slow.with_open_request("2s").await;
+    assert_eq!(edge.admin("/readyz").await.status(), 200);
+    edge.signal("TERM");
+    eventually("no more requests are wanted", async || edge.admin("/readyz").await.status() == 503).await;
+    assert!(edge.admin("/readyz").await.text().await.unwrap().contains("the edge is stopping"));
+    assert_eq!(edge.admin("/livez").await.status(), 200);
+    eventually("no connection is accepted", async || TcpStream::connect(edge.http).await.is_err()).await;
+    std::fs::write(edge.rules(), "{\"widgets\": []}").unwrap();
+    edge.generation(2).await;
+    slow.answer.notify_one();
+    assert_eq!(open.await.unwrap().unwrap(), "late");
+    assert_eq!(edge.exit_code().await, Some(0));
+    assert!(!edge.log().contains("ERROR"), "{}", edge.log());
+}
+
+#[tokio::test]
+async fn sigint_does_not_wait() {
+    for before in [None, Some("TERM")] {
+        let slow = Slow::start().await;
+        let (mut edge, open) = slow.with_open_request("60s").await;
+        if let Some(before) = before {
+            edge.signal(before);
+            eventually("the edge is stopping", async || edge.admin("/readyz").await.status() == 503).await;
+        }
+        let since = Instant::now();
+        edge.signal("INT");
+        assert_eq!(edge.exit_code().await, Some(0), "after {before:?}");
+        assert!(since.elapsed() < Duration::from_secs(2), "{before:?}: {:?}", since.elapsed());
+        assert!(open.await.unwrap().is_err());
+        assert_eq!(edge.decisions().len(), 1, "what was decided is written before the end");
+    }
+}

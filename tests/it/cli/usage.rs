@@ -1,0 +1,93 @@
+//! How commands are called: help, errors of usage, completions, variables.
+
+use std::process::Command;
+
+use serde_json::json;
+
+use super::{Desk, finished};
+
+#[test]
+fn errors_of_usage_end_with_two_and_say_how() {
+    let desk = Desk::shipped();
+    for (arguments, says) in [
+        (["explain"].as_slice(), "--widget <ID>"),
+        (&["explain", "--widget", "w", "--class", "script"], "`asset`, `frame`, `session` or `public`"),
+        (&["explain", "--widget", "w", "--origin", "a", "--origin", "b"], "--origin"),
+        (&["nonsense"], "nonsense"),
+        (&["check", "--nonsense"], "--nonsense"),
+        (&["check", "--config"], "--config <FILE>"),
+        (&["completions"], "<SHELL>"),
+        (&["completions", "tcsh"], "bash"),
+    ] {
+        let ran = desk.run(arguments);
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
+        assert!(ran.err.starts_with("error: ") && ran.err.contains(says), "{arguments:?}: {}", ran.err);
+    }
+}
+
+#[test]
+fn help_names_every_command() {
+    let desk = Desk::shipped();
+    let ran = desk.run(&["--help"]);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+    for command in ["run", "check", "explain", "lint", "completions"] {
+        assert!(ran.out.contains(&format!("\n  {command} ")), "{command}: {}", ran.out);
+        assert_eq!(desk.run(&[command, "--help"]).code, 0, "{command}");
+    }
+    assert_eq!(desk.run(&["--version"]).out, format!("embedgate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn completions_are_what_shells_understand() {
+    let desk = Desk::shipped();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = desk.run(&["completions", shell]);
+        assert!(ran.code == 0 && ran.err.is_empty() && ran.out.contains("explain"), "{shell}: {ran:?}");
+    }
+    desk.write("completions.bash", &desk.run(&["completions", "bash"]).out);
+    let bash = |script: &str| finished(Command::new("bash").current_dir(desk.path()).args(["-c", script]));
+    assert_eq!(bash("bash -n completions.bash").code, 0);
+    let asked = bash(
+        "source completions.bash; COMP_WORDS=(embedgate ch); COMP_CWORD=1; _embedgate embedgate ch embedgate; \
+         echo \"${COMPREPLY[@]}\"",
+    );
+    assert_eq!((asked.out.as_str(), asked.err.as_str()), ("check\n", ""));
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let desk = Desk::shipped();
+    let binary = env!("CARGO_BIN_EXE_embedgate");
+    for arguments in ["completions bash", "explain --widget wgt_demo --json", "lint"] {
+        // The reader is gone before anything is written.
+        let script = format!("(sleep 0.1; {binary} {arguments}; echo $? >&2) | true");
+        let ran = finished(Command::new("bash").current_dir(desk.path()).args(["-c", &script]));
+        let code = if arguments == "lint" { "1\n" } else { "0\n" };
+        assert_eq!(ran.err, code, "{arguments}");
+    }
+}
+
+#[test]
+fn variables_override_the_file() {
+    let desk = Desk::shipped();
+    let ask = ["explain", "--json", "--widget", "wgt_demo", "--origin", "https://dash.example"];
+    assert_eq!(desk.run(&ask).json()["reason"], "not_listed");
+    let system = ("EMBEDGATE__POLICY__SYSTEM_ORIGINS", "[\"https://dash.example\"]");
+    let ran = desk.run_with(&[system], &ask);
+    assert_eq!((ran.code, &ran.json()["reason"]), (0, &json!("system_origin")));
+
+    desk.write("other.json", "{\"widgets\": []}");
+    let ran = desk.run_with(&[("EMBEDGATE__RULES__STORE__SEED", "other.json")], &["check"]);
+    assert_eq!(ran.out, "conf/embedgate.toml: fine, 0 widgets in other.json\n");
+
+    let wrong =
+        [("EMBEDGATE__LOG__LEVEL", "loud"), ("EMBEDGATE__EDGE__LISTN", "x"), ("EMBEDGATE__EDGE", "x")];
+    let ran = desk.run_with(&wrong, &["check"]);
+    assert_eq!(ran.code, 1);
+    for (name, says) in
+        [("LOG__LEVEL", "'loud'"), ("EDGE__LISTN", "did you mean 'listen'?"), ("EDGE", "[edge]")]
+    {
+        let line = ran.out.lines().find(|line| line.starts_with(&format!("fault: EMBEDGATE__{name}: ")));
+        assert!(line.is_some_and(|line| line.contains(says)), "{name}: {}", ran.out);
+    }
+}

@@ -1,0 +1,178 @@
+//! Whom each route, class and setting lets in.
+
+use serde_json::{Value, json};
+
+use super::{LISTED, STRANGER, one_widget, route};
+use crate::support::certificates::Authority;
+use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::raw::Connection;
+use crate::support::upstream::Upstream;
+use crate::support::{eventually, ports, raw};
+
+#[tokio::test]
+async fn public_pages_are_for_everyone_and_for_no_frame() {
+    let upstream = Upstream::start("app").await;
+    let widgets = json!([
+        { "id": "locked", "access": "enforce" },
+        { "id": "off", "enabled": false, "allowed_domains": ["example.com"] },
+        { "id": "private", "public_trust_center": false },
+    ]);
+    let edge = Edge::start(EdgeSpec::on(upstream.addr, &widgets)).await;
+    for widget in ["locked", "off"] {
+        for origin in [STRANGER, "null", "https://MALFORMED.example"] {
+            let answer = raw::get(edge.http, &format!("/w/{widget}/trust/a"), &[("Origin", origin)]).await;
+            assert_eq!(answer.status, 200, "{widget} {origin}");
+            assert_eq!(answer.field("content-security-policy"), "frame-ancestors 'none'");
+            assert_eq!(answer.field("access-control-allow-origin"), "", "read by people, not by scripts");
+        }
+    }
+    for widget in ["private", "nobody"] {
+        assert_eq!(raw::get(edge.http, &format!("/w/{widget}/trust"), &[]).await.status, 404, "{widget}");
+    }
+}
+
+#[tokio::test]
+async fn cookies_cross_origins_only_for_the_list() {
+    let upstream = Upstream::start("app").await;
+    let widgets = json!([
+        { "id": "list", "allowed_domains": ["example.com"] },
+        { "id": "open", "access": "open" },
+        { "id": "watched", "access": "monitor", "allowed_domains": ["example.com"] },
+    ]);
+    let mut spec = EdgeSpec::on(upstream.addr, &widgets);
+    let routes = [
+        route("session", "session", "credentials = true"),
+        route("assets/{*rest}", "asset", "credentials = true"),
+        route("plain", "session", ""),
+    ];
+    spec.routes = Some(routes.concat());
+    let edge = Edge::start(spec).await;
+    for (path, origin, status, expected) in [
+        ("/w/list/session", LISTED, 200, "true"),
+        ("/w/list/assets/a", LISTED, 200, "true"),
+        ("/w/list/plain", LISTED, 200, ""),
+        ("/w/list/session", STRANGER, 403, ""),
+        ("/w/open/session", LISTED, 200, ""),
+        ("/w/watched/session", LISTED, 200, "true"),
+        ("/w/watched/session", STRANGER, 200, ""),
+    ] {
+        for method in ["GET", "OPTIONS"] {
+            let fields = [("Origin", origin), ("Access-Control-Request-Method", "GET")];
+            let fields = if method == "GET" { &fields[..1] } else { &fields[..] };
+            let mut connection = Connection::open(edge.http).await;
+            let answer = connection.ask(raw::request(method, edge.http, path, fields)).await;
+            assert_eq!(answer.status, if method == "GET" { status } else { 204 }, "{method} {path} {origin}");
+            assert_eq!(answer.field("access-control-allow-origin"), origin, "{method} {path} {origin}");
+            assert_eq!(
+                answer.field("access-control-allow-credentials"),
+                expected,
+                "{method} {path} {origin}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_route_can_insist_on_an_embedder() {
+    let upstream = Upstream::start("app").await;
+    let mut spec = EdgeSpec::on(upstream.addr, &one_widget());
+    let routes = [
+        route("loader.js", "asset", "missing = \"deny\""),
+        route("frame", "frame", "missing = \"deny\""),
+        route("assets/{*rest}", "asset", ""),
+    ];
+    spec.routes = Some(routes.concat());
+    let edge = Edge::start(spec).await;
+    for (path, fields, status) in [
+        ("loader.js", &[][..], 403),
+        ("frame", &[], 403),
+        ("assets/a", &[], 200),
+        ("loader.js", &[("Referer", LISTED)], 200),
+        ("frame", &[("Referer", LISTED)], 200),
+    ] {
+        assert_eq!(
+            raw::get(edge.http, &format!("/w/w/{path}"), fields).await.status,
+            status,
+            "{path} {fields:?}"
+        );
+    }
+    assert_eq!(upstream.requests(), 3);
+}
+
+#[tokio::test]
+async fn system_origins_preview_what_nobody_else_sees() {
+    let upstream = Upstream::start("app").await;
+    let widgets = json!([
+        { "id": "locked", "access": "enforce" },
+        { "id": "off", "enabled": false },
+    ]);
+    let mut spec = EdgeSpec::on(upstream.addr, &widgets);
+    spec.more.push_str("[policy]\nsystem_origins = [\"https://console.vendor.example\"]\n");
+    let edge = Edge::start(spec).await;
+    let get = async |path, origin| raw::get(edge.http, path, &[("Origin", origin)]).await;
+    for path in ["/w/locked/loader.js", "/w/locked/frame", "/w/locked/session"] {
+        assert_eq!(get(path, "https://console.vendor.example").await.status, 200, "{path}");
+        assert_eq!(get(path, "http://console.vendor.example").await.status, 403, "{path}");
+    }
+    assert_eq!(get("/w/off/frame", "https://console.vendor.example").await.status, 403, "off is off");
+    eventually("the decisions are logged", async || edge.decisions().len() == 7).await;
+    assert_eq!(edge.decisions()[0]["reason"], "system_origin");
+}
+
+#[tokio::test]
+async fn other_paths_do_not_exist() {
+    let upstream = Upstream::start("app").await;
+    let edge = Edge::start(EdgeSpec::on(upstream.addr, &one_widget())).await;
+    for path in
+        ["/", "/w", "/w/w", "/w/w/", "/w/w/loader.js/", "/w/w/Loader.js", "/w/w/session2", "/favicon.ico"]
+    {
+        let answer = raw::get(edge.http, path, &[("Origin", LISTED)]).await;
+        assert_eq!(
+            (answer.status, answer.field("content-type")),
+            (404, "application/problem+json"),
+            "{path}"
+        );
+        assert_eq!(answer.field("cache-control"), "no-store", "{path}");
+    }
+    assert_eq!(upstream.requests(), 0);
+    assert_eq!(edge.decisions(), Vec::<Value>::new());
+    let line = "embedgate_requests_total{class=\"none\",status=\"404\"}";
+    eventually("all are counted", async || edge.metric(line).await == 8.0).await;
+}
+
+#[tokio::test]
+async fn plain_http_is_sent_to_https_where_asked() {
+    let upstream = Upstream::start("app").await;
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = Authority::new().issue(&["chat.example"]).write(folder.path(), "site");
+    let mut spec = EdgeSpec::on(upstream.addr, &one_widget());
+    spec.edge = format!(
+        "redirect_http = true\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
+         tls = [{{ listen = \"{}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]",
+        ports::free()
+    );
+    spec.public_origins = Some("[\"https://chat.example\", \"https://other.example:8443\"]".to_owned());
+    let edge = Edge::start(spec).await;
+    let mut connection = Connection::open(edge.http).await;
+    for (host, location) in [
+        ("chat.example", "https://chat.example/w/w/session?a=b"),
+        ("CHAT.example:8080", "https://chat.example/w/w/session?a=b"),
+        ("other.example", "https://other.example:8443/w/w/session?a=b"),
+        ("evil.example", "https://chat.example/w/w/session?a=b"),
+    ] {
+        let request = format!(
+            "POST /w/w/session?a=b HTTP/1.1\r\nHost: {host}\r\nOrigin: {LISTED}\r\nContent-Length: 1\r\n\r\nx"
+        );
+        let answer = connection.ask(request).await;
+        assert_eq!((answer.status, answer.field("location")), (308, location), "{host}");
+    }
+    let odd = raw::exchange(edge.http, b"GET /w/w/session?\xff HTTP/1.1\r\nHost: chat.example\r\n\r\n").await;
+    assert!(odd.starts_with(b"HTTP/1.1 400"), "{:?}", String::from_utf8_lossy(&odd));
+    assert_eq!(upstream.requests(), 0);
+    let fields = [("Origin", LISTED), ("X-Forwarded-Proto", "https")];
+    assert_eq!(
+        raw::get(edge.http, "/w/w/session", &fields).await.status,
+        200,
+        "https ended in front of the edge"
+    );
+}
