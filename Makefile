@@ -4,6 +4,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 TOOLS ?= $(HOME)/.cache/embedgate/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
+SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
@@ -21,7 +22,7 @@ build: setup ## Build the optimised binary: target/release/embedgate
 test: setup setup-tests fmt lint deny docs unit ## Set up and pass every check and test (this is what CI runs)
 
 prove: test ## The tests again with the long counts
-	PROPTEST_CASES=20000 cargo test --locked
+	EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked
 
 fmt: ## Check the format
 	cargo fmt --check
@@ -32,11 +33,11 @@ lint: ## Check with clippy, warnings are errors
 deny: $(CARGO_DENY) ## Check licences, bans and sources of everything that is built in
 	$(CARGO_DENY) --all-features check bans licenses sources
 
-docs: ## Build the documentation, warnings are errors
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+docs: ## Build the documentation of every room, warnings are errors
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 
 unit: ## Run all tests, those of functions and those on real sockets, files and browsers
-	cargo test --locked
+	EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) cargo test --locked
 
 advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
 	$(CARGO_DENY) --all-features check advisories
@@ -45,7 +46,7 @@ setup: ## Install what the build needs: a C compiler and cmake, for the proxy li
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: ## Install what the tests need: Chromium and its driver
+setup-tests: $(SCHEMATHESIS) ## Install what the tests need: Chromium, its driver, and schemathesis
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)
 
 clean: ## Remove what was built
@@ -53,6 +54,12 @@ clean: ## Remove what was built
 
 $(CARGO_DENY):
 	cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+
+$(SCHEMATHESIS): tests/data/schemathesis.txt
+	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
+	python3 -m venv --clear $(TOOLS)/schemathesis
+	$(TOOLS)/schemathesis/bin/pip install --quiet --requirement $<
+	@touch $@
 
 # Debian packages; elsewhere the names to look for.
 define install

@@ -73,13 +73,13 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let routes =
         RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
     let certificates = load_certificates(&settings)?;
+    let admin_tls = control::mutual_tls(&settings)?;
+    let tokens = Tokens::open(settings.admin.token_file.clone())?;
 
     let rules = LiveRules::new();
     let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
     let swaps = Arc::new(SwapFeed::new());
     let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics, &swaps)?;
-    let tokens = Tokens::open(settings.admin.token_file.clone())?;
-    let admin_tls = control::mutual_tls(&settings)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -261,7 +261,7 @@ fn start_rules(
         RuleSource::File => {
             let path = &settings.rules.file;
             let publisher = Arc::new(publisher(SourceKind::File, path));
-            let source = FileSource::start(path, suffixes, Arc::clone(&publisher))?;
+            let source = FileSource::start(path.clone(), suffixes, Arc::clone(&publisher))?;
             Ok((publisher, Some(source)))
         }
         RuleSource::Store => {

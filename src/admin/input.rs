@@ -27,9 +27,11 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
         Query::try_from_uri(&parts.uri).map(|Query(query)| Self(query)).map_err(|rejection| {
             let text = rejection.body_text();
             let text = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
-            match text.split_once(": ") {
-                Some((name, detail)) => Problem::invalid_parameter(name, detail),
-                None => Problem::invalid_parameter("query", text),
+            match (text.split_once(": "), text.split('`').nth(1)) {
+                (Some((name, detail)), _) => Problem::invalid_parameter(name, detail),
+                // "duplicate field `limit`" has no path.
+                (None, Some(name)) => Problem::invalid_parameter(name, text),
+                (None, None) => Problem::invalid_parameter("query", text),
             }
         })
     }
@@ -129,9 +131,8 @@ pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem>
             "If-None-Match",
             "a change takes `*` alone: it must not exist yet",
         )),
-        (Some(_), Some(_)) => {
-            Err(Problem::invalid_parameter("If-None-Match", "If-Match asks for the opposite"))
-        }
+        // Both at once can't hold: the answer is a lost race, whatever is stored.
+        (Some(_), Some(_)) => Ok(Precondition::Revision([].into())),
     }
 }
 

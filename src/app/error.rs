@@ -40,18 +40,18 @@ pub enum AppError {
     /// A source of rules that this version has not.
     #[error("this version takes rules from `source = \"store\"` or `\"file\"` only")]
     SourceUnavailable,
-    /// Rules that can't be taken in here.
-    #[error("rules come from {} here: import into those, or set `source = \"store\"` in [rules]", .0.display())]
-    NoStore(PathBuf),
-    /// An export that can't be written.
-    #[error("the documents can't be written: {0}")]
-    Export(io::Error),
     /// The system gave no thread.
     #[error("no thread to serve with: {0}")]
     Thread(io::Error),
     /// A panic in the server.
     #[error("the server broke down; what it said on standard error is a fault of embedgate's")]
     BrokeDown,
+    /// Rules that can't be taken in here.
+    #[error("rules come from {} here: import into those, or set `source = \"store\"` in [rules]", .0.display())]
+    NoStore(PathBuf),
+    /// An export that can't be written.
+    #[error("the documents can't be written: {0}")]
+    Export(io::Error),
     /// The demo's own listener.
     #[error("the demo can't listen on a loopback port of its own: {0}")]
     Demo(io::Error),

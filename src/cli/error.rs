@@ -17,6 +17,25 @@ pub enum CliError {
     /// What the configuration names: the rules, certificates, upstreams.
     #[error(transparent)]
     App(#[from] AppError),
+    /// A file of `--admin` that can't be used.
+    #[error("{}: {detail}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// An https listener whose certificate could not be checked.
+    #[error("an https listener needs --ca FILE, the authority of its certificate")]
+    NoAuthority,
+    /// A running edge that was asked.
+    #[error("{url}: {detail}")]
+    Remote {
+        /// Its admin listener.
+        url: String,
+        /// What it said, or what kept it from saying anything.
+        detail: String,
+    },
     /// A bulk import.
     #[error(transparent)]
     Import(#[from] ImportError),

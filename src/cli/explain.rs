@@ -1,4 +1,4 @@
-//! `embedgate explain`: one verdict in full, on the rules as they are configured.
+//! `embedgate explain`: one verdict in full, by the rules as they are configured or by those of a running edge.
 
 use std::process::ExitCode;
 
@@ -6,10 +6,11 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::output::print;
+use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app;
 use crate::policy::decision::{Class, Facts, TicketState, Verdict};
-use crate::policy::explain::explain;
+use crate::policy::explain::{Explanation, explain};
 use crate::policy::origin::Embedder;
 
 /// What is asked.
@@ -27,9 +28,30 @@ pub(super) struct Question {
     /// The class of the route: asset, frame, session or public.
     #[arg(long, default_value = "asset")]
     class: Class,
+    #[command(flatten)]
+    remote: Remote,
 }
 
 pub(super) fn run(common: &Common, question: &Question) -> Result<ExitCode, CliError> {
+    let explanation = match question.remote.edge()? {
+        Some(edge) => remotely(&edge, question)?,
+        None => locally(common, question)?,
+    };
+    print(common.json, &explanation)?;
+    Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn remotely(edge: &RemoteEdge, question: &Question) -> Result<Explanation, CliError> {
+    let question = serde_json::json!({
+        "widget": question.widget,
+        "origin": question.origin,
+        "referer": question.referer,
+        "class": question.class,
+    });
+    edge.ask("/v1/explain", &question)
+}
+
+fn locally(common: &Common, question: &Question) -> Result<Explanation, CliError> {
     let settings = common.settings()?;
     let documents = app::documents(&settings)?;
     let facts = Facts {
@@ -42,8 +64,10 @@ pub(super) fn run(common: &Common, question: &Question) -> Result<ExitCode, CliE
         ticket: TicketState::Absent,
     };
     let widget = documents.iter().find(|widget| widget.id.as_str() == question.widget);
-    let explanation =
-        explain(&question.widget, &facts, widget, &app::edge_policy(&settings), Timestamp::now());
-    print(common.json, &explanation)?;
-    Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let (policy, now) = (app::edge_policy(&settings), Timestamp::now());
+    let explanation = explain(&question.widget, &facts, widget, &policy, now);
+    Ok(match app::class_answers(&settings).get(&question.class) {
+        Some(class) => explanation.with_headers(&facts, widget, &policy, &class.answers, now),
+        None => explanation,
+    })
 }

@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::output::{count, print};
+use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app;
-use crate::policy::lint::{Finding, lint};
+use crate::policy::lint::{Finding, Severity, lint};
+use crate::policy::widget::WidgetId;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -16,33 +18,82 @@ struct Report {
     widgets: usize,
 }
 
-#[derive(Debug, Serialize)]
+/// A [`Finding`] and whose it is, also as a running edge tells it.
+#[derive(Debug, Serialize, Deserialize)]
 struct Found {
     widget: String,
-    #[serde(flatten)]
-    finding: Finding,
+    code: String,
+    severity: Severity,
+    pointer: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<String>,
+    detail: String,
+}
+
+impl Found {
+    fn new(widget: &WidgetId, Finding { code, severity, pointer, entry, detail }: Finding) -> Self {
+        Self { widget: widget.to_string(), code: code.to_owned(), severity, pointer, entry, detail }
+    }
+}
+
+impl std::fmt::Display for Found {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { widget, code, severity, pointer, detail, .. } = self;
+        write!(f, "{widget}: {} {code} {pointer}: {detail}", severity.as_str())
+    }
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for Found { widget, finding } in &self.findings {
-            writeln!(f, "{widget}: {finding}")?;
+        for found in &self.findings {
+            writeln!(f, "{found}")?;
         }
         write!(f, "{} in {}", count(self.findings.len(), "finding"), count(self.widgets, "widget"))
     }
 }
 
-pub(super) fn run(common: &Common) -> Result<ExitCode, CliError> {
+pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError> {
+    let report = match remote.edge()? {
+        Some(edge) => remotely(&edge)?,
+        None => locally(common)?,
+    };
+    print(common.json, &report)?;
+    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One page of a running edge's findings.
+#[derive(Deserialize)]
+struct Page {
+    findings: Vec<Found>,
+    widgets: usize,
+    next: Option<String>,
+}
+
+fn remotely(edge: &RemoteEdge) -> Result<Report, CliError> {
+    let mut report = Report { findings: Vec::new(), widgets: 0 };
+    let mut after = String::new();
+    loop {
+        let page: Page = edge.get(&format!("/v1/lint?limit=10000{after}"))?;
+        report.findings.extend(page.findings);
+        report.widgets += page.widgets;
+        match page.next {
+            // An id needs no escaping in a query.
+            Some(next) => after = format!("&after={next}"),
+            None => return Ok(report),
+        }
+    }
+}
+
+fn locally(common: &Common) -> Result<Report, CliError> {
     let settings = common.settings()?;
-    let documents = app::documents(&settings)?;
+    let mut documents = app::documents(&settings)?;
+    documents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let (policy, suffixes) = (app::edge_policy(&settings), app::public_suffixes(&settings)?);
     let now = Timestamp::now();
     let findings = documents.iter().flat_map(|widget| {
         let found = lint(widget, &policy, &suffixes, now).into_iter();
-        found.map(|finding| Found { widget: widget.id.to_string(), finding })
+        found.map(|finding| Found::new(&widget.id, finding))
     });
     let findings: Vec<Found> = findings.collect();
-    let report = Report { findings, widgets: documents.len() };
-    print(common.json, &report)?;
-    Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(Report { findings, widgets: documents.len() })
 }

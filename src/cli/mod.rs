@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod lint;
 mod output;
+mod remote;
 mod widgets;
 
 pub use error::CliError;
@@ -50,11 +51,11 @@ enum Command {
     /// Run the edge (the default).
     Run,
     /// Read configuration and rules, say every fault with its file and line, and start nothing.
-    Check,
+    Check(remote::Remote),
     /// Say whether a widget may be embedded by a page, and why.
     Explain(explain::Question),
     /// Say what is allowed by the rules but probably not meant.
-    Lint,
+    Lint(remote::Remote),
     /// Take widgets in or out in bulk, while no edge has the store open.
     #[command(subcommand)]
     Widgets(widgets::Widgets),
@@ -75,9 +76,9 @@ impl Cli {
                 crate::app::run(common.config, settings)?;
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Check => check::run(&common),
+            Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
-            Command::Lint => lint::run(&common),
+            Command::Lint(remote) => lint::run(&common, &remote),
             Command::Widgets(command) => widgets::run(&common, &command),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -20,10 +20,8 @@ pub fn notices(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-const IDLE: [(&str, &str); 5] = [
-    ("admin.token_file", "no admin call asks for a token"),
+const IDLE: [(&str, &str); 3] = [
     ("cache", "assets are not kept in memory"),
-    ("log.audit", "changes of rules are not recorded"),
     ("policy.max_staleness", "the rules keep serving however old they are"),
     ("tickets", "no tickets are given out"),
 ];

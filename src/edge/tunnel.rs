@@ -3,8 +3,8 @@
 //!
 //! The library's own way can't be used. It loses a tunnel whose upstream answers before the library has looked
 //! for a request body (its issue 946), and it has no way to end a live one (its issue 571). Here a session that
-//! the rules call back gets a Close frame between two frames: [`frames`] follows where they end, [`relay`] copies
-//! and ends, [`limits`] says for how long.
+//! the rules call back gets a Close frame between two frames: `frames` follows where they end, `relay` copies
+//! and ends, `limits` says for how long.
 
 use std::sync::Arc;
 
@@ -202,17 +202,17 @@ async fn run(mut relay: Relay<Stream, Stream>, limits: Limits, guard: SessionGua
         End::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
         End::Revoked => Some(Close::REVOKED),
     };
+    let mut told = false;
     if let Some(close) = close {
-        let told = relay.close(close).await;
+        told = relay.close(close).await;
         tracing::debug!(code = close.code, reason = close.reason, told, "tunnel closed");
     }
     if let Some(at) = revocation.revoked_at() {
         metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
     }
     drop(guard);
-    if close.is_some() {
-        // A save may end thousands: each is told before any is taken down.
-        tokio::task::yield_now().await;
+    if told {
+        relay.answered().await;
     }
     relay.finish().await;
 }

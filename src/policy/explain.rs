@@ -2,10 +2,11 @@
 //!
 //! Never for outsiders: it tells the whole list.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, decide};
@@ -22,7 +23,7 @@ pub use headers::RouteAnswers;
 pub use outcome::{EntryOutcome, Outcome};
 
 /// Why one request to one widget is allowed or denied.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The widget that was asked for, as it was asked for.
     pub widget: String,
@@ -54,7 +55,7 @@ pub struct Explanation {
 }
 
 /// Who embeds, as read from the headers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum AskedBy {
     /// The request names nobody.
@@ -64,7 +65,7 @@ pub enum AskedBy {
     /// Something that no browser sends.
     Malformed {
         /// What is wrong with it, a stable word.
-        code: &'static str,
+        code: Cow<'static, str>,
         /// What would be right.
         detail: String,
     },
@@ -76,7 +77,7 @@ pub enum AskedBy {
 }
 
 /// An entry and where it stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NamedEntry {
     /// A JSON Pointer (RFC 6901) into the document.
     pub pointer: String,
@@ -186,7 +187,7 @@ impl From<Embedder<'_>> for AskedBy {
             Embedder::Absent => AskedBy::Absent,
             Embedder::Opaque => AskedBy::Opaque,
             Embedder::Malformed(error) => {
-                AskedBy::Malformed { code: error.code(), detail: error.to_string() }
+                AskedBy::Malformed { code: error.code().into(), detail: error.to_string() }
             }
             Embedder::Known(origin) => AskedBy::Known { origin: origin.as_str().to_owned() },
         }

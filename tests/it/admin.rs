@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN};
 use crate::support::upstream::Upstream;
 use crate::support::{eventually, raw};
 
@@ -203,8 +203,9 @@ async fn pages_that_rebind_a_name_or_post_from_elsewhere_are_kept_out() {
     let edge = Edge::start(EdgeSpec::default()).await;
     let port = edge.admin.port();
     let ask = async |path: &str, fields: &str| {
-        raw::send(edge.admin, format!("GET {path} HTTP/1.1\r\n{fields}Connection: close\r\n\r\n").as_bytes())
-            .await
+        let token = format!("Authorization: Bearer {READ_TOKEN}\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\n{fields}{token}Connection: close\r\n\r\n");
+        raw::send(edge.admin, request.as_bytes()).await
     };
     for fields in [
         format!("Host: localhost:{port}\r\n"),
@@ -240,8 +241,7 @@ async fn what_is_not_there_is_a_problem() {
     for (method, path) in
         [(Method::POST, "/livez"), (Method::PUT, "/v1/status"), (Method::DELETE, "/metrics")]
     {
-        let request = Client::new().request(method, format!("http://{}{path}", edge.admin));
-        let answer = request.send().await.unwrap();
+        let answer = edge.api(method, path).send().await.unwrap();
         assert_eq!(answer.headers()["allow"], "GET,HEAD");
         is_problem(answer, 405, "method_not_allowed").await;
     }

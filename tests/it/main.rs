@@ -11,6 +11,7 @@
 mod support;
 
 mod admin;
+mod admin_api;
 mod browser;
 mod cli;
 mod house;

@@ -45,6 +45,14 @@ impl Frames {
         bytes.len() - rest.len()
     }
 
+    /// Follows all of `bytes`, over any number of frames.
+    pub fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = self.advance(bytes);
+            bytes = bytes.get(taken..).unwrap_or_default();
+        }
+    }
+
     /// Whether the last byte that was followed is the last of its frame, or none was.
     pub fn at_boundary(&self) -> bool {
         self.place == Place::Between

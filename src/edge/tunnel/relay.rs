@@ -17,8 +17,8 @@ const BUFFER: usize = 4 * 1024;
 /// How long a frame under way may take to its end before a tunnel that has to end is ended within it.
 const FRAME_END: Duration = Duration::from_secs(1);
 
-/// How long the browser may take to say goodbye after the edge's Close frame. Ending at once could reset the
-/// connection, and the Close frame with it.
+/// How long the browser may take to answer the edge's Close frame with its own, and to end its half. Ending at once
+/// could reset the connection, and the Close frame with it.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Why a tunnel ended.
@@ -48,7 +48,7 @@ where
         let (browser_read, browser_write) = split(browser);
         let (upstream_read, upstream_write) = split(upstream);
         Self {
-            up: Up { from: browser_read, to: upstream_write, pending: early.0.into() },
+            up: Up::new(browser_read, upstream_write, early.0),
             down: Down {
                 from: upstream_read,
                 to: browser_write,
@@ -86,6 +86,18 @@ where
         matches!(timeout(FRAME_END, closing).await, Ok(Ok(true)))
     }
 
+    /// Waits for the browser's own Close frame, as a server does before it ends the connection (RFC 6455 §7.1.1).
+    pub async fn answered(&mut self) {
+        let up = &mut self.up;
+        let answer = async {
+            while !up.frames.is_closed() && up.read().await? {
+                up.pending.clear();
+            }
+            io::Result::Ok(())
+        };
+        let _ = timeout(GOODBYE, answer).await;
+    }
+
     /// Ends both connections. The upstream's at once, the browser's when it has nothing more to say.
     pub async fn finish(self) {
         let Self { up: Up { from, to, .. }, down: Down { from: upstream, to: browser, .. } } = self;
@@ -107,9 +119,24 @@ struct Up<B, U> {
     from: ReadHalf<B>,
     to: WriteHalf<U>,
     pending: BytesMut,
+    /// Follows what was read.
+    frames: Frames,
 }
 
 impl<B: AsyncRead + Unpin, U: AsyncWrite + Unpin> Up<B, U> {
+    fn new(from: ReadHalf<B>, to: WriteHalf<U>, early: Bytes) -> Self {
+        let mut frames = Frames::default();
+        frames.follow(&early);
+        Self { from, to, pending: early.into(), frames }
+    }
+
+    /// `false` at the end.
+    async fn read(&mut self) -> io::Result<bool> {
+        let some = read(&mut self.from, &mut self.pending).await?;
+        self.frames.follow(&self.pending);
+        Ok(some)
+    }
+
     async fn run(&mut self, progress: &Progress) -> io::Result<()> {
         loop {
             while self.pending.has_remaining() {
@@ -117,7 +144,7 @@ impl<B: AsyncRead + Unpin, U: AsyncWrite + Unpin> Up<B, U> {
                 progress.made();
             }
             self.to.flush().await?;
-            if !read(&mut self.from, &mut self.pending).await? {
+            if !self.read().await? {
                 // The upstream learns that the browser is done, and may still have something to say.
                 self.to.shutdown().await?;
                 progress.half_closed();
@@ -176,11 +203,7 @@ impl<B: AsyncWrite + Unpin, U: AsyncRead + Unpin> Down<B, U> {
     }
 
     fn passed(&mut self, written: usize) {
-        let mut left = self.pending.get(..written).unwrap_or_default();
-        while !left.is_empty() {
-            let followed = self.frames.advance(left);
-            left = left.get(followed..).unwrap_or_default();
-        }
+        self.frames.follow(self.pending.get(..written).unwrap_or_default());
         self.pending.advance(written);
     }
 }

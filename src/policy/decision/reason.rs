@@ -88,7 +88,8 @@ impl fmt::Display for Verdict {
 macro_rules! reasons {
     ($($variant:ident = $code:literal, $doc:literal;)+) => {
         /// Why a verdict is what it is. The codes are stable; outsiders never see them.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, ToSchema)]
+        #[serde(rename_all = "snake_case")]
         #[schema(rename_all = "snake_case")]
         pub enum Reason {
             $(#[doc = $doc] $variant,)+

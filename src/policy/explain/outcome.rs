@@ -1,7 +1,7 @@
 //! What each entry says about one origin.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::policy::entry::{Entry, EntryScheme, HostPattern, PortPattern};
@@ -10,7 +10,7 @@ use crate::policy::widget::{Rule, Widget};
 
 /// Whether one entry admits the embedder, or what keeps it from it. Of several differences the host's is told
 /// first, then the scheme's, the port's, the expiry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It admits it.
@@ -42,7 +42,7 @@ impl Outcome {
 }
 
 /// One entry of the list and what it says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EntryOutcome {
     /// A JSON Pointer (RFC 6901) into the document.
     pub pointer: String,

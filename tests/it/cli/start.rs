@@ -80,5 +80,5 @@ fn an_admin_listener_that_could_not_ask_for_certificates() {
     let tls = "hosts = [\"edge\"]\ntls = { cert = \"a.pem\", key = \"a.key\", client_ca = \"ca.pem\" }\n";
     let desk =
         Desk::with(&on(ports::free(), others, "").replace("[upstreams", &format!("{tls}[upstreams")), RULES);
-    refused(&desk, "admin.tls: this version has no mutual TLS");
+    refused(&desk, "a.pem: no certificate chain");
 }

@@ -2,19 +2,28 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{eventually, ports};
 
+/// A token of every edge here that may look.
+pub const READ_TOKEN: &str = "read-0123456789abcdef0123456789abcdef";
+/// One that may change rules.
+pub const WRITE_TOKEN: &str = "write-0123456789abcdef0123456789abcdef";
+
 /// How to start an edge. What is left out is as in the shipped configuration, on free ports.
 pub struct EdgeSpec {
     /// More keys of `[edge]`.
     pub edge: String,
+    /// More keys of `[admin]`.
+    pub admin: String,
     /// More tables: upstreams beside `demo`, policy, log, TLS listeners.
     pub more: String,
     /// The routes, or `None` for the usual ones on `upstream`.
@@ -23,7 +32,7 @@ pub struct EdgeSpec {
     pub upstream: String,
     /// The rules file.
     pub rules: String,
-    /// `rules.source`: the rules file itself, or a store that it seeds.
+    /// Where rules come from: `file`, or `store` with the rules file as its seed.
     pub source: &'static str,
     /// `public_origins`; `None`: `http://localhost:PORT`.
     pub public_origins: Option<String>,
@@ -33,6 +42,7 @@ impl Default for EdgeSpec {
     fn default() -> Self {
         Self {
             edge: String::new(),
+            admin: String::new(),
             more: String::new(),
             routes: None,
             upstream: "demo".to_owned(),
@@ -50,6 +60,15 @@ impl EdgeSpec {
             upstream: "app".to_owned(),
             more: format!("[upstreams.app]\nservers = [\"{upstream}\"]\n[log]\ndecisions = \"all\"\n"),
             rules: serde_json::json!({ "widgets": widgets }).to_string(),
+            ..Self::default()
+        }
+    }
+
+    /// The demo behind the usual routes, rules written through the control plane, these to begin with.
+    pub fn stored(widgets: &Value) -> Self {
+        Self {
+            rules: serde_json::json!({ "widgets": widgets }).to_string(),
+            source: "store",
             ..Self::default()
         }
     }
@@ -155,7 +174,26 @@ impl Edge {
 
     /// The answer of the admin listener.
     pub async fn admin(&self, path: &str) -> reqwest::Response {
-        reqwest::get(format!("http://{}{path}", self.admin)).await.unwrap()
+        let url = format!("http://{}{path}", self.admin);
+        reqwest::Client::new().get(url).bearer_auth(READ_TOKEN).send().await.unwrap()
+    }
+
+    /// A call of the control plane that may change rules.
+    pub fn api(&self, method: Method, path: &str) -> RequestBuilder {
+        let client = reqwest::Client::new();
+        client.request(method, format!("http://{}{path}", self.admin)).bearer_auth(WRITE_TOKEN)
+    }
+
+    /// Saves a document and tells the status and the answer.
+    pub async fn put(&self, document: &Value) -> (u16, Value) {
+        let path = format!("/v1/widgets/{}", document["id"].as_str().unwrap());
+        let answer = self.api(Method::PUT, &path).json(document).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// The token file.
+    pub fn tokens(&self) -> PathBuf {
+        self.folder.path().join("data/admin.tokens")
     }
 
     /// The value of one metric's line, 0 where there is none.
@@ -189,13 +227,21 @@ fn write_config(folder: &Path, http: SocketAddr, admin: SocketAddr, spec: &EdgeS
     let origins = spec.public_origins.clone().unwrap_or(format!("[\"http://localhost:{}\"]", http.port()));
     let routes = spec.routes.clone().unwrap_or_else(|| usual_routes(&spec.upstream));
     let config = format!(
-        "[edge]\nlisten = [\"{http}\"]\npublic_origins = {origins}\n{}\n[admin]\nlisten = \"{admin}\"\n\
+        "[edge]\nlisten = [\"{http}\"]\npublic_origins = {origins}\n{}\n[admin]\nlisten = \"{admin}\"\n{}\n\
          [rules]\nsource = \"{}\"\n[upstreams.demo]\nbuiltin = true\n{}\n{routes}",
-        spec.edge, spec.source, spec.more
+        spec.edge, spec.admin, spec.source, spec.more
     );
     fs::create_dir_all(folder.join("conf")).unwrap();
+    write_tokens(&folder.join("data/admin.tokens"), &format!("read {READ_TOKEN}\nwrite {WRITE_TOKEN}\n"));
     fs::write(folder.join("conf/embedgate.toml"), config).unwrap();
     fs::write(folder.join("conf/widgets.json"), &spec.rules).unwrap();
+}
+
+/// Writes a token file as its owner would.
+pub fn write_tokens(path: &Path, text: &str) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 /// The routes of the shipped configuration.

@@ -42,6 +42,9 @@ fn start(
             })
             .await;
         let told = end != End::Over && relay.close(Close::REVOKED).await;
+        if told {
+            relay.answered().await;
+        }
         relay.finish().await;
         (end, told)
     });
@@ -210,6 +213,47 @@ async fn what_the_browser_says_after_the_call_goes_nowhere() {
     assert_eq!(rest(&mut browser).await, Close::REVOKED.to_bytes());
     drop(browser);
     finish.await.unwrap();
+}
+
+/// The Close frame by which a browser answers one.
+const ANSWER: [u8; 8] = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xf0];
+
+#[tokio::test]
+async fn the_connection_ends_behind_the_browsers_own_close_frame() {
+    let (mut relay, mut browser, mut upstream) = tunnel(b"\x82\x84\0\0", b"");
+    assert_eq!(relay.run(NONE, ready(())).await, End::Revoked);
+    assert!(relay.close(Close::REVOKED).await);
+    let ending = tokio::spawn(async move {
+        relay.answered().await;
+        relay.finish().await;
+    });
+    let close = Close::REVOKED.to_bytes();
+    assert_eq!(take(&mut browser, close.len()).await, close);
+    // First comes what was on its way, in a frame that began before.
+    browser.write_all(b"\0\0data").await.unwrap();
+    let ended = timeout(SOON, browser.read(&mut [0; 1])).await;
+    assert!(ended.is_err(), "not before the browser has answered");
+    let started = std::time::Instant::now();
+    browser.write_all(&ANSWER).await.unwrap();
+    assert_eq!(rest(&mut browser).await, b"");
+    assert_eq!(rest(&mut upstream).await, b"", "nothing of it went on");
+    assert!(started.elapsed() < GOODBYE / 2, "at once: {:?}", started.elapsed());
+    browser.write_all(b"late").await.expect("what comes late is read, or it would reset the connection");
+    drop(browser);
+    ending.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_browser_that_does_not_answer_is_not_waited_for() {
+    let (mut relay, mut browser, _upstream) = tunnel(b"", b"");
+    assert_eq!(relay.run(NONE, ready(())).await, End::Revoked);
+    assert!(relay.close(Close::REVOKED).await);
+    let ending = tokio::spawn(async move {
+        relay.answered().await;
+        relay.finish().await;
+    });
+    assert_eq!(rest(&mut browser).await, Close::REVOKED.to_bytes());
+    timeout(3 * GOODBYE, ending).await.unwrap().unwrap();
 }
 
 #[tokio::test]

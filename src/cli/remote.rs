@@ -1,0 +1,151 @@
+//! `--admin URL`: a running edge is asked in place of the configured rules.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use rustls::crypto::ring::default_provider;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use ureq::Agent;
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
+
+use super::CliError;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest answer that is read.
+const LARGEST: u64 = 256 << 20;
+
+/// Which edge, and how to come in.
+#[derive(Args, Debug)]
+pub(super) struct Remote {
+    /// Ask a running edge at its admin listener, such as http://127.0.0.1:9090, in place of the configured rules.
+    #[arg(long, value_name = "URL")]
+    admin: Option<String>,
+    /// A file with a token for it: the edge's own token file, or one that holds nothing else.
+    #[arg(long, value_name = "FILE", default_value = "data/admin.tokens", requires = "admin")]
+    token_file: PathBuf,
+    /// For https: the authority of the listener's certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "admin")]
+    ca: Option<PathBuf>,
+    /// For https: the certificate to show, PEM.
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// For https: its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+}
+
+impl Remote {
+    /// The edge to ask, where one is named.
+    pub(super) fn edge(&self) -> Result<Option<RemoteEdge>, CliError> {
+        let Some(url) = &self.admin else { return Ok(None) };
+        let url = url.trim_end_matches('/').to_owned();
+        let mut config = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .max_redirects(0)
+            // Whatever the environment says about proxies: the token is for this listener alone.
+            .proxy(None);
+        if url.starts_with("https://") {
+            config = config.tls_config(self.tls()?);
+        }
+        let token = token(&self.token_file)?;
+        Ok(Some(RemoteEdge { agent: config.build().new_agent(), url, token }))
+    }
+
+    fn tls(&self) -> Result<TlsConfig, CliError> {
+        let ca = self.ca.as_ref().ok_or(CliError::NoAuthority)?;
+        let mut config = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .root_certs(RootCerts::new_with_certs(&certificates(ca)?))
+            .unversioned_rustls_crypto_provider(Arc::new(default_provider()));
+        if let (Some(cert), Some(key)) = (&self.client_cert, &self.client_key) {
+            let pem = read(key)?;
+            let key = PrivateKey::from_pem(&pem).map_err(|error| unusable(key, &error))?;
+            config = config.client_cert(Some(ClientCert::new_with_certs(&certificates(cert)?, key)));
+        }
+        Ok(config.build())
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {
+    let pem = read(path)?;
+    let items = ureq::tls::parse_pem(&pem).filter_map(|item| match item {
+        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(unusable(path, &error))),
+    });
+    items.collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    std::fs::read(path).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
+    CliError::Unusable { path: path.to_owned(), detail: error.to_string() }
+}
+
+/// The first token of a token file, or of a file that holds just one.
+fn token(path: &Path) -> Result<String, CliError> {
+    let text = String::from_utf8_lossy(&read(path)?).into_owned();
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let token = lines.filter_map(|line| line.split_ascii_whitespace().last()).next();
+    token.map(str::to_owned).ok_or_else(|| unusable(path, &"there is no token in it"))
+}
+
+/// A running edge.
+pub(super) struct RemoteEdge {
+    agent: Agent,
+    /// Without a slash at its end.
+    pub(super) url: String,
+    token: String,
+}
+
+/// What a problem document says (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    detail: String,
+}
+
+impl RemoteEdge {
+    /// The answer to a call without a body.
+    pub(super) fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let request = self.agent.get(format!("{}{path}", self.url)).header("authorization", self.bearer());
+        self.read(request.call())
+    }
+
+    /// The answer to a question.
+    pub(super) fn ask<T: DeserializeOwned>(&self, path: &str, question: &Value) -> Result<T, CliError> {
+        let request = self.agent.post(format!("{}{path}", self.url)).header("authorization", self.bearer());
+        self.read(request.content_type("application/json").send(question.to_string()))
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: Result<http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T, CliError> {
+        let fault = |detail: String| CliError::Remote { url: self.url.clone(), detail };
+        let mut answer = answer.map_err(|error| fault(error.to_string()))?;
+        let status = answer.status();
+        let body = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
+        let body = body.map_err(|error| fault(error.to_string()))?;
+        if !status.is_success() {
+            let detail = match serde_json::from_slice(&body) {
+                Ok(Problem { code, detail }) => format!("{code}: {detail}"),
+                Err(_) => format!("it answers {status}"),
+            };
+            return Err(fault(detail));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| fault(format!("its answer isn't the control plane's: {error}")))
+    }
+}

@@ -1,0 +1,120 @@
+//! Many changes in one swap.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{LISTED, NDJSON, batch, call, is_problem, read, visit};
+use crate::support::edge::{Edge, EdgeSpec};
+
+fn put(id: &str, revision: u64) -> Value {
+    json!({ "put": { "id": id, "revision": revision, "allowed_domains": ["example.com", format!("r{revision}.example")] } })
+}
+
+#[tokio::test]
+async fn it_is_one_swap_or_none() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([{ "id": "other" }]))).await;
+    let lines: Vec<Value> = (0..300).map(|n| put(&format!("w{n}"), 1)).collect();
+    let done = batch(&edge, "", &lines).await;
+    assert_eq!(
+        done,
+        (200, json!({ "generation": 2, "applied": 300, "unchanged": 0, "skipped": 0, "removed": 0 }))
+    );
+    assert_eq!(visit(&edge, "w299", LISTED).await, 200);
+    let mixed = [put("w0", 1), put("w1", 2), json!({ "delete": { "id": "w2" } }), put("new", 1)];
+    let done = batch(&edge, "", &mixed).await;
+    assert_eq!(
+        done,
+        (200, json!({ "generation": 3, "applied": 3, "unchanged": 1, "skipped": 0, "removed": 0 }))
+    );
+
+    let faulty = [
+        put("another", 1),
+        json!({ "put": { "id": "w3", "allowed_domains": ["*", "b.example", "a b"] } }),
+        put("w1", 1),
+        json!({ "delete": { "id": "nobody" } }),
+        json!({ "put": { "id": "w4", "revision": 1, "enabled": false } }),
+    ];
+    let refused = batch(&edge, "", &faulty).await;
+    is_problem(&refused, 422, "invalid_document");
+    let errors: Vec<(u64, &str, &str)> = refused.1["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| {
+            let text = |name: &str| error[name].as_str().unwrap();
+            assert!(!text("detail").is_empty());
+            (error["line"].as_u64().unwrap(), text("pointer"), text("code"))
+        })
+        .collect();
+    let places: Vec<(u64, &str)> = errors.iter().map(|(line, pointer, _)| (*line, *pointer)).collect();
+    assert_eq!(
+        places,
+        [
+            (2, "/put/allowed_domains/0"),
+            (2, "/put/allowed_domains/2"),
+            (3, "/put/revision"),
+            (4, "/delete"),
+            (5, "/put/revision")
+        ]
+    );
+    assert_eq!((errors[2].2, errors[3].2), ("stale_revision", "unknown_widget"));
+    assert_eq!(call(&edge, Method::GET, "/v1/widgets/another").await.0, 404, "nothing of it");
+    assert_eq!(call(&edge, Method::GET, "/v1/status").await.1["generation"], 3);
+}
+
+#[tokio::test]
+async fn late_lines_are_skipped_where_that_is_wanted() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([{ "id": "other" }]))).await;
+    batch(&edge, "", &[put("a", 5), put("b", 5)]).await;
+    let lines = [put("a", 4), put("b", 6), put("b", 5), json!({ "delete": { "id": "a", "revision": 3 } })];
+    is_problem(&batch(&edge, "", &lines).await, 422, "invalid_document");
+    let done = batch(&edge, "?stale=skip", &lines).await;
+    assert_eq!(
+        done,
+        (200, json!({ "generation": 3, "applied": 1, "unchanged": 0, "skipped": 3, "removed": 0 }))
+    );
+}
+
+#[tokio::test]
+async fn replacing_makes_the_book_exactly_this() {
+    let edge =
+        Edge::start(EdgeSpec::stored(&json!([{ "id": "old", "allowed_domains": ["example.com"] }]))).await;
+    batch(&edge, "", &[put("a", 5), put("b", 5)]).await;
+    let done = batch(&edge, "?replace=true", &[put("a", 5), put("c", 1)]).await;
+    assert_eq!(
+        (done.0, &done.1["applied"], &done.1["unchanged"], &done.1["removed"]),
+        (200, &json!(1), &json!(1), &json!(2))
+    );
+    assert_eq!((visit(&edge, "b", LISTED).await, visit(&edge, "c", LISTED).await), (403, 200));
+    let ids: Vec<Value> = call(&edge, Method::GET, "/v1/widgets").await.1["widgets"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|widget| widget["id"].clone())
+        .collect();
+    assert_eq!(ids, ["a", "c"]);
+    let done = batch(&edge, "?replace=true", &[]).await;
+    assert_eq!((done.0, &done.1["removed"]), (200, &json!(2)), "nothing is a book, too");
+}
+
+#[tokio::test]
+async fn it_has_limits() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([]))).await;
+    let send = async |body: String| {
+        let call = edge.api(Method::POST, "/v1/batch").header("content-type", NDJSON);
+        read(call.body(body).send().await.unwrap()).await
+    };
+    let line = |n: usize| format!("{{\"delete\":{{\"id\":\"w{n}\",\"revision\":1}}}}\n");
+    let most: String = (0..100_000).map(line).collect();
+    let done = send(most.clone()).await;
+    assert_eq!((done.0, &done.1["applied"]), (200, &json!(100_000)));
+    is_problem(&send(format!("{most}{}", line(100_000))).await, 413, "too_large");
+    is_problem(&send(" ".repeat(300 * 1024)).await, 413, "too_large");
+    let faults: String = (0..50)
+        .map(|n| format!("{{\"put\":{{\"id\":\"w{n}\",\"allowed_domains\":{}}}}}\n", json!(vec!["*"; 999])))
+        .collect();
+    let refused = send(faults).await;
+    is_problem(&refused, 422, "invalid_document");
+    assert_eq!(refused.1["errors"].as_array().unwrap().len(), 10_000);
+    assert_eq!(refused.1["errors_omitted"], 50 * 999 - 10_000);
+}

@@ -1,0 +1,139 @@
+//! The API's description: a snapshot, its examples, and schemathesis against the running edge.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{NDJSON, call, read};
+use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN};
+use crate::support::scale;
+
+const SNAPSHOT: &str = "docs/openapi.json";
+
+#[test]
+fn the_description_is_the_one_that_was_reviewed() {
+    let now = embedgate::admin::description() + "\n";
+    if std::env::var_os("EMBEDGATE_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(SNAPSHOT, &now).unwrap();
+    }
+    let reviewed = std::fs::read_to_string(SNAPSHOT).unwrap();
+    let differing = now.lines().zip(reviewed.lines()).position(|(now, then)| now != then);
+    assert!(
+        now == reviewed,
+        "{SNAPSHOT} differs from line {}: look at the change, then take it with EMBEDGATE_UPDATE_SNAPSHOTS=1",
+        differing.map_or(0, |line| line + 1)
+    );
+}
+
+#[tokio::test]
+async fn it_is_served_and_its_examples_are_taken() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([]))).await;
+    let (status, api) = call(&edge, Method::GET, "/v1/openapi.json").await;
+    assert_eq!(status, 200);
+    assert_eq!(serde_json::to_string_pretty(&api).unwrap(), embedgate::admin::description());
+    let example = |name: &str| api["components"]["schemas"][name]["example"].clone();
+    let document = example("WidgetDocument");
+    assert_eq!(edge.put(&document).await.0, 201, "{document}");
+    let line = example("BatchLine");
+    let batch = edge.api(Method::POST, "/v1/batch").header("content-type", NDJSON).body(line.to_string());
+    assert_eq!(batch.send().await.unwrap().status(), 200, "{line}");
+    let fields = api["components"]["schemas"]["Question"]["properties"].as_object().unwrap();
+    let question: Value = fields
+        .iter()
+        .filter_map(|(name, schema)| Some((name.clone(), schema.get("example")?.clone())))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    assert!(question["widget"].is_string(), "{question}");
+    let answer = edge.api(Method::POST, "/v1/explain").json(&question).send().await.unwrap();
+    let (status, told) = read(answer).await;
+    assert_eq!((status, &told["verdict"]), (200, &json!("allow")), "{told}");
+}
+
+#[tokio::test]
+async fn every_call_is_described_and_no_other() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([]))).await;
+    let api: Value = serde_json::from_str(&embedgate::admin::description()).unwrap();
+    let described: Vec<(String, Vec<String>)> = api["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(path, item)| (path.replace("{id}", "w"), item.as_object().unwrap().keys().cloned().collect()))
+        .collect();
+    for path in [
+        "/v1/widgets",
+        "/v1/widgets/w",
+        "/v1/batch",
+        "/v1/explain",
+        "/v1/widgets/w/dry-run",
+        "/v1/lint",
+        "/v1/status",
+        "/v1/events",
+    ] {
+        assert!(described.iter().any(|(described, _)| described == path), "{path}");
+    }
+    for (path, methods) in described {
+        let answer = edge.api(Method::TRACE, &path).send().await.unwrap();
+        assert_eq!(answer.status(), 405, "{path}");
+        let mut allowed: Vec<String> = answer.headers()["allow"]
+            .to_str()
+            .unwrap()
+            .to_ascii_lowercase()
+            .split(',')
+            .map(str::to_owned)
+            .collect();
+        allowed.retain(|method| method != "head");
+        allowed.sort();
+        let mut methods = methods;
+        methods.sort();
+        assert_eq!(allowed, methods, "{path}");
+    }
+}
+
+/// Schemathesis makes thousands of calls out of the description, good and bad ones, and holds every answer against it.
+#[tokio::test]
+async fn schemathesis_finds_nothing() {
+    let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
+    let mut command = Command::new(schemathesis());
+    let data = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    command
+        .current_dir(edge.folder())
+        .env("SCHEMATHESIS_HOOKS", data("schemathesis.py"))
+        .env("NO_COLOR", "1")
+        .arg("--config-file")
+        .arg(data("schemathesis.toml"))
+        .args(["run", &format!("http://{}/v1/openapi.json", edge.admin)])
+        .args(["--header", &format!("Authorization: Bearer {WRITE_TOKEN}")])
+        // A stream without an end.
+        .args(["--exclude-path", "/v1/events"])
+        .args(["--max-examples", &scale(200).to_string(), "--request-timeout", "20"]);
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{out}\n{}", String::from_utf8_lossy(&ran.stderr));
+    assert!(out.contains("Tested: 9") && out.contains("Stateful"), "{out}");
+}
+
+/// The program that `make setup-tests` installs, or one of this target folder's own.
+fn schemathesis() -> PathBuf {
+    if let Some(installed) = std::env::var_os("EMBEDGATE_SCHEMATHESIS") {
+        return installed.into();
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
+    let program = folder.join("bin/schemathesis");
+    let wanted = std::fs::read_to_string("tests/data/schemathesis.txt").unwrap();
+    let made = folder.join("requirements.txt");
+    if std::fs::read_to_string(&made).is_ok_and(|made| made == wanted) {
+        return program;
+    }
+    let run = |program: &Path, arguments: &[&str]| {
+        let ran = Command::new(program).args(arguments).output();
+        let ran =
+            ran.unwrap_or_else(|error| panic!("{}: {error}: see `make setup-tests`", program.display()));
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    run(Path::new("python3"), &["-m", "venv", "--clear", folder.to_str().unwrap()]);
+    run(&folder.join("bin/pip"), &["install", "--quiet", "--requirement", "tests/data/schemathesis.txt"]);
+    std::fs::write(made, wanted).unwrap();
+    program
+}

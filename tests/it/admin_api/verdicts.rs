@@ -1,0 +1,150 @@
+//! Verdicts explained: they are those that requests get, down to the headers.
+
+use std::collections::BTreeSet;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{LISTED, STRANGER, call, post};
+use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::upstream::Upstream;
+
+/// What an answer has from its upstream or its connection, and what each has of its own.
+const OTHERS: [&str; 7] =
+    ["content-type", "content-length", "date", "connection", "transfer-encoding", "keep-alive", "x-own"];
+
+#[tokio::test]
+async fn an_explanation_says_what_a_request_gets() {
+    let upstream = Upstream::with_fields("app", &[("x-own", "1")]).await;
+    let widgets = json!([
+        { "id": "listed", "allowed_domains": ["example.com", "*.example.org"], "capabilities": ["voice"] },
+        { "id": "open", "access": "open" },
+        { "id": "monitored", "access": "monitor", "allowed_domains": ["example.com"] },
+        { "id": "locked", "access": "enforce" },
+        { "id": "off", "enabled": false, "allowed_domains": ["example.com"], "public_trust_center": false },
+    ]);
+    let mut spec = EdgeSpec::on(upstream.addr, &widgets);
+    spec.routes = Some(
+        [
+            ("loader.js", "asset", ""),
+            ("frame", "frame", ""),
+            ("session", "session", "credentials = true\n"),
+            ("trust", "public", ""),
+        ]
+        .map(|(path, class, more)| {
+            format!(
+                "[[routes]]\npath = \"/w/{{widget}}/{path}\"\nclass = \"{class}\"\nupstream = \"app\"\n{more}"
+            )
+        })
+        .concat(),
+    );
+    let edge = Edge::start(spec).await;
+    let own = format!("http://localhost:{}", edge.http.port());
+    let mut seen = BTreeSet::new();
+    for widget in ["listed", "open", "monitored", "locked", "off", "unknown"] {
+        for (path, class) in
+            [("loader.js", "asset"), ("frame", "frame"), ("session", "session"), ("trust", "public")]
+        {
+            for origin in [
+                None,
+                Some(LISTED),
+                Some("https://a.b.example.org"),
+                Some(STRANGER),
+                Some("null"),
+                Some(&own),
+                Some("https://A.example"),
+            ] {
+                let mut request = reqwest::Client::new().get(edge.url(&format!("/w/{widget}/{path}")));
+                let mut question = json!({ "widget": widget, "class": class });
+                if let Some(origin) = origin {
+                    request = request.header("origin", origin);
+                    question["origin"] = json!(origin);
+                }
+                let answer = request.send().await.unwrap();
+                let (status, told) = post(&edge, "/v1/explain", &question).await;
+                assert_eq!(status, 200, "{told}");
+                let case = format!("{widget} {class} {origin:?}: {told}");
+                assert_eq!(told["verdict"] == "allow", answer.status() == 200, "{case}");
+                let mut sent: Vec<(String, String)> = answer
+                    .headers()
+                    .iter()
+                    .filter(|(name, _)| !OTHERS.contains(&name.as_str()))
+                    .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                    .collect();
+                let mut explained: Vec<(String, String)> =
+                    serde_json::from_value(told["headers"].clone()).unwrap();
+                sent.sort();
+                explained.sort();
+                assert_eq!(sent, explained, "{case}");
+                seen.insert(told["reason"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    for reason in [
+        "exact",
+        "wildcard",
+        "unrestricted",
+        "own_origin",
+        "no_embedder",
+        "public",
+        "not_listed",
+        "opaque_origin",
+        "malformed_origin",
+        "unknown_widget",
+        "widget_disabled",
+        "locked",
+        "ticket_missing",
+    ] {
+        assert!(seen.contains(reason), "{reason} was never asked for: {seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_draft_is_judged_without_being_saved() {
+    let edge =
+        Edge::start(EdgeSpec::stored(&json!([{ "id": "w", "allowed_domains": ["example.com"] }]))).await;
+    let ask = async |draft: Option<Value>| {
+        let mut question = json!({ "widget": "w", "referer": "https://stranger.example/page?x=y" });
+        if let Some(draft) = draft {
+            question["draft"] = draft;
+        }
+        let (status, told) = post(&edge, "/v1/explain", &question).await;
+        assert_eq!(status, 200, "{told}");
+        told
+    };
+    let told = ask(None).await;
+    assert_eq!((&told["verdict"], &told["reason"]), (&json!("deny"), &json!("not_listed")));
+    assert_eq!(told["entry_to_add"], "stranger.example");
+    assert_eq!(told["entries"][0]["outcome"], "host_differs");
+    let draft = json!({ "id": "w", "allowed_domains": ["example.com", told["entry_to_add"]] });
+    let told = ask(Some(draft)).await;
+    assert_eq!(
+        (&told["verdict"], &told["entry"]["pointer"]),
+        (&json!("allow"), &json!("/allowed_domains/1"))
+    );
+    assert_eq!(ask(None).await["verdict"], "deny");
+    assert_eq!(call(&edge, Method::GET, "/v1/status").await.1["generation"], 1);
+}
+
+#[tokio::test]
+async fn findings_come_in_pages() {
+    let widgets: Vec<Value> = (0..7).map(|n| json!({ "id": format!("w{n}"), "access": "open" })).collect();
+    let edge = Edge::start(EdgeSpec::stored(&json!(widgets))).await;
+    let (_, all) = call(&edge, Method::GET, "/v1/lint").await;
+    assert_eq!(
+        (all["findings"].as_array().unwrap().len(), &all["widgets"], &all["next"]),
+        (7, &json!(7), &Value::Null)
+    );
+    assert_eq!(
+        (&all["findings"][6]["widget"], &all["findings"][6]["code"]),
+        (&json!("w6"), &json!("unrestricted_production"))
+    );
+    let (_, first) = call(&edge, Method::GET, "/v1/lint?limit=4").await;
+    let (_, second) =
+        call(&edge, Method::GET, &format!("/v1/lint?limit=4&after={}", first["next"].as_str().unwrap()))
+            .await;
+    let both: Vec<&Value> =
+        [&first, &second].iter().flat_map(|page| page["findings"].as_array().unwrap()).collect();
+    assert_eq!(both, all["findings"].as_array().unwrap().iter().collect::<Vec<_>>());
+    assert_eq!(second["next"], Value::Null);
+}
