@@ -167,6 +167,17 @@ pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
     }
 }
 
+/// The file or folder that a start would read rules from.
+pub fn rules_path(settings: &Settings) -> &Path {
+    let StoreSettings { path, seed } = &settings.rules.store;
+    match settings.rules.source {
+        RuleSource::File => &settings.rules.file,
+        RuleSource::Store if path.exists() => path,
+        RuleSource::Store => seed,
+        RuleSource::Nats => &settings.rules.nats.cache,
+    }
+}
+
 /// Each document that the configured source holds, in the order of ids where they come from a store.
 pub fn each_document(
     settings: &Settings,
@@ -197,7 +208,8 @@ pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
     if settings.rules.source != RuleSource::Store {
         return Err(AppError::NoStore(settings.rules.file.clone()));
     }
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string());
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string())
+        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
     Ok(store::start_unseeded(publisher, path, public_suffixes(settings)?)?)
 }
 

@@ -18,6 +18,7 @@ mod house;
 mod requests;
 mod revocation;
 mod rules_file;
+mod store;
 mod strict;
 mod tls;
 mod upstreams;
