@@ -51,7 +51,7 @@ const SKIP: ApplyOptions =
 fn push(n: usize) -> Change {
     let (widget, revision) = (n % 50, 1 + n / 50);
     let id = format!("w{widget}");
-    if (n * 7 + revision) % 9 == 0 {
+    if (n * 7 + revision).is_multiple_of(9) {
         return match delete(&id) {
             Change::Delete { id, .. } => Change::delete(id, Some(revision as u64)),
             put => put,
