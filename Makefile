@@ -33,8 +33,8 @@ lint: ## Check with clippy, warnings are errors
 deny: $(CARGO_DENY) ## Check licences, bans and sources of everything that is built in
 	$(CARGO_DENY) --all-features check bans licenses sources
 
-docs: ## Build the documentation, warnings are errors
-	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+docs: ## Build the documentation of every room, warnings are errors
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 
 unit: ## Run all tests, those of functions and those on real sockets, files and browsers
 	EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) cargo test --locked

@@ -9,6 +9,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use arc_swap::ArcSwap;
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceHandle;
@@ -24,14 +25,17 @@ use crate::edge::proxy::EdgeProxy;
 use crate::edge::redirect::HttpsRedirect;
 use crate::edge::route::RouteTable;
 use crate::edge::service::EdgeService;
+use crate::edge::sessions::Sessions;
 use crate::edge::tls::Certificates;
+use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::policy::decision::Class;
 use crate::policy::widget::{Widget, WidgetId};
 use crate::rules::audit::FileAuditLog;
 use crate::rules::documents::Documents;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::Publisher;
+use crate::rules::publisher::{Observer, Publisher};
+use crate::rules::sessions::OpenSessions;
 use crate::rules::source::SourceKind;
 use crate::rules::source::file::FileSource;
 use crate::rules::source::store;
@@ -51,7 +55,6 @@ pub use control::class_answers;
 pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 
-use control::NoSessions;
 use live::LiveSettings;
 use observe::RuleMetrics;
 
@@ -74,8 +77,9 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let tokens = Tokens::open(settings.admin.token_file.clone())?;
 
     let rules = LiveRules::new();
+    let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
     let swaps = Arc::new(SwapFeed::new());
-    let (publisher, source) = start_rules(&settings, &rules, &metrics, &swaps)?;
+    let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics, &swaps)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -92,6 +96,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
             .redirect_http
             .then(|| HttpsRedirect::new(&settings.edge.public_origins))
             .flatten(),
+        sessions: Arc::clone(&sessions),
+        tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
@@ -105,7 +111,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         policy: Arc::clone(&policy),
         suffixes: public_suffixes(&settings)?,
         answers: class_answers(&settings),
-        sessions: Arc::new(NoSessions),
+        sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
         swaps,
         metrics,
         decisions: Arc::clone(&decisions),
@@ -118,6 +124,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     if let Some(source) = source {
         server.add_service(background_service("rules", tasks::SourceTask::new(source)));
     }
+    server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(listener) = demo {
         let demo: Demo = welcome::demo(&settings);
         server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
@@ -126,7 +133,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let certificates = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>)).collect();
     server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
-    let live = LiveSettings::new(config, settings, policy, decisions, level);
+    let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
     // An edge that is ready can be told to read its configuration again.
     edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
     serve(server, signals::Signals::new(readiness))
@@ -160,6 +167,17 @@ pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
     }
 }
 
+/// The file or folder that a start would read rules from.
+pub fn rules_path(settings: &Settings) -> &Path {
+    let StoreSettings { path, seed } = &settings.rules.store;
+    match settings.rules.source {
+        RuleSource::File => &settings.rules.file,
+        RuleSource::Store if path.exists() => path,
+        RuleSource::Store => seed,
+        RuleSource::Nats => &settings.rules.nats.cache,
+    }
+}
+
 /// Each document that the configured source holds, in the order of ids where they come from a store.
 pub fn each_document(
     settings: &Settings,
@@ -190,7 +208,8 @@ pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
     if settings.rules.source != RuleSource::Store {
         return Err(AppError::NoStore(settings.rules.file.clone()));
     }
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string());
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string())
+        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
     Ok(store::start_unseeded(publisher, path, public_suffixes(settings)?)?)
 }
 
@@ -224,12 +243,15 @@ fn say_what_to_know(settings: &Settings) {
 fn start_rules(
     settings: &Settings,
     rules: &LiveRules,
+    sessions: &Arc<Sessions>,
     metrics: &Arc<Metrics>,
     swaps: &Arc<SwapFeed>,
 ) -> Result<(Arc<Publisher>, Option<FileSource>), AppError> {
     let suffixes = public_suffixes(settings)?;
     let publisher = |kind, path: &Path| {
         Publisher::new(rules.clone(), kind, path.display().to_string())
+            // First, so that nothing else stands between a save and the sessions it ends.
+            .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
             .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
             .with_observer(Arc::<SwapFeed>::clone(swaps))
             .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())))
@@ -266,10 +288,11 @@ fn add_edge(
 ) -> Result<ServiceHandle, EdgeError> {
     let mut service = Service::new("edge".to_owned(), edge);
     for addr in &settings.edge.listen {
-        service.add_tcp(&addr.to_string());
+        service.add_listener(ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers()));
     }
     for (tls, certificates) in settings.edge.tls.iter().zip(certificates) {
-        service.add_tls_with_settings(&tls.listen.to_string(), None, certificates.listener_settings()?);
+        let listener = ListenerConfig::tcp(tls.listen.to_string()).tls(certificates.listener_settings()?);
+        service.add_listener(listener.l4_buffer(buffers()));
     }
     let edge = server.add_service(service);
     for task in upstream_tasks {
@@ -277,6 +300,18 @@ fn add_edge(
         edge.add_dependency(server.add_service(task));
     }
     Ok(edge)
+}
+
+/// How much a browser's connection buffers. The library's 64 KiB for reading would be held for as long as a
+/// WebSocket lasts; what reads here reads in pieces of its own.
+fn buffers() -> L4BufferSettings {
+    L4BufferSettings::default().read(READ_BUFFER)
+}
+
+const READ_BUFFER: usize = 4 * 1024;
+
+fn tunnel_limits(settings: &Settings) -> Limits {
+    Limits { idle: settings.edge.tunnel_idle_timeout, lifetime: settings.edge.tunnel_lifetime }
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {

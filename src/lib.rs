@@ -21,18 +21,21 @@
 //! [`edge::service`] bounds the time for its head → [`edge::request`] refuses what could be read in two ways →
 //! [`edge::route`] finds the class and the widget → [`edge::judge`] loads the rule book once and asks
 //! [`policy::decision::decide`] → [`edge::reply`] answers a denial or a preflight, or [`edge::upstream`] picks a
-//! server and [`edge::forward`] writes the headers both ways. No step goes back.
+//! server and [`edge::forward`] writes the headers both ways. A session is entered in [`edge::sessions`] for as long
+//! as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
 //!
 //! # The way of a change
 //!
 //! A [`rules::source`] reads documents → [`policy::widget::Widget`] validates each → [`rules::publisher`] makes
-//! the next book, swaps it in and tells its observers. There is one road for all sources.
+//! the next book, swaps it in and tells its observers, of which [`edge::sessions`] judges the open sessions of the
+//! changed widgets again and ends those that are denied now. There is one road for all sources.
 //!
 //! # What holds
 //!
 //! - An origin, an entry, a widget id and a document can't be built wrong: they are parsed, once.
 //! - A malformed `Origin` is denied, never treated as missing.
 //! - A book is immutable; a request is judged by exactly one.
+//! - An open session is one that the rules in force allow, but for the instant it takes to end it.
 //! - A refused update leaves the last good book in force, whole.
 //! - A widget that was restricted opens only by a document that says so.
 //! - Outsiders learn that they are denied, never why: a denied and an unknown widget get the same answer.

@@ -9,7 +9,6 @@ use crate::policy::decision::Class;
 use crate::policy::explain::RouteAnswers;
 use crate::policy::headers::{CacheRule, Profile};
 use crate::policy::origin::Scheme;
-use crate::rules::sessions::{OpenSession, OpenSessions};
 
 /// What the routes of each class do. Where several of one class differ, the first speaks for them, and requests
 /// without an embedder are told to be refused only where all of them refuse.
@@ -47,17 +46,4 @@ pub(super) fn mutual_tls(settings: &Settings) -> Result<Option<Arc<MutualTls>>, 
         return Ok(None);
     };
     Ok(Some(Arc::new(MutualTls::load(MutualTlsFiles { cert, key, client_ca })?)))
-}
-
-/// An edge that keeps no count of its sessions.
-pub(super) struct NoSessions;
-
-impl OpenSessions for NoSessions {
-    fn of_widget(&self, _: &str) -> Vec<OpenSession> {
-        Vec::new()
-    }
-
-    fn count(&self) -> usize {
-        0
-    }
 }

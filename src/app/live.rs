@@ -8,6 +8,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::AppError;
 use crate::config::{self, EmptyAllowlist, LogLevel, Settings};
+use crate::edge::sessions::Sessions;
 use crate::policy::decision::EdgePolicy;
 use crate::policy::suffix::PublicSuffixes;
 use crate::telemetry::decision_log::{DecisionLog, Scope};
@@ -58,6 +59,7 @@ pub(super) struct LiveSettings {
     config: PathBuf,
     settings: Mutex<Settings>,
     policy: Arc<ArcSwap<EdgePolicy>>,
+    sessions: Arc<Sessions>,
     decisions: Arc<DecisionLog>,
     level: LevelHandle,
 }
@@ -67,10 +69,11 @@ impl LiveSettings {
         config: PathBuf,
         settings: Settings,
         policy: Arc<ArcSwap<EdgePolicy>>,
+        sessions: Arc<Sessions>,
         decisions: Arc<DecisionLog>,
         level: LevelHandle,
     ) -> Self {
-        Self { config, settings: Mutex::new(settings), policy, decisions, level }
+        Self { config, settings: Mutex::new(settings), policy, sessions, decisions, level }
     }
 
     /// Reads the configuration again. One with faults changes nothing.
@@ -85,6 +88,7 @@ impl LiveSettings {
         let mut running = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
         let changes = config::compare(&running, &new);
         self.policy.store(Arc::new(edge_policy(&config::in_force(&running, &new))));
+        self.sessions.judge_all();
         self.decisions.set_scope(decision_scope(new.log.decisions));
         // What is said of the change is for whoever reads at the old level or at the new one.
         self.level.set(level(running.log.level).max(level(new.log.level)));

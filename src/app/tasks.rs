@@ -19,6 +19,7 @@ use crate::admin::{self, Admin, MutualTls, Readiness};
 use crate::certificates::Reload;
 use crate::config::Settings;
 use crate::edge::demo::Demo;
+use crate::edge::sessions::Sessions;
 use crate::rules::source::file::FileSource;
 
 /// A value that the first start takes away: a service starts once.
@@ -69,6 +70,23 @@ impl BackgroundService for SourceTask {
         if let Some(source) = self.0.take() {
             source.watch(never).await;
         }
+    }
+}
+
+/// Judges open sessions again when an entry expires.
+pub(super) struct SessionTask(Arc<Sessions>);
+
+impl SessionTask {
+    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+        Self(sessions)
+    }
+}
+
+#[async_trait]
+impl BackgroundService for SessionTask {
+    /// Goes on through the grace period: sessions that are left then obey as before.
+    async fn start(&self, _shutdown: ShutdownWatch) {
+        self.0.watch_expiries().await;
     }
 }
 

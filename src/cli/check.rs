@@ -9,6 +9,7 @@ use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app::{self, AppError};
 use crate::config;
+use crate::rules::error::RulesError;
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -116,12 +117,16 @@ fn locally(common: &Common) -> Result<Report, CliError> {
         Err(CliError::Config(error)) => report.faults.extend(lines(&error)),
         Err(error) => return Err(error),
         Ok(settings) => {
-            report.rules = Some(settings.rules.file.display().to_string());
+            report.rules = Some(app::rules_path(&settings).display().to_string());
             report.warnings.extend(settings.warnings.iter().map(ToString::to_string));
             report.warnings.extend(config::notices(&settings));
             report.faults.extend(app::faults(&settings).iter().flat_map(lines));
             match app::documents(&settings) {
                 Ok(documents) => report.widgets = documents.len(),
+                // That is a running edge, most likely this one; its rules were checked when they were saved.
+                Err(AppError::Rules(error @ RulesError::StoreLocked { .. })) => {
+                    report.warnings.push(format!("the widgets are not checked: {error}"));
+                }
                 Err(AppError::Rules(error)) => report.faults.extend(lines(&error)),
                 Err(error) => report.faults.extend(lines(&error)),
             }

@@ -36,6 +36,8 @@ pub fn compare(old: &Settings, new: &Settings) -> Changes {
         ("edge.workers", old.edge.workers != new.edge.workers),
         ("edge.header_timeout", old.edge.header_timeout != new.edge.header_timeout),
         ("edge.grace_period", old.edge.grace_period != new.edge.grace_period),
+        ("edge.tunnel_idle_timeout", old.edge.tunnel_idle_timeout != new.edge.tunnel_idle_timeout),
+        ("edge.tunnel_lifetime", old.edge.tunnel_lifetime != new.edge.tunnel_lifetime),
         ("admin", old.admin != new.admin),
         ("rules", old.rules != new.rules),
         ("policy.public_suffix_list", old.policy.public_suffix_list != new.policy.public_suffix_list),

@@ -104,7 +104,9 @@ fn strip_hop_by_hop(response: &mut ResponseHeader) {
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
         .filter(|name| *name != header::TRANSFER_ENCODING && *name != header::CONTENT_LENGTH)
         .collect();
-    for name in HOP_BY_HOP.iter().chain(&nominated) {
+    // 426 (Upgrade Required) says by `Upgrade` what would be right (RFC 9110 §15.5.22).
+    let told = response.status == StatusCode::UPGRADE_REQUIRED;
+    for name in HOP_BY_HOP.iter().chain(&nominated).filter(|name| !told || **name != header::UPGRADE) {
         response.remove_header(name);
     }
 }

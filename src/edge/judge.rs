@@ -36,7 +36,7 @@ pub struct Judge<'a> {
 #[derive(Debug)]
 pub enum Judged<'r> {
     /// The request goes on.
-    Allowed(Box<Allowed>),
+    Allowed(Box<Allowed<'r>>),
     /// It is answered with a denial.
     Denied {
         /// The verdict.
@@ -50,7 +50,9 @@ pub enum Judged<'r> {
 
 /// An allowed request.
 #[derive(Debug)]
-pub struct Allowed {
+pub struct Allowed<'r> {
+    /// What the verdict rests on.
+    pub facts: Facts<'r>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// What its answer needs.
@@ -85,6 +87,7 @@ impl Judge<'_> {
         }
         match widget {
             Some(widget) if decision.is_allowed() => Judged::Allowed(Box::new(Allowed {
+                facts,
                 upstream: Arc::clone(route.upstream(widget)),
                 visit: Visit::new(
                     route,

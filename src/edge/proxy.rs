@@ -16,25 +16,24 @@ use pingora::{BError, Error, ErrorSource, ErrorType, Result};
 
 use super::client::Client;
 use super::decision_id::DecisionId;
+use super::failure;
 use super::forward;
 use super::judge::{Judge, Judged};
 use super::redirect::HttpsRedirect;
 use super::reply::{Denial, Destination, Reply};
 use super::request::{self, Upgrade};
 use super::route::{RouteTable, Target};
-use super::service::head_is_read;
-use super::upstream::Upstream;
+use super::service::{cut_when, head_is_read};
+use super::sessions::{SessionGuard, Sessions};
+use super::tunnel::{self, Handshake, Opened, Tunnels};
+use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Upstream};
 use super::visit::Visit;
 use crate::policy::decision::{Class, EdgePolicy};
 use crate::policy::headers::cors;
 use crate::rules::live::LiveRules;
+use crate::rules::sessions::SessionFacts;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
-
-/// How many servers of an upstream are tried for one request, where a connection can't be opened.
-const MOST_ATTEMPTS: usize = 3;
-
-const NO_SERVER: ErrorType = ErrorType::Custom("NoHealthyServer");
 
 /// What the proxy reads, all of it shared.
 #[derive(Debug)]
@@ -49,6 +48,10 @@ pub struct EdgeProxy {
     pub trusted_proxies: Vec<IpNet>,
     /// Where plain HTTP is sent to, if it is.
     pub redirect: Option<HttpsRedirect>,
+    /// Who is in.
+    pub sessions: Arc<Sessions>,
+    /// WebSockets.
+    pub tunnels: Tunnels,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The decision log.
@@ -63,8 +66,23 @@ pub struct Context {
     class: Option<Class>,
     upstream: Option<Arc<Upstream>>,
     visit: Option<Visit>,
-    websocket: bool,
     attempts: usize,
+    session: Option<SessionGuard>,
+    websocket: bool,
+    /// The status that the browser is told, once it is known.
+    status: Option<u16>,
+    counted: bool,
+}
+
+impl Drop for Context {
+    /// A session that is cut is dropped where it stands, and never comes to [`EdgeProxy::logging`].
+    fn drop(&mut self) {
+        if let (Some(session), Some(status), false) = (&self.session, self.status, self.counted)
+            && session.revocation().revoked_at().is_some()
+        {
+            session.metrics().answered(self.class, status, self.started.elapsed());
+        }
+    }
 }
 
 #[async_trait]
@@ -78,8 +96,11 @@ impl ProxyHttp for EdgeProxy {
             class: None,
             upstream: None,
             visit: None,
-            websocket: false,
             attempts: 0,
+            session: None,
+            websocket: false,
+            status: None,
+            counted: false,
         }
     }
 
@@ -93,21 +114,27 @@ impl ProxyHttp for EdgeProxy {
     }
 
     async fn request_filter(&self, session: &mut Session, context: &mut Context) -> Result<bool> {
-        match self.answer(session, context) {
-            Some(reply) => reply.send(session).await.map(|()| true),
-            None => {
-                if context.websocket {
-                    // Silence is no fault of an open WebSocket.
-                    session.set_read_timeout(None);
+        loop {
+            if let Some(reply) = self.answer(session, context) {
+                return reply.send(session).await.map(|()| true);
+            }
+            if !context.websocket {
+                if let Some(session) = &context.session {
+                    cut_when(session.revocation());
                 }
-                Ok(false)
+                return Ok(false);
+            }
+            match self.open_tunnel(session, context).await? {
+                Opened::Tunnel | Opened::Declined => return Ok(true),
+                // To be judged again, and denied as anybody else is now.
+                Opened::Revoked => context.session = None,
             }
         }
     }
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         context.attempts += 1;
-        let peer = context.upstream.as_ref().and_then(|upstream| upstream.next_peer(context.websocket));
+        let peer = context.upstream.as_ref().and_then(|upstream| upstream.next_peer());
         peer.map(Box::new).ok_or_else(|| Error::new_up(NO_SERVER))
     }
 
@@ -146,6 +173,7 @@ impl ProxyHttp for EdgeProxy {
             // It could not read chunks; the end of the connection ends the body (RFC 9112 §6.1).
             response.remove_header(&header::TRANSFER_ENCODING);
         }
+        context.status = Some(response.status.as_u16());
         match &context.visit {
             Some(visit) => forward::to_browser(response, visit, https),
             None => Ok(()),
@@ -158,7 +186,7 @@ impl ProxyHttp for EdgeProxy {
         error: &Error,
         context: &mut Context,
     ) -> FailToProxy {
-        let status = failure_status(error);
+        let status = failure::status(error);
         self.record_failure(error, context);
         if let Some(status) = status
             && session.response_written().is_none_or(|response| response.status.is_informational())
@@ -177,9 +205,12 @@ impl ProxyHttp for EdgeProxy {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut Context) {
-        // Nothing was answered where the client went away first.
-        let Some(response) = session.response_written() else { return };
-        self.metrics.answered(context.class, response.status.as_u16(), context.started.elapsed());
+        context.counted = true;
+        let written = session.response_written().map(|response| response.status.as_u16());
+        // A tunnel's 101 went over the connection that it took along. Otherwise nothing was answered where the
+        // client went away first.
+        let Some(status) = written.or(context.status.filter(|status| *status == 101)) else { return };
+        self.metrics.answered(context.class, status, context.started.elapsed());
     }
 
     /// Errors are counted and logged in [`Self::fail_to_proxy`]; the library's own line holds path and query.
@@ -216,6 +247,9 @@ impl EdgeProxy {
         }
         let (route, widget) = match self.routes.find(request::host(request), request.uri.path()) {
             Target::Route { route, widget } => (route, widget),
+            Target::DemoPage(_) if upgrade == Upgrade::WebSocket => {
+                return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+            }
             Target::DemoPage(upstream) => {
                 context.upstream = Some(Arc::clone(upstream));
                 return None;
@@ -226,12 +260,30 @@ impl EdgeProxy {
         if upgrade == Upgrade::WebSocket && route.class != Class::Session {
             return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
         }
-        let judge = Judge { policy: &self.policy.load(), metrics: &self.metrics, decisions: &self.decisions };
-        let judged = judge.judge(&self.rules, route, widget, request, Timestamp::now());
+        context.websocket = upgrade == Upgrade::WebSocket;
+        if context.websocket && tunnel::has_body(request) {
+            return Some(Reply::refusal(request::WEBSOCKET_WITH_BODY));
+        }
+        let is_preflight = request::is_preflight(request);
+        let judged = loop {
+            let judge =
+                Judge { policy: &self.policy.load(), metrics: &self.metrics, decisions: &self.decisions };
+            let judged = judge.judge(&self.rules, route, widget, request, Timestamp::now());
+            let Judged::Allowed(allowed) = &judged else { break judged };
+            if route.class != Class::Session || is_preflight {
+                break judged;
+            }
+            let facts = SessionFacts::keep(&allowed.facts);
+            context.session = facts.and_then(|facts| self.sessions.open(widget, facts));
+            if context.session.is_some() {
+                break judged;
+            }
+            // Other rules came into force in between: it is judged by those.
+        };
         let reply = match judged {
             Judged::Denied { decision, embedder, id } => {
                 let grant = cors(route.class, &decision, &embedder, route.credentials);
-                if request::is_preflight(request) && grant.is_some() {
+                if is_preflight && grant.is_some() {
                     Reply::preflight(request, grant, true)
                 } else {
                     let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
@@ -240,17 +292,32 @@ impl EdgeProxy {
                     Reply::denial(&denial, grant)
                 }
             }
-            Judged::Allowed(allowed) if request::is_preflight(request) => {
+            Judged::Allowed(allowed) if is_preflight => {
                 Reply::preflight(request, allowed.visit.cors(), false)
             }
             Judged::Allowed(allowed) => {
-                context.websocket = upgrade == Upgrade::WebSocket;
                 context.upstream = Some(allowed.upstream);
                 context.visit = Some(allowed.visit);
                 return None;
             }
         };
         Some(reply.with_transport_security(client.https))
+    }
+
+    async fn open_tunnel(&self, session: &mut Session, context: &mut Context) -> Result<Opened> {
+        let (Some(client), Some(upstream), Some(visit)) =
+            (&context.client, &context.upstream, &context.visit)
+        else {
+            return Err(Error::new_in(ErrorType::InternalError));
+        };
+        let mut request = session.req_header().clone();
+        forward::to_upstream(&mut request, Some(visit), client)?;
+        let handshake = Handshake { request, upstream, visit, https: client.https };
+        let opened = self.tunnels.open(session, handshake, &mut context.session).await?;
+        if matches!(opened, Opened::Tunnel) {
+            context.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        }
+        Ok(opened)
     }
 
     fn client(&self, session: &Session) -> Client {
@@ -262,8 +329,8 @@ impl EdgeProxy {
     fn record_failure(&self, error: &Error, context: &Context) {
         let upstream = context.upstream.as_ref().map_or("none", |upstream| upstream.name());
         if *error.esource() == ErrorSource::Upstream {
-            self.metrics.upstream_failed(upstream, error.etype().as_str());
-            tracing::warn!(upstream, kind = error.etype().as_str(), cause = ?error.root_cause(), "upstream failed");
+            self.metrics.upstream_failed(upstream, failure::kind(error));
+            tracing::warn!(upstream, kind = failure::kind(error), cause = ?error.root_cause(), "upstream failed");
         } else {
             tracing::debug!(upstream, kind = error.etype().as_str(), "request ended early");
         }
@@ -271,25 +338,3 @@ impl EdgeProxy {
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");
-
-/// The status that tells a client of the failure; `None` where the client itself is gone.
-fn failure_status(error: &Error) -> Option<StatusCode> {
-    match (error.esource(), error.etype()) {
-        (_, ErrorType::HTTPStatus(code)) => StatusCode::from_u16(*code).ok(),
-        (ErrorSource::Upstream, kind) if *kind == NO_SERVER => Some(StatusCode::SERVICE_UNAVAILABLE),
-        (
-            ErrorSource::Upstream,
-            ErrorType::ConnectTimedout
-            | ErrorType::ReadTimedout
-            | ErrorType::WriteTimedout
-            | ErrorType::TLSHandshakeTimedout,
-        ) => Some(StatusCode::GATEWAY_TIMEOUT),
-        (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
-        // The library keeps its name for broken chunks to itself.
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk")) => {
-            Some(StatusCode::BAD_REQUEST)
-        }
-        (ErrorSource::Downstream, _) => None,
-        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
-    }
-}

@@ -28,6 +28,9 @@ pub const WEBSOCKET_ELSEWHERE: Refusal = Refusal::bad("this path does not serve 
 /// A target that can't be written as a `Location`.
 pub const NO_LOCATION: Refusal = Refusal::bad("the request target has a byte that must be percent-encoded");
 
+/// A WebSocket handshake with a body, which ends where two servers may not agree.
+pub const WEBSOCKET_WITH_BODY: Refusal = Refusal::bad("a WebSocket handshake has no body");
+
 /// Checks one request. `head` is its head as received over HTTP/1, empty over HTTP/2.
 pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {

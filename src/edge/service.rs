@@ -1,12 +1,17 @@
-//! The HTTP application around the proxy: it bounds how long a request's head may take as a whole. The proxy
-//! library only bounds each read, so that a client which drips bytes would hold a connection for ever.
+//! The HTTP application around the proxy. It bounds how long a request's head may take as a whole: the proxy
+//! library only bounds each read, so that a client which drips bytes would hold a connection for ever. And it cuts
+//! the sessions that the rules call back: dropping what serves a request is the one way to end a response that is
+//! under way. Over HTTP/1 that closes the connection, over HTTP/2 it resets the stream.
 //!
 //! On a connection that is used again, the time between two requests counts too: the bound is then the idle time
 //! and the head's time together.
 
-use std::sync::Arc;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -17,6 +22,8 @@ use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
 
 use super::proxy::EdgeProxy;
+use super::sessions::Revocation;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a kept-alive connection may idle between two requests.
 const IDLE: Duration = Duration::from_secs(60);
@@ -25,13 +32,48 @@ const IDLE: Duration = Duration::from_secs(60);
 const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
 tokio::task_local! {
-    static HEAD_READ: Arc<AtomicBool>;
+    static REQUEST: Arc<UnderWay>;
+}
+
+/// What the proxy tells the service of the request it works on.
+#[derive(Default)]
+struct UnderWay {
+    head_read: AtomicBool,
+    revocation: OnceLock<Arc<Revocation>>,
+}
+
+impl UnderWay {
+    /// Goes on with the request, unless it is called back.
+    fn poll<T>(
+        &self,
+        mut request: Pin<&mut impl Future<Output = T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<Progress<T>> {
+        if let Poll::Ready(done) = request.as_mut().poll(context) {
+            return Poll::Ready(Progress::Done(done));
+        }
+        match self.revocation.get() {
+            Some(revocation) => revocation.poll(context).map(Progress::Cut),
+            None => Poll::Pending,
+        }
+    }
+}
+
+enum Progress<T> {
+    Done(T),
+    /// Called back, by rules in force since then.
+    Cut(Instant),
 }
 
 /// Says, from within the proxy, that the head of the current request is complete.
 pub(super) fn head_is_read() {
     // Outside of the service, in a unit test, nobody waits for it.
-    let _ = HEAD_READ.try_with(|read| read.store(true, Ordering::Relaxed));
+    let _ = REQUEST.try_with(|request| request.head_read.store(true, Ordering::Relaxed));
+}
+
+/// Says, from within the proxy, that the current request is a session: it is cut when it is called back.
+pub(super) fn cut_when(revocation: &Arc<Revocation>) {
+    let _ = REQUEST.try_with(|request| request.revocation.set(Arc::clone(revocation)));
 }
 
 /// The application that listeners serve.
@@ -39,6 +81,7 @@ pub struct EdgeService {
     proxy: Arc<HttpProxy<EdgeProxy>>,
     options: HttpServerOptions,
     header_timeout: Duration,
+    metrics: Arc<Metrics>,
 }
 
 impl EdgeService {
@@ -47,7 +90,13 @@ impl EdgeService {
         let mut options = HttpServerOptions::default();
         options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
         options.h2_idle_timeout = Some(IDLE);
-        Self { proxy: Arc::new(http_proxy(conf, proxy)), options, header_timeout }
+        let metrics = Arc::clone(&proxy.metrics);
+        Self { proxy: Arc::new(http_proxy(conf, proxy)), options, header_timeout, metrics }
+    }
+
+    fn cut(&self, at: Instant) -> Option<ReusedHttpStream> {
+        self.metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
+        None
     }
 }
 
@@ -58,27 +107,36 @@ impl HttpServerApp for EdgeService {
         mut session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
-        if session.is_http2() {
-            return self.proxy.process_new_http(session, shutdown).await;
+        if !session.is_http2() {
+            // Requests sent without waiting are answered one after the other (RFC 9112 §9.3.2), not dropped.
+            session.set_pipelining_enabled(true);
         }
-        // Requests sent without waiting are answered one after the other (RFC 9112 §9.3.2), not dropped.
-        session.set_pipelining_enabled(true);
         // The proxy leaves a mark on connections that it hands back.
         let used_before = session.take_connection_user_context().is_some();
         let bound = if used_before { IDLE + self.header_timeout } else { self.header_timeout };
-        let head_read = Arc::new(AtomicBool::new(false));
+        let bound = (!session.is_http2()).then_some(bound);
+        let under_way = Arc::new(UnderWay::default());
         let request = self.proxy.process_new_http(session, shutdown);
-        let request = HEAD_READ.scope(Arc::clone(&head_read), request);
+        let request = REQUEST.scope(Arc::clone(&under_way), request);
         tokio::pin!(request);
-        tokio::select! {
-            biased;
-            done = &mut request => return done,
-            () = pingora::time::sleep(bound) => {}
+        let mut progress = poll_fn(|context| under_way.poll(request.as_mut(), context));
+        let progress = match bound {
+            None => progress.await,
+            Some(bound) => tokio::select! {
+                biased;
+                progress = &mut progress => progress,
+                () = pingora::time::sleep(bound) => {
+                    if !under_way.head_read.load(Ordering::Relaxed) {
+                        return None;
+                    }
+                    progress.await
+                }
+            },
+        };
+        match progress {
+            Progress::Done(done) => done,
+            Progress::Cut(at) => self.cut(at),
         }
-        if !head_read.load(Ordering::Relaxed) {
-            return None;
-        }
-        request.await
     }
 
     fn h2_options(&self) -> Option<H2Options> {

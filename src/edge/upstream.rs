@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use pingora::ErrorType;
 use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
 use pingora::lb::selection::RoundRobin;
@@ -25,6 +26,12 @@ const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Everything after this many servers were tried in vain is an answer of its own.
 const MOST_CANDIDATES: usize = 256;
+
+/// How many servers of an upstream are tried for one request, where a connection can't be opened.
+pub const MOST_ATTEMPTS: usize = 3;
+
+/// No server of the upstream is healthy.
+pub const NO_SERVER: ErrorType = ErrorType::Custom("NoHealthyServer");
 
 /// The task that looks up and checks the servers of one upstream; the edge listens once each has looked up once.
 pub type UpstreamTask = GenBackgroundService<LoadBalancer<RoundRobin>>;
@@ -104,9 +111,8 @@ impl Upstream {
         &self.name
     }
 
-    /// The next server in turn; `None` while none is healthy. A connection that becomes a WebSocket speaks
-    /// HTTP/1.1, and may be silent for as long as it likes.
-    pub fn next_peer(&self, websocket: bool) -> Option<HttpPeer> {
+    /// The next server in turn; `None` while none is healthy.
+    pub fn next_peer(&self) -> Option<HttpPeer> {
         let backend = self.balancer.select(b"", MOST_CANDIDATES)?;
         let sni = match &self.tls {
             None => String::new(),
@@ -116,10 +122,6 @@ impl Upstream {
         let mut peer = HttpPeer::new(*backend.addr.as_inet()?, self.tls.is_some(), sni);
         peer.group_key = self.pool;
         peer.options = self.options.clone();
-        if websocket {
-            peer.options.alpn = ALPN::H1;
-            peer.options.read_timeout = None;
-        }
         Some(peer)
     }
 }

@@ -3,7 +3,8 @@
 //! [`book::RuleBook`] is an immutable snapshot of all widgets. [`live::LiveRules`] is how everyone else reads the
 //! newest one, without waiting. [`publisher::Publisher`] is the only writer: it judges a batch of
 //! [`change::Change`]s against the book in force, makes the next book, swaps it in, and tells its observers.
-//! [`source`] holds the ways in which changes arrive; all of them end in the publisher.
+//! [`source`] holds the ways in which changes arrive; all of them end in the publisher. [`sessions`] is what the
+//! rules know of sessions that are open.
 //!
 //! Invariants: a batch is in force whole or not at all; a refused one changes nothing; a generation number names
 //! one book; a widget that was restricted never opens without a document that says so.
@@ -24,4 +25,4 @@ mod storage;
 pub mod store;
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;

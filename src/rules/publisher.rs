@@ -129,7 +129,9 @@ impl Publisher {
         let started = Instant::now();
         let book = Arc::new(book);
         self.live.swap(Arc::clone(&book));
-        self.announce(&Swap { source: self.source, book: &book, changed: &[], took: started.elapsed() });
+        if book.generation() > 0 {
+            self.announce(&Swap { source: self.source, book: &book, changed: &[], took: started.elapsed() });
+        }
         lock(&self.status).accepted(Timestamp::now());
         Self { storage: store, ..self }
     }

@@ -17,6 +17,10 @@ const NAMESPACE: &str = "embedgate";
 const STATUSES: std::ops::Range<u16> = 100..600;
 
 /// Class labels: those of routes, and `none` for requests that no route takes.
+/// The worst that is promised, 50 ms, is a bound of its own.
+const REVOCATION_BUCKETS: [f64; 14] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
+
 const CLASSES: [&str; 5] = ["asset", "frame", "session", "public", "none"];
 
 /// All metrics of one process.
@@ -43,6 +47,12 @@ pub struct Metrics {
     pub rules_rejected: IntCounterVec,
     /// `rules_source_connected`: 1 while the source can be reached.
     pub rules_source_connected: IntGauge,
+    /// `sessions_open`: sessions being served, from their verdict to their end.
+    pub sessions_open: IntGauge,
+    /// `sessions_revoked_total`: open sessions that a change of the rules, or an entry's expiry, denied.
+    pub sessions_revoked: IntCounter,
+    /// `session_revocation_duration_seconds`: from the change being in force until the session was cut.
+    pub session_revocation_duration: Histogram,
     /// `rules_source_lag_seconds`: for how long the source has had something that is not in force.
     pub rules_source_lag: prometheus::Gauge,
 }
@@ -130,6 +140,28 @@ impl Metrics {
                 &registry,
                 "rules_source_connected",
                 "1 while the source of rules can be reached.",
+            )?,
+            sessions_open: gauge(
+                &registry,
+                "sessions_open",
+                "Sessions being served: requests of class session, WebSockets and streams for as long as they last.",
+            )?,
+            sessions_revoked: register(
+                &registry,
+                IntCounter::new(
+                    "sessions_revoked_total",
+                    "Open sessions that a change of the rules, or an entry's expiry, denied.",
+                )?,
+            )?,
+            session_revocation_duration: register(
+                &registry,
+                Histogram::with_opts(
+                    HistogramOpts::new(
+                        "session_revocation_duration_seconds",
+                        "From a change being in force until a session it denies was cut.",
+                    )
+                    .buckets(REVOCATION_BUCKETS.to_vec()),
+                )?,
             )?,
             rules_source_lag: register(
                 &registry,
@@ -255,6 +287,9 @@ mod tests {
             "embedgate_requests_total{class=\"none\",status=\"404\"} 1",
             "embedgate_upstream_errors_total{kind=\"connect\",upstream=\"app\"} 1",
             "embedgate_rules_generation 0",
+            "embedgate_sessions_open 0",
+            "embedgate_sessions_revoked_total 0",
+            "embedgate_session_revocation_duration_seconds_count 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

@@ -32,7 +32,7 @@ const KEPT: [(&str, &[&str]); 14] = [
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
     ("notify", &["rules/source"]),
-    ("imbl", &["rules/book"]),
+    ("redb", &["rules/store"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
     ("tokio", &["rules/source", "edge", "admin", "app", "telemetry/decision_log"]),
     (

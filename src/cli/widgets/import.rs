@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::app;
-use crate::cli::output::print;
+use crate::cli::output::{count, print};
 use crate::cli::{CliError, Common};
 use crate::rules::import::{ImportReport, check, import};
 
@@ -37,13 +37,17 @@ impl std::fmt::Display for Report<'_> {
         write!(f, ", {unchanged} as they were")?;
         match (*faults, created + updated) {
             (0, _) => Ok(()),
-            (_, 0) => write!(f, "; {faults} faults, nothing was written"),
-            (_, _) => write!(
-                f,
-                "; {faults} faults, nothing after the first was written: mend them and run it again"
-            ),
+            (_, 0) => write!(f, "; {}, nothing was written", number(*faults)),
+            (_, _) => {
+                let faults = number(*faults);
+                write!(f, "; {faults}, nothing after the first was written: mend them and run it again")
+            }
         }
     }
+}
+
+fn number(faults: u64) -> String {
+    count(usize::try_from(faults).unwrap_or(usize::MAX), "fault")
 }
 
 pub(super) fn run(common: &Common, file: &Path) -> Result<ExitCode, CliError> {

@@ -31,10 +31,18 @@ pub(super) fn read<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Edge
             |item| item.quantity(scalar::duration),
             Duration::from_secs(30),
         ),
+        tunnel_idle_timeout: limit(table, "tunnel_idle_timeout", Duration::from_secs(60 * 60)),
+        tunnel_lifetime: limit(table, "tunnel_lifetime", Duration::from_secs(24 * 60 * 60)),
     };
     let redirect_http = redirect_http(table, &edge);
     warn(table, &edge);
     EdgeSettings { redirect_http, ..edge }
+}
+
+/// A time that may be left without bound by `0s`.
+fn limit(table: &Table<'_>, name: &'static str, default: Duration) -> Option<Duration> {
+    let time = table.or(name, |item| item.quantity(scalar::duration), default);
+    (time > Duration::ZERO).then_some(time)
 }
 
 fn listen<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Vec<SocketAddr> {

@@ -31,6 +31,8 @@ fn every_key_is_live_or_waits() {
         ("edge.workers = 1", "edge.workers"),
         ("edge.header_timeout = \"1s\"", "edge.header_timeout"),
         ("edge.grace_period = \"1s\"", "edge.grace_period"),
+        ("edge.tunnel_idle_timeout = \"1s\"", "edge.tunnel_idle_timeout"),
+        ("edge.tunnel_lifetime = \"0s\"", "edge.tunnel_lifetime"),
         ("admin.hosts = [\"x\"]", "admin"),
         ("rules.file.path = \"x\"", "rules"),
         ("policy.public_suffix_list = \"x\"", "policy.public_suffix_list"),

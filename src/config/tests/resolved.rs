@@ -20,6 +20,8 @@ fn defaults() {
         (s.edge.header_timeout, s.edge.grace_period),
         (Duration::from_secs(10), Duration::from_secs(30))
     );
+    let hours = |hours: u64| Some(Duration::from_secs(hours * 60 * 60));
+    assert_eq!((s.edge.tunnel_idle_timeout, s.edge.tunnel_lifetime), (hours(1), hours(24)));
     assert_eq!(s.admin.listen, "127.0.0.1:9090".parse().unwrap());
     assert_eq!(s.admin.token_file, Path::new("data/admin.tokens"));
     assert_eq!(s.admin.hosts, ["localhost", "127.0.0.1"]);
@@ -45,6 +47,14 @@ fn defaults() {
     assert_eq!((route.class, route.missing_denied, route.credentials), (Class::Frame, false, false));
     assert!(route.headers.is_empty() && !route.shared_cache);
     assert_eq!(s.warnings, []);
+}
+
+#[test]
+fn tunnels_without_end() {
+    let s = settings("edge = { tunnel_idle_timeout = \"0s\", tunnel_lifetime = \"90s\" }");
+    assert_eq!((s.edge.tunnel_idle_timeout, s.edge.tunnel_lifetime), (None, Some(Duration::from_secs(90))));
+    let s = settings("edge = { tunnel_idle_timeout = \"5m\", tunnel_lifetime = \"0s\" }");
+    assert_eq!((s.edge.tunnel_idle_timeout, s.edge.tunnel_lifetime), (Some(Duration::from_secs(300)), None));
 }
 
 #[test]

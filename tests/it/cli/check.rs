@@ -40,7 +40,7 @@ fn every_fault_of_the_configuration_is_told_with_its_place() {
         "{grace}"
     );
     assert!(
-        source.starts_with("fault: conf/embedgate.toml:6:10: ") && source.contains("or \"file\""),
+        source.starts_with("fault: conf/embedgate.toml:6:10: ") && source.contains("use \"store\""),
         "{source}"
     );
     assert_eq!(last, "conf/embedgate.toml: 3 faults; the edge would not start");
@@ -79,7 +79,7 @@ fn every_fault_of_the_rules_is_told_with_its_place() {
 
 #[test]
 fn files_that_are_not_there_are_named() {
-    let desk = Desk::shipped();
+    let desk = Desk::with(&config("[rules]\nsource = \"file\""), "{}");
     std::fs::remove_file(desk.path().join("conf/widgets.json")).unwrap();
     let ran = desk.run(&["check"]);
     assert!(ran.code == 1 && ran.out.starts_with("fault: conf/widgets.json: "), "{ran:?}");
@@ -88,7 +88,7 @@ fn files_that_are_not_there_are_named() {
     assert!(ran.code == 1 && ran.out.starts_with("fault: nowhere.toml: no such file"), "{ran:?}");
     assert!(ran.out.ends_with("nowhere.toml: 1 fault; the edge would not start\n"), "{ran:?}");
 
-    desk.write("other.toml", &config("[rules]\nfile = { path = \"other.json\" }"));
+    desk.write("other.toml", &config("[rules]\nsource = \"file\"\nfile = { path = \"other.json\" }"));
     desk.write("other.json", "{\"widgets\": [{\"id\": \"a\"}]}");
     let ran = desk.run(&["--config", "other.toml", "check"]);
     assert_eq!((ran.code, ran.out.as_str()), (0, "other.toml: fine, 1 widget in other.json\n"));

@@ -35,8 +35,13 @@ fn a_faulty_configuration() {
 
 #[test]
 fn faulty_rules() {
-    let config = on(ports::free(), ports::free(), "");
-    let desk = Desk::with(&config, "{\"widgets\": [\n{\"id\": \"w\", \"allowed_domains\": [\"*.com\"]}]}");
+    let wrong = "{\"widgets\": [\n{\"id\": \"w\", \"allowed_domains\": [\"*.com\"]}]}";
+    let desk = Desk::with(&on(ports::free(), ports::free(), ""), wrong);
+    refused(&desk, "the rules have faults:\nconf/widgets.json:2:");
+    assert!(!desk.path().join("data/rules.redb").exists(), "a seed with faults makes no store");
+
+    let file = "[rules]\nsource = \"file\"\n";
+    let desk = Desk::with(&on(ports::free(), ports::free(), file), wrong);
     refused(&desk, "the rules have faults:\nconf/widgets.json:2:");
     desk.write("conf/widgets.json", "{\"widgets\": [");
     refused(&desk, "conf/widgets.json:1:13: ");

@@ -77,7 +77,7 @@ fn variables_override_the_file() {
     assert_eq!((ran.code, &ran.json()["reason"]), (0, &json!("system_origin")));
 
     desk.write("other.json", "{\"widgets\": []}");
-    let ran = desk.run_with(&[("EMBEDGATE__RULES__FILE__PATH", "other.json")], &["check"]);
+    let ran = desk.run_with(&[("EMBEDGATE__RULES__STORE__SEED", "other.json")], &["check"]);
     assert_eq!(ran.out, "conf/embedgate.toml: fine, 0 widgets in other.json\n");
 
     let wrong =

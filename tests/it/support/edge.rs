@@ -165,6 +165,13 @@ impl Edge {
         assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
     }
 
+    /// The process's resident memory.
+    pub fn resident_bytes(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
+    }
+
     /// The answer of the admin listener.
     pub async fn admin(&self, path: &str) -> reqwest::Response {
         let url = format!("http://{}{path}", self.admin);

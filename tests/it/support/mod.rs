@@ -5,7 +5,9 @@ pub mod certificates;
 pub mod edge;
 pub mod ports;
 pub mod raw;
+pub mod streams;
 pub mod upstream;
+pub mod websocket;
 
 use std::time::{Duration, Instant};
 

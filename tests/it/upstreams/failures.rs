@@ -14,7 +14,7 @@ use crate::support::{ports, raw};
 async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
     let edge = Edge::start(spec_on(&[ports::free()], "")).await;
     assert_failed(&ask(&edge).await, 502);
-    failures(&edge, "ConnectRefused", 1.0).await;
+    failures(&edge, "connect_refused", 1.0).await;
     let frame = raw::get(edge.http, "/w/w/frame", &[("Referer", LISTED)]).await;
     assert_eq!((frame.status, frame.field("access-control-allow-origin")), (502, ""), "frames have no CORS");
     let mut connection = Connection::open(edge.http).await;
@@ -51,7 +51,7 @@ async fn an_upstream_that_says_nothing_runs_out_of_time() {
         assert_failed(&raw::get(edge.http, path, &[("Origin", LISTED)]).await, 504);
         assert!(started.elapsed() >= Duration::from_millis(250), "{path}");
     }
-    failures(&edge, "ReadTimedout", 1.0).await;
+    failures(&edge, "read_timeout", 1.0).await;
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn an_answer_that_breaks_off_is_seen_to() {
         let rest = connection.rest().await;
         assert!(rest.contains("half") && !rest.ends_with("0\r\n\r\n"), "{path}: {rest:?}");
     }
-    failures(&edge, "ConnectionClosed", 2.0).await;
+    failures(&edge, "closed", 2.0).await;
 }
 
 #[tokio::test]

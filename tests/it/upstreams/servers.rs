@@ -37,7 +37,7 @@ async fn a_dead_server_costs_no_request() {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap()["body"], body);
     }
-    failures(&edge, "ConnectRefused", 0.0).await;
+    failures(&edge, "connect_refused", 0.0).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,50 @@
+//! What became of a request that an upstream failed: the status its sender is told, and the kind that is counted.
+
+use http::StatusCode;
+use pingora::{Error, ErrorSource, ErrorType};
+
+use super::upstream::NO_SERVER;
+
+/// The status that tells a client of the failure; `None` where the client itself is gone.
+pub fn status(error: &Error) -> Option<StatusCode> {
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(code)) => StatusCode::from_u16(*code).ok(),
+        (ErrorSource::Upstream, kind) if *kind == NO_SERVER => Some(StatusCode::SERVICE_UNAVAILABLE),
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout,
+        ) => Some(StatusCode::GATEWAY_TIMEOUT),
+        (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
+        // The library keeps its name for broken chunks to itself.
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk")) => {
+            Some(StatusCode::BAD_REQUEST)
+        }
+        (ErrorSource::Downstream, _) => None,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The kind of an upstream's failure, for metrics and logs: stable, whatever the library calls it.
+pub fn kind(error: &Error) -> &'static str {
+    match error.etype() {
+        kind if *kind == NO_SERVER => "no_healthy_server",
+        ErrorType::ConnectTimedout => "connect_timeout",
+        ErrorType::ConnectRefused => "connect_refused",
+        ErrorType::ConnectNoRoute => "connect_no_route",
+        ErrorType::ConnectError | ErrorType::SocketError | ErrorType::BindError => "connect",
+        ErrorType::InvalidCert => "certificate",
+        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => "tls_handshake",
+        ErrorType::TLSHandshakeTimedout => "tls_handshake_timeout",
+        ErrorType::ReadTimedout => "read_timeout",
+        ErrorType::WriteTimedout => "write_timeout",
+        ErrorType::ReadError => "read",
+        ErrorType::WriteError => "write",
+        ErrorType::ConnectionClosed => "closed",
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => "invalid_response",
+        ErrorType::H2Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade => "http2",
+        _ => "other",
+    }
+}

@@ -1,0 +1,70 @@
+//! Stores that can't be used, as the person at the command line meets them.
+
+use std::fs;
+use std::path::Path;
+
+use super::{Desk, put, save};
+use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::scale;
+
+/// The whole of a start that must fail: its standard error.
+async fn refused(prepare: impl FnOnce(&Path)) -> String {
+    let donor = Desk::new();
+    let publisher = donor.open();
+    let batch =
+        (0..100).map(|n| put(&format!(r#"{{"id":"w{n}","allowed_domains":["w{n}.example"]}}"#))).collect();
+    save(&publisher, batch).unwrap();
+    drop(publisher);
+    prepare(&donor.store());
+    let folder = donor.0.path().display();
+    let edge = Edge::spawn(EdgeSpec {
+        source: "store",
+        more: format!("[rules.store]\npath = \"{folder}/rules.redb\"\n"),
+        ..EdgeSpec::default()
+    });
+    let (fine, log) = edge.ended().await;
+    assert!(!fine && !log.contains("ready on"), "{log}");
+    log
+}
+
+#[tokio::test]
+async fn a_damaged_store_keeps_the_edge_from_starting() {
+    let whole = |path: &Path| fs::read(path).unwrap();
+    let cut = refused(|path| fs::write(path, &whole(path)[..5000]).unwrap()).await;
+    assert!(cut.contains("rules.redb: this store is damaged") && cut.contains("put back a copy"), "{cut}");
+    let empty = refused(|path| fs::write(path, "").unwrap()).await;
+    assert!(empty.contains("rules.redb: this store is damaged"), "{empty}");
+}
+
+#[tokio::test]
+async fn a_store_in_use_names_the_other_way() {
+    let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
+    fs::write(edge.folder().join("one.ndjson"), r#"{"id":"one"}"#).unwrap();
+    for command in [&["widgets", "export"][..], &["widgets", "import", "one.ndjson"], &["lint"], &["run"]] {
+        let ran = Edge::command(edge.folder()).args(command).output().unwrap();
+        let err = String::from_utf8_lossy(&ran.stderr);
+        assert!(!ran.status.success(), "{command:?}");
+        assert!(
+            err.contains("another process has this store open") && err.contains("admin listener"),
+            "{command:?}: {err}"
+        );
+    }
+    let ran = Edge::command(edge.folder()).args(["check"]).output().unwrap();
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success() && out.contains("the widgets are not checked: "), "{out}");
+}
+
+#[test]
+fn a_start_on_many_widgets_is_quick() {
+    let desk = Desk::new();
+    let publisher = desk.open();
+    let count = scale(100_000);
+    let batch =
+        (0..count).map(|n| put(&format!(r#"{{"id":"w{n}","allowed_domains":["w{n}.example"]}}"#))).collect();
+    save(&publisher, batch).unwrap();
+    drop(publisher);
+    let started = std::time::Instant::now();
+    let publisher = desk.open();
+    assert_eq!(publisher.live().load().len(), count);
+    assert!(started.elapsed() < std::time::Duration::from_secs(2), "{:?}", started.elapsed());
+}
