@@ -67,14 +67,7 @@ impl Desk {
     }
 
     fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
-        // What these tests write is read where it is written.
-        let mut command = Edge::command(self.path());
-        let config = std::fs::read_to_string(self.path().join("conf/embedgate.toml")).unwrap_or_default();
-        if !config.contains("source = \"nats\"") {
-            command.env("EMBEDGATE__RULES__SOURCE", "file");
-        }
-        command.envs(variables.iter().copied());
-        finished(command.args(arguments))
+        finished(Edge::command(self.path()).args(arguments).envs(variables.iter().copied()))
     }
 }
 

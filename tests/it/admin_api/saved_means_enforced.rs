@@ -55,16 +55,16 @@ impl Scene {
                 None => Connection::open(self.http).await,
             };
             connection.send(request).await;
-            let status = match visitor {
-                Visitor::WebSocket => connection.head().await.status,
-                Visitor::KeptAlive | Visitor::NewConnection => connection.answer().await.status,
+            let answer = match visitor {
+                Visitor::WebSocket => connection.head().await,
+                Visitor::KeptAlive | Visitor::NewConnection => connection.answer().await,
             };
-            match status {
+            match answer.status {
                 403 => {}
                 200 | 101 => passed.push(save),
                 other => panic!("{visitor:?}: {other}"),
             }
-            if let Visitor::KeptAlive = visitor {
+            if matches!(visitor, Visitor::KeptAlive) && answer.field("connection") != "close" {
                 kept = Some(connection);
             }
             asked += 1;

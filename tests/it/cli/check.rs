@@ -40,7 +40,7 @@ fn every_fault_of_the_configuration_is_told_with_its_place() {
         "{grace}"
     );
     assert!(
-        source.starts_with("fault: conf/embedgate.toml:6:10: ") && source.contains("or \"file\""),
+        source.starts_with("fault: conf/embedgate.toml:6:10: ") && source.contains("use \"store\""),
         "{source}"
     );
     assert_eq!(last, "conf/embedgate.toml: 3 faults; the edge would not start");
