@@ -3,6 +3,11 @@
 //! A batch makes a new book that shares all it didn't touch with the old one (see [`table`]), so that a save costs
 //! microseconds at any size and readers of the old book are never disturbed. Documents themselves are not kept
 //! here: compiled rules are what requests need, a [`Fingerprint`] is what saves need.
+//!
+//! Measured at a million widgets with four entries each, look-ups cold and each waiting for the one before it (two
+//! busy cores): 364 ns where a plain `HashMap` of the same rules takes 257 ns, and 5 µs for a save beside its disk
+//! sync. `imbl`'s map, tried before, saved in 3 µs, but took about twice the plain map's time to read and 54 bytes
+//! a widget more. `make bench-scale` measures again.
 
 use std::fmt;
 use std::sync::Arc;
