@@ -1,6 +1,6 @@
 //! An allowed request on its way: what its upstream is told, and what the browser is told of the answer.
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Uri};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -98,10 +98,7 @@ pub fn strip(response: &mut ResponseHeader, class: Class, shared_cache: bool) {
 /// Takes away what the upstream said of its own connection to the edge (RFC 9110 §7.6.1). `Connection` and
 /// `Transfer-Encoding` are left to the writer of the answer, who needs them and sets them anew.
 fn strip_hop_by_hop(response: &mut ResponseHeader) {
-    let nominations = response.headers.get_all(header::CONNECTION).into_iter();
-    let nominated: Vec<HeaderName> = nominations
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+    let nominated: Vec<HeaderName> = nominated(&response.headers)
         .filter(|name| *name != header::TRANSFER_ENCODING && *name != header::CONTENT_LENGTH)
         .collect();
     // 426 (Upgrade Required) says by `Upgrade` what would be right (RFC 9110 §15.5.22).
@@ -109,6 +106,14 @@ fn strip_hop_by_hop(response: &mut ResponseHeader) {
     for name in HOP_BY_HOP.iter().chain(&nominated).filter(|name| !told || **name != header::UPGRADE) {
         response.remove_header(name);
     }
+}
+
+/// The fields that `Connection` names: those of one connection only. What is no field name is passed over.
+pub fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(header::CONNECTION).into_iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
 }
 
 const HOP_BY_HOP: [HeaderName; 5] = [

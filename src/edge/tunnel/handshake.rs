@@ -6,6 +6,8 @@ use http::{HeaderMap, StatusCode};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 
+use crate::edge::forward::nominated;
+
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const CONNECTION_UPGRADE: HeaderValue = HeaderValue::from_static("Upgrade");
 
@@ -73,12 +75,11 @@ pub fn declined(response: &mut ResponseHeader) -> Result<()> {
 
 /// The fields to drop: the known ones, and those that `Connection` names.
 fn of_one_connection(headers: &HeaderMap) -> Vec<HeaderName> {
-    let named = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let named = named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
-    OF_ONE_CONNECTION.into_iter().chain(named).filter(|name| headers.contains_key(name)).collect()
+    OF_ONE_CONNECTION
+        .into_iter()
+        .chain(nominated(headers))
+        .filter(|name| headers.contains_key(name))
+        .collect()
 }
 
 #[cfg(test)]
