@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec};
 
@@ -15,24 +17,62 @@ fn screenshot(name: &str) -> std::path::PathBuf {
     folder.join(name)
 }
 
+const FRAME: &str = "document.getElementById('embedgate-widget').shadowRoot.querySelector('iframe')";
+
+/// Opens the widget as a visitor does, and waits until its session is open.
+async fn open_chat(browser: &Browser) {
+    let launcher =
+        "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
+    browser.eval(launcher).await.unwrap();
+    browser.wait_for("#embedgate-widget[data-session=open]", SOON).await.unwrap();
+}
+
 #[tokio::test]
 async fn the_widget_loads_where_it_is_listed() {
     let edge = Edge::start(EdgeSpec::default()).await;
     let browser = Browser::start(BrowserOptions::default()).await.unwrap();
     browser.goto(&format!("http://site.localhost:{}/", edge.http.port())).await.unwrap();
     browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
-    let launcher =
-        "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
-    browser.eval(launcher).await.unwrap();
-    browser.wait_for("#embedgate-widget[data-session=open]", SOON).await.unwrap();
-    let frame = "document.getElementById('embedgate-widget').shadowRoot.querySelector('iframe')";
-    browser.enter_frame(frame).await.unwrap();
+    open_chat(&browser).await;
+    browser.enter_frame(FRAME).await.unwrap();
     browser.wait_for(".agent:not(.thinking)", SOON).await.unwrap();
     browser.leave_frames().await.unwrap();
     browser.screenshot(&screenshot("site.png")).await.unwrap();
     let errors: Vec<_> =
         browser.console().await.unwrap().into_iter().filter(|line| line.starts_with("SEVERE")).collect();
     assert!(errors.iter().all(|line| line.contains("favicon.ico")), "{errors:?}");
+}
+
+/// The change that the README makes first: one `PUT`, seen on the page that is let in and in a chat that ends.
+#[tokio::test]
+async fn one_save_lets_a_site_in_and_ends_the_chats_of_another() {
+    let spec = EdgeSpec { source: "store", ..EdgeSpec::default() };
+    let edge = Edge::start(spec).await;
+    let mut document: Value = edge.admin("/v1/widgets/wgt_demo").await.json().await.unwrap();
+    document.as_object_mut().unwrap().remove("revision");
+    let (site, stranger) = ("site.localhost", "stranger.localhost");
+    let of = |host: &str| format!("http://{host}:{}/", edge.http.port());
+    let browser = Browser::start(BrowserOptions::default()).await.unwrap();
+
+    browser.goto(&of(stranger)).await.unwrap();
+    browser.wait_for("#outcome[data-outcome=refused]", SOON).await.unwrap();
+    let entries = document["allowed_domains"].as_array_mut().unwrap();
+    entries.push(json!(stranger));
+    assert_eq!(edge.put(&document).await.0, 200);
+    browser.goto(&of(stranger)).await.unwrap();
+    browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
+
+    open_chat(&browser).await;
+    document["allowed_domains"].as_array_mut().unwrap().pop();
+    assert_eq!(edge.put(&document).await.0, 200);
+    browser.wait_for("#embedgate-widget[data-session=ended]", SOON).await.unwrap();
+    browser.enter_frame(FRAME).await.unwrap();
+    browser.wait_for(".note.ended", SOON).await.unwrap();
+    browser.leave_frames().await.unwrap();
+    browser.screenshot(&screenshot("ended.png")).await.unwrap();
+    assert_eq!(edge.metric("embedgate_sessions_revoked_total").await, 1.0);
+    browser.goto(&of(site)).await.unwrap();
+    browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
 }
 
 #[tokio::test]

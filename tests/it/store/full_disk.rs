@@ -1,41 +1,7 @@
 //! A disk that is full: the old rules serve, and saves go on when there is room.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use super::{open, put, revision, save};
-
-/// A small file system of its own.
-struct SmallDisk(tempfile::TempDir);
-
-impl SmallDisk {
-    fn mount(size: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
-            .arg(folder.path())
-            .status()
-            .unwrap();
-        assert!(mounted.success(), "this test mounts a small tmpfs: run it as root");
-        Self(folder)
-    }
-
-    fn grow(&self, size: &str) {
-        let grown =
-            Command::new("mount").args(["-o", &format!("remount,size={size}")]).arg(self.0.path()).status();
-        assert!(grown.unwrap().success());
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
+use crate::support::disk::SmallDisk;
 
 /// A document of some 100 KB.
 fn large(id: &str, n: usize) -> String {
@@ -72,7 +38,7 @@ fn old_rules_serve_and_saves_go_on_when_there_is_room() {
         assert_eq!(revision(&publisher, "first"), 1 + round as u64);
         assert_eq!(revision(&publisher, &format!("r{round}n{saved}")), 0);
 
-        disk.grow(&format!("{}m", 16 + 8 * round));
+        disk.resize(&format!("{}m", 16 + 8 * round));
         let document = format!(r#"{{"id":"first","allowed_domains":["round{round}.example"]}}"#);
         save(&publisher, vec![put(&document)]).unwrap();
         assert_eq!(publisher.documents().get("first").unwrap().unwrap().revision, Some(2 + round as u64));

@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod certificates;
+pub mod disk;
 pub mod edge;
 pub mod ports;
 pub mod raw;
