@@ -18,7 +18,8 @@ const BATCH: usize = 20;
 #[test]
 #[ignore = "no test: the process that is killed in one"]
 fn the_writer() {
-    let path = PathBuf::from(std::env::var_os(STORE).expect("started by the test"));
+    // Run among all the others, it has nothing to do.
+    let Some(path) = std::env::var_os(STORE).map(PathBuf::from) else { return };
     let publisher = open(&path).unwrap();
     let answered = |who: &str, revision: u64| {
         // One write each, so that no line is torn.
