@@ -108,7 +108,7 @@ impl Judge<'_> {
         id: &DecisionId,
         widget_id: &str,
         facts: &Facts<'_>,
-        widget: Option<&WidgetRules>,
+        widget: Option<WidgetRules<'_>>,
         decision: &Decision,
         request: &RequestHeader,
         now: Timestamp,

@@ -58,7 +58,7 @@ impl Route {
     }
 
     /// Where requests for this widget go.
-    pub fn upstream(&self, widget: &WidgetRules) -> &Arc<Upstream> {
+    pub fn upstream(&self, widget: WidgetRules<'_>) -> &Arc<Upstream> {
         match widget.environment {
             Environment::Production => &self.production,
             Environment::Staging => &self.staging,

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, decide};
+use super::decision::{
+    Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, WidgetRulesBuf, decide,
+};
 use super::entry::Entry;
 use super::origin::{Embedder, Origin, Scheme};
 use super::suffix::PublicSuffixes;
@@ -95,7 +97,7 @@ pub fn explain(
     now: Timestamp,
 ) -> Explanation {
     let rules = widget.map(Widget::compile);
-    let decision = decide(facts, rules.as_ref(), policy, now);
+    let decision = decide(facts, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
     let compared = compared_with_list(facts, policy);
     let named = |index: Option<u32>| {
         let (at, widget) = (index?, widget?);
@@ -132,7 +134,8 @@ impl Explanation {
         answers: &RouteAnswers,
         now: Timestamp,
     ) -> Self {
-        self.headers = answers.fields(facts, widget.map(Widget::compile).as_ref(), policy, now);
+        let rules = widget.map(Widget::compile);
+        self.headers = answers.fields(facts, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
         self
     }
 }

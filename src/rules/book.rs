@@ -10,30 +10,39 @@
 //! a widget more. `make bench-scale` measures again.
 
 use std::fmt;
-use std::sync::Arc;
 
 pub use self::apply::{Applied, ChangeError, Rejection};
 pub use self::census::Census;
 pub use self::fingerprint::Fingerprint;
 pub(in crate::rules) use self::fingerprint::FingerprintKey;
+pub(in crate::rules) use self::intake::Intake;
 pub(in crate::rules) use self::prepared::{Prepared, prepare};
-use self::table::{Keyed, Table};
+pub(in crate::rules) use self::record::{RECORD_FORMAT, Stored};
+use self::table::Table;
+pub use self::tombstone::Tombstone;
 use crate::policy::decision::WidgetRules;
-use crate::policy::widget::{Widget, WidgetId};
+use crate::policy::widget::Widget;
 use crate::rules::documents::canonical;
 
 mod apply;
 mod census;
+mod draft;
 mod fingerprint;
+mod intake;
+mod leaf;
 mod prepared;
+mod record;
 mod table;
+mod tombstone;
 
 /// All widgets at one instant, and what is remembered of deleted ones.
 #[derive(Clone, Default)]
 pub struct RuleBook {
     generation: u64,
-    widgets: Table<Arc<Stored>>,
-    deleted: Table<Arc<Grave>>,
+    /// Records ([`Stored`]) by id.
+    widgets: Table,
+    /// Tombstones by id.
+    deleted: Table,
     census: Census,
     key: FingerprintKey,
 }
@@ -44,21 +53,6 @@ impl RuleBook {
         Self::default()
     }
 
-    /// A book as it was kept.
-    pub(in crate::rules) fn restore(
-        key: FingerprintKey,
-        generation: u64,
-        widgets: Vec<Arc<Stored>>,
-        deleted: Vec<(WidgetId, Tombstone)>,
-    ) -> Self {
-        let mut census = Census::default();
-        for stored in &widgets {
-            census.add(stored.rules.environment, stored.rules.access);
-        }
-        let graves = deleted.into_iter().map(|(id, tombstone)| Arc::new(Grave { id, tombstone })).collect();
-        Self { generation, widgets: Table::build(widgets), deleted: Table::build(graves), census, key }
-    }
-
     /// This book's version on this edge: one more with every swap, 0 before the first.
     pub fn generation(&self) -> u64 {
         self.generation
@@ -66,13 +60,13 @@ impl RuleBook {
 
     /// The rules of a widget: one hash lookup, no allocation. Texts that are no id are simply not found.
     #[inline]
-    pub fn get(&self, id: &str) -> Option<&WidgetRules> {
-        self.stored(id).map(|stored| &stored.rules)
+    pub fn get(&self, id: &str) -> Option<WidgetRules<'_>> {
+        self.stored(id).map(|stored| stored.rules)
     }
 
     /// What is remembered of a deleted widget.
-    pub fn tombstone(&self, id: &str) -> Option<&Tombstone> {
-        self.deleted.get(id).map(|grave| &grave.tombstone)
+    pub fn tombstone(&self, id: &str) -> Option<Tombstone> {
+        Tombstone::read(self.deleted.get(id.as_bytes())?.1)
     }
 
     /// Whether this document is the one in force, revisions aside.
@@ -92,13 +86,15 @@ impl RuleBook {
     }
 
     /// Every widget's rules, in no particular order.
-    pub fn widgets(&self) -> impl Iterator<Item = &WidgetRules> {
-        self.widgets.iter().map(|stored| &stored.rules)
+    pub fn widgets(&self) -> impl Iterator<Item = WidgetRules<'_>> {
+        self.all_stored().map(|stored| stored.rules)
     }
 
     /// Every deleted widget that is remembered, in no particular order.
-    pub fn tombstones(&self) -> impl Iterator<Item = (&str, &Tombstone)> {
-        self.deleted.iter().map(|grave| (grave.id.as_str(), &grave.tombstone))
+    pub fn tombstones(&self) -> impl Iterator<Item = (&str, Tombstone)> {
+        self.deleted
+            .iter()
+            .filter_map(|(id, bytes)| Some((str::from_utf8(id).ok()?, Tombstone::read(bytes)?)))
     }
 
     /// How many widgets of which kind.
@@ -117,8 +113,13 @@ impl RuleBook {
     }
 
     #[inline]
-    fn stored(&self, id: &str) -> Option<&Stored> {
-        self.widgets.get(id).map(|stored| &**stored)
+    fn stored(&self, id: &str) -> Option<Stored<'_>> {
+        let (id, record) = self.widgets.get(id.as_bytes())?;
+        Stored::read(str::from_utf8(id).ok()?, record)
+    }
+
+    fn all_stored(&self) -> impl Iterator<Item = Stored<'_>> {
+        self.widgets.iter().filter_map(|(id, record)| Stored::read(str::from_utf8(id).ok()?, record))
     }
 }
 
@@ -129,45 +130,6 @@ impl fmt::Debug for RuleBook {
             .field("widgets", &self.widgets.len())
             .field("deleted", &self.deleted.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// What is remembered of a deleted widget, for good: enough that a late push can't bring it back and that it
-/// can't come back open in silence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tombstone {
-    /// The revision of the deletion.
-    pub revision: u64,
-    /// It wasn't `open` when it was deleted, or nothing is known of it.
-    pub was_restricted: bool,
-    /// Set where its source merely stopped naming it ([`super::change::Absent::Withdraw`]): this document may
-    /// come back at the same revision.
-    pub withdrawn: Option<Fingerprint>,
-}
-
-/// A widget in the book: its rules and how to know its document again.
-#[derive(Debug)]
-pub(in crate::rules) struct Stored {
-    pub(in crate::rules) rules: WidgetRules,
-    pub(in crate::rules) fingerprint: Fingerprint,
-}
-
-impl Keyed for Arc<Stored> {
-    fn key(&self) -> &[u8] {
-        self.rules.id.as_bytes()
-    }
-}
-
-/// A deleted widget.
-#[derive(Debug)]
-struct Grave {
-    id: WidgetId,
-    tombstone: Tombstone,
-}
-
-impl Keyed for Arc<Grave> {
-    fn key(&self) -> &[u8] {
-        self.id.as_bytes()
     }
 }
 

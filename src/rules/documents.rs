@@ -34,7 +34,7 @@ pub(in crate::rules) fn canonical(widget: &mut Widget) -> Json {
 static FEWEST: LazyLock<Option<PublicSuffixes>> = LazyLock::new(|| {
     let section =
         |name: &str| format!("// ===BEGIN {name} DOMAINS===\ninvalid\n// ===END {name} DOMAINS===\n");
-    PublicSuffixes::parse(&(section("ICANN") + &section("PRIVATE"))).ok()
+    PublicSuffixes::parse(&[section("ICANN"), section("PRIVATE")].concat()).ok()
 });
 
 /// A document from its JSON. It was accepted once, so what has become a public suffix since is no fault.

@@ -108,7 +108,7 @@ impl Store {
         })?;
         let meta = Meta::new();
         write::clear(&database, &meta).map_err(failed)?;
-        let book = RuleBook::restore(meta.key, meta.generation, Vec::new(), Vec::new());
+        let book = RuleBook::restore(meta.key, meta.generation, Vec::new());
         Ok((Self::over(path, &unfinished, database, suffixes), book))
     }
 

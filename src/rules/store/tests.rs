@@ -87,7 +87,7 @@ fn a_restart_finds_everything_as_it_was() {
     let book = publisher.live().load_full();
     assert_eq!((contents(&book), book.census()), (before, &census));
     assert_eq!(book.generation(), 2);
-    assert_eq!(book.tombstone("b"), Some(&Tombstone { revision: 2, was_restricted: true, withdrawn: None }));
+    assert_eq!(book.tombstone("b"), Some(Tombstone { revision: 2, was_restricted: true, withdrawn: None }));
     assert_eq!(publisher.documents().page(None, 10).unwrap(), page);
     assert_eq!(publisher.documents().get("a").unwrap().unwrap().labels["k"], "v");
 
@@ -103,6 +103,20 @@ fn a_restart_finds_everything_as_it_was() {
     assert_eq!(refused(put("a", &[], "")), "would_open_widget");
     save(&publisher, vec![put("c", &[], "")]).unwrap();
     assert_eq!(save(&publisher, vec![put("b", &["x.example"], "")]).unwrap(), 4);
+}
+
+#[test]
+fn two_readers_take_every_row_once() {
+    for count in [1, 1023, 1024, 1025, 2049, 6000] {
+        let folder = Folder::new();
+        let publisher = folder.start().unwrap();
+        let batch = (0..count).map(|n| put(&format!("w{}", n * 7), &["example.com"], "")).collect();
+        save(&publisher, batch).unwrap();
+        let before = contents(&publisher.live().load());
+        drop(publisher);
+        let book = folder.start().unwrap().live().load_full();
+        assert_eq!((book.len(), contents(&book) == before), (count, true));
+    }
 }
 
 #[test]

@@ -28,6 +28,8 @@ struct Tables<'t> {
     documents: Table<'t, &'static str, (u64, &'static [u8])>,
     rules: Table<'t, &'static str, &'static [u8]>,
     deleted: Table<'t, &'static str, Deletion>,
+    /// Room for one row.
+    row: Vec<u8>,
 }
 
 impl<'t> Tables<'t> {
@@ -36,16 +38,17 @@ impl<'t> Tables<'t> {
             documents: transaction.open_table(DOCUMENTS)?,
             rules: transaction.open_table(RULES)?,
             deleted: transaction.open_table(DELETED)?,
+            row: Vec::new(),
         })
     }
 
     fn write(&mut self, Write { id, state }: &Write) -> Result<Before, redb::Error> {
         let key = id.as_str();
         let (document, rules, deletion) = match state {
-            State::Put { revision, json, stored } => {
-                let row = row::write(stored);
+            State::Put { revision, json, record } => {
+                row::write(key, record, &mut self.row);
                 let document = self.documents.insert(key, (*revision, &**json))?.map(document);
-                let rules = self.rules.insert(key, row.as_slice())?.map(|row| row.value().into());
+                let rules = self.rules.insert(key, self.row.as_slice())?.map(|row| row.value().into());
                 (document, rules, self.deleted.remove(key)?.map(|row| row.value()))
             }
             State::Deleted(tombstone) => {
