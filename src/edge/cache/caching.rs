@@ -7,7 +7,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use super::filling::Filling;
-use super::{AssetCache, Asked, Lookup};
+use super::{Asked, AssetCache, Lookup};
 use crate::edge::visit::Visit;
 
 /// How a request stands to the cache.

@@ -9,9 +9,9 @@ use bytes::BytesMut;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use jiff::Timestamp;
+use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::conditional_filter::weak_validate_etag;
-use pingora::Result;
 
 use super::answer::Hit;
 use super::storable::{Freshness, Received, freshness};
@@ -158,7 +158,12 @@ impl Filling {
     }
 
     /// The upstream says that what is in memory is still right: RFC 9111 §4.3.4.
-    fn validated(&mut self, stale: &Arc<Stored>, response: &ResponseHeader, asked: &Asked<'_>) -> Result<Hit> {
+    fn validated(
+        &mut self,
+        stale: &Arc<Stored>,
+        response: &ResponseHeader,
+        asked: &Asked<'_>,
+    ) -> Result<Hit> {
         self.outcome = CacheOutcome::Revalidated;
         let now = Instant::now();
         let mut merged = stale.received().clone();
@@ -178,7 +183,8 @@ impl Filling {
             None => (Selected::default(), Freshness::NONE, false),
         };
         let about = (selected, freshness, now);
-        let stored = Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https))?;
+        let stored =
+            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https))?;
         let stored = Arc::new(stored);
         if is_kept {
             self.keep(Arc::clone(&stored));

@@ -67,7 +67,11 @@ pub(super) fn response(status: u16, fields: &[(&'static str, &str)]) -> Response
 }
 
 /// An answer in memory, received now.
-pub(super) fn stored(status: StatusCode, fields: &[(&'static str, &'static str)], body: &'static str) -> Stored {
+pub(super) fn stored(
+    status: StatusCode,
+    fields: &[(&'static str, &'static str)],
+    body: &'static str,
+) -> Stored {
     let mut headers = HeaderMap::new();
     for (name, value) in fields {
         headers.append(*name, HeaderValue::from_static(value));
@@ -81,5 +85,6 @@ pub(super) fn stored(status: StatusCode, fields: &[(&'static str, &'static str)]
     let none = HeaderMap::new();
     let selected = Selected::read(&headers, Fields { headers: &none, embedder: None }).unwrap();
     let about = (selected, freshness, Instant::now());
-    Stored::prepare(status, &headers, Bytes::from_static(body.as_bytes()), about, (&visit(None), false)).unwrap()
+    Stored::prepare(status, &headers, Bytes::from_static(body.as_bytes()), about, (&visit(None), false))
+        .unwrap()
 }

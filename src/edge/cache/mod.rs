@@ -54,8 +54,8 @@ mod vary;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::{self, HeaderMap};
 use http::Method;
+use http::header::{self, HeaderMap};
 use pingora::http::RequestHeader;
 
 pub use answer::Hit;

@@ -42,7 +42,9 @@ impl Ask {
 
     /// Looks up, and must not have to wait.
     async fn look_up(&self, cache: &AssetCache) -> Lookup {
-        tokio::time::timeout(std::time::Duration::from_millis(100), cache.look_up(&self.asked())).await.unwrap()
+        tokio::time::timeout(std::time::Duration::from_millis(100), cache.look_up(&self.asked()))
+            .await
+            .unwrap()
     }
 
     async fn miss(&self, cache: &AssetCache) -> Box<Filling> {
@@ -184,7 +186,9 @@ async fn those_who_wait_in_vain_go_by_themselves_and_all_at_once() {
         filling.head(&response(200, fields), &ask.asked()).unwrap();
         let mut held = Vec::new();
         for filling in waiting {
-            held.push(tokio::time::timeout(std::time::Duration::from_secs(1), filling).await.unwrap().unwrap());
+            held.push(
+                tokio::time::timeout(std::time::Duration::from_secs(1), filling).await.unwrap().unwrap(),
+            );
         }
         // And the next one need not wait at all.
         ask.miss(&cache).await;
@@ -244,7 +248,10 @@ async fn some_requests_are_not_for_caches() {
     for ask in [other("HEAD", &[]), other("GET", &[("range", "bytes=0-1")])] {
         assert!(matches!(ask.look_up(&cache).await, Lookup::Bypass), "nothing whole would come of it");
     }
-    assert!(matches!(Ask::plain().look_up(&AssetCache::new(0, Arc::new(Metrics::new().unwrap()))).await, Lookup::Bypass));
+    assert!(matches!(
+        Ask::plain().look_up(&AssetCache::new(0, Arc::new(Metrics::new().unwrap()))).await,
+        Lookup::Bypass
+    ));
 }
 
 #[tokio::test]
@@ -321,7 +328,8 @@ async fn what_went_stale_is_validated() {
     assert_eq!(sent.headers["if-none-match"], "\"v1\"");
     assert_eq!(sent.headers["if-modified-since"], "Mon, 23 Nov 2026 12:00:00 GMT");
     assert!(!sent.headers.contains_key("range"), "the upstream answers the cache");
-    let not_modified = response(304, &[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("x-version", "2")]);
+    let not_modified =
+        response(304, &[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("x-version", "2")]);
     let hit = filling.head(&not_modified, &ask.asked()).unwrap().unwrap();
     filling.ask_no_more(&mut sent).unwrap();
     assert_eq!(sent.headers, ask.request.headers);
@@ -357,14 +365,18 @@ async fn an_answer_that_is_no_longer_everybodys_goes() {
         let mut filling = ask.miss(&cache).await;
         let mut sent = ask.request.clone();
         filling.ask(&mut sent).unwrap();
-        assert!(!sent.headers.contains_key("if-none-match"), "{status} {next:?}: nothing is left to validate");
+        assert!(
+            !sent.headers.contains_key("if-none-match"),
+            "{status} {next:?}: nothing is left to validate"
+        );
     }
 }
 
 #[tokio::test]
 async fn stale_is_better_than_an_error() {
     let fields = [("cache-control", "max-age=1, stale-if-error=60"), ("content-length", "4")];
-    let strict = [("cache-control", "max-age=1, stale-if-error=60, must-revalidate"), ("content-length", "4")];
+    let strict =
+        [("cache-control", "max-age=1, stale-if-error=60, must-revalidate"), ("content-length", "4")];
     for (fields, stands_in) in [(&fields, true), (&strict, false), (&WHOLE, false)] {
         let (cache, ask) = (big(), Ask::plain());
         if fields[0].1 == WHOLE[0].1 {

@@ -14,15 +14,18 @@ pub struct Fields<'r> {
     pub embedder: Option<&'r HeaderValue>,
 }
 
-/// The fields that an answer was selected by, and their values; `None` where the request had none.
+/// The fields that an answer was selected by, and their values.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Selected(Box<[(HeaderName, Option<Box<[u8]>>)]>);
+pub struct Selected(Box<[(HeaderName, Value)]>);
+
+/// The value of a field; `None` where the request had none.
+type Value = Option<Box<[u8]>>;
 
 impl Selected {
     /// What `response`, the answer to `request`, depends on. `None` where it can't be given to a second request:
     /// `*`, a field that is another one each time, or one that is a person's own.
     pub fn read(response: &HeaderMap, request: Fields<'_>) -> Option<Self> {
-        let mut selected: Vec<(HeaderName, Option<Box<[u8]>>)> = Vec::new();
+        let mut selected: Vec<(HeaderName, Value)> = Vec::new();
         for line in response.get_all(header::VARY) {
             for name in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 if name.is_empty() {
@@ -77,7 +80,7 @@ fn origin(name: &HeaderName) -> Origin {
 
 impl Fields<'_> {
     /// All lines of a field, joined as RFC 9110 §5.3 has it.
-    fn value(&self, name: &HeaderName) -> Option<Box<[u8]>> {
+    fn value(&self, name: &HeaderName) -> Value {
         if name.as_str() == EMBEDDER_ORIGIN {
             return self.embedder.map(|value| value.as_bytes().into());
         }
@@ -118,7 +121,11 @@ mod tests {
         headers
     }
 
-    fn fits(vary: &'static str, one: &[(&'static str, &'static str)], other: &[(&'static str, &'static str)]) -> bool {
+    fn fits(
+        vary: &'static str,
+        one: &[(&'static str, &'static str)],
+        other: &[(&'static str, &'static str)],
+    ) -> bool {
         let (one, other) = (headers(one), headers(other));
         let selected =
             Selected::read(&headers(&[("vary", vary)]), Fields { headers: &one, embedder: None }).unwrap();
@@ -144,7 +151,8 @@ mod tests {
     #[test]
     fn the_embedder_is_compared_as_the_upstream_is_told() {
         let forged = headers(&[("x-embedder-origin", "https://a.example")]);
-        let (a, b) = (HeaderValue::from_static("https://a.example"), HeaderValue::from_static("https://b.example"));
+        let (a, b) =
+            (HeaderValue::from_static("https://a.example"), HeaderValue::from_static("https://b.example"));
         let vary = headers(&[("vary", "X-Embedder-Origin")]);
         let of = |embedder| Fields { headers: &forged, embedder };
         let selected = Selected::read(&vary, of(Some(&a))).unwrap();
@@ -156,9 +164,15 @@ mod tests {
     #[test]
     fn what_nobody_shares_is_not_kept() {
         let none = HeaderMap::new();
-        for vary in
-            ["*", "Accept-Encoding, *", "Cookie", "Authorization", "X-Decision-Id", "X-Forwarded-For", "no field"]
-        {
+        for vary in [
+            "*",
+            "Accept-Encoding, *",
+            "Cookie",
+            "Authorization",
+            "X-Decision-Id",
+            "X-Forwarded-For",
+            "no field",
+        ] {
             let vary = headers(&[("vary", vary)]);
             assert_eq!(Selected::read(&vary, Fields { headers: &none, embedder: None }), None, "{vary:?}");
         }

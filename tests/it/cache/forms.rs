@@ -25,9 +25,7 @@ async fn every_form_comes_from_one_fetch() {
     let several = get_with(&edge, ASSET, &[("Range", "bytes=0-1,4-5")]).await;
     assert_eq!((several.status, several.body.as_str()), (200, "0123456789"));
 
-    for condition in
-        [("If-None-Match", "W/\"v1\""), ("If-Modified-Since", "Mon, 23 Nov 2026 12:00:00 GMT")]
-    {
+    for condition in [("If-None-Match", "W/\"v1\""), ("If-Modified-Since", "Mon, 23 Nov 2026 12:00:00 GMT")] {
         let known = get_with(&edge, ASSET, &[condition]).await;
         assert_eq!((known.status, known.body.as_str(), known.field("content-length")), (304, "", ""));
         assert_eq!(known.field("etag"), "\"v1\"");

@@ -15,7 +15,11 @@ use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::ports;
 use crate::support::upstream::Scripted;
 
-async fn browse(client: &SendRequest<Bytes>, method: &str, fields: &[(&str, &str)]) -> (Response<()>, String) {
+async fn browse(
+    client: &SendRequest<Bytes>,
+    method: &str,
+    fields: &[(&str, &str)],
+) -> (Response<()>, String) {
     let mut request = Request::builder().method(method).uri(format!("https://chat.example{ASSET}"));
     for (name, value) in [("origin", LISTED)].iter().chain(fields) {
         request = request.header(*name, *value);

@@ -24,7 +24,11 @@ async fn personal_answers_never_enter() {
         for n in 0..3 {
             assert_eq!(get(&edge, ASSET).await.body, format!("answer {n}"), "{fields}");
         }
-        assert_eq!((entries(&edge).await, edge.metric("embedgate_cache_bytes").await), (0.0, 0.0), "{fields}");
+        assert_eq!(
+            (entries(&edge).await, edge.metric("embedgate_cache_bytes").await),
+            (0.0, 0.0),
+            "{fields}"
+        );
         assert_eq!((outcomes(&edge, "hit").await, outcomes(&edge, "miss").await), (0.0, 3.0));
     }
 }
@@ -142,9 +146,9 @@ async fn a_change_by_a_visitor_drops_what_it_may_have_changed() {
 #[tokio::test]
 async fn redirects_and_absences_are_kept_as_they_say() {
     let origin = Origin::start(|head, before| match head {
-        head if head.contains("/moved") => format!(
-            "HTTP/1.1 302 Found\r\nLocation: /there/{before}\r\n{MINUTE}Content-Length: 0\r\n\r\n"
-        ),
+        head if head.contains("/moved") => {
+            format!("HTTP/1.1 302 Found\r\nLocation: /there/{before}\r\n{MINUTE}Content-Length: 0\r\n\r\n")
+        }
         _ => format!("HTTP/1.1 404 Not Found\r\n{MINUTE}Content-Length: 4\r\n\r\ngone"),
     })
     .await;

@@ -80,7 +80,9 @@ async fn a_fetch_that_began_before_is_not_kept() {
         let release = Arc::clone(&released);
         let origin = Origin::slow(
             |_, before| ok(MINUTE, &format!("answer {before}")),
-            move |_| if released.swap(true, Ordering::SeqCst) { Duration::ZERO } else { Duration::from_secs(1) },
+            move |_| {
+                if released.swap(true, Ordering::SeqCst) { Duration::ZERO } else { Duration::from_secs(1) }
+            },
         )
         .await;
         let edge = Arc::new(origin.edge().await);

@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use serde_json::json;
 
 use super::{ASSET, MINUTE, Origin, get, get_with, ok, outcomes};
+use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::eventually;
 use crate::support::raw::{self, Connection};
+use crate::support::upstream::Scripted;
 
 const AT_ONCE: usize = 20;
 
@@ -19,7 +23,8 @@ async fn a_second_later() {
 #[tokio::test]
 async fn many_at_once_are_one_to_the_upstream() {
     let origin =
-        Origin::slow(|_, before| ok(MINUTE, &format!("answer {before}")), |_| Duration::from_millis(300)).await;
+        Origin::slow(|_, before| ok(MINUTE, &format!("answer {before}")), |_| Duration::from_millis(300))
+            .await;
     let edge = origin.edge().await;
     let answers = join_all((0..AT_ONCE).map(|_| get(&edge, ASSET))).await;
     assert!(answers.iter().all(|answer| answer.status == 200 && answer.body == "answer 0"), "{answers:?}");
@@ -70,7 +75,7 @@ async fn a_failed_fetch_is_nobody_elses_failure() {
 
 #[tokio::test]
 async fn a_body_that_trickles_holds_up_nobody() {
-    let origin = crate::support::upstream::Scripted::start(|mut connection, before| async move {
+    let origin = Scripted::start(|mut connection, before| async move {
         while connection.request().await.is_some() {
             if before > 0 {
                 connection.send(ok(MINUTE, "quick")).await;
@@ -82,11 +87,12 @@ async fn a_body_that_trickles_holds_up_nobody() {
         }
     })
     .await;
-    let spec = crate::support::edge::EdgeSpec::on(origin.addr, &serde_json::json!([super::widget("w")]));
-    let edge = crate::support::edge::Edge::start(spec).await;
+    let edge = Edge::start(EdgeSpec::on(origin.addr, &json!([super::widget("w")]))).await;
     let mut slow = Connection::open(edge.http).await;
     slow.send(raw::request("GET", edge.http, ASSET, &[("Origin", super::LISTED)])).await;
-    assert_eq!(slow.head().await.status, 200);
+    // Its head is known to the edge then, and half of its body.
+    eventually("the upstream is asked", async || origin.connections() == 1).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let started = Instant::now();
     assert_eq!(get(&edge, ASSET).await.body, "quick");
     assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
@@ -94,7 +100,8 @@ async fn a_body_that_trickles_holds_up_nobody() {
 
 #[tokio::test]
 async fn what_went_stale_is_validated() {
-    let fields = "Cache-Control: max-age=1\r\nETag: \"v1\"\r\nLast-Modified: Mon, 23 Nov 2026 12:00:00 GMT\r\n";
+    let fields =
+        "Cache-Control: max-age=1\r\nETag: \"v1\"\r\nLast-Modified: Mon, 23 Nov 2026 12:00:00 GMT\r\n";
     let origin = Origin::start(move |head, before| {
         if head.to_ascii_lowercase().contains("if-none-match: \"v1\"") {
             return "HTTP/1.1 304 Not Modified\r\nCache-Control: max-age=60\r\nETag: \"v1\"\r\nX-Version: 2\r\n\r\n"
@@ -113,7 +120,10 @@ async fn what_went_stale_is_validated() {
     assert_eq!((part.status, part.body.as_str()), (206, "ans"), "the browser asked for a part: {part:?}");
     assert_eq!((part.field("content-range"), part.field("x-version")), ("bytes 0-2/8", "2"));
     let asked = origin.last();
-    assert!(asked.contains("if-modified-since: mon, 23 nov 2026 12:00:00 gmt") && !asked.contains("range:"), "{asked}");
+    assert!(
+        asked.contains("if-modified-since: mon, 23 nov 2026 12:00:00 gmt") && !asked.contains("range:"),
+        "{asked}"
+    );
     assert_eq!(connection.ask(&request).await.body, "ans");
     assert_eq!(get(&edge, ASSET).await.body, "answer 0");
     assert_eq!(origin.count(), 2, "fresh again");
@@ -143,7 +153,10 @@ async fn a_browser_that_validates_is_answered_by_the_cache() {
 #[tokio::test]
 async fn a_changed_asset_takes_the_place_of_the_old() {
     let origin = Origin::start(|_, before| {
-        ok(&format!("Cache-Control: max-age={}\r\nETag: \"v{before}\"\r\n", 1 + 59 * before), &format!("answer {before}"))
+        ok(
+            &format!("Cache-Control: max-age={}\r\nETag: \"v{before}\"\r\n", 1 + 59 * before),
+            &format!("answer {before}"),
+        )
     })
     .await;
     let edge = origin.edge().await;
@@ -203,7 +216,9 @@ async fn an_upstreams_own_error_is_not_shown_either() {
 #[tokio::test]
 async fn what_is_being_validated_is_served_meanwhile() {
     let origin = Origin::slow(
-        |_, before| ok("Cache-Control: max-age=1, stale-while-revalidate=60\r\n", &format!("answer {before}")),
+        |_, before| {
+            ok("Cache-Control: max-age=1, stale-while-revalidate=60\r\n", &format!("answer {before}"))
+        },
         |head| if head.contains("slow") { Duration::from_millis(500) } else { Duration::ZERO },
     )
     .await;

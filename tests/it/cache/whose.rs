@@ -47,7 +47,8 @@ async fn a_kill_switch_holds_for_what_is_in_memory() {
 #[tokio::test]
 async fn each_embedder_is_granted_its_own_access() {
     let origin =
-        Origin::saying("Cache-Control: max-age=60\r\nAccess-Control-Allow-Origin: *\r\nServer: boast\r\n").await;
+        Origin::saying("Cache-Control: max-age=60\r\nAccess-Control-Allow-Origin: *\r\nServer: boast\r\n")
+            .await;
     let edge = origin.edge().await;
     for embedder in [LISTED, OTHER, LISTED] {
         let answer = raw::get(edge.http, ASSET, &[("Origin", embedder)]).await;
@@ -88,7 +89,11 @@ async fn both_ways_say_the_same() {
             let mut first = get_with(&edge, path, https).await;
             let mut second = get_with(&edge, path, https).await;
             assert_eq!(second.field("age"), "0", "{path}");
-            assert_eq!((first.field("cache-control"), first.field("cdn-cache-control")), (caching, cdn), "{path}");
+            assert_eq!(
+                (first.field("cache-control"), first.field("cdn-cache-control")),
+                (caching, cdn),
+                "{path}"
+            );
             assert_eq!(first.field("strict-transport-security").is_empty(), https.is_empty());
             for answer in [&mut first, &mut second] {
                 answer.fields.remove("age");
@@ -124,7 +129,8 @@ async fn credentials_go_to_the_listed_alone() {
 async fn each_widget_host_and_query_has_its_own() {
     let origin = Origin::start(|head, _| ok(MINUTE, head.split(' ').nth(1).unwrap())).await;
     let edge = origin.edge().await;
-    let paths = [ASSET, "/w/v/assets/a.js", "/w/w/assets/a.js?v=1", "/w/w/assets/a.js?v=2", "/w/w/assets/b.js"];
+    let paths =
+        [ASSET, "/w/v/assets/a.js", "/w/w/assets/a.js?v=1", "/w/w/assets/a.js?v=2", "/w/w/assets/b.js"];
     for _ in 0..2 {
         for path in paths {
             assert_eq!(get(&edge, path).await.body, path);
@@ -150,7 +156,8 @@ async fn an_answer_varies_as_its_upstream_says() {
     })
     .await;
     let edge = origin.edge().await;
-    let coded = async |coding| get_with(&edge, "/w/w/assets/coding", &[("Accept-Encoding", coding)]).await.body;
+    let coded =
+        async |coding| get_with(&edge, "/w/w/assets/coding", &[("Accept-Encoding", coding)]).await.body;
     let (gzip, br) = (coded("gzip").await, coded("br").await);
     assert_ne!(gzip, br);
     assert_eq!((coded("gzip").await, coded("br").await), (gzip, br));
