@@ -3,6 +3,7 @@
 //!
 //! The way of a request is told in the crate's root; each of its steps is a room of this floor.
 
+pub mod cache;
 pub mod client;
 pub mod decision_id;
 pub mod demo;

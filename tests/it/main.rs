@@ -13,6 +13,7 @@ mod support;
 mod admin;
 mod admin_api;
 mod browser;
+mod cache;
 mod cli;
 mod house;
 mod requests;
