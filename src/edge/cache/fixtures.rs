@@ -54,7 +54,7 @@ pub(super) fn visit(origin: Option<&str>) -> Visit {
         near_miss: None,
     };
     let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
-    Visit::new(route, DecisionId::new(), &rules, &decision, &embedder, None)
+    Visit::new(route, DecisionId::new(), rules.as_rules(), &decision, &embedder, None)
 }
 
 /// An upstream's head.
