@@ -19,6 +19,11 @@ impl Key {
     pub fn widget(&self) -> &str {
         &self.widget
     }
+
+    /// What it takes, in bytes.
+    pub fn weight(&self) -> u64 {
+        (self.widget.len() + self.upstream.len() + self.host.len() + self.target.len()) as u64
+    }
 }
 
 /// The same, borrowed from a request, so that looking up allocates nothing.

@@ -64,7 +64,7 @@ pub use filling::Filling;
 
 use self::flight::Flight;
 use self::key::KeyRef;
-use self::store::{Claim, Store};
+use self::store::{Claim, Place, Store};
 use self::stored::Stored;
 use self::vary::Fields;
 use super::request;
@@ -193,18 +193,33 @@ impl Shared {
             _ => {}
         }
         let collapse = collapse && (stored.is_some() || !self.store.is_personal(&key, now));
-        match self.store.claim(&key, collapse) {
-            Claim::Yours(place) => {
-                let filling = Filling::new(Arc::clone(self), place, stored.cloned());
-                Found::Now(Lookup::Miss(Box::new(filling)))
+        match (self.store.claim(&key, collapse), stored) {
+            (Claim::Yours(place), stored) => self.fetch(asked, place, stored.cloned(), now),
+            (Claim::Taken(_), Some(stored)) if stored.serves_while_validated(now) => {
+                self.hit(stored, now, CacheOutcome::Stale)
             }
-            Claim::Taken(flight) => match stored {
-                Some(stored) if stored.serves_while_validated(now) => {
-                    self.hit(stored, now, CacheOutcome::Stale)
-                }
-                _ => Found::Later(flight),
-            },
+            (Claim::Taken(flight), _) => Found::Later(flight),
         }
+    }
+
+    fn fetch(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        place: Place,
+        stale: Option<Arc<Stored>>,
+        now: Instant,
+    ) -> Found {
+        // Somebody may have landed between the look and the claim.
+        let resource = self.store.get(&asked.key());
+        let landed = resource.as_ref().and_then(|resource| resource.pick(asked.fields()));
+        if let Some(landed) = landed.filter(|landed| landed.is_fresh(now)) {
+            if let Some(flight) = place.flight() {
+                flight.land();
+            }
+            self.store.release(place);
+            return self.hit(landed, now, CacheOutcome::Hit);
+        }
+        Found::Now(Lookup::Miss(Box::new(Filling::new(Arc::clone(self), place, stale))))
     }
 
     fn hit(&self, stored: &Arc<Stored>, now: Instant, outcome: CacheOutcome) -> Found {
