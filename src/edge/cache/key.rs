@@ -86,6 +86,22 @@ mod tests {
         KeyRef { widget, upstream, https: *https, host, target }
     }
 
+    #[test]
+    fn each_part_counts() {
+        let one = KeyRef { widget: "w", upstream: "app", https: false, host: "a.example", target: b"/a?v=1" };
+        let owned = one.to_key();
+        for other in [
+            KeyRef { widget: "v", ..one },
+            KeyRef { upstream: "other", ..one },
+            KeyRef { https: true, ..one },
+            KeyRef { host: "b.example", ..one },
+            KeyRef { target: b"/a?v=2", ..one },
+            KeyRef { target: b"/a", ..one },
+        ] {
+            assert!(!other.equivalent(&owned) && other.to_key() != owned, "{other:?}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_request_finds_its_own_key_and_no_other(one in parts(), other in parts()) {
