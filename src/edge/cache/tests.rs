@@ -194,7 +194,9 @@ async fn those_who_wait_in_vain_go_by_themselves_and_all_at_once() {
                 tokio::time::timeout(std::time::Duration::from_secs(1), filling).await.unwrap().unwrap(),
             );
         }
-        // And the next one need not wait at all.
+        drop(held);
+        // And nobody has to wait for the next one at all.
+        let _next = ask.miss(&cache).await;
         ask.miss(&cache).await;
     }
 }
