@@ -33,12 +33,11 @@
 //!   parser of structured fields that pingora has, too.
 //! - *The machinery* of `pingora-cache` is not used: its callbacks belong to its proxy, so that neither a request
 //!   filter nor another way to the upstream could answer or fill; its only storage says "for testing only, not for
-//!   production use"; a hit passes two async traits, a hash of the key and a copy of head and body; and it purges by
-//!   key, not by widget.
+//!   production use", and reads the head anew and copies the body for each hit; and it purges by key, not by widget.
 //! - *The store*: `quick_cache` (S3-FIFO, bounded by weight, looked up by a borrowed key under a read lock, no thread
-//!   of its own). `moka` costs a multiple for a look-up and drops in the background, where a purge must be done when
-//!   it is answered; `foyer` is for memory and disk. Its guards for one fetch of many are not used: they borrow the
-//!   cache, which a request can't across callbacks, and wake those who wait one after the other where a fetch fails.
+//!   of its own). `moka` brings times to live, listeners and upkeep that are of no use here; `foyer` is made for
+//!   memory and disk together. The guards of `quick_cache` for one fetch of many are not used: they borrow the cache,
+//!   which a request can't across callbacks, and wake those who wait one after the other where a fetch fails.
 
 mod answer;
 mod caching;

@@ -126,9 +126,6 @@ impl Store {
     /// Takes the right to fetch and store. `collapse`: where somebody does so already, wait for them.
     pub fn claim(&self, key: &KeyRef<'_>, collapse: bool) -> Claim {
         let mut shelves = self.shelves();
-        if !shelves.contains_key(key.widget) {
-            shelves.insert(key.widget.into(), Shelf::default());
-        }
         let owned = key.to_key();
         let shelf = shelves.entry(key.widget.into()).or_default();
         if collapse && let Some(flight) = shelf.flights.get(&owned) {
