@@ -25,7 +25,7 @@ const FLOORS: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 14] = [
+const KEPT: [(&str, &[&str]); 17] = [
     ("pingora", &["edge", "app"]),
     ("axum", &["admin", "edge/demo"]),
     ("clap", &["cli", "main"]),
@@ -33,6 +33,9 @@ const KEPT: [(&str, &[&str]); 14] = [
     ("toml", &["config"]),
     ("notify", &["rules/source"]),
     ("redb", &["rules/store"]),
+    ("quick_cache", &["edge/cache"]),
+    ("sfv", &["edge/cache"]),
+    ("httpdate", &["edge/cache"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
     ("tokio", &["rules/source", "edge", "admin", "app", "telemetry/decision_log"]),
     (

@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::response::Parts;
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::conditional_filter::{not_modified_filter, to_304};
@@ -35,14 +36,14 @@ impl Hit {
     pub async fn send(&self, session: &mut Session, visit: &Visit) -> Result<()> {
         let (head, body) = self.answer(session.req_header(), visit);
         let downstream = session.as_downstream_mut();
-        downstream.write_response_header(Box::new(head)).await?;
+        downstream.write_response_header(Box::new(ResponseHeader::from(head))).await?;
         downstream.write_response_body(body, true).await
     }
 
-    /// The answer to this request.
-    pub fn answer(&self, request: &RequestHeader, visit: &Visit) -> (ResponseHeader, Bytes) {
-        let mut parts = self.stored.head();
-        let fields = &mut parts.headers;
+    /// The answer to this request, on any way to its browser.
+    pub fn answer(&self, request: &RequestHeader, visit: &Visit) -> (Parts, Bytes) {
+        let mut head = self.stored.head();
+        let fields = &mut head.headers;
         fields.insert(header::AGE, HeaderValue::from(self.stored.age(self.at).as_secs()));
         if let Some(origin) = &visit.allow_origin {
             fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
@@ -50,27 +51,34 @@ impl Hit {
                 fields.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
             }
         }
-        let mut head = ResponseHeader::from(parts);
         let mut body = self.stored.body();
         if is_conditional(&request.headers) {
-            if not_modified_filter(request, &head) {
-                to_304(&mut head);
-                return (head, Bytes::new());
-            }
-            if wants_range(request) {
-                body = match range_header_filter(request, &mut head, RANGES) {
-                    // Within the body: the library has cut it to its length.
-                    RangeType::Single(range) if range.end <= body.len() => body.slice(range),
-                    RangeType::Invalid => Bytes::new(),
-                    _ => body,
-                };
-            }
+            (head, body) = as_asked(request, head, body);
         }
         if request.method == Method::HEAD {
             body.clear();
         }
         (head, body)
     }
+}
+
+/// What a request with conditions or a range gets of a whole answer.
+fn as_asked(request: &RequestHeader, head: Parts, body: Bytes) -> (Parts, Bytes) {
+    let mut head = ResponseHeader::from(head);
+    if not_modified_filter(request, &head) {
+        to_304(&mut head);
+        return (head.into(), Bytes::new());
+    }
+    if !wants_range(request) {
+        return (head.into(), body);
+    }
+    let part = match range_header_filter(request, &mut head, RANGES) {
+        // Within the body: the library has cut it to its length.
+        RangeType::Single(range) if range.end <= body.len() => body.slice(range),
+        RangeType::Invalid => Bytes::new(),
+        _ => body,
+    };
+    (head.into(), part)
 }
 
 const TRUE: HeaderValue = HeaderValue::from_static("true");

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::response::Parts;
 use http::{StatusCode, Version};
 use jiff::Timestamp;
 use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::http::RequestHeader;
 use pingora::protocols::http::conditional_filter::weak_validate_etag;
 
 use super::answer::Hit;
@@ -90,7 +91,7 @@ impl Filling {
     }
 
     /// The head of the answer, as the upstream sent it. `Some`: the browser is to get this in place of it.
-    pub fn head(&mut self, response: &ResponseHeader, asked: &Asked<'_>) -> Result<Option<Hit>> {
+    pub fn head(&mut self, response: &Parts, asked: &Asked<'_>) -> Result<Option<Hit>> {
         if response.status.is_informational() {
             return Ok(None);
         }
@@ -158,12 +159,7 @@ impl Filling {
     }
 
     /// The upstream says that what is in memory is still right: RFC 9111 §4.3.4.
-    fn validated(
-        &mut self,
-        stale: &Arc<Stored>,
-        response: &ResponseHeader,
-        asked: &Asked<'_>,
-    ) -> Result<Hit> {
+    fn validated(&mut self, stale: &Arc<Stored>, response: &Parts, asked: &Asked<'_>) -> Result<Hit> {
         self.outcome = CacheOutcome::Revalidated;
         let now = Instant::now();
         let mut merged = stale.received().clone();
@@ -198,7 +194,7 @@ impl Filling {
     }
 
     /// What is to be kept of an answer; `None` where it may not be, or would be too large.
-    fn arriving(&self, response: &ResponseHeader, asked: &Asked<'_>) -> Result<Option<Arriving>> {
+    fn arriving(&self, response: &Parts, asked: &Asked<'_>) -> Result<Option<Arriving>> {
         let Some((selected, freshness)) = self.judge(response.status, &response.headers, asked) else {
             return Ok(None);
         };

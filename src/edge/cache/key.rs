@@ -19,6 +19,11 @@ impl Key {
     pub fn widget(&self) -> &str {
         &self.widget
     }
+
+    /// What it takes, in bytes.
+    pub fn weight(&self) -> u64 {
+        (self.widget.len() + self.upstream.len() + self.host.len() + self.target.len()) as u64
+    }
 }
 
 /// The same, borrowed from a request, so that looking up allocates nothing.
@@ -79,6 +84,22 @@ mod tests {
         (widget, upstream, https, host, target): &'r (String, String, bool, String, Vec<u8>),
     ) -> KeyRef<'r> {
         KeyRef { widget, upstream, https: *https, host, target }
+    }
+
+    #[test]
+    fn each_part_counts() {
+        let one = KeyRef { widget: "w", upstream: "app", https: false, host: "a.example", target: b"/a?v=1" };
+        let owned = one.to_key();
+        for other in [
+            KeyRef { widget: "v", ..one },
+            KeyRef { upstream: "other", ..one },
+            KeyRef { https: true, ..one },
+            KeyRef { host: "b.example", ..one },
+            KeyRef { target: b"/a?v=2", ..one },
+            KeyRef { target: b"/a", ..one },
+        ] {
+            assert!(!other.equivalent(&owned) && other.to_key() != owned, "{other:?}");
+        }
     }
 
     proptest! {

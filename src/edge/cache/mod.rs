@@ -33,12 +33,11 @@
 //!   parser of structured fields that pingora has, too.
 //! - *The machinery* of `pingora-cache` is not used: its callbacks belong to its proxy, so that neither a request
 //!   filter nor another way to the upstream could answer or fill; its only storage says "for testing only, not for
-//!   production use"; a hit passes two async traits, a hash of the key and a copy of head and body; and it purges by
-//!   key, not by widget.
+//!   production use", and reads the head anew and copies the body for each hit; and it purges by key, not by widget.
 //! - *The store*: `quick_cache` (S3-FIFO, bounded by weight, looked up by a borrowed key under a read lock, no thread
-//!   of its own). `moka` costs a multiple for a look-up and drops in the background, where a purge must be done when
-//!   it is answered; `foyer` is for memory and disk. Its guards for one fetch of many are not used: they borrow the
-//!   cache, which a request can't across callbacks, and wake those who wait one after the other where a fetch fails.
+//!   of its own). `moka` brings times to live, listeners and upkeep that are of no use here; `foyer` is made for
+//!   memory and disk together. The guards of `quick_cache` for one fetch of many are not used: they borrow the cache,
+//!   which a request can't across callbacks, and wake those who wait one after the other where a fetch fails.
 
 mod answer;
 mod caching;
@@ -64,7 +63,7 @@ pub use filling::Filling;
 
 use self::flight::Flight;
 use self::key::KeyRef;
-use self::store::{Claim, Store};
+use self::store::{Claim, Place, Store};
 use self::stored::Stored;
 use self::vary::Fields;
 use super::request;
@@ -193,18 +192,33 @@ impl Shared {
             _ => {}
         }
         let collapse = collapse && (stored.is_some() || !self.store.is_personal(&key, now));
-        match self.store.claim(&key, collapse) {
-            Claim::Yours(place) => {
-                let filling = Filling::new(Arc::clone(self), place, stored.cloned());
-                Found::Now(Lookup::Miss(Box::new(filling)))
+        match (self.store.claim(&key, collapse), stored) {
+            (Claim::Yours(place), stored) => self.fetch(asked, place, stored.cloned(), now),
+            (Claim::Taken(_), Some(stored)) if stored.serves_while_validated(now) => {
+                self.hit(stored, now, CacheOutcome::Stale)
             }
-            Claim::Taken(flight) => match stored {
-                Some(stored) if stored.serves_while_validated(now) => {
-                    self.hit(stored, now, CacheOutcome::Stale)
-                }
-                _ => Found::Later(flight),
-            },
+            (Claim::Taken(flight), _) => Found::Later(flight),
         }
+    }
+
+    fn fetch(
+        self: &Arc<Self>,
+        asked: &Asked<'_>,
+        place: Place,
+        stale: Option<Arc<Stored>>,
+        now: Instant,
+    ) -> Found {
+        // Somebody may have landed between the look and the claim.
+        let resource = self.store.get(&asked.key());
+        let landed = resource.as_ref().and_then(|resource| resource.pick(asked.fields()));
+        if let Some(landed) = landed.filter(|landed| landed.is_fresh(now)) {
+            if let Some(flight) = place.flight() {
+                flight.land();
+            }
+            self.store.release(place);
+            return self.hit(landed, now, CacheOutcome::Hit);
+        }
+        Found::Now(Lookup::Miss(Box::new(Filling::new(Arc::clone(self), place, stale))))
     }
 
     fn hit(&self, stored: &Arc<Stored>, now: Instant, outcome: CacheOutcome) -> Found {

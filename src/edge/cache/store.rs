@@ -4,10 +4,12 @@
 //! can't miss each other. Hits don't: they read the store alone.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
@@ -30,7 +32,9 @@ const USUAL_BYTES: u64 = 16 << 10;
 #[derive(Debug)]
 pub struct Store {
     resources: Cache<Arc<Key>, Arc<Resource>, Weigh, DefaultHashBuilder, Gather>,
-    personal: Cache<Arc<Key>, Instant>,
+    /// By the hash of the key: two that share one share no answer, only that nobody waits for them.
+    personal: Cache<u64, Instant>,
+    hasher: RandomState,
     shelves: Mutex<HashMap<Box<str>, Shelf>>,
     /// Bytes of bodies that are not whole yet.
     arriving: AtomicU64,
@@ -91,6 +95,7 @@ impl Store {
         Self {
             resources,
             personal: Cache::new(PERSONAL_KEYS),
+            hasher: RandomState::default(),
             shelves: Mutex::default(),
             arriving: AtomicU64::new(0),
             most_arriving: bytes / 8,
@@ -110,20 +115,17 @@ impl Store {
 
     /// Whether the last answer for this key was not one to keep.
     pub fn is_personal(&self, key: &KeyRef<'_>, now: Instant) -> bool {
-        self.personal.get(key).is_some_and(|until| now < until)
+        self.personal.get(&self.hasher.hash_one(key)).is_some_and(|until| now < until)
     }
 
     /// Notes that an answer was not one to keep.
     pub fn note_personal(&self, place: &Place, now: Instant) {
-        self.personal.insert(Arc::clone(&place.key), now + PERSONAL_FOR);
+        self.personal.insert(self.hasher.hash_one(&place.key), now + PERSONAL_FOR);
     }
 
     /// Takes the right to fetch and store. `collapse`: where somebody does so already, wait for them.
     pub fn claim(&self, key: &KeyRef<'_>, collapse: bool) -> Claim {
         let mut shelves = self.shelves();
-        if !shelves.contains_key(key.widget) {
-            shelves.insert(key.widget.into(), Shelf::default());
-        }
         let owned = key.to_key();
         let shelf = shelves.entry(key.widget.into()).or_default();
         if collapse && let Some(flight) = shelf.flights.get(&owned) {
@@ -138,13 +140,14 @@ impl Store {
 
     /// Keeps an answer; `false` where the widget was purged since the place was taken.
     pub fn put(&self, place: &Place, stored: Arc<Stored>) -> bool {
+        // Freed last, when nothing is locked any more.
+        let mut evicted = Evicted::default();
         let mut shelves = self.shelves();
         let Some(shelf) = place.shelf(&mut shelves) else { return false };
         shelf.keys.insert(Arc::clone(&place.key));
         let resource = Resource::with(stored, self.resources.peek(&place.key).as_deref());
-        let mut evicted = Evicted::default();
         self.resources.insert_with_lifecycle(Arc::clone(&place.key), Arc::new(resource), &mut evicted);
-        self.personal.remove(&place.key);
+        self.personal.remove(&self.hasher.hash_one(&place.key));
         for (key, _) in &evicted {
             unlist(&mut shelves, key);
         }
@@ -248,15 +251,15 @@ fn tidy(shelves: &mut HashMap<Box<str>, Shelf>, widget: &str) {
 struct Weigh;
 
 impl Weighter<Arc<Key>, Arc<Resource>> for Weigh {
-    fn weight(&self, _: &Arc<Key>, resource: &Arc<Resource>) -> u64 {
-        resource.weight()
+    fn weight(&self, key: &Arc<Key>, resource: &Arc<Resource>) -> u64 {
+        key.weight() + resource.weight()
     }
 }
 
 /// What had to go for something new.
 type Evicted = Vec<(Arc<Key>, Arc<Resource>)>;
 
-/// Gathers it, so that the index learns of it and no lock is held while it is freed.
+/// Gathers it, so that the index learns of it.
 #[derive(Clone, Debug)]
 struct Gather;
 

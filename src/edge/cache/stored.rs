@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{StatusCode, response};
+use http::response::Parts;
+use http::{Response, StatusCode};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -30,7 +31,7 @@ pub struct Stored {
     /// The upstream's fields, for its validation (RFC 9111 §4.3.4), but for those of one connection or moment.
     received: HeaderMap,
     /// What a browser gets, but for what differs from visit to visit.
-    head: response::Parts,
+    head: Parts,
     body: Bytes,
     selected: Selected,
     freshness: Freshness,
@@ -50,17 +51,17 @@ impl Stored {
         (visit, https): (&Visit, bool),
     ) -> Result<Self> {
         let received = lasting(received);
-        let mut head = ResponseHeader::build_no_case(status, Some(received.len() + 8))?;
-        for (name, value) in &received {
-            head.append_header(name, value)?;
-        }
+        let (mut head, ()) = Response::new(()).into_parts();
+        head.status = status;
+        head.headers = received.clone();
+        let mut head = ResponseHeader::from(head);
         // What a grant says is one embedder's; each visit adds its own.
         let mut nobody = visit.clone();
         nobody.allow_origin = None;
         nobody.credentials = false;
         forward::to_browser(&mut head, &nobody, https)?;
-        head.set_content_length(body.len())?;
-        let head = head.into();
+        let mut head = Parts::from(head);
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         Ok(Self { received, head, body, selected, freshness, at, respite: AtomicU64::new(0) })
     }
 
@@ -72,7 +73,7 @@ impl Stored {
     }
 
     /// The head for browsers, to which a visit's own fields are to be added.
-    pub fn head(&self) -> response::Parts {
+    pub fn head(&self) -> Parts {
         self.head.clone()
     }
 

@@ -120,6 +120,9 @@ async fn a_purge_drops_what_is_there_and_what_is_coming() {
     late.head(&response(200, &WHOLE), &other.asked()).unwrap();
     assert_eq!(cache.purge("other"), 0);
     assert_eq!(cache.purge("w"), 1);
+    // The widget goes on.
+    let third = Ask::plain().target("/w/w/assets/third.js");
+    let _new = third.miss(&cache).await;
     late.piece(b"body");
     late.end();
     drop(late);
@@ -139,6 +142,7 @@ async fn a_purge_finds_every_fetch() {
     drop(two);
     one.head(&response(200, &WHOLE), &ask.asked()).unwrap();
     cache.purge("w");
+    let _new = Ask::plain().target("/w/w/assets/other.js").miss(&cache).await;
     one.piece(b"body");
     one.end();
     drop(one);
@@ -190,7 +194,9 @@ async fn those_who_wait_in_vain_go_by_themselves_and_all_at_once() {
                 tokio::time::timeout(std::time::Duration::from_secs(1), filling).await.unwrap().unwrap(),
             );
         }
-        // And the next one need not wait at all.
+        drop(held);
+        // And nobody has to wait for the next one at all.
+        let _next = ask.miss(&cache).await;
         ask.miss(&cache).await;
     }
 }
