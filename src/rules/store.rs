@@ -43,7 +43,7 @@ impl Use {
         let mut builder = Builder::new();
         builder.set_cache_size(match self {
             Self::Edge => 4 << 20,
-            Self::Bulk => 64 << 20,
+            Self::Bulk => 16 << 20,
         });
         builder
     }
