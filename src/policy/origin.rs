@@ -11,6 +11,7 @@ mod embedder;
 mod error;
 mod host;
 mod owned;
+mod plain;
 
 pub use embedder::Embedder;
 pub use error::OriginError;
@@ -47,6 +48,9 @@ impl<'a> Origin<'a> {
     /// # Errors
     /// Everything a browser would not have written; `null` is [`OriginError::Opaque`].
     pub fn parse(text: &'a str) -> Result<Origin<'a>, OriginError> {
+        if let Some(origin) = Origin::plain(text) {
+            return Ok(origin);
+        }
         if text == "null" {
             return Err(OriginError::Opaque);
         }

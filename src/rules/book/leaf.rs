@@ -1,4 +1,4 @@
-//! Some sixty records in one block of bytes, and where in it each begins. Immutable.
+//! Some records in one block of bytes, and where in it each begins. Immutable.
 //!
 //! ```text
 //! index   = (tag:u16 place:u16)[count], sorted            (tag: 16 bits of the key's hash)
@@ -43,7 +43,8 @@ pub(super) struct Part<'p> {
 }
 
 impl Part<'_> {
-    fn size(&self) -> usize {
+    /// The bytes that it takes.
+    pub(super) fn size(&self) -> usize {
         1 + varint::length(self.bytes.len() as u64) + self.key.len() + self.bytes.len()
     }
 

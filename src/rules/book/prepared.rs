@@ -39,7 +39,8 @@ impl Prepared {
         }
     }
 
-    fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
+    /// A document to be saved.
+    pub(in crate::rules) fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
         let json = canonical(&mut widget);
         let put = Put {
             revision: widget.revision,

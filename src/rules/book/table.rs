@@ -1,7 +1,7 @@
 //! The map under the book: as quick to read as a plain hash map, and every version of it stays as it was.
 //!
-//! Two fixed levels of 128 share what a change doesn't touch; below them lie 16,384 [`Leaf`]s, each some sixty
-//! records of a million. A change copies one path: 128 + 128 pointers and the one leaf. Reading follows two hot
+//! Two fixed levels of 256 and 128 share what a change doesn't touch; below them lie 32,768 [`Leaf`]s, each some
+//! thirty records of a million. A change copies one path: those pointers and the one leaf. Reading follows two hot
 //! pointers, then one line of the leaf's index, which the processor keeps near, and one record, in main memory.
 
 use std::hash::{BuildHasher, Hasher};
@@ -10,14 +10,16 @@ use std::sync::Arc;
 use foldhash::quality::RandomState;
 
 use super::leaf::{Leaf, Part, Tag};
-use crate::rules::parallel::{on_threads, shares};
 
 mod bins;
 
 pub(super) use self::bins::Bins;
 
-const FAN_BITS: u32 = 7;
-const FAN: usize = 1 << FAN_BITS;
+const ROOT_BITS: u32 = 8;
+const BRANCH_BITS: u32 = 7;
+/// The branches of the root, and the leaves of a branch.
+const ROOT: usize = 1 << ROOT_BITS;
+const BRANCH: usize = 1 << BRANCH_BITS;
 
 /// Byte strings by their keys. Clones are cheap and independent.
 #[derive(Clone)]
@@ -28,12 +30,12 @@ pub(super) struct Table {
     hasher: RandomState,
 }
 
-type Root = [Option<Arc<Branch>>; FAN];
-type Branch = [Option<Leaf>; FAN];
+type Root = [Option<Arc<Branch>>; ROOT];
+type Branch = [Option<Leaf>; BRANCH];
 
 impl Default for Table {
     fn default() -> Self {
-        Self { root: Arc::new([const { None }; FAN]), len: 0, hasher: RandomState::default() }
+        Self { root: Arc::new([const { None }; ROOT]), len: 0, hasher: RandomState::default() }
     }
 }
 
@@ -67,29 +69,13 @@ impl Table {
         let mut edits: Vec<(u64, Edit<'_>)> =
             edits.into_iter().map(|edit| (hash(&self.hasher, edit.0), edit)).collect();
         edits.sort_unstable_by_key(|(hash, _)| *hash);
-        let of_leaves: Vec<&[(u64, Edit<'_>)]> =
-            edits.chunk_by(|(a, _), (b, _)| Place::of(*a) == Place::of(*b)).collect();
-        let edited = on_threads(shares(of_leaves, WORTH_A_THREAD), |share| {
-            let mut scratch = Vec::new();
-            share.into_iter().filter_map(|edits| self.edited(edits, &mut scratch)).collect::<Vec<_>>()
-        });
-        for (place, leaf) in edited.into_iter().flatten() {
+        let mut scratch = Vec::new();
+        for of_leaf in edits.chunk_by(|(a, _), (b, _)| Place::of(*a) == Place::of(*b)) {
+            let Some((first, _)) = of_leaf.first() else { continue };
+            let place = Place::of(*first);
+            let leaf = edited(self.leaf(place), of_leaf, &mut scratch);
             self.put(place, leaf);
         }
-    }
-
-    /// The leaf that these edits, all of one leaf, make.
-    fn edited(&self, edits: &[(u64, Edit<'_>)], scratch: &mut Vec<u8>) -> Option<(Place, Option<Leaf>)> {
-        let place = Place::of(edits.first()?.0);
-        let is_edited = |part: &Part<'_>| edits.iter().any(|(_, (key, _))| *key == part.key);
-        let kept = self.leaf(place).into_iter().flat_map(Leaf::parts).filter(|part| !is_edited(part));
-        let new = edits
-            .iter()
-            .filter_map(|(hash, (key, bytes))| Some(Part { tag: tag(*hash), key, bytes: (*bytes)? }));
-        let mut parts: Vec<Part<'_>> = kept.chain(new).collect();
-        parts.sort_by_key(|part| part.tag);
-        let leaf = (!parts.is_empty()).then(|| Leaf::build(&parts, scratch));
-        Some((place, leaf))
     }
 
     fn leaf(&self, place: Place) -> Option<&Leaf> {
@@ -98,15 +84,23 @@ impl Table {
 
     fn put(&mut self, place: Place, leaf: Option<Leaf>) {
         let branch = &mut Arc::make_mut(&mut self.root)[place.root];
-        let branch = Arc::make_mut(branch.get_or_insert_with(|| Arc::new([const { None }; FAN])));
+        let branch = Arc::make_mut(branch.get_or_insert_with(|| Arc::new([const { None }; BRANCH])));
         let count = |leaf: &Option<Leaf>| leaf.as_ref().map_or(0, Leaf::len);
         self.len = self.len - count(&branch[place.branch]) + count(&leaf);
         branch[place.branch] = leaf;
     }
 }
 
-/// Fewer leaves are edited before another thread has started.
-const WORTH_A_THREAD: usize = 256;
+/// The leaf that these edits, all of one leaf, make of it; `None` where nothing is left.
+fn edited(leaf: Option<&Leaf>, edits: &[(u64, Edit<'_>)], scratch: &mut Vec<u8>) -> Option<Leaf> {
+    let is_edited = |part: &Part<'_>| edits.iter().any(|(_, (key, _))| *key == part.key);
+    let kept = leaf.into_iter().flat_map(Leaf::parts).filter(|part| !is_edited(part));
+    let new =
+        edits.iter().filter_map(|(hash, (key, bytes))| Some(Part { tag: tag(*hash), key, bytes: (*bytes)? }));
+    let mut parts: Vec<Part<'_>> = kept.chain(new).collect();
+    parts.sort_by_key(|part| part.tag);
+    (!parts.is_empty()).then(|| Leaf::build(&parts, scratch))
+}
 
 #[inline]
 fn hash(hasher: &RandomState, key: &[u8]) -> u64 {
@@ -125,8 +119,8 @@ struct Place {
 impl Place {
     #[inline]
     fn of(hash: u64) -> Self {
-        let root = (hash >> (64 - FAN_BITS)) as usize;
-        let branch = (hash >> (64 - 2 * FAN_BITS)) as usize % FAN;
+        let root = (hash >> (64 - ROOT_BITS)) as usize;
+        let branch = (hash >> (64 - ROOT_BITS - BRANCH_BITS)) as usize % BRANCH;
         Self { root, branch }
     }
 }
@@ -134,7 +128,7 @@ impl Place {
 /// The bits behind those.
 #[inline]
 fn tag(hash: u64) -> Tag {
-    (hash >> (64 - 2 * FAN_BITS - Tag::BITS)) as Tag
+    (hash >> (64 - ROOT_BITS - BRANCH_BITS - Tag::BITS)) as Tag
 }
 
 #[cfg(test)]

@@ -192,7 +192,7 @@ fn a_store_in_use_says_so() {
 fn a_store_of_a_newer_version_is_left_alone() {
     let folder = Folder::filled();
     {
-        let database = builder().open(folder.store()).unwrap();
+        let database = Use::Edge.builder().open(folder.store()).unwrap();
         let meta = Meta { format: FORMAT + 1, ..Meta::read(&database).unwrap().unwrap() };
         let transaction = database.begin_write().unwrap();
         meta.write(&transaction).unwrap();
@@ -201,7 +201,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
     let error = folder.refusal();
     assert_eq!(error.code(), "store_newer");
     assert!(error.to_string().contains("format 2, this version knows 1"), "{error}");
-    let database = builder().open(folder.store()).unwrap();
+    let database = Use::Edge.builder().open(folder.store()).unwrap();
     assert_eq!(Meta::read(&database).unwrap().unwrap().format, FORMAT + 1);
 }
 
@@ -212,7 +212,7 @@ fn rules_of_another_format_are_compiled_anew() {
     let before = contents(&publisher.live().load());
     drop(publisher);
     {
-        let database = builder().open(folder.store()).unwrap();
+        let database = Use::Edge.builder().open(folder.store()).unwrap();
         let meta = Meta { row_format: 0, ..Meta::read(&database).unwrap().unwrap() };
         let transaction = database.begin_write().unwrap();
         transaction.open_table(tables::RULES).unwrap().insert("w000", &b"of old"[..]).unwrap();
@@ -286,7 +286,7 @@ fn a_document_stays_readable_when_a_suffix_becomes_public() {
         )
         .unwrap(),
     );
-    let (store, _) = Store::open(&folder.store(), newer).unwrap();
+    let (store, _) = Store::open(&folder.store(), newer, Use::Edge).unwrap();
     assert_eq!(store.get("a").unwrap().unwrap().allowed_domains.len(), 1);
 }
 
@@ -302,7 +302,7 @@ fn a_start_is_told_to_observers() {
 #[test]
 fn a_commit_that_was_answered_as_failed_is_taken_back() {
     let folder = Folder::filled();
-    let (store, book) = Store::open(&folder.store(), suffixes()).unwrap();
+    let (store, book) = Store::open(&folder.store(), suffixes(), Use::Edge).unwrap();
     let before = contents(&book);
     let changes = [
         put("w001", &["x.example"], ""),
@@ -324,6 +324,6 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
     }
     assert_eq!(store.get("w001").unwrap().unwrap().revision, Some(1));
     drop(store);
-    let (_, book) = Store::open(&folder.store(), suffixes()).unwrap();
+    let (_, book) = Store::open(&folder.store(), suffixes(), Use::Edge).unwrap();
     assert_eq!((contents(&book), book.generation()), (before, 1));
 }
