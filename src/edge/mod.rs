@@ -6,9 +6,11 @@
 pub mod client;
 pub mod decision_id;
 pub mod demo;
+pub mod direct;
 pub mod error;
 pub mod failure;
 pub mod forward;
+pub mod http1;
 pub mod judge;
 pub mod limits;
 pub mod proxy;

@@ -57,6 +57,11 @@ impl Route {
         if voice { &self.voice } else { &self.silent }
     }
 
+    /// Whether the servers behind it are only ever spoken to in HTTP/1.1.
+    pub fn is_http1(&self) -> bool {
+        self.production.is_http1() && self.staging.is_http1()
+    }
+
     /// Where requests for this widget go.
     pub fn upstream(&self, widget: &WidgetRules) -> &Arc<Upstream> {
         match widget.environment {
