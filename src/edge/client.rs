@@ -55,8 +55,7 @@ impl Client {
                 chain.extend_from_slice(line);
                 chain.extend_from_slice(b", ");
             }
-            // Writing into memory does not fail.
-            let _ = write!(chain, "{peer}");
+            push_address(&mut chain, peer);
             tell(FORWARDED_FOR, &chain);
         }
         if !said(&FORWARDED_PROTO) {
@@ -80,6 +79,28 @@ impl Client {
             }
         }
         Ok(())
+    }
+}
+
+fn push_address(text: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        // Four numbers, without the formatter's ceremony.
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                if octet >= 100 {
+                    text.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    text.push(b'0' + octet / 10 % 10);
+                }
+                text.push(b'0' + octet % 10);
+            }
+        }
+        // Writing into memory does not fail.
+        IpAddr::V6(address) => drop(write!(text, "{address}")),
     }
 }
 
@@ -160,6 +181,15 @@ mod tests {
         assert!(mapped, "an IPv4 address in IPv6 form");
         let twice = [("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")];
         assert!(!forwarded("10.1.1.1", false, &twice).0);
+    }
+
+    #[test]
+    fn addresses_are_written_as_usual() {
+        for address in ["0.0.0.0", "255.255.255.255", "10.100.9.99", "127.0.0.1", "2001:db8::1"] {
+            let mut text = Vec::new();
+            push_address(&mut text, address.parse().unwrap());
+            assert_eq!(String::from_utf8(text).unwrap(), address);
+        }
     }
 
     #[test]

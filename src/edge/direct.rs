@@ -11,7 +11,6 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::response::Parts;
 use http::{StatusCode, Version};
@@ -46,7 +45,7 @@ pub struct Direct {
 /// One allowed request.
 pub struct Passage<'a> {
     /// Its head, from [`head::write`].
-    pub head: Bytes,
+    pub head: Vec<u8>,
     /// Where it goes.
     pub upstream: &'a Upstream,
     /// What its answer needs; `None` where nothing was judged.

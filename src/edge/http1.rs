@@ -6,7 +6,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use http::header;
 use http::response::Parts;
 use memchr::memmem::Finder;
@@ -42,7 +42,7 @@ pub struct Connection {
     /// Read, and not served yet.
     unread: BytesMut,
     /// Written, and not sent yet.
-    out: BytesMut,
+    out: Vec<u8>,
     keep: bool,
     body: Body,
 }
@@ -74,7 +74,7 @@ pub enum Head {
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(stream: Stream) -> Self {
-        let (unread, out) = (BytesMut::with_capacity(READ_BYTES), BytesMut::new());
+        let (unread, out) = (BytesMut::with_capacity(READ_BYTES), Vec::new());
         Self { stream, unread, out, keep: true, body: Body::NotBegun }
     }
 
@@ -120,8 +120,8 @@ impl Connection {
     /// Puts a head back that somebody else is to serve.
     pub fn put_back(&mut self, head: &Bytes) {
         let mut unread = BytesMut::with_capacity(head.len() + self.unread.len());
-        unread.put_slice(head);
-        unread.put_slice(&self.unread);
+        unread.extend_from_slice(head);
+        unread.extend_from_slice(&self.unread);
         self.unread = unread;
     }
 
@@ -198,7 +198,7 @@ impl Downstream for Connection {
             return Ok(());
         }
         if self.body == Body::Chunked {
-            self.out.put_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+            self.out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
         }
         if piece.len() > MOST_JOINED_BYTES {
             let sent = async {
@@ -211,17 +211,17 @@ impl Downstream for Connection {
                 Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
             })?;
         } else {
-            self.out.put_slice(&piece);
+            self.out.extend_from_slice(&piece);
         }
         if self.body == Body::Chunked {
-            self.out.put_slice(b"\r\n");
+            self.out.extend_from_slice(b"\r\n");
         }
         if done { self.end().await } else { self.send().await }
     }
 
     async fn end(&mut self) -> Result<()> {
         if self.body == Body::Chunked {
-            self.out.put_slice(b"0\r\n\r\n");
+            self.out.extend_from_slice(b"0\r\n\r\n");
         }
         if self.body == Body::Ended {
             return Ok(());

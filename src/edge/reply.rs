@@ -2,7 +2,7 @@
 //! refusals. What outsiders learn is that they are denied and by whose list, never why or what is on it: a denied
 //! and an unknown widget get the same answer.
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode, Version};
 use pingora::Result;
@@ -153,11 +153,11 @@ impl Reply {
     }
 
     /// Writes it as the answer to a request over HTTP/1.1 that is no `HEAD`.
-    pub fn write(mut self, out: &mut BytesMut, keep: bool) {
+    pub fn write(mut self, out: &mut Vec<u8>, keep: bool) {
         self.set_length();
         let fields = self.fields.iter().map(|(name, value)| (name, value));
         write::head(out, Version::HTTP_11, self.status, None, fields, keep);
-        out.put_slice(&self.body);
+        out.extend_from_slice(&self.body);
     }
 
     fn set_length(&mut self) {

@@ -88,7 +88,9 @@ impl Record<'_> {
 }
 
 fn push_text(line: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    // Without a way out in between, so that many bytes are looked at at once.
+    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
+    if !text.bytes().fold(false, |special, byte| special | is_special(byte)) {
         line.push('"');
         line.push_str(text);
         line.push('"');

@@ -1,7 +1,6 @@
 //! The head of a request as its upstream gets it, written once: the proxy library's way there is a copy of the
 //! whole field map, changed field by field and then printed.
 
-use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{self, HeaderName};
 use http::{Method, Version};
 use pingora::http::RequestHeader;
@@ -47,13 +46,13 @@ fn target(request: &RequestHeader) -> &[u8] {
 }
 
 /// The head of a request that fits.
-pub fn write(request: &RequestHeader, visit: Option<&Visit>, client: &Client) -> Bytes {
+pub fn write(request: &RequestHeader, visit: Option<&Visit>, client: &Client) -> Vec<u8> {
     let (fields, target) = (&request.headers, target(request));
     let size: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let mut head = BytesMut::with_capacity(target.len() + size + TOLD_BYTES);
-    head.put_slice(b"GET ");
-    head.put_slice(target);
-    head.put_slice(b" HTTP/1.1\r\n");
+    let mut head = Vec::with_capacity(target.len() + size + TOLD_BYTES);
+    head.extend_from_slice(b"GET ");
+    head.extend_from_slice(target);
+    head.extend_from_slice(b" HTTP/1.1\r\n");
     // What HTTP/2 says outside of the fields (RFC 9113 §8.3.1).
     let authority = request.uri.authority();
     if let Some(authority) = authority {
@@ -70,15 +69,15 @@ pub fn write(request: &RequestHeader, visit: Option<&Visit>, client: &Client) ->
     for (name, value) in visit.into_iter().flat_map(told_upstream) {
         put(&mut head, &name, value.as_bytes());
     }
-    head.put_slice(b"\r\n");
-    head.freeze()
+    head.extend_from_slice(b"\r\n");
+    head
 }
 
-fn put(head: &mut BytesMut, name: &HeaderName, value: &[u8]) {
-    head.put_slice(name.as_str().as_bytes());
-    head.put_slice(b": ");
-    head.put_slice(value);
-    head.put_slice(b"\r\n");
+fn put(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value);
+    head.extend_from_slice(b"\r\n");
 }
 
 /// The fields that `Connection` names. Which may not be among them is checked before the verdict.

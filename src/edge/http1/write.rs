@@ -1,6 +1,5 @@
 //! Heads of answers, as bytes.
 
-use bytes::{BufMut, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{StatusCode, Version};
@@ -8,7 +7,7 @@ use pingora::protocols::http::date::get_cached_date;
 
 /// Writes a final head. What belongs to this connection is the edge's own: it is left out of `fields`.
 pub fn head<'f>(
-    out: &mut BytesMut,
+    out: &mut Vec<u8>,
     version: Version,
     status: StatusCode,
     reason: Option<&str>,
@@ -21,29 +20,29 @@ pub fn head<'f>(
     }
     field(out, "Date", get_cached_date().as_bytes());
     field(out, "Connection", if keep { b"keep-alive" } else { b"close" });
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Writes an interim head (RFC 9110 §15.2).
-pub fn interim(out: &mut BytesMut, head: &Parts, reason: Option<&str>) {
+pub fn interim(out: &mut Vec<u8>, head: &Parts, reason: Option<&str>) {
     status_line(out, head.version, head.status, reason);
     for (name, value) in &head.headers {
         field(out, name.as_str(), value.as_bytes());
     }
-    out.put_slice(b"\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
-fn status_line(out: &mut BytesMut, version: Version, status: StatusCode, reason: Option<&str>) {
-    out.put_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.put_slice(status.as_str().as_bytes());
-    out.put_slice(b" ");
-    out.put_slice(reason.or(status.canonical_reason()).unwrap_or_default().as_bytes());
-    out.put_slice(b"\r\n");
+fn status_line(out: &mut Vec<u8>, version: Version, status: StatusCode, reason: Option<&str>) {
+    out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.extend_from_slice(b" ");
+    out.extend_from_slice(reason.or(status.canonical_reason()).unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
-fn field(out: &mut BytesMut, name: &str, value: &[u8]) {
-    out.put_slice(name.as_bytes());
-    out.put_slice(b": ");
-    out.put_slice(value);
-    out.put_slice(b"\r\n");
+fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }

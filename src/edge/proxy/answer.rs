@@ -51,7 +51,7 @@ impl EdgeProxy {
 
     /// Where a request goes.
     pub(super) fn target<'t>(&'t self, request: &'t RequestHeader) -> Target<'t> {
-        self.routes.find(request::host(request), request.uri.path())
+        self.routes.find(|| request::host(request), request.uri.path())
     }
 
     /// The same for a request that was checked and has found its target.
