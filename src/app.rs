@@ -21,6 +21,7 @@ use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::cache::AssetCache;
 use crate::edge::demo::Demo;
+use crate::edge::direct::Direct;
 use crate::edge::error::EdgeError;
 use crate::edge::proxy::EdgeProxy;
 use crate::edge::redirect::HttpsRedirect;
@@ -109,6 +110,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         cache: cache.clone(),
         sessions: Arc::clone(&sessions),
         tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
+        direct: Direct::new(&server.configuration),
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };

@@ -18,17 +18,18 @@
 //!
 //! # The way of a request
 //!
-//! [`edge::service`] bounds the time for its head → [`edge::request`] refuses what could be read in two ways →
-//! [`edge::route`] finds the class and the widget → [`edge::judge`] loads the rule book once and asks
-//! [`policy::decision::decide`] → [`edge::reply`] answers a denial or a preflight, [`edge::cache`] an asset that
-//! is in memory, or [`edge::upstream`] picks a server and [`edge::forward`] writes the headers both ways. A session is entered in [`edge::sessions`] for as long
-//! as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
+//! [`edge::service`] bounds the time for its head → [`edge::http1`] reads it, and leaves what it does not know to the
+//! proxy library → [`edge::request`] refuses what could be read in two ways → [`edge::route`] finds the class and the
+//! widget → [`edge::judge`] loads the rule book once and asks [`policy::decision::decide`] → [`edge::reply`] answers a
+//! denial or a preflight, [`edge::cache`] an asset that is in memory, or [`edge::upstream`] picks a server, [`edge::direct`] passes request and answer on (the
+//! library, where there is a body or HTTP/2 upstream) and [`edge::forward`] writes the headers both ways. A session is
+//! entered in [`edge::sessions`] for as long as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
 //!
 //! # The way of a change
 //!
 //! A [`rules::source`] reads documents → [`policy::widget::Widget`] validates each → [`rules::publisher`] makes
 //! the next book, swaps it in and tells its observers, of which [`edge::sessions`] judges the open sessions of the
-//! changed widgets again and ends those that are denied now, and [`edge::cache`] drops what it keeps of them. There is one road for all sources.
+//! changed widgets again and ends those that are denied now. There is one road for all sources.
 //!
 //! # What holds
 //!

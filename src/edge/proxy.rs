@@ -1,22 +1,23 @@
 //! The proxy's callbacks, each a thin call into the rooms that know: refuse → route → judge → answer or forward.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header;
-use http::{StatusCode, Version};
+use http::{StatusCode, Version, header};
 use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::{BError, Error, ErrorSource, ErrorType, Result};
+use pingora::{BError, Error, ErrorSource, Result};
 
 use super::cache::{AssetCache, Caching};
 use super::client::Client;
 use super::decision_id::DecisionId;
+use super::direct::Direct;
 use super::failure;
 use super::forward;
 use super::redirect::HttpsRedirect;
@@ -24,7 +25,7 @@ use super::reply::Reply;
 use super::route::RouteTable;
 use super::service::{cut_when, head_is_read};
 use super::sessions::{SessionGuard, Sessions};
-use super::tunnel::{Handshake, Opened, Tunnels};
+use super::tunnel::{Opened, Tunnels};
 use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Upstream};
 use super::visit::Visit;
 use crate::policy::decision::{Class, EdgePolicy};
@@ -33,6 +34,11 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 
 mod answer;
+mod onward;
+mod plain;
+
+pub use answer::Asker;
+pub use plain::Served;
 
 /// What the proxy reads, all of it shared.
 #[derive(Debug)]
@@ -53,6 +59,8 @@ pub struct EdgeProxy {
     pub sessions: Arc<Sessions>,
     /// WebSockets.
     pub tunnels: Tunnels,
+    /// Requests that need nothing special.
+    pub direct: Direct,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The decision log.
@@ -87,21 +95,9 @@ impl Drop for Context {
     }
 }
 
-impl Context {
-    /// What the cache has to know of an allowed request for an asset.
-    fn asset(&self) -> Option<(&Visit, &Upstream, bool)> {
-        let is_asset = self.class == Some(Class::Asset);
-        let (visit, upstream) = (self.visit.as_ref()?, self.upstream.as_ref()?);
-        is_asset.then_some((visit, upstream, self.client.is_some_and(|client| client.https)))
-    }
-}
-
-#[async_trait]
-impl ProxyHttp for EdgeProxy {
-    type CTX = Context;
-
-    fn new_ctx(&self) -> Context {
-        Context {
+impl Default for Context {
+    fn default() -> Self {
+        Self {
             started: Instant::now(),
             client: None,
             class: None,
@@ -114,6 +110,27 @@ impl ProxyHttp for EdgeProxy {
             status: None,
             counted: false,
         }
+    }
+}
+
+/// The proxy as the library calls it.
+#[derive(Clone, Debug)]
+pub struct Callbacks(pub Arc<EdgeProxy>);
+
+impl Deref for Callbacks {
+    type Target = EdgeProxy;
+
+    fn deref(&self) -> &EdgeProxy {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Callbacks {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
@@ -137,9 +154,11 @@ impl ProxyHttp for EdgeProxy {
                 if let Some((visit, upstream, https)) = context.asset() {
                     context.caching = self.cache.serve(session, (visit, upstream.name(), https)).await?;
                 }
-                return Ok(matches!(context.caching, Caching::Answered));
+                let answered = matches!(context.caching, Caching::Answered);
+                return Ok(answered || self.forward_directly(session, context).await?);
             }
-            match self.open_tunnel(session, context).await? {
+            // In a box, so that requests without a tunnel don't carry the room for one.
+            match Box::pin(self.open_tunnel(session, context)).await? {
                 Opened::Tunnel | Opened::Declined => return Ok(true),
                 // To be judged again, and denied as anybody else is now.
                 Opened::Revoked => context.session = None,
@@ -149,8 +168,8 @@ impl ProxyHttp for EdgeProxy {
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         context.attempts += 1;
-        let peer = context.upstream.as_ref().and_then(|upstream| upstream.next_peer());
-        peer.map(Box::new).ok_or_else(|| Error::new_up(NO_SERVER))
+        let server = context.upstream.as_ref().and_then(|upstream| upstream.next_server());
+        server.map(|server| Box::new(server.peer().clone())).ok_or_else(|| Error::new_up(NO_SERVER))
     }
 
     fn fail_to_connect(
@@ -215,7 +234,7 @@ impl ProxyHttp for EdgeProxy {
         }
         context.status = Some(response.status.as_u16());
         match &context.visit {
-            Some(visit) => forward::to_browser(response, visit, https),
+            Some(visit) => forward::change(response, |parts| forward::to_browser(parts, visit, https)),
             None => Ok(()),
         }
     }
@@ -232,27 +251,18 @@ impl ProxyHttp for EdgeProxy {
             && session.response_written().is_none_or(|response| response.status.is_informational())
             && !(*error.esource() == ErrorSource::Upstream
                 && context.caching.stand_in(session, context.visit.as_ref()).await)
+            && let Err(error) = context.failed(status).send(session).await
         {
-            let (id, grant) = match &context.visit {
-                Some(visit) => (visit.decision_id, visit.cors()),
-                None => (DecisionId::new(), None),
-            };
-            let https = context.client.is_some_and(|client| client.https);
-            let reply = Reply::failed(status, &id, grant).with_transport_security(https);
-            if let Err(error) = reply.send(session).await {
-                tracing::debug!(%error, "the answer to a failed request could not be sent");
-            }
+            tracing::debug!(%error, "the answer to a failed request could not be sent");
         }
         FailToProxy { error_code: status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut Context) {
-        context.counted = true;
         let written = session.response_written().map(|response| response.status.as_u16());
         // A tunnel's 101 went over the connection that it took along. Otherwise nothing was answered where the
         // client went away first.
-        let Some(status) = written.or(context.status.filter(|status| *status == 101)) else { return };
-        self.metrics.answered(context.class, status, context.started.elapsed());
+        self.count(context, written.or(context.status.filter(|status| *status == 101)));
     }
 
     /// Errors are counted and logged in [`Self::fail_to_proxy`]; the library's own line holds path and query.
@@ -270,21 +280,32 @@ impl ProxyHttp for EdgeProxy {
     }
 }
 
-impl EdgeProxy {
-    async fn open_tunnel(&self, session: &mut Session, context: &mut Context) -> Result<Opened> {
-        let (Some(client), Some(upstream), Some(visit)) =
-            (&context.client, &context.upstream, &context.visit)
-        else {
-            return Err(Error::new_in(ErrorType::InternalError));
+impl Context {
+    /// What the cache has to know of an allowed request for an asset.
+    fn asset(&self) -> Option<(&Visit, &Upstream, bool)> {
+        let is_asset = self.class == Some(Class::Asset);
+        let (visit, upstream) = (self.visit.as_ref()?, self.upstream.as_ref()?);
+        is_asset.then_some((visit, upstream, self.client.is_some_and(|client| client.https)))
+    }
+
+    /// The answer to a request that failed on its way.
+    fn failed(&self, status: StatusCode) -> Reply {
+        let (id, grant) = match &self.visit {
+            Some(visit) => (visit.decision_id, visit.cors()),
+            None => (DecisionId::new(), None),
         };
-        let mut request = session.req_header().clone();
-        forward::to_upstream(&mut request, Some(visit), client)?;
-        let handshake = Handshake { request, upstream, visit, https: client.https };
-        let opened = self.tunnels.open(session, handshake, &mut context.session).await?;
-        if matches!(opened, Opened::Tunnel) {
-            context.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        let https = self.client.is_some_and(|client| client.https);
+        Reply::failed(status, &id, grant).with_transport_security(https)
+    }
+}
+
+impl EdgeProxy {
+    /// Counts an answered request.
+    fn count(&self, context: &mut Context, status: Option<u16>) {
+        context.counted = true;
+        if let Some(status) = status {
+            self.metrics.answered(context.class, status, context.started.elapsed());
         }
-        Ok(opened)
     }
 
     fn record_failure(&self, error: &Error, context: &Context) {

@@ -25,8 +25,9 @@ const FLOORS: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 17] = [
+const KEPT: [(&str, &[&str]); 18] = [
     ("pingora", &["edge", "app"]),
+    ("mimalloc", &["main"]),
     ("axum", &["admin", "edge/demo"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),

@@ -180,7 +180,7 @@ impl Filling {
         };
         let about = (selected, freshness, now);
         let stored =
-            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https))?;
+            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https));
         let stored = Arc::new(stored);
         if is_kept {
             self.keep(Arc::clone(&stored));
@@ -215,7 +215,7 @@ impl Filling {
             bytes::Bytes::new(),
             about,
             (asked.visit, asked.https),
-        )?;
+        );
         Ok(Some(Arriving { stored, length, body: BytesMut::new() }))
     }
 

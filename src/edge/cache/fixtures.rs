@@ -44,7 +44,7 @@ pub(super) fn visit(origin: Option<&str>) -> Visit {
     let settings = config::parse("test", CONFIG, []).unwrap();
     let (upstreams, _) = Upstreams::prepare(&settings.upstreams, None).unwrap();
     let routes = RouteTable::prepare(&settings.routes, &upstreams, None).unwrap();
-    let Target::Route { route, .. } = routes.find("", "/w/w/assets/a.js") else { panic!("no route") };
+    let Target::Route { route, .. } = routes.find(|| "", "/w/w/assets/a.js") else { panic!("no route") };
     let embedder = origin.map_or(Embedder::Absent, |origin| Embedder::Known(Origin::parse(origin).unwrap()));
     let decision = Decision {
         verdict: Verdict::Allow,
@@ -86,5 +86,4 @@ pub(super) fn stored(
     let selected = Selected::read(&headers, Fields { headers: &none, embedder: None }).unwrap();
     let about = (selected, freshness, Instant::now());
     Stored::prepare(status, &headers, Bytes::from_static(body.as_bytes()), about, (&visit(None), false))
-        .unwrap()
 }

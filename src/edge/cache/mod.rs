@@ -3,7 +3,7 @@
 //!
 //! # The way of a request
 //!
-//! `caching` (what the proxy calls) → [`AssetCache::look_up`] → a [`Hit`], sent as it is; or a [`Filling`], shown the
+//! `caching` (what those who proxy call) → [`AssetCache::look_up`] → a [`Hit`], sent as it is; or a [`Filling`], shown the
 //! upstream's head and body as they pass; or neither. `key` and `vary` say which answer fits, `directives` and
 //! `storable` whether an answer may be kept and for how long, `store` where it is, `flight` who waits for whom.
 //!
@@ -58,7 +58,7 @@ use http::header::{self, HeaderMap};
 use pingora::http::RequestHeader;
 
 pub use answer::Hit;
-pub use caching::Caching;
+pub use caching::{Begun, Caching};
 pub use filling::Filling;
 
 use self::flight::Flight;

@@ -8,8 +8,6 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{Response, StatusCode};
-use pingora::Result;
-use pingora::http::ResponseHeader;
 
 use super::storable::Freshness;
 use super::vary::{Fields, Selected};
@@ -49,20 +47,18 @@ impl Stored {
         body: Bytes,
         (selected, freshness, at): (Selected, Freshness, Instant),
         (visit, https): (&Visit, bool),
-    ) -> Result<Self> {
+    ) -> Self {
         let received = lasting(received);
         let (mut head, ()) = Response::new(()).into_parts();
         head.status = status;
         head.headers = received.clone();
-        let mut head = ResponseHeader::from(head);
         // What a grant says is one embedder's; each visit adds its own.
         let mut nobody = visit.clone();
         nobody.allow_origin = None;
         nobody.credentials = false;
-        forward::to_browser(&mut head, &nobody, https)?;
-        let mut head = Parts::from(head);
+        forward::to_browser(&mut head, &nobody, https);
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-        Ok(Self { received, head, body, selected, freshness, at, respite: AtomicU64::new(0) })
+        Self { received, head, body, selected, freshness, at, respite: AtomicU64::new(0) }
     }
 
     /// The same with the body that came after the head, copied into as much memory as it needs.

@@ -1,9 +1,11 @@
 //! A request up to its verdict, and what the edge answers itself: refused, redirected, denied, preflight.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::header;
 use jiff::Timestamp;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use super::{Context, EdgeProxy};
@@ -17,6 +19,15 @@ use crate::policy::decision::Class;
 use crate::policy::headers::cors;
 use crate::rules::sessions::SessionFacts;
 
+/// Who is on the other side of a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// The address that opened it.
+    pub peer: Option<IpAddr>,
+    /// Whether it is encrypted.
+    pub tls: bool,
+}
+
 impl EdgeProxy {
     /// The edge's own answer to a request, or `None` when it goes on to an upstream.
     pub(super) fn answer(&self, session: &mut Session, context: &mut Context) -> Option<Reply> {
@@ -28,13 +39,36 @@ impl EdgeProxy {
         if upgrade == Upgrade::Other {
             session.req_header_mut().remove_header(&header::UPGRADE);
         }
+        let digest = session.digest();
+        let asker = Asker {
+            peer: session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip()),
+            tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
+        };
         let request = session.req_header();
-        let client = self.client(session);
+        let target = self.target(request);
+        self.judge(request, target, upgrade, asker, context)
+    }
+
+    /// Where a request goes.
+    pub(super) fn target<'t>(&'t self, request: &'t RequestHeader) -> Target<'t> {
+        self.routes.find(|| request::host(request), request.uri.path())
+    }
+
+    /// The same for a request that was checked and has found its target.
+    pub(super) fn judge(
+        &self,
+        request: &RequestHeader,
+        target: Target<'_>,
+        upgrade: Upgrade,
+        asker: Asker,
+        context: &mut Context,
+    ) -> Option<Reply> {
+        let client = Client::read(request, asker.peer, asker.tls, &self.trusted_proxies);
         context.client = Some(client);
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !client.https) {
             return Some(redirect.reply(request));
         }
-        let (route, widget) = match self.routes.find(request::host(request), request.uri.path()) {
+        let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
             Target::DemoPage(_) if upgrade == Upgrade::WebSocket => {
                 return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
@@ -91,12 +125,6 @@ impl EdgeProxy {
             }
         };
         Some(reply.with_transport_security(client.https))
-    }
-
-    fn client(&self, session: &Session) -> Client {
-        let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
-        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        Client::read(session.req_header(), peer, tls, &self.trusted_proxies)
     }
 }
 
