@@ -71,7 +71,9 @@ fn one(settings: &Settings, proxy: &Proxy, rate: u64, number: usize) -> Result<T
     let result = documents.next().with_context(|| format!("oha's JSON in {said}"))??;
     let statuses = result["statusCodeDistribution"].as_object().context("statuses")?;
     ensure!(statuses.keys().all(|status| status == "200"), "other answers than 200: {statuses:?}");
-    let number_of = |pointer: &str| result.pointer(pointer).and_then(serde_json::Value::as_f64).context(pointer.to_owned());
+    let number_of = |pointer: &str| {
+        result.pointer(pointer).and_then(serde_json::Value::as_f64).context(pointer.to_owned())
+    };
     Ok(Turn {
         number,
         peer: proxy.peer,

@@ -135,7 +135,12 @@ impl Client {
     }
 }
 
-async fn start(scenario: Scenario, ground: &Ground, count: usize, shared: &Rc<Shared>) -> Result<Vec<Client>> {
+async fn start(
+    scenario: Scenario,
+    ground: &Ground,
+    count: usize,
+    shared: &Rc<Shared>,
+) -> Result<Vec<Client>> {
     let requests = scenario.requests();
     let bytes = |handshake: bool| -> Rc<[Vec<u8>]> {
         requests.iter().map(|request| if handshake { request.handshake() } else { request.bytes() }).collect()

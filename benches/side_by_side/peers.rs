@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::command;
 use crate::ground::Ground;
 use crate::load::once;
-use crate::process::{self, Running};
+use crate::process::{self, Running, Stop};
 use crate::rules;
 use crate::scenario::Request;
 
@@ -58,7 +58,11 @@ impl Peer {
             Self::Haproxy => (process::is_found("haproxy"), "haproxy"),
             Self::Bare | Self::Embedgate => (true, ""),
         };
-        if is_there { Ok(()) } else { bail!("{self} is missing: install {package}, or run `make bench-peers`") }
+        if is_there {
+            Ok(())
+        } else {
+            bail!("{self} is missing: install {package}, or run `make bench-peers`")
+        }
     }
 
     /// What it says its version is.
@@ -115,7 +119,13 @@ impl Proxy {
     /// Starts `command` on `cores` and waits until a listed site gets its widget.
     pub fn start(peer: Peer, ground: Ground, cores: &str, command: &[OsString]) -> Result<Self> {
         let started = Instant::now();
-        let mut running = Running::start(&format!("{peer:?}").to_lowercase(), cores, command, ground.folder())?;
+        // pingora takes its time on TERM.
+        let stop = match peer {
+            Peer::Bare | Peer::Embedgate => Stop::Interrupt,
+            Peer::NginxMap | Peer::NginxLua | Peer::Haproxy => Stop::Terminate,
+        };
+        let name = format!("{peer:?}").to_lowercase();
+        let mut running = Running::start(&name, cores, command, ground.folder(), stop)?;
         let request = Request {
             path: format!("/w/{}/loader.js", rules::id(0)),
             origin: Some("https://site0.example.com".to_owned()),

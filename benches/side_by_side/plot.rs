@@ -20,15 +20,21 @@ use bars::{Bar, Chart, Color};
 /// Draws what was measured into `folder`.
 pub fn draw(report: &Report, folder: &Path) -> Result<()> {
     let charts = [
-        ("instructions.svg", cost("User-space instructions a request", |peer, scenario| {
-            let value = instructions::of(&report.instructions, peer, scenario)? as f64;
-            Some(Bar::new(value, format!("{:.0}k", value / 1e3)))
-        })),
-        ("cpu.svg", cost("Processor time a request", |peer, scenario| {
-            let spread = rounds::spread(&report.rounds, peer, scenario, Figure::Cpu)?;
-            let label = format!("{:.0} µs", spread.median);
-            Some(Bar::new(spread.median, label).between(spread.min, spread.max))
-        })),
+        (
+            "instructions.svg",
+            cost("User-space instructions a request", |peer, scenario| {
+                let value = instructions::of(&report.instructions, peer, scenario)? as f64;
+                Some(Bar::new(value, format!("{:.0}k", value / 1e3)))
+            }),
+        ),
+        (
+            "cpu.svg",
+            cost("Processor time a request", |peer, scenario| {
+                let spread = rounds::spread(&report.rounds, peer, scenario, Figure::Cpu)?;
+                let label = format!("{:.0} µs", spread.median);
+                Some(Bar::new(spread.median, label).between(spread.min, spread.max))
+            }),
+        ),
         ("latency.svg", waits(report)),
         ("changes.svg", changes(report)),
     ];
@@ -97,7 +103,7 @@ fn changes(report: &Report) -> Chart {
             let enforced = scale.spread(kind, scale::Figure::Enforced).map(|spread| spread.median);
             let longest = scale.spread(kind, scale::Figure::Longest).map(|spread| spread.max);
             let bar = |value: Option<f64>| value.map(|value| Bar::new(value, millis(value)));
-            chart.group(&format!("{}: {kind}", short(scale.peer)), [bar(enforced), bar(longest)]);
+            chart.group(&format!("{}\n{kind}", short(scale.peer)), [bar(enforced), bar(longest)]);
         }
     }
     chart

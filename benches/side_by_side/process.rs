@@ -13,6 +13,23 @@ pub struct Running {
     child: Child,
     name: String,
     log: PathBuf,
+    stop: Stop,
+}
+
+/// On which signal a process ends at once, but in order: a profiler writes what it has seen.
+#[derive(Clone, Copy)]
+pub enum Stop {
+    Interrupt,
+    Terminate,
+}
+
+impl Stop {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Interrupt => "INT",
+            Self::Terminate => "TERM",
+        }
+    }
 }
 
 /// A program and its arguments.
@@ -23,12 +40,12 @@ macro_rules! command {
 
 impl Running {
     /// Starts `command` in `folder` on `cores` (as `taskset` reads them); what it says is kept in the folder.
-    pub fn start(name: &str, cores: &str, command: &[OsString], folder: &Path) -> Result<Self> {
+    pub fn start(name: &str, cores: &str, command: &[OsString], folder: &Path, stop: Stop) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let output = File::create(&log).with_context(|| log.display().to_string())?;
         // If this program is killed the kernel ends what it started.
         let child = Command::new("taskset")
-            .args(["-c", cores, "setpriv", "--pdeathsig", "TERM"])
+            .args(["-c", cores, "setpriv", "--pdeathsig", stop.name()])
             .args(command)
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -36,7 +53,7 @@ impl Running {
             .stderr(output)
             .spawn()
             .context("cannot start taskset (util-linux)")?;
-        Ok(Self { child, name: name.to_owned(), log })
+        Ok(Self { child, name: name.to_owned(), log, stop })
     }
 
     /// Waits until `ready` says so; an error with what the process said if it ends before, or takes too long.
@@ -90,10 +107,10 @@ impl Running {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Ends it as fast as it can end in order: a profiler writes what it has seen.
+    /// Ends it as fast as it can end in order, and if it doesn't, anyhow.
     pub fn end(&mut self) {
         let family = self.ids();
-        for (name, patience) in [("INT", 10), ("TERM", 5), ("KILL", 5)] {
+        for (name, patience) in [(self.stop.name(), 20), ("TERM", 5), ("KILL", 5)] {
             signal(name, if name == "KILL" { &family } else { &family[..1] });
             let deadline = Instant::now() + Duration::from_secs(patience);
             while Instant::now() < deadline {

@@ -45,7 +45,8 @@ impl Report {
 
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let text = fs::read(&path).with_context(|| format!("{}: run `make bench-peers` first", path.display()))?;
+        let text =
+            fs::read(&path).with_context(|| format!("{}: run `make bench-peers` first", path.display()))?;
         serde_json::from_slice(&text).with_context(|| path.display().to_string())
     }
 

@@ -94,8 +94,7 @@ fn one(
 ) -> Result<Round> {
     let before = upstream.answers()?;
     let times = (settings.warm_up, settings.round);
-    let outcome =
-        load::round(scenario, &proxy.ground, settings.connections, times, || proxy.running.cpu())?;
+    let outcome = load::round(scenario, &proxy.ground, settings.connections, times, || proxy.running.cpu())?;
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     let at = |share: f64| f64::from(percentile(&outcome.latencies, share)) / 1e3;
     Ok(Round {
@@ -124,7 +123,8 @@ pub fn spread(rounds: &[Round], peer: Peer, scenario: Scenario, figure: Figure) 
 
 /// embedgate's figure over the peer's, round by round.
 pub fn ratio(rounds: &[Round], peer: Peer, scenario: Scenario, figure: Figure) -> Option<Spread> {
-    let ours = |number| of(rounds, Peer::Embedgate, scenario).find(|ours| ours.number == number && ours.counts());
+    let ours =
+        |number| of(rounds, Peer::Embedgate, scenario).find(|ours| ours.number == number && ours.counts());
     let theirs = of(rounds, peer, scenario).filter(|round| round.counts());
     Spread::of(theirs.filter_map(|theirs| Some(figure.of(ours(theirs.number)?) / figure.of(theirs))))
 }

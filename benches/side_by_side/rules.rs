@@ -31,6 +31,8 @@ pub enum Form {
     Hostnames,
     /// `id|site 1`, one a line; wildcards are looked up by their parent.
     Keyed,
+    /// `site|id 1`, one a line, and `parent*id 1` for a wildcard: what can be made of a name by cutting it.
+    Cut,
     /// A JSON document a line.
     Documents,
 }
@@ -41,7 +43,16 @@ impl Form {
         match self {
             Self::Hostnames => sites.iter().try_for_each(|site| writeln!(to, "{site}.{id} 1;")),
             Self::Keyed => sites.iter().try_for_each(|site| writeln!(to, "{id}|{site} 1")),
+            Self::Cut => sites.iter().try_for_each(|site| writeln!(to, "{} 1", Self::cut(id, site))),
             Self::Documents => writeln!(to, "{}", document(id, sites)),
+        }
+    }
+
+    /// The key of a site in the form of that name.
+    pub fn cut(id: &str, site: &str) -> String {
+        match site.strip_prefix("*.") {
+            Some(parent) => format!("{parent}*{id}"),
+            None => format!("{site}|{id}"),
         }
     }
 

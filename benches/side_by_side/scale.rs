@@ -150,7 +150,7 @@ fn change(changer: &mut Changer<'_>, n: usize, changed: &Probe, other: &Probe) -
         kind: kind.to_owned(),
         taken_micros: taken.as_secs_f64() * 1e6,
         enforced_micros: enforced.as_secs_f64() * 1e6,
-        longest_micros: longest(other.samples()),
+        longest_micros: longest(other.samples_until(Instant::now())?.into_iter()),
     })
 }
 

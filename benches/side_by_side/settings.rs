@@ -72,7 +72,8 @@ impl Cores {
     /// The first two that this process may run on.
     fn allowed() -> Result<Self> {
         let status = fs::read_to_string("/proc/self/status").context("needs Linux")?;
-        let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
+        let list =
+            status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap_or_default();
         let mut cores = list.trim().split(',').flat_map(|range| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             first.parse().unwrap_or(0)..=last.parse::<usize>().unwrap_or(0)

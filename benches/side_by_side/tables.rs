@@ -96,7 +96,8 @@ fn by_scenario(report: &Report, cell: impl Fn(Peer, Scenario) -> Option<String>)
     heading.extend(Scenario::value_variants().iter().map(|scenario| scenario.title()));
     let mut table = Table::new(&heading);
     for peer in peers(report) {
-        let cells = Scenario::value_variants().iter().map(|scenario| cell(peer, *scenario).unwrap_or_default());
+        let cells =
+            Scenario::value_variants().iter().map(|scenario| cell(peer, *scenario).unwrap_or_default());
         table.row(std::iter::once(peer.title().to_owned()).chain(cells));
     }
     table
@@ -120,8 +121,14 @@ pub fn rounds(report: &Report) -> String {
         if !all.iter().any(|round| round.scenario == *scenario) {
             continue;
         }
-        let mut figures =
-            Table::new(&[scenario.title(), "CPU µs a request", "requests/s", "p50 µs", "p99 µs", "thrown away"]);
+        let mut figures = Table::new(&[
+            scenario.title(),
+            "CPU µs a request",
+            "requests/s",
+            "p50 µs",
+            "p99 µs",
+            "thrown away",
+        ]);
         let mut ratios = Table::new(&["embedgate over", "CPU", "requests/s", "p50", "p99"]);
         for peer in peers(report).filter(|peer| scenario.includes(*peer)) {
             let figure = |figure| rounds::spread(all, peer, *scenario, figure).map(|spread| said(&spread, 1));
@@ -160,7 +167,8 @@ pub fn latency(report: &Report) -> String {
 }
 
 fn latency_table(report: &Report) -> Table {
-    let mut table = Table::new(&["", "p50 µs", "p99 µs", "embedgate's p50 over it", "embedgate's p99 over it"]);
+    let mut table =
+        Table::new(&["", "p50 µs", "p99 µs", "embedgate's p50 over it", "embedgate's p99 over it"]);
     for peer in peers(report) {
         let Some((p50, p99)) = constant::of(&report.latency, peer) else { continue };
         let ratios = constant::ratio(&report.latency, peer).filter(|_| peer != Peer::Embedgate);

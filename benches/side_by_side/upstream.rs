@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::load::{ask, once};
-use crate::process::Running;
+use crate::process::{Running, Stop};
 use crate::{command, ports};
 
 static ANSWERS: AtomicU64 = AtomicU64::new(0);
@@ -39,7 +39,7 @@ impl RunningUpstream {
         let addr = ports::free();
         let command = command![std::env::current_exe()?, "upstream", "--listen", addr.to_string()];
         let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let mut process = Running::start("upstream", cores, &command, folder)?;
+        let mut process = Running::start("upstream", cores, &command, folder, Stop::Interrupt)?;
         process.wait_until(Duration::from_secs(10), || once(addr, COUNT).is_ok())?;
         Ok(Self { addr, _process: process })
     }
@@ -115,7 +115,7 @@ async fn serve(mut stream: TcpStream, answers: &'static Answers) -> std::io::Res
             let count = ANSWERS.load(Ordering::Relaxed).to_string();
             let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{count}", count.len());
             stream.write_all(answer.as_bytes()).await?;
-        } else if memmem::find(line, b"/session ").is_some() && memmem::find(head, b"13").is_some() {
+        } else if memmem::find(line, b"/session ").is_some() && memmem::find(head, b"websocket").is_some() {
             ANSWERS.fetch_add(1, Ordering::Relaxed);
             stream.write_all(SWITCH).await?;
             if stream.read(&mut buffer).await? > 0 {

@@ -21,7 +21,8 @@ impl Head {
         let Some(at) = memmem::find(bytes, b"\r\n\r\n") else { return Ok(None) };
         let head = bytes.get(..at).unwrap_or_default();
         let status = head.get(9..12).and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
-        let mut this = Self { status: status.context("a status line")?, end: at + 4, length: 0, close: false };
+        let mut this =
+            Self { status: status.context("a status line")?, end: at + 4, length: 0, close: false };
         let mut has_length = false;
         for line in memchr::memchr_iter(b'\n', head).map(|at| head.get(at + 1..).unwrap_or_default()) {
             match line.first().map(u8::to_ascii_lowercase) {

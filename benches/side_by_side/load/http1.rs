@@ -21,7 +21,12 @@ pub struct Kept {
 }
 
 impl Kept {
-    pub async fn open(addr: SocketAddr, requests: Rc<[Vec<u8>]>, status: u16, shared: Rc<Shared>) -> Result<Self> {
+    pub async fn open(
+        addr: SocketAddr,
+        requests: Rc<[Vec<u8>]>,
+        status: u16,
+        shared: Rc<Shared>,
+    ) -> Result<Self> {
         let stream = connect(addr).await?;
         Ok(Self { addr, stream, buffer: vec![0; 16 * 1024], requests, status, shared })
     }

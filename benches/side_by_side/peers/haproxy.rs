@@ -13,7 +13,7 @@ use crate::rules::Form;
 const MAP: &str = "rules.map";
 
 pub fn prepare(ground: &Ground, widgets: usize) -> Result<Vec<OsString>> {
-    Form::Keyed.write_file(&ground.path(MAP), widgets, None)?;
+    Form::Cut.write_file(&ground.path(MAP), widgets, None)?;
     let both = ["site.pem", "site.key"].map(|name| std::fs::read_to_string(ground.path(name)));
     let [certificate, key] = both;
     ground.write("both.pem", &format!("{}{}", certificate?, key?))?;
@@ -23,12 +23,11 @@ pub fn prepare(ground: &Ground, widgets: usize) -> Result<Vec<OsString>> {
 
 fn configuration(ground: &Ground) -> String {
     let Ground { plain, tls, control, upstream, .. } = ground;
-    let parent = format!(
-        "  http-request set-var(txn.parent) var(txn.parent),field(2,.,0) unless {{ var(txn.listed) -m found }}\n  \
-           http-request set-var(txn.listed) var(txn.id),concat(|*.,txn.parent),map_str({MAP}) \
-           unless {{ var(txn.listed) -m found }}\n"
-    );
-    let parents = parent.repeat(4);
+    let below = |labels: usize| {
+        let first = labels + 1;
+        format!(" or {{ var(txn.host),field({first},.,0),concat(*,txn.id),map_str({MAP}) -m str 1 }}")
+    };
+    let parents: String = (1..=4).map(below).collect();
     format!(
         r#"global
   nbthread 1
@@ -45,19 +44,18 @@ defaults
   timeout tunnel 1h
 
 cache assets
-  total-max-size 256
+  total-max-size 16
   max-object-size 1000000
   max-age 86400
 
 frontend edge
   bind {plain}
   bind {tls} ssl crt both.pem alpn h2,http/1.1
-  http-request return status 404 unless {{ path_reg ^/w/[A-Za-z0-9_-]+/(loader\.js|session|assets/.+)$ }}
+  http-request return status 404 unless {{ path_beg /w/ }}
   http-request deny deny_status 403 unless {{ req.fhdr(origin) -m beg https:// }}
   http-request set-var(txn.id) path,field(3,/)
-  http-request set-var(txn.parent) req.fhdr(origin),bytes(8)
-  http-request set-var(txn.listed) var(txn.id),concat(|,txn.parent),map_str({MAP})
-{parents}  http-request deny deny_status 403 unless {{ var(txn.listed) -m str 1 }}
+  http-request set-var(txn.host) req.fhdr(origin),bytes(8)
+  http-request deny deny_status 403 unless {{ var(txn.host),concat(|,txn.id),map_str({MAP}) -m str 1 }}{parents}
   acl is_asset path_sub /assets/
   http-request cache-use assets if is_asset
   http-response cache-store assets

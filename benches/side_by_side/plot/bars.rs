@@ -111,7 +111,7 @@ impl Chart {
         let mut chart = ChartBuilder::on(root)
             .caption(&self.title, (FONT, 17).into_font().color(&INK))
             .margin(14)
-            .x_label_area_size(34)
+            .x_label_area_size(40)
             .y_label_area_size(52)
             .build_cartesian_2d(0.0..self.groups.len() as f64, bottom..top)?;
         let ticks = |value: &f64| match self.logarithmic {
@@ -161,12 +161,13 @@ impl Chart {
 
     /// The groups' names, and what stands above each bar.
     fn write(&self, root: &Area<'_>, chart: &mut Plane<'_>, bottom: f64) -> Result<(), Box<dyn Error>> {
-        let style = |size: u32, vertical| {
-            (FONT, size).into_font().color(&INK).pos(Pos::new(HPos::Center, vertical))
-        };
+        let style =
+            |size: u32, vertical| (FONT, size).into_font().color(&INK).pos(Pos::new(HPos::Center, vertical));
         for (group, (name, bars)) in self.groups.iter().enumerate() {
             let (x, y) = chart.backend_coord(&(group as f64 + 0.5, bottom));
-            root.draw(&Text::new(name.as_str(), (x, y + 10), style(12, VPos::Top)))?;
+            for (line, text) in (0..).zip(name.lines()) {
+                root.draw(&Text::new(text, (x, y + 8 + line * 14), style(12, VPos::Top)))?;
+            }
             for (n, bar) in bars.iter().enumerate() {
                 let Some(bar) = bar else { continue };
                 let (left, right) = self.sides(group, n);

@@ -7,6 +7,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::probe::Connection;
 use crate::peers::{NginxRules, Peer, Proxy, WRITE_TOKEN};
+use crate::rules::Form;
 use crate::{process, rules};
 
 /// Whose rules change, by which site.
@@ -72,7 +73,8 @@ impl<'p> Changer<'p> {
     }
 
     fn dictionary(&mut self, add: bool) -> Result<()> {
-        let (key, act) = (key(), if add { "set" } else { "delete" });
+        let key = format!("{}|{ADDED_SITE}", rules::id(CHANGED_WIDGET));
+        let act = if add { "set" } else { "delete" };
         self.ask(&format!("GET /rules?do={act}&key={key} HTTP/1.1\r\nHost: localhost\r\n\r\n"))
     }
 
@@ -95,7 +97,8 @@ impl<'p> Changer<'p> {
     }
 
     fn map(&self, act: &str, value: Option<&str>) -> Result<&'static str> {
-        let (key, value) = (key(), value.unwrap_or_default());
+        let key = Form::cut(&rules::id(CHANGED_WIDGET), ADDED_SITE);
+        let value = value.unwrap_or_default();
         let said = runtime_api(self.proxy.ground.control, &format!("{act} map rules.map {key} {value}\n"))?;
         ensure!(said.trim().is_empty(), "HAProxy: {said}");
         Ok(match act {
@@ -104,10 +107,6 @@ impl<'p> Changer<'p> {
             _ => "del map",
         })
     }
-}
-
-fn key() -> String {
-    format!("{}|{ADDED_SITE}", rules::id(CHANGED_WIDGET))
 }
 
 /// One command a connection, as the API has it.

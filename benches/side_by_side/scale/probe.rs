@@ -51,6 +51,19 @@ impl Probe {
         self.samples.try_iter()
     }
 
+    /// The answers since this was asked last, up to one that was asked for after `instant`.
+    pub fn samples_until(&self, instant: Instant) -> Result<Vec<Sample>> {
+        let mut samples = Vec::new();
+        loop {
+            let sample = self.samples.recv_timeout(PATIENCE).context("the probing client got no answer")?;
+            let is_last = sample.ended - sample.took > instant;
+            samples.push(sample);
+            if is_last {
+                return Ok(samples);
+            }
+        }
+    }
+
     /// The first answer that is like this.
     pub fn wait_for(&self, like: impl Fn(&Sample) -> bool) -> Result<Sample> {
         let deadline = Instant::now() + PATIENCE;
