@@ -28,11 +28,18 @@ pub use answer::Head;
 pub struct Outcome {
     pub requests: u64,
     pub wall: Duration,
-    pub cpu: Duration,
+    pub spent: Spent,
     /// Nanoseconds, sorted.
     pub latencies: Vec<u32>,
     /// Connections that a peer closed though they were to be kept.
     pub reconnects: u64,
+}
+
+/// Processor time.
+#[derive(Clone, Copy)]
+pub struct Spent {
+    pub proxy: Duration,
+    pub load: Duration,
 }
 
 /// How long a round goes on.
@@ -49,13 +56,13 @@ struct Shared {
     reconnects: Cell<u64>,
 }
 
-/// Keeps so many clients busy for `round`, after `warm_up`; `cpu` tells the peer's processor time so far.
+/// Keeps so many clients busy for `round`, after `warm_up`; `spent` tells the processor time so far.
 pub fn round(
     scenario: Scenario,
     ground: &Ground,
     clients: usize,
     (warm_up, round): (Duration, Duration),
-    cpu: impl Fn() -> Duration,
+    spent: impl Fn() -> Spent,
 ) -> Result<Outcome> {
     let shared = Rc::new(Shared { phase: Cell::new(Phase::WarmUp), reconnects: Cell::new(0) });
     on_this_thread(async {
@@ -80,18 +87,22 @@ pub fn round(
             });
         }
         tokio::time::sleep(warm_up).await;
-        let (started, cpu_before) = (Instant::now(), cpu());
+        let (started, before) = (Instant::now(), spent());
         shared.phase.set(Phase::Measured);
         tokio::time::sleep(round).await;
         shared.phase.set(Phase::Over);
-        let (wall, cpu) = (started.elapsed(), cpu().saturating_sub(cpu_before));
+        let (wall, after) = (started.elapsed(), spent());
+        let spent = Spent {
+            proxy: after.proxy.saturating_sub(before.proxy),
+            load: after.load.saturating_sub(before.load),
+        };
         let mut latencies = Vec::new();
         while let Some(task) = tasks.join_next().await {
             latencies.append(&mut task?.with_context(|| format!("{scenario}"))?);
         }
         latencies.sort_unstable();
         let requests = latencies.len() as u64;
-        Ok(Outcome { requests, wall, cpu, latencies, reconnects: shared.reconnects.get() })
+        Ok(Outcome { requests, wall, spent, latencies, reconnects: shared.reconnects.get() })
     })
 }
 

@@ -75,7 +75,7 @@ impl Peer {
             Self::NginxMap | Self::NginxLua => first(command!["nginx", "-v"]),
             Self::Haproxy => first(command!["haproxy", "-v"]),
             Self::Bare => bare::version(),
-            Self::Embedgate => first(command![embedgate::BINARY, "--version"]),
+            Self::Embedgate => first(command![embedgate::binary(), "--version"]),
         }
     }
 

@@ -73,11 +73,7 @@ impl Running {
 
     /// Processor time so far, of all threads and children.
     pub fn cpu(&self) -> Duration {
-        let tasks = self.ids().into_iter().flat_map(|id| entries(&format!("/proc/{id}/task")));
-        let nanos = tasks.filter_map(|task| {
-            fs::read_to_string(task.join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
+        self.ids().into_iter().map(cpu).sum()
     }
 
     /// Resident memory in bytes, pages that its processes share counted once.
@@ -143,6 +139,14 @@ impl Drop for Running {
             self.end();
         }
     }
+}
+
+/// Processor time of all threads of one process.
+pub fn cpu(id: u32) -> Duration {
+    let nanos = entries(&format!("/proc/{id}/task")).filter_map(|task| {
+        fs::read_to_string(task.join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanos.sum())
 }
 
 fn entries(folder: &str) -> impl Iterator<Item = PathBuf> + use<> {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::load;
+use crate::load::{self, Spent};
 use crate::peers::{Peer, Proxy};
+use crate::process;
 use crate::scenario::Scenario;
 use crate::settings::Settings;
 use crate::spread::{Spread, percentile};
@@ -31,6 +32,8 @@ pub struct Round {
     pub p99_micros: f64,
     /// Processor time over time.
     pub busy: f64,
+    /// Processor time of load and upstream a request, on the other core.
+    pub load_cpu_micros: f64,
     pub reconnects: u64,
     /// What the upstream answered meanwhile, warm-up included.
     pub upstream_answers: u64,
@@ -94,7 +97,9 @@ fn one(
 ) -> Result<Round> {
     let before = upstream.answers()?;
     let times = (settings.warm_up, settings.round);
-    let outcome = load::round(scenario, &proxy.ground, settings.connections, times, || proxy.running.cpu())?;
+    let spent =
+        || Spent { proxy: proxy.running.cpu(), load: upstream.cpu() + process::cpu(std::process::id()) };
+    let outcome = load::round(scenario, &proxy.ground, settings.connections, times, spent)?;
     let micros = |time: Duration| time.as_secs_f64() * 1e6;
     let at = |share: f64| f64::from(percentile(&outcome.latencies, share)) / 1e3;
     Ok(Round {
@@ -103,10 +108,11 @@ fn one(
         scenario,
         requests: outcome.requests,
         requests_a_second: outcome.requests as f64 / outcome.wall.as_secs_f64(),
-        cpu_micros: micros(outcome.cpu) / outcome.requests.max(1) as f64,
+        cpu_micros: micros(outcome.spent.proxy) / outcome.requests.max(1) as f64,
         p50_micros: at(0.5),
         p99_micros: at(0.99),
-        busy: outcome.cpu.as_secs_f64() / outcome.wall.as_secs_f64(),
+        busy: outcome.spent.proxy.as_secs_f64() / outcome.wall.as_secs_f64(),
+        load_cpu_micros: micros(outcome.spent.load) / outcome.requests.max(1) as f64,
         reconnects: outcome.reconnects,
         upstream_answers: upstream.answers()? - before,
     })

@@ -30,7 +30,7 @@ pub struct Upstream {
 /// A running one.
 pub struct RunningUpstream {
     pub addr: SocketAddr,
-    _process: Running,
+    process: Running,
 }
 
 impl RunningUpstream {
@@ -41,7 +41,12 @@ impl RunningUpstream {
         let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
         let mut process = Running::start("upstream", cores, &command, folder, Stop::Interrupt)?;
         process.wait_until(Duration::from_secs(10), || once(addr, COUNT).is_ok())?;
-        Ok(Self { addr, _process: process })
+        Ok(Self { addr, process })
+    }
+
+    /// Processor time so far.
+    pub fn cpu(&self) -> Duration {
+        self.process.cpu()
     }
 
     /// How many answers it has given.

@@ -1,4 +1,4 @@
-//! embedgate: the optimised binary with its store, as `cargo bench` built it.
+//! embedgate: the optimised binary, rules in its store.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,7 +10,10 @@ use crate::ground::Ground;
 use crate::rules::Form;
 use crate::{command, process};
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_embedgate");
+/// The one that `cargo bench` built, or another to compare: `EMBEDGATE_BENCH_BINARY`.
+pub fn binary() -> OsString {
+    std::env::var_os("EMBEDGATE_BENCH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_embedgate").into())
+}
 
 /// The control plane's token.
 pub const WRITE_TOKEN: &str = "write-0123456789abcdef0123456789abcdef";
@@ -22,9 +25,9 @@ pub fn prepare(ground: &Ground, widgets: usize) -> Result<Vec<OsString>> {
     fs::set_permissions(tokens, fs::Permissions::from_mode(0o600))?;
     let documents = ground.path("rules.ndjson");
     Form::Documents.write_file(&documents, widgets, None)?;
-    let import = command![BINARY, "--config", &configuration_file, "widgets", "import", documents];
+    let import = command![binary(), "--config", &configuration_file, "widgets", "import", documents];
     process::output(&import, ground.folder())?;
-    Ok(command![BINARY, "--config", configuration_file])
+    Ok(command![binary(), "--config", configuration_file])
 }
 
 fn configuration(ground: &Ground) -> String {
