@@ -73,7 +73,7 @@ fn one(
     let counted = ground.path("callgrind.out");
     let mut file = std::ffi::OsString::from("--callgrind-out-file=");
     file.push(&counted);
-    let mut command = command!["valgrind", "--tool=callgrind", "--fair-sched=yes", file];
+    let mut command = Vec::from(command!["valgrind", "--tool=callgrind", "--fair-sched=yes", file]);
     command.extend(plain);
     let mut proxy = Proxy::start(peer, ground, cores, &command)?;
     // What the first answer set going is over.

@@ -5,24 +5,25 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::ground::Ground;
 use crate::scenario::Scenario;
 
 mod answer;
+mod blocking;
 mod http1;
 mod http2;
 mod tls;
 mod tunnel;
 
-pub use answer::Head;
+use answer::Head;
+pub use blocking::Connection;
 
 /// What one round showed.
 pub struct Outcome {
@@ -187,25 +188,5 @@ async fn start(
 
 /// One request on a new connection; its status.
 pub fn once(addr: SocketAddr, request: &[u8]) -> Result<u16> {
-    Ok(ask(addr, request)?.0)
-}
-
-/// One request on a new connection; status and body.
-pub fn ask(addr: SocketAddr, request: &[u8]) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&addr, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    stream.write_all(request)?;
-    let mut bytes = Vec::new();
-    let mut chunk = [0; 16 * 1024];
-    loop {
-        if let Some(head) = Head::parse(&bytes)? {
-            if bytes.len() >= head.end + head.length {
-                let body = bytes.get(head.end..head.end + head.length).unwrap_or_default();
-                return Ok((head.status, String::from_utf8_lossy(body).into_owned()));
-            }
-        }
-        let read = stream.read(&mut chunk)?;
-        ensure!(read > 0, "the answer ended before its end");
-        bytes.extend_from_slice(chunk.get(..read).unwrap_or_default());
-    }
+    Ok(Connection::open(addr)?.ask(request)?.0)
 }

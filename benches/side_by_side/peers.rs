@@ -67,15 +67,15 @@ impl Peer {
 
     /// What it says its version is.
     pub fn version(self) -> Result<String> {
-        let first = |command: Vec<OsString>| {
-            let said = process::output(&command, Path::new("."))?;
+        let first = |command: &[OsString]| {
+            let said = process::output(command, Path::new("."))?;
             Ok::<_, anyhow::Error>(said.lines().next().unwrap_or_default().to_owned())
         };
         match self {
-            Self::NginxMap | Self::NginxLua => first(command!["nginx", "-v"]),
-            Self::Haproxy => first(command!["haproxy", "-v"]),
+            Self::NginxMap | Self::NginxLua => first(&command!["nginx", "-v"]),
+            Self::Haproxy => first(&command!["haproxy", "-v"]),
             Self::Bare => bare::version(),
-            Self::Embedgate => first(command![embedgate::binary(), "--version"]),
+            Self::Embedgate => first(&command![embedgate::binary(), "--version"]),
         }
     }
 

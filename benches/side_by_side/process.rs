@@ -35,7 +35,7 @@ impl Stop {
 /// A program and its arguments.
 #[macro_export]
 macro_rules! command {
-    ($($part:expr),+ $(,)?) => { vec![$(std::ffi::OsString::from($part)),+] };
+    ($($part:expr),+ $(,)?) => { [$(std::ffi::OsString::from($part)),+] };
 }
 
 impl Running {

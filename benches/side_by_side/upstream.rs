@@ -14,7 +14,7 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::load::{ask, once};
+use crate::load::{Connection, once};
 use crate::process::{Running, Stop};
 use crate::{command, ports};
 
@@ -51,7 +51,7 @@ impl RunningUpstream {
 
     /// How many answers it has given.
     pub fn answers(&self) -> Result<u64> {
-        let (_, body) = ask(self.addr, COUNT)?;
+        let (_, body) = Connection::open(self.addr)?.ask(COUNT)?;
         body.trim().parse().context("a count")
     }
 }

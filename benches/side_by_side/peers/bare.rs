@@ -45,7 +45,8 @@ pub fn prepare(ground: &Ground) -> Result<Vec<OsString>> {
         ground.path("site.key"),
         "--upstream",
         ground.upstream.to_string(),
-    ])
+    ]
+    .into())
 }
 
 /// The library's version, as the lock file has it.

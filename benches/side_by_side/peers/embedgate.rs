@@ -27,7 +27,7 @@ pub fn prepare(ground: &Ground, widgets: usize) -> Result<Vec<OsString>> {
     Form::Documents.write_file(&documents, widgets, None)?;
     let import = command![binary(), "--config", &configuration_file, "widgets", "import", documents];
     process::output(&import, ground.folder())?;
-    Ok(command![binary(), "--config", configuration_file])
+    Ok(command![binary(), "--config", configuration_file].into())
 }
 
 fn configuration(ground: &Ground) -> String {

@@ -18,7 +18,7 @@ pub fn prepare(ground: &Ground, widgets: usize) -> Result<Vec<OsString>> {
     let [certificate, key] = both;
     ground.write("both.pem", &format!("{}{}", certificate?, key?))?;
     ground.write("haproxy.cfg", &configuration(ground))?;
-    Ok(command!["haproxy", "-db", "-f", ground.path("haproxy.cfg")])
+    Ok(command!["haproxy", "-db", "-f", ground.path("haproxy.cfg")].into())
 }
 
 fn configuration(ground: &Ground) -> String {

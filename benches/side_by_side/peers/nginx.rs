@@ -40,7 +40,8 @@ pub fn prepare(ground: &Ground, rules: Rules, widgets: usize, process: Process) 
     };
     ground.write("nginx.conf", &configuration(ground, rules, process, &modules, &tables))?;
     let folder = ground.folder();
-    Ok(command!["nginx", "-e", ground.path("error.log"), "-p", folder, "-c", ground.path("nginx.conf")])
+    Ok(command!["nginx", "-e", ground.path("error.log"), "-p", folder, "-c", ground.path("nginx.conf")]
+        .into())
 }
 
 /// The lines that load it, where Debian or others put it.

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Result, bail, ensure};
 
-use super::probe::Connection;
+use crate::load::Connection;
 use crate::peers::{NginxRules, Peer, Proxy, WRITE_TOKEN};
 use crate::rules::Form;
 use crate::{process, rules};
@@ -40,7 +40,7 @@ impl<'p> Changer<'p> {
 
     /// The `n`-th change: what it is called, and whether the site is let in by it.
     pub fn apply(&mut self, n: usize) -> Result<(&'static str, bool)> {
-        let add = n % 2 == 0;
+        let add = n.is_multiple_of(2);
         let kind = match (self.proxy.peer, n % 4) {
             (Peer::NginxMap, _) => {
                 self.reload(add)?;

@@ -1,17 +1,15 @@
 //! A client that asks the same again and again, and notes how long each answer took.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 
 use crate::ground::Ground;
-use crate::load::Head;
+use crate::load::Connection;
 use crate::rules;
 use crate::scenario::Request;
 
@@ -49,6 +47,11 @@ impl Probe {
     /// The answers since this was asked last.
     pub fn samples(&self) -> impl Iterator<Item = Sample> {
         self.samples.try_iter()
+    }
+
+    /// Lets go of the answers so far.
+    pub fn forget(&self) {
+        self.samples().for_each(drop);
     }
 
     /// The answers since this was asked last, up to one that was asked for after `instant`.
@@ -90,10 +93,11 @@ fn ask_on(connection: &mut Connection, request: &[u8], samples: &Sender<Sample>,
             match connection.ask(request) {
                 Ok((status, _)) => break status,
                 Err(_) if over.load(Ordering::Relaxed) || started.elapsed() > PATIENCE => return,
-                Err(_) => match Connection::open(connection.addr) {
-                    Ok(fresh) => *connection = fresh,
-                    Err(_) => std::thread::sleep(Duration::from_millis(1)),
-                },
+                Err(_) => {
+                    if connection.reopen().is_err() {
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                }
             }
         };
         let ended = Instant::now();
@@ -101,40 +105,5 @@ fn ask_on(connection: &mut Connection, request: &[u8], samples: &Sender<Sample>,
             return;
         }
         std::thread::sleep(PAUSE);
-    }
-}
-
-/// A kept connection, blocking.
-pub struct Connection {
-    addr: SocketAddr,
-    stream: TcpStream,
-}
-
-impl Connection {
-    pub fn open(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&addr, Duration::from_secs(10))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        Ok(Self { addr, stream })
-    }
-
-    /// Status and body.
-    pub fn ask(&mut self, request: &[u8]) -> Result<(u16, String)> {
-        self.stream.write_all(request)?;
-        let mut bytes = Vec::new();
-        let mut chunk = [0; 16 * 1024];
-        loop {
-            let read = self.stream.read(&mut chunk)?;
-            ensure!(read > 0, "the connection ended before the answer");
-            bytes.extend_from_slice(chunk.get(..read).unwrap_or_default());
-            let Some(head) = Head::parse(&bytes)? else { continue };
-            if bytes.len() >= head.end + head.length {
-                if head.close {
-                    *self = Self::open(self.addr)?;
-                }
-                let body = bytes.get(head.end..).unwrap_or_default();
-                return Ok((head.status, String::from_utf8_lossy(body).into_owned()));
-            }
-        }
     }
 }
