@@ -39,7 +39,7 @@ impl RunningUpstream {
         let addr = ports::free();
         let command = command![std::env::current_exe()?, "upstream", "--listen", addr.to_string()];
         let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let mut process = Running::start("upstream", cores, &command, folder, Stop::Interrupt)?;
+        let mut process = Running::start("upstream", cores, &command, folder, Stop::Terminate)?;
         process.wait_until(Duration::from_secs(10), || once(addr, COUNT).is_ok())?;
         Ok(Self { addr, process })
     }
