@@ -239,7 +239,8 @@ fn changes_table(report: &Report) -> Table {
 pub fn markdown(report: &Report) -> String {
     let machine = &report.machine;
     let date = machine.date.split('T').next().unwrap_or_default();
-    let versions = machine.versions.iter().map(|(_, version)| version.as_str()).collect::<Vec<_>>();
+    let mut versions = machine.versions.iter().map(|(_, version)| version.as_str()).collect::<Vec<_>>();
+    versions.dedup();
     let mut text = format!(
         "{date}, {} cores ({}), {}; {}.\n",
         machine.cores,

@@ -17,7 +17,9 @@ impl Color {
     }
 }
 
-const SIZE: (u32, u32) = (960, 420);
+const SIZE: (u32, u32) = (1080, 400);
+/// Right of the bars, for the legend.
+const LEGEND: i32 = 230;
 const FONT: &str = "system-ui, sans-serif";
 const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
 const INK: RGBColor = RGBColor(0x24, 0x29, 0x2f);
@@ -106,11 +108,12 @@ impl Chart {
         let bars = || self.groups.iter().flat_map(|(_, bars)| bars.iter().flatten());
         let top = bars().map(|bar| self.place(bar.top())).fold(0.0, f64::max);
         let bottom = if self.logarithmic { -2.0 } else { 0.0 };
-        // Room above the bars for what is written there, and for the legend.
-        let top = bottom + (top - bottom) * 1.3;
+        // Room above the bars for what is written there.
+        let top = bottom + (top - bottom) * 1.1;
         let mut chart = ChartBuilder::on(root)
             .caption(&self.title, (FONT, 17).into_font().color(&INK))
             .margin(14)
+            .margin_right(LEGEND)
             .x_label_area_size(40)
             .y_label_area_size(52)
             .build_cartesian_2d(0.0..self.groups.len() as f64, bottom..top)?;
@@ -130,26 +133,18 @@ impl Chart {
             .light_line_style(PAPER.mix(0.0))
             .draw()?;
         for (n, (name, color)) in self.series.iter().enumerate() {
-            let color = *color;
             let rectangles = self.groups.iter().enumerate().filter_map(|(group, (_, bars))| {
                 let bar = bars.get(n)?.as_ref()?;
                 let (left, right) = self.sides(group, n);
                 Some(Rectangle::new([(left, bottom), (right, self.place(bar.value))], color.filled()))
             });
-            chart
-                .draw_series(rectangles)?
-                .label(name)
-                .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], color.filled()));
+            chart.draw_series(rectangles)?;
+            let (x, y) = (SIZE.0 as i32 - LEGEND + 16, 60 + n as i32 * 20);
+            root.draw(&Rectangle::new([(x, y), (x + 12, y + 12)], color.filled()))?;
+            let text = (FONT, 12).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
+            root.draw(&Text::new(name.as_str(), (x + 20, y + 6), text))?;
         }
-        self.write(root, &mut chart, bottom)?;
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .label_font((FONT, 12).into_font().color(&INK))
-            .background_style(PAPER)
-            .border_style(LINE)
-            .draw()?;
-        Ok(())
+        self.write(root, &chart, bottom)
     }
 
     /// Left and right of the `n`-th series' bar.
@@ -160,7 +155,7 @@ impl Chart {
     }
 
     /// The groups' names, and what stands above each bar.
-    fn write(&self, root: &Area<'_>, chart: &mut Plane<'_>, bottom: f64) -> Result<(), Box<dyn Error>> {
+    fn write(&self, root: &Area<'_>, chart: &Plane<'_>, bottom: f64) -> Result<(), Box<dyn Error>> {
         let style =
             |size: u32, vertical| (FONT, size).into_font().color(&INK).pos(Pos::new(HPos::Center, vertical));
         for (group, (name, bars)) in self.groups.iter().enumerate() {
