@@ -118,11 +118,12 @@ fn one(
     })
 }
 
-/// The rounds of a peer in a scenario that count.
+/// The rounds of a peer in a scenario.
 pub fn of(rounds: &[Round], peer: Peer, scenario: Scenario) -> impl Iterator<Item = &Round> {
     rounds.iter().filter(move |round| round.peer == peer && round.scenario == scenario)
 }
 
+/// Of the rounds that count.
 pub fn spread(rounds: &[Round], peer: Peer, scenario: Scenario, figure: Figure) -> Option<Spread> {
     Spread::of(of(rounds, peer, scenario).filter(|round| round.counts()).map(|round| figure.of(round)))
 }
