@@ -9,10 +9,12 @@ PROVE := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_TEST_SCALE=full PROPTE
 TIMED := \
 	revocation::a_removed_domain_closes_exactly_its_sessions \
 	websocket::no_tunnel_is_lost
+OHA := $(TOOLS)/bin/oha
+OHA_VERSION := 1.16.0
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test prove bench-scale fmt lint deny docs unit advisories setup setup-tests clean
+.PHONY: help run build test prove bench-scale bench-peers fmt lint deny docs unit advisories setup setup-tests setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
@@ -31,6 +33,9 @@ prove: test ## The tests again, optimised, with the long counts; those with a bo
 
 bench-scale: setup ## Print what a million widgets cost: import, start, memory, saves, reads
 	cargo bench --locked --bench scale
+
+bench-peers: setup setup-peers ## Print figures side by side with nginx, HAProxy and bare pingora (ARGS=--help tells more)
+	EMBEDGATE_BENCH_OHA=$(OHA) cargo bench --locked --bench side_by_side -- $(ARGS)
 
 fmt: ## Check the format
 	cargo fmt --check
@@ -57,11 +62,19 @@ setup: ## Install what the build needs: a C compiler and cmake, for the proxy li
 setup-tests: $(SCHEMATHESIS) ## Install what the tests need: Chromium, its driver, and schemathesis
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)
 
+setup-peers: $(OHA) ## Install what the peers' figures need: nginx with Lua, HAProxy, valgrind, oha
+	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v valgrind >/dev/null \
+	  && ls /usr/lib*/nginx/modules /usr/share/nginx/modules 2>/dev/null | grep -q ngx_http_lua_module.so \
+	  || $(call install-stopped,nginx libnginx-mod-http-lua haproxy valgrind util-linux)
+
 clean: ## Remove what was built
 	cargo clean
 
 $(CARGO_DENY):
 	cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+
+$(OHA):
+	cargo install oha --locked --version $(OHA_VERSION) --root $(TOOLS)
 
 $(SCHEMATHESIS): tests/data/schemathesis.txt
 	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
@@ -73,4 +86,12 @@ $(SCHEMATHESIS): tests/data/schemathesis.txt
 define install
 { command -v apt-get >/dev/null || { echo "please install: $(1)"; exit 1; }; \
   $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); }
+endef
+
+# The same for servers: installed, and neither started now nor at the next boot.
+define install-stopped
+{ [ -e /usr/sbin/policy-rc.d ] || { kept=no; printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee /usr/sbin/policy-rc.d >/dev/null; $(SUDO) chmod 755 /usr/sbin/policy-rc.d; }; \
+  $(call install,$(1)); done=$$?; \
+  [ "$$kept" != no ] || $(SUDO) rm /usr/sbin/policy-rc.d; \
+  ! command -v systemctl >/dev/null || $(SUDO) systemctl disable --quiet nginx haproxy || true; exit $$done; }
 endef
