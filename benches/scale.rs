@@ -222,12 +222,13 @@ fn measure_reads(files: &Files, count: usize) {
     }
 }
 
-/// The whole of it, from the header line.
+/// The whole of it, from the header line. The widget first: while its rules are on their way, the origin is parsed.
 #[inline]
 fn judge(book: &RuleBook, id: &str, origin: &str, policy: &EdgePolicy, now: Timestamp) -> Decision {
+    let widget = book.get(id);
     let embedder = Embedder::identify(std::iter::once(origin.as_bytes()), std::iter::empty());
     let facts = Facts { class: Class::Frame, embedder, missing_denied: false, ticket: TicketState::Absent };
-    decide(&facts, book.get(id), policy, now)
+    decide(&facts, widget, policy, now)
 }
 
 fn policy() -> EdgePolicy {

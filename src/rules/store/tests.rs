@@ -120,6 +120,20 @@ fn two_readers_take_every_row_once() {
 }
 
 #[test]
+fn a_killed_edge_leaves_nothing_to_repair() {
+    let folder = Folder::filled();
+    let publisher = folder.start().unwrap();
+    save(&publisher, vec![put("w001", &["x.example"], ""), delete("w002", None)]).unwrap();
+    // The file as it is while the edge has it open is what a kill leaves.
+    let left = folder.0.path().join("left.redb");
+    fs::copy(folder.store(), &left).unwrap();
+    let mut builder = Use::Edge.builder();
+    builder.set_repair_callback(|session| session.abort());
+    let database = builder.open(&left).expect("opened without a repair");
+    assert_eq!(Meta::read(&database).unwrap().unwrap().generation, 2);
+}
+
+#[test]
 fn a_new_store_is_made_of_the_seed_once() {
     let folder = Folder::new();
     let seed = |text: &str| fs::write(folder.seed(), text).unwrap();

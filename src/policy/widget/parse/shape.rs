@@ -66,7 +66,7 @@ pub(super) struct LineObject<'j> {
 
 /// Reads the shape; the first thing that doesn't fit is the only one that can be told.
 pub(super) fn read(json: &[u8]) -> Result<Document<'_>, Fault> {
-    // Nearly every document is in order, and where a fault is costs a quarter more to know.
+    // Nearly every document is in order: where a fault is, is asked only once there is one.
     if let Ok(Object(document)) = serde_json::from_slice(json) {
         return Ok(document);
     }
