@@ -12,6 +12,7 @@ mod support;
 
 mod admin;
 mod admin_api;
+mod allocations;
 mod browser;
 mod cli;
 mod house;
