@@ -15,6 +15,7 @@ mod admin_api;
 mod allocations;
 mod browser;
 mod cli;
+mod gate;
 mod house;
 mod requests;
 mod revocation;
