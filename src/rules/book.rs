@@ -5,13 +5,14 @@
 //! here: compiled rules are what requests need, a [`Fingerprint`] is what saves need. Rules lie packed, some thirty
 //! widgets in one block of bytes ([`leaf`]), and are judged by where they lie: what [`RuleBook::get`] gives is a view.
 //!
-//! Measured at a million widgets with four entries each (two busy cores): 165 bytes a widget resident, with the
-//! store's own cache; a start takes half a second of processor time, an import 9.3 µs a widget. A look-up that finds
-//! nothing in the processor's caches takes 0.7 to 0.8 times as long as one in a `HashMap<Box<str>, _>` with the same
-//! keys, and 1.0 to 1.2 times as long as one in a `HashMap<WidgetId, _>`, whose keys lie in the table itself; a whole
-//! verdict, from the header line, 1.0 and 1.3 to 1.5 times. Of that the record is one miss: its tag and place are found
-//! in an index that stays near, its further lines are asked for together with the first, and the origin is parsed
-//! while they come. `make bench-scale` measures again.
+//! Measured at a million widgets with four entries each (two busy cores): 166 bytes a widget resident, the store's own
+//! cache among them, and 171 at most during a start, which takes 0.7 to 0.8 s of processor time on both cores together;
+//! an import takes 9.4 µs of it a widget. A look-up that finds nothing in the processor's caches takes 0.7 to 0.9 times
+//! as long as one in a `HashMap<Box<str>, _>` with the same keys, and 1.0 to 1.6 times as long as one in a
+//! `HashMap<WidgetId, _>`, whose keys lie in the table itself; a whole verdict, from the header line, 1.0 to 1.2 and 1.3
+//! to 2.1 times. The record is one miss in main memory: its tag and place are found in an index that stays near, its
+//! further lines are asked for together with the first, and the origin is parsed while they come. `make bench-scale`
+//! measures again.
 
 use std::fmt;
 
@@ -19,7 +20,7 @@ pub use self::apply::{Applied, ChangeError, Rejection};
 pub use self::census::Census;
 pub use self::fingerprint::Fingerprint;
 pub(in crate::rules) use self::fingerprint::FingerprintKey;
-pub(in crate::rules) use self::intake::Intake;
+pub(in crate::rules) use self::intake::{Intake, Measure};
 pub(in crate::rules) use self::prepared::{Prepared, prepare};
 pub(in crate::rules) use self::record::{RECORD_FORMAT, Stored};
 use self::table::Table;

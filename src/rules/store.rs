@@ -135,7 +135,7 @@ impl Store {
         })?;
         let meta = Meta::new();
         write::clear(&database, &meta).map_err(failed)?;
-        let book = RuleBook::restore(meta.key, meta.generation, Vec::new());
+        let book = RuleBook::empty(meta.key);
         Ok((Self::over(path, &unfinished, database, suffixes, purpose), book))
     }
 

@@ -9,6 +9,8 @@
 //! multiples of a power of two, which follows from the block's length.
 
 use std::hint::black_box;
+use std::io::Write;
+use std::iter::{once, repeat_n};
 use std::sync::Arc;
 
 use crate::policy::varint;
@@ -43,23 +45,27 @@ pub(super) struct Part<'p> {
 }
 
 impl Part<'_> {
-    /// The bytes that it takes.
-    pub(super) fn size(&self) -> usize {
-        1 + varint::length(self.bytes.len() as u64) + self.key.len() + self.bytes.len()
+    fn size(&self) -> usize {
+        Self::size_of(self.key.len(), self.bytes.len())
     }
 
-    /// Keys have at most 255 bytes: ids do.
-    pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.push(self.key.len() as u8);
-        varint::write(out, self.bytes.len() as u64);
-        out.extend_from_slice(self.key);
-        out.extend_from_slice(self.bytes);
+    /// The bytes that a record takes whose key and bytes have these lengths.
+    pub(super) fn size_of(key: usize, bytes: usize) -> usize {
+        1 + varint::length(bytes as u64) + key + bytes
+    }
+
+    /// What stands before key and bytes. Keys have at most 255 bytes: ids do.
+    fn head(&self) -> Vec<u8> {
+        let mut head = Vec::with_capacity(4);
+        head.push(self.key.len() as u8);
+        varint::write(&mut head, self.bytes.len() as u64);
+        head
     }
 }
 
 /// The key and the bytes of the record at the front, and what follows.
 #[inline]
-pub(super) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (&key, rest) = bytes.split_first()?;
     let (length, rest) = varint::read(rest)?;
     let (key, rest) = rest.split_at_checked(usize::from(key))?;
@@ -74,9 +80,11 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    /// A leaf of these records, which come in the order of their tags. `scratch` is room to work in.
-    pub(super) fn build(parts: &[Part<'_>], scratch: &mut Vec<u8>) -> Self {
-        Plan::new(parts).build(parts, scratch)
+    /// A leaf of these records; `None` where there are none.
+    pub(super) fn build(parts: &[Part<'_>]) -> Option<Self> {
+        let size = (parts.len(), parts.iter().map(Part::size).sum());
+        let mut open = OpenLeaf::side_by_side(once(size)).pop()?;
+        parts.iter().all(|part| open.put(part)).then(|| open.close()).flatten()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -129,40 +137,67 @@ fn shift(length: usize) -> u32 {
     usize::BITS - last.leading_zeros()
 }
 
-/// The index of a leaf that isn't filled yet.
-pub(super) struct Plan {
+/// A leaf that is being filled.
+pub(super) struct OpenLeaf {
     index: Arc<[Slot]>,
-    length: usize,
-    shift: u32,
+    records: Arc<[u8]>,
+    /// How many records are in it, and where the next one begins.
+    count: usize,
+    end: usize,
 }
 
-impl Plan {
-    pub(super) fn new(parts: &[Part<'_>]) -> Self {
-        // The first shift that is the one of its own length.
-        let length = |shift| parts.iter().map(|part| align(part.size(), shift)).sum::<usize>();
-        let mut shift = 0;
-        while length(shift) > 1 << (16 + shift) {
-            shift += 1;
-        }
-        let length = length(shift);
-        let mut place = 0;
-        let index = parts.iter().map(|part| {
-            let slot = Slot::new(part.tag, place >> shift);
-            place += align(part.size(), shift);
-            slot
-        });
-        Self { index: index.collect(), length, shift }
+impl OpenLeaf {
+    /// Leaves with room for so many records of so many bytes in all. Their indexes lie side by side: look-ups find
+    /// them on few pages.
+    pub(super) fn side_by_side(sizes: impl Iterator<Item = (usize, usize)> + Clone) -> Vec<Self> {
+        let indexes: Vec<Arc<[Slot]>> =
+            sizes.clone().map(|(count, _)| repeat_n(Slot(0), count).collect()).collect();
+        let records = sizes.map(|(count, bytes)| repeat_n(0, room(count, bytes)).collect());
+        indexes
+            .into_iter()
+            .zip(records)
+            .map(|(index, records)| Self { index, records, count: 0, end: 0 })
+            .collect()
     }
 
-    pub(super) fn build(self, parts: &[Part<'_>], scratch: &mut Vec<u8>) -> Leaf {
-        scratch.clear();
-        scratch.reserve(self.length);
-        for part in parts {
-            part.write(scratch);
-            scratch.resize(align(scratch.len(), self.shift), 0);
+    /// Adds a record; `false` where there is no room for it.
+    pub(super) fn put(&mut self, part: &Part<'_>) -> bool {
+        let shift = shift(self.records.len());
+        // Nobody else has seen them yet.
+        let slot = Arc::get_mut(&mut self.index).and_then(|index| index.get_mut(self.count));
+        let room = Arc::get_mut(&mut self.records).and_then(|records| records.get_mut(self.end..));
+        let (Some(slot), Some(mut room)) = (slot, room.filter(|room| part.size() <= room.len())) else {
+            return false;
+        };
+        // Into a slice there is always written as much as fits.
+        let written = room.write_all(&part.head()).and_then(|()| room.write_all(part.key));
+        if written.and_then(|()| room.write_all(part.bytes)).is_err() {
+            return false;
         }
-        Leaf { index: self.index, records: Arc::from(scratch.as_slice()) }
+        *slot = Slot::new(part.tag, self.end >> shift);
+        self.count += 1;
+        self.end = align(self.end + part.size(), shift);
+        true
     }
+
+    /// The leaf; `None` where nothing was put in.
+    pub(super) fn close(mut self) -> Option<Leaf> {
+        if self.count < self.index.len() {
+            self.index = self.index.get(..self.count)?.into();
+        }
+        Arc::get_mut(&mut self.index)?.sort_unstable();
+        (self.count > 0).then_some(Leaf { index: self.index, records: self.records })
+    }
+}
+
+/// The length of a block for so many records of so many bytes in all, wherever its length makes them begin.
+fn room(count: usize, bytes: usize) -> usize {
+    let length = |shift: u32| bytes + count * ((1 << shift) - 1);
+    let mut shift = 0;
+    while length(shift) > 1 << (16 + shift) {
+        shift += 1;
+    }
+    length(shift)
 }
 
 fn align(length: usize, shift: u32) -> usize {
@@ -195,16 +230,19 @@ mod tests {
     fn check(records: &[(Tag, Vec<u8>, Vec<u8>)]) {
         let parts: Vec<Part<'_>> =
             records.iter().map(|(tag, key, bytes)| Part { tag: *tag, key, bytes }).collect();
-        let leaf = Leaf::build(&parts, &mut Vec::new());
+        let Some(leaf) = Leaf::build(&parts) else { return assert!(parts.is_empty()) };
         assert_eq!(leaf.len(), records.len());
         for (tag, key, bytes) in records {
             assert_eq!(leaf.get(*tag, key), Some((key.as_slice(), bytes.as_slice())));
             assert_eq!(leaf.get(*tag, b"nobody"), None);
             assert_eq!(leaf.get(tag.wrapping_add(1), key), None);
         }
-        let again: Vec<_> =
+        let mut again: Vec<_> =
             leaf.parts().map(|part| (part.tag, part.key.to_vec(), part.bytes.to_vec())).collect();
-        assert_eq!(again, records);
+        let mut expected = records.to_vec();
+        again.sort();
+        expected.sort();
+        assert_eq!(again, expected);
     }
 
     proptest! {
@@ -237,8 +275,8 @@ mod tests {
         for (length, expected) in [(0, 0), (1, 0), (65_536, 0), (65_537, 1), (131_072, 1), (131_073, 2)] {
             assert_eq!(shift(length), expected, "{length}");
         }
-        // Right at the limit, and one byte above.
-        for last in [0, 1, 2, 1000] {
+        // Around the limit.
+        for last in [0, 1, 2, 3, 4, 5, 6, 1000] {
             let bytes = vec![7; 32_768 - 5];
             let end = vec![8; bytes.len() + last];
             check(&[(3, b"a".to_vec(), bytes.clone()), (9, b"b".to_vec(), end)]);

@@ -11,9 +11,9 @@ use foldhash::quality::RandomState;
 
 use super::leaf::{Leaf, Part, Tag};
 
-mod bins;
+mod filling;
 
-pub(super) use self::bins::Bins;
+pub(super) use self::filling::{Filling, Sizes};
 
 const ROOT_BITS: u32 = 8;
 const BRANCH_BITS: u32 = 7;
@@ -69,11 +69,10 @@ impl Table {
         let mut edits: Vec<(u64, Edit<'_>)> =
             edits.into_iter().map(|edit| (hash(&self.hasher, edit.0), edit)).collect();
         edits.sort_unstable_by_key(|(hash, _)| *hash);
-        let mut scratch = Vec::new();
         for of_leaf in edits.chunk_by(|(a, _), (b, _)| Place::of(*a) == Place::of(*b)) {
             let Some((first, _)) = of_leaf.first() else { continue };
             let place = Place::of(*first);
-            let leaf = edited(self.leaf(place), of_leaf, &mut scratch);
+            let leaf = edited(self.leaf(place), of_leaf);
             self.put(place, leaf);
         }
     }
@@ -92,14 +91,12 @@ impl Table {
 }
 
 /// The leaf that these edits, all of one leaf, make of it; `None` where nothing is left.
-fn edited(leaf: Option<&Leaf>, edits: &[(u64, Edit<'_>)], scratch: &mut Vec<u8>) -> Option<Leaf> {
+fn edited(leaf: Option<&Leaf>, edits: &[(u64, Edit<'_>)]) -> Option<Leaf> {
     let is_edited = |part: &Part<'_>| edits.iter().any(|(_, (key, _))| *key == part.key);
     let kept = leaf.into_iter().flat_map(Leaf::parts).filter(|part| !is_edited(part));
     let new =
         edits.iter().filter_map(|(hash, (key, bytes))| Some(Part { tag: tag(*hash), key, bytes: (*bytes)? }));
-    let mut parts: Vec<Part<'_>> = kept.chain(new).collect();
-    parts.sort_by_key(|part| part.tag);
-    (!parts.is_empty()).then(|| Leaf::build(&parts, scratch))
+    Leaf::build(&kept.chain(new).collect::<Vec<_>>())
 }
 
 #[inline]

@@ -10,7 +10,7 @@ use super::row;
 use super::tables::{DELETED, DOCUMENTS, Meta, RULES};
 use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::WidgetId;
-use crate::rules::book::{Fingerprint, Intake, RuleBook, Stored, Tombstone};
+use crate::rules::book::{Census, Fingerprint, Intake, Measure, RuleBook, Stored, Tombstone};
 use crate::rules::documents::restore;
 use crate::rules::error::RulesError;
 use crate::rules::parallel::on_threads;
@@ -22,24 +22,37 @@ pub(super) fn book(path: &Path, database: &Database, meta: &Meta) -> Result<Rule
     let transaction = database.begin_read().map_err(|error| damaged(path, error))?;
     let documents = transaction.open_table(DOCUMENTS).and_then(|table| Ok(table.len()?));
     let documents = documents.map_err(|error| damaged(path, error))?;
-    let mut intakes = rules(path, &transaction)?;
-    if let Some(intake) = intakes.first_mut() {
-        deletions(&transaction, intake).map_err(|error| damaged(path, error))?;
-    }
-    let book = RuleBook::restore(meta.key, meta.generation, intakes);
+    let deleted = deletions(&transaction).map_err(|error| damaged(path, error))?;
+    let measured = on_both_ends(path, &transaction, Measure::of(2), |measure, id, row| {
+        measure.widget(id, row::record_length(row));
+        true
+    })?;
+    let intake = Intake::new(measured);
+    let counted = on_both_ends(path, &transaction, vec![Census::default(); 2], |census, id, row| {
+        row::read(id, row).is_some_and(|record| intake.widget(id, record, census))
+    })?;
+    let book = RuleBook::restore(meta.key, meta.generation, intake, &counted, &deleted);
     if book.len() as u64 != documents {
         return Err(damaged(path, format!("it has {documents} documents and {} rules", book.len())));
     }
     Ok(book)
 }
 
-/// Two readers start at the two ends and meet wherever they meet: the work is halved whatever the ids look like.
-fn rules(path: &Path, transaction: &ReadTransaction) -> Result<Vec<Intake>, RulesError> {
+/// Two readers start at the two ends and meet wherever they meet: the work is halved whatever the ids look like. Each
+/// has a hand of its own; `take` says whether a row is what was written.
+fn on_both_ends<T: Send>(
+    path: &Path,
+    transaction: &ReadTransaction,
+    hands: Vec<T>,
+    take: impl Fn(&mut T, &str, &[u8]) -> bool + Sync,
+) -> Result<Vec<T>, RulesError> {
     let meeting = Meeting::default();
-    let [front, back]: [Intake; 2] =
-        Intake::of(2).try_into().map_err(|_| damaged(path, "nobody could read it"))?;
-    let readers = vec![(End::Front, front), (End::Back, back)];
-    on_threads(readers, |(end, intake)| read(path, transaction, &meeting, end, intake)).into_iter().collect()
+    let readers = [End::Front, End::Back].into_iter().zip(hands).collect();
+    let read = |(end, mut hand)| {
+        read(path, transaction, &meeting, end, |id, row| take(&mut hand, id, row))?;
+        Ok(hand)
+    };
+    on_threads(readers, read).into_iter().collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,8 +90,8 @@ fn read(
     transaction: &ReadTransaction,
     meeting: &Meeting,
     end: End,
-    mut intake: Intake,
-) -> Result<Intake, RulesError> {
+    mut take: impl FnMut(&str, &[u8]) -> bool,
+) -> Result<(), RulesError> {
     let table = transaction.open_table(RULES).map_err(|error| damaged(path, error))?;
     let mut rows = table.iter().map_err(|error| damaged(path, error))?;
     let mut stride = Stride::default();
@@ -87,51 +100,45 @@ fn read(
         let at_end = row.is_none();
         if let Some(row) = row {
             let (id, row) = row.map_err(|error| damaged(path, error))?;
-            let (id, row) = (id.value(), row.value());
-            let record = row::read(id, row).ok_or_else(|| foreign(path, id))?;
-            stride.push(id, record);
+            stride.push(id.value(), row.value());
         }
         let Some(last) = stride.last().filter(|_| at_end || stride.len() == STRIDE) else {
             if at_end {
-                return Ok(intake);
+                return Ok(());
             }
             continue;
         };
         let met = meeting.claim(end, last);
-        for (id, record) in stride.rows() {
+        for (id, row) in stride.rows() {
             let is_taken = met.as_deref().is_some_and(|met| match end {
                 End::Front => id >= met,
                 End::Back => id <= met,
             });
-            if !is_taken && !intake.widget(id, record) {
-                return Err(foreign(path, id));
+            if !is_taken && !take(id, row) {
+                return Err(damaged(path, format!("the rules of {id:?} are not what was written")));
             }
         }
         if at_end || met.is_some() {
-            return Ok(intake);
+            return Ok(());
         }
         stride.clear();
     }
-}
-
-fn foreign(path: &Path, id: &str) -> RulesError {
-    damaged(path, format!("the rules of {id:?} are not what was written"))
 }
 
 /// Rows that were read and not yet claimed.
 #[derive(Default)]
 struct Stride {
     ids: String,
-    records: Vec<u8>,
+    rows: Vec<u8>,
     /// Where each ends, in both.
     ends: Vec<(usize, usize)>,
 }
 
 impl Stride {
-    fn push(&mut self, id: &str, record: &[u8]) {
+    fn push(&mut self, id: &str, row: &[u8]) {
         self.ids.push_str(id);
-        self.records.extend(record);
-        self.ends.push((self.ids.len(), self.records.len()));
+        self.rows.extend(row);
+        self.ends.push((self.ids.len(), self.rows.len()));
     }
 
     fn len(&self) -> usize {
@@ -146,32 +153,31 @@ impl Stride {
 
     fn rows(&self) -> impl Iterator<Item = (&str, &[u8])> {
         let starts = std::iter::once(&(0, 0)).chain(&self.ends);
-        starts.zip(&self.ends).filter_map(|(start, end)| {
-            Some((self.ids.get(start.0..end.0)?, self.records.get(start.1..end.1)?))
-        })
+        starts
+            .zip(&self.ends)
+            .filter_map(|(start, end)| Some((self.ids.get(start.0..end.0)?, self.rows.get(start.1..end.1)?)))
     }
 
     fn clear(&mut self) {
         self.ids.clear();
-        self.records.clear();
+        self.rows.clear();
         self.ends.clear();
     }
 }
 
-fn deletions(transaction: &ReadTransaction, intake: &mut Intake) -> Result<(), redb::Error> {
+fn deletions(transaction: &ReadTransaction) -> Result<Vec<(String, Tombstone)>, redb::Error> {
     let table = transaction.open_table(DELETED)?;
+    let mut deleted = Vec::new();
     for row in table.iter()? {
         let (id, row) = row?;
         if !WidgetId::is_valid(id.value()) {
             return Err(redb::Error::Corrupted(format!("{:?} is no widget's id", id.value())));
         }
         let (revision, was_restricted, withdrawn) = row.value();
-        intake.deleted(
-            id.value(),
-            Tombstone { revision, was_restricted, withdrawn: withdrawn.map(Fingerprint) },
-        );
+        let tombstone = Tombstone { revision, was_restricted, withdrawn: withdrawn.map(Fingerprint) };
+        deleted.push((id.value().to_owned(), tombstone));
     }
-    Ok(())
+    Ok(deleted)
 }
 
 /// Makes the compiled rules again from the documents, after their format has changed.

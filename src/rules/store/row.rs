@@ -17,6 +17,11 @@ pub(super) fn write(id: &str, record: &[u8], row: &mut Vec<u8>) {
     row.extend(record);
 }
 
+/// How long the record of a row is.
+pub(super) fn record_length(row: &[u8]) -> usize {
+    row.len().saturating_sub(size_of::<u32>())
+}
+
 /// The record of a row. `None` where the bytes are not what was written.
 pub(super) fn read<'r>(id: &str, row: &'r [u8]) -> Option<&'r [u8]> {
     let (expected, record) = row.split_first_chunk()?;

@@ -226,7 +226,7 @@ async fn both_ways_lead_to_the_same_answer() {
     let upstream = answering(Arc::clone(&heads)).await;
     let mut spec = spec_on(&[upstream.addr], "");
     // What is in memory went no way at all.
-    spec.more.push_str("[cache]\nbytes = \"0\"\n");
+    spec.more.push_str("[cache]\nbytes = \"0B\"\n");
     let edge = Edge::start(spec).await;
     for class in ["session", "assets"] {
         let pairs = ANSWERS.iter().map(async |(name, ..)| {

@@ -22,19 +22,26 @@ fn assert_same(table: &Table, model: &Model) {
     assert_eq!(table.get(b"nobody"), None);
 }
 
+fn filled(records: &Model) -> Table {
+    let mut sizes = Sizes::of(3);
+    for (n, (key, bytes)) in records.iter().enumerate() {
+        sizes[n % 3].measure(key, bytes.len());
+    }
+    let filling = Filling::new(&sizes);
+    assert!(records.iter().all(|(key, bytes)| filling.put(key, bytes)));
+    assert!(!filling.put(b"not measured", &[0; 100]));
+    filling.into_table()
+}
+
 fn insert(table: &mut Table, records: &Model) {
     table.edit(records.iter().map(|(key, bytes)| (key.as_slice(), Some(bytes.as_slice()))).collect());
 }
 
 #[test]
-fn dealt_out_and_record_by_record_are_the_same() {
+fn filled_and_record_by_record_are_the_same() {
     for count in [0, 1, 2, 100, 40_000] {
         let model: Model = (0..count).map(|n| (key(n), vec![n as u8; n as usize % 300])).collect();
-        let mut hands = Bins::of(3);
-        for (n, (key, bytes)) in model.iter().enumerate() {
-            hands[n % 3].put(key, bytes);
-        }
-        assert_same(&Bins::into_table(hands), &model);
+        assert_same(&filled(&model), &model);
         let mut at_once = Table::default();
         insert(&mut at_once, &model);
         assert_same(&at_once, &model);
@@ -46,11 +53,9 @@ fn dealt_out_and_record_by_record_are_the_same() {
 }
 
 #[test]
-fn a_record_may_be_larger_than_a_chunk_and_a_leaf_larger_than_64_kib() {
+fn a_leaf_may_be_larger_than_64_kib() {
     let model: Model = (0..200).map(|n| (key(n), vec![n as u8; 100_000 - n as usize])).collect();
-    let mut hands = Bins::of(1);
-    model.iter().for_each(|(key, bytes)| hands[0].put(key, bytes));
-    let mut table = Bins::into_table(hands);
+    let mut table = filled(&model);
     assert_same(&table, &model);
     insert(&mut table, &model);
     assert_same(&table, &model);
