@@ -51,7 +51,7 @@ fn identify(asked: &'static Asked) -> Embedder<'static> {
 #[library_benchmark(setup = asked)]
 #[bench::found("https://example.com")]
 fn route(asked: &'static Asked) -> Target<'static> {
-    black_box(asked.edge.routes.find("chat.example.net", black_box(asked.request.uri.path())))
+    black_box(asked.edge.routes.find(|| "chat.example.net", black_box(asked.request.uri.path())))
 }
 
 // The rules in force, the widget's look-up among them, and the verdict.

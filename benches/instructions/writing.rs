@@ -50,7 +50,7 @@ fn upward(mut way: Way) -> Way {
 }
 
 fn downward(mut way: Way) -> Way {
-    forward::to_browser(&mut way.response, way.visit, true).unwrap();
+    forward::to_browser(&mut way.response, way.visit, true);
     way
 }
 

@@ -85,7 +85,7 @@ pub struct Context {
 }
 
 impl Drop for Context {
-    /// A session that is cut is dropped where it stands, and never comes to [`EdgeProxy::logging`].
+    /// A session that is cut is dropped where it stands, and never comes to [`Callbacks::logging`].
     fn drop(&mut self) {
         if let (Some(session), Some(status), false) = (&self.session, self.status, self.counted)
             && session.revocation().revoked_at().is_some()
