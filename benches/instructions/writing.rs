@@ -9,7 +9,9 @@ use embedgate::edge::reply::{Denial, Destination, Reply};
 use embedgate::edge::visit::Visit;
 use embedgate::policy::origin::{Embedder, Origin};
 use gungraun::{library_benchmark, library_benchmark_group};
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::HeaderValue;
+use http::response::Parts;
+use pingora::http::RequestHeader;
 
 use crate::edge::{Edge, request};
 
@@ -19,7 +21,7 @@ library_benchmark_group!(name = headers, benchmarks = [to_upstream, to_browser, 
 #[derive(Clone)]
 struct Way {
     request: RequestHeader,
-    response: ResponseHeader,
+    response: Parts,
     client: Client,
     visit: &'static Visit,
 }
@@ -28,9 +30,9 @@ struct Way {
 fn way() -> Way {
     let request = request(Some("https://example.com"));
     let visit = Edge::alone().allow(&request).visit;
-    let mut response = ResponseHeader::build(200, None).unwrap();
+    let mut response = http::Response::new(()).into_parts().0;
     for (name, value) in crate::served::ANSWER {
-        response.append_header(name, value).unwrap();
+        response.headers.append(name, HeaderValue::from_static(value));
     }
     let client = Client::read(&request, Some([192, 0, 2, 1].into()), true, &[]);
     let way = Way { request, response, client, visit: Box::leak(Box::new(visit)) };
