@@ -89,7 +89,7 @@ impl Direct {
                 );
             };
             let is_final = !head.status.is_informational();
-            if let Some(hit) = passage.received(&head)? {
+            if let Some(hit) = passage.received(&head) {
                 // A 304 leaves its connection as good as it was.
                 if done && let Some(stream) = answer.into_connection().await {
                     server.idle().put(stream);
@@ -174,8 +174,9 @@ impl std::fmt::Debug for Direct {
 }
 
 impl Passage<'_> {
-    fn received(&mut self, head: &Parts) -> Result<Option<Hit>> {
-        self.asset.as_mut().map_or(Ok(None), |(caching, asked)| caching.received(head, asked))
+    fn received(&mut self, head: &Parts) -> Option<Hit> {
+        let (caching, asked) = self.asset.as_mut()?;
+        caching.received(head, asked)
     }
 
     fn passes(&mut self, piece: &[u8]) {

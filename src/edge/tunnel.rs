@@ -34,7 +34,6 @@ mod limits;
 mod relay;
 mod takeover;
 
-pub use handshake::has_body;
 pub use limits::Limits;
 
 use frames::Close;

@@ -87,15 +87,15 @@ impl Caching {
     }
 
     /// Shown the head of the upstream's answer, as received. `Some`: the browser is to get this in place of it.
-    pub fn received(&mut self, response: &Parts, asked: &Asked<'_>) -> Result<Option<Hit>> {
+    pub fn received(&mut self, response: &Parts, asked: &Asked<'_>) -> Option<Hit> {
         match self {
             // RFC 9111 §4.4. Whatever else of the widget depends on it is not known, so all of it goes.
             Self::Unsafe(cache) if response.status.is_success() || response.status.is_redirection() => {
                 cache.purge(&asked.visit.widget);
-                Ok(None)
+                None
             }
             Self::Filling(filling) => filling.head(response, asked),
-            Self::Outside | Self::Unsafe(_) | Self::Answered => Ok(None),
+            Self::Outside | Self::Unsafe(_) | Self::Answered => None,
         }
     }
 
@@ -132,7 +132,7 @@ impl Caching {
         (visit, upstream, https): (&Visit, &str, bool),
     ) -> Result<()> {
         let asked = Asked { request: session.req_header(), visit, upstream, https };
-        if let Some(hit) = self.received(response, &asked)? {
+        if let Some(hit) = self.received(response, &asked) {
             self.ask_no_more(session.req_header_mut())?;
             hit.send(session, visit).await?;
             *self = Self::Answered;

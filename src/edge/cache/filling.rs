@@ -91,24 +91,24 @@ impl Filling {
     }
 
     /// The head of the answer, as the upstream sent it. `Some`: the browser is to get this in place of it.
-    pub fn head(&mut self, response: &Parts, asked: &Asked<'_>) -> Result<Option<Hit>> {
+    pub fn head(&mut self, response: &Parts, asked: &Asked<'_>) -> Option<Hit> {
         if response.status.is_informational() {
-            return Ok(None);
+            return None;
         }
         if let Some(stale) = self.stale.take() {
             if response.status == StatusCode::NOT_MODIFIED {
-                return self.validated(&stale, response, asked).map(Some);
+                return Some(self.validated(&stale, response, asked));
             }
             if is_failure(response.status) {
                 self.stale = Some(stale);
                 if let Some(hit) = self.stand_in() {
-                    return Ok(Some(hit));
+                    return Some(hit);
                 }
             } else if let Some(place) = &self.place {
                 self.shared.store.supersede(place, &stale);
             }
         }
-        match self.arriving(response, asked)? {
+        match self.arriving(response, asked) {
             Some(arriving) => {
                 if let Some(flight) = self.place.as_ref().and_then(Place::flight) {
                     flight.coming();
@@ -121,7 +121,7 @@ impl Filling {
             }
             None => self.give_up(!is_failure(response.status)),
         }
-        Ok(None)
+        None
     }
 
     /// A piece of the body.
@@ -159,7 +159,7 @@ impl Filling {
     }
 
     /// The upstream says that what is in memory is still right: RFC 9111 §4.3.4.
-    fn validated(&mut self, stale: &Arc<Stored>, response: &Parts, asked: &Asked<'_>) -> Result<Hit> {
+    fn validated(&mut self, stale: &Arc<Stored>, response: &Parts, asked: &Asked<'_>) -> Hit {
         self.outcome = CacheOutcome::Revalidated;
         let now = Instant::now();
         let mut merged = stale.received().clone();
@@ -190,22 +190,20 @@ impl Filling {
             }
             self.give_up(true);
         }
-        Ok(Hit::new(stored, now))
+        Hit::new(stored, now)
     }
 
     /// What is to be kept of an answer; `None` where it may not be, or would be too large.
-    fn arriving(&self, response: &Parts, asked: &Asked<'_>) -> Result<Option<Arriving>> {
-        let Some((selected, freshness)) = self.judge(response.status, &response.headers, asked) else {
-            return Ok(None);
-        };
+    fn arriving(&self, response: &Parts, asked: &Asked<'_>) -> Option<Arriving> {
+        let (selected, freshness) = self.judge(response.status, &response.headers, asked)?;
         let chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
         let length = response.headers.get(header::CONTENT_LENGTH).filter(|_| !chunked);
         let length = length.map(|length| length.to_str().ok()?.parse::<u64>().ok());
         let length = match length {
             Some(Some(length)) if length <= self.shared.store.largest() => Some(length),
-            Some(_) => return Ok(None),
+            Some(_) => return None,
             // A body that ends with its connection can be cut short unseen (RFC 9112 §8).
-            None if !chunked && response.version < Version::HTTP_2 => return Ok(None),
+            None if !chunked && response.version < Version::HTTP_2 => return None,
             None => None,
         };
         let about = (selected, freshness, Instant::now());
@@ -216,7 +214,7 @@ impl Filling {
             about,
             (asked.visit, asked.https),
         );
-        Ok(Some(Arriving { stored, length, body: BytesMut::new() }))
+        Some(Arriving { stored, length, body: BytesMut::new() })
     }
 
     fn judge(

@@ -54,7 +54,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
-use http::header::{self, HeaderMap};
+use http::header;
 use pingora::http::RequestHeader;
 
 pub use answer::Hit;
@@ -238,12 +238,7 @@ fn is_for_caches(request: &RequestHeader) -> bool {
     matches!(request.method, Method::GET | Method::HEAD)
         && !headers.contains_key(header::IF_MATCH)
         && !headers.contains_key(header::IF_UNMODIFIED_SINCE)
-        && !has_body(headers)
-}
-
-fn has_body(headers: &HeaderMap) -> bool {
-    headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0")
+        && !request::has_body(request)
 }
 
 impl CachedAssets for AssetCache {

@@ -6,7 +6,7 @@ use http::{Method, Version};
 use pingora::http::RequestHeader;
 
 use crate::edge::client::Client;
-use crate::edge::forward::{is_reserved, told_upstream};
+use crate::edge::forward::{is_reserved, nominated, told_upstream};
 use crate::edge::visit::Visit;
 
 /// Whether a field is about one connection (RFC 9110 §7.6.1), as the proxy library knows them.
@@ -58,10 +58,11 @@ pub fn write(request: &RequestHeader, visit: Option<&Visit>, client: &Client) ->
     if let Some(authority) = authority {
         put(&mut head, &header::HOST, authority.as_str().as_bytes());
     }
-    let nominated = Nominated::read(request);
+    // Which may not be among them is checked before the verdict.
+    let nominated: Vec<HeaderName> = nominated(fields).collect();
     for (name, value) in fields {
         let passes = client.passes(name) && !is_reserved(name) && !is_of_one_connection(name);
-        if passes && !nominated.names(name) && (authority.is_none() || *name != header::HOST) {
+        if passes && !nominated.contains(name) && (authority.is_none() || *name != header::HOST) {
             put(&mut head, name, value.as_bytes());
         }
     }
@@ -78,24 +79,6 @@ fn put(head: &mut Vec<u8>, name: &HeaderName, value: &[u8]) {
     head.extend_from_slice(b": ");
     head.extend_from_slice(value);
     head.extend_from_slice(b"\r\n");
-}
-
-/// The fields that `Connection` names. Which may not be among them is checked before the verdict.
-struct Nominated<'r>(Option<&'r RequestHeader>);
-
-impl<'r> Nominated<'r> {
-    fn read(request: &'r RequestHeader) -> Self {
-        let plain = |value: &[u8]| value.eq_ignore_ascii_case(b"keep-alive") || value == b"close";
-        let all_plain =
-            request.headers.get_all(header::CONNECTION).iter().all(|value| plain(value.as_bytes()));
-        Self((!all_plain).then_some(request))
-    }
-
-    fn names(&self, name: &HeaderName) -> bool {
-        let values = self.0.into_iter().flat_map(|request| request.headers.get_all(header::CONNECTION));
-        let mut options = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes()))
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use crate::edge::judge::{Judge, Judged};
 use crate::edge::reply::{Denial, Destination, Reply};
 use crate::edge::request::{self, Upgrade};
 use crate::edge::route::Target;
-use crate::edge::tunnel;
 use crate::policy::decision::Class;
 use crate::policy::headers::cors;
 use crate::rules::sessions::SessionFacts;
@@ -84,7 +83,7 @@ impl EdgeProxy {
             return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
         }
         context.websocket = upgrade == Upgrade::WebSocket;
-        if context.websocket && tunnel::has_body(request) {
+        if context.websocket && request::has_body(request) {
             return Some(Reply::refusal(request::WEBSOCKET_WITH_BODY));
         }
         let is_preflight = request::is_preflight(request);

@@ -23,12 +23,6 @@ const OF_ONE_CONNECTION: [HeaderName; 8] = [
     header::UPGRADE,
 ];
 
-/// Whether a handshake carries a body, which none needs and servers disagree about.
-pub fn has_body(request: &RequestHeader) -> bool {
-    let length = request.headers.get(header::CONTENT_LENGTH);
-    request.headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
-}
-
 /// Makes the request the edge's own on the upstream's connection.
 pub fn to_upstream(request: &mut RequestHeader) -> Result<()> {
     for name in of_one_connection(&request.headers) {
@@ -87,6 +81,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::edge::request::has_body;
 
     fn response(status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
         let mut response = ResponseHeader::build(status, None).unwrap();
