@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::error::Error;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -14,7 +15,8 @@ use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 
 use super::error::EdgeError;
-use crate::certificates::{CertificateFault, Reload, Watched, read_pair};
+use crate::certificates::{CertificateFault, read_pair};
+use crate::files::{Reload, Watched};
 use crate::config::CertificateFiles;
 
 /// The certificates of one listener, in force and replaceable.
@@ -51,7 +53,11 @@ impl Certificates {
 }
 
 impl Reload for Certificates {
-    fn reload_if_changed(&self) -> Result<bool, CertificateFault> {
+    fn name(&self) -> &'static str {
+        "certificates"
+    }
+
+    fn reload_if_changed(&self) -> Result<bool, Box<dyn Error + Send + Sync>> {
         if !self.watched.changed() {
             return Ok(false);
         }

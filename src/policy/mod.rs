@@ -14,4 +14,5 @@ pub mod json_position;
 pub mod lint;
 pub mod origin;
 pub mod suffix;
+pub mod ticket;
 pub mod widget;
