@@ -15,7 +15,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 
 use super::origin::Origin;
-use super::widget::WidgetId;
 
 mod keys;
 
@@ -73,7 +72,7 @@ impl Ticket {
     /// in a ticket, as only schemes that no browser has can.
     pub fn issue(
         keys: &TicketKeys,
-        widget: &WidgetId,
+        widget: &str,
         embedder: Origin<'_>,
         expires_at: Timestamp,
     ) -> Option<String> {
