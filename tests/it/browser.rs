@@ -8,6 +8,8 @@ use serde_json::{Value, json};
 use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec};
 
+mod agreement;
+
 const SOON: Duration = Duration::from_secs(10);
 
 /// Screenshots are kept where they can be looked at.

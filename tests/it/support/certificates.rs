@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -44,6 +46,29 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// The hash of its public key, as a browser is told to trust it (RFC 7469 §2.4).
+    pub fn pin(&self) -> String {
+        let der = self.der();
+        let (_, certificate) = x509_parser::parse_x509_certificate(&der).unwrap();
+        let hash = ring::digest::digest(&ring::digest::SHA256, certificate.tbs_certificate.subject_pki.raw);
+        STANDARD.encode(hash)
+    }
+
+    /// The server's side of a handshake with it.
+    pub fn acceptor(&self, protocols: &[&[u8]]) -> TlsAcceptor {
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.der()], key)
+            .unwrap();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
 impl Authority {
     /// A new one.
     pub fn new() -> Self {
@@ -67,16 +92,7 @@ impl Authority {
 
     /// The server's side, for a TLS upstream of these names.
     pub fn acceptor(&self, names: &[&str], protocols: &[&[u8]]) -> TlsAcceptor {
-        let pair = self.issue(names);
-        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![pair.der()], key)
-            .unwrap();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-        TlsAcceptor::from(Arc::new(config))
+        self.issue(names).acceptor(protocols)
     }
 
     /// A TLS connection to `addr` that asks for `name` and believes this authority alone.

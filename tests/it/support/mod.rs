@@ -6,6 +6,7 @@ pub mod disk;
 pub mod edge;
 pub mod ports;
 pub mod raw;
+pub mod sites;
 pub mod streams;
 pub mod upstream;
 pub mod websocket;

@@ -1,0 +1,165 @@
+//! Verdict and browser agree: what the edge says of an embedder is what a browser does with `frame-ancestors`, and
+//! both are what really loads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::browser::Browser;
+use crate::support::certificates::Authority;
+use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::{ports, sites::Sites, upstream::Scripted};
+
+const EDGE: &str = "https://widgets.example";
+const LONG: Duration = Duration::from_secs(60);
+
+/// Widgets by what their lists say.
+fn widgets() -> Vec<(&'static str, Value)> {
+    let list = |entries: Value| json!({ "access": "enforce", "allowed_domains": entries });
+    vec![
+        ("exact", list(json!(["example.com"]))),
+        ("http", list(json!(["http://example.com"]))),
+        ("both", list(json!(["example.com", "http://example.com"]))),
+        ("below", list(json!(["*.example.com"]))),
+        ("at_or_below", list(json!([".example.com"]))),
+        ("glob", list(json!(["pr-*.preview.example.com"]))),
+        ("port", list(json!(["example.com:8443"]))),
+        ("any_port", list(json!(["example.com:*"]))),
+        ("idn", list(json!(["m\u{fc}nchen.example"]))),
+        ("underscore", list(json!(["under_score.example.org"]))),
+        ("ipv4", list(json!(["192.0.2.7", "http://192.0.2.7"]))),
+        ("localhost", list(json!(["localhost"]))),
+        ("localhost_port", list(json!(["http://localhost:3000"]))),
+        ("below_localhost", list(json!(["*.localhost"]))),
+        ("loopback", list(json!(["127.0.0.1"]))),
+        ("expired", list(json!([{ "pattern": "example.com", "expires_at": "2020-01-01T00:00:00Z" }]))),
+        ("not_yet", list(json!([{ "pattern": "example.com", "expires_at": "2099-01-01T00:00:00Z" }]))),
+        ("locked", list(json!([]))),
+        ("open", json!({ "access": "open" })),
+        ("monitor", json!({ "access": "monitor", "allowed_domains": ["elsewhere.example"] })),
+        ("off", json!({ "enabled": false, "allowed_domains": ["example.com"] })),
+    ]
+}
+
+const EMBEDDERS: [&str; 16] = [
+    "https://example.com",
+    "http://example.com",
+    "https://example.com:8443",
+    "http://example.com:3000",
+    "https://www.example.com",
+    "https://a.b.example.com",
+    "https://evilexample.com",
+    "https://example.com.evil.example",
+    "https://pr-1.preview.example.com",
+    "https://pr-1.x.preview.example.com",
+    "https://xn--mnchen-3ya.example",
+    "https://under_score.example.org",
+    "https://192.0.2.7",
+    "http://localhost:3000",
+    "http://app.localhost:3000",
+    "http://127.0.0.1:3000",
+];
+
+/// Where a browser that knows only the list (its page keeps the referrer to itself) differs from the edge, which
+/// is told who embeds, and by which standard.
+fn known_difference(widget: &str, embedder: &str) -> Option<bool> {
+    match (widget, embedder) {
+        // CSP Level 3, "does a scheme-part match": an http source admits https as well.
+        ("http", "https://example.com") => Some(true),
+        // A `*` inside a label is no host-source of CSP Level 3; it is sent only for the page that it admits.
+        ("glob", "https://pr-1.preview.example.com") => Some(false),
+        // Nor is a name with an underscore.
+        ("underscore", "https://under_score.example.org") => Some(false),
+        _ => None,
+    }
+}
+
+/// A page with each widget twice, as it is and without a referrer, which tells which of them loaded.
+fn page(ids: &[&str]) -> String {
+    let frames: String = ids
+        .iter()
+        .flat_map(|id| {
+            [("known", "strict-origin-when-cross-origin"), ("silent", "no-referrer")].map(|(how, policy)| {
+                format!("<iframe name=\"{how}/{id}\" referrerpolicy=\"{policy}\" data-src=\"{EDGE}/w/{id}/frame\"></iframe>")
+            })
+        })
+        .collect();
+    format!(
+        r#"<!doctype html><title>embedder</title>{frames}<script>
+        const frames_ = [...document.querySelectorAll("iframe")];
+        const loaded = new Set(), over = new Set();
+        addEventListener("message", (event) => {{
+          const frame = frames_.find((frame) => frame.contentWindow === event.source);
+          if (frame && event.data === "loaded") loaded.add(frame.name);
+        }});
+        for (const frame of frames_) {{
+          frame.addEventListener("load", () => setTimeout(() => over.add(frame.name), 300));
+          frame.src = frame.dataset.src;
+        }}
+        const outcome = () => ({{ done: over.size === frames_.length, loaded: [...loaded] }});
+        </script>"#
+    )
+}
+
+#[tokio::test]
+async fn the_browser_does_what_the_edge_says() {
+    let upstream = Scripted::answering(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 65\r\n\r\n\
+         <!doctype html><script>parent.postMessage('loaded', '*')</script>",
+    );
+    let upstream = upstream.await;
+    let authority = Authority::new();
+    let certificate = authority.issue(&["widgets.example"]);
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate.write(folder.path(), "edge");
+    let tls = ports::free();
+    let documents: Vec<Value> = widgets()
+        .into_iter()
+        .map(|(id, mut document)| {
+            document["id"] = json!(id);
+            document
+        })
+        .collect();
+    let mut spec = EdgeSpec::on(upstream.addr, &json!(documents));
+    spec.public_origins = Some(format!("[\"{EDGE}\"]"));
+    spec.edge = format!("tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    let edge = Edge::start(spec).await;
+
+    let hosts: BTreeSet<&str> =
+        EMBEDDERS.iter().map(|origin| origin.split("://").nth(1).unwrap().split(':').next().unwrap()).collect();
+    let hosts: Vec<&str> = hosts.into_iter().collect();
+    let sites = Sites::start(&authority, &hosts).await;
+    let ids: Vec<&str> = widgets().iter().map(|(id, _)| *id).collect();
+    sites.put("/", &[], page(&ids));
+    let browser = sites.browser(&[("widgets.example:443", tls)], &certificate);
+    let browser = Browser::start(browser).await.unwrap();
+
+    let mut differences = BTreeMap::new();
+    let mut pairs = 0;
+    for embedder in EMBEDDERS {
+        browser.goto(&format!("{embedder}/")).await.unwrap();
+        assert_eq!(browser.eval("location.origin").await.unwrap(), embedder);
+        browser.wait_until("outcome().done", LONG).await.unwrap();
+        let outcome = browser.eval("outcome().loaded").await.unwrap();
+        let loaded: BTreeSet<&str> = outcome.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        for id in &ids {
+            let question = json!({ "widget": id, "class": "frame", "referer": format!("{embedder}/") });
+            let told = edge.api(Method::POST, "/v1/explain").json(&question).send().await.unwrap();
+            let told: Value = told.json().await.unwrap();
+            let verdict = told["verdict"] == "allow";
+            let by_list = known_difference(id, embedder).unwrap_or(verdict);
+            let (known, silent) =
+                (loaded.contains(format!("known/{id}").as_str()), loaded.contains(format!("silent/{id}").as_str()));
+            // A widget that is off is denied to everybody by the edge; the others are left to the browser.
+            if (known, silent) != (verdict, by_list) {
+                let told = format!("edge {} {}, loaded {known}, by the list alone {silent}", told["verdict"], told["reason"]);
+                differences.insert(format!("{id} on {embedder}"), told);
+            }
+            pairs += 2;
+        }
+    }
+    println!("{pairs} pairs");
+    assert!(differences.is_empty(), "{differences:#?}");
+}
