@@ -1,9 +1,9 @@
 //! Mutual TLS of the admin listener: nobody gets as far as a token without a certificate from `admin.tls.client_ca`.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -16,10 +16,10 @@ use super::live::LiveSettings;
 use super::signals::{listen, next};
 use super::welcome::Welcome;
 use crate::admin::{self, Admin, MutualTls, Readiness};
-use crate::files::Reload;
 use crate::config::Settings;
 use crate::edge::demo::Demo;
 use crate::edge::sessions::Sessions;
+use crate::files::Reload;
 use crate::rules::source::file::FileSource;
 
 /// A value that the first start takes away: a service starts once.

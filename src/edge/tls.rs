@@ -2,8 +2,8 @@
 //! the edge runs when their files change.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,8 +16,8 @@ use x509_parser::extensions::GeneralName;
 
 use super::error::EdgeError;
 use crate::certificates::{CertificateFault, read_pair};
-use crate::files::{Reload, Watched};
 use crate::config::CertificateFiles;
+use crate::files::{Reload, Watched};
 
 /// The certificates of one listener, in force and replaceable.
 pub struct Certificates {

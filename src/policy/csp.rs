@@ -1,7 +1,8 @@
 //! `frame-ancestors` (CSP Level 3 §6.4.2): what the browser itself enforces around a frame.
 //!
 //! The list is translated so that browser and verdict agree, with these differences that the language of
-//! source expressions leaves: an `http` source also admits https; IPv6 addresses cannot be written.
+//! source expressions leaves: an `http` source also admits https; IPv6 addresses cannot be written; a page whose name
+//! has a `_` is let in as one of its siblings.
 
 use std::fmt::Write as _;
 
@@ -153,10 +154,25 @@ pub fn widget_ancestors(
 }
 
 fn push_origin(policy: &mut String, origin: Origin<'_>) {
-    if !matches!(origin.host(), Host::Ipv6(_)) {
-        policy.push(' ');
-        policy.push_str(origin.as_str());
+    match origin.host() {
+        Host::Ipv6(_) => {}
+        Host::Name(name) if name.contains('_') => push_around(policy, origin, name),
+        Host::Name(_) | Host::Ipv4(_) => {
+            policy.push(' ');
+            policy.push_str(origin.as_str());
+        }
     }
+}
+
+/// A browser passes over a source with an underscore, so what is said is every name below the first part without
+/// one. This goes to a page that was judged by its whole name; the others it could let in are pages around that one.
+fn push_around(policy: &mut String, origin: Origin<'_>, name: &str) {
+    let after = name.rsplit_once('_').and_then(|(_, rest)| rest.split_once('.'));
+    // Below a name of one part is everybody.
+    let Some((_, parent)) = after.filter(|(_, parent)| parent.contains('.')) else { return };
+    let port = origin.explicit_port().map(|port| format!(":{port}")).unwrap_or_default();
+    // Writing into a string does not fail.
+    let _ = write!(policy, " {}://*.{parent}{port}", origin.scheme().as_str());
 }
 
 #[cfg(test)]

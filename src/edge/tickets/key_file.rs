@@ -81,8 +81,8 @@ impl Reload for KeyFile {
 
 fn read(path: &Path) -> Result<(TicketKeys, Stamp), KeyFileFault> {
     let (text, stamp) = private::read(path)?;
-    let keys = TicketKeys::parse(&text)
-        .map_err(|fault| KeyFileFault::Keys { path: path.to_owned(), fault })?;
+    let keys =
+        TicketKeys::parse(&text).map_err(|fault| KeyFileFault::Keys { path: path.to_owned(), fault })?;
     Ok((keys, stamp))
 }
 

@@ -25,9 +25,9 @@ impl<'r> Presented<'r> {
     /// Finds it. Allocates nothing.
     pub fn find(request: &'r RequestHeader) -> Self {
         let in_query = request.uri.query().into_iter().flat_map(parameters).filter_map(ticket_parameter);
-        let found = in_authorization(&request.headers)
-            .chain(in_query.map(str::as_bytes))
-            .chain(offered(&request.headers).filter_map(|token| token.strip_prefix(SUBPROTOCOL)).map(str::as_bytes));
+        let found = in_authorization(&request.headers).chain(in_query.map(str::as_bytes)).chain(
+            offered(&request.headers).filter_map(|token| token.strip_prefix(SUBPROTOCOL)).map(str::as_bytes),
+        );
         found.fold(Self::Nothing, |before, ticket| match before {
             Self::Nothing => Self::Ticket(ticket),
             Self::Ticket(other) if other == ticket => before,

@@ -124,11 +124,14 @@ async fn the_browser_does_what_the_edge_says() {
         .collect();
     let mut spec = EdgeSpec::on(upstream.addr, &json!(documents));
     spec.public_origins = Some(format!("[\"{EDGE}\"]"));
-    spec.edge = format!("tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    spec.edge =
+        format!("tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
     let edge = Edge::start(spec).await;
 
-    let hosts: BTreeSet<&str> =
-        EMBEDDERS.iter().map(|origin| origin.split("://").nth(1).unwrap().split(':').next().unwrap()).collect();
+    let hosts: BTreeSet<&str> = EMBEDDERS
+        .iter()
+        .map(|origin| origin.split("://").nth(1).unwrap().split(':').next().unwrap())
+        .collect();
     let hosts: Vec<&str> = hosts.into_iter().collect();
     let sites = Sites::start(&authority, &hosts).await;
     let ids: Vec<&str> = widgets().iter().map(|(id, _)| *id).collect();
@@ -150,11 +153,16 @@ async fn the_browser_does_what_the_edge_says() {
             let told: Value = told.json().await.unwrap();
             let verdict = told["verdict"] == "allow";
             let by_list = known_difference(id, embedder).unwrap_or(verdict);
-            let (known, silent) =
-                (loaded.contains(format!("known/{id}").as_str()), loaded.contains(format!("silent/{id}").as_str()));
+            let (known, silent) = (
+                loaded.contains(format!("known/{id}").as_str()),
+                loaded.contains(format!("silent/{id}").as_str()),
+            );
             // A widget that is off is denied to everybody by the edge; the others are left to the browser.
             if (known, silent) != (verdict, by_list) {
-                let told = format!("edge {} {}, loaded {known}, by the list alone {silent}", told["verdict"], told["reason"]);
+                let told = format!(
+                    "edge {} {}, loaded {known}, by the list alone {silent}",
+                    told["verdict"], told["reason"]
+                );
                 differences.insert(format!("{id} on {embedder}"), told);
             }
             pairs += 2;

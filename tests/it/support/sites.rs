@@ -71,7 +71,11 @@ impl Sites {
         let pins = format!("--ignore-certificate-errors-spki-list={},{}", self.pin, certificate.pin());
         // A plain-http site is to stay one.
         let plain = "--disable-features=HttpsUpgrades,HttpsFirstBalancedModeAutoEnable";
-        BrowserOptions { resolver_rules: rules, extra_args: vec![pins, plain.to_owned()], ..BrowserOptions::default() }
+        BrowserOptions {
+            resolver_rules: rules,
+            extra_args: vec![pins, plain.to_owned()],
+            ..BrowserOptions::default()
+        }
     }
 }
 
