@@ -18,7 +18,9 @@ use pingora::services::listening::Service;
 
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
 use crate::config::{self, RuleSource, Settings, StoreSettings};
+use crate::edge::cache::AssetCache;
 use crate::edge::demo::Demo;
+use crate::edge::direct::Direct;
 use crate::edge::error::EdgeError;
 use crate::edge::proxy::EdgeProxy;
 use crate::edge::redirect::HttpsRedirect;
@@ -31,6 +33,7 @@ use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::files::Reload;
 use crate::policy::decision::Class;
 use crate::policy::widget::{Widget, WidgetId};
+use crate::rules::assets::CachedAssets;
 use crate::rules::audit::FileAuditLog;
 use crate::rules::documents::Documents;
 use crate::rules::live::LiveRules;
@@ -79,7 +82,15 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let rules = LiveRules::new();
     let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
     let swaps = Arc::new(SwapFeed::new());
-    let (publisher, source) = start_rules(&settings, &rules, &sessions, &metrics, &swaps)?;
+    let cache = AssetCache::new(settings.cache.bytes, Arc::clone(&metrics));
+    let observers: [Arc<dyn Observer>; 4] = [
+        // First, so that nothing else stands between a save and the sessions it ends.
+        sessions.clone(),
+        Arc::new(cache.clone()),
+        Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
+        swaps.clone(),
+    ];
+    let (publisher, source) = start_rules(&settings, &rules, &observers)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
@@ -96,8 +107,10 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
             .redirect_http
             .then(|| HttpsRedirect::new(&settings.edge.public_origins))
             .flatten(),
+        cache: cache.clone(),
         sessions: Arc::clone(&sessions),
         tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
+        direct: Direct::new(&server.configuration),
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
@@ -112,6 +125,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         suffixes: public_suffixes(&settings)?,
         answers: class_answers(&settings),
         sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
+        assets: Arc::new(cache) as Arc<dyn CachedAssets>,
         swaps,
         metrics,
         decisions: Arc::clone(&decisions),
@@ -243,18 +257,13 @@ fn say_what_to_know(settings: &Settings) {
 fn start_rules(
     settings: &Settings,
     rules: &LiveRules,
-    sessions: &Arc<Sessions>,
-    metrics: &Arc<Metrics>,
-    swaps: &Arc<SwapFeed>,
+    observers: &[Arc<dyn Observer>],
 ) -> Result<(Arc<Publisher>, Option<FileSource>), AppError> {
     let suffixes = public_suffixes(settings)?;
     let publisher = |kind, path: &Path| {
-        Publisher::new(rules.clone(), kind, path.display().to_string())
-            // First, so that nothing else stands between a save and the sessions it ends.
-            .with_observer(Arc::clone(sessions) as Arc<dyn Observer>)
-            .with_observer(Arc::new(RuleMetrics::new(Arc::clone(metrics))))
-            .with_observer(Arc::<SwapFeed>::clone(swaps))
-            .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())))
+        let publisher = Publisher::new(rules.clone(), kind, path.display().to_string());
+        let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
+        publisher.with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())))
     };
     match settings.rules.source {
         RuleSource::File => {

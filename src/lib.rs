@@ -19,11 +19,12 @@
 //!
 //! # The way of a request
 //!
-//! [`edge::service`] bounds the time for its head → [`edge::request`] refuses what could be read in two ways →
-//! [`edge::route`] finds the class and the widget → [`edge::judge`] loads the rule book once and asks
-//! [`policy::decision::decide`] → [`edge::reply`] answers a denial or a preflight, or [`edge::upstream`] picks a
-//! server and [`edge::forward`] writes the headers both ways. A session is entered in [`edge::sessions`] for as long
-//! as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
+//! [`edge::service`] bounds the time for its head → [`edge::http1`] reads it, and leaves what it does not know to the
+//! proxy library → [`edge::request`] refuses what could be read in two ways → [`edge::route`] finds the class and the
+//! widget → [`edge::judge`] loads the rule book once and asks [`policy::decision::decide`] → [`edge::reply`] answers a
+//! denial or a preflight, [`edge::cache`] an asset that is in memory, or [`edge::upstream`] picks a server, [`edge::direct`] passes request and answer on (the
+//! library, where there is a body or HTTP/2 upstream) and [`edge::forward`] writes the headers both ways. A session is
+//! entered in [`edge::sessions`] for as long as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
 //!
 //! # The way of a change
 //!

@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use embedgate::cli::Cli;
+use mimalloc::MiMalloc;
+
+/// A fifth of what a proxied request costs was spent in the system's allocator.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Cli::parse().run() {

@@ -121,7 +121,7 @@ fn sessions(admin: &Admin, widget: &Widget, now: Timestamp) -> Sessions {
     let mut by_embedder = std::collections::HashMap::<Option<String>, usize>::new();
     let mut cut = 0;
     for session in &sessions {
-        if session.facts.judge(Some(&rules), &policy, now).is_allowed() {
+        if session.facts.judge(Some(rules.as_rules()), &policy, now).is_allowed() {
             continue;
         }
         cut += 1;

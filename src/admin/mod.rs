@@ -23,6 +23,7 @@ mod input;
 mod metrics;
 mod openapi;
 mod problem;
+mod purge;
 mod refusal;
 mod status;
 mod tls;
@@ -49,6 +50,7 @@ pub use tls::{MutualTls, MutualTlsFiles};
 use self::problem::Problem;
 use crate::policy::decision::EdgePolicy;
 use crate::policy::suffix::PublicSuffixes;
+use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
 use crate::telemetry::decision_log::DecisionLog;
@@ -70,6 +72,8 @@ pub struct Admin {
     pub answers: ClassAnswers,
     /// The sessions that are open.
     pub sessions: Arc<dyn OpenSessions>,
+    /// The assets that are in memory.
+    pub assets: Arc<dyn CachedAssets>,
     /// Swaps as they happen; an observer of the publisher.
     pub swaps: Arc<SwapFeed>,
     /// The counters.
@@ -86,6 +90,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(widgets::list))
         .routes(routes!(widgets::get, widgets::put, widgets::delete))
         .routes(routes!(dry_run::dry_run))
+        .routes(routes!(purge::purge))
         .routes(routes!(batch::apply))
         .routes(routes!(explain::answer))
         .routes(routes!(findings::findings))

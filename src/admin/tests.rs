@@ -21,6 +21,12 @@ struct Served {
 
 struct Sessionless;
 
+impl CachedAssets for Sessionless {
+    fn purge(&self, _: &str) -> usize {
+        0
+    }
+}
+
 impl OpenSessions for Sessionless {
     fn of_widget(&self, _: &str) -> Vec<OpenSession> {
         Vec::new()
@@ -42,6 +48,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         suffixes: Arc::new(PublicSuffixes::shipped().clone()),
         answers: ClassAnswers::new(),
         sessions: Arc::new(Sessionless),
+        assets: Arc::new(Sessionless),
         swaps: Arc::new(SwapFeed::new()),
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),

@@ -20,8 +20,7 @@ pub fn notices(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-const IDLE: [(&str, &str); 3] = [
-    ("cache", "assets are not kept in memory"),
+const IDLE: [(&str, &str); 2] = [
     ("policy.max_staleness", "the rules keep serving however old they are"),
     ("tickets", "no tickets are given out"),
 ];

@@ -1,10 +1,10 @@
 //! Who is on the other side of a request: the browser's address, scheme and host, as far as a proxy in front of
 //! this edge may be believed.
 
+use std::io::Write;
 use std::net::IpAddr;
 
-use http::HeaderValue;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use ipnet::IpNet;
 use pingora::Result;
 use pingora::http::RequestHeader;
@@ -36,57 +36,94 @@ impl Client {
         Self { peer, trusted, https: tls || trusted && forwarded_https() }
     }
 
-    /// Sets the `X-Forwarded-*` fields for the upstream: from a trusted proxy they are kept and added to, from
-    /// anyone else they are replaced.
-    pub fn forward(&self, upstream: &mut RequestHeader) -> Result<()> {
-        let host = HeaderValue::from_str(request::host(upstream)).ok();
-        if !self.trusted {
-            remove_forwarded(upstream);
+    /// Whether a field of the request goes on to the upstream, as far as it is about the client. What a trusted
+    /// proxy says is kept, but for the chain that [`Self::forwarded`] adds to.
+    pub fn passes(&self, name: &HeaderName) -> bool {
+        if self.trusted {
+            return self.peer.is_none() || *name != FORWARDED_FOR;
         }
+        // Spelt in any way that an upstream may read alike.
+        *name != header::FORWARDED && !aliases(name, "x-forwarded-") && name.as_str() != "x-real-ip"
+    }
+
+    /// The `X-Forwarded-*` fields that the upstream is told beside those that pass.
+    pub fn forwarded(&self, request: &RequestHeader, mut tell: impl FnMut(HeaderName, &[u8])) {
+        let said = |name: &HeaderName| self.trusted && request.headers.contains_key(name);
         if let Some(peer) = self.peer {
-            let mut chain = String::new();
-            for line in request::lines(upstream, FORWARDED_FOR) {
-                chain.push_str(&String::from_utf8_lossy(line));
-                chain.push_str(", ");
+            let mut chain = Vec::with_capacity(40);
+            for line in request::lines(request, FORWARDED_FOR).filter(|_| self.trusted) {
+                chain.extend_from_slice(line);
+                chain.extend_from_slice(b", ");
             }
-            chain.push_str(&peer.to_string());
-            upstream.insert_header(FORWARDED_FOR, chain)?;
+            push_address(&mut chain, peer);
+            tell(FORWARDED_FOR, &chain);
         }
-        if !upstream.headers.contains_key(FORWARDED_PROTO) {
-            upstream.insert_header(FORWARDED_PROTO, if self.https { "https" } else { "http" })?;
+        if !said(&FORWARDED_PROTO) {
+            tell(FORWARDED_PROTO, if self.https { b"https" } else { b"http" });
         }
-        if let Some(host) = host
-            && !host.is_empty()
-            && !upstream.headers.contains_key(FORWARDED_HOST)
-        {
-            upstream.insert_header(FORWARDED_HOST, host)?;
+        let host = request::host(request);
+        if !host.is_empty() && !said(&FORWARDED_HOST) {
+            tell(FORWARDED_HOST, host.as_bytes());
+        }
+    }
+
+    /// Sets the `X-Forwarded-*` fields in place.
+    pub fn forward(&self, upstream: &mut RequestHeader) -> Result<()> {
+        let mut told = Vec::with_capacity(3);
+        self.forwarded(upstream, |name, value| told.push((name, HeaderValue::from_bytes(value))));
+        remove_where(upstream, |name| !self.passes(name));
+        for (name, value) in told {
+            // What was a field's value, or an address, is one again.
+            if let Ok(value) = value {
+                upstream.insert_header(name, value)?;
+            }
         }
         Ok(())
     }
 }
 
-/// Removes every field by which a proxy speaks of a client, spelt in any way that an upstream may read alike.
-fn remove_forwarded(upstream: &mut RequestHeader) {
-    let claimed: Vec<HeaderName> = upstream
-        .headers
-        .keys()
-        .filter(|name| {
-            **name == header::FORWARDED || aliases(name, "x-forwarded-") || name.as_str() == "x-real-ip"
-        })
-        .cloned()
-        .collect();
-    for name in claimed {
-        upstream.remove_header(&name);
+fn push_address(text: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        // Four numbers, without the formatter's ceremony.
+        IpAddr::V4(address) => {
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                if octet >= 100 {
+                    text.push(b'0' + octet / 100);
+                }
+                if octet >= 10 {
+                    text.push(b'0' + octet / 10 % 10);
+                }
+                text.push(b'0' + octet % 10);
+            }
+        }
+        // Writing into memory does not fail.
+        IpAddr::V6(address) => drop(write!(text, "{address}")),
+    }
+}
+
+/// Removes the fields whose names say so.
+pub fn remove_where(request: &mut RequestHeader, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = request.headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in names {
+        request.remove_header(&name);
     }
 }
 
 /// Whether a field's name begins with `prefix` once `_` is read as `-`, as servers that pass fields on in
 /// environment variables do.
 pub fn aliases(name: &HeaderName, prefix: &str) -> bool {
-    let mut bytes = name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
-    prefix.bytes().all(|expected| bytes.next() == Some(expected))
+    let (name, prefix) = (name.as_str().as_bytes(), prefix.as_bytes());
+    // Few fields begin alike, and this is asked of each.
+    name.first() == prefix.first()
+        && name.len() >= prefix.len()
+        && name
+            .iter()
+            .zip(prefix)
+            .all(|(byte, expected)| byte == expected || *byte == b'_' && *expected == b'-')
 }
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -144,6 +181,15 @@ mod tests {
         assert!(mapped, "an IPv4 address in IPv6 form");
         let twice = [("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")];
         assert!(!forwarded("10.1.1.1", false, &twice).0);
+    }
+
+    #[test]
+    fn addresses_are_written_as_usual() {
+        for address in ["0.0.0.0", "255.255.255.255", "10.100.9.99", "127.0.0.1", "2001:db8::1"] {
+            let mut text = Vec::new();
+            push_address(&mut text, address.parse().unwrap());
+            assert_eq!(String::from_utf8(text).unwrap(), address);
+        }
     }
 
     #[test]

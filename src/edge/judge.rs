@@ -70,6 +70,9 @@ impl Judge<'_> {
         now: Timestamp,
     ) -> Judged<'r> {
         let started = Instant::now();
+        // The widget first: while its rules are on their way from main memory, the origin is parsed.
+        let book = rules.load();
+        let widget = book.get(id);
         let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
         let facts = Facts {
             class: route.class,
@@ -77,8 +80,6 @@ impl Judge<'_> {
             missing_denied: route.missing_denied,
             ticket: TicketState::Absent,
         };
-        let book = rules.load();
-        let widget = book.get(id);
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
         let decision_id = DecisionId::new();
@@ -108,7 +109,7 @@ impl Judge<'_> {
         id: &DecisionId,
         widget_id: &str,
         facts: &Facts<'_>,
-        widget: Option<&WidgetRules>,
+        widget: Option<WidgetRules<'_>>,
         decision: &Decision,
         request: &RequestHeader,
         now: Timestamp,

@@ -3,12 +3,15 @@
 //!
 //! The way of a request is told in the crate's root; each of its steps is a room of this floor.
 
+pub mod cache;
 pub mod client;
 pub mod decision_id;
 pub mod demo;
+pub mod direct;
 pub mod error;
 pub mod failure;
 pub mod forward;
+pub mod http1;
 pub mod judge;
 pub mod limits;
 pub mod proxy;

@@ -1,39 +1,44 @@
 //! The proxy's callbacks, each a thin call into the rooms that know: refuse → route → judge → answer or forward.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use http::header;
-use http::{StatusCode, Version};
+use bytes::Bytes;
+use http::{StatusCode, Version, header};
 use ipnet::IpNet;
-use jiff::Timestamp;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
-use pingora::{BError, Error, ErrorSource, ErrorType, Result};
+use pingora::{BError, Error, ErrorSource, Result};
 
+use super::cache::{AssetCache, Caching};
 use super::client::Client;
 use super::decision_id::DecisionId;
+use super::direct::Direct;
 use super::failure;
 use super::forward;
-use super::judge::{Judge, Judged};
 use super::redirect::HttpsRedirect;
-use super::reply::{Denial, Destination, Reply};
-use super::request::{self, Upgrade};
-use super::route::{RouteTable, Target};
+use super::reply::Reply;
+use super::route::RouteTable;
 use super::service::{cut_when, head_is_read};
 use super::sessions::{SessionGuard, Sessions};
-use super::tunnel::{self, Handshake, Opened, Tunnels};
+use super::tunnel::{Opened, Tunnels};
 use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Upstream};
 use super::visit::Visit;
 use crate::policy::decision::{Class, EdgePolicy};
-use crate::policy::headers::cors;
 use crate::rules::live::LiveRules;
-use crate::rules::sessions::SessionFacts;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
+
+mod answer;
+mod onward;
+mod plain;
+
+pub use answer::Asker;
+pub use plain::Served;
 
 /// What the proxy reads, all of it shared.
 #[derive(Debug)]
@@ -48,10 +53,14 @@ pub struct EdgeProxy {
     pub trusted_proxies: Vec<IpNet>,
     /// Where plain HTTP is sent to, if it is.
     pub redirect: Option<HttpsRedirect>,
+    /// Assets in memory.
+    pub cache: AssetCache,
     /// Who is in.
     pub sessions: Arc<Sessions>,
     /// WebSockets.
     pub tunnels: Tunnels,
+    /// Requests that need nothing special.
+    pub direct: Direct,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The decision log.
@@ -66,6 +75,7 @@ pub struct Context {
     class: Option<Class>,
     upstream: Option<Arc<Upstream>>,
     visit: Option<Visit>,
+    caching: Caching,
     attempts: usize,
     session: Option<SessionGuard>,
     websocket: bool,
@@ -85,23 +95,42 @@ impl Drop for Context {
     }
 }
 
-#[async_trait]
-impl ProxyHttp for EdgeProxy {
-    type CTX = Context;
-
-    fn new_ctx(&self) -> Context {
-        Context {
+impl Default for Context {
+    fn default() -> Self {
+        Self {
             started: Instant::now(),
             client: None,
             class: None,
             upstream: None,
             visit: None,
+            caching: Caching::Outside,
             attempts: 0,
             session: None,
             websocket: false,
             status: None,
             counted: false,
         }
+    }
+}
+
+/// The proxy as the library calls it.
+#[derive(Clone, Debug)]
+pub struct Callbacks(pub Arc<EdgeProxy>);
+
+impl Deref for Callbacks {
+    type Target = EdgeProxy;
+
+    fn deref(&self) -> &EdgeProxy {
+        &self.0
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Callbacks {
+    type CTX = Context;
+
+    fn new_ctx(&self) -> Context {
+        Context::default()
     }
 
     async fn early_request_filter(&self, session: &mut Session, context: &mut Context) -> Result<()> {
@@ -122,9 +151,14 @@ impl ProxyHttp for EdgeProxy {
                 if let Some(session) = &context.session {
                     cut_when(session.revocation());
                 }
-                return Ok(false);
+                if let Some((visit, upstream, https)) = context.asset() {
+                    context.caching = self.cache.serve(session, (visit, upstream.name(), https)).await?;
+                }
+                let answered = matches!(context.caching, Caching::Answered);
+                return Ok(answered || self.forward_directly(session, context).await?);
             }
-            match self.open_tunnel(session, context).await? {
+            // In a box, so that requests without a tunnel don't carry the room for one.
+            match Box::pin(self.open_tunnel(session, context)).await? {
                 Opened::Tunnel | Opened::Declined => return Ok(true),
                 // To be judged again, and denied as anybody else is now.
                 Opened::Revoked => context.session = None,
@@ -134,8 +168,8 @@ impl ProxyHttp for EdgeProxy {
 
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         context.attempts += 1;
-        let peer = context.upstream.as_ref().and_then(|upstream| upstream.next_peer());
-        peer.map(Box::new).ok_or_else(|| Error::new_up(NO_SERVER))
+        let server = context.upstream.as_ref().and_then(|upstream| upstream.next_server());
+        server.map(|server| Box::new(server.peer().clone())).ok_or_else(|| Error::new_up(NO_SERVER))
     }
 
     fn fail_to_connect(
@@ -162,6 +196,31 @@ impl ProxyHttp for EdgeProxy {
         }
     }
 
+    async fn upstream_response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        context: &mut Context,
+    ) -> Result<()> {
+        let mut caching = std::mem::take(&mut context.caching);
+        if let Some((visit, upstream, https)) = context.asset() {
+            caching.head(session, response, (visit, upstream.name(), https)).await?;
+        }
+        context.caching = caching;
+        Ok(())
+    }
+
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        piece: &mut Option<Bytes>,
+        end: bool,
+        context: &mut Context,
+    ) -> Result<Option<Duration>> {
+        context.caching.piece(piece, end);
+        Ok(None)
+    }
+
     async fn response_filter(
         &self,
         session: &mut Session,
@@ -175,7 +234,7 @@ impl ProxyHttp for EdgeProxy {
         }
         context.status = Some(response.status.as_u16());
         match &context.visit {
-            Some(visit) => forward::to_browser(response, visit, https),
+            Some(visit) => forward::change(response, |parts| forward::to_browser(parts, visit, https)),
             None => Ok(()),
         }
     }
@@ -190,27 +249,20 @@ impl ProxyHttp for EdgeProxy {
         self.record_failure(error, context);
         if let Some(status) = status
             && session.response_written().is_none_or(|response| response.status.is_informational())
+            && !(*error.esource() == ErrorSource::Upstream
+                && context.caching.stand_in(session, context.visit.as_ref()).await)
+            && let Err(error) = context.failed(status).send(session).await
         {
-            let (id, grant) = match &context.visit {
-                Some(visit) => (visit.decision_id, visit.cors()),
-                None => (DecisionId::new(), None),
-            };
-            let https = context.client.is_some_and(|client| client.https);
-            let reply = Reply::failed(status, &id, grant).with_transport_security(https);
-            if let Err(error) = reply.send(session).await {
-                tracing::debug!(%error, "the answer to a failed request could not be sent");
-            }
+            tracing::debug!(%error, "the answer to a failed request could not be sent");
         }
         FailToProxy { error_code: status.map_or(0, |status| status.as_u16()), can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, context: &mut Context) {
-        context.counted = true;
         let written = session.response_written().map(|response| response.status.as_u16());
         // A tunnel's 101 went over the connection that it took along. Otherwise nothing was answered where the
         // client went away first.
-        let Some(status) = written.or(context.status.filter(|status| *status == 101)) else { return };
-        self.metrics.answered(context.class, status, context.started.elapsed());
+        self.count(context, written.or(context.status.filter(|status| *status == 101)));
     }
 
     /// Errors are counted and logged in [`Self::fail_to_proxy`]; the library's own line holds path and query.
@@ -228,102 +280,32 @@ impl ProxyHttp for EdgeProxy {
     }
 }
 
+impl Context {
+    /// What the cache has to know of an allowed request for an asset.
+    fn asset(&self) -> Option<(&Visit, &Upstream, bool)> {
+        let is_asset = self.class == Some(Class::Asset);
+        let (visit, upstream) = (self.visit.as_ref()?, self.upstream.as_ref()?);
+        is_asset.then_some((visit, upstream, self.client.is_some_and(|client| client.https)))
+    }
+
+    /// The answer to a request that failed on its way.
+    fn failed(&self, status: StatusCode) -> Reply {
+        let (id, grant) = match &self.visit {
+            Some(visit) => (visit.decision_id, visit.cors()),
+            None => (DecisionId::new(), None),
+        };
+        let https = self.client.is_some_and(|client| client.https);
+        Reply::failed(status, &id, grant).with_transport_security(https)
+    }
+}
+
 impl EdgeProxy {
-    /// The edge's own answer to a request, or `None` when it goes on to an upstream.
-    fn answer(&self, session: &mut Session, context: &mut Context) -> Option<Reply> {
-        let head = session.as_downstream().as_http1().map(|http1| http1.get_headers_raw_bytes());
-        if let Err(refusal) = request::check(session.req_header(), head.as_deref().unwrap_or_default()) {
-            return Some(Reply::refusal(refusal));
+    /// Counts an answered request.
+    fn count(&self, context: &mut Context, status: Option<u16>) {
+        context.counted = true;
+        if let Some(status) = status {
+            self.metrics.answered(context.class, status, context.started.elapsed());
         }
-        let upgrade = request::upgrade(session.req_header());
-        if upgrade == Upgrade::Other {
-            session.req_header_mut().remove_header(&header::UPGRADE);
-        }
-        let request = session.req_header();
-        let client = self.client(session);
-        context.client = Some(client);
-        if let Some(redirect) = self.redirect.as_ref().filter(|_| !client.https) {
-            return Some(redirect.reply(request));
-        }
-        let (route, widget) = match self.routes.find(request::host(request), request.uri.path()) {
-            Target::Route { route, widget } => (route, widget),
-            Target::DemoPage(_) if upgrade == Upgrade::WebSocket => {
-                return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
-            }
-            Target::DemoPage(upstream) => {
-                context.upstream = Some(Arc::clone(upstream));
-                return None;
-            }
-            Target::None => return Some(Reply::not_found().with_transport_security(client.https)),
-        };
-        context.class = Some(route.class);
-        if upgrade == Upgrade::WebSocket && route.class != Class::Session {
-            return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
-        }
-        context.websocket = upgrade == Upgrade::WebSocket;
-        if context.websocket && tunnel::has_body(request) {
-            return Some(Reply::refusal(request::WEBSOCKET_WITH_BODY));
-        }
-        let is_preflight = request::is_preflight(request);
-        let judged = loop {
-            let judge =
-                Judge { policy: &self.policy.load(), metrics: &self.metrics, decisions: &self.decisions };
-            let judged = judge.judge(&self.rules, route, widget, request, Timestamp::now());
-            let Judged::Allowed(allowed) = &judged else { break judged };
-            if route.class != Class::Session || is_preflight {
-                break judged;
-            }
-            let facts = SessionFacts::keep(&allowed.facts);
-            context.session = facts.and_then(|facts| self.sessions.open(widget, facts));
-            if context.session.is_some() {
-                break judged;
-            }
-            // Other rules came into force in between: it is judged by those.
-        };
-        let reply = match judged {
-            Judged::Denied { decision, embedder, id } => {
-                let grant = cors(route.class, &decision, &embedder, route.credentials);
-                if is_preflight && grant.is_some() {
-                    Reply::preflight(request, grant, true)
-                } else {
-                    let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
-                    let absent = route.class == Class::Public;
-                    let denial = Denial { embedder: &embedder, decision_id: &id, destination, absent };
-                    Reply::denial(&denial, grant)
-                }
-            }
-            Judged::Allowed(allowed) if is_preflight => {
-                Reply::preflight(request, allowed.visit.cors(), false)
-            }
-            Judged::Allowed(allowed) => {
-                context.upstream = Some(allowed.upstream);
-                context.visit = Some(allowed.visit);
-                return None;
-            }
-        };
-        Some(reply.with_transport_security(client.https))
-    }
-
-    async fn open_tunnel(&self, session: &mut Session, context: &mut Context) -> Result<Opened> {
-        let (Some(client), Some(upstream), Some(visit)) =
-            (&context.client, &context.upstream, &context.visit)
-        else {
-            return Err(Error::new_in(ErrorType::InternalError));
-        };
-        let mut request = session.req_header().clone();
-        forward::to_upstream(&mut request, Some(visit), client)?;
-        let handshake = Handshake { request, upstream, visit, https: client.https };
-        let opened = self.tunnels.open(session, handshake, &mut context.session).await?;
-        if matches!(opened, Opened::Tunnel) {
-            context.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
-        }
-        Ok(opened)
-    }
-
-    fn client(&self, session: &Session) -> Client {
-        let peer = session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip());
-        let tls = session.digest().is_some_and(|digest| digest.ssl_digest.is_some());
-        Client::read(session.req_header(), peer, tls, &self.trusted_proxies)
     }
 
     fn record_failure(&self, error: &Error, context: &Context) {
@@ -336,5 +318,3 @@ impl EdgeProxy {
         }
     }
 }
-
-const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

@@ -3,19 +3,20 @@
 //! and an unknown widget get the same answer.
 
 use bytes::Bytes;
-use http::header::{self, HeaderName, HeaderValue};
-use http::{Method, StatusCode};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode, Version};
 use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::proxy::Session;
 
 use super::decision_id::DecisionId;
+use super::http1::write;
 use super::limits::{MAX_DRAINED_BYTES, MAX_ECHO_BYTES};
 use super::request::{NO_LOCATION, Refusal};
 use crate::policy::headers::{Cors, PREFLIGHT_MAX_AGE, VARY};
-use crate::policy::origin::Embedder;
 
 mod denial;
+mod text;
 
 pub use denial::{Denial, Destination};
 
@@ -23,6 +24,9 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Room for the fields of every reply.
+const MOST_FIELDS: usize = 12;
 
 /// An answer of the edge's own.
 #[derive(Clone, Debug)]
@@ -36,7 +40,9 @@ pub struct Reply {
 
 impl Reply {
     fn new(status: StatusCode) -> Self {
-        let fields = vec![(header::CACHE_CONTROL, NO_STORE), (header::X_CONTENT_TYPE_OPTIONS, NOSNIFF)];
+        let mut fields = Vec::with_capacity(MOST_FIELDS);
+        fields.push((header::CACHE_CONTROL, NO_STORE));
+        fields.push((header::X_CONTENT_TYPE_OPTIONS, NOSNIFF));
         Self { status, fields, body: Bytes::new(), close: false }
     }
 
@@ -62,23 +68,14 @@ impl Reply {
         self
     }
 
-    /// A problem document (RFC 9457).
-    fn problem(status: StatusCode, detail: &str, decision_id: Option<&DecisionId>) -> Self {
-        let mut problem = serde_json::json!({
-            "type": "about:blank",
-            "title": status.canonical_reason().unwrap_or_default(),
-            "status": status.as_u16(),
-            "detail": detail,
-        });
-        if let (Some(id), Some(fields)) = (decision_id, problem.as_object_mut()) {
-            fields.insert("decision_id".to_owned(), id.as_str().into());
-        }
-        Self::new(status).with_body(PROBLEM_JSON, problem.to_string())
+    /// A problem document (RFC 9457). `detail` holds nothing that JSON has to escape.
+    fn problem(status: StatusCode, detail: &[&str], decision_id: Option<&DecisionId>) -> Self {
+        Self::new(status).with_body(PROBLEM_JSON, text::problem(status, detail, decision_id))
     }
 
     /// A request that is refused before it is judged.
     pub fn refusal(refusal: Refusal) -> Self {
-        let mut reply = Self::problem(refusal.status, refusal.detail, None);
+        let mut reply = Self::problem(refusal.status, &[refusal.detail], None);
         reply.close = true;
         if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -89,7 +86,7 @@ impl Reply {
 
     /// No route takes this path.
     pub fn not_found() -> Self {
-        Self::problem(StatusCode::NOT_FOUND, "nothing is served at this path", None)
+        Self::problem(StatusCode::NOT_FOUND, &["nothing is served at this path"], None)
     }
 
     /// The same address under https, the method kept (RFC 9110 §15.4.9).
@@ -108,7 +105,7 @@ impl Reply {
             StatusCode::BAD_REQUEST => "the request can't be read to its end",
             _ => "the widget's server failed to answer",
         };
-        let mut reply = Self::problem(status, detail, Some(decision_id));
+        let mut reply = Self::problem(status, &[detail], Some(decision_id));
         // The proxy library keeps no connection on which a request failed.
         reply.close = true;
         reply
@@ -150,16 +147,33 @@ impl Reply {
         self.status
     }
 
-    /// Sends it and leaves the connection usable where that is safe.
-    pub async fn send(self, session: &mut Session) -> Result<()> {
-        let mut head = ResponseHeader::build(self.status, Some(self.fields.len() + 2))?;
-        for (name, value) in self.fields {
-            head.append_header(name, value)?;
-        }
+    /// Whether the connection ends with it.
+    pub fn closes(&self) -> bool {
+        self.close
+    }
+
+    /// Writes it as the answer to a request over HTTP/1.1 that is no `HEAD`.
+    pub fn write(mut self, out: &mut Vec<u8>, keep: bool) {
+        self.set_length();
+        let fields = self.fields.iter().map(|(name, value)| (name, value));
+        write::head(out, Version::HTTP_11, self.status, None, fields, keep);
+        out.extend_from_slice(&self.body);
+    }
+
+    fn set_length(&mut self) {
         if self.status != StatusCode::NO_CONTENT {
-            head.set_content_length(self.body.len())?;
+            self.fields.push((header::CONTENT_LENGTH, HeaderValue::from(self.body.len())));
         }
-        let keep = !self.close && drain(session).await;
+    }
+
+    /// Sends it and leaves the connection usable where that is safe.
+    pub async fn send(mut self, session: &mut Session) -> Result<()> {
+        let mut head = Response::new(()).into_parts().0;
+        self.set_length();
+        head.status = self.status;
+        head.headers = HeaderMap::from_iter(std::mem::take(&mut self.fields));
+        let head = ResponseHeader::from(head);
+        let keep = !self.close && (session.is_body_empty() || Box::pin(drain(session)).await);
         if !keep {
             session.set_keepalive(None);
         }
@@ -168,7 +182,7 @@ impl Reply {
         let body = (!bodiless).then_some(self.body);
         session.write_response_body(body, true).await?;
         if !keep {
-            linger(session).await;
+            Box::pin(linger(session)).await;
         }
         Ok(())
     }
@@ -177,9 +191,6 @@ impl Reply {
 /// Reads a small request body that nobody wants, so that the connection can be kept. `false`: it is too large, or
 /// not sent before it is asked for.
 async fn drain(session: &mut Session) -> bool {
-    if session.is_body_empty() {
-        return true;
-    }
     let fields = &session.req_header().headers;
     let length =
         fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -211,24 +222,5 @@ impl Reply {
             .with(header::VARY, VARY)
             .with(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"))
             .with_cors(cors)
-    }
-}
-
-/// Says who is denied, in words for a person; a malformed value is never repeated.
-fn who(embedder: &Embedder<'_>) -> String {
-    match embedder {
-        Embedder::Known(origin) => format!("This widget may not be embedded on {}.", origin.as_str()),
-        Embedder::Opaque => {
-            "This widget may not be embedded by a page without an origin of its own, such as a \
-                             sandboxed frame or a local file."
-                .to_owned()
-        }
-        Embedder::Malformed(_) => {
-            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends."
-                .to_owned()
-        }
-        Embedder::Absent => {
-            "This widget may not be loaded by a request that does not name the page it is for.".to_owned()
-        }
     }
 }

@@ -46,6 +46,22 @@ pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     check_path(request.raw_path())
 }
 
+/// Checks what is left to check of a head that was read strictly: nothing about a body, one plain `Host`, and a
+/// `Connection` that names no field.
+pub fn check_plain(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
+    check_size(request, head)?;
+    if has_bare_line_feed(head) {
+        return Err(BARE_LINE_FEED);
+    }
+    if !request.headers.contains_key(header::HOST) {
+        return Err(NO_HOST);
+    }
+    check_path(request.raw_path())
+}
+
+const BARE_LINE_FEED: Refusal = Refusal::bad("a line of the head ends in a bare line feed");
+const NO_HOST: Refusal = Refusal::bad("Host is missing");
+
 fn check_size(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
     if request.raw_path().len() > MAX_TARGET_BYTES {
         return Err(Refusal {
@@ -66,7 +82,7 @@ fn check_size(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
 
 fn check_framing(headers: &HeaderMap, head: &[u8]) -> Result<(), Refusal> {
     if has_bare_line_feed(head) {
-        return Err(Refusal::bad("a line of the head ends in a bare line feed"));
+        return Err(BARE_LINE_FEED);
     }
     let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()
@@ -93,7 +109,7 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
 fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
     let host = request.headers.get(header::HOST);
     if request.version == Version::HTTP_11 && host.is_none() {
-        return Err(Refusal::bad("Host is missing"));
+        return Err(NO_HOST);
     }
     // `http::uri::Authority` compares without regard to case.
     if let (Some(host), Some(authority)) = (host, request.uri.authority())
@@ -164,6 +180,9 @@ fn is_relied_on(name: &[u8]) -> bool {
 
 /// Servers disagree about what these paths mean, so a route that is judged could be another one upstream.
 fn check_path(target: &[u8]) -> Result<(), Refusal> {
+    if is_simple(target) {
+        return Ok(());
+    }
     if !target.starts_with(b"/") && !target.starts_with(b"http://") && !target.starts_with(b"https://") {
         return Err(Refusal::bad("the request target must be a path"));
     }
@@ -190,6 +209,26 @@ fn check_path(target: &[u8]) -> Result<(), Refusal> {
         check_segment(segment)?;
     }
     Ok(())
+}
+
+/// Whether a target is a path of which nothing could be read in two ways, as nearly every one is: no `.` behind a
+/// `/`, and nothing that is encoded.
+fn is_simple(target: &[u8]) -> bool {
+    let mut before = b'/';
+    let Some((b'/', rest)) = target.split_first() else { return false };
+    for &byte in rest {
+        let is_plain = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'_' => true,
+            b'.' | b'/' => before != b'/',
+            b'?' => return true,
+            _ => false,
+        };
+        if !is_plain {
+            return false;
+        }
+        before = byte;
+    }
+    true
 }
 
 fn check_segment(segment: &[u8]) -> Result<(), Refusal> {

@@ -57,8 +57,13 @@ impl Route {
         if voice { &self.voice } else { &self.silent }
     }
 
+    /// Whether the servers behind it are only ever spoken to in HTTP/1.1.
+    pub fn is_http1(&self) -> bool {
+        self.production.is_http1() && self.staging.is_http1()
+    }
+
     /// Where requests for this widget go.
-    pub fn upstream(&self, widget: &WidgetRules) -> &Arc<Upstream> {
+    pub fn upstream(&self, widget: WidgetRules<'_>) -> &Arc<Upstream> {
         match widget.environment {
             Environment::Production => &self.production,
             Environment::Staging => &self.staging,
@@ -106,15 +111,15 @@ impl RouteTable {
         Ok(Self { router, demo })
     }
 
-    /// Finds the target of a path. `host` is the request's `Host`, its port included.
-    pub fn find<'t>(&'t self, host: &str, path: &'t str) -> Target<'t> {
+    /// Finds the target of a path. `host` tells the request's `Host`, its port included.
+    pub fn find<'t>(&'t self, host: impl FnOnce() -> &'t str, path: &'t str) -> Target<'t> {
         if let Ok(found) = self.router.at(path)
             && let Some(widget) = found.params.get("widget")
         {
             return Target::Route { route: found.value, widget };
         }
         match &self.demo {
-            Some(demo) if path == "/" && is_demo_host(host) => Target::DemoPage(demo),
+            Some(demo) if path == "/" && is_demo_host(host()) => Target::DemoPage(demo),
             _ => Target::None,
         }
     }

@@ -1,153 +1,151 @@
-//! The HTTP application around the proxy. It bounds how long a request's head may take as a whole: the proxy
-//! library only bounds each read, so that a client which drips bytes would hold a connection for ever. And it cuts
-//! the sessions that the rules call back: dropping what serves a request is the one way to end a response that is
-//! under way. Over HTTP/1 that closes the connection, over HTTP/2 it resets the stream.
+//! The application that listeners serve. Connections over HTTP/1.1 are served here, request by request, for as long
+//! as each needs nothing of the proxy library; the first that does takes its connection there. HTTP/2 is the
+//! library's from the start.
 //!
-//! On a connection that is used again, the time between two requests counts too: the bound is then the idle time
-//! and the head's time together.
+//! The life of a connection here: a head is read, within the time for it → the request is served by
+//! [`EdgeProxy::serve_plain`] → the connection is kept, closed, or handed over with everything that was read and not
+//! served.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, HttpServerOptions, ReusedHttpStream};
+use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
 use pingora::protocols::http::ServerSession;
-use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
-use pingora::proxy::{HttpProxy, http_proxy};
+use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
+use pingora::time::timeout;
+use tokio::sync::Notify;
 
-use super::proxy::EdgeProxy;
-use super::sessions::Revocation;
-use crate::telemetry::metrics::Metrics;
+use super::http1::{Connection, Head};
+use super::proxy::{Asker, EdgeProxy, Served};
 
-/// How long a kept-alive connection may idle between two requests.
-const IDLE: Duration = Duration::from_secs(60);
+mod library;
 
-/// After this many requests a connection is closed, so that its memory is given back now and then.
-const REQUESTS_PER_CONNECTION: u32 = 10_000;
+pub(super) use library::{cut_when, head_is_read};
 
-tokio::task_local! {
-    static REQUEST: Arc<UnderWay>;
-}
-
-/// What the proxy tells the service of the request it works on.
-#[derive(Default)]
-struct UnderWay {
-    head_read: AtomicBool,
-    revocation: OnceLock<Arc<Revocation>>,
-}
-
-impl UnderWay {
-    /// Goes on with the request, unless it is called back.
-    fn poll<T>(
-        &self,
-        mut request: Pin<&mut impl Future<Output = T>>,
-        context: &mut Context<'_>,
-    ) -> Poll<Progress<T>> {
-        if let Poll::Ready(done) = request.as_mut().poll(context) {
-            return Poll::Ready(Progress::Done(done));
-        }
-        match self.revocation.get() {
-            Some(revocation) => revocation.poll(context).map(Progress::Cut),
-            None => Poll::Pending,
-        }
-    }
-}
-
-enum Progress<T> {
-    Done(T),
-    /// Called back, by rules in force since then.
-    Cut(Instant),
-}
-
-/// Says, from within the proxy, that the head of the current request is complete.
-pub(super) fn head_is_read() {
-    // Outside of the service, in a unit test, nobody waits for it.
-    let _ = REQUEST.try_with(|request| request.head_read.store(true, Ordering::Relaxed));
-}
-
-/// Says, from within the proxy, that the current request is a session: it is cut when it is called back.
-pub(super) fn cut_when(revocation: &Arc<Revocation>) {
-    let _ = REQUEST.try_with(|request| request.revocation.set(Arc::clone(revocation)));
-}
+use library::{IDLE, Library, REQUESTS_PER_CONNECTION};
 
 /// The application that listeners serve.
 pub struct EdgeService {
-    proxy: Arc<HttpProxy<EdgeProxy>>,
-    options: HttpServerOptions,
+    proxy: Arc<EdgeProxy>,
+    library: Arc<Library>,
     header_timeout: Duration,
-    metrics: Arc<Metrics>,
+    closing: Closing,
+}
+
+/// Says that no more requests are wanted on the connections that are open.
+#[derive(Default)]
+struct Closing {
+    begun: AtomicBool,
+    told: Notify,
+}
+
+impl Closing {
+    fn begin(&self) {
+        self.begun.store(true, Ordering::Release);
+        self.told.notify_waiters();
+    }
+
+    fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Acquire)
+    }
+
+    /// Resolves once it has begun.
+    async fn awaited(&self) {
+        // It hears what is told from here on; what was told before shows in the flag.
+        let told = self.told.notified();
+        if !self.has_begun() {
+            told.await;
+        }
+    }
+}
+
+/// How serving a connection here ends.
+enum End {
+    /// With the connection.
+    Close,
+    /// The next request is for the library, which may serve so many.
+    HandOver(u32),
 }
 
 impl EdgeService {
-    /// Wraps the proxy.
+    /// Serves with this proxy.
     pub fn new(conf: &Arc<ServerConf>, proxy: EdgeProxy, header_timeout: Duration) -> Self {
-        let mut options = HttpServerOptions::default();
-        options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        options.h2_idle_timeout = Some(IDLE);
-        let metrics = Arc::clone(&proxy.metrics);
-        Self { proxy: Arc::new(http_proxy(conf, proxy)), options, header_timeout, metrics }
+        let proxy = Arc::new(proxy);
+        let library = Arc::new(Library::new(conf, Arc::clone(&proxy), header_timeout));
+        Self { proxy, library, header_timeout, closing: Closing::default() }
     }
 
-    fn cut(&self, at: Instant) -> Option<ReusedHttpStream> {
-        self.metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
-        None
+    async fn serve(&self, connection: &mut Connection, shutdown: &ShutdownWatch) -> End {
+        let stream = connection.stream();
+        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let asker = Asker { peer, tls: stream.get_ssl_digest().is_some() };
+        for left in (0..REQUESTS_PER_CONNECTION).rev() {
+            let is_first = left + 1 == REQUESTS_PER_CONNECTION;
+            let bound = if is_first { self.header_timeout } else { IDLE + self.header_timeout };
+            let head = tokio::select! {
+                biased;
+                head = timeout(bound, connection.read_head()) => head.unwrap_or(Head::None),
+                () = self.closing.awaited() => Head::None,
+            };
+            let length = match head {
+                Head::Whole(length) => length,
+                Head::Other => return End::HandOver(left + 1),
+                Head::None => return End::Close,
+            };
+            let keep = left > 0 && !self.closing.has_begun() && !*shutdown.borrow();
+            let head = connection.begin(length, keep);
+            if self.proxy.serve_plain(connection, &head, asker).await == Served::NotHere {
+                connection.put_back(&head);
+                return End::HandOver(left + 1);
+            }
+            if !connection.is_kept() {
+                return End::Close;
+            }
+        }
+        End::Close
+    }
+
+    /// Lets the library serve the connection to its end.
+    async fn hand_over(&self, connection: Connection, left: u32, shutdown: &ShutdownWatch) {
+        let (stream, unread) = connection.into_parts();
+        let mut session = ServerSession::new_http1(stream);
+        session.set_keepalive((!*shutdown.borrow()).then_some(IDLE.as_secs()));
+        session.set_keepalive_reuses_remaining(Some(left));
+        if !unread.is_empty() {
+            session.set_pipelined_prefix(unread);
+        }
+        let mut kept = self.library.process_new_http(session, shutdown).await;
+        while let Some((stream, settings)) = kept.map(ReusedHttpStream::consume) {
+            let mut session = ServerSession::new_http1(stream);
+            if let Some(settings) = settings {
+                settings.apply_to_session(&mut session);
+            }
+            kept = self.library.process_new_http(session, shutdown).await;
+        }
     }
 }
 
 #[async_trait]
-impl HttpServerApp for EdgeService {
-    async fn process_new_http(
-        self: &Arc<Self>,
-        mut session: ServerSession,
-        shutdown: &ShutdownWatch,
-    ) -> Option<ReusedHttpStream> {
-        if !session.is_http2() {
-            // Requests sent without waiting are answered one after the other (RFC 9112 §9.3.2), not dropped.
-            session.set_pipelining_enabled(true);
+impl ServerApp for EdgeService {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
+            return self.library.process_new(stream, shutdown).await;
         }
-        // The proxy leaves a mark on connections that it hands back.
-        let used_before = session.take_connection_user_context().is_some();
-        let bound = if used_before { IDLE + self.header_timeout } else { self.header_timeout };
-        let bound = (!session.is_http2()).then_some(bound);
-        let under_way = Arc::new(UnderWay::default());
-        let request = self.proxy.process_new_http(session, shutdown);
-        let request = REQUEST.scope(Arc::clone(&under_way), request);
-        tokio::pin!(request);
-        let mut progress = poll_fn(|context| under_way.poll(request.as_mut(), context));
-        let progress = match bound {
-            None => progress.await,
-            Some(bound) => tokio::select! {
-                biased;
-                progress = &mut progress => progress,
-                () = pingora::time::sleep(bound) => {
-                    if !under_way.head_read.load(Ordering::Relaxed) {
-                        return None;
-                    }
-                    progress.await
-                }
-            },
-        };
-        match progress {
-            Progress::Done(done) => done,
-            Progress::Cut(at) => self.cut(at),
+        let mut connection = Connection::new(stream);
+        match self.serve(&mut connection, shutdown).await {
+            End::Close => connection.close().await,
+            // In a box, so that connections which stay here don't carry the room for it.
+            End::HandOver(left) => Box::pin(self.hand_over(connection, left, shutdown)).await,
         }
+        None
     }
 
-    fn h2_options(&self) -> Option<H2Options> {
-        Some(default_h2_options())
-    }
-
-    fn server_options(&self) -> Option<&HttpServerOptions> {
-        Some(&self.options)
-    }
-
-    async fn http_cleanup(&self) {
-        self.proxy.http_cleanup().await;
+    async fn cleanup(&self) {
+        self.closing.begin();
+        self.library.http_cleanup().await;
     }
 }

@@ -165,7 +165,7 @@ impl Sessions {
         self.metrics.sessions_revoked.inc_by(called as u64);
     }
 
-    fn expect_expiry(&self, room: &mut Room, rules: Option<&WidgetRules>, now: Timestamp) {
+    fn expect_expiry(&self, room: &mut Room, rules: Option<WidgetRules<'_>>, now: Timestamp) {
         let next = rules.and_then(|rules| rules.allowlist.next_expiry(now));
         self.expiries.replace(&room.widget, room.expires_at, next);
         room.expires_at = next;

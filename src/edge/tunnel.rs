@@ -99,7 +99,7 @@ impl Tunnels {
             },
         };
         let mut response = response;
-        forward::to_browser(&mut response, handshake.visit, handshake.https)?;
+        forward::change(&mut response, |parts| forward::to_browser(parts, handshake.visit, handshake.https))?;
         if response.status != StatusCode::SWITCHING_PROTOCOLS {
             if let Some(guard) = guard {
                 cut_when(guard.revocation());
@@ -128,7 +128,8 @@ impl Tunnels {
         let mut attempts = 0;
         let (mut session, peer) = loop {
             attempts += 1;
-            let mut peer = upstream.next_peer().ok_or_else(|| Error::new(NO_SERVER))?;
+            let server = upstream.next_server().ok_or_else(|| Error::new(NO_SERVER))?;
+            let mut peer = server.peer().clone();
             // There are no WebSockets over HTTP/2 here (RFC 8441), whatever else the server speaks.
             peer.options.alpn = ALPN::H1;
             match self.connector.get_http_session(&peer).await {

@@ -19,13 +19,17 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::error::EdgeError;
-use crate::config::{self, Server, Servers};
+use crate::config::{self, Servers};
+
+mod idle;
+mod servers;
+
+pub use servers::Server;
+
+use servers::Turns;
 
 /// How often names are looked up again.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Everything after this many servers were tried in vain is an answer of its own.
-const MOST_CANDIDATES: usize = 256;
 
 /// How many servers of an upstream are tried for one request, where a connection can't be opened.
 pub const MOST_ATTEMPTS: usize = 3;
@@ -51,7 +55,7 @@ impl Upstreams {
         for (pool, (name, upstream)) in (0..).zip(configured) {
             let servers = match (upstream, builtin) {
                 (config::Upstream::Servers(servers), _) => servers.as_ref().clone(),
-                (config::Upstream::Builtin, Some(addr)) => Servers::plain(vec![Server::Ip(addr)]),
+                (config::Upstream::Builtin, Some(addr)) => Servers::plain(vec![config::Server::Ip(addr)]),
                 (config::Upstream::Builtin, None) => continue,
             };
             let (upstream, task) = Upstream::prepare(name.clone(), pool, &servers)?;
@@ -72,7 +76,7 @@ pub struct Upstream {
     name: Arc<str>,
     /// Connections are kept apart by it: they were opened under this upstream's own authorities.
     pool: u64,
-    balancer: Arc<LoadBalancer<RoundRobin>>,
+    turns: Turns,
     tls: Option<Tls>,
     options: PeerOptions,
 }
@@ -103,7 +107,8 @@ impl Upstream {
             balancer.set_health_check(health_check(servers, check, &options)?);
         }
         let task = background_service(&format!("upstream {name}"), balancer);
-        Ok((Self { name, pool, balancer: task.task(), tls, options }, task))
+        let turns = Turns::new(task.task(), servers.health_check.is_some(), servers.keepalive);
+        Ok((Self { name, pool, turns, tls, options }, task))
     }
 
     /// Its name in the configuration, for logs and metrics.
@@ -111,13 +116,21 @@ impl Upstream {
         &self.name
     }
 
+    /// Whether its servers are only ever spoken to in HTTP/1.1.
+    pub fn is_http1(&self) -> bool {
+        self.options.alpn == ALPN::H1
+    }
+
     /// The next server in turn; `None` while none is healthy.
-    pub fn next_peer(&self) -> Option<HttpPeer> {
-        let backend = self.balancer.select(b"", MOST_CANDIDATES)?;
+    pub fn next_server(&self) -> Option<Arc<Server>> {
+        self.turns.next(|backend| self.peer(backend))
+    }
+
+    fn peer(&self, backend: &Backend) -> Option<HttpPeer> {
         let sni = match &self.tls {
             None => String::new(),
             Some(Tls { sni: Some(name) }) => name.clone(),
-            Some(Tls { sni: None }) => server_name(&backend),
+            Some(Tls { sni: None }) => server_name(backend),
         };
         let mut peer = HttpPeer::new(*backend.addr.as_inet()?, self.tls.is_some(), sni);
         peer.group_key = self.pool;
@@ -180,8 +193,8 @@ fn health_check(
 ) -> Result<Box<dyn HealthCheck + Send + Sync>, EdgeError> {
     let sni = servers.tls.as_ref().map(|tls| {
         let first = servers.servers.first().map(|server| match server {
-            Server::Ip(addr) => addr.ip().to_string(),
-            Server::Name { host, .. } => host.to_string(),
+            config::Server::Ip(addr) => addr.ip().to_string(),
+            config::Server::Name { host, .. } => host.to_string(),
         });
         tls.sni.clone().or(first).unwrap_or_default()
     });
@@ -214,17 +227,17 @@ struct ServerName(Box<str>);
 
 /// Looks names up; addresses stay as they are.
 struct Lookup {
-    servers: Vec<Server>,
+    servers: Vec<config::Server>,
     /// What was found before stays in use: a name server that is away is no reason to go dark.
-    last: Mutex<HashMap<Server, Vec<SocketAddr>>>,
+    last: Mutex<HashMap<config::Server, Vec<SocketAddr>>>,
 }
 
 impl Lookup {
-    fn of(servers: Vec<Server>) -> Self {
+    fn of(servers: Vec<config::Server>) -> Self {
         Self { servers, last: Mutex::default() }
     }
 
-    async fn find(&self, server: &Server, host: &str, port: u16) -> Vec<SocketAddr> {
+    async fn find(&self, server: &config::Server, host: &str, port: u16) -> Vec<SocketAddr> {
         let found = tokio::net::lookup_host((host, port)).await;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match found {
@@ -248,10 +261,10 @@ impl ServiceDiscovery for Lookup {
         let mut backends = BTreeSet::new();
         for server in &self.servers {
             match server {
-                Server::Ip(addr) => {
+                config::Server::Ip(addr) => {
                     backends.insert(backend(*addr, Extensions::new()));
                 }
-                Server::Name { host, port } => {
+                config::Server::Name { host, port } => {
                     backends.extend(self.find(server, host, *port).await.into_iter().map(|addr| {
                         let mut ext = Extensions::new();
                         ext.insert(ServerName(host.clone()));

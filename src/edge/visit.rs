@@ -39,7 +39,7 @@ impl Visit {
     pub fn new(
         route: &Arc<Route>,
         decision_id: DecisionId,
-        widget: &WidgetRules,
+        widget: WidgetRules<'_>,
         decision: &Decision,
         embedder: &Embedder<'_>,
         frame_ancestors: Option<String>,
@@ -48,7 +48,7 @@ impl Visit {
         Self {
             route: Arc::clone(route),
             decision_id,
-            widget: widget.id.as_str().into(),
+            widget: widget.id.into(),
             environment: widget.environment,
             voice: widget.voice,
             allow_origin: allow_origin(grant),

@@ -1,28 +1,45 @@
-//! A widget's entries as requests are judged by them: one block of bytes, sorted by host.
+//! A widget's entries as requests are judged by them: one block of bytes, read where it lies.
 //!
-//! Matching looks up the embedder's host, then each name above it: exact names stand under the host itself,
-//! `*.name` and `.name` under a name above, globs under the name directly above. Each look-up is a binary
-//! search; only the entries of one and the same host are walked through. Nothing is allocated and nothing is
-//! parsed.
+//! A list of usual length is read through, an entry in a few instructions; a long one is sorted by host and
+//! searched for the embedder's host and each name above it. Nothing is allocated and nothing is parsed.
 
 use std::fmt;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 
 use super::decision::Reason;
 use super::entry::{Entry, EntryKind};
-use super::origin::{Host, Origin, Scheme};
+use super::origin::{Origin, Scheme};
 use super::widget::Rule;
 
 mod packed;
 
-use packed::{Form, Packed, PortRule, Record, SchemeRule};
+use packed::{Asked, Packed, PortRule, Record, SchemeRule};
 
-/// The compiled form of a list. One heap block, about eight bytes more for each entry than its text; an empty
-/// list has none.
+/// The compiled form of a list, owned. One heap block, about three bytes more for each entry than its text; an
+/// empty list has none.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Default)]
-pub struct Allowlist {
+pub struct AllowlistBuf {
     bytes: Box<[u8]>,
+}
+
+impl AllowlistBuf {
+    /// Compiles the rules of a document.
+    pub fn compile(rules: &[Rule]) -> Self {
+        Self { bytes: packed::pack(rules) }
+    }
+
+    /// The list, to be asked.
+    pub fn as_allowlist(&self) -> Allowlist<'_> {
+        Allowlist { bytes: &self.bytes }
+    }
+}
+
+/// A compiled list: a view of bytes that lie elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub struct Allowlist<'a> {
+    bytes: &'a [u8],
 }
 
 /// What a list says about an origin. Entries are named by their place in the document, from 0.
@@ -57,49 +74,46 @@ enum Nearness {
     OtherPort,
 }
 
-impl Allowlist {
-    /// Compiles the rules of a document.
-    pub fn compile(rules: &[Rule]) -> Allowlist {
-        Allowlist { bytes: packed::pack(rules) }
+impl<'a> Allowlist<'a> {
+    /// A list of [`Allowlist::packed_bytes`] of the same format. Other bytes make a list that admits less.
+    #[inline]
+    pub fn from_packed(bytes: &'a [u8]) -> Self {
+        Self { bytes }
     }
 
+    /// The compiled form itself, to be kept; [`Allowlist::PACKED_FORMAT`] says how to read it.
+    pub fn packed_bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Grows when compiled bytes come to mean something else.
+    pub const PACKED_FORMAT: u64 = 2;
+
     /// The number of entries, expired ones included.
-    pub fn len(&self) -> usize {
+    #[inline]
+    pub fn len(self) -> usize {
         self.packed().len()
     }
 
     /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
+    #[inline]
+    pub fn is_empty(self) -> bool {
         self.len() == 0
     }
 
-    /// The compiled form itself, to be kept; [`Allowlist::PACKED_FORMAT`] says how to read it.
-    pub fn packed_bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// A list from [`Allowlist::packed_bytes`] of the same format. Other bytes make a list that admits less.
-    pub fn from_packed(bytes: &[u8]) -> Allowlist {
-        Allowlist { bytes: bytes.into() }
-    }
-
-    /// Grows when compiled bytes come to mean something else.
-    pub const PACKED_FORMAT: u64 = 1;
-
-    /// The bytes that it takes on the heap.
-    pub fn heap_bytes(&self) -> usize {
-        self.bytes.len()
-    }
-
     /// Which entry admits `origin`, or how near the list comes to it.
-    pub fn judge(&self, origin: Origin<'_>, now: Timestamp) -> Judgement {
+    pub fn judge(self, origin: Origin<'_>, now: Timestamp) -> Judgement {
         let mut best: Option<(Nearness, EntryKind, u32)> = None;
-        self.packed().for_each_fitting_host(origin, |record| {
-            if let Some(nearness) = nearness(record, origin, now) {
-                let candidate = (nearness, record.kind(), record.ordinal);
-                if best.is_none_or(|best| rank(candidate) < rank(best)) {
-                    best = Some(candidate);
-                }
+        let _ = self.packed().for_each_fitting(Asked::of(origin), |record| {
+            let Some(nearness) = nearness(record, origin, now) else { return ControlFlow::Continue(()) };
+            let candidate = (nearness, record.kind(), record.ordinal);
+            if best.is_none_or(|best| rank(candidate) < rank(best)) {
+                best = Some(candidate);
+            }
+            match candidate {
+                // None comes before the first of these.
+                (Nearness::Admits, EntryKind::Exact, _) => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
             }
         });
         match best {
@@ -116,24 +130,25 @@ impl Allowlist {
 
     /// The canonical text of the entry at `index` of the document. Reads through the list: for logs and
     /// people.
-    pub fn entry(&self, index: u32) -> Option<impl fmt::Display + '_> {
+    pub fn entry(self, index: u32) -> Option<impl fmt::Display + 'a> {
         self.packed().iter().find(|record| record.ordinal == index)
     }
 
-    /// Every entry that has not expired, in the order of their hosts. Allocates: for what is made of the list
-    /// as a whole.
-    pub fn entries(&self, now: Timestamp) -> impl Iterator<Item = Entry> {
+    /// Every entry that has not expired, in no particular order. Allocates: for what is made of the list as a
+    /// whole.
+    pub fn entries(self, now: Timestamp) -> impl Iterator<Item = Entry> + 'a {
         let live = move |record: &Record<'_>| record.expires_at.is_none_or(|at| now < at);
         self.packed().iter().filter(live).map(|record| record.to_entry())
     }
 
     /// The first instant later than `after` at which an entry expires.
-    pub fn next_expiry(&self, after: Timestamp) -> Option<Timestamp> {
+    pub fn next_expiry(self, after: Timestamp) -> Option<Timestamp> {
         self.packed().iter().filter_map(|record| record.expires_at).filter(|at| *at > after).min()
     }
 
-    fn packed(&self) -> Packed<'_> {
-        Packed::new(&self.bytes)
+    #[inline]
+    fn packed(self) -> Packed<'a> {
+        Packed::new(self.bytes)
     }
 }
 
@@ -187,42 +202,6 @@ fn scheme_fit(record: &Record<'_>, scheme: Scheme<'_>) -> Option<SchemeFit> {
         }
         _ => None,
     }
-}
-
-impl Packed<'_> {
-    /// Visits every entry whose host pattern covers the origin's host.
-    fn for_each_fitting_host(&self, origin: Origin<'_>, mut visit: impl FnMut(&Record<'_>)) {
-        let host = origin.host_str();
-        self.for_each_at(host.as_bytes(), |record| {
-            if matches!(record.form, Form::Exact | Form::AtOrBelow) {
-                visit(record);
-            }
-        });
-        let Host::Name(_) = origin.host() else { return };
-        let mut rest = host;
-        let mut first_label = Some(host);
-        while let Some((label, parent)) = rest.split_once('.') {
-            // Only directly below the glob's parent: a `*` inside a label never crosses a dot.
-            let glob_label = first_label.take().map(|_| label);
-            if parent.len() <= self.longest_parent() {
-                self.for_each_at(parent.as_bytes(), |record| match record.form {
-                    Form::Below | Form::AtOrBelow => visit(record),
-                    Form::Glob { prefix, suffix } => {
-                        if glob_label.is_some_and(|label| fills_glob(label.as_bytes(), prefix, suffix)) {
-                            visit(record);
-                        }
-                    }
-                    Form::Exact => {}
-                });
-            }
-            rest = parent;
-        }
-    }
-}
-
-/// Whether `label` is `prefix`, at least one character, `suffix`.
-fn fills_glob(label: &[u8], prefix: &[u8], suffix: &[u8]) -> bool {
-    label.len() > prefix.len() + suffix.len() && label.starts_with(prefix) && label.ends_with(suffix)
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ pub fn frame_ancestors(
 #[must_use]
 pub fn widget_ancestors(
     class: Class,
-    widget: &WidgetRules,
+    widget: WidgetRules<'_>,
     embedder: &Embedder<'_>,
     policy: &EdgePolicy,
     now: Timestamp,

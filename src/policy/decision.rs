@@ -9,11 +9,13 @@ use jiff::Timestamp;
 use super::allowlist::{Allowlist, Judgement};
 use super::entry::EntryKind;
 use super::origin::{Embedder, Origin, OriginSet};
-use super::widget::{Access, Environment, WidgetId};
+use super::widget::Access;
 
 mod reason;
+mod rules;
 
 pub use reason::{Class, Reason, UnknownClass, Verdict};
+pub use rules::{WidgetRules, WidgetRulesBuf};
 
 /// What the ticket of a session request is worth. Signature, lifetime and widget are checked before; whether
 /// its embedder is still welcome is asked here, of the live rules.
@@ -51,27 +53,6 @@ pub struct EdgePolicy {
     pub system_origins: OriginSet,
     /// Whether `open` widgets exist here. `false` judges them by their list, an empty one as locked.
     pub open_allowed: bool,
-}
-
-/// What the edge reads of a widget: its document, compiled.
-#[derive(Clone, Debug)]
-pub struct WidgetRules {
-    /// The widget.
-    pub id: WidgetId,
-    /// Which upstream a route picks.
-    pub environment: Environment,
-    /// The access in effect: stated, or from whether there is a list.
-    pub access: Access,
-    /// `false`: the kill switch is on.
-    pub enabled: bool,
-    /// The widget may ask for the microphone.
-    pub voice: bool,
-    /// Its public pages answer.
-    pub public_trust_center: bool,
-    /// The document's revision; 0 where it has none.
-    pub revision: u64,
-    /// The entries.
-    pub allowlist: Allowlist,
 }
 
 /// A verdict and its grounds.
@@ -120,7 +101,7 @@ impl Decision {
 /// Judges one request. `widget` is `None` where the id is unknown or is no id at all. Allocates nothing.
 pub fn decide(
     facts: &Facts<'_>,
-    widget: Option<&WidgetRules>,
+    widget: Option<WidgetRules<'_>>,
     policy: &EdgePolicy,
     now: Timestamp,
 ) -> Decision {
@@ -145,7 +126,7 @@ pub fn decide(
 }
 
 /// The questions whose denials a monitoring widget lets through.
-fn by_embedder(facts: &Facts<'_>, widget: &WidgetRules, policy: &EdgePolicy, now: Timestamp) -> Decision {
+fn by_embedder(facts: &Facts<'_>, widget: WidgetRules<'_>, policy: &EdgePolicy, now: Timestamp) -> Decision {
     let open = widget.access == Access::Open && policy.open_allowed;
     match facts.embedder {
         Embedder::Malformed(_) => Decision::deny(Reason::MalformedOrigin),
@@ -155,7 +136,7 @@ fn by_embedder(facts: &Facts<'_>, widget: &WidgetRules, policy: &EdgePolicy, now
         }
         Embedder::Known(origin) if policy.own_origins.contains(origin) => match facts.class {
             Class::Session if open => Decision::allow(Reason::Unrestricted),
-            Class::Session => by_ticket(facts.ticket, &widget.allowlist, policy, now),
+            Class::Session => by_ticket(facts.ticket, widget.allowlist, policy, now),
             Class::Asset | Class::Frame | Class::Public => Decision::allow(Reason::OwnOrigin),
         },
         // A session always names its embedder in a browser; assets and frames need not (privacy settings, a
@@ -165,14 +146,14 @@ fn by_embedder(facts: &Facts<'_>, widget: &WidgetRules, policy: &EdgePolicy, now
         }
         Embedder::Absent => Decision::allow(Reason::NoEmbedder),
         Embedder::Known(_) if open => Decision::allow(Reason::Unrestricted),
-        Embedder::Known(origin) => by_list(origin, &widget.allowlist, now),
+        Embedder::Known(origin) => by_list(origin, widget.allowlist, now),
     }
 }
 
 /// Inside an iframe `Origin` names the widget's own host: the ticket says who opened it.
 fn by_ticket(
     ticket: TicketState<'_>,
-    allowlist: &Allowlist,
+    allowlist: Allowlist<'_>,
     policy: &EdgePolicy,
     now: Timestamp,
 ) -> Decision {
@@ -190,7 +171,7 @@ fn by_ticket(
     }
 }
 
-fn by_list(origin: Origin<'_>, allowlist: &Allowlist, now: Timestamp) -> Decision {
+fn by_list(origin: Origin<'_>, allowlist: Allowlist<'_>, now: Timestamp) -> Decision {
     if allowlist.is_empty() {
         return Decision::deny(Reason::Locked);
     }

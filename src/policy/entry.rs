@@ -216,16 +216,30 @@ impl Entry {
     /// the same origins by spelling, as `https://example.com:443` and `example.com` do.
     #[must_use]
     pub fn semantic(&self) -> Entry {
-        let mut spelled = self.clone();
-        if spelled.is_loopback() {
-            if spelled.port == PortPattern::Unstated {
-                spelled.port = PortPattern::Any;
-            }
-        } else if spelled.scheme.is_none() {
-            spelled.scheme = Some(EntryScheme::Https);
-        }
-        spelled
+        let Meaning { scheme, port, .. } = self.meaning();
+        Entry { scheme: scheme.cloned(), port, ..self.clone() }
     }
+
+    /// As [`Entry::semantic`], to compare entries without copying them.
+    pub(super) fn meaning(&self) -> Meaning<'_> {
+        let (mut scheme, mut port) = (self.scheme.as_ref(), self.port);
+        if self.is_loopback() {
+            if port == PortPattern::Unstated {
+                port = PortPattern::Any;
+            }
+        } else if scheme.is_none() {
+            scheme = Some(&EntryScheme::Https);
+        }
+        Meaning { scheme, host: &self.host, port }
+    }
+}
+
+/// What an entry admits.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct Meaning<'e> {
+    scheme: Option<&'e EntryScheme>,
+    host: &'e HostPattern,
+    port: PortPattern,
 }
 
 impl HostPattern {

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, decide};
+use super::decision::{
+    Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, WidgetRulesBuf, decide,
+};
 use super::entry::Entry;
 use super::origin::{Embedder, Origin, Scheme};
 use super::suffix::PublicSuffixes;
@@ -95,7 +97,7 @@ pub fn explain(
     now: Timestamp,
 ) -> Explanation {
     let rules = widget.map(Widget::compile);
-    let decision = decide(facts, rules.as_ref(), policy, now);
+    let decision = decide(facts, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
     let compared = compared_with_list(facts, policy);
     let named = |index: Option<u32>| {
         let (at, widget) = (index?, widget?);
@@ -132,22 +134,37 @@ impl Explanation {
         answers: &RouteAnswers,
         now: Timestamp,
     ) -> Self {
-        self.headers = answers.fields(facts, widget.map(Widget::compile).as_ref(), policy, now);
+        let rules = widget.map(Widget::compile);
+        self.headers = answers.fields(facts, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
         self
     }
 }
 
-/// The entry that admits `origin` and as little else as an entry can: `stranger.example`,
-/// `http://plain.example`, `example.com:8443`. `None` where the scheme is one that no entry can have.
-pub fn entry_admitting(origin: Origin<'_>) -> Option<Entry> {
-    let exact = Entry::exactly(origin)?.to_string();
+/// The text, in two parts, of the entry that admits `origin` and as little else as an entry can:
+/// `stranger.example`, `http://plain.example`, `localhost:80`. Where the scheme is one that no entry can have, the
+/// origin itself.
+pub fn entry_text(origin: Origin<'_>) -> [&str; 2] {
     // What goes without saying is left out: https, and on loopback hosts either scheme.
-    let text = match origin.scheme() {
-        Scheme::Https => exact.strip_prefix("https://"),
-        Scheme::Http if origin.is_loopback() => exact.strip_prefix("http://"),
+    let short = match origin.scheme() {
+        Scheme::Https => origin.as_str().strip_prefix("https://"),
+        Scheme::Http if origin.is_loopback() => origin.as_str().strip_prefix("http://"),
         Scheme::Http | Scheme::Other(_) => None,
     };
-    Entry::parse(text.unwrap_or(&exact), PublicSuffixes::shipped()).ok().filter(|entry| entry.admits(origin))
+    // An unstated port means any on loopback, so there the default is written out.
+    let port = match (origin.scheme(), origin.explicit_port()) {
+        (Scheme::Http, None) if origin.is_loopback() => ":80",
+        (Scheme::Https, None) if origin.is_loopback() => ":443",
+        _ => "",
+    };
+    [short.unwrap_or(origin.as_str()), port]
+}
+
+/// That entry. `None` where the scheme is one that no entry can have.
+pub fn entry_admitting(origin: Origin<'_>) -> Option<Entry> {
+    let text = entry_text(origin).concat();
+    let entry = Entry::parse(&text, PublicSuffixes::shipped()).ok()?;
+    // The shortest text says the same as the exact one.
+    (entry.admits(origin) && Entry::exactly(origin).is_some()).then_some(entry)
 }
 
 /// The origin that the list is asked about: inside the widget's own iframe the one of the ticket.

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::allowlist::{Allowlist, Judgement};
+use super::allowlist::{AllowlistBuf, Judgement};
 use super::decision::EdgePolicy;
 use super::entry::{Entry, EntryScheme, HostPattern, PortPattern};
 use super::origin::Origin;
@@ -78,7 +78,7 @@ pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now
         widget.allowed_domains.iter().map(|rule| Stage::of(&rule.entry, suffixes)).collect();
     mixed_environments(widget, &stages, &mut findings);
     let shadows = coverage::shadows(&widget.allowed_domains, now);
-    let compiled = Allowlist::compile(&widget.allowed_domains);
+    let compiled = AllowlistBuf::compile(&widget.allowed_domains);
     let rules = widget.allowed_domains.iter().zip(stages).zip(shadows);
     for (index, ((rule, stage), shadow)) in rules.enumerate() {
         let mut say = |code, severity, detail: String| {
@@ -99,8 +99,9 @@ pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now
         }
         entry(widget, rule, &mut say);
         if !rule.is_expired(now) {
-            let admitted =
-                |origin: Origin<'_>| matches!(compiled.judge(origin, now), Judgement::Admitted { .. });
+            let admitted = |origin: Origin<'_>| {
+                matches!(compiled.as_allowlist().judge(origin, now), Judgement::Admitted { .. })
+            };
             www_apex_gap(&rule.entry, suffixes, &admitted, &mut say);
         }
     }

@@ -15,4 +15,5 @@ pub mod lint;
 pub mod origin;
 pub mod suffix;
 pub mod ticket;
+pub(crate) mod varint;
 pub mod widget;

@@ -11,6 +11,7 @@ mod embedder;
 mod error;
 mod host;
 mod owned;
+mod plain;
 
 pub use embedder::Embedder;
 pub use error::OriginError;
@@ -47,6 +48,9 @@ impl<'a> Origin<'a> {
     /// # Errors
     /// Everything a browser would not have written; `null` is [`OriginError::Opaque`].
     pub fn parse(text: &'a str) -> Result<Origin<'a>, OriginError> {
+        if let Some(origin) = Origin::plain(text) {
+            return Ok(origin);
+        }
         if text == "null" {
             return Err(OriginError::Opaque);
         }
@@ -120,12 +124,12 @@ impl<'a> Origin<'a> {
             return Err(OriginError::Empty);
         }
         refuse_foreign_bytes(text)?;
-        let (scheme_text, rest) = split_before(text, b":/?#");
+        let (scheme_text, rest) = split_before(text, |byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
         let Some(rest) = rest.strip_prefix(':') else { return Err(OriginError::NotAbsolute) };
         let scheme = Scheme::parse(scheme_text)?;
         let Some(rest) = rest.strip_prefix("//") else { return Err(OriginError::NotAbsolute) };
 
-        let (authority, rest) = split_before(rest, b"/?#");
+        let (authority, rest) = split_before(rest, |byte| matches!(byte, b'/' | b'?' | b'#'));
         let (host_text, port_text) = split_port(authority);
         // Looked for only once something is wrong: neither host nor port can hold them.
         let name_fault = |error| match error {
@@ -195,6 +199,10 @@ impl<'a> Scheme<'a> {
 }
 
 fn refuse_foreign_bytes(text: &str) -> Result<(), OriginError> {
+    // Without a way out in between, so that many bytes are looked at at once.
+    if !text.bytes().fold(false, |foreign, byte| foreign | !byte.is_ascii_graphic() | (byte == b'\\')) {
+        return Ok(());
+    }
     for byte in text.bytes() {
         match byte {
             0..=0x1f | 0x7f => return Err(OriginError::ControlCharacter),
@@ -209,8 +217,8 @@ fn refuse_foreign_bytes(text: &str) -> Result<(), OriginError> {
 }
 
 /// Splits before the first of these ASCII bytes.
-fn split_before<'t>(text: &'t str, stops: &[u8]) -> (&'t str, &'t str) {
-    text.split_at(text.bytes().position(|byte| stops.contains(&byte)).unwrap_or(text.len()))
+fn split_before(text: &str, is_stop: impl Fn(u8) -> bool) -> (&str, &str) {
+    text.split_at(text.bytes().position(is_stop).unwrap_or(text.len()))
 }
 
 /// Splits at the colon before the port; colons inside an IPv6 address in brackets are not it.

@@ -18,8 +18,8 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Serialize, Serializer};
 use utoipa::ToSchema;
 
-use super::allowlist::Allowlist;
-use super::decision::WidgetRules;
+use super::allowlist::{Allowlist, AllowlistBuf};
+use super::decision::{WidgetRules, WidgetRulesBuf};
 use super::entry::{Entry, EntryScheme};
 use super::suffix::PublicSuffixes;
 
@@ -213,16 +213,20 @@ impl Widget {
     }
 
     /// The form that requests are judged by.
-    pub fn compile(&self) -> WidgetRules {
-        WidgetRules {
+    pub fn compile(&self) -> WidgetRulesBuf {
+        WidgetRulesBuf {
             id: self.id.clone(),
-            environment: self.environment,
-            access: self.effective_access(),
-            enabled: self.enabled,
-            voice: self.has_voice(),
-            public_trust_center: self.public_trust_center,
-            revision: self.revision.unwrap_or(0),
-            allowlist: Allowlist::compile(&self.allowed_domains),
+            allowlist: AllowlistBuf::compile(&self.allowed_domains),
+            terms: WidgetRules {
+                id: "",
+                environment: self.environment,
+                access: self.effective_access(),
+                enabled: self.enabled,
+                voice: self.has_voice(),
+                public_trust_center: self.public_trust_center,
+                revision: self.revision.unwrap_or(0),
+                allowlist: Allowlist::default(),
+            },
         }
     }
 }

@@ -25,7 +25,8 @@ pub(in crate::rules) type Json = Arc<[u8]>;
 #[expect(clippy::expect_used, reason = "every key is a string and no field's Serialize fails")]
 pub(in crate::rules) fn canonical(widget: &mut Widget) -> Json {
     let revision = widget.revision.take();
-    let json = serde_json::to_vec(widget).expect("a widget is plain JSON");
+    let mut json = Vec::with_capacity(512);
+    serde_json::to_writer(&mut json, widget).expect("a widget is plain JSON");
     widget.revision = revision;
     json.into()
 }
@@ -34,7 +35,7 @@ pub(in crate::rules) fn canonical(widget: &mut Widget) -> Json {
 static FEWEST: LazyLock<Option<PublicSuffixes>> = LazyLock::new(|| {
     let section =
         |name: &str| format!("// ===BEGIN {name} DOMAINS===\ninvalid\n// ===END {name} DOMAINS===\n");
-    PublicSuffixes::parse(&(section("ICANN") + &section("PRIVATE"))).ok()
+    PublicSuffixes::parse(&[section("ICANN"), section("PRIVATE")].concat()).ok()
 });
 
 /// A document from its JSON. It was accepted once, so what has become a public suffix since is no fault.

@@ -4,25 +4,21 @@
 //! writing, not the reading, so that all faults are told at once.
 
 use std::io::{self, BufRead};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::mem;
 
 use serde::Serialize;
 
-use super::book::RuleBook;
-use super::change::{Actor, ApplyOptions, Change, Outcome};
+use self::lines::{Piece, for_each_piece};
+use super::book::{FingerprintKey, Prepared, RuleBook};
+use super::change::{Actor, ApplyOptions, Outcome};
 use super::error::{RuleFault, RulesError};
-use super::parallel::{on_threads, shares};
 use super::publisher::Publisher;
 use crate::policy::suffix::PublicSuffixes;
-use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget};
 
-/// Lines of one transaction.
-const CHUNK_LINES: usize = 10_000;
-/// Bytes after which a chunk is full with fewer.
-const CHUNK_BYTES: usize = 8 << 20;
-/// Fewer lines are parsed before another thread has started.
-const WORTH_A_THREAD: usize = 256;
+mod lines;
+
+/// Pieces of one transaction: 10,000 lines, or fewer long ones.
+const CHUNK_PIECES: usize = 10;
 /// Faults that are kept; the rest is counted.
 const FAULTS_KEPT: usize = 1000;
 
@@ -86,8 +82,8 @@ pub fn import(
     progress: impl FnMut(u64),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
-    read(documents, suffixes, &mut report, progress, |changes| {
-        let published = publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine);
+    read(documents, suffixes, publisher.key(), &mut report, progress, |changes| {
+        let published = publisher.apply_prepared(changes, ApplyOptions::default(), Actor::CommandLine);
         published.map(|published| published.outcomes)
     })?;
     Ok(report)
@@ -102,53 +98,51 @@ pub fn check(
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
     let mut book = book.clone();
-    read(documents, suffixes, &mut report, progress, |changes| {
-        let judged = Publisher::judge(&book, changes, ApplyOptions::default());
-        let applied = judged.map_err(|faults| RulesError::Invalid { faults })?;
+    read(documents, suffixes, book.key(), &mut report, progress, |changes| {
+        let applied = book.take(changes, ApplyOptions::default()).map_err(|rejections| {
+            RulesError::Invalid { faults: rejections.into_iter().map(RuleFault::from).collect() }
+        })?;
         book = applied.book;
         Ok(applied.outcomes)
     })?;
     Ok(report)
 }
 
-/// Lines that are written together.
-struct Chunk {
-    /// Bytes read when it ends.
-    bytes: u64,
-    /// The line of each change.
-    lines: Vec<u64>,
-    changes: Vec<Change>,
-    faults: Vec<LineFault>,
-}
-
-/// Reads and parses on threads of its own while the chunk before is written.
+/// Writes each chunk while the next ones are read and parsed.
 fn read(
     documents: impl BufRead + Send,
     suffixes: &PublicSuffixes,
+    key: FingerprintKey,
     report: &mut ImportReport,
     mut progress: impl FnMut(u64),
-    mut write: impl FnMut(Vec<Change>) -> Result<Vec<Outcome>, RulesError>,
+    mut write: impl FnMut(Vec<Prepared>) -> Result<Vec<Outcome>, RulesError>,
 ) -> Result<(), ImportError> {
-    thread::scope(|scope| {
-        let (send, chunks): (SyncSender<io::Result<Chunk>>, Receiver<io::Result<Chunk>>) = sync_channel(1);
-        scope.spawn(move || parse_all(documents, suffixes, &send));
-        for chunk in chunks {
-            let Chunk { bytes, lines, changes, faults } = chunk?;
-            report.documents += (lines.len() + faults.len()) as u64;
-            report.tell(faults);
-            if report.faults == 0 {
-                match write(changes) {
-                    Ok(outcomes) => outcomes.iter().for_each(|outcome| report.count(outcome)),
-                    Err(RulesError::Invalid { faults }) => {
-                        report.tell(faults.into_iter().map(|fault| on_line(fault, &lines)).collect());
-                    }
-                    Err(error) => return Err(error.into()),
+    let mut write = |chunk: Piece| {
+        let Piece { bytes, lines, changes, faults } = chunk;
+        report.documents += (lines.len() + faults.len()) as u64;
+        report.tell(faults);
+        if report.faults == 0 {
+            match write(changes) {
+                Ok(outcomes) => outcomes.iter().for_each(|outcome| report.count(outcome)),
+                Err(RulesError::Invalid { faults }) => {
+                    report.tell(faults.into_iter().map(|fault| on_line(fault, &lines)).collect());
                 }
+                Err(error) => return Err(ImportError::from(error)),
             }
-            progress(bytes);
         }
+        progress(bytes);
         Ok(())
-    })
+    };
+    let (mut chunk, mut pieces) = (Piece::default(), 0);
+    for_each_piece(documents, suffixes, key, |piece| {
+        chunk.bytes = piece.bytes;
+        chunk.lines.extend(piece.lines);
+        chunk.changes.extend(piece.changes);
+        chunk.faults.extend(piece.faults);
+        pieces += 1;
+        if pieces % CHUNK_PIECES == 0 { write(mem::take(&mut chunk)) } else { Ok(()) }
+    })?;
+    write(chunk)
 }
 
 fn on_line(fault: RuleFault, lines: &[u64]) -> LineFault {
@@ -172,85 +166,6 @@ impl ImportReport {
     }
 }
 
-/// Ends when everything is read, or nobody listens any more.
-fn parse_all(mut documents: impl BufRead, suffixes: &PublicSuffixes, chunks: &SyncSender<io::Result<Chunk>>) {
-    let (mut line, mut bytes) = (0, 0);
-    loop {
-        let mut raw: Vec<(u64, Vec<u8>)> = Vec::new();
-        let mut size = 0;
-        let mut at_end = false;
-        while raw.len() < CHUNK_LINES && size < CHUNK_BYTES && !at_end {
-            let mut text = Vec::new();
-            match read_line(&mut documents, &mut text) {
-                Err(error) => {
-                    let _ = chunks.send(Err(error));
-                    return;
-                }
-                Ok(0) => at_end = true,
-                Ok(read) => {
-                    line += 1;
-                    bytes += read;
-                    size += text.len();
-                    if !text.trim_ascii().is_empty() {
-                        raw.push((line, text));
-                    }
-                }
-            }
-        }
-        let parsed = on_threads(shares(raw, WORTH_A_THREAD), |share| parse(share, suffixes));
-        let mut chunk = Chunk { bytes, lines: Vec::new(), changes: Vec::new(), faults: Vec::new() };
-        for (lines, changes, faults) in parsed {
-            chunk.lines.extend(lines);
-            chunk.changes.extend(changes);
-            chunk.faults.extend(faults);
-        }
-        if chunks.send(Ok(chunk)).is_err() || at_end {
-            return;
-        }
-    }
-}
-
-/// One line without keeping more of it than makes it too long. The number of its bytes, 0 at the end.
-fn read_line(documents: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
-    let mut read = 0;
-    loop {
-        let part = documents.fill_buf()?;
-        if part.is_empty() {
-            return Ok(read);
-        }
-        let end = memchr::memchr(b'\n', part);
-        let used = end.map_or(part.len(), |end| end + 1);
-        let room = (MAX_DOCUMENT_BYTES + 3).saturating_sub(text.len());
-        text.extend(part.iter().take(used.min(room)));
-        documents.consume(used);
-        read += used as u64;
-        if end.is_some() {
-            return Ok(read);
-        }
-    }
-}
-
-type Parsed = (Vec<u64>, Vec<Change>, Vec<LineFault>);
-
-fn parse(share: Vec<(u64, Vec<u8>)>, suffixes: &PublicSuffixes) -> Parsed {
-    let (mut lines, mut changes, mut faults) = (Vec::new(), Vec::new(), Vec::new());
-    for (line, text) in share {
-        match Widget::parse(text.trim_ascii(), suffixes) {
-            Ok(widget) => {
-                lines.push(line);
-                changes.push(Change::put(widget));
-            }
-            Err(found) => faults.extend(found.into_iter().map(|fault| LineFault {
-                line,
-                pointer: fault.pointer,
-                code: fault.code,
-                detail: fault.detail,
-            })),
-        }
-    }
-    (lines, changes, faults)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
@@ -258,9 +173,12 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
+    use crate::policy::widget::MAX_DOCUMENT_BYTES;
     use crate::rules::fixtures::{Notebook, put};
     use crate::rules::live::LiveRules;
     use crate::rules::source::SourceKind;
+
+    const CHUNK_LINES: usize = 10_000;
 
     fn publisher() -> Publisher {
         Publisher::new(LiveRules::new(), SourceKind::Store, "")
@@ -333,12 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_an_end_does_not_fill_the_memory() {
-        let mut endless = io::BufReader::new(io::Read::take(io::repeat(b' '), 1 << 30));
-        let mut text = Vec::new();
-        assert_eq!(read_line(&mut endless, &mut text).unwrap(), 1 << 30);
-        assert!(text.len() <= MAX_DOCUMENT_BYTES + 3);
-
+    fn a_line_that_is_too_long_is_a_fault() {
         let long = format!(r#"{{"id":"a","labels":{{"k":"{}"}}}}"#, "x".repeat(MAX_DOCUMENT_BYTES));
         let report = run(&publisher(), &long);
         assert_eq!((report.errors[0].line, report.errors[0].code), (1, "document_too_large"));

@@ -4,11 +4,12 @@
 //! newest one, without waiting. [`publisher::Publisher`] is the only writer: it judges a batch of
 //! [`change::Change`]s against the book in force, makes the next book, swaps it in, and tells its observers.
 //! [`source`] holds the ways in which changes arrive; all of them end in the publisher. [`sessions`] is what the
-//! rules know of sessions that are open.
+//! rules know of sessions that are open, [`assets`] of assets that are kept in memory.
 //!
 //! Invariants: a batch is in force whole or not at all; a refused one changes nothing; a generation number names
 //! one book; a widget that was restricted never opens without a document that says so.
 
+pub mod assets;
 pub mod audit;
 pub mod book;
 pub mod change;

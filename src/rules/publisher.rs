@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use self::queue::{Answer, Call, Failure, Queue};
 use super::audit::AuditLog;
-use super::book::{Applied, RuleBook, prepare};
+use super::book::{FingerprintKey, Prepared, RuleBook, prepare};
 use super::change::{Absent, Actor, ApplyOptions, Change, ChangedWidget, Outcome};
 use super::documents::{Documents, InMemory};
 use super::error::{RuleFault, RulesError};
@@ -136,16 +136,6 @@ impl Publisher {
         Self { storage: store, ..self }
     }
 
-    /// What [`Publisher::apply`] would say to this batch on top of `book`, of which nothing comes in force.
-    pub(in crate::rules) fn judge(
-        book: &RuleBook,
-        changes: Vec<Change>,
-        options: ApplyOptions,
-    ) -> Result<Applied, Vec<RuleFault>> {
-        let judged = book.take(prepare(changes, book.key()), options);
-        judged.map_err(|rejections| rejections.into_iter().map(RuleFault::from).collect())
-    }
-
     /// The rules it writes.
     pub fn live(&self) -> &LiveRules {
         &self.live
@@ -176,10 +166,25 @@ impl Publisher {
         options: ApplyOptions,
         actor: Actor,
     ) -> Result<Published, RulesError> {
+        self.apply_prepared(prepare(changes, self.key()), options, actor)
+    }
+
+    /// The same, prepared with this key.
+    pub(in crate::rules) fn apply_prepared(
+        &self,
+        changes: Vec<Prepared>,
+        options: ApplyOptions,
+        actor: Actor,
+    ) -> Result<Published, RulesError> {
         if self.is_read_only() {
             return Err(RulesError::ReadOnly { source_kind: self.source });
         }
         self.publish(changes, options, actor, |fault| fault)
+    }
+
+    /// The key of the book's fingerprints.
+    pub(in crate::rules) fn key(&self) -> FingerprintKey {
+        self.live.load().key()
     }
 
     /// Makes the book exactly these documents, for a source that holds the whole truth at any time. Widgets not
@@ -192,7 +197,7 @@ impl Publisher {
     ) -> Result<Published, RulesError> {
         let changes: Vec<Change> = documents.into_iter().map(Change::put).collect();
         let options = ApplyOptions { absent: Absent::Withdraw, ..ApplyOptions::default() };
-        self.publish(changes, options, Actor::Source(self.source), locate)
+        self.publish(prepare(changes, self.key()), options, Actor::Source(self.source), locate)
     }
 
     /// Records an update that failed before it came to be judged, such as a file that is no JSON.
@@ -208,12 +213,11 @@ impl Publisher {
 
     fn publish(
         &self,
-        changes: Vec<Change>,
+        changes: Vec<Prepared>,
         options: ApplyOptions,
         actor: Actor,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, RulesError> {
-        let changes = prepare(changes, self.live.load().key());
         let call = Call { changes, options, actor, answer: Arc::new(Answer::default()) };
         let failure = match self.queue.run(call, |group| self.write(group)) {
             Ok(published) => return Ok(published),

@@ -48,7 +48,7 @@ impl SessionFacts {
     }
 
     /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
-    pub fn judge(&self, widget: Option<&WidgetRules>, policy: &EdgePolicy, now: Timestamp) -> Decision {
+    pub fn judge(&self, widget: Option<WidgetRules<'_>>, policy: &EdgePolicy, now: Timestamp) -> Decision {
         let facts = Facts {
             class: Class::Session,
             embedder: match &self.embedder {
@@ -124,7 +124,7 @@ mod tests {
             for ticket in [TicketState::Absent, TicketState::Valid(listed), TicketState::Valid(stranger)] {
                 let facts = facts(embedder, ticket);
                 let kept = SessionFacts::keep(&facts).unwrap();
-                for widget in rules.iter().map(Some).chain([None]) {
+                for widget in rules.iter().map(|rules| Some(rules.as_rules())).chain([None]) {
                     let now = Timestamp::now();
                     assert_eq!(
                         kept.judge(widget, &policy, now),
@@ -144,7 +144,7 @@ mod tests {
         let kept = SessionFacts::keep(&facts(Embedder::Known(own), TicketState::Expired)).unwrap();
         let policy = EdgePolicy { own_origins: OriginSet::new([own.into()]), ..EdgePolicy::default() };
         let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
-        let decision = kept.judge(Some(&rules), &policy, Timestamp::now());
+        let decision = kept.judge(Some(rules.as_rules()), &policy, Timestamp::now());
         assert_eq!(decision.reason, Reason::TicketMissing, "no ticket but a genuine one is remembered");
     }
 }

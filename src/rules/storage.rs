@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::book::{Stored, Tombstone};
+use super::book::Tombstone;
 use super::documents::{Documents, Json};
 use super::error::RulesError;
 use crate::policy::widget::WidgetId;
@@ -50,8 +50,8 @@ pub(in crate::rules) struct Write {
 
 #[derive(Debug)]
 pub(in crate::rules) enum State {
-    /// It has this document.
-    Put { revision: u64, json: Json, stored: Arc<Stored> },
+    /// It has this document, and in the book this record.
+    Put { revision: u64, json: Json, record: Arc<[u8]> },
     /// It is gone, and this is remembered.
     Deleted(Tombstone),
 }

@@ -29,8 +29,26 @@ mod row;
 mod tables;
 mod write;
 
-/// Pages that the library keeps in memory. Requests don't read here, so this only spares saves a few reads.
-const CACHE_BYTES: usize = 16 << 20;
+/// What a store is opened for: how many bytes of its pages the library keeps in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rules) enum Use {
+    /// A start and saves. Requests don't read here, and what saves read again the system has at hand.
+    Edge,
+    /// Documents in bulk, whose pages would be written several times.
+    Bulk,
+}
+
+impl Use {
+    fn builder(self) -> Builder {
+        let mut builder = Builder::new();
+        builder.set_cache_size(match self {
+            Self::Edge => 4 << 20,
+            Self::Bulk => 16 << 20,
+        });
+        builder
+    }
+}
+
 /// After a failure the file is opened anew; readers of the old handle have this long to let go of it.
 const REOPEN: Duration = Duration::from_secs(1);
 
@@ -38,6 +56,7 @@ const REOPEN: Duration = Duration::from_secs(1);
 pub struct Store {
     path: PathBuf,
     suffixes: Arc<PublicSuffixes>,
+    purpose: Use,
     handle: Mutex<Handle>,
 }
 
@@ -55,27 +74,28 @@ impl Store {
     pub(in crate::rules) fn open(
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
+        purpose: Use,
     ) -> Result<(Self, RuleBook), RulesError> {
         match fs::symlink_metadata(path) {
-            Ok(_) => Self::open_existing(path, suffixes),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path, suffixes),
+            Ok(_) => Self::open_existing(path, suffixes, purpose),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path, suffixes, purpose),
             Err(error) => Err(RulesError::Unreadable { path: path.into(), source: error.into() }),
         }
     }
 
-    /// Opens the store at `path`, which must be there.
-    pub(in crate::rules) fn open_existing(
+    fn open_existing(
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
+        purpose: Use,
     ) -> Result<(Self, RuleBook), RulesError> {
         guarded(path, || {
-            let (database, mut meta) = open(path)?;
+            let (database, mut meta) = open(path, purpose)?;
             if meta.row_format != row::ROW_FORMAT {
                 tracing::info!("{}: compiling the rules anew for this version", path.display());
                 load::derive(path, &database, &mut meta, &suffixes)?;
             }
             let book = load::book(path, &database, &meta)?;
-            Ok((Self::over(path, path, database, suffixes), book))
+            Ok((Self::over(path, path, database, suffixes, purpose), book))
         })
     }
 
@@ -84,11 +104,15 @@ impl Store {
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<Self, RulesError> {
-        let (database, _) = guarded(path, || open(path))?;
-        Ok(Self::over(path, path, database, suffixes))
+        let (database, _) = guarded(path, || open(path, Use::Edge))?;
+        Ok(Self::over(path, path, database, suffixes, Use::Edge))
     }
 
-    fn create(path: &Path, suffixes: Arc<PublicSuffixes>) -> Result<(Self, RuleBook), RulesError> {
+    fn create(
+        path: &Path,
+        suffixes: Arc<PublicSuffixes>,
+        purpose: Use,
+    ) -> Result<(Self, RuleBook), RulesError> {
         let unwritable =
             |source: io::Error| RulesError::Unreadable { path: path.into(), source: source.into() };
         if let Some(folder) = path.parent() {
@@ -97,8 +121,11 @@ impl Store {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let unfinished = PathBuf::from(name);
-        let create =
-            || guarded(&unfinished, || builder().create(&unfinished).map_err(|error| unopened(path, error)));
+        let create = || {
+            guarded(&unfinished, || {
+                purpose.builder().create(&unfinished).map_err(|error| unopened(path, error))
+            })
+        };
         let database = create().or_else(|error| match error {
             RulesError::StoreDamaged { .. } => {
                 fs::remove_file(&unfinished).map_err(unwritable)?;
@@ -108,13 +135,13 @@ impl Store {
         })?;
         let meta = Meta::new();
         write::clear(&database, &meta).map_err(failed)?;
-        let book = RuleBook::restore(meta.key, meta.generation, Vec::new(), Vec::new());
-        Ok((Self::over(path, &unfinished, database, suffixes), book))
+        let book = RuleBook::empty(meta.key);
+        Ok((Self::over(path, &unfinished, database, suffixes, purpose), book))
     }
 
-    fn over(path: &Path, at: &Path, database: Database, suffixes: Arc<PublicSuffixes>) -> Self {
+    fn over(path: &Path, at: &Path, database: Database, suffixes: Arc<PublicSuffixes>, purpose: Use) -> Self {
         let handle = Handle { path: at.into(), database: Some(Arc::new(database)), doubt: None };
-        Self { path: path.into(), suffixes, handle: Mutex::new(handle) }
+        Self { path: path.into(), suffixes, purpose, handle: Mutex::new(handle) }
     }
 
     /// Whether it has no file of its name yet.
@@ -143,7 +170,7 @@ impl Store {
         if let Some(database) = &handle.database {
             return Ok(Arc::clone(database));
         }
-        let database = handle.reopen()?;
+        let database = handle.reopen(self.purpose)?;
         if let Some(doubt) = &handle.doubt {
             doubt.undo(&database)?;
             handle.doubt = None;
@@ -168,11 +195,11 @@ impl Store {
 }
 
 impl Handle {
-    fn reopen(&self) -> Result<Database, RulesError> {
+    fn reopen(&self, purpose: Use) -> Result<Database, RulesError> {
         let deadline = Instant::now() + REOPEN;
         loop {
             let opened = guarded(&self.path, || {
-                builder().open(&self.path).map_err(|error| unopened(&self.path, error))
+                purpose.builder().open(&self.path).map_err(|error| unopened(&self.path, error))
             });
             match opened {
                 Err(RulesError::StoreLocked { .. }) if Instant::now() < deadline => {
@@ -184,20 +211,14 @@ impl Handle {
     }
 }
 
-fn open(path: &Path) -> Result<(Database, Meta), RulesError> {
-    let database = builder().open(path).map_err(|error| unopened(path, error))?;
+fn open(path: &Path, purpose: Use) -> Result<(Database, Meta), RulesError> {
+    let database = purpose.builder().open(path).map_err(|error| unopened(path, error))?;
     let meta = Meta::read(&database).map_err(|error| damaged(path, error))?;
     let meta = meta.ok_or_else(|| damaged(path, "it is a database, but no store of rules"))?;
     if meta.format > FORMAT {
         return Err(RulesError::StoreNewer { path: path.into(), found: meta.format, known: FORMAT });
     }
     Ok((database, meta))
-}
-
-fn builder() -> Builder {
-    let mut builder = Builder::new();
-    builder.set_cache_size(CACHE_BYTES);
-    builder
 }
 
 #[expect(

@@ -23,6 +23,23 @@ const REVOCATION_BUCKETS: [f64; 14] =
 
 const CLASSES: [&str; 5] = ["asset", "frame", "session", "public", "none"];
 
+/// What the cache did for one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// Answered from memory.
+    Hit,
+    /// Answered from memory although it was stale: its upstream failed, or somebody else was asking it.
+    Stale,
+    /// The upstream said that what is in memory is still right.
+    Revalidated,
+    /// Answered by the upstream, and kept if it might be.
+    Miss,
+    /// Not for the cache: the request is conditional, or of a kind that is not kept.
+    Bypass,
+}
+
+const CACHE_OUTCOMES: [&str; 5] = ["hit", "stale", "revalidated", "miss", "bypass"];
+
 /// All metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
@@ -53,6 +70,13 @@ pub struct Metrics {
     pub sessions_revoked: IntCounter,
     /// `session_revocation_duration_seconds`: from the change being in force until the session was cut.
     pub session_revocation_duration: Histogram,
+    cache_requests: Vec<IntCounter>,
+    /// `cache_bytes`: what assets in memory take.
+    pub cache_bytes: IntGauge,
+    /// `cache_entries`: how many there are, variants of one counted once.
+    pub cache_entries: IntGauge,
+    /// `cache_purged_total`: those dropped because their widget was changed or purged.
+    pub cache_purged: IntCounter,
     /// `rules_source_lag_seconds`: for how long the source has had something that is not in force.
     pub rules_source_lag: prometheus::Gauge,
 }
@@ -85,6 +109,12 @@ impl Metrics {
             "From a request's head until its answer is done.",
             &["class"],
             prometheus::exponential_buckets(0.000_25, 2.0, 16)?,
+        )?;
+        let cached = counters(
+            &registry,
+            "cache_requests_total",
+            "Allowed requests for assets, by what the cache did for them.",
+            &["outcome"],
         )?;
         let build = gauges(&registry, "build_info", "Always 1; says which build runs.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -163,6 +193,20 @@ impl Metrics {
                     .buckets(REVOCATION_BUCKETS.to_vec()),
                 )?,
             )?,
+            cache_requests: CACHE_OUTCOMES.iter().map(|name| cached.with_label_values(&[name])).collect(),
+            cache_bytes: gauge(&registry, "cache_bytes", "What assets in memory take, in bytes.")?,
+            cache_entries: gauge(
+                &registry,
+                "cache_entries",
+                "Assets in memory, each counted once however often it varies.",
+            )?,
+            cache_purged: register(
+                &registry,
+                IntCounter::new(
+                    "cache_purged_total",
+                    "Assets dropped from memory because their widget was changed or purged.",
+                )?,
+            )?,
             rules_source_lag: register(
                 &registry,
                 prometheus::Gauge::new(
@@ -198,6 +242,13 @@ impl Metrics {
         let index = class * STATUSES.len() + usize::from(status - STATUSES.start);
         if let (Some(cell), Some(class)) = (self.requests_by_status.get(index), CLASSES.get(class)) {
             cell.get_or_init(|| self.requests.with_label_values(&[class, status.to_string().as_str()])).inc();
+        }
+    }
+
+    /// What the cache did for one request.
+    pub fn cache_answered(&self, outcome: CacheOutcome) {
+        if let Some(counter) = self.cache_requests.get(outcome as usize) {
+            counter.inc();
         }
     }
 
@@ -278,6 +329,7 @@ mod tests {
         metrics.answered(Some(Class::Asset), 200, Duration::from_millis(1));
         metrics.answered(None, 404, Duration::from_millis(1));
         metrics.upstream_failed("app", "connect");
+        metrics.cache_answered(CacheOutcome::Bypass);
         let text = metrics.render().unwrap();
         for line in [
             "embedgate_decisions_total{class=\"session\",reason=\"unrestricted\",verdict=\"allow\"} 1",
@@ -286,6 +338,11 @@ mod tests {
             "embedgate_requests_total{class=\"asset\",status=\"200\"} 1",
             "embedgate_requests_total{class=\"none\",status=\"404\"} 1",
             "embedgate_upstream_errors_total{kind=\"connect\",upstream=\"app\"} 1",
+            "embedgate_cache_requests_total{outcome=\"bypass\"} 1",
+            "embedgate_cache_requests_total{outcome=\"hit\"} 0",
+            "embedgate_cache_bytes 0",
+            "embedgate_cache_entries 0",
+            "embedgate_cache_purged_total 0",
             "embedgate_rules_generation 0",
             "embedgate_sessions_open 0",
             "embedgate_sessions_revoked_total 0",

@@ -13,7 +13,9 @@ pub struct LevelHandle(reload::Handle<Targets, Registry>);
 impl LevelHandle {
     /// Sets the level; `false` when the log is gone.
     pub fn set(&self, level: LevelFilter) -> bool {
-        self.0.reload(targets(level)).is_ok()
+        let set = self.0.reload(targets(level)).is_ok();
+        hear(level);
+        set
     }
 }
 
@@ -24,10 +26,23 @@ fn targets(level: LevelFilter) -> Targets {
     Targets::new().with_default(level).with_target("pingora", library)
 }
 
+/// What is below the level is not even handed over: the proxy library has ten lines for each request.
+fn hear(level: LevelFilter) {
+    log::set_max_level(match level.into_level() {
+        None => log::LevelFilter::Off,
+        Some(tracing::Level::ERROR) => log::LevelFilter::Error,
+        Some(tracing::Level::WARN) => log::LevelFilter::Warn,
+        Some(tracing::Level::INFO) => log::LevelFilter::Info,
+        Some(tracing::Level::DEBUG) => log::LevelFilter::Debug,
+        Some(tracing::Level::TRACE) => log::LevelFilter::Trace,
+    });
+}
+
 /// Starts the log of this process. Fails when one was started before.
 pub fn start(level: LevelFilter) -> Result<LevelHandle, TryInitError> {
     let (filter, handle) = reload::Layer::new(targets(level));
     let text = fmt::layer().with_writer(std::io::stderr).with_target(false);
     tracing_subscriber::registry().with(filter.and_then(text)).try_init()?;
+    hear(level);
     Ok(LevelHandle(handle))
 }

@@ -26,14 +26,18 @@ const FLOORS: [(&str, &[&str]); 10] = [
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 14] = [
+const KEPT: [(&str, &[&str]); 18] = [
     ("pingora", &["edge", "app"]),
+    ("mimalloc", &["main"]),
     ("axum", &["admin", "edge/demo"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
     ("notify", &["rules/source"]),
     ("redb", &["rules/store"]),
+    ("quick_cache", &["edge/cache"]),
+    ("sfv", &["edge/cache"]),
+    ("httpdate", &["edge/cache"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
     ("tokio", &["rules/source", "edge", "admin", "app", "telemetry/decision_log"]),
     (

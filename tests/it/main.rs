@@ -12,8 +12,11 @@ mod support;
 
 mod admin;
 mod admin_api;
+mod allocations;
 mod browser;
+mod cache;
 mod cli;
+mod gate;
 mod house;
 mod requests;
 mod revocation;

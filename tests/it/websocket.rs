@@ -387,7 +387,8 @@ async fn a_slow_reader_holds_its_writer_back() {
     .await;
     println!("{last} bytes in flight, {} more in memory", edge.resident_bytes().saturating_sub(before));
     assert!(last < MOST, "{last}");
-    assert!(edge.resident_bytes() < before + (4 << 20), "{before} {}", edge.resident_bytes());
+    // A third of what is in flight; the allocator takes memory in large pieces.
+    assert!(edge.resident_bytes() < before + (8 << 20), "{before} {}", edge.resident_bytes());
     // Once it reads, the rest comes.
     let mut received = 0;
     let mut chunk = vec![0; 1 << 16];

@@ -117,11 +117,11 @@ fn first_ids(
     let wanted = book.widgets().filter(|rules| {
         environment.is_none_or(|environment| rules.environment == environment)
             && access.is_none_or(|access| rules.access == access)
-            && after.is_none_or(|after| rules.id > *after)
+            && after.is_none_or(|after| rules.id > after.as_str())
     });
     for rules in wanted {
-        if first.len() < most || first.peek().is_some_and(|last| rules.id < *last) {
-            first.push(rules.id.clone());
+        if first.len() < most || first.peek().is_some_and(|last: &WidgetId| rules.id < last.as_str()) {
+            first.extend(WidgetId::parse(rules.id));
             if first.len() > most {
                 first.pop();
             }

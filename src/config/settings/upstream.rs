@@ -31,8 +31,8 @@ pub struct Servers {
     pub write_timeout: Duration,
     /// How long an unused connection is kept. Default: 60 s.
     pub idle_timeout: Duration,
-    /// How many unused connections are kept. Default: 128. The pool is shared: its size is the sum over all
-    /// upstreams.
+    /// How many unused connections are kept for each server. Default: 128. Those of requests with bodies are apart,
+    /// in one pool whose size is the sum over all upstreams.
     pub keepalive: usize,
     /// Active health checks. Default: none.
     pub health_check: Option<HealthCheck>,

@@ -196,5 +196,5 @@ fn says_what_has_no_effect_yet() {
     );
     let keys: Vec<String> =
         notices(&s).iter().map(|n| n.split(' ').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(keys, ["cache", "policy.max_staleness", "tickets"]);
+    assert_eq!(keys, ["policy.max_staleness", "tickets"]);
 }

@@ -1,12 +1,10 @@
 //! The shapes of a denial.
 
 use http::StatusCode;
-use http::header::HeaderValue;
-use serde_json::Value;
+use http::header::{self, HeaderValue};
 
-use super::{CROSS_ORIGIN_EMBEDDER_POLICY, Reply, who};
+use super::{CROSS_ORIGIN_EMBEDDER_POLICY, Reply, text};
 use crate::edge::decision_id::DecisionId;
-use crate::policy::explain::entry_admitting;
 use crate::policy::origin::Embedder;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
@@ -14,6 +12,8 @@ const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 /// No `frame-ancestors`: the page must be seen inside the frame.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
 const PAGE: &str = include_str!("denied.html");
+/// Room in the page for what is said.
+const MOST_VARYING: usize = 512;
 
 /// What the answer is for, by `Sec-Fetch-Dest` (Fetch Metadata Request Headers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,53 +53,47 @@ pub struct Denial<'a> {
 impl Denial<'_> {
     pub(super) fn shaped(&self) -> Reply {
         if self.absent {
-            return Reply::problem(StatusCode::NOT_FOUND, "there is no such page", Some(self.decision_id));
+            return Reply::problem(StatusCode::NOT_FOUND, &["there is no such page"], Some(self.decision_id));
         }
-        let (detail, advice) = (who(self.embedder), self.advice());
         match self.destination {
-            Destination::Script => {
-                Reply::new(StatusCode::OK).with_body(JAVASCRIPT, self.script(&detail, &advice))
-            }
+            Destination::Script => Reply::new(StatusCode::OK).with_body(JAVASCRIPT, self.script()),
             Destination::Document => Reply::new(StatusCode::FORBIDDEN)
                 .with(CROSS_ORIGIN_EMBEDDER_POLICY, HeaderValue::from_static("require-corp"))
-                .with(http::header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
-                .with_body(HTML, self.page(&detail, &advice)),
-            Destination::Other => {
-                Reply::problem(StatusCode::FORBIDDEN, &format!("{detail} {advice}"), Some(self.decision_id))
-            }
+                .with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
+                .with_body(HTML, self.page()),
+            Destination::Other => Reply::problem(
+                StatusCode::FORBIDDEN,
+                &text::explanation(self.embedder),
+                Some(self.decision_id),
+            ),
         }
     }
 
-    /// What the owner can do about it.
-    fn advice(&self) -> String {
-        match self.embedder {
-            Embedder::Known(origin) => {
-                let entry =
-                    entry_admitting(*origin).map_or(origin.as_str().to_owned(), |entry| entry.to_string());
-                format!("If it should be, its owner adds {entry} to the widget's allowed domains.")
-            }
-            Embedder::Opaque => {
-                "It can be embedded by a page with an address that its owner allows.".to_owned()
-            }
-            Embedder::Malformed(_) => {
-                "A program between the browser and this server may have changed it.".to_owned()
-            }
-            Embedder::Absent => "A Referrer-Policy of no-referrer on the page can be the cause.".to_owned(),
+    fn script(&self) -> String {
+        let mut script = String::with_capacity(MOST_VARYING);
+        script.push_str("console.error(\"");
+        text::explanation(self.embedder).iter().for_each(|part| script.push_str(part));
+        for part in [" (decision ", self.decision_id.as_str(), ")\");\n"] {
+            script.push_str(part);
         }
+        script
     }
 
-    fn script(&self, detail: &str, advice: &str) -> String {
-        let text =
-            Value::from(format!("{detail} {advice} (decision {})", self.decision_id.as_str())).to_string();
-        // Should the answer ever stand inside a page, `</script>` must not end it.
-        format!("console.error({});\n", text.replace('<', "\\u003c"))
-    }
-
-    fn page(&self, detail: &str, advice: &str) -> String {
-        let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        PAGE.replace("{detail}", &escaped(detail))
-            .replace("{advice}", &escaped(advice))
-            .replace("{id}", self.decision_id.as_str())
+    fn page(&self) -> String {
+        let (who, advice) = (text::who(self.embedder), text::advice(self.embedder));
+        let mut page = String::with_capacity(PAGE.len() + MOST_VARYING);
+        let mut rest = PAGE;
+        for (place, words) in
+            [("{detail}", &who[..]), ("{advice}", &advice), ("{id}", &[self.decision_id.as_str()])]
+        {
+            // Each place is in the page, as the tests show.
+            let (before, after) = rest.split_once(place).unwrap_or((rest, ""));
+            page.push_str(before);
+            words.iter().for_each(|words| page.push_str(words));
+            rest = after;
+        }
+        page.push_str(rest);
+        page
     }
 }
 

@@ -1,14 +1,16 @@
 //! The bytes of a compiled list.
 //!
 //! ```text
-//! list    = longest-parent:u8 width:u8 count:u32 offset[count] record[count]     (no bytes at all when empty)
+//! list    = short | sorted                                (no bytes at all when empty)
+//! short   = count:u8 record[count]                        (1 to 24 entries, in the order of the document)
+//! sorted  = 0xff longest-parent:u8 width:u8 count:u32 offset[count] (varint(place in the document) record)[count]
 //! offset  = u16 or u32, by width; from the first record
-//! record  = text(host) flags:u8 varint(place in the document) [port:u16] [second:i64 nanosecond:i32]
-//!           [text(scheme)] [text(prefix) text(suffix)]
+//! record  = flags:u8 text(host) [port:u16] [second:i64 nanosecond:i32] [text(scheme)] [text(prefix) text(suffix)]
 //! text    = varint(length) bytes
 //! ```
-//! Numbers are little-endian, records sorted by host. For `*.name`, `.name` and globs the host is the name
-//! below which they admit. Reading never panics: bytes that this module didn't write read as an empty list.
+//! Numbers are little-endian. For `*.name`, `.name` and globs the host is the name below which they admit. A short
+//! list is read through: nearly every entry falls out by its host's length and one byte. A long one is sorted by
+//! host, for binary search. Reading never panics: bytes that this module didn't write read as an empty list.
 
 use std::fmt;
 
@@ -16,17 +18,28 @@ use jiff::Timestamp;
 
 use crate::policy::entry::{Entry, EntryKind, EntryScheme, HostPattern, PortPattern};
 
+mod read;
 mod write;
 
+pub(super) use read::{Asked, Packed};
 pub(super) use write::pack;
 
-const HEADER: usize = 6;
+/// The most entries of a list that is read through.
+const SHORT: usize = 24;
+/// Begins a sorted list.
+const SORTED: u8 = u8::MAX;
 const NARROW: u8 = 2;
 const WIDE: u8 = 4;
 
 const FORM: u8 = 0b0000_0011;
+const EXACT: u8 = 0;
+const BELOW: u8 = 1;
+const AT_OR_BELOW: u8 = 2;
+const GLOB: u8 = 3;
 const SCHEME: u8 = 0b0000_1100;
+const CUSTOM: u8 = 0b0000_1100;
 const PORT: u8 = 0b0011_0000;
+const EXACT_PORT: u8 = 0b0010_0000;
 const EXPIRES: u8 = 0b0100_0000;
 const LOOPBACK: u8 = 0b1000_0000;
 
@@ -141,173 +154,5 @@ impl fmt::Display for Record<'_> {
             PortRule::Any => f.write_str(":*"),
             PortRule::Exact(port) => write!(f, ":{port}"),
         }
-    }
-}
-
-/// A packed list, taken apart.
-#[derive(Clone, Copy)]
-pub(super) struct Packed<'a> {
-    longest_parent: u8,
-    offsets: Offsets<'a>,
-    records: &'a [u8],
-}
-
-/// Where the records begin.
-#[derive(Clone, Copy)]
-enum Offsets<'a> {
-    Narrow(&'a [[u8; NARROW as usize]]),
-    Wide(&'a [[u8; WIDE as usize]]),
-}
-
-impl<'a> Packed<'a> {
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self::read(bytes).unwrap_or(Self { longest_parent: 0, offsets: Offsets::Narrow(&[]), records: &[] })
-    }
-
-    fn read(bytes: &'a [u8]) -> Option<Self> {
-        let (&[longest_parent, width, c0, c1, c2, c3], rest) = bytes.split_first_chunk::<HEADER>()?;
-        let count = usize::try_from(u32::from_le_bytes([c0, c1, c2, c3])).ok()?;
-        let (offsets, records) = rest.split_at_checked(count.checked_mul(usize::from(width))?)?;
-        let offsets = match width {
-            NARROW => Offsets::Narrow(offsets.as_chunks().0),
-            WIDE => Offsets::Wide(offsets.as_chunks().0),
-            _ => return None,
-        };
-        Some(Self { longest_parent, offsets, records })
-    }
-
-    pub fn len(&self) -> usize {
-        match self.offsets {
-            Offsets::Narrow(offsets) => offsets.len(),
-            Offsets::Wide(offsets) => offsets.len(),
-        }
-    }
-
-    /// The longest host, in bytes, below which an entry admits names: longer parents need no look-up.
-    pub fn longest_parent(&self) -> usize {
-        match self.longest_parent {
-            u8::MAX => usize::MAX,
-            length => usize::from(length),
-        }
-    }
-
-    /// Every entry, by host.
-    pub fn iter(self) -> impl Iterator<Item = Record<'a>> {
-        (0..self.len()).map_while(move |index| self.record(index))
-    }
-
-    /// Visits the entries under `host`.
-    pub fn for_each_at(&self, host: &[u8], mut visit: impl FnMut(&Record<'a>)) {
-        let mut index = self.first_not_below(host);
-        while let Some(record) = self.at(index).filter(|at| at.host() == Some(host)).and_then(Cursor::record)
-        {
-            visit(&record);
-            index += 1;
-        }
-    }
-
-    /// Binary search for the first record whose host isn't less than `host`.
-    fn first_not_below(&self, host: &[u8]) -> usize {
-        let (mut low, mut high) = (0, self.len());
-        while low < high {
-            let middle = low.midpoint(high);
-            if self.at(middle).and_then(|at| at.host()).is_some_and(|found| found < host) {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
-        }
-        low
-    }
-
-    fn record(&self, index: usize) -> Option<Record<'a>> {
-        self.at(index)?.record()
-    }
-
-    fn at(&self, index: usize) -> Option<Cursor<'a>> {
-        let offset = match self.offsets {
-            Offsets::Narrow(offsets) => usize::from(u16::from_le_bytes(*offsets.get(index)?)),
-            Offsets::Wide(offsets) => usize::try_from(u32::from_le_bytes(*offsets.get(index)?)).ok()?,
-        };
-        Some(Cursor { rest: self.records.get(offset..)? })
-    }
-}
-
-/// Reads forward; `None` at the end of the bytes.
-struct Cursor<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Cursor<'a> {
-    fn record(mut self) -> Option<Record<'a>> {
-        let host = self.text()?;
-        let flags = self.byte()?;
-        let ordinal = u32::try_from(self.varint()?).ok()?;
-        let port = match (flags & PORT) >> 4 {
-            0 => PortRule::Unstated,
-            1 => PortRule::Any,
-            _ => PortRule::Exact(u16::from_le_bytes(self.array()?)),
-        };
-        let expires_at = if flags & EXPIRES == 0 {
-            None
-        } else {
-            let second = i64::from_le_bytes(self.array()?);
-            let nanosecond = i32::from_le_bytes(self.array()?);
-            Some(Timestamp::new(second, nanosecond).ok()?)
-        };
-        let scheme = match (flags & SCHEME) >> 2 {
-            0 => SchemeRule::Unstated,
-            1 => SchemeRule::Http,
-            2 => SchemeRule::Https,
-            _ => SchemeRule::Custom(self.text()?),
-        };
-        let form = match flags & FORM {
-            0 => Form::Exact,
-            1 => Form::Below,
-            2 => Form::AtOrBelow,
-            _ => Form::Glob { prefix: self.text()?, suffix: self.text()? },
-        };
-        let loopback = flags & LOOPBACK != 0;
-        Some(Record { host, form, scheme, port, loopback, expires_at, ordinal })
-    }
-
-    fn host(&self) -> Option<&'a [u8]> {
-        Cursor { rest: self.rest }.text()
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let length = self.varint()?;
-        let (text, rest) = self.rest.split_at_checked(length)?;
-        self.rest = rest;
-        Some(text)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.rest.split_first_chunk::<N>()?;
-        self.rest = rest;
-        Some(*array)
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*byte)
-    }
-
-    fn varint(&mut self) -> Option<usize> {
-        let first = self.byte()?;
-        // Nearly all of them.
-        if first < 0x80 {
-            return Some(usize::from(first));
-        }
-        let mut number = usize::from(first & 0x7f);
-        for shift in (7..usize::BITS).step_by(7) {
-            let byte = self.byte()?;
-            number |= usize::from(byte & 0x7f).checked_shl(shift)?;
-            if byte < 0x80 {
-                return Some(number);
-            }
-        }
-        None
     }
 }

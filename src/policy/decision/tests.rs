@@ -9,6 +9,7 @@ use proptest::test_runner::Config;
 use super::*;
 use crate::policy::allowlist::samples::{self, expiring, now, rule};
 use crate::policy::origin::{OriginBuf, OriginError};
+use crate::policy::widget::{Environment, WidgetId};
 use crate::policy::widget::{Rule, Widget};
 
 const OWN: &str = "https://edge.example";
@@ -66,7 +67,7 @@ fn facts<'a>(class: Class, from: &'a str) -> Facts<'a> {
 }
 
 fn judge(facts: &Facts<'_>, widget: &Widget) -> Decision {
-    decide(facts, Some(&widget.compile()), &policy(), now())
+    decide(facts, Some(widget.compile().as_rules()), &policy(), now())
 }
 
 fn outcome(decision: Decision) -> (Verdict, Reason) {
@@ -198,8 +199,9 @@ fn an_open_widget_needs_no_ticket_and_admits_any_site_that_has_an_origin() {
 #[test]
 fn an_edge_that_allows_no_open_widgets_judges_them_by_their_list() {
     let policy = EdgePolicy { open_allowed: false, ..policy() };
-    let judge =
-        |widget: &Widget, facts: &Facts<'_>| outcome(decide(facts, Some(&widget.compile()), &policy, now()));
+    let judge = |widget: &Widget, facts: &Facts<'_>| {
+        outcome(decide(facts, Some(widget.compile().as_rules()), &policy, now()))
+    };
     let open = widget(Some(Access::Open), list());
     assert_eq!(judge(&open, &facts(Asset, LISTED)), (Allow, Reason::Exact));
     assert_eq!(judge(&open, &facts(Asset, STRANGER)), (Deny, Reason::NotListed));
@@ -385,7 +387,7 @@ proptest! {
         };
         let facts = Facts { class, embedder, missing_denied, ticket };
         let policy = EdgePolicy { open_allowed, ..policy() };
-        let decision = decide(&facts, widget.as_ref().map(Widget::compile).as_ref(), &policy, now());
+        let decision = decide(&facts, widget.as_ref().map(Widget::compile).as_ref().map(WidgetRulesBuf::as_rules), &policy, now());
         let found = (decision.verdict, decision.reason, decision.would_deny);
         prop_assert_eq!(found, naive(&facts, widget.as_ref(), open_allowed));
         let by_entry = matches!(decision.reason, Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::Ticket);

@@ -26,7 +26,7 @@ impl RouteAnswers {
     pub(super) fn fields(
         &self,
         facts: &Facts<'_>,
-        widget: Option<&WidgetRules>,
+        widget: Option<WidgetRules<'_>>,
         policy: &EdgePolicy,
         now: Timestamp,
     ) -> Vec<(String, String)> {
@@ -41,7 +41,7 @@ impl RouteAnswers {
     fn allowed(
         &self,
         facts: &Facts<'_>,
-        widget: &WidgetRules,
+        widget: WidgetRules<'_>,
         decision: &Decision,
         policy: &EdgePolicy,
         now: Timestamp,

@@ -214,3 +214,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_text_of_an_entry_is_that_of_the_entry() {
+    for origin in [
+        "https://a.example",
+        "http://a.example",
+        "https://a.example:8443",
+        "http://localhost",
+        "https://localhost",
+        "http://127.0.0.1:3000",
+        "https://[::1]",
+        "http://[2001:db8::1]:8080",
+        "https://192.0.2.1",
+        "https://a_b.example",
+        "capacitor://localhost",
+    ] {
+        let origin = Origin::parse(origin).unwrap();
+        let entry = entry_admitting(origin).unwrap();
+        assert_eq!(entry_text(origin).concat(), entry.to_string(), "{origin}");
+    }
+    assert_eq!(entry_admitting(Origin::parse("ws://localhost").unwrap()), None);
+}

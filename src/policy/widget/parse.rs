@@ -2,6 +2,7 @@
 
 use std::collections::hash_map::{Entry as Slot, HashMap};
 
+use foldhash::quality::RandomState;
 use jiff::Timestamp;
 
 use super::{Capability, Fault, MAX_DOCUMENT_BYTES, MAX_ENTRIES, Rule, Widget, WidgetId};
@@ -46,7 +47,7 @@ pub(super) fn widget(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, V
 }
 
 /// Every entry that is in order, and a fault for each that isn't.
-fn rules(document: &Document, suffixes: &PublicSuffixes, faults: &mut Vec<Fault>) -> Vec<Rule> {
+fn rules(document: &Document<'_>, suffixes: &PublicSuffixes, faults: &mut Vec<Fault>) -> Vec<Rule> {
     let lines = &document.allowed_domains;
     if lines.len() > MAX_ENTRIES {
         let detail = format!(
@@ -55,51 +56,51 @@ fn rules(document: &Document, suffixes: &PublicSuffixes, faults: &mut Vec<Fault>
         );
         faults.push(Fault { pointer: "/allowed_domains".to_owned(), code: "too_many_entries", detail });
     }
-    let voice = document.capabilities.contains(&Capability::Voice);
-    let mut seen: HashMap<Entry, String> = HashMap::with_capacity(lines.len());
-    let mut rules = Vec::with_capacity(lines.len());
     // Of a list that is too long anyway, no more faults than of the longest.
-    for (index, line) in lines.iter().enumerate().take(MAX_ENTRIES) {
-        let Some(rule) = rule(index, line, suffixes, faults) else { continue };
-        let pointer = pattern_pointer(index, line);
-        match seen.entry(rule.entry.semantic()) {
-            Slot::Occupied(first) => faults.push(duplicate(pointer.clone(), &rule.entry, first.get())),
+    let lines = || lines.iter().enumerate().take(MAX_ENTRIES);
+    let parsed: Vec<(Option<Rule>, Vec<Fault>)> =
+        lines().map(|(index, line)| rule(index, line, suffixes)).collect();
+    let voice = document.capabilities.contains(&Capability::Voice);
+    let mut seen = HashMap::with_capacity_and_hasher(parsed.len(), RandomState::default());
+    for ((index, line), (rule, found)) in lines().zip(&parsed) {
+        faults.extend_from_slice(found);
+        let Some(rule) = rule else { continue };
+        match seen.entry(rule.entry.meaning()) {
+            Slot::Occupied(first) => faults.push(duplicate(index, line, &rule.entry, first.get())),
             Slot::Vacant(slot) => {
-                slot.insert(pointer.clone());
+                slot.insert((index, line));
             }
         }
         if voice && rule.is_plain_http() {
-            faults.push(insecure_voice(pointer, &rule.entry));
+            faults.push(insecure_voice(pattern_pointer(index, line), &rule.entry));
         }
-        rules.push(rule);
     }
-    rules
+    parsed.into_iter().filter_map(|(rule, _)| rule).collect()
 }
 
-fn rule(index: usize, line: &Line, suffixes: &PublicSuffixes, faults: &mut Vec<Fault>) -> Option<Rule> {
+/// A line's rule, or everything that is wrong with it.
+fn rule(index: usize, line: &Line<'_>, suffixes: &PublicSuffixes) -> (Option<Rule>, Vec<Fault>) {
     let (pattern, expires_at, note) = match line {
         Line::Text(pattern) => (pattern, None, None),
-        Line::Object(object) => (&object.pattern, object.expires_at.as_deref(), object.note.clone()),
+        Line::Object(object) => (&object.pattern, object.expires_at.as_deref(), object.note.as_deref()),
     };
+    let mut faults = Vec::new();
     let entry = Entry::parse(pattern, suffixes)
         .map_err(|error| faults.push(refused_entry(pattern_pointer(index, line), &error)))
         .ok();
-    let expires_at = match expires_at.map(rfc3339) {
-        None => None,
-        Some(Some(at)) => Some(at),
-        Some(None) => {
-            faults.push(Fault {
-                pointer: format!("/allowed_domains/{index}/expires_at"),
-                code: "invalid_expires_at",
-                detail: "not a date and time of RFC 3339; write it like `2027-01-31T00:00:00Z`".to_owned(),
-            });
-            return None;
-        }
-    };
-    Some(Rule { entry: entry?, expires_at, note })
+    let at = expires_at.map(rfc3339);
+    if at == Some(None) {
+        faults.push(Fault {
+            pointer: format!("/allowed_domains/{index}/expires_at"),
+            code: "invalid_expires_at",
+            detail: "not a date and time of RFC 3339; write it like `2027-01-31T00:00:00Z`".to_owned(),
+        });
+    }
+    let entry = entry.filter(|_| faults.is_empty());
+    (entry.map(|entry| Rule { entry, expires_at: at.flatten(), note: note.map(str::to_owned) }), faults)
 }
 
-fn pattern_pointer(index: usize, line: &Line) -> String {
+fn pattern_pointer(index: usize, line: &Line<'_>) -> String {
     match line {
         Line::Text(_) => format!("/allowed_domains/{index}"),
         Line::Object(_) => format!("/allowed_domains/{index}/pattern"),
@@ -110,7 +111,8 @@ fn refused_entry(pointer: String, error: &EntryError) -> Fault {
     Fault { pointer, code: error.code.as_str(), detail: error.to_string() }
 }
 
-fn duplicate(pointer: String, entry: &Entry, first: &str) -> Fault {
+fn duplicate(index: usize, line: &Line<'_>, entry: &Entry, first: &(usize, &Line<'_>)) -> Fault {
+    let (pointer, first) = (pattern_pointer(index, line), pattern_pointer(first.0, first.1));
     let detail = format!("`{entry}` admits the same origins as {first}; leave one of the two out");
     Fault { pointer, code: "duplicate_entry", detail }
 }

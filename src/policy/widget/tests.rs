@@ -274,6 +274,7 @@ fn compiled_rules_say_what_the_document_says() {
                                "allowed_domains": ["example.com", "*.example.org"]}))
         .unwrap();
     let rules = widget.compile();
+    let rules = rules.as_rules();
     assert_eq!((rules.environment, rules.access), (Environment::Staging, Access::Enforce));
     assert_eq!(
         (rules.enabled, rules.voice, rules.public_trust_center, rules.revision),
@@ -281,5 +282,5 @@ fn compiled_rules_say_what_the_document_says() {
     );
     assert_eq!(rules.allowlist.len(), 2);
     assert_eq!(rules.allowlist.entry(1).unwrap().to_string(), "*.example.org");
-    assert_eq!(parse(&json!({"id": "a"})).unwrap().compile().revision, 0);
+    assert_eq!(parse(&json!({"id": "a"})).unwrap().compile().as_rules().revision, 0);
 }

@@ -1,14 +1,13 @@
 //! A book and a batch make the next book, or a list of everything that speaks against it.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::HashSet;
 
-use super::prepared::{Prepared, Put, Work, prepare};
-use super::{Grave, RuleBook, Stored, Tombstone};
-use crate::policy::decision::WidgetRules;
-use crate::policy::widget::{Access, WidgetId};
+use super::RuleBook;
+use super::draft::Draft;
+use super::prepared::{Prepared, prepare};
+use crate::policy::widget::WidgetId;
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
-use crate::rules::storage::{State, Write};
+use crate::rules::storage::Write;
 
 /// The next book, not in force yet.
 #[derive(Debug)]
@@ -138,164 +137,6 @@ impl RuleBook {
         if let Some(named) = named {
             draft.drop_absent(&named, options.absent);
         }
-        Ok(draft.finish(self, outcomes))
-    }
-}
-
-/// A book being written.
-struct Draft {
-    book: RuleBook,
-    /// Every widget the batch changed, with its revision before the batch.
-    touched: HashMap<WidgetId, Option<u64>>,
-    writes: Vec<Write>,
-}
-
-impl Draft {
-    fn new(book: &RuleBook, changes: usize) -> Self {
-        let (touched, writes) = (HashMap::with_capacity(changes), Vec::with_capacity(changes));
-        Self { book: book.clone(), touched, writes }
-    }
-
-    fn take(&mut self, change: Prepared) -> Result<Outcome, ChangeError> {
-        let Prepared { id, only_if, work } = change;
-        let stored = self.book.get(id.as_str()).map(|rules| rules.revision);
-        if !only_if.holds(stored) {
-            return Err(ChangeError::PreconditionFailed { stored });
-        }
-        match work {
-            Work::Put(put) => self.put(*put),
-            Work::Delete { revision } => self.delete(&id, revision),
-        }
-    }
-
-    fn put(&mut self, put: Put) -> Result<Outcome, ChangeError> {
-        let id = put.rules.id.as_str();
-        if let Some(stored) = self.book.stored(id) {
-            let in_force = stored.rules.revision;
-            let revision = if stored.fingerprint == put.fingerprint {
-                // A higher revision is worth remembering though the rules stay: without it an older push of
-                // another document, arriving late, would pass for news.
-                match put.revision.filter(|given| *given > in_force) {
-                    None => return Ok(Outcome::Unchanged { revision: in_force }),
-                    Some(revision) => revision,
-                }
-            } else {
-                let revision = next_revision(put.revision, in_force, false)?;
-                if put.opens && stored.rules.access != Access::Open {
-                    return Err(ChangeError::WouldOpen { deleted: false });
-                }
-                revision
-            };
-            self.store(put, revision);
-            return Ok(Outcome::Updated { revision });
-        }
-        let revision = match self.book.tombstone(id) {
-            None => put.revision.unwrap_or(1),
-            Some(tombstone) => {
-                let same_again =
-                    tombstone.withdrawn == Some(put.fingerprint) && put.revision == Some(tombstone.revision);
-                let revision = match same_again {
-                    true => tombstone.revision,
-                    false => next_revision(put.revision, tombstone.revision, true)?,
-                };
-                if put.opens && tombstone.was_restricted {
-                    return Err(ChangeError::WouldOpen { deleted: true });
-                }
-                revision
-            }
-        };
-        self.store(put, revision);
-        Ok(Outcome::Created { revision })
-    }
-
-    fn delete(&mut self, id: &WidgetId, given: Option<u64>) -> Result<Outcome, ChangeError> {
-        if let Some(stored) = self.book.stored(id.as_str()) {
-            let was_restricted = stored.rules.access != Access::Open;
-            let revision = next_revision(given, stored.rules.revision, false)?;
-            self.bury(id, Tombstone { revision, was_restricted, withdrawn: None });
-            return Ok(Outcome::Deleted { revision });
-        }
-        let given = given.ok_or(ChangeError::Unknown)?;
-        let was_restricted = match self.book.tombstone(id.as_str()) {
-            // Deleted before it was heard of: what it was is unknown, so it is taken for restricted.
-            None => true,
-            Some(known) if given == known.revision && known.withdrawn.is_none() => {
-                return Ok(Outcome::Unchanged { revision: given });
-            }
-            Some(known) if given < known.revision => {
-                return Err(ChangeError::Stale { given, stored: known.revision, deleted: true });
-            }
-            Some(known) => known.was_restricted,
-        };
-        self.bury(id, Tombstone { revision: given, was_restricted, withdrawn: None });
-        Ok(Outcome::Deleted { revision: given })
-    }
-
-    /// Takes out what the batch doesn't name.
-    fn drop_absent(&mut self, named: &HashSet<WidgetId>, absent: Absent) {
-        let is_absent = |stored: &&Arc<Stored>| !named.contains(&stored.rules.id);
-        let gone: Vec<Arc<Stored>> = self.book.widgets.iter().filter(is_absent).cloned().collect();
-        for stored in gone {
-            let revision = stored.rules.revision;
-            let (revision, withdrawn) = match absent {
-                Absent::Withdraw => (revision, Some(stored.fingerprint)),
-                Absent::Keep | Absent::Delete => (revision.saturating_add(1), None),
-            };
-            let was_restricted = stored.rules.access != Access::Open;
-            self.bury(&stored.rules.id, Tombstone { revision, was_restricted, withdrawn });
-        }
-    }
-
-    fn store(&mut self, put: Put, revision: u64) {
-        let Put { rules, fingerprint, json, .. } = put;
-        self.touch(&rules.id);
-        self.book.deleted.remove(rules.id.as_str());
-        self.book.census.add(rules.environment, rules.access);
-        let id = rules.id.clone();
-        let stored = Arc::new(Stored { rules: WidgetRules { revision, ..rules }, fingerprint });
-        if let Some(old) = self.book.widgets.insert(Arc::clone(&stored)) {
-            self.book.census.subtract(old.rules.environment, old.rules.access);
-        }
-        self.writes.push(Write { id, state: State::Put { revision, json, stored } });
-    }
-
-    fn bury(&mut self, id: &WidgetId, tombstone: Tombstone) {
-        self.touch(id);
-        if let Some(old) = self.book.widgets.remove(id.as_str()) {
-            self.book.census.subtract(old.rules.environment, old.rules.access);
-        }
-        self.book.deleted.insert(Arc::new(Grave { id: id.clone(), tombstone }));
-        self.writes.push(Write { id: id.clone(), state: State::Deleted(tombstone) });
-    }
-
-    fn touch(&mut self, id: &WidgetId) {
-        if !self.touched.contains_key(id) {
-            self.touched.insert(id.clone(), self.book.get(id.as_str()).map(|rules| rules.revision));
-        }
-    }
-
-    fn finish(self, before: &RuleBook, outcomes: Vec<Outcome>) -> Applied {
-        let Self { mut book, touched, writes } = self;
-        if !touched.is_empty() {
-            book.generation = before.generation.saturating_add(1);
-        }
-        let mut changed: Vec<ChangedWidget> = touched
-            .into_iter()
-            .map(|(id, before)| {
-                let after = book.get(id.as_str()).map(|rules| rules.revision);
-                ChangedWidget { id, before, after }
-            })
-            .collect();
-        changed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        Applied { book, outcomes, changed, writes }
-    }
-}
-
-/// The revision of a change that makes a difference.
-fn next_revision(given: Option<u64>, stored: u64, deleted: bool) -> Result<u64, ChangeError> {
-    match given {
-        None => stored.checked_add(1).ok_or(ChangeError::NoRevisionLeft),
-        Some(given) if given > stored => Ok(given),
-        Some(given) => Err(ChangeError::Stale { given, stored, deleted }),
+        Ok(draft.finish(outcomes))
     }
 }

@@ -40,6 +40,15 @@ impl Census {
         *self.cell(environment, access) += 1;
     }
 
+    /// Adds what another one has counted.
+    pub(super) fn join(&mut self, other: &Self) {
+        for environment in Environment::ALL {
+            for access in Access::ALL {
+                *self.cell(environment, access) += other.widgets(environment, access);
+            }
+        }
+    }
+
     pub(super) fn subtract(&mut self, environment: Environment, access: Access) {
         let cell = self.cell(environment, access);
         *cell = cell.saturating_sub(1);

@@ -2,7 +2,7 @@
 //! one change at a time, is left with judging.
 
 use super::{Fingerprint, FingerprintKey};
-use crate::policy::decision::WidgetRules;
+use crate::policy::decision::WidgetRulesBuf;
 use crate::policy::widget::{Access, Widget, WidgetId};
 use crate::rules::change::{Change, Precondition};
 use crate::rules::documents::{Json, canonical};
@@ -24,7 +24,7 @@ pub(super) struct Put {
     /// As the document states it.
     pub(super) revision: Option<u64>,
     /// Its revision is the writer's to set.
-    pub(super) rules: WidgetRules,
+    pub(super) rules: WidgetRulesBuf,
     pub(super) fingerprint: Fingerprint,
     pub(super) json: Json,
     /// It is open without saying so.
@@ -39,7 +39,8 @@ impl Prepared {
         }
     }
 
-    fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
+    /// A document to be saved.
+    pub(in crate::rules) fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
         let json = canonical(&mut widget);
         let put = Put {
             revision: widget.revision,

@@ -198,11 +198,11 @@ fn old_books_stay_as_they_were() {
 type Contents = (BTreeMap<String, (u64, Access, Fingerprint)>, BTreeMap<String, u64>);
 
 fn contents(book: &RuleBook) -> Contents {
-    let widget = |rules: &WidgetRules| {
-        let stored = book.stored(rules.id.as_str()).unwrap();
+    let widget = |rules: WidgetRules<'_>| {
+        let stored = book.stored(rules.id).unwrap();
         (rules.id.to_string(), (rules.revision, rules.access, stored.fingerprint))
     };
-    let deletion = |(id, tombstone): (&str, &Tombstone)| (id.to_owned(), tombstone.revision);
+    let deletion = |(id, tombstone): (&str, Tombstone)| (id.to_owned(), tombstone.revision);
     (book.widgets().map(widget).collect(), book.tombstones().map(deletion).collect())
 }
 

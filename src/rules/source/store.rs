@@ -11,7 +11,7 @@ use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::documents::Documents;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::Publisher;
-use crate::rules::store::Store;
+use crate::rules::store::{Store, Use};
 
 /// Puts the rules of the store at `path` in force, and keeps in it what `publisher` writes from now on. Where there
 /// is no store, one is made of the rules file `seed`; where there is no such file either, an empty one.
@@ -24,25 +24,26 @@ pub fn start(
     seed: &Path,
     suffixes: Arc<PublicSuffixes>,
 ) -> Result<Publisher, RulesError> {
-    open(publisher, path, Arc::clone(&suffixes), || seed_documents(path, seed, &suffixes))
+    open(publisher, path, Use::Edge, Arc::clone(&suffixes), || seed_documents(path, seed, &suffixes))
 }
 
-/// The same without a seed: for tools, while no edge has the store open.
+/// The same without a seed and made for documents in bulk: for tools, while no edge has the store open.
 pub fn start_unseeded(
     publisher: Publisher,
     path: &Path,
     suffixes: Arc<PublicSuffixes>,
 ) -> Result<Publisher, RulesError> {
-    open(publisher, path, suffixes, || Ok(Vec::new()))
+    open(publisher, path, Use::Bulk, suffixes, || Ok(Vec::new()))
 }
 
 fn open(
     publisher: Publisher,
     path: &Path,
+    purpose: Use,
     suffixes: Arc<PublicSuffixes>,
     seed: impl FnOnce() -> Result<Vec<Widget>, RulesError>,
 ) -> Result<Publisher, RulesError> {
-    let (store, book) = Store::open(path, suffixes)?;
+    let (store, book) = Store::open(path, suffixes, purpose)?;
     if !store.is_new() {
         return Ok(publisher.with_store(Arc::new(store), book));
     }

@@ -1,7 +1,7 @@
 //! From the file to a book.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
@@ -10,39 +10,49 @@ use super::row;
 use super::tables::{DELETED, DOCUMENTS, Meta, RULES};
 use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::WidgetId;
-use crate::rules::book::{Fingerprint, RuleBook, Stored, Tombstone};
+use crate::rules::book::{Census, Fingerprint, Intake, Measure, RuleBook, Stored, Tombstone};
 use crate::rules::documents::restore;
 use crate::rules::error::RulesError;
-use std::path::Path;
+use crate::rules::parallel::on_threads;
 
 /// How far a reader goes before it looks where the other one is.
-const STRIDE: usize = 4096;
+const STRIDE: usize = 1024;
 
 pub(super) fn book(path: &Path, database: &Database, meta: &Meta) -> Result<RuleBook, RulesError> {
     let transaction = database.begin_read().map_err(|error| damaged(path, error))?;
     let documents = transaction.open_table(DOCUMENTS).and_then(|table| Ok(table.len()?));
     let documents = documents.map_err(|error| damaged(path, error))?;
-    let widgets = rules(path, &transaction)?;
-    if widgets.len() as u64 != documents {
-        return Err(damaged(path, format!("it has {documents} documents and {} rules", widgets.len())));
-    }
     let deleted = deletions(&transaction).map_err(|error| damaged(path, error))?;
-    Ok(RuleBook::restore(meta.key, meta.generation, widgets, deleted))
+    let measured = on_both_ends(path, &transaction, Measure::of(2), |measure, id, row| {
+        measure.widget(id, row::record_length(row));
+        true
+    })?;
+    let intake = Intake::new(measured);
+    let counted = on_both_ends(path, &transaction, vec![Census::default(); 2], |census, id, row| {
+        row::read(id, row).is_some_and(|record| intake.widget(id, record, census))
+    })?;
+    let book = RuleBook::restore(meta.key, meta.generation, intake, &counted, &deleted);
+    if book.len() as u64 != documents {
+        return Err(damaged(path, format!("it has {documents} documents and {} rules", book.len())));
+    }
+    Ok(book)
 }
 
-/// Two readers start at the two ends and meet wherever they meet: the work is halved whatever the ids look like.
-fn rules(path: &Path, transaction: &ReadTransaction) -> Result<Vec<Arc<Stored>>, RulesError> {
-    let reached = Reached::default();
-    thread::scope(|scope| {
-        let front = scope.spawn(|| read(path, transaction, &reached, End::Front));
-        let back = read(path, transaction, &reached, End::Back);
-        let mut widgets = front.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let met_at = widgets.last().map(|stored| stored.rules.id.clone());
-        // What both have read.
-        let is_news = |stored: &Arc<Stored>| met_at.as_ref().is_none_or(|met_at| stored.rules.id > *met_at);
-        widgets.extend(back?.into_iter().filter(is_news));
-        Ok(widgets)
-    })
+/// Two readers start at the two ends and meet wherever they meet: the work is halved whatever the ids look like. Each
+/// has a hand of its own; `take` says whether a row is what was written.
+fn on_both_ends<T: Send>(
+    path: &Path,
+    transaction: &ReadTransaction,
+    hands: Vec<T>,
+    take: impl Fn(&mut T, &str, &[u8]) -> bool + Sync,
+) -> Result<Vec<T>, RulesError> {
+    let meeting = Meeting::default();
+    let readers = [End::Front, End::Back].into_iter().zip(hands).collect();
+    let read = |(end, mut hand)| {
+        read(path, transaction, &meeting, end, |id, row| take(&mut hand, id, row))?;
+        Ok(hand)
+    };
+    on_threads(readers, read).into_iter().collect()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,57 +61,121 @@ enum End {
     Back,
 }
 
-/// Up to where the readers have read.
+/// Up to where the readers have taken rows in.
 #[derive(Default)]
-struct Reached(Mutex<[Option<WidgetId>; 2]>);
+struct Meeting(Mutex<[Option<String>; 2]>);
 
-impl Reached {
-    /// Whether the readers have met.
-    fn tell(&self, end: End, id: &WidgetId) -> bool {
+impl Meeting {
+    /// Claims the rows up to `last`. Where the other reader has been there already: up to where it came, exclusive,
+    /// the rows are this reader's, and there is nothing more to read.
+    fn claim(&self, end: End, last: &str) -> Option<String> {
         let mut reached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [front, back] = &mut *reached;
-        match end {
-            End::Front => *front = Some(id.clone()),
-            End::Back => *back = Some(id.clone()),
+        let (own, other) = if end == End::Front { (front, back) } else { (back, front) };
+        let met = other.as_deref().is_some_and(|other| match end {
+            End::Front => last >= other,
+            End::Back => last <= other,
+        });
+        if met {
+            own.clone_from(other);
+            return other.clone();
         }
-        front.as_ref().zip(back.as_ref()).is_some_and(|(front, back)| front >= back)
+        *own = Some(last.to_owned());
+        None
     }
 }
 
 fn read(
     path: &Path,
     transaction: &ReadTransaction,
-    reached: &Reached,
+    meeting: &Meeting,
     end: End,
-) -> Result<Vec<Arc<Stored>>, RulesError> {
+    mut take: impl FnMut(&str, &[u8]) -> bool,
+) -> Result<(), RulesError> {
     let table = transaction.open_table(RULES).map_err(|error| damaged(path, error))?;
     let mut rows = table.iter().map_err(|error| damaged(path, error))?;
-    let mut widgets: Vec<Arc<Stored>> = Vec::new();
+    let mut stride = Stride::default();
     loop {
         let row = if end == End::Front { rows.next() } else { rows.next_back() };
-        let Some(row) = row else { return Ok(widgets) };
-        let (id, row) = row.map_err(|error| damaged(path, error))?;
-        let stored = row::read(id.value(), row.value()).ok_or_else(|| {
-            damaged(path, format!("the rules of {:?} are not what was written", id.value()))
-        })?;
-        widgets.push(stored);
-        if widgets.len().is_multiple_of(STRIDE)
-            && let Some(last) = widgets.last()
-            && reached.tell(end, &last.rules.id)
-        {
-            return Ok(widgets);
+        let at_end = row.is_none();
+        if let Some(row) = row {
+            let (id, row) = row.map_err(|error| damaged(path, error))?;
+            stride.push(id.value(), row.value());
         }
+        let Some(last) = stride.last().filter(|_| at_end || stride.len() == STRIDE) else {
+            if at_end {
+                return Ok(());
+            }
+            continue;
+        };
+        let met = meeting.claim(end, last);
+        for (id, row) in stride.rows() {
+            let is_taken = met.as_deref().is_some_and(|met| match end {
+                End::Front => id >= met,
+                End::Back => id <= met,
+            });
+            if !is_taken && !take(id, row) {
+                return Err(damaged(path, format!("the rules of {id:?} are not what was written")));
+            }
+        }
+        if at_end || met.is_some() {
+            return Ok(());
+        }
+        stride.clear();
     }
 }
 
-fn deletions(transaction: &ReadTransaction) -> Result<Vec<(WidgetId, Tombstone)>, redb::Error> {
+/// Rows that were read and not yet claimed.
+#[derive(Default)]
+struct Stride {
+    ids: String,
+    rows: Vec<u8>,
+    /// Where each ends, in both.
+    ends: Vec<(usize, usize)>,
+}
+
+impl Stride {
+    fn push(&mut self, id: &str, row: &[u8]) {
+        self.ids.push_str(id);
+        self.rows.extend(row);
+        self.ends.push((self.ids.len(), self.rows.len()));
+    }
+
+    fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn last(&self) -> Option<&str> {
+        let before = self.ends.len().checked_sub(2).and_then(|before| self.ends.get(before));
+        self.ends.last()?;
+        self.ids.get(before.map_or(0, |(id, _)| *id)..)
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let starts = std::iter::once(&(0, 0)).chain(&self.ends);
+        starts
+            .zip(&self.ends)
+            .filter_map(|(start, end)| Some((self.ids.get(start.0..end.0)?, self.rows.get(start.1..end.1)?)))
+    }
+
+    fn clear(&mut self) {
+        self.ids.clear();
+        self.rows.clear();
+        self.ends.clear();
+    }
+}
+
+fn deletions(transaction: &ReadTransaction) -> Result<Vec<(String, Tombstone)>, redb::Error> {
     let table = transaction.open_table(DELETED)?;
     let mut deleted = Vec::new();
     for row in table.iter()? {
         let (id, row) = row?;
+        if !WidgetId::is_valid(id.value()) {
+            return Err(redb::Error::Corrupted(format!("{:?} is no widget's id", id.value())));
+        }
         let (revision, was_restricted, withdrawn) = row.value();
-        let id = WidgetId::parse(id.value()).map_err(|error| redb::Error::Corrupted(error.to_string()))?;
-        deleted.push((id, Tombstone { revision, was_restricted, withdrawn: withdrawn.map(Fingerprint) }));
+        let tombstone = Tombstone { revision, was_restricted, withdrawn: withdrawn.map(Fingerprint) };
+        deleted.push((id.value().to_owned(), tombstone));
     }
     Ok(deleted)
 }
@@ -119,12 +193,14 @@ pub(super) fn derive(
     {
         let documents = transaction.open_table(DOCUMENTS).map_err(|error| damaged(path, error))?;
         let mut rules = transaction.open_table(RULES).map_err(|error| failed(error.into()))?;
+        let mut row = Vec::new();
         for document in documents.iter().map_err(|error| damaged(path, error))? {
             let (id, document) = document.map_err(|error| damaged(path, error))?;
             let (revision, json) = document.value();
-            let widget = restore(json, revision, suffixes).map_err(|error| damaged(path, error))?;
-            let stored = Stored { rules: widget.compile(), fingerprint: meta.key.fingerprint(json) };
-            rules.insert(id.value(), row::write(&stored).as_slice()).map_err(|error| failed(error.into()))?;
+            let widget = restore(json, revision, suffixes).map_err(|error| damaged(path, error))?.compile();
+            let stored = Stored { rules: widget.as_rules(), fingerprint: meta.key.fingerprint(json) };
+            row::write(id.value(), &stored.write(), &mut row);
+            rules.insert(id.value(), row.as_slice()).map_err(|error| failed(error.into()))?;
         }
     }
     meta.row_format = row::ROW_FORMAT;

@@ -1,90 +1,37 @@
-//! Compiled rules as bytes, so that a start need not read JSON.
+//! A widget's record in the file, with a sum over it: a start copies it into the book as it is.
 //!
 //! ```text
-//! row   = sum:u32 flags:u8 revision:u64 fingerprint:u64 list      (little-endian; the list is packed)
-//! sum   = CRC-32 of id and all that follows
-//! flags = enabled:1 voice:1 public_trust_center:1 staging:1 access:2
+//! row = sum:u32 record      (little-endian; CRC-32 of the id and the record)
 //! ```
 
-use std::sync::Arc;
-
-use crate::policy::allowlist::Allowlist;
-use crate::policy::decision::WidgetRules;
-use crate::policy::widget::{Access, Environment, WidgetId};
-use crate::rules::book::{Fingerprint, Stored};
+use crate::policy::widget::WidgetId;
+use crate::rules::book::RECORD_FORMAT;
 
 /// Grows when a row comes to mean something else; rows of another format are derived again.
-pub(super) const ROW_FORMAT: u64 = 1 << 32 | Allowlist::PACKED_FORMAT;
+pub(super) const ROW_FORMAT: u64 = RECORD_FORMAT;
 
-const SUM: usize = 4;
-const HEAD: usize = SUM + 1 + 8 + 8;
-
-const ENABLED: u8 = 1;
-const VOICE: u8 = 1 << 1;
-const TRUST_CENTER: u8 = 1 << 2;
-const STAGING: u8 = 1 << 3;
-const ACCESS_SHIFT: u32 = 4;
-
-pub(super) fn write(stored: &Stored) -> Vec<u8> {
-    let rules = &stored.rules;
-    let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-    let access: u8 = match rules.access {
-        Access::Open => 0,
-        Access::Monitor => 1,
-        Access::Enforce => 2,
-    };
-    let flags = flag(rules.enabled, ENABLED)
-        | flag(rules.voice, VOICE)
-        | flag(rules.public_trust_center, TRUST_CENTER)
-        | flag(rules.environment == Environment::Staging, STAGING)
-        | access << ACCESS_SHIFT;
-    let list = rules.allowlist.packed_bytes();
-    let mut row = Vec::with_capacity(HEAD + list.len());
-    row.extend([0; SUM]);
-    row.push(flags);
-    row.extend(rules.revision.to_le_bytes());
-    row.extend(stored.fingerprint.0.to_le_bytes());
-    row.extend(list);
-    let sum = sum(rules.id.as_bytes(), row.get(SUM..).unwrap_or_default());
-    for (place, byte) in row.iter_mut().zip(sum.to_le_bytes()) {
-        *place = byte;
-    }
-    row
+/// Writes a row in the place of what is there.
+pub(super) fn write(id: &str, record: &[u8], row: &mut Vec<u8>) {
+    row.clear();
+    row.extend(sum(id, record).to_le_bytes());
+    row.extend(record);
 }
 
-/// `None` where the bytes are not what was written.
-pub(super) fn read(id: &str, row: &[u8]) -> Option<Arc<Stored>> {
-    let id = WidgetId::parse(id).ok()?;
-    let (expected, rest) = row.split_first_chunk::<SUM>()?;
-    if u32::from_le_bytes(*expected) != sum(id.as_bytes(), rest) {
-        return None;
-    }
-    let (flags, rest) = rest.split_first()?;
-    let (revision, rest) = rest.split_first_chunk::<8>()?;
-    let (fingerprint, list) = rest.split_first_chunk::<8>()?;
-    let access = match flags >> ACCESS_SHIFT {
-        0 => Access::Open,
-        1 => Access::Monitor,
-        2 => Access::Enforce,
-        _ => return None,
-    };
-    let rules = WidgetRules {
-        id,
-        environment: if flags & STAGING == 0 { Environment::Production } else { Environment::Staging },
-        access,
-        enabled: flags & ENABLED != 0,
-        voice: flags & VOICE != 0,
-        public_trust_center: flags & TRUST_CENTER != 0,
-        revision: u64::from_le_bytes(*revision),
-        allowlist: Allowlist::from_packed(list),
-    };
-    Some(Arc::new(Stored { rules, fingerprint: Fingerprint(u64::from_le_bytes(*fingerprint)) }))
+/// How long the record of a row is.
+pub(super) fn record_length(row: &[u8]) -> usize {
+    row.len().saturating_sub(size_of::<u32>())
 }
 
-fn sum(id: &[u8], rest: &[u8]) -> u32 {
+/// The record of a row. `None` where the bytes are not what was written.
+pub(super) fn read<'r>(id: &str, row: &'r [u8]) -> Option<&'r [u8]> {
+    let (expected, record) = row.split_first_chunk()?;
+    (WidgetId::is_valid(id) && u32::from_le_bytes(*expected) == sum(id, record)).then_some(record)
+}
+
+fn sum(id: &str, record: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(id);
-    hasher.update(rest);
+    hasher.update(id.as_bytes());
+    hasher.update(record);
     hasher.finalize()
 }
 
@@ -93,30 +40,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
     use super::*;
-    use crate::rules::fixtures::widget;
 
-    fn stored(json: &str) -> Stored {
-        Stored { rules: widget(json).compile(), fingerprint: Fingerprint(0x0123_4567_89ab_cdef) }
-    }
-
-    const FULL: &str = r#"{"id":"wgt_a","environment":"staging","access":"monitor","enabled":false,
-        "allowed_domains":["example.com","*.example.org:*","http://localhost",
-            {"pattern":"pr-*.preview.example.com","expires_at":"2027-01-31T00:00:00Z"},"capacitor://localhost"],
-        "capabilities":["voice"],"public_trust_center":false,"revision":7}"#;
-
-    #[test]
-    fn what_is_written_is_read() {
-        let long = format!(r#"{{"id":"{}","allowed_domains":["[::1]:8443"]}}"#, "x".repeat(64));
-        for json in [FULL, r#"{"id":"b"}"#, r#"{"id":"c","access":"enforce"}"#, long.as_str()] {
-            let before = stored(json);
-            let after = read(before.rules.id.as_str(), &write(&before)).expect(json);
-            assert_eq!(format!("{before:?}"), format!("{after:?}"), "{json}");
-        }
-    }
+    const RECORD: &[u8] = b"\x17\x07\x01\x02\x03\x04\x05\x06\x07\x08\x01\x00\x0bexample.com";
 
     #[test]
     fn any_flipped_bit_and_any_missing_byte_is_noticed() {
-        let row = write(&stored(FULL));
+        let mut row = vec![1, 2, 3];
+        write("wgt_a", RECORD, &mut row);
+        assert_eq!(read("wgt_a", &row), Some(RECORD));
         for bit in 0..row.len() * 8 {
             let mut other = row.clone();
             other[bit / 8] ^= 1 << (bit % 8);
@@ -126,12 +57,7 @@ mod tests {
             assert!(read("wgt_a", &row[..length]).is_none(), "length {length}");
         }
         assert!(read("wgt_b", &row).is_none(), "another widget's");
-    }
-
-    #[test]
-    fn a_format_keeps_its_bytes() {
-        let row = write(&stored(FULL));
-        // Other bytes here call for another ROW_FORMAT or Allowlist::PACKED_FORMAT, or old stores are misread.
-        assert_eq!((ROW_FORMAT, crc32fast::hash(&row)), (1 << 32 | 1, 1_586_583_442));
+        write("no id", RECORD, &mut row);
+        assert!(read("no id", &row).is_none());
     }
 }

@@ -87,7 +87,7 @@ fn a_restart_finds_everything_as_it_was() {
     let book = publisher.live().load_full();
     assert_eq!((contents(&book), book.census()), (before, &census));
     assert_eq!(book.generation(), 2);
-    assert_eq!(book.tombstone("b"), Some(&Tombstone { revision: 2, was_restricted: true, withdrawn: None }));
+    assert_eq!(book.tombstone("b"), Some(Tombstone { revision: 2, was_restricted: true, withdrawn: None }));
     assert_eq!(publisher.documents().page(None, 10).unwrap(), page);
     assert_eq!(publisher.documents().get("a").unwrap().unwrap().labels["k"], "v");
 
@@ -103,6 +103,34 @@ fn a_restart_finds_everything_as_it_was() {
     assert_eq!(refused(put("a", &[], "")), "would_open_widget");
     save(&publisher, vec![put("c", &[], "")]).unwrap();
     assert_eq!(save(&publisher, vec![put("b", &["x.example"], "")]).unwrap(), 4);
+}
+
+#[test]
+fn two_readers_take_every_row_once() {
+    for count in [1, 1023, 1024, 1025, 2049, 6000] {
+        let folder = Folder::new();
+        let publisher = folder.start().unwrap();
+        let batch = (0..count).map(|n| put(&format!("w{}", n * 7), &["example.com"], "")).collect();
+        save(&publisher, batch).unwrap();
+        let before = contents(&publisher.live().load());
+        drop(publisher);
+        let book = folder.start().unwrap().live().load_full();
+        assert_eq!((book.len(), contents(&book) == before), (count, true));
+    }
+}
+
+#[test]
+fn a_killed_edge_leaves_nothing_to_repair() {
+    let folder = Folder::filled();
+    let publisher = folder.start().unwrap();
+    save(&publisher, vec![put("w001", &["x.example"], ""), delete("w002", None)]).unwrap();
+    // The file as it is while the edge has it open is what a kill leaves.
+    let left = folder.0.path().join("left.redb");
+    fs::copy(folder.store(), &left).unwrap();
+    let mut builder = Use::Edge.builder();
+    builder.set_repair_callback(|session| session.abort());
+    let database = builder.open(&left).expect("opened without a repair");
+    assert_eq!(Meta::read(&database).unwrap().unwrap().generation, 2);
 }
 
 #[test]
@@ -178,7 +206,7 @@ fn a_store_in_use_says_so() {
 fn a_store_of_a_newer_version_is_left_alone() {
     let folder = Folder::filled();
     {
-        let database = builder().open(folder.store()).unwrap();
+        let database = Use::Edge.builder().open(folder.store()).unwrap();
         let meta = Meta { format: FORMAT + 1, ..Meta::read(&database).unwrap().unwrap() };
         let transaction = database.begin_write().unwrap();
         meta.write(&transaction).unwrap();
@@ -187,7 +215,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
     let error = folder.refusal();
     assert_eq!(error.code(), "store_newer");
     assert!(error.to_string().contains("format 2, this version knows 1"), "{error}");
-    let database = builder().open(folder.store()).unwrap();
+    let database = Use::Edge.builder().open(folder.store()).unwrap();
     assert_eq!(Meta::read(&database).unwrap().unwrap().format, FORMAT + 1);
 }
 
@@ -198,7 +226,7 @@ fn rules_of_another_format_are_compiled_anew() {
     let before = contents(&publisher.live().load());
     drop(publisher);
     {
-        let database = builder().open(folder.store()).unwrap();
+        let database = Use::Edge.builder().open(folder.store()).unwrap();
         let meta = Meta { row_format: 0, ..Meta::read(&database).unwrap().unwrap() };
         let transaction = database.begin_write().unwrap();
         transaction.open_table(tables::RULES).unwrap().insert("w000", &b"of old"[..]).unwrap();
@@ -272,7 +300,7 @@ fn a_document_stays_readable_when_a_suffix_becomes_public() {
         )
         .unwrap(),
     );
-    let (store, _) = Store::open(&folder.store(), newer).unwrap();
+    let (store, _) = Store::open(&folder.store(), newer, Use::Edge).unwrap();
     assert_eq!(store.get("a").unwrap().unwrap().allowed_domains.len(), 1);
 }
 
@@ -288,7 +316,7 @@ fn a_start_is_told_to_observers() {
 #[test]
 fn a_commit_that_was_answered_as_failed_is_taken_back() {
     let folder = Folder::filled();
-    let (store, book) = Store::open(&folder.store(), suffixes()).unwrap();
+    let (store, book) = Store::open(&folder.store(), suffixes(), Use::Edge).unwrap();
     let before = contents(&book);
     let changes = [
         put("w001", &["x.example"], ""),
@@ -310,6 +338,6 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
     }
     assert_eq!(store.get("w001").unwrap().unwrap().revision, Some(1));
     drop(store);
-    let (_, book) = Store::open(&folder.store(), suffixes()).unwrap();
+    let (_, book) = Store::open(&folder.store(), suffixes(), Use::Edge).unwrap();
     assert_eq!((contents(&book), book.generation()), (before, 1));
 }

@@ -2,10 +2,10 @@
 
 use redb::{Database, Table, WriteTransaction};
 
-use super::Store;
 use super::fault::failed;
 use super::row;
 use super::tables::{DELETED, DOCUMENTS, Deletion, Meta, RULES, write_generation};
+use super::{Store, Use};
 use crate::policy::widget::WidgetId;
 use crate::rules::book::Fingerprint;
 use crate::rules::error::RulesError;
@@ -28,6 +28,8 @@ struct Tables<'t> {
     documents: Table<'t, &'static str, (u64, &'static [u8])>,
     rules: Table<'t, &'static str, &'static [u8]>,
     deleted: Table<'t, &'static str, Deletion>,
+    /// Room for one row.
+    row: Vec<u8>,
 }
 
 impl<'t> Tables<'t> {
@@ -36,16 +38,17 @@ impl<'t> Tables<'t> {
             documents: transaction.open_table(DOCUMENTS)?,
             rules: transaction.open_table(RULES)?,
             deleted: transaction.open_table(DELETED)?,
+            row: Vec::new(),
         })
     }
 
     fn write(&mut self, Write { id, state }: &Write) -> Result<Before, redb::Error> {
         let key = id.as_str();
         let (document, rules, deletion) = match state {
-            State::Put { revision, json, stored } => {
-                let row = row::write(stored);
+            State::Put { revision, json, record } => {
+                row::write(key, record, &mut self.row);
                 let document = self.documents.insert(key, (*revision, &**json))?.map(document);
-                let rules = self.rules.insert(key, row.as_slice())?.map(|row| row.value().into());
+                let rules = self.rules.insert(key, self.row.as_slice())?.map(|row| row.value().into());
                 (document, rules, self.deleted.remove(key)?.map(|row| row.value()))
             }
             State::Deleted(tombstone) => {
@@ -103,7 +106,9 @@ pub(super) struct Written<'a> {
 
 impl<'a> Written<'a> {
     pub(super) fn write(store: &'a Store, database: &Database, commit: &Commit) -> Result<Self, redb::Error> {
-        let transaction = database.begin_write()?;
+        let mut transaction = database.begin_write()?;
+        // For a second sync of the disk an edge that is killed starts as quickly as one that was stopped.
+        transaction.set_quick_repair(store.purpose == Use::Edge);
         // In the order of the pages; changes to one widget stay in theirs.
         let mut order: Vec<(usize, &Write)> = commit.writes.iter().enumerate().collect();
         order.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
@@ -156,7 +161,7 @@ impl Store {
     fn settle(&self, doubt: Doubt, error: RulesError) -> Result<(), RulesError> {
         let mut handle = self.lock();
         handle.database = None;
-        let found = handle.reopen().and_then(|database| {
+        let found = handle.reopen(self.purpose).and_then(|database| {
             let meta = Meta::read(&database).map_err(failed)?;
             Ok((database, meta))
         });

@@ -10,7 +10,7 @@ use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN, WRITE_TOKEN, write_tokens
 use crate::support::raw;
 
 /// Every call, and whether it changes rules.
-const CALLS: [(&str, &str, bool); 10] = [
+const CALLS: [(&str, &str, bool); 11] = [
     ("GET", "/v1/widgets", false),
     ("GET", "/v1/widgets/wgt_demo", false),
     ("PUT", "/v1/widgets/wgt_demo", true),
@@ -18,6 +18,7 @@ const CALLS: [(&str, &str, bool); 10] = [
     ("POST", "/v1/batch", true),
     ("POST", "/v1/explain", false),
     ("POST", "/v1/widgets/wgt_demo/dry-run", false),
+    ("POST", "/v1/widgets/wgt_demo/purge", true),
     ("GET", "/v1/lint", false),
     ("GET", "/v1/status", false),
     ("GET", "/v1/openapi.json", false),

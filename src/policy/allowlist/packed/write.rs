@@ -1,15 +1,28 @@
 //! From a document's rules to bytes.
 
-use super::{EXPIRES, HEADER, LOOPBACK, NARROW, WIDE};
+use std::borrow::Cow;
+
+use super::{AT_OR_BELOW, BELOW, EXACT, EXPIRES, GLOB, LOOPBACK, NARROW, SHORT, SORTED, WIDE};
 use crate::policy::entry::{Entry, EntryKind, EntryScheme, HostPattern, PortPattern};
+use crate::policy::varint;
 use crate::policy::widget::Rule;
 
 /// Packs the rules of a document.
 pub(in super::super) fn pack(rules: &[Rule]) -> Box<[u8]> {
-    if rules.is_empty() {
-        return Box::default();
+    let mut bytes = Vec::with_capacity(32 * rules.len());
+    match u8::try_from(rules.len()) {
+        Ok(0) => {}
+        Ok(count) if rules.len() <= SHORT => {
+            bytes.push(count);
+            rules.iter().for_each(|rule| write_record(&mut bytes, rule));
+        }
+        _ => write_sorted(&mut bytes, rules),
     }
-    let mut sorted: Vec<(String, &Rule, u32)> =
+    bytes.into_boxed_slice()
+}
+
+fn write_sorted(bytes: &mut Vec<u8>, rules: &[Rule]) {
+    let mut sorted: Vec<(Cow<'_, str>, &Rule, u32)> =
         (0..).zip(rules).map(|(ordinal, rule)| (host_key(&rule.entry), rule, ordinal)).collect();
     sorted.sort_by(|(a, ..), (b, ..)| a.as_bytes().cmp(b.as_bytes()));
     let mut offsets = Vec::with_capacity(sorted.len());
@@ -20,16 +33,14 @@ pub(in super::super) fn pack(rules: &[Rule]) -> Box<[u8]> {
             longest_parent = longest_parent.max(host.len());
         }
         offsets.push(records.len());
-        write_record(&mut records, host, rule, *ordinal);
+        varint::write(&mut records, u64::from(*ordinal));
+        write_record(&mut records, rule);
     }
     let width = if records.len() <= usize::from(u16::MAX) { NARROW } else { WIDE };
-    let mut bytes = Vec::with_capacity(HEADER + offsets.len() * usize::from(width) + records.len());
-    bytes.push(u8::try_from(longest_parent).unwrap_or(u8::MAX));
-    bytes.push(width);
+    bytes.extend([SORTED, u8::try_from(longest_parent).unwrap_or(u8::MAX), width]);
     bytes.extend(little_endian(sorted.len(), WIDE));
     bytes.extend(offsets.into_iter().flat_map(|offset| little_endian(offset, width)));
     bytes.extend(records);
-    bytes.into_boxed_slice()
 }
 
 fn little_endian(number: usize, width: u8) -> impl Iterator<Item = u8> {
@@ -37,20 +48,22 @@ fn little_endian(number: usize, width: u8) -> impl Iterator<Item = u8> {
 }
 
 /// The text under which an entry is looked up: as the host stands in an origin, or the name it admits below.
-fn host_key(entry: &Entry) -> String {
+fn host_key(entry: &Entry) -> Cow<'_, str> {
     match entry.host() {
-        HostPattern::Name(name) | HostPattern::Below(name) | HostPattern::AtOrBelow(name) => name.to_string(),
-        HostPattern::Glob { parent, .. } => parent.to_string(),
-        address @ (HostPattern::Ipv4(_) | HostPattern::Ipv6(_)) => address.to_string(),
+        HostPattern::Name(name) | HostPattern::Below(name) | HostPattern::AtOrBelow(name) => {
+            name.as_ref().into()
+        }
+        HostPattern::Glob { parent, .. } => parent.as_ref().into(),
+        address @ (HostPattern::Ipv4(_) | HostPattern::Ipv6(_)) => address.to_string().into(),
     }
 }
 
-fn write_record(out: &mut Vec<u8>, host: &str, rule: &Rule, ordinal: u32) {
+fn write_record(out: &mut Vec<u8>, rule: &Rule) {
     let (form, glob) = match rule.entry.host() {
-        HostPattern::Name(_) | HostPattern::Ipv4(_) | HostPattern::Ipv6(_) => (0, None),
-        HostPattern::Below(_) => (1, None),
-        HostPattern::AtOrBelow(_) => (2, None),
-        HostPattern::Glob { prefix, suffix, .. } => (3, Some((prefix, suffix))),
+        HostPattern::Name(_) | HostPattern::Ipv4(_) | HostPattern::Ipv6(_) => (EXACT, None),
+        HostPattern::Below(_) => (BELOW, None),
+        HostPattern::AtOrBelow(_) => (AT_OR_BELOW, None),
+        HostPattern::Glob { prefix, suffix, .. } => (GLOB, Some((prefix, suffix))),
     };
     let (scheme, custom) = match rule.entry.scheme() {
         None => (0, None),
@@ -65,9 +78,8 @@ fn write_record(out: &mut Vec<u8>, host: &str, rule: &Rule, ordinal: u32) {
     };
     let expires = if rule.expires_at.is_some() { EXPIRES } else { 0 };
     let loopback = if rule.entry.is_loopback() { LOOPBACK } else { 0 };
-    write_text(out, host);
     out.push(form | scheme << 2 | port << 4 | expires | loopback);
-    write_varint(out, ordinal as usize);
+    write_text(out, &host_key(&rule.entry));
     out.extend(number.into_iter().flat_map(u16::to_le_bytes));
     if let Some(at) = rule.expires_at {
         out.extend(at.as_second().to_le_bytes());
@@ -83,15 +95,6 @@ fn write_record(out: &mut Vec<u8>, host: &str, rule: &Rule, ordinal: u32) {
 }
 
 fn write_text(out: &mut Vec<u8>, text: &str) {
-    write_varint(out, text.len());
+    varint::write(out, text.len() as u64);
     out.extend_from_slice(text.as_bytes());
-}
-
-/// Seven bits a byte, lowest first; the eighth says that more follow.
-fn write_varint(out: &mut Vec<u8>, mut number: usize) {
-    while let high @ 1.. = number >> 7 {
-        out.push(number as u8 | 0x80);
-        number = high;
-    }
-    out.push(number as u8);
 }

@@ -1,5 +1,6 @@
 //! The shape of a document: which fields there are and of what type. The values are judged later.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -14,13 +15,14 @@ use crate::policy::json_position::push_token;
 /// A document as it was written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Document {
-    pub id: String,
+pub(super) struct Document<'j> {
+    #[serde(borrow)]
+    pub id: Cow<'j, str>,
     pub environment: Option<Environment>,
     pub access: Option<Access>,
     pub enabled: Option<bool>,
-    #[serde(default)]
-    pub allowed_domains: Vec<Line>,
+    #[serde(default, borrow)]
+    pub allowed_domains: Vec<Line<'j>>,
     #[serde(default)]
     pub capabilities: BTreeSet<Capability>,
     pub public_trust_center: Option<bool>,
@@ -46,23 +48,28 @@ const FIELDS: [&str; 12] = [
 ];
 
 /// One element of `allowed_domains`.
-pub(super) enum Line {
+pub(super) enum Line<'j> {
     /// Just the entry.
-    Text(String),
+    Text(Cow<'j, str>),
     /// The entry and what goes with it.
-    Object(LineObject),
+    Object(LineObject<'j>),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LineObject {
-    pub pattern: String,
+pub(super) struct LineObject<'j> {
+    #[serde(borrow)]
+    pub pattern: Cow<'j, str>,
     pub expires_at: Option<String>,
     pub note: Option<String>,
 }
 
 /// Reads the shape; the first thing that doesn't fit is the only one that can be told.
-pub(super) fn read(json: &[u8]) -> Result<Document, Fault> {
+pub(super) fn read(json: &[u8]) -> Result<Document<'_>, Fault> {
+    // Nearly every document is in order: where a fault is, is asked only once there is one.
+    if let Ok(Object(document)) = serde_json::from_slice(json) {
+        return Ok(document);
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let Object(document) = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| fault(pointer(error.path()), error.inner()))?;
@@ -71,20 +78,20 @@ pub(super) fn read(json: &[u8]) -> Result<Document, Fault> {
 }
 
 /// A document that is an object: what serde derives would also take an array of the fields' values.
-struct Object(Document);
+struct Object<'j>(Document<'j>);
 
-impl<'de> Deserialize<'de> for Object {
+impl<'de: 'j, 'j> Deserialize<'de> for Object<'j> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ObjectVisitor;
 
         impl<'de> Visitor<'de> for ObjectVisitor {
-            type Value = Object;
+            type Value = Object<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a widget: an object with at least {\"id\": \"...\"}")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<'de>, A::Error> {
                 Document::deserialize(MapAccessDeserializer::new(map)).map(Object)
             }
         }
@@ -93,12 +100,12 @@ impl<'de> Deserialize<'de> for Object {
     }
 }
 
-impl<'de> Deserialize<'de> for Line {
+impl<'de: 'j, 'j> Deserialize<'de> for Line<'j> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct LineVisitor;
 
         impl<'de> Visitor<'de> for LineVisitor {
-            type Value = Line;
+            type Value = Line<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(
@@ -107,15 +114,15 @@ impl<'de> Deserialize<'de> for Line {
                 f.write_str("with `expires_at` and `note` where wanted")
             }
 
-            fn visit_str<E>(self, text: &str) -> Result<Line, E> {
-                Ok(Line::Text(text.to_owned()))
+            fn visit_str<E>(self, text: &str) -> Result<Line<'de>, E> {
+                Ok(Line::Text(text.to_owned().into()))
             }
 
-            fn visit_string<E>(self, text: String) -> Result<Line, E> {
-                Ok(Line::Text(text))
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Line<'de>, E> {
+                Ok(Line::Text(text.into()))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Line, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Line<'de>, A::Error> {
                 LineObject::deserialize(MapAccessDeserializer::new(map)).map(Line::Object)
             }
         }

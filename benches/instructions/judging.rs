@@ -1,0 +1,75 @@
+//! From a parsed request to its verdict.
+
+use std::hint::black_box;
+
+use embedgate::edge::request::lines;
+use embedgate::edge::route::Target;
+use embedgate::policy::decision::{Class, Decision, Facts, TicketState, decide};
+use embedgate::policy::origin::Embedder;
+use gungraun::{library_benchmark, library_benchmark_group};
+use http::header;
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+
+use crate::edge::{Edge, WIDGET, request};
+
+library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision, judge]);
+
+/// What is measured is given by reference, so that nothing of it is dropped inside.
+struct Asked {
+    edge: &'static Edge,
+    request: RequestHeader,
+    now: Timestamp,
+}
+
+/// A request that was made once before: counters are looked up at their first use.
+fn asked(origin: &str) -> &'static Asked {
+    let asked = Asked { edge: Edge::alone(), request: request(Some(origin)), now: Timestamp::now() };
+    drop(asked.edge.judge(&asked.request, asked.now));
+    Box::leak(Box::new(asked))
+}
+
+fn facts(origin: &str) -> (&'static Asked, Facts<'static>) {
+    let asked = asked(origin);
+    let (class, embedder) = (Class::Asset, embedder(&asked.request));
+    (asked, Facts { class, embedder, missing_denied: false, ticket: TicketState::Absent })
+}
+
+fn embedder(request: &RequestHeader) -> Embedder<'_> {
+    Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER))
+}
+
+// Who embeds.
+#[library_benchmark(setup = asked)]
+#[bench::known("https://www.example.com:8443")]
+#[bench::malformed("https://Example.com")]
+fn identify(asked: &'static Asked) -> Embedder<'static> {
+    black_box(embedder(black_box(&asked.request)))
+}
+
+// Which route, and which widget.
+#[library_benchmark(setup = asked)]
+#[bench::found("https://example.com")]
+fn route(asked: &'static Asked) -> Target<'static> {
+    black_box(asked.edge.routes.find("chat.example.net", black_box(asked.request.uri.path())))
+}
+
+// The rules in force, the widget's look-up among them, and the verdict.
+#[library_benchmark(setup = facts)]
+#[bench::exact("https://example.com")]
+#[bench::wildcard("https://shop.example.org")]
+#[bench::glob("https://pr-12.preview.example.com")]
+#[bench::not_listed("https://stranger.example")]
+#[bench::malformed("https://Example.com")]
+fn decision((asked, facts): (&'static Asked, Facts<'static>)) -> Decision {
+    let (book, policy) = (asked.edge.rules.load(), asked.edge.policy.load());
+    black_box(decide(black_box(&facts), book.get(black_box(WIDGET)), &policy, asked.now))
+}
+
+// All of it, with what is counted, logged and kept for the answer. A denial is logged, as it is by default.
+#[library_benchmark(setup = asked)]
+#[bench::allowed("https://example.com")]
+#[bench::denied("https://stranger.example")]
+fn judge(asked: &'static Asked) -> embedgate::edge::judge::Judged<'static> {
+    black_box(asked.edge.judge(black_box(&asked.request), asked.now))
+}

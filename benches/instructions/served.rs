@@ -1,0 +1,152 @@
+//! An edge that serves on one thread, with its upstream and its only client on the same: what happens in between is
+//! in one order then, and its instructions are the same in each run.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::yield_now;
+
+use crate::edge::Edge;
+
+/// The head of the upstream's answer. What no cache may keep goes the whole way each time.
+pub const ANSWER: [(&str, &str); 7] = [
+    ("date", "Mon, 23 Nov 2026 03:00:00 GMT"),
+    ("server", "app"),
+    ("content-type", "text/javascript; charset=utf-8"),
+    ("content-length", "1024"),
+    ("cache-control", "no-store"),
+    ("last-modified", "Sun, 22 Nov 2026 03:00:00 GMT"),
+    ("etag", "\"3f80f-1b6-3e1cb03b\""),
+];
+
+/// A connection to ask through.
+pub struct Served {
+    runtime: Runtime,
+    client: TcpStream,
+    request: Vec<u8>,
+    answer: Vec<u8>,
+    _running: watch::Sender<bool>,
+}
+
+impl Served {
+    /// Asks the edge this, after it has answered often enough to be warm.
+    pub fn by_the_edge(request: Vec<u8>) -> Self {
+        Self::new(request, true)
+    }
+
+    /// Asks the upstream itself: what the client and the upstream take of the count.
+    pub fn by_the_upstream(request: Vec<u8>) -> Self {
+        Self::new(request, false)
+    }
+
+    fn new(request: Vec<u8>, through_edge: bool) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (running, shutdown) = watch::channel(false);
+        let client = runtime.block_on(async {
+            let upstream = serve_upstream().await;
+            let edge = if through_edge { serve_edge(upstream, shutdown).await } else { upstream };
+            connect(edge).await
+        });
+        let mut served = Self { runtime, client, request, answer: Vec::new(), _running: running };
+        served.learn_answer();
+        served.ask(WARM);
+        served
+    }
+
+    /// Asks so many times, one after the other.
+    pub fn ask(&mut self, times: usize) {
+        let Self { runtime, client, request, answer, .. } = self;
+        runtime.block_on(async {
+            for _ in 0..times {
+                std::thread::sleep(BETWEEN);
+                client.write_all(request).await.unwrap();
+                client.read_exact(answer).await.unwrap();
+            }
+        });
+    }
+
+    /// The status of the last answer.
+    pub fn status(&self) -> &str {
+        std::str::from_utf8(&self.answer["HTTP/1.1 ".len()..][..3]).unwrap()
+    }
+
+    /// Every answer is as long as the first.
+    fn learn_answer(&mut self) {
+        let Self { runtime, client, request, answer, .. } = self;
+        runtime.block_on(async {
+            client.write_all(request).await.unwrap();
+            while !is_whole(answer) {
+                assert_ne!(client.read_buf(answer).await.unwrap(), 0, "closed");
+            }
+        });
+    }
+}
+
+/// The proxy library's timers go by ticks of 10 ms, and requests within one share them. So that it is not up to the
+/// machine how many do, none does.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// Requests before the first that counts.
+const WARM: usize = 20;
+
+fn is_whole(answer: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(answer).to_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    body.len() == length.map_or(0, |length| length.parse().unwrap())
+}
+
+async fn serve_edge(upstream: SocketAddr, shutdown: watch::Receiver<bool>) -> SocketAddr {
+    let (edge, tasks) = Edge::before(upstream);
+    for task in tasks {
+        task.task().update().await.unwrap();
+    }
+    let listen = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut service = Service::new("edge".to_owned(), edge.service());
+    let buffers = L4BufferSettings::default().read(4 * 1024);
+    service.add_listener(ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers));
+    tokio::spawn(async move { service.start_service(None, shutdown, 1).await });
+    listen
+}
+
+async fn serve_upstream() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let head: String = ANSWER.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
+    let answer: &'static str = format!("HTTP/1.1 200 OK\r\n{head}\r\n{}", "x".repeat(1024)).leak();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(answer_all(stream, answer.as_bytes()));
+        }
+    });
+    addr
+}
+
+async fn answer_all(mut stream: TcpStream, answer: &'static [u8]) {
+    stream.set_nodelay(true).unwrap();
+    let mut request = Vec::with_capacity(4096);
+    while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
+        if request.ends_with(b"\r\n\r\n") {
+            request.clear();
+            stream.write_all(answer).await.unwrap();
+        }
+    }
+}
+
+/// Until it listens.
+async fn connect(addr: SocketAddr) -> TcpStream {
+    loop {
+        match TcpStream::connect(addr).await {
+            Ok(stream) => return stream,
+            Err(_) => yield_now().await,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the edge writes: toward the upstream, toward the browser, and a denial of its own.
+
+use std::hint::black_box;
+
+use embedgate::edge::client::Client;
+use embedgate::edge::decision_id::DecisionId;
+use embedgate::edge::forward;
+use embedgate::edge::reply::{Denial, Destination, Reply};
+use embedgate::edge::visit::Visit;
+use embedgate::policy::origin::{Embedder, Origin};
+use gungraun::{library_benchmark, library_benchmark_group};
+use pingora::http::{RequestHeader, ResponseHeader};
+
+use crate::edge::{Edge, request};
+
+library_benchmark_group!(name = headers, benchmarks = [to_upstream, to_browser, denial]);
+
+/// An allowed request, on its way.
+#[derive(Clone)]
+struct Way {
+    request: RequestHeader,
+    response: ResponseHeader,
+    client: Client,
+    visit: &'static Visit,
+}
+
+/// One that others went before: what is made at its first use is there, and so is memory to take again.
+fn way() -> Way {
+    let request = request(Some("https://example.com"));
+    let visit = Edge::alone().allow(&request).visit;
+    let mut response = ResponseHeader::build(200, None).unwrap();
+    for (name, value) in crate::served::ANSWER {
+        response.append_header(name, value).unwrap();
+    }
+    let client = Client::read(&request, Some([192, 0, 2, 1].into()), true, &[]);
+    let way = Way { request, response, client, visit: Box::leak(Box::new(visit)) };
+    drop(upward(downward(way.clone())));
+    way
+}
+
+/// The shape of a denial that was given before.
+fn shape(destination: Destination) -> Destination {
+    drop(deny(destination));
+    destination
+}
+
+fn upward(mut way: Way) -> Way {
+    forward::to_upstream(&mut way.request, Some(way.visit), &way.client).unwrap();
+    way
+}
+
+fn downward(mut way: Way) -> Way {
+    forward::to_browser(&mut way.response, way.visit, true).unwrap();
+    way
+}
+
+fn deny(destination: Destination) -> Reply {
+    let embedder = Embedder::Known(Origin::parse(black_box("https://stranger.example")).unwrap());
+    let denial = Denial { embedder: &embedder, decision_id: &DecisionId::new(), destination, absent: false };
+    Reply::denial(&denial, None).with_transport_security(true)
+}
+
+#[library_benchmark]
+#[bench::asset(setup = way)]
+fn to_upstream(way: Way) -> Way {
+    black_box(upward(black_box(way)))
+}
+
+#[library_benchmark]
+#[bench::asset(setup = way)]
+fn to_browser(way: Way) -> Way {
+    black_box(downward(black_box(way)))
+}
+
+// Everything of a denial but its way through the proxy.
+#[library_benchmark(setup = shape)]
+#[bench::problem(Destination::Other)]
+#[bench::script(Destination::Script)]
+#[bench::page(Destination::Document)]
+fn denial(destination: Destination) -> Reply {
+    black_box(deny(black_box(destination)))
+}

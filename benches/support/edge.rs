@@ -1,0 +1,153 @@
+//! An edge to measure with: what a request meets, put together as the application does it, on the shipped defaults.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use embedgate::app::{decision_scope, edge_policy};
+use embedgate::config::{self, Settings};
+use embedgate::edge::cache::AssetCache;
+use embedgate::edge::direct::Direct;
+use embedgate::edge::judge::{Allowed, Judge, Judged};
+use embedgate::edge::proxy::EdgeProxy;
+use embedgate::edge::route::{Route, RouteTable, Target};
+use embedgate::edge::service::EdgeService;
+use embedgate::edge::sessions::Sessions;
+use embedgate::edge::tunnel::{Limits, Tunnels};
+use embedgate::edge::upstream::{UpstreamTask, Upstreams};
+use embedgate::policy::decision::EdgePolicy;
+use embedgate::rules::live::LiveRules;
+use embedgate::telemetry::decision_log::DecisionLog;
+use embedgate::telemetry::metrics::Metrics;
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+use pingora::server::configuration::ServerConf;
+
+use super::rules::{in_memory, put, save};
+
+/// The widget that is asked for.
+pub const WIDGET: &str = "wgt_demo";
+
+/// An edge without its listener.
+pub struct Edge {
+    pub settings: Settings,
+    pub rules: LiveRules,
+    pub policy: Arc<ArcSwap<EdgePolicy>>,
+    pub routes: RouteTable,
+    pub metrics: Arc<Metrics>,
+    pub decisions: Arc<DecisionLog>,
+}
+
+impl Edge {
+    /// An edge that enforces the list of one widget, and the task that finds its upstream.
+    pub fn before(upstream: SocketAddr) -> (Self, Vec<UpstreamTask>) {
+        let settings = settings(upstream);
+        let publisher = in_memory();
+        let entries =
+            r#"["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost:3000"]"#;
+        save(&publisher, vec![put(&format!(r#"{{"id":"{WIDGET}","allowed_domains":{entries}}}"#))]);
+        let (upstreams, tasks) = Upstreams::prepare(&settings.upstreams, None).unwrap();
+        let (decisions, flush) = DecisionLog::start(decision_scope(settings.log.decisions), std::io::sink());
+        // For as long as the process.
+        std::mem::forget(flush);
+        let edge = Self {
+            rules: publisher.live().clone(),
+            policy: Arc::new(ArcSwap::from_pointee(edge_policy(&settings))),
+            routes: RouteTable::prepare(&settings.routes, &upstreams, None).unwrap(),
+            metrics: Arc::new(Metrics::new().unwrap()),
+            decisions: Arc::new(decisions),
+            settings,
+        };
+        (edge, tasks)
+    }
+
+    /// An edge before an upstream that is never asked.
+    pub fn alone() -> &'static Self {
+        Box::leak(Box::new(Self::before(SocketAddr::from(([127, 0, 0, 1], 1))).0))
+    }
+
+    /// The application that a listener serves.
+    pub fn service(self) -> EdgeService {
+        let conf = Arc::new(ServerConf::default());
+        let sessions = Sessions::new(self.rules.clone(), Arc::clone(&self.policy), Arc::clone(&self.metrics));
+        let proxy = EdgeProxy {
+            rules: self.rules,
+            policy: self.policy,
+            routes: self.routes,
+            trusted_proxies: Vec::new(),
+            redirect: None,
+            cache: AssetCache::new(self.settings.cache.bytes, Arc::clone(&self.metrics)),
+            direct: Direct::new(&conf),
+            sessions,
+            tunnels: Tunnels::new(&conf, Limits::default(), Arc::clone(&self.metrics)),
+            metrics: self.metrics,
+            decisions: self.decisions,
+        };
+        EdgeService::new(&conf, proxy, self.settings.edge.header_timeout)
+    }
+
+    /// The route of a path.
+    pub fn route<'e>(&'e self, path: &'e str) -> &'e Arc<Route> {
+        match self.routes.find(|| "edge.example", path) {
+            Target::Route { route, .. } => route,
+            _ => unreachable!("{path} is no route"),
+        }
+    }
+
+    /// Judges a request of the demo widget at the asset route.
+    pub fn judge<'r>(&self, request: &'r RequestHeader, now: Timestamp) -> Judged<'r> {
+        let judge = Judge { policy: &self.policy.load(), metrics: &self.metrics, decisions: &self.decisions };
+        judge.judge(&self.rules, self.route(request.uri.path()), WIDGET, request, now)
+    }
+
+    /// The same for a request that is allowed.
+    pub fn allow<'r>(&self, request: &'r RequestHeader) -> Box<Allowed<'r>> {
+        match self.judge(request, Timestamp::now()) {
+            Judged::Allowed(allowed) => allowed,
+            Judged::Denied { decision, .. } => unreachable!("{decision:?}"),
+        }
+    }
+}
+
+fn settings(upstream: SocketAddr) -> Settings {
+    let routes: String =
+        [("loader.js", "asset"), ("assets/{*rest}", "asset"), ("frame", "frame"), ("session", "session")]
+            .map(|(path, class)| {
+                format!(
+                    "[[routes]]\npath = \"/w/{{widget}}/{path}\"\nclass = \"{class}\"\nupstream = \"app\"\n"
+                )
+            })
+            .concat();
+    let text = format!(
+        "[edge]\nlisten = [\"127.0.0.1:8080\"]\npublic_origins = [\"https://chat.example.net\"]\n\
+         [upstreams.app]\nservers = [\"{upstream}\"]\n{routes}"
+    );
+    config::parse("bench", &text, []).unwrap()
+}
+
+/// A request as a browser sends it, to the loader of [`WIDGET`].
+pub fn request(origin: Option<&str>) -> RequestHeader {
+    let mut request = RequestHeader::build("GET", format!("/w/{WIDGET}/loader.js").as_bytes(), None).unwrap();
+    for (name, value) in BROWSER.into_iter().chain(origin.map(|origin| ("origin", origin))) {
+        request.append_header(name.to_owned(), value).unwrap();
+    }
+    request
+}
+
+/// What Chromium sends with a script across origins, beside `Origin`.
+pub const BROWSER: [(&str, &str); 11] = [
+    ("host", "chat.example.net"),
+    ("connection", "keep-alive"),
+    ("sec-ch-ua-platform", "\"Linux\""),
+    (
+        "user-agent",
+        "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    ),
+    ("accept", "*/*"),
+    ("sec-fetch-site", "cross-site"),
+    ("sec-fetch-mode", "cors"),
+    ("sec-fetch-dest", "empty"),
+    ("referer", "https://example.com/"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("accept-language", "en-GB,en;q=0.9,de;q=0.8"),
+];

@@ -1,0 +1,70 @@
+//! Which caching directives an upstream's answer has for this cache: those of `CDN-Cache-Control` where it is
+//! there and valid (RFC 9213 §2.2), else those of `Cache-Control` (RFC 9111 §5.2.2).
+
+use http::header::{self, HeaderMap, HeaderName};
+use pingora::cache::cache_control::{CacheControl, DirectiveKey, DirectiveMap, DirectiveValue};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
+
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// The directives that hold.
+#[derive(Debug)]
+pub struct Directives {
+    /// What they say; none of them where the answer has neither field.
+    pub control: CacheControl,
+    /// They were meant for this kind of cache alone: `Cache-Control` and `Expires` say nothing then.
+    pub targeted: bool,
+}
+
+/// Reads the directives of an answer as its upstream sent it.
+pub fn read(headers: &HeaderMap) -> Directives {
+    if let Some(directives) = targeted(headers) {
+        return Directives { control: control(directives), targeted: true };
+    }
+    let untargeted = CacheControl::from_headers_named(header::CACHE_CONTROL.as_str(), headers);
+    Directives { control: untargeted.unwrap_or_else(|| control(DirectiveMap::new())), targeted: false }
+}
+
+fn control(directives: DirectiveMap) -> CacheControl {
+    CacheControl { directives, allow_float_seconds: false }
+}
+
+/// A dictionary (RFC 8941 §3.2). One that can't be parsed, or is empty, counts as absent (RFC 9213 §2.1).
+fn targeted(headers: &HeaderMap) -> Option<DirectiveMap> {
+    let mut joined = Vec::new();
+    for line in headers.get_all(CDN_CACHE_CONTROL) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b", ");
+        }
+        joined.extend_from_slice(line.as_bytes());
+    }
+    let dictionary = Parser::parse_dictionary(&joined).ok().filter(|dictionary| !dictionary.is_empty())?;
+    Some(dictionary_directives(dictionary))
+}
+
+fn dictionary_directives(dictionary: Dictionary) -> DirectiveMap {
+    let mut directives = DirectiveMap::new();
+    for (name, entry) in dictionary {
+        let ListEntry::Item(item) = entry else { continue };
+        let key = DirectiveKey::from_lowercase_owned(name);
+        let seconds = matches!(
+            key,
+            DirectiveKey::MaxAge
+                | DirectiveKey::SMaxAge
+                | DirectiveKey::StaleWhileRevalidate
+                | DirectiveKey::StaleIfError
+        );
+        // A member of the wrong type is ignored, and only that (RFC 9213 §2.1).
+        let value = match item.bare_item {
+            BareItem::Integer(number) if seconds && number >= 0 => {
+                Some(DirectiveValue(number.to_string().into()))
+            }
+            _ if seconds => continue,
+            BareItem::Boolean(false) => continue,
+            BareItem::Token(text) | BareItem::String(text) => Some(DirectiveValue(text.into())),
+            _ => None,
+        };
+        directives.insert(key, value);
+    }
+    directives
+}

@@ -1,0 +1,146 @@
+//! Connections to one server that wait for their next request. The proxy library's pool starts a task for each of
+//! them each time, to see it close; here one task looks after all of them now and then, and each is looked at again
+//! before it is used.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use pingora::protocols::Stream;
+use tokio::io::AsyncReadExt;
+
+/// How often closed connections are looked for, whatever the idle time.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// The connections, the one that was used last in the back.
+#[derive(Debug)]
+pub struct Idle {
+    most: usize,
+    limit: Option<Duration>,
+    connections: Mutex<VecDeque<Kept>>,
+    swept: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Kept {
+    stream: Stream,
+    since: Instant,
+}
+
+impl Idle {
+    /// Keeps so many connections, each for so long.
+    pub fn new(most: usize, limit: Option<Duration>) -> Self {
+        Self { most, limit, connections: Mutex::default(), swept: AtomicBool::new(false) }
+    }
+
+    /// The connection that was used last, if it is still good.
+    pub fn take(&self) -> Option<Stream> {
+        loop {
+            let mut kept = self.lock().pop_back()?;
+            if self.is_good(&mut kept) {
+                return Some(kept.stream);
+            }
+        }
+    }
+
+    /// Keeps a connection. Where there are too many, the one that was not used for longest ends.
+    pub fn put(self: &Arc<Self>, stream: Stream) {
+        let mut kept = Kept { stream, since: Instant::now() };
+        if !self.is_good(&mut kept) {
+            return;
+        }
+        let mut connections = self.lock();
+        let surplus = if connections.len() < self.most { None } else { connections.pop_front() };
+        connections.push_back(kept);
+        drop(connections);
+        drop(surplus);
+        if !self.swept.load(Ordering::Acquire) && !self.swept.swap(true, Ordering::AcqRel) {
+            tokio::spawn(Arc::clone(self).sweep());
+        }
+    }
+
+    /// Ends connections that are closed or out of time, until there is none left.
+    async fn sweep(self: Arc<Self>) {
+        let pause = self.limit.map_or(SWEEP, |limit| (limit / 2).clamp(Duration::from_millis(10), SWEEP));
+        loop {
+            tokio::time::sleep(pause).await;
+            let mut connections = self.lock();
+            connections.retain_mut(|kept| self.is_good(kept));
+            if connections.is_empty() {
+                // Under the lock: who puts one in from here on starts the next sweep.
+                self.swept.store(false, Ordering::Release);
+                return;
+            }
+        }
+    }
+
+    /// Whether a connection is neither out of time nor closed. A server that speaks unasked is not to be trusted.
+    fn is_good(&self, kept: &mut Kept) -> bool {
+        let is_late = self.limit.is_some_and(|limit| kept.since.elapsed() >= limit);
+        let mut byte = [0];
+        // A task's budget of reads must not make it look silent.
+        !is_late && tokio::task::unconstrained(kept.stream.read(&mut byte)).now_or_never().is_none()
+    }
+
+    /// No holder leaves half-made data behind, so a lock that saw a panic is as good as before.
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    fn pair() -> (Stream, tokio::io::DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(64);
+        (Box::new(ours), theirs)
+    }
+
+    #[tokio::test]
+    async fn the_last_one_used_is_the_first_to_be_used_again() {
+        let idle = Arc::new(Idle::new(2, None));
+        let mut theirs = Vec::new();
+        for name in [b"1", b"2", b"3"] {
+            let (mut stream, mut other) = pair();
+            stream.write_all(name).await.unwrap();
+            assert_eq!(other.read_u8().await.unwrap(), name[0]);
+            idle.put(stream);
+            theirs.push(other);
+        }
+        for (n, expected) in [(2, b'c'), (1, b'b')] {
+            idle.take().unwrap().write_all(&[expected]).await.unwrap();
+            assert_eq!(theirs[n].read_u8().await.unwrap(), expected);
+        }
+        assert!(idle.take().is_none(), "one too many was let go");
+        assert!(theirs[0].read_u8().await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_closed_late_or_speaks_unasked_is_not_used() {
+        let idle = Arc::new(Idle::new(9, None));
+        let (closed, other) = pair();
+        idle.put(closed);
+        drop(other);
+        let (speaks, mut other) = pair();
+        idle.put(speaks);
+        other.write_all(b"x").await.unwrap();
+        assert!(idle.take().is_none());
+
+        let late = Arc::new(Idle::new(9, Some(Duration::from_millis(20))));
+        let (stream, mut other) = pair();
+        late.put(stream);
+        // Nobody asks for it: the sweep ends it.
+        assert!(other.read_u8().await.is_err());
+        assert!(late.lock().is_empty());
+        let (stream, _other) = pair();
+        late.put(stream);
+        assert!(late.take().is_some(), "a second sweep begins where the first has ended");
+    }
+}

@@ -1,0 +1,138 @@
+//! From a parsed request to its verdict nothing is allocated. What is counted on this thread alone, so tests beside it
+//! don't disturb.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use allocation_counter::measure;
+use embedgate::app::edge_policy;
+use embedgate::config;
+use embedgate::edge::request::{host, lines};
+use embedgate::edge::route::{RouteTable, Target};
+use embedgate::edge::upstream::Upstreams;
+use embedgate::policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
+use embedgate::policy::origin::Embedder;
+use embedgate::policy::suffix::PublicSuffixes;
+use embedgate::policy::widget::Widget;
+use embedgate::rules::change::{Actor, ApplyOptions, Change};
+use embedgate::rules::live::LiveRules;
+use embedgate::rules::publisher::Publisher;
+use embedgate::rules::source::SourceKind;
+use embedgate::telemetry::metrics::Metrics;
+use http::header;
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+use serde_json::json;
+use std::time::Instant;
+
+/// What a verdict rests on beside the request.
+struct Edge {
+    routes: RouteTable,
+    rules: LiveRules,
+    policy: EdgePolicy,
+    metrics: Metrics,
+}
+
+impl Edge {
+    fn new() -> Self {
+        let text = std::fs::read_to_string("conf/embedgate.toml").unwrap();
+        let system =
+            ("EMBEDGATE__POLICY__SYSTEM_ORIGINS".to_owned(), r#"["https://dashboard.example"]"#.to_owned());
+        let settings = config::parse("shipped", &text, [system]).unwrap();
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (upstreams, _) = Upstreams::prepare(&settings.upstreams, Some(nowhere)).unwrap();
+        let entries =
+            json!(["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost"]);
+        let many: Vec<String> = (0..1000).map(|n| format!("*.shop{n}.example.org")).collect();
+        let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "");
+        let widgets = [
+            json!({ "id": "listed", "allowed_domains": entries }),
+            json!({ "id": "monitored", "allowed_domains": entries, "access": "monitor" }),
+            json!({ "id": "open", "access": "open" }),
+            json!({ "id": "disabled", "enabled": false }),
+            json!({ "id": "many", "allowed_domains": many }),
+        ];
+        let put = |widget: &serde_json::Value| {
+            Change::put(Widget::parse(widget.to_string().as_bytes(), PublicSuffixes::shipped()).unwrap())
+        };
+        let changes = widgets.iter().map(put).collect();
+        publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine).unwrap();
+        Self {
+            routes: RouteTable::prepare(&settings.routes, &upstreams, None).unwrap(),
+            rules: publisher.live().clone(),
+            policy: edge_policy(&settings),
+            metrics: Metrics::new().unwrap(),
+        }
+    }
+
+    /// The steps that a request takes, in their order.
+    fn judge(&self, request: &RequestHeader) -> Decision {
+        let Target::Route { route, widget } = self.routes.find(|| host(request), request.uri.path()) else {
+            panic!("{} is no route", request.uri);
+        };
+        let started = Instant::now();
+        let facts = Facts {
+            class: route.class,
+            embedder: Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER)),
+            missing_denied: route.missing_denied,
+            ticket: TicketState::Absent,
+        };
+        let decision = decide(&facts, self.rules.load().get(widget), &self.policy, Timestamp::now());
+        self.metrics.decided(route.class, &decision, started.elapsed());
+        decision
+    }
+}
+
+fn request(widget: &str, path: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
+    let target = format!("/w/{widget}/{path}");
+    let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+    for (name, value) in [("host", "chat.example.net")].iter().chain(fields) {
+        request.append_header(*name, *value).unwrap();
+    }
+    request
+}
+
+#[test]
+fn a_verdict_allocates_nothing() {
+    let edge = Edge::new();
+    let mut allocations = BTreeMap::new();
+    let mut reasons = std::collections::BTreeSet::new();
+    for widget in ["listed", "monitored", "open", "disabled", "many", "unknown", "no id at all!"] {
+        for path in ["loader.js", "assets/a/b.css", "frame", "session", "session/events", "trust"] {
+            for fields in [
+                &[("origin", "https://example.com")][..],
+                &[("origin", "https://a.www.example.org")],
+                &[("origin", "https://pr-12.preview.example.com")],
+                &[("origin", "http://localhost:3000")],
+                &[("origin", "https://www.shop7.example.org")],
+                &[("referer", "https://example.com/a/page?of=it")],
+                &[("origin", "https://stranger.example")],
+                &[("origin", "http://example.com")],
+                &[("origin", "https://example.com:8443")],
+                &[("origin", "https://dashboard.example")],
+                &[("origin", "http://localhost:8080")],
+                &[("origin", "null")],
+                &[("origin", "https://Example.com/")],
+                &[("origin", "https://example.com"), ("origin", "https://example.com")],
+                &[],
+            ] {
+                let request = request(&widget.replace(' ', "%20"), path, fields);
+                // A counter is looked up at its first use, and a thread's hold on the rules is made at its first.
+                let decision = edge.judge(&request);
+                let counted = measure(|| assert_eq!(edge.judge(&request), decision)).count_total;
+                reasons.insert(decision.reason);
+                if counted > 0 {
+                    allocations.insert(format!("{} {fields:?}", request.uri), counted);
+                }
+            }
+        }
+    }
+    assert!(allocations.is_empty(), "{allocations:#?}");
+    assert!(reasons.len() >= 14, "{reasons:?}");
+}
+
+#[test]
+fn allocations_are_counted() {
+    assert_eq!(measure(|| drop(std::hint::black_box(Box::new(7)))).count_total, 1);
+    assert_eq!(measure(|| ()).count_total, 0);
+}
