@@ -17,7 +17,6 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
-use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::cache::AssetCache;
 use crate::edge::demo::Demo;
@@ -31,6 +30,7 @@ use crate::edge::sessions::Sessions;
 use crate::edge::tls::Certificates;
 use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
+use crate::files::Reload;
 use crate::policy::decision::Class;
 use crate::policy::widget::{Widget, WidgetId};
 use crate::rules::assets::CachedAssets;
@@ -145,7 +145,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     }
     let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
     let certificates = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>)).collect();
-    server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
+    server.add_service(background_service("certificates", tasks::FileTask::new(certificates)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
     // An edge that is ready can be told to read its configuration again.

@@ -10,7 +10,8 @@
 //! | second | [`edge`] | requests, on the pingora proxy; the only place that names it but for the root |
 //! | side wing | [`admin`] | the control plane: rules over HTTP, verdicts explained, health and metrics |
 //! | root | [`app`] | puts everything together; the one place that knows everyone |
-//! | leaves | [`config`], [`telemetry`], [`certificates`] | settings read once; what the edge says about itself; PEM files |
+//! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
+//! | | [`certificates`], [`files`] | PEM files; files that are read again, and those that hold secrets |
 //! | door | [`cli`] | the command line |
 //!
 //! Who may know whom: `policy ← rules ← {edge, admin} ← app ← cli`; the leaves know the words of `policy` alone,
@@ -47,6 +48,7 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod edge;
+pub mod files;
 pub mod policy;
 pub mod rules;
 pub mod telemetry;
