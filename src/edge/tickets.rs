@@ -10,7 +10,7 @@ use self::presented::Presented;
 use crate::config::TicketSettings;
 use crate::policy::decision::TicketState;
 use crate::policy::origin::Origin;
-use crate::policy::ticket::{Ticket, TicketError};
+use crate::policy::ticket::{Ticket, TicketError, TicketReader};
 
 pub mod key_file;
 pub mod presented;
@@ -25,6 +25,7 @@ pub struct Tickets {
 
 /// What a request presents as its ticket.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::large_enum_variant, reason = "it lies on the stack: nothing is allocated up to a verdict")]
 pub enum Reading {
     /// Nothing.
     Absent,
@@ -52,13 +53,10 @@ impl Tickets {
         match Presented::find(request) {
             Presented::Nothing => Reading::Absent,
             Presented::Several => Reading::Invalid(TicketError::Several),
-            Presented::Ticket(ticket) => self.verify(widget, ticket),
+            Presented::Ticket(ticket) => {
+                self.read_ticket(widget, ticket).map_or_else(Reading::Invalid, Reading::Genuine)
+            }
         }
-    }
-
-    /// Reads a ticket for this widget.
-    pub fn verify(&self, widget: &str, ticket: &[u8]) -> Reading {
-        Ticket::verify(&self.keys.load(), widget, ticket).map_or_else(Reading::Invalid, Reading::Genuine)
     }
 
     /// A new one; `None` for an embedder that no ticket has room for.
@@ -67,31 +65,36 @@ impl Tickets {
         Ticket::issue(&self.keys.load(), widget, embedder, expires_at)
     }
 
-    /// What a ticket is worth for a session.
-    pub fn state<'t>(&self, reading: &'t Reading, now: Timestamp) -> TicketState<'t> {
-        reading.within(SignedDuration::ZERO, now)
-    }
-
     /// What it is worth where a fresh one is asked for: one that is past its lifetime still says who opened the widget.
     pub fn renewable_state<'t>(&self, reading: &'t Reading, now: Timestamp) -> TicketState<'t> {
         reading.within(self.renewable_for, now)
     }
 }
 
+impl TicketReader for Tickets {
+    fn read_ticket(&self, widget: &str, presented: &[u8]) -> Result<Ticket, TicketError> {
+        Ticket::verify(&self.keys.load(), widget, presented)
+    }
+}
+
 impl Reading {
+    /// What it is worth for a session.
+    pub fn state(&self, now: Timestamp) -> TicketState<'_> {
+        self.within(SignedDuration::ZERO, now)
+    }
+
     fn within(&self, grace: SignedDuration, now: Timestamp) -> TicketState<'_> {
         match self {
             Self::Absent => TicketState::Absent,
             Self::Invalid(_) => TicketState::Invalid,
-            Self::Genuine(ticket) if !ticket.is_renewable(now, grace) => TicketState::Expired,
-            Self::Genuine(ticket) => ticket.embedder().map_or(TicketState::Invalid, TicketState::Valid),
+            Self::Genuine(ticket) => ticket.state(now, grace),
         }
     }
 
     /// What is wrong with it, as logs say it.
-    pub fn fault(&self) -> Option<&'static str> {
+    pub fn fault(&self) -> Option<TicketError> {
         match self {
-            Self::Invalid(error) => Some(error.code()),
+            Self::Invalid(error) => Some(*error),
             Self::Absent | Self::Genuine(_) => None,
         }
     }

@@ -6,25 +6,30 @@
 //!
 //! ```text
 //! ticket    = base64url(statement) "." base64url(signature)                 (RFC 4648 §5, without padding)
-//! statement = version:u8 expiry:u64 length(widget):u8 widget origin          (big-endian; Unix seconds)
+//! statement = version:u8 key:4 expiry:u64 length(widget):u8 widget origin     (big-endian; Unix seconds)
 //! signature = HMAC-SHA-256 of the statement                                  (RFC 2104, FIPS 180-4)
 //! ```
+//!
+//! `key` tells which key has signed, so that a ticket of a retired key isn't taken for one that was changed.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::{SignedDuration, Timestamp};
 
+use super::decision::TicketState;
 use super::origin::Origin;
 
 mod keys;
 
 pub use keys::{TicketKeyError, TicketKeys};
 
+use keys::KEY_ID;
+
 /// The longest ticket there is, in characters.
 pub const MAX_TICKET: usize = 512;
 
 const VERSION: u8 = 1;
-const HEAD: usize = 1 + 8 + 1;
+const HEAD: usize = 1 + KEY_ID + 8 + 1;
 const SIGNATURE: usize = 32;
 const SIGNATURE_TEXT: usize = 43;
 /// What a statement has room for in a ticket of the longest form.
@@ -43,9 +48,12 @@ pub enum TicketError {
     /// Not of a ticket's form.
     #[error("not of a ticket's form")]
     Malformed,
-    /// No key of this edge has signed it.
-    #[error("not signed by a key of this edge: changed on its way, or its key was retired")]
-    Unsigned,
+    /// The key that it names is none of this edge's.
+    #[error("signed with a key that this edge doesn't have: a retired one, or another edge's")]
+    UnknownKey,
+    /// The key that it names has not signed this.
+    #[error("not as this edge has signed it: it was changed")]
+    Altered,
     /// It is for another widget.
     #[error("issued for another widget")]
     OtherWidget,
@@ -55,16 +63,31 @@ pub enum TicketError {
 }
 
 impl TicketError {
+    /// Every one.
+    pub const ALL: [Self; 5] =
+        [Self::Malformed, Self::UnknownKey, Self::Altered, Self::OtherWidget, Self::Several];
+
     /// The stable code that logs show.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
-            Self::Unsigned => "unsigned",
+            Self::UnknownKey => "unknown_key",
+            Self::Altered => "altered",
             Self::OtherWidget => "other_widget",
             Self::Several => "several",
         }
     }
+}
+
+/// Reads tickets, for whoever explains what one is worth.
+pub trait TicketReader: Send + Sync {
+    /// Reads what is presented for this widget.
+    ///
+    /// # Errors
+    ///
+    /// It is no ticket of this edge's for it.
+    fn read_ticket(&self, widget: &str, presented: &[u8]) -> Result<Ticket, TicketError>;
 }
 
 impl Ticket {
@@ -79,6 +102,7 @@ impl Ticket {
         let (widget, embedder) = (widget.as_bytes(), embedder.as_str().as_bytes());
         let mut statement = Vec::with_capacity(HEAD + widget.len() + embedder.len());
         statement.push(VERSION);
+        statement.extend(keys.signing_id());
         statement.extend(u64::try_from(expires_at.as_second()).ok()?.to_be_bytes());
         statement.push(u8::try_from(widget.len()).ok()?);
         statement.extend(widget);
@@ -111,9 +135,9 @@ impl Ticket {
         if decode(signature_text, &mut signature)? != SIGNATURE {
             return Err(TicketError::Malformed);
         }
-        if !keys.verify(ticket.bytes(), &signature) {
-            return Err(TicketError::Unsigned);
-        }
+        let (_, signed) = ticket.bytes().split_first().ok_or(TicketError::Malformed)?;
+        let (id, _) = signed.split_first_chunk::<KEY_ID>().ok_or(TicketError::Malformed)?;
+        keys.verify(*id, ticket.bytes(), &signature)?;
         // From here on the bytes are this edge's own, or those of another version of it.
         if ticket.read().is_none() {
             return Err(TicketError::Malformed);
@@ -127,17 +151,20 @@ impl Ticket {
         self.read().map(|(_, _, embedder)| embedder)
     }
 
-    /// Whether its lifetime is over.
+    /// From when on it is past its lifetime.
     #[must_use]
-    pub fn is_expired(&self, now: Timestamp) -> bool {
-        !self.is_renewable(now, SignedDuration::ZERO)
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.read().map(|(expires_at, _, _)| expires_at)
     }
 
-    /// Whether its lifetime is over for less than `grace`, or not at all.
+    /// What it is worth while its lifetime is not over for longer than `grace`.
     #[must_use]
-    pub fn is_renewable(&self, now: Timestamp, grace: SignedDuration) -> bool {
-        let expires_at = self.read().and_then(|(expires_at, _, _)| expires_at.checked_add(grace).ok());
-        expires_at.is_some_and(|at| now < at)
+    pub fn state(&self, now: Timestamp, grace: SignedDuration) -> TicketState<'_> {
+        let Some((expires_at, _, embedder)) = self.read() else { return TicketState::Invalid };
+        match expires_at.checked_add(grace) {
+            Ok(until) if now >= until => TicketState::Expired,
+            _ => TicketState::Valid(embedder),
+        }
     }
 
     fn widget(&self) -> &[u8] {
@@ -150,6 +177,7 @@ impl Ticket {
 
     fn read(&self) -> Option<(Timestamp, &[u8], Origin<'_>)> {
         let (&version, rest) = self.bytes().split_first()?;
+        let (_, rest) = rest.split_first_chunk::<KEY_ID>()?;
         let (expiry, rest) = rest.split_first_chunk::<8>()?;
         let (&length, rest) = rest.split_first()?;
         let (widget, embedder) = rest.split_at_checked(usize::from(length))?;

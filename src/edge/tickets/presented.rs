@@ -2,13 +2,13 @@
 //! field, the offered WebSocket subprotocol `embed-ticket.…`. All of them are taken out before the upstream.
 
 use http::header::{self, HeaderMap, HeaderValue};
-use http::uri::PathAndQuery;
+use http::uri::{PathAndQuery, Uri};
 use pingora::Result;
 use pingora::http::RequestHeader;
 
 const SCHEME: &[u8] = b"embed";
 const PARAMETER: &str = "ticket";
-const SUBPROTOCOL: &str = "embed-ticket.";
+const SUBPROTOCOL: &[u8] = b"embed-ticket.";
 
 /// What a request presents, as written there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,9 @@ impl<'r> Presented<'r> {
     /// Finds it. Allocates nothing.
     pub fn find(request: &'r RequestHeader) -> Self {
         let in_query = request.uri.query().into_iter().flat_map(parameters).filter_map(ticket_parameter);
-        let found = in_authorization(&request.headers).chain(in_query.map(str::as_bytes)).chain(
-            offered(&request.headers).filter_map(|token| token.strip_prefix(SUBPROTOCOL)).map(str::as_bytes),
-        );
+        let found = in_authorization(&request.headers)
+            .chain(in_query.map(str::as_bytes))
+            .chain(offered(&request.headers).filter_map(|token| token.strip_prefix(SUBPROTOCOL)));
         found.fold(Self::Nothing, |before, ticket| match before {
             Self::Nothing => Self::Ticket(ticket),
             Self::Ticket(other) if other == ticket => before,
@@ -43,7 +43,7 @@ fn in_authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
 /// The credentials of the scheme `Embed` (RFC 9110 §11.4; schemes have no case).
 fn embed_credentials(value: &[u8]) -> Option<&[u8]> {
     let value = value.trim_ascii();
-    let (scheme, credentials) = value.split_at(value.iter().position(|byte| *byte == b' ')?);
+    let (scheme, credentials) = value.split_at(value.iter().position(u8::is_ascii_whitespace)?);
     scheme.eq_ignore_ascii_case(SCHEME).then(|| credentials.trim_ascii())
 }
 
@@ -57,16 +57,16 @@ fn ticket_parameter(parameter: &str) -> Option<&str> {
 }
 
 /// The subprotocols that a handshake offers (RFC 6455 §11.3.4).
-fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-    lines.filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(',')).map(str::trim)
+    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// The subprotocol that carries the ticket, to be named in a 101 whose upstream chose none: a browser fails a
 /// handshake that acknowledges none of those it offered.
 pub fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     let token = offered(headers).find(|token| token.starts_with(SUBPROTOCOL))?;
-    HeaderValue::from_str(token).ok()
+    HeaderValue::from_bytes(token).ok()
 }
 
 /// Takes every ticket out of a request that goes to the upstream.
@@ -96,14 +96,11 @@ fn strip_subprotocols(request: &mut RequestHeader) -> Result<()> {
     if subprotocol(&request.headers).is_none() {
         return Ok(());
     }
-    let others: Vec<&str> =
+    let others: Vec<&[u8]> =
         offered(&request.headers).filter(|token| !token.starts_with(SUBPROTOCOL)).collect();
-    let others = others.join(", ");
+    let others = HeaderValue::from_bytes(&others.join(&b", "[..])).ok().filter(|others| !others.is_empty());
     request.remove_header(&header::SEC_WEBSOCKET_PROTOCOL);
-    match others.is_empty() {
-        true => Ok(()),
-        false => request.insert_header(header::SEC_WEBSOCKET_PROTOCOL, others),
-    }
+    others.map_or(Ok(()), |others| request.insert_header(header::SEC_WEBSOCKET_PROTOCOL, others))
 }
 
 fn strip_query(request: &mut RequestHeader) {
@@ -118,9 +115,12 @@ fn strip_query(request: &mut RequestHeader) {
         true => path.to_owned(),
         false => format!("{path}?{}", others.join("&")),
     };
+    // Over HTTP/2 it names the host, too.
+    let mut parts = request.uri.clone().into_parts();
+    parts.path_and_query = PathAndQuery::try_from(target).ok();
     // What was a target before is one without some of its query.
-    if let Ok(target) = PathAndQuery::try_from(target) {
-        request.set_uri(target.into());
+    if let Ok(uri) = Uri::from_parts(parts) {
+        request.set_uri(uri);
     }
 }
 
@@ -201,5 +201,10 @@ mod tests {
         assert_eq!(only.raw_path(), b"/s");
         assert!(!only.headers.contains_key(PROTOCOL));
         assert_eq!(subprotocol(&only.headers), None);
+
+        let mut over_http2 = super::tests::request("/s", &[]);
+        over_http2.set_uri("https://edge.example/s?ticket=a.b&x=1".parse().unwrap());
+        strip(&mut over_http2).unwrap();
+        assert_eq!(over_http2.uri, "https://edge.example/s?x=1");
     }
 }

@@ -7,6 +7,11 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ring::{digest, hmac};
 
+use super::TicketError;
+
+/// The bytes by which a ticket names its key.
+pub(super) const KEY_ID: usize = 4;
+
 /// Fewer bytes could be guessed; HMAC-SHA-256 gains nothing from many more (RFC 2104 §3).
 const LEAST: usize = 32;
 
@@ -19,9 +24,24 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// At least one key.
 #[derive(Clone)]
 pub struct TicketKeys {
-    first: hmac::Key,
-    others: Vec<hmac::Key>,
+    first: Key,
+    others: Vec<Key>,
     fingerprint: [u8; 8],
+}
+
+#[derive(Clone)]
+struct Key {
+    id: [u8; KEY_ID],
+    hmac: hmac::Key,
+}
+
+impl Key {
+    fn new(key: &[u8]) -> Self {
+        Self {
+            id: beginning(hashed("embedgate ticket key", [key])),
+            hmac: hmac::Key::new(hmac::HMAC_SHA256, key),
+        }
+    }
 }
 
 /// Why a list of keys can't be taken. The line itself is not repeated: it may be a key.
@@ -76,8 +96,9 @@ impl TicketKeys {
             }
             keys.push((line, key));
         }
-        let fingerprint = fingerprint(keys.iter().map(|(_, key)| key.as_slice()));
-        let mut keys = keys.into_iter().map(|(_, key)| hmac::Key::new(hmac::HMAC_SHA256, &key));
+        let all = keys.iter().map(|(_, key)| key.as_slice());
+        let fingerprint = beginning(hashed("embedgate ticket keys", all));
+        let mut keys = keys.into_iter().map(|(_, key)| Key::new(&key));
         let first = keys.next().ok_or(TicketKeyError::None)?;
         Ok(Self { first, others: keys.collect(), fingerprint })
     }
@@ -94,14 +115,29 @@ impl TicketKeys {
         self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// The key that signs, as its tickets name it.
+    pub(super) fn signing_id(&self) -> [u8; KEY_ID] {
+        self.first.id
+    }
+
     pub(super) fn sign(&self, statement: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.first, statement)
+        hmac::sign(&self.first.hmac, statement)
     }
 
     /// Compares in constant time.
-    pub(super) fn verify(&self, statement: &[u8], signature: &[u8]) -> bool {
-        let mut keys = std::iter::once(&self.first).chain(&self.others);
-        keys.any(|key| hmac::verify(key, statement, signature).is_ok())
+    pub(super) fn verify(
+        &self,
+        id: [u8; KEY_ID],
+        statement: &[u8],
+        signature: &[u8],
+    ) -> Result<(), TicketError> {
+        let mut named =
+            std::iter::once(&self.first).chain(&self.others).filter(|key| key.id == id).peekable();
+        if named.peek().is_none() {
+            return Err(TicketError::UnknownKey);
+        }
+        let signed = named.any(|key| hmac::verify(&key.hmac, statement, signature).is_ok());
+        signed.then_some(()).ok_or(TicketError::Altered)
     }
 }
 
@@ -111,17 +147,17 @@ impl std::fmt::Debug for TicketKeys {
     }
 }
 
-fn fingerprint<'k>(keys: impl Iterator<Item = &'k [u8]>) -> [u8; 8] {
+fn hashed<'k>(what: &str, keys: impl IntoIterator<Item = &'k [u8]>) -> digest::Digest {
     let mut context = digest::Context::new(&digest::SHA256);
-    context.update(b"embedgate ticket keys");
+    context.update(what.as_bytes());
     for key in keys {
         context.update(digest::digest(&digest::SHA256, key).as_ref());
     }
-    let mut fingerprint = [0; 8];
-    for (byte, of) in fingerprint.iter_mut().zip(context.finish().as_ref()) {
-        *byte = *of;
-    }
-    fingerprint
+    context.finish()
+}
+
+fn beginning<const N: usize>(digest: digest::Digest) -> [u8; N] {
+    digest.as_ref().first_chunk().copied().unwrap_or([0; N])
 }
 
 #[cfg(test)]
@@ -139,10 +175,13 @@ mod tests {
         let (a, b) = (TicketKeys::parse(A).unwrap(), TicketKeys::parse(B).unwrap());
         assert_eq!(both.count(), 2);
         let tag = both.sign(b"statement");
-        assert!(a.verify(b"statement", tag.as_ref()));
-        assert!(!b.verify(b"statement", tag.as_ref()));
-        assert!(both.verify(b"statement", b.sign(b"statement").as_ref()));
-        assert!(!both.verify(b"another", tag.as_ref()));
+        let id = both.signing_id();
+        assert_eq!(id, a.signing_id());
+        assert_eq!(a.verify(id, b"statement", tag.as_ref()), Ok(()));
+        assert_eq!(b.verify(id, b"statement", tag.as_ref()), Err(TicketError::UnknownKey));
+        assert_eq!(both.verify(b.signing_id(), b"statement", b.sign(b"statement").as_ref()), Ok(()));
+        assert_eq!(both.verify(b.signing_id(), b"statement", tag.as_ref()), Err(TicketError::Altered));
+        assert_eq!(both.verify(id, b"another", tag.as_ref()), Err(TicketError::Altered));
         assert_ne!(both.fingerprint(), a.fingerprint());
         assert_eq!(a.fingerprint(), TicketKeys::parse(&format!("\n{A}")).unwrap().fingerprint());
         assert!(!format!("{both:?}").contains("QUFB"));

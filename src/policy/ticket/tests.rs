@@ -31,11 +31,13 @@ fn what_is_issued_is_verified() {
     assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)), "{text}");
     let ticket = verify(&keys, "wgt_a", &text).unwrap();
     assert_eq!(ticket.embedder().unwrap().as_str(), "https://example.com:8443");
-    assert!(!ticket.is_expired(at(999)));
-    assert!(ticket.is_expired(at(1_000)), "from its instant on");
+    let valid = TicketState::Valid(ticket.embedder().unwrap());
+    assert_eq!(ticket.state(at(999), SignedDuration::ZERO), valid);
+    assert_eq!(ticket.state(at(1_000), SignedDuration::ZERO), TicketState::Expired, "from its instant on");
     let hour = SignedDuration::from_secs(3_600);
-    assert!(ticket.is_renewable(at(4_599), hour));
-    assert!(!ticket.is_renewable(at(4_600), hour));
+    assert_eq!(ticket.state(at(4_599), hour), valid);
+    assert_eq!(ticket.state(at(4_600), hour), TicketState::Expired);
+    assert_eq!(ticket.expires_at(), Some(at(1_000)));
     assert!(!format!("{ticket:?}").contains(&text));
 }
 
@@ -44,7 +46,7 @@ fn each_fault_has_its_name() {
     let signers = keys(&format!("{KEY}\n{OTHER}"));
     let ticket = issue(&signers, "wgt_a", "https://example.com", 1_000);
     assert!(verify(&keys(&format!("{OTHER}\n{KEY}")), "wgt_a", &ticket).is_ok(), "rotated");
-    assert_eq!(verify(&keys(OTHER), "wgt_a", &ticket).unwrap_err(), TicketError::Unsigned, "retired");
+    assert_eq!(verify(&keys(OTHER), "wgt_a", &ticket).unwrap_err(), TicketError::UnknownKey, "retired");
     assert_eq!(verify(&signers, "wgt_b", &ticket).unwrap_err(), TicketError::OtherWidget);
     let unpadded = format!("{ticket}=");
     let halves = ticket.split_once('.').unwrap();
@@ -76,7 +78,7 @@ proptest! {
         let text = issue(&keys, "wgt_a", origin.as_origin().as_str(), second);
         let ticket = verify(&keys, "wgt_a", &text).unwrap();
         prop_assert_eq!(ticket.embedder().unwrap(), origin.as_origin());
-        prop_assert!(ticket.is_expired(at(second)) && !ticket.is_expired(at(second - 1)));
+        prop_assert_eq!(ticket.expires_at(), Some(at(second)));
     }
 
     #[test]
