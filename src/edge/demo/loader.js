@@ -132,9 +132,14 @@
   /* The frame's document comes with a ticket where the browser says which page embeds it. Where the page's
      Referrer-Policy forbids that, the page itself asks for one: a fetch always names its origin. */
   async function ticket() {
-    const answer = await fetch(new URL("embed-ticket", base), { method: "POST", credentials: "omit" });
-    const { ticket, detail } = await answer.json();
-    post({ type: "ticket", ticket, detail });
+    let told;
+    try {
+      const answer = await fetch(new URL("embed-ticket", base), { method: "POST", credentials: "omit" });
+      told = await answer.json();
+    } catch (error) {
+      told = {}; // no answer: the frame tries again
+    }
+    post({ ...told, type: "ticket" });
   }
 
   if (document.body) document.body.append(host);

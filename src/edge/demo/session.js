@@ -7,26 +7,37 @@ const MOST_FAILURES = 6;
 
 /* ── The ticket ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
+/* Only where the pages around the frame are secure, too, does a browser show this. */
 const [navigation] = performance.getEntriesByType("navigation");
-const timing = navigation.serverTiming.find((entry) => entry.name === "embed-ticket");
+const timing = navigation?.serverTiming?.find((entry) => entry.name === "embed-ticket");
 let ticket = timing ? timing.description : null;
 let got = 0; // when the document came; it may be an hour ago by now
 
-/* A ticket for the next call. A stale one is exchanged for a fresh one, which the rules of the moment may refuse. */
+/* A ticket for the next call. A stale one is exchanged for a fresh one, which the rules of the moment may refuse. The
+   page around the frame may have another: it is asked last. `null`: none is needed. */
 async function fresh(askPage) {
-  const age = performance.now() - got;
-  if (ticket !== null && age < STALE_MS) return ticket;
-  const told = ticket === null ? await askPage() : await ask("embed-ticket", { method: "POST" }, ticket);
-  if (typeof told.ticket !== "string") throw new Denied(told.detail);
+  if (ticket !== null && performance.now() - got < STALE_MS) return ticket;
+  const told = (ticket !== null && (await renewed())) || (await askPage());
+  if (told.ticket === undefined) throw told.status === 403 ? new Denied(told.detail) : new Error("no ticket");
   got = performance.now();
   return (ticket = told.ticket);
+}
+
+/* In exchange for the one at hand; nothing where the edge refuses. */
+async function renewed() {
+  try {
+    return await ask("embed-ticket", { method: "POST" }, ticket);
+  } catch (error) {
+    if (error instanceof Denied) return null;
+    throw error;
+  }
 }
 
 /* A 403 is the edge's verdict: the session is over, and the answer says why. */
 class Denied extends Error {}
 
 async function ask(path, request, ticket) {
-  const headers = { ...request.headers, Authorization: `Embed ${ticket}` };
+  const headers = ticket === null ? request.headers : { ...request.headers, Authorization: `Embed ${ticket}` };
   const response = await fetch(new URL(path, base), { ...request, headers, credentials: "omit" });
   const answer = await response.json();
   if (response.status === 403) throw new Denied(answer.detail || answer.title);
@@ -34,10 +45,22 @@ async function ask(path, request, ticket) {
   return answer;
 }
 
+/* A call of the session. A denial may be the ticket's and not the page's: clocks stand still while a computer sleeps. So
+   it is asked once more, with a fresh one. */
+async function call(path, request, askPage) {
+  try {
+    return await ask(path, request, await fresh(askPage));
+  } catch (error) {
+    if (!(error instanceof Denied)) throw error;
+    got = -Infinity;
+    return ask(path, request, await fresh(askPage));
+  }
+}
+
 /* ── The session ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
 /* `on.state(name, detail)`: connecting, open, offline, ended. `on.text(text)`: the agent says. `on.lost(text)`: what the
-   visitor said was not delivered. `askPage()`: the page's own ticket, `{ ticket }`, or why it has none, `{ detail }`. Gives `say`. */
+   visitor said was not delivered. `askPage()`: the page's own ticket, `{ ticket }`, or the edge's denial. Gives `say`. */
 export function open(on, askPage) {
   let socket = null;
   let failures = 0;
@@ -74,7 +97,8 @@ export function open(on, askPage) {
       const address = new URL("session", base);
       address.protocol = address.protocol === "https:" ? "wss:" : "ws:";
       /* A script can set no field on a WebSocket's handshake, but it can offer a subprotocol. */
-      socket = new WebSocket(address, [`embed-ticket.${await fresh(askPage)}`]);
+      const ticket = await fresh(askPage);
+      socket = new WebSocket(address, ticket === null ? [] : [`embed-ticket.${ticket}`]);
     } catch (error) {
       return failed(error);
     }
@@ -103,7 +127,7 @@ export function open(on, askPage) {
      WebSockets are in the way, the session goes on over HTTP while they are tried again. */
   async function fallBack() {
     try {
-      const description = await ask("session", { method: "GET" }, await fresh(askPage));
+      const description = await call("session", { method: "GET" }, askPage);
       on.state("open");
       greet(description.greeting);
       again();
@@ -117,7 +141,7 @@ export function open(on, askPage) {
     const headers = { "Content-Type": "application/json" };
     const request = { method: "POST", headers, body: JSON.stringify({ text }) };
     try {
-      on.text((await ask("session/messages", request, await fresh(askPage))).reply);
+      on.text((await call("session/messages", request, askPage)).reply);
     } catch (error) {
       if (error instanceof Denied) end(error.message);
       else if (!ended) on.lost(text);
