@@ -15,7 +15,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::conditional_filter::weak_validate_etag;
 
 use super::answer::Hit;
-use super::storable::{Freshness, Received, freshness};
+use super::storable::{Freshness, Received, freshness, plainly_refused};
 use super::store::{Personal, Place};
 use super::stored::Stored;
 use super::vary::Selected;
@@ -249,6 +249,9 @@ impl Filling {
         headers: &HeaderMap,
         asked: &Asked<'_>,
     ) -> Option<(Selected, Freshness)> {
+        if plainly_refused(status, headers) {
+            return None;
+        }
         let received = Received {
             status,
             headers,

@@ -52,16 +52,19 @@ pub struct Freshness {
     pub stale_if_error: Duration,
 }
 
+/// Whether a glance is enough to see that an answer may not be kept, as it is for most that may not be.
+pub fn plainly_refused(status: StatusCode, headers: &HeaderMap) -> bool {
+    !UNDERSTOOD.contains(&status) || directives::plainly_refuse(headers)
+}
+
 /// How an answer may be kept; `None` where it may not.
 pub fn freshness(received: &Received<'_>) -> Option<Freshness> {
     let headers = received.headers;
-    if !UNDERSTOOD.contains(&received.status) || directives::plainly_refuse(headers) {
-        return None;
-    }
     let directives = directives::read(headers);
     let control = &directives.control;
     if is_kept_out(control)
         || control.is_cacheable() == Cacheable::No
+        || !UNDERSTOOD.contains(&received.status)
         // Not forbidden by §3, but a cookie is somebody's.
         || headers.contains_key(header::SET_COOKIE)
         || received.authorized && !control.allow_caching_authorized_req()

@@ -170,16 +170,10 @@ proptest::proptest! {
         if let Some(targeted) = &targeted {
             headers.append("cdn-cache-control", HeaderValue::from_str(targeted).unwrap());
         }
-        if directives::plainly_refuse(&headers) {
-            let read = directives::read(&headers);
-            let received = Received {
-                status: StatusCode::OK,
-                headers: &headers,
-                authorized: false,
-                delay: Duration::ZERO,
-                at: NOW.parse().unwrap(),
-            };
-            proptest::prop_assert!(is_kept_out(&read.control) || lifetime(&read, &received).is_none(), "{headers:?}");
+        let (status, delay, at) = (StatusCode::OK, Duration::ZERO, NOW.parse().unwrap());
+        if plainly_refused(status, &headers) {
+            let received = Received { status, headers: &headers, authorized: false, delay, at };
+            proptest::prop_assert_eq!(freshness(&received), None, "{:?}", headers);
         }
     }
 }
