@@ -53,9 +53,13 @@ async fn each_class_has_its_headers_and_no_others() {
     );
     assert_eq!(
         get("/w/w/frame").await,
-        with(&[
+        fields(&[
+            everywhere[0],
+            everywhere[1],
+            everywhere[2],
+            ("server-timing", "db;dur=5\nembed-ticket;desc=\"...\""),
             ("cross-origin-resource-policy", "cross-origin"),
-            ("cache-control", "private, no-cache"),
+            ("cache-control", "private, no-store"),
             ("content-security-policy", "frame-ancestors 'self' https://example.com"),
             ("permissions-policy", &silent),
         ])
@@ -110,7 +114,7 @@ async fn shared_caches_are_kept_out_unless_the_route_lets_them_in() {
         ("loader.js", "private, no-cache"),
         ("assets/a.css", "private, max-age=60, immutable"),
         ("shared/a.css", everyone),
-        ("frame", "private, no-cache"),
+        ("frame", "private, no-store"),
         ("session", everyone),
         ("trust", everyone),
     ] {
@@ -141,7 +145,8 @@ async fn a_route_overrides_header_by_header() {
             ("referrer-policy", "same-origin"),
             ("strict-transport-security", "max-age=60"),
             ("cross-origin-resource-policy", "cross-origin"),
-            ("cache-control", "private, no-cache"),
+            ("cache-control", "private, no-store"),
+            ("server-timing", "embed-ticket;desc=\"...\""),
             ("content-security-policy", "frame-ancestors 'self' https://example.com"),
             ("vary", "Origin, Referer, Sec-Fetch-Dest"),
             ("x-robots-tag", "none"),
@@ -188,7 +193,7 @@ async fn a_frame_that_has_not_changed_keeps_its_policy() {
         assert_eq!(policy, "frame-ancestors 'self' https://example.com");
         assert_eq!(
             (answer.field("cache-control"), answer.field("x-frame-options")),
-            ("private, no-cache", "")
+            ("private, no-store", "")
         );
     }
 }
