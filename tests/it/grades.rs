@@ -121,7 +121,8 @@ fn grade(answers: &Value) -> Value {
         .unwrap_or_else(|error| panic!("node: {error}: see `make setup-tests`"));
     node.stdin.take().unwrap().write_all(answers.to_string().as_bytes()).unwrap();
     let ran = node.wait_with_output().unwrap();
-    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let errors = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success(), "no grades (`make setup-tests` installs the graders):\n{errors}");
     serde_json::from_slice(&ran.stdout).unwrap()
 }
 
