@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::stage::{EDGE, Stage};
 use crate::support::edge::EdgeSpec;
-use crate::support::upstream::Scripted;
+use crate::support::upstream::Document;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -132,11 +132,7 @@ fn host(origin: &str) -> &str {
 
 #[tokio::test]
 async fn the_browser_does_what_the_edge_says() {
-    let upstream = Scripted::answering(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 65\r\n\r\n\
-         <!doctype html><script>parent.postMessage('loaded', '*')</script>",
-    );
-    let upstream = upstream.await;
+    let upstream = Document::serve("<!doctype html><script>parent.postMessage('loaded', '*')</script>").await;
     let documents: Vec<Value> = widgets()
         .into_iter()
         .map(|(id, mut document)| {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::probe::shown;
 use super::stage::{EDGE, SITE, STRANGER, Stage, widget};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::upstream::Scripted;
+use crate::support::upstream::Document;
 
 const PREVIEW: &str = "https://pr-1.preview.example.com";
 const DASHBOARD: &str = "https://dashboard.example";
@@ -37,7 +37,7 @@ const fn case(
     Case { name, top, steps, ancestors, named }
 }
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 21] = [
     case("plain", (SITE, &[]), &[Some(SITE)], Some(SITE)),
     case("stranger", (STRANGER, &[]), &[Some(STRANGER)], Some(STRANGER)),
     case("preview", (PREVIEW, &[]), &[Some(PREVIEW)], Some(PREVIEW)),
@@ -50,8 +50,9 @@ const CASES: [Case; 20] = [
     // HTML: a document of `srcdoc` has its creator's origin, and Referrer Policy §8.3 names the creator's page.
     case("srcdoc", (SITE, &["srcdoc"]), &[Some(SITE), Some(SITE)], Some(SITE)),
     case("srcdoc_stranger", (STRANGER, &["srcdoc"]), &[Some(STRANGER), Some(STRANGER)], Some(STRANGER)),
-    case("blank", (SITE, &["blank"]), &[Some(SITE), Some(SITE)], Some(SITE)),
-    // `blob:` has its creator's origin as well, and no referrer (Referrer Policy §8.4: a local scheme).
+    // `about:blank` and `blob:` have it, too, and no referrer (Referrer Policy §8.4: local schemes).
+    case("blank", (SITE, &["blank"]), &[Some(SITE), Some(SITE)], None),
+    case("blank_stranger", (STRANGER, &["blank"]), &[Some(STRANGER), Some(STRANGER)], None),
     case("blob", (SITE, &["blob"]), &[Some(SITE), Some(SITE)], None),
     case("blob_stranger", (STRANGER, &["blob"]), &[Some(STRANGER), Some(STRANGER)], None),
     case("blob_preview", (PREVIEW, &["blob"]), &[Some(PREVIEW), Some(PREVIEW)], None),
@@ -122,11 +123,7 @@ async fn says(edge: &Edge, id: &str, around: Around) -> bool {
 
 #[tokio::test]
 async fn a_widget_loads_where_the_edge_allows_every_page_around_it() {
-    let upstream = Scripted::answering(
-        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 36\r\n\r\n\
-         <!doctype html><title>widget</title>",
-    );
-    let upstream = upstream.await;
+    let upstream = Document::serve("<!doctype html><title>widget</title>").await;
     let mut documents = Vec::new();
     for case in &CASES {
         for (list, mut document) in lists() {

@@ -29,13 +29,13 @@ const CALLS = {
 async function scripts(widget) {
   const told = {};
   for (const [name, run] of Object.entries(SCRIPTS)) {
+    clear("#embedgate-widget");
     console.info(`way: ${name}`);
     const failed = await run(`${widget}loader.js`).then(() => "", String);
-    const shown = document.getElementById("embedgate-widget");
-    if (shown) shown.remove();
-    told[name] = { works: shown !== null, said: failed };
+    told[name] = { works: document.getElementById("embedgate-widget") !== null, said: failed };
   }
   console.info("way: over");
+  clear("#embedgate-widget");
   return told;
 }
 
@@ -45,6 +45,10 @@ async function calls(widget) {
     told[name] = await run(`${widget}session`);
   }));
   return told;
+}
+
+function clear(what) {
+  for (const old of document.querySelectorAll(what)) old.remove();
 }
 
 function tag(fields) {
@@ -97,7 +101,7 @@ function socket(session) {
 /* A fresh frame, in place of the one before. */
 function frame(widget) {
   return new Promise((resolve) => {
-    for (const old of document.querySelectorAll("iframe")) old.remove();
+    clear("iframe");
     const element = Object.assign(document.createElement("iframe"), { src: `${widget}frame` });
     element.addEventListener("load", () => resolve(true));
     document.body.append(element);

@@ -16,7 +16,7 @@ fn page() -> String {
         r#"<!doctype html><title>embedder</title>
         <a id="blank" href="{trust}" target="_blank">a tab</a>
         <a id="silent" href="{trust}/consent" target="_blank" rel="noreferrer">a tab that isn't told</a>
-        <button id="opened" onclick="open('{trust}/terms')">a window</button>
+        <button id="opened" onclick="window.open('{trust}/terms')">a window</button>
         <a id="same" href="{trust}">here</a>
         <iframe id="boxed" sandbox="allow-popups" srcdoc='<a id="out" href="{trust}" target="_blank">out</a>'></iframe>
         <iframe id="trust" src="{trust}"></iframe>
@@ -30,7 +30,7 @@ async fn opened_by(browser: &Browser, css: &str) -> String {
     let here = driver.window().await.unwrap();
     driver.find(By::Css(css)).await.unwrap().click().await.unwrap();
     let mut there = None;
-    eventually("a tab opens", async || {
+    eventually(&format!("{css} opens a tab"), async || {
         there = driver.windows().await.unwrap().into_iter().find(|window| *window != here);
         there.is_some()
     })

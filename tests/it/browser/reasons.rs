@@ -12,7 +12,7 @@ use crate::support::browser::Browser;
 fn words(told: &Told, name: &str) -> String {
     let said = &told[name].said;
     let from = said.find("This widget").unwrap_or_else(|| panic!("{name}: {said}"));
-    let to = said[from..].find("allowed domains.").unwrap_or_else(|| panic!("{name}: {said}"));
+    let to = said[from..].find("allowed domains").unwrap_or_else(|| panic!("{name}: {said}"));
     said[from..from + to].split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

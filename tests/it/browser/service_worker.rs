@@ -28,6 +28,18 @@ const REGISTERED: &str = r#"<script>
     }));
 </script>"#;
 
+/// What [`STRANGER`] gets, and whether it says why.
+fn refusal(name: &str) -> &'static str {
+    match name {
+        // Fetch, "Request class": the request that a worker makes anew has no destination, so no script can be sent in
+        // place of the loader. The browser says that much, and the answer under that address says why.
+        "tag" | "crossorigin" | "module" | "import" => "the server responded with a status of 403",
+        "stream" => "closed",
+        "socket" => "1006",
+        _ => "may not be embedded on https://stranger.example.",
+    }
+}
+
 #[tokio::test]
 async fn a_service_worker_changes_no_verdict() {
     let stage = Stage::of_demo(&json!([listed()])).await;
@@ -39,7 +51,11 @@ async fn a_service_worker_changes_no_verdict() {
         browser.goto(site).await.unwrap();
         assert_eq!(browser.eval("controlled.then(() => true)").await.unwrap(), true);
         let own = calls(&browser, &format!("ask('{EDGE}/w/listed/')")).await;
-        let passed = probe(&browser, "listed").await;
-        println!("{site}: {own:#?} {passed:#?}");
+        let passed_on = probe(&browser, "listed").await;
+        assert_eq!((own.len(), passed_on.len()), (5, 10));
+        for (name, surface) in own.iter().chain(&passed_on) {
+            assert_eq!(surface.works, site == SITE, "{name} on {site}: {surface:?}");
+            assert!(surface.works || surface.said.contains(refusal(name)), "{name} on {site}: {surface:?}");
+        }
     }
 }

@@ -71,9 +71,9 @@ async fn a_widget_with_voice_gets_the_microphone_where_the_page_lets_it() {
     browser.goto("http://site.example/").await.unwrap();
     assert_eq!(ask_inside(&browser, "text").await, "no secure context");
     let refused = shown(&browser, &["document.getElementById('voice')"]).await;
-    println!("{}", refused.text);
-    let adding = widget("voice", json!(["site.example", "http://site.example"]));
-    let mut adding = adding;
+    assert!(refused.text.contains("may not be embedded on http://site.example."), "{refused:?}");
+    assert!(refused.text.contains("browsers give a microphone to pages over https only"), "{refused:?}");
+    let mut adding = widget("voice", json!(["site.example", "http://site.example"]));
     adding["capabilities"] = json!(["voice"]);
     let (status, answer) = stage.edge.put(&adding).await;
     assert_eq!((status, &answer["errors"][0]["code"]), (422, &json!("insecure_voice")), "{answer}");
