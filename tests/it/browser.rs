@@ -10,6 +10,7 @@ use crate::support::edge::{Edge, EdgeSpec};
 
 mod agreement;
 mod ancestors;
+mod cached;
 mod probe;
 mod public_pages;
 mod reasons;

@@ -98,6 +98,14 @@ function socket(session) {
   });
 }
 
+function image(src) {
+  return new Promise((resolve) => {
+    const element = Object.assign(new Image(), { src });
+    element.addEventListener("load", () => resolve({ works: true, said: "" }));
+    element.addEventListener("error", () => resolve({ works: false, said: "" }));
+  });
+}
+
 /* A fresh frame, in place of the one before. */
 function frame(widget) {
   return new Promise((resolve) => {
