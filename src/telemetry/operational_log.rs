@@ -22,7 +22,13 @@ impl LevelHandle {
 
 /// What is written at this level.
 fn targets(level: LevelFilter) -> Targets {
-    Targets::new().with_default(of_libraries(level)).with_target("embedgate", level)
+    // An error there is a client that left in the middle of HTTP/2's greeting, as browsers do with connections that
+    // they opened ahead of need.
+    let greetings = if level > LevelFilter::INFO { of_libraries(level) } else { LevelFilter::OFF };
+    Targets::new()
+        .with_default(of_libraries(level))
+        .with_target("embedgate", level)
+        .with_target("pingora_core::apps", greetings)
 }
 
 /// `info` of the proxy library tells each step of its start and stop; who asks for `debug` wants that, too.
@@ -49,4 +55,24 @@ pub fn start(level: LevelFilter) -> Result<LevelHandle, TryInitError> {
     tracing_subscriber::registry().with(filter.and_then(text)).try_init()?;
     hear(level);
     Ok(LevelHandle(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn what_clients_do_is_no_error_of_the_edge() {
+        let usual = targets(LevelFilter::INFO);
+        assert!(!usual.would_enable("pingora_core::apps", &Level::ERROR));
+        assert!(usual.would_enable("pingora_core::services::listening", &Level::ERROR));
+        assert!(
+            usual.would_enable("pingora_proxy", &Level::WARN)
+                && !usual.would_enable("pingora_proxy", &Level::INFO)
+        );
+        assert!(usual.would_enable("embedgate::app", &Level::INFO));
+        assert!(targets(LevelFilter::DEBUG).would_enable("pingora_core::apps", &Level::ERROR));
+    }
 }

@@ -17,6 +17,7 @@ mod browser;
 mod cache;
 mod cli;
 mod gate;
+mod grades;
 mod house;
 mod requests;
 mod revocation;
