@@ -9,6 +9,17 @@ use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec};
 
 mod agreement;
+mod ancestors;
+mod cached;
+mod probe;
+mod public_pages;
+mod reasons;
+mod restored;
+mod saved;
+mod service_worker;
+mod stage;
+mod surfaces;
+mod voice;
 
 const SOON: Duration = Duration::from_secs(10);
 

@@ -24,6 +24,7 @@ mod revocation;
 mod rules_file;
 mod store;
 mod strict;
+mod tickets;
 mod tls;
 mod upstreams;
 mod verdicts;

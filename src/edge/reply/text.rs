@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::edge::decision_id::DecisionId;
 use crate::policy::explain::entry_text;
-use crate::policy::origin::Embedder;
+use crate::policy::origin::{Embedder, Scheme};
 
 /// What the fixed parts of an answer take up at most.
 const FIXED_BYTES: usize = 384;
@@ -53,7 +53,13 @@ pub(super) fn advice<'e>(embedder: &Embedder<'e>) -> [&'e str; 4] {
     let words = match embedder {
         Embedder::Known(origin) => {
             let [entry, port] = entry_text(*origin);
-            return ["If it should be, its owner adds ", entry, port, " to the widget's allowed domains."];
+            // Such an entry is refused on a widget with voice.
+            let to = if origin.scheme() == Scheme::Http && !origin.is_loopback() {
+                " to the widget's allowed domains; browsers give a microphone to pages over https only."
+            } else {
+                " to the widget's allowed domains."
+            };
+            return ["If it should be, its owner adds ", entry, port, to];
         }
         Embedder::Opaque => "It can be embedded by a page with an address that its owner allows.",
         Embedder::Malformed(_) => "A program between the browser and this server may have changed it.",
@@ -100,8 +106,9 @@ mod tests {
 
     #[test]
     fn the_fixed_words_need_no_escape() {
+        let known = |text| Embedder::Known(Origin::parse(text).unwrap());
         for embedder in
-            [Embedder::Opaque, Embedder::Absent, Embedder::Known(Origin::parse("https://a.example").unwrap())]
+            [Embedder::Opaque, Embedder::Absent, known("https://a.example"), known("http://a.example")]
         {
             let text = explanation(&embedder).concat();
             assert_eq!(serde_json::Value::from(text.as_str()).to_string(), format!("\"{text}\""));

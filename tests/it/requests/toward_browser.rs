@@ -53,9 +53,13 @@ async fn each_class_has_its_headers_and_no_others() {
     );
     assert_eq!(
         get("/w/w/frame").await,
-        with(&[
+        fields(&[
+            everywhere[0],
+            everywhere[1],
+            everywhere[2],
+            ("server-timing", "db;dur=5\nembed-ticket;desc=\"...\""),
             ("cross-origin-resource-policy", "cross-origin"),
-            ("cache-control", "private, no-cache"),
+            ("cache-control", "private, no-store"),
             ("content-security-policy", "frame-ancestors 'self' https://example.com"),
             ("permissions-policy", &silent),
         ])
@@ -110,7 +114,7 @@ async fn shared_caches_are_kept_out_unless_the_route_lets_them_in() {
         ("loader.js", "private, no-cache"),
         ("assets/a.css", "private, max-age=60, immutable"),
         ("shared/a.css", everyone),
-        ("frame", "private, no-cache"),
+        ("frame", "private, no-store"),
         ("session", everyone),
         ("trust", everyone),
     ] {
@@ -141,7 +145,8 @@ async fn a_route_overrides_header_by_header() {
             ("referrer-policy", "same-origin"),
             ("strict-transport-security", "max-age=60"),
             ("cross-origin-resource-policy", "cross-origin"),
-            ("cache-control", "private, no-cache"),
+            ("cache-control", "private, no-store"),
+            ("server-timing", "embed-ticket;desc=\"...\""),
             ("content-security-policy", "frame-ancestors 'self' https://example.com"),
             ("vary", "Origin, Referer, Sec-Fetch-Dest"),
             ("x-robots-tag", "none"),
@@ -182,7 +187,7 @@ async fn a_page_that_has_not_changed_keeps_its_policy() {
     let edge = Edge::start(EdgeSpec::on(upstream.addr, &one_widget())).await;
     let mut connection = Connection::open(edge.http).await;
     for (path, policy, cache_control, x_frame_options) in [
-        ("/w/w/frame", "frame-ancestors 'self' https://example.com", "private, no-cache", ""),
+        ("/w/w/frame", "frame-ancestors 'self' https://example.com", "private, no-store", ""),
         ("/w/w/trust", "frame-ancestors 'none'", "", "DENY"),
     ] {
         for way in [&[][..], &[("Content-Length", "0")]] {

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -90,6 +90,30 @@ async fn tell(State(shared): State<Shared>, request: Request) -> Response {
         }
     }
     answer
+}
+
+/// An upstream that has one document, at every path; it ends when this is dropped.
+pub struct Document {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    task: JoinHandle<()>,
+}
+
+impl Document {
+    /// Starts it.
+    pub async fn serve(html: &'static str) -> Self {
+        let addr = ports::free();
+        let listener = TcpListener::bind(addr).await.unwrap();
+        let router = Router::new().fallback(async move || Html(html));
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { addr, task }
+    }
+}
+
+impl Drop for Document {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 /// One field that the upstream got; `None` where it got none.
