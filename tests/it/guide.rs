@@ -19,7 +19,10 @@ const SOON: Duration = Duration::from_secs(10);
 const USE: &str = r#"
 const answer = await (await call("session")).json();
 const socket = await connect("session");
-socket.onmessage = ({ data }) => parent.postMessage({ by_fetch: answer.embedder, by_socket: JSON.parse(data).text }, "*");
+socket.onmessage = ({ data }) => {
+  const by_socket = JSON.parse(data).text;
+  parent.postMessage({ came_with_one: Boolean(sent), by_fetch: answer.embedder, by_socket }, "*");
+};
 socket.onclose = async ({ code, reason }) => {
   const then = await call("session").then(({ status }) => status, ({ message }) => message);
   parent.postMessage({ code, reason, then }, "*");
@@ -37,7 +40,10 @@ fn blocks() -> Vec<String> {
 async fn its_ten_lines_hold_a_session() {
     let [tickets, ask_page, loader] = <[String; 3]>::try_from(blocks()).expect("three blocks of JavaScript");
     let frame = format!("<!doctype html><script type=\"module\">{ask_page}{tickets}{USE}</script>");
-    let frame = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{frame}", frame.len());
+    let frame = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{frame}",
+        frame.len()
+    );
     let frame = Arc::new(frame);
     let upstream = Scripted::start(move |mut connection, _| {
         let frame = Arc::clone(&frame);
@@ -81,8 +87,9 @@ async fn its_ten_lines_hold_a_session() {
         browser.wait_until("window.told?.length > 0", SOON).await.unwrap();
         browser.eval("told[0]").await.unwrap()
     };
-    for path in ["/silent", "/"] {
+    for (path, came_with_one) in [("/silent", false), ("/", true)] {
         let told = told(path).await;
+        assert_eq!(told["came_with_one"], came_with_one, "{path}: {told}");
         assert_eq!(told["by_fetch"], SITE, "{path}: {told}");
         assert!(told["by_socket"].as_str().unwrap().contains(SITE), "{path}: {told}");
     }
