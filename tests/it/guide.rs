@@ -30,15 +30,24 @@ socket.onclose = async ({ code, reason }) => {
 "#;
 
 /// The JavaScript of the guide, block by block.
-fn blocks() -> Vec<String> {
-    let text = std::fs::read_to_string(GUIDE).unwrap();
-    let blocks = text.split("```js\n").skip(1);
+fn blocks(guide: &str) -> Vec<String> {
+    let blocks = guide.split("```js\n").skip(1);
     blocks.map(|block| block.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+/// The strictest policy of a site that says what the guide wants it to, and that its own script may run.
+fn strict_site(guide: &str) -> &'static str {
+    let (_, needed) = guide.split_once("| `Content-Security-Policy` | `").unwrap();
+    let needed = needed.split_once('`').unwrap().0.replace("https://chat.example.net", EDGE);
+    let policy = needed.replace("script-src ", "script-src 'nonce-own' ");
+    Box::leak(format!("default-src 'none'; {policy}").into_boxed_str())
 }
 
 #[tokio::test]
 async fn its_ten_lines_hold_a_session() {
-    let [tickets, ask_page, loader] = <[String; 3]>::try_from(blocks()).expect("three blocks of JavaScript");
+    let guide = std::fs::read_to_string(GUIDE).unwrap();
+    let [tickets, ask_page, loader] =
+        <[String; 3]>::try_from(blocks(&guide)).expect("three blocks of JavaScript");
     let frame = format!("<!doctype html><script type=\"module\">{ask_page}{tickets}{USE}</script>");
     let frame = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{frame}",
@@ -70,7 +79,7 @@ async fn its_ten_lines_hold_a_session() {
 
     let sites = Sites::start(&authority, &["example.com"]).await;
     let page = format!(
-        "<!doctype html><title>site</title><script type=\"module\">
+        "<!doctype html><title>site</title><script type=\"module\" nonce=\"own\">
         window.told = [];
         addEventListener(\"message\", ({{ data }}) => typeof data === \"object\" && told.push(data));
         const base = \"{EDGE}/w/w/\", frame = document.createElement(\"iframe\");
@@ -79,8 +88,9 @@ async fn its_ten_lines_hold_a_session() {
         document.body.append(frame);
         </script>"
     );
-    sites.put("/", &[], page.clone());
-    sites.put("/silent", &[("referrer-policy", "no-referrer")], page);
+    let policy = ("content-security-policy", strict_site(&guide));
+    sites.put("/", &[policy], page.clone());
+    sites.put("/silent", &[policy, ("referrer-policy", "no-referrer")], page);
     let browser = Browser::start(sites.browser(&[("widgets.example:443", tls)], &certificate)).await.unwrap();
     let told = async |path: &str| {
         browser.goto(&format!("{SITE}{path}")).await.unwrap();
