@@ -76,11 +76,18 @@ async fn one_save_lets_a_site_in_and_ends_the_chats_of_another() {
     browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
 
     open_chat(&browser).await;
+    browser.enter_frame(FRAME).await.unwrap();
+    browser.wait_for(".agent:not(.thinking)", SOON).await.unwrap();
+    browser.leave_frames().await.unwrap();
     document["allowed_domains"].as_array_mut().unwrap().pop();
     assert_eq!(edge.put(&document).await.0, 200);
     browser.wait_for("#embedgate-widget[data-session=ended]", SOON).await.unwrap();
     browser.enter_frame(FRAME).await.unwrap();
     browser.wait_for(".note.ended", SOON).await.unwrap();
+    browser
+        .wait_until("document.getAnimations().every((one) => one.playState === 'finished')", SOON)
+        .await
+        .unwrap();
     browser.leave_frames().await.unwrap();
     browser.screenshot(&screenshot("ended.png")).await.unwrap();
     assert_eq!(edge.metric("embedgate_sessions_revoked_total").await, 1.0);

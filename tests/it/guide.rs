@@ -19,7 +19,10 @@ const SOON: Duration = Duration::from_secs(10);
 const USE: &str = r#"
 const answer = await (await call("session")).json();
 const socket = await connect("session");
-socket.onmessage = ({ data }) => parent.postMessage({ by_fetch: answer.embedder, by_socket: JSON.parse(data).text }, "*");
+socket.onmessage = ({ data }) => {
+  const by_socket = JSON.parse(data).text;
+  parent.postMessage({ came_with_one: Boolean(sent), by_fetch: answer.embedder, by_socket }, "*");
+};
 socket.onclose = async ({ code, reason }) => {
   const then = await call("session").then(({ status }) => status, ({ message }) => message);
   parent.postMessage({ code, reason, then }, "*");
@@ -27,17 +30,29 @@ socket.onclose = async ({ code, reason }) => {
 "#;
 
 /// The JavaScript of the guide, block by block.
-fn blocks() -> Vec<String> {
-    let text = std::fs::read_to_string(GUIDE).unwrap();
-    let blocks = text.split("```js\n").skip(1);
+fn blocks(guide: &str) -> Vec<String> {
+    let blocks = guide.split("```js\n").skip(1);
     blocks.map(|block| block.split_once("```").unwrap().0.to_owned()).collect()
+}
+
+/// The strictest policy of a site that says what the guide wants it to, and that its own script may run.
+fn strict_site(guide: &str) -> &'static str {
+    let (_, needed) = guide.split_once("| `Content-Security-Policy` | `").unwrap();
+    let needed = needed.split_once('`').unwrap().0.replace("https://chat.example.net", EDGE);
+    let policy = needed.replace("script-src ", "script-src 'nonce-own' ");
+    Box::leak(format!("default-src 'none'; {policy}").into_boxed_str())
 }
 
 #[tokio::test]
 async fn its_ten_lines_hold_a_session() {
-    let [tickets, ask_page, loader] = <[String; 3]>::try_from(blocks()).expect("three blocks of JavaScript");
+    let guide = std::fs::read_to_string(GUIDE).unwrap();
+    let [tickets, ask_page, loader] =
+        <[String; 3]>::try_from(blocks(&guide)).expect("three blocks of JavaScript");
     let frame = format!("<!doctype html><script type=\"module\">{ask_page}{tickets}{USE}</script>");
-    let frame = format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{frame}", frame.len());
+    let frame = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {}\r\n\r\n{frame}",
+        frame.len()
+    );
     let frame = Arc::new(frame);
     let upstream = Scripted::start(move |mut connection, _| {
         let frame = Arc::clone(&frame);
@@ -64,7 +79,7 @@ async fn its_ten_lines_hold_a_session() {
 
     let sites = Sites::start(&authority, &["example.com"]).await;
     let page = format!(
-        "<!doctype html><title>site</title><script type=\"module\">
+        "<!doctype html><title>site</title><script type=\"module\" nonce=\"own\">
         window.told = [];
         addEventListener(\"message\", ({{ data }}) => typeof data === \"object\" && told.push(data));
         const base = \"{EDGE}/w/w/\", frame = document.createElement(\"iframe\");
@@ -73,16 +88,18 @@ async fn its_ten_lines_hold_a_session() {
         document.body.append(frame);
         </script>"
     );
-    sites.put("/", &[], page.clone());
-    sites.put("/silent", &[("referrer-policy", "no-referrer")], page);
+    let policy = ("content-security-policy", strict_site(&guide));
+    sites.put("/", &[policy], page.clone());
+    sites.put("/silent", &[policy, ("referrer-policy", "no-referrer")], page);
     let browser = Browser::start(sites.browser(&[("widgets.example:443", tls)], &certificate)).await.unwrap();
     let told = async |path: &str| {
         browser.goto(&format!("{SITE}{path}")).await.unwrap();
         browser.wait_until("window.told?.length > 0", SOON).await.unwrap();
         browser.eval("told[0]").await.unwrap()
     };
-    for path in ["/silent", "/"] {
+    for (path, came_with_one) in [("/silent", false), ("/", true)] {
         let told = told(path).await;
+        assert_eq!(told["came_with_one"], came_with_one, "{path}: {told}");
         assert_eq!(told["by_fetch"], SITE, "{path}: {told}");
         assert!(told["by_socket"].as_str().unwrap().contains(SITE), "{path}: {told}");
     }

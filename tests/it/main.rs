@@ -18,6 +18,7 @@ mod cache;
 mod cli;
 mod gate;
 mod grades;
+mod guide;
 mod house;
 mod requests;
 mod revocation;
