@@ -17,11 +17,11 @@ use http::{StatusCode, Version};
 use pingora::connectors::{ConnectorOptions, TransportConnector};
 use pingora::protocols::Stream;
 use pingora::server::configuration::ServerConf;
-use pingora::time::timeout;
 use pingora::{BError, Error, ErrorSource, ErrorType, Result, RetryType};
 use tokio::io::AsyncWriteExt;
 
 use super::cache::{Asked, Caching, Hit};
+use super::deadline::{Deadline, Elapsed};
 use super::forward;
 use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Server, Upstream};
 use super::visit::Visit;
@@ -79,8 +79,13 @@ impl Direct {
     /// # Errors
     ///
     /// The upstream failed, or the client is gone: the source of the error says which.
-    pub async fn forward(&self, client: &mut impl Downstream, mut passage: Passage<'_>) -> Result<Passed> {
-        let (mut answer, server) = self.ask(client, &passage).await?;
+    pub async fn forward(
+        &self,
+        client: &mut impl Downstream,
+        mut passage: Passage<'_>,
+        deadline: &mut Deadline,
+    ) -> Result<Passed> {
+        let (mut answer, server) = self.ask(client, &passage, deadline).await?;
         let mut done = loop {
             let done = answer.is_done();
             let Some((mut head, reason)) = answer.head() else {
@@ -104,7 +109,7 @@ impl Direct {
             unless_gone(client, answer.next_head()).await?;
         };
         while !done {
-            let piece = match unless_gone(client, answer.piece()).await {
+            let piece = match unless_gone(client, answer.piece(deadline)).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(error) if *error.esource() == ErrorSource::Upstream => {
@@ -131,6 +136,7 @@ impl Direct {
         &self,
         client: &mut impl Downstream,
         passage: &Passage<'_>,
+        deadline: &mut Deadline,
     ) -> Result<(Answer, Arc<Server>)> {
         let (mut attempts, mut stale) = (0, 0);
         loop {
@@ -146,7 +152,7 @@ impl Direct {
                     continue;
                 }
             };
-            match exchange(client, stream, &server, &passage.head).await {
+            match exchange(client, stream, &server, &passage.head, deadline).await {
                 Err(error)
                     if reused && matches!(error.retry, RetryType::ReusedOnly) && stale < MOST_STALE =>
                 {
@@ -226,17 +232,21 @@ async fn exchange(
     mut stream: Stream,
     server: &Server,
     head: &[u8],
+    deadline: &mut Deadline,
 ) -> Result<Answer> {
     let sending = async {
         stream.write_all(head).await?;
         stream.flush().await
     };
     let sent = match server.options().write_timeout {
-        Some(limit) => timeout(limit, sending).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())),
+        Some(limit) => {
+            let sent = deadline.within(limit, sending).await;
+            sent.unwrap_or_else(|Elapsed| Err(io::ErrorKind::TimedOut.into()))
+        }
         None => sending.await,
     };
     sent.map_err(not_sent)?;
-    unless_gone(client, Answer::read(stream, server)).await
+    unless_gone(client, Answer::read(stream, server, deadline)).await
 }
 
 fn not_sent(error: io::Error) -> BError {

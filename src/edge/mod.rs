@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod client;
+pub mod deadline;
 pub mod decision_id;
 pub mod demo;
 pub mod direct;

@@ -6,6 +6,7 @@
 //! [`EdgeProxy::serve_plain`] → the connection is kept, closed, or handed over with everything that was read and not
 //! served.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,9 +17,9 @@ use pingora::protocols::http::ServerSession;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::server::configuration::ServerConf;
-use pingora::time::timeout;
 use tokio::sync::Notify;
 
+use super::deadline::Deadline;
 use super::http1::{Connection, Head};
 use super::proxy::{Asker, EdgeProxy, Served};
 
@@ -83,13 +84,15 @@ impl EdgeService {
         let stream = connection.stream();
         let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let asker = Asker { peer, tls: stream.get_ssl_digest().is_some() };
+        let mut deadline = Deadline::default();
+        let mut closing = pin!(self.closing.awaited());
         for left in (0..REQUESTS_PER_CONNECTION).rev() {
             let is_first = left + 1 == REQUESTS_PER_CONNECTION;
             let bound = if is_first { self.header_timeout } else { IDLE + self.header_timeout };
             let head = tokio::select! {
                 biased;
-                head = timeout(bound, connection.read_head()) => head.unwrap_or(Head::None),
-                () = self.closing.awaited() => Head::None,
+                head = deadline.within(bound, connection.read_head()) => head.unwrap_or(Head::None),
+                () = &mut closing => Head::None,
             };
             let length = match head {
                 Head::Whole(length) => length,
@@ -98,7 +101,7 @@ impl EdgeService {
             };
             let keep = left > 0 && !self.closing.has_begun() && !*shutdown.borrow();
             let head = connection.begin(length, keep);
-            if self.proxy.serve_plain(connection, &head, asker).await == Served::NotHere {
+            if self.proxy.serve_plain(connection, &head, asker, &mut deadline).await == Served::NotHere {
                 connection.put_back(&head);
                 return End::HandOver(left + 1);
             }

@@ -23,7 +23,13 @@ impl LevelHandle {
 fn targets(level: LevelFilter) -> Targets {
     // `info` of the library tells each step of its start and stop; who asks for `debug` wants that, too.
     let library = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
-    Targets::new().with_default(level).with_target("pingora", library)
+    // An error there is a client that left in the middle of HTTP/2's greeting, as browsers do with connections that
+    // they opened ahead of need.
+    let greetings = if level < LevelFilter::DEBUG { LevelFilter::OFF } else { level };
+    Targets::new()
+        .with_default(level)
+        .with_target("pingora", library)
+        .with_target("pingora_core::apps", greetings)
 }
 
 /// What is below the level is not even handed over: the proxy library has ten lines for each request.
@@ -45,4 +51,24 @@ pub fn start(level: LevelFilter) -> Result<LevelHandle, TryInitError> {
     tracing_subscriber::registry().with(filter.and_then(text)).try_init()?;
     hear(level);
     Ok(LevelHandle(handle))
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn what_clients_do_is_no_error_of_the_edge() {
+        let usual = targets(LevelFilter::INFO);
+        assert!(!usual.would_enable("pingora_core::apps", &Level::ERROR));
+        assert!(usual.would_enable("pingora_core::services::listening", &Level::ERROR));
+        assert!(
+            usual.would_enable("pingora_proxy", &Level::WARN)
+                && !usual.would_enable("pingora_proxy", &Level::INFO)
+        );
+        assert!(usual.would_enable("embedgate::app", &Level::INFO));
+        assert!(targets(LevelFilter::DEBUG).would_enable("pingora_core::apps", &Level::ERROR));
+    }
 }

@@ -25,6 +25,29 @@ pub fn read(headers: &HeaderMap) -> Directives {
     Directives { control: untargeted.unwrap_or_else(|| control(DirectiveMap::new())), targeted: false }
 }
 
+/// Whether an answer says at a glance that it is not to be kept, as most of those do that aren't: it names no
+/// lifetime, or one of the directives that [`read`] would find is plainly there. Reading them costs more than all
+/// else that the cache does with such an answer.
+pub fn plainly_refuse(headers: &HeaderMap) -> bool {
+    if headers.contains_key(CDN_CACHE_CONTROL) {
+        return false;
+    }
+    let mut lines = headers.get_all(header::CACHE_CONTROL).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => !headers.contains_key(header::EXPIRES),
+        // Without a quoted string, each comma ends a directive.
+        (Some(line), None) if !line.as_bytes().contains(&b'"') => line
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .map(<[u8]>::trim_ascii)
+            .any(|directive| KEPT_OUT.iter().any(|name| directive.eq_ignore_ascii_case(name.as_bytes()))),
+        _ => false,
+    }
+}
+
+/// Directives of which one is enough.
+const KEPT_OUT: [&str; 3] = ["no-store", "private", "no-cache"];
+
 fn control(directives: DirectiveMap) -> CacheControl {
     CacheControl { directives, allow_float_seconds: false }
 }

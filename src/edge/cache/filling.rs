@@ -15,8 +15,8 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::conditional_filter::weak_validate_etag;
 
 use super::answer::Hit;
-use super::storable::{Freshness, Received, freshness};
-use super::store::Place;
+use super::storable::{Freshness, Received, freshness, plainly_refused};
+use super::store::{Personal, Place};
 use super::stored::Stored;
 use super::vary::Selected;
 use super::{Asked, Shared};
@@ -26,8 +26,7 @@ use crate::telemetry::metrics::CacheOutcome;
 #[derive(Debug)]
 pub struct Filling {
     shared: Arc<Shared>,
-    /// `None` once it is settled what becomes of the answer.
-    place: Option<Place>,
+    right: Right,
     /// What is in memory and has to be validated.
     stale: Option<Arc<Stored>>,
     /// What the browser asked for, while the request asks for something else.
@@ -36,6 +35,26 @@ pub struct Filling {
     arriving: Option<Arriving>,
     reserved: u64,
     outcome: CacheOutcome,
+}
+
+/// The right to store the answer.
+#[derive(Debug)]
+pub enum Right {
+    /// Taken when it was asked for.
+    Held(Place),
+    /// To be taken once the head says that it may be kept, which those before it did not.
+    Late(Personal),
+    /// It is settled what becomes of the answer.
+    Settled,
+}
+
+impl Right {
+    fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Held(place) => Some(place),
+            Self::Late(_) | Self::Settled => None,
+        }
+    }
 }
 
 /// An answer that will be kept, if the rest of it comes.
@@ -47,13 +66,13 @@ struct Arriving {
 }
 
 impl Filling {
-    pub(super) fn new(shared: Arc<Shared>, place: Place, stale: Option<Arc<Stored>>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, right: Right, stale: Option<Arc<Stored>>, began: Instant) -> Self {
         Self {
             shared,
-            place: Some(place),
+            right,
             stale,
             conditions: Vec::new(),
-            began: Instant::now(),
+            began,
             arriving: None,
             reserved: 0,
             outcome: CacheOutcome::Miss,
@@ -104,13 +123,20 @@ impl Filling {
                 if let Some(hit) = self.stand_in() {
                     return Some(hit);
                 }
-            } else if let Some(place) = &self.place {
+            } else if let Some(place) = self.right.place() {
                 self.shared.store.supersede(place, &stale);
             }
         }
         match self.arriving(response, asked) {
             Some(arriving) => {
-                if let Some(flight) = self.place.as_ref().and_then(Place::flight) {
+                if let Right::Late(personal) = self.right {
+                    let Some(place) = self.shared.store.claim_late(&asked.key(), personal) else {
+                        self.right = Right::Settled;
+                        return None;
+                    };
+                    self.right = Right::Held(place);
+                }
+                if let Some(flight) = self.right.place().and_then(Place::flight) {
                     flight.coming();
                 }
                 let is_whole = arriving.length == Some(0);
@@ -185,7 +211,7 @@ impl Filling {
         if is_kept {
             self.keep(Arc::clone(&stored));
         } else {
-            if let Some(place) = &self.place {
+            if let Some(place) = self.right.place() {
                 self.shared.store.supersede(place, stale);
             }
             self.give_up(true);
@@ -223,6 +249,9 @@ impl Filling {
         headers: &HeaderMap,
         asked: &Asked<'_>,
     ) -> Option<(Selected, Freshness)> {
+        if plainly_refused(status, headers) {
+            return None;
+        }
         let received = Received {
             status,
             headers,
@@ -234,23 +263,25 @@ impl Filling {
     }
 
     fn keep(&mut self, stored: Arc<Stored>) {
-        let is_kept = self.place.as_ref().is_some_and(|place| self.shared.store.put(place, stored));
+        let is_kept = self.right.place().is_some_and(|place| self.shared.store.put(place, stored));
         self.settle(is_kept);
     }
 
     /// Nothing will be kept. `personal`: nor of the next answer, most likely.
     fn give_up(&mut self, personal: bool) {
         self.arriving = None;
-        if let Some(place) = self.place.as_ref().filter(|_| personal) {
-            self.shared.store.note_personal(place, Instant::now());
+        match &self.right {
+            Right::Held(place) if personal => self.shared.store.note_personal(place, Instant::now()),
+            Right::Late(known) if personal => self.shared.store.still_personal(*known, self.began),
+            _ => {}
         }
         self.settle(false);
     }
 
     /// Lets those go who wait. `landed`: there is something for them to find.
     fn settle(&mut self, landed: bool) {
+        let Right::Held(place) = std::mem::replace(&mut self.right, Right::Settled) else { return };
         self.shared.store.unreserve(std::mem::take(&mut self.reserved));
-        let Some(place) = self.place.take() else { return };
         match place.flight() {
             Some(flight) if landed => flight.land(),
             Some(flight) => flight.lose(),

@@ -61,6 +61,7 @@ pub use answer::Hit;
 pub use caching::{Begun, Caching};
 pub use filling::Filling;
 
+use self::filling::Right;
 use self::flight::Flight;
 use self::key::KeyRef;
 use self::store::{Claim, Place, Store};
@@ -191,7 +192,11 @@ impl Shared {
             None if answer::is_conditional(&asked.request.headers) => return self.bypass(),
             _ => {}
         }
-        let collapse = collapse && (stored.is_some() || !self.store.is_personal(&key, now));
+        if stored.is_none()
+            && let Some(personal) = self.store.personal(&key, now)
+        {
+            return self.miss(Right::Late(personal), None, now);
+        }
         match (self.store.claim(&key, collapse), stored) {
             (Claim::Yours(place), stored) => self.fetch(asked, place, stored.cloned(), now),
             (Claim::Taken(_), Some(stored)) if stored.serves_while_validated(now) => {
@@ -218,7 +223,11 @@ impl Shared {
             self.store.release(place);
             return self.hit(landed, now, CacheOutcome::Hit);
         }
-        Found::Now(Lookup::Miss(Box::new(Filling::new(Arc::clone(self), place, stale))))
+        self.miss(Right::Held(place), stale, now)
+    }
+
+    fn miss(self: &Arc<Self>, right: Right, stale: Option<Arc<Stored>>, now: Instant) -> Found {
+        Found::Now(Lookup::Miss(Box::new(Filling::new(Arc::clone(self), right, stale, now))))
     }
 
     fn hit(&self, stored: &Arc<Stored>, now: Instant, outcome: CacheOutcome) -> Found {

@@ -36,6 +36,8 @@ pub struct Store {
     personal: Cache<u64, Instant>,
     hasher: RandomState,
     shelves: Mutex<HashMap<Box<str>, Shelf>>,
+    /// How many there were, of whatever widget. Counted under the lock of the shelves.
+    purges: AtomicU64,
     /// Bytes of bodies that are not whole yet.
     arriving: AtomicU64,
     most_arriving: u64,
@@ -64,6 +66,15 @@ impl Place {
     pub fn flight(&self) -> Option<&Flight> {
         self.flight.as_deref()
     }
+}
+
+/// A key whose answers are not kept, as it was when one was asked for. Whoever asks for one more takes no place, and
+/// so no lock, for what will hardly be stored.
+#[derive(Clone, Copy, Debug)]
+pub struct Personal {
+    hash: u64,
+    until: Instant,
+    purges: u64,
 }
 
 /// Who fetches.
@@ -97,6 +108,7 @@ impl Store {
             personal: Cache::new(PERSONAL_KEYS),
             hasher: RandomState::default(),
             shelves: Mutex::default(),
+            purges: AtomicU64::new(0),
             arriving: AtomicU64::new(0),
             most_arriving: bytes / 8,
             largest: bytes / 32,
@@ -113,14 +125,34 @@ impl Store {
         self.resources.get(key)
     }
 
-    /// Whether the last answer for this key was not one to keep.
-    pub fn is_personal(&self, key: &KeyRef<'_>, now: Instant) -> bool {
-        self.personal.get(&self.hasher.hash_one(key)).is_some_and(|until| now < until)
+    /// What is known of a key whose last answer was not one to keep.
+    pub fn personal(&self, key: &KeyRef<'_>, now: Instant) -> Option<Personal> {
+        let hash = self.hasher.hash_one(key);
+        let until = self.personal.get(&hash).filter(|until| now < *until)?;
+        Some(Personal { hash, until, purges: self.purges.load(Ordering::Acquire) })
     }
 
     /// Notes that an answer was not one to keep.
     pub fn note_personal(&self, place: &Place, now: Instant) {
         self.personal.insert(self.hasher.hash_one(&place.key), now + PERSONAL_FOR);
+    }
+
+    /// Notes that another one was not, before the first is forgotten.
+    pub fn still_personal(&self, personal: Personal, now: Instant) {
+        if personal.until < now + PERSONAL_FOR / 2 {
+            self.personal.insert(personal.hash, now + PERSONAL_FOR);
+        }
+    }
+
+    /// Takes the right to store an answer that turned out to be one to keep after all; `None` where anything was
+    /// purged since it was asked for.
+    pub fn claim_late(&self, key: &KeyRef<'_>, personal: Personal) -> Option<Place> {
+        let mut shelves = self.shelves();
+        if self.purges.load(Ordering::Relaxed) != personal.purges {
+            return None;
+        }
+        let shelf = shelves.entry(key.widget.into()).or_default();
+        Some(Place { key: key.to_key(), since_purge: Arc::clone(&shelf.since_purge), flight: None })
     }
 
     /// Takes the right to fetch and store. `collapse`: where somebody does so already, wait for them.
@@ -185,6 +217,7 @@ impl Store {
     /// Drops everything of a widget, and what is arriving for it will not be kept. How many keys there were.
     pub fn purge(&self, widget: &str) -> usize {
         let mut shelves = self.shelves();
+        self.purges.fetch_add(1, Ordering::Release);
         let Some(shelf) = shelves.remove(widget) else { return 0 };
         for key in &shelf.keys {
             self.resources.remove(key);

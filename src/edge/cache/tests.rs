@@ -149,6 +149,21 @@ async fn a_purge_finds_every_fetch() {
     assert_eq!(ask.found(&cache).await, None);
 }
 
+/// An upstream may change its mind, and then the next answer is kept; but not across a purge, of whatever widget.
+#[tokio::test]
+async fn a_key_that_was_personal_may_be_kept_later() {
+    let (cache, ask) = (big(), Ask::plain());
+    ask.fill(&cache, &[("cache-control", "private"), ("content-length", "4")], "mine").await;
+    let mut filling = ask.miss(&cache).await;
+    cache.purge("another");
+    filling.head(&response(200, &WHOLE), &ask.asked());
+    filling.piece(b"body");
+    filling.end();
+    assert_eq!(ask.found(&cache).await, None);
+    ask.fill(&cache, &WHOLE, "ours").await;
+    assert_eq!(ask.found(&cache).await.as_deref(), Some("ours"));
+}
+
 #[tokio::test]
 async fn those_who_wait_get_what_one_fetched() {
     let (cache, ask) = (big(), Ask::plain());

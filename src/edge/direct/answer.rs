@@ -10,11 +10,11 @@ use http::response::Parts;
 use http::{Response, StatusCode, Version};
 use pingora::protocols::Stream;
 use pingora::protocols::http::v1::client::HttpSession as ClientSession;
-use pingora::time::timeout;
 use pingora::{BError, Error, ErrorType, Result, RetryType};
 use tokio::io::AsyncReadExt;
 
 use super::replay::Replay;
+use crate::edge::deadline::{Deadline, Elapsed};
 use crate::edge::http1::find_end;
 use crate::edge::limits::MAX_HEAD_BYTES;
 use crate::edge::upstream::Server;
@@ -49,11 +49,11 @@ pub struct Plain {
 
 impl Answer {
     /// Reads the first head on a connection over which a request was sent.
-    pub async fn read(mut stream: Stream, server: &Server) -> Result<Self> {
+    pub async fn read(mut stream: Stream, server: &Server, deadline: &mut Deadline) -> Result<Self> {
         let read_timeout = server.options().read_timeout;
         let mut read = BytesMut::with_capacity(READ_BYTES);
         loop {
-            match more(&mut stream, &mut read, read_timeout).await? {
+            match more(&mut stream, &mut read, read_timeout, deadline).await? {
                 // The library says what is wrong with an answer that breaks off.
                 0 if !read.is_empty() => break,
                 0 => {
@@ -116,9 +116,9 @@ impl Answer {
     }
 
     /// The next piece of its body; `None` at its end.
-    pub async fn piece(&mut self) -> Result<Option<Bytes>> {
+    pub async fn piece(&mut self, deadline: &mut Deadline) -> Result<Option<Bytes>> {
         match self {
-            Self::Plain(plain) => plain.piece().await,
+            Self::Plain(plain) => plain.piece(deadline).await,
             Self::Library(session) => session.read_body_bytes().await.map_err(|error| error.into_up()),
         }
     }
@@ -136,13 +136,13 @@ impl Answer {
 }
 
 impl Plain {
-    async fn piece(&mut self) -> Result<Option<Bytes>> {
+    async fn piece(&mut self, deadline: &mut Deadline) -> Result<Option<Bytes>> {
         if self.left == 0 {
             return Ok(None);
         }
         if self.read.is_empty() {
             self.read.reserve(self.left.min(PIECE_BYTES));
-            if more(&mut self.stream, &mut self.read, self.read_timeout).await? == 0 {
+            if more(&mut self.stream, &mut self.read, self.read_timeout, deadline).await? == 0 {
                 let what = format!("with {} bytes of its body to come", self.left);
                 return Err(Error::explain(ErrorType::ConnectionClosed, what).into_up());
             }
@@ -159,12 +159,17 @@ impl Plain {
     }
 }
 
-async fn more(stream: &mut Stream, read: &mut BytesMut, limit: Option<Duration>) -> Result<usize> {
+async fn more(
+    stream: &mut Stream,
+    read: &mut BytesMut,
+    limit: Option<Duration>,
+    deadline: &mut Deadline,
+) -> Result<usize> {
     let reading = stream.read_buf(read);
     let got = match limit {
-        Some(limit) => timeout(limit, reading)
-            .await
-            .map_err(|_| Error::explain(ErrorType::ReadTimedout, "while reading the answer").into_up())?,
+        Some(limit) => deadline.within(limit, reading).await.map_err(|Elapsed| {
+            Error::explain(ErrorType::ReadTimedout, "while reading the answer").into_up()
+        })?,
         None => reading.await,
     };
     got.map_err(|error| {

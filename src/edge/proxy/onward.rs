@@ -6,6 +6,7 @@ use pingora::{Error, ErrorType, Result};
 
 use super::{Context, EdgeProxy};
 use crate::edge::cache::{Asked, Caching};
+use crate::edge::deadline::Deadline;
 use crate::edge::direct::{self, Passage, Passed};
 use crate::edge::forward;
 use crate::edge::tunnel::{Handshake, Opened};
@@ -45,7 +46,7 @@ impl EdgeProxy {
             (&mut caching, Asked { request, visit, upstream: upstream.name(), https })
         });
         let passage = Passage { head, upstream, visit, https, status: &mut context.status, asset };
-        let passed = self.direct.forward(session, passage).await;
+        let passed = self.direct.forward(session, passage, &mut Deadline::default()).await;
         if let (Ok(Passed::Instead(hit)), Some(visit)) = (&passed, visit) {
             caching.ask_no_more(session.req_header_mut())?;
             hit.send(session, visit).await?;

@@ -10,6 +10,7 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::answer::Asker;
 use super::{Context, EdgeProxy};
 use crate::edge::cache::{Asked, Begun, Caching, Hit};
+use crate::edge::deadline::Deadline;
 use crate::edge::direct::{self, Downstream, Passage, Passed};
 use crate::edge::failure;
 use crate::edge::http1::{Connection, head};
@@ -27,7 +28,13 @@ pub enum Served {
 
 impl EdgeProxy {
     /// Serves one request, if it is one that needs nothing of the library.
-    pub async fn serve_plain(&self, connection: &mut Connection, head: &Bytes, asker: Asker) -> Served {
+    pub async fn serve_plain(
+        &self,
+        connection: &mut Connection,
+        head: &Bytes,
+        asker: Asker,
+        deadline: &mut Deadline,
+    ) -> Served {
         let Some(mut request) = head::read(head) else { return Served::NotHere };
         let target = self.target(&request);
         // Any other has no body, and fits the direct path.
@@ -46,7 +53,7 @@ impl EdgeProxy {
                 context.status = Some(reply.status().as_u16());
                 connection.reply(reply).await
             }
-            None => self.pass_on(connection, &mut request, &mut context).await,
+            None => self.pass_on(connection, deadline, &mut request, &mut context).await,
         };
         if let Err(error) = answered {
             self.record_failure(&error, &context);
@@ -65,6 +72,7 @@ impl EdgeProxy {
     async fn pass_on(
         &self,
         connection: &mut Connection,
+        deadline: &mut Deadline,
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
@@ -76,7 +84,7 @@ impl EdgeProxy {
             }
             caching.ask(request)?;
         }
-        let hit = match self.forward(connection, request, &mut caching, context).await {
+        let hit = match self.forward((connection, deadline), request, &mut caching, context).await {
             Ok(Passed::Whole) => return Ok(()),
             Ok(Passed::Instead(hit)) => hit,
             Err(error) if *error.esource() == ErrorSource::Upstream && !connection.has_begun() => {
@@ -93,7 +101,7 @@ impl EdgeProxy {
     /// Forwards a request, for as long as the rules allow it.
     async fn forward(
         &self,
-        connection: &mut Connection,
+        (connection, deadline): (&mut Connection, &mut Deadline),
         request: &RequestHeader,
         caching: &mut Caching,
         context: &mut Context,
@@ -107,7 +115,7 @@ impl EdgeProxy {
         let asset =
             looked_at.map(|visit| (caching, Asked { request, visit, upstream: upstream.name(), https }));
         let passage = Passage { head, upstream, visit, https, status: &mut context.status, asset };
-        let passing = self.direct.forward(connection, passage);
+        let passing = self.direct.forward(connection, passage, deadline);
         let Some(guard) = &context.session else { return passing.await };
         let revocation = Arc::clone(guard.revocation());
         tokio::select! {

@@ -48,7 +48,7 @@ impl Idle {
     /// Keeps a connection. Where there are too many, the one that was not used for longest ends.
     pub fn put(self: &Arc<Self>, stream: Stream) {
         let mut kept = Kept { stream, since: Instant::now() };
-        if !self.is_good(&mut kept) {
+        if !is_open(&mut kept.stream) {
             return;
         }
         let mut connections = self.lock();
@@ -76,18 +76,22 @@ impl Idle {
         }
     }
 
-    /// Whether a connection is neither out of time nor closed. A server that speaks unasked is not to be trusted.
+    /// Whether a connection is neither out of time nor closed.
     fn is_good(&self, kept: &mut Kept) -> bool {
-        let is_late = self.limit.is_some_and(|limit| kept.since.elapsed() >= limit);
-        let mut byte = [0];
-        // A task's budget of reads must not make it look silent.
-        !is_late && tokio::task::unconstrained(kept.stream.read(&mut byte)).now_or_never().is_none()
+        self.limit.is_none_or(|limit| kept.since.elapsed() < limit) && is_open(&mut kept.stream)
     }
 
     /// No holder leaves half-made data behind, so a lock that saw a panic is as good as before.
     fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A server that speaks unasked is not to be trusted.
+fn is_open(stream: &mut Stream) -> bool {
+    let mut byte = [0];
+    // A task's budget of reads must not make it look silent.
+    tokio::task::unconstrained(stream.read(&mut byte)).now_or_never().is_none()
 }
 
 #[cfg(test)]

@@ -148,3 +148,32 @@ fn the_time_on_the_way_counts() {
     let kept = freshness(&Received { status, headers: &headers, authorized: false, delay, at }).unwrap();
     assert_eq!((kept.age.as_secs(), kept.fresh_for.as_secs()), (15, 45));
 }
+
+proptest::proptest! {
+    /// What is refused at a glance is what reading all of it would refuse.
+    #[test]
+    fn a_glance_sees_nothing_that_is_not_there(
+        lines in proptest::collection::vec(
+            r#"(no-store|No-Cache|private|max-age=60|private="a"|x="no-store"|a="b, private, c"|public|=|;|,| |"){0,4}"#,
+            0..3,
+        ),
+        expires in proptest::bool::ANY,
+        targeted in proptest::option::of("max-age=60|no-store|,"),
+    ) {
+        let mut headers = HeaderMap::new();
+        for line in &lines {
+            headers.append(header::CACHE_CONTROL, HeaderValue::from_str(line).unwrap());
+        }
+        if expires {
+            headers.append(header::EXPIRES, HeaderValue::from_static("Mon, 23 Nov 2026 13:00:00 GMT"));
+        }
+        if let Some(targeted) = &targeted {
+            headers.append("cdn-cache-control", HeaderValue::from_str(targeted).unwrap());
+        }
+        let (status, delay, at) = (StatusCode::OK, Duration::ZERO, NOW.parse().unwrap());
+        if plainly_refused(status, &headers) {
+            let received = Received { status, headers: &headers, authorized: false, delay, at };
+            proptest::prop_assert_eq!(freshness(&received), None, "{:?}", headers);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Time limits on the hot path. A timer that is set and taken back for each thing awaited costs more than the reading
+//! it guards. This one stands for as long as its connection and is moved only when it goes off too early.
+
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// The time limits of one connection, one after the other.
+#[derive(Debug, Default)]
+pub struct Deadline {
+    /// Never later than the limit in force; `None` until something had to be waited for.
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// The time was over first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+impl Deadline {
+    /// Waits for `future`, from its first wait on for no longer than `limit`.
+    ///
+    /// # Errors
+    ///
+    /// It was not ready by then.
+    pub async fn within<T>(
+        &mut self,
+        limit: Duration,
+        future: impl Future<Output = T>,
+    ) -> Result<T, Elapsed> {
+        let mut future = pin!(future);
+        let mut at = None;
+        poll_fn(|context| {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(value));
+            }
+            let at = *at.get_or_insert_with(|| Instant::now() + limit);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            if timer.deadline() > at {
+                timer.as_mut().reset(at);
+            }
+            while timer.as_mut().poll(context).is_ready() {
+                if timer.deadline() >= at {
+                    return Poll::Ready(Err(Elapsed));
+                }
+                timer.as_mut().reset(at);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Awaits what takes `work` for no longer than `limit`; whether it was in time, and how long that took.
+    async fn one(deadline: &mut Deadline, limit: Duration, work: Duration) -> (bool, Duration) {
+        let started = Instant::now();
+        let in_time = deadline.within(limit, sleep(work)).await.is_ok();
+        (in_time, started.elapsed().as_millis().try_into().map(Duration::from_millis).unwrap_or_default())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_limit_holds_whatever_was_before() {
+        let limits = [70, 3, 10, 1, 70, 2];
+        for first in limits {
+            for second in limits {
+                for used in [0, 1, first, first + 1] {
+                    let mut deadline = Deadline::default();
+                    one(&mut deadline, SECOND * first, SECOND * used).await;
+                    for (work, in_time) in [(second - 1, true), (second + 1, false), (second - 1, true)] {
+                        let was = one(&mut deadline, SECOND * second, SECOND * work).await;
+                        let took = SECOND * work.min(second);
+                        assert_eq!(was.0, in_time, "{first} {second} {used} {work}");
+                        assert!(
+                            was.1 >= took && was.1 <= took + Duration::from_millis(2),
+                            "{was:?} {took:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_needs_no_timer() {
+        let mut deadline = Deadline::default();
+        assert_eq!(deadline.within(Duration::ZERO, ready(1)).await, Ok(1));
+        assert!(deadline.timer.is_none());
+        assert_eq!(deadline.within(Duration::ZERO, pending::<()>()).await, Err(Elapsed));
+    }
+}
