@@ -11,6 +11,7 @@ use crate::support::edge::{Edge, EdgeSpec};
 mod agreement;
 mod ancestors;
 mod cached;
+mod iframe_session;
 mod probe;
 mod public_pages;
 mod reasons;
