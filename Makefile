@@ -5,7 +5,9 @@ TOOLS ?= $(HOME)/.cache/embedgate/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
-PROVE := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --release --
+GRADERS := $(TOOLS)/headers
+INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS)
+PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --release --
 TIMED := \
 	revocation::a_removed_domain_closes_exactly_its_sessions \
 	websocket::no_tunnel_is_lost
@@ -67,7 +69,7 @@ docs: ## Build the documentation of every room, warnings are errors
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
 
 unit: ## Run all tests, those of functions and those on real sockets, files and browsers
-	EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) cargo test --locked
+	$(INSTALLED) cargo test --locked
 
 advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
 	$(CARGO_DENY) --all-features check advisories
@@ -76,7 +78,7 @@ setup: ## Install what the build needs: a C compiler and cmake, for the proxy li
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: $(SCHEMATHESIS) ## Install what the tests need: Chromium, its driver, valgrind, and schemathesis
+setup-tests: $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, its driver, valgrind, schemathesis, graders of headers
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)
 	@command -v valgrind >/dev/null || $(call install,valgrind)
 
@@ -101,6 +103,14 @@ $(SCHEMATHESIS): tests/data/schemathesis.txt
 	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
 	python3 -m venv --clear $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/pip install --quiet --requirement $<
+	@touch $@
+
+# Nothing of the packages runs while they are installed: their own scripts would fetch more.
+$(GRADERS)/installed: tests/headers/package.json tests/headers/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
+	mkdir -p $(GRADERS)
+	cp $^ $(GRADERS)
+	cd $(GRADERS) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Debian packages; elsewhere the names to look for.

@@ -1,7 +1,6 @@
 //! The composition root: the one file that knows everyone. It puts the floors together from the settings, in the
 //! order in which each may fail, and hands them to the server.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
@@ -17,7 +16,6 @@ use pingora::services::background::background_service;
 use pingora::services::listening::Service;
 
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
-use crate::certificates::Reload;
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::cache::AssetCache;
 use crate::edge::demo::Demo;
@@ -28,14 +26,16 @@ use crate::edge::redirect::HttpsRedirect;
 use crate::edge::route::RouteTable;
 use crate::edge::service::EdgeService;
 use crate::edge::sessions::Sessions;
+use crate::edge::tickets::Tickets;
+use crate::edge::tickets::key_file::KeyFile;
 use crate::edge::tls::Certificates;
 use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
+use crate::files::Reload;
 use crate::policy::decision::Class;
-use crate::policy::widget::{Widget, WidgetId};
+use crate::policy::ticket::TicketReader;
 use crate::rules::assets::CachedAssets;
 use crate::rules::audit::FileAuditLog;
-use crate::rules::documents::Documents;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::sessions::OpenSessions;
@@ -50,6 +50,7 @@ mod control;
 mod error;
 mod live;
 mod observe;
+mod offline;
 mod signals;
 mod tasks;
 mod welcome;
@@ -57,6 +58,7 @@ mod welcome;
 pub use control::class_answers;
 pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
+pub use offline::{documents, each_document, offline_store, rules_path};
 
 use live::LiveSettings;
 use observe::RuleMetrics;
@@ -73,11 +75,17 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let demo = welcome::demo_listener(&settings)?;
     let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
     let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
-    let routes =
-        RouteTable::prepare(&settings.routes, &upstreams, welcome::demo_upstream(&settings, &upstreams))?;
+    let routes = RouteTable::prepare(
+        &settings.routes,
+        &settings.tickets.path,
+        &upstreams,
+        welcome::demo_upstream(&settings, &upstreams),
+    )?;
     let certificates = load_certificates(&settings)?;
     let admin_tls = control::mutual_tls(&settings)?;
     let tokens = Tokens::open(settings.admin.token_file.clone())?;
+    let ticket_keys = Arc::new(KeyFile::open(settings.tickets.key_file.clone())?);
+    let tickets = Tickets::new(Arc::clone(&ticket_keys), &settings.tickets);
 
     let rules = LiveRules::new();
     let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
@@ -107,6 +115,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
             .redirect_http
             .then(|| HttpsRedirect::new(&settings.edge.public_origins))
             .flatten(),
+        tickets: tickets.clone(),
         cache: cache.clone(),
         sessions: Arc::clone(&sessions),
         tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
@@ -126,6 +135,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         answers: class_answers(&settings),
         sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
         assets: Arc::new(cache) as Arc<dyn CachedAssets>,
+        tickets: Arc::new(tickets) as Arc<dyn TicketReader>,
         swaps,
         metrics,
         decisions: Arc::clone(&decisions),
@@ -144,8 +154,9 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
     }
     let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
-    let certificates = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>)).collect();
-    server.add_service(background_service("certificates", tasks::CertificateTask::new(certificates)));
+    let files = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>));
+    let files = files.chain([ticket_keys as Arc<dyn Reload>]).collect();
+    server.add_service(background_service("files", tasks::FileTask::new(files)));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
     // An edge that is ready can be told to read its configuration again.
@@ -168,74 +179,19 @@ fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> 
     ended.recv().unwrap_or(Err(AppError::BrokeDown))
 }
 
-/// The documents that the configured source holds, read as at start.
-pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
-    let suffixes = public_suffixes(settings)?;
-    match settings.rules.source {
-        RuleSource::File => Ok(FileSource::load_once(&settings.rules.file, &suffixes)?),
-        RuleSource::Store => {
-            let StoreSettings { path, seed } = &settings.rules.store;
-            Ok(store::load_once(path, seed, &suffixes)?)
-        }
-        RuleSource::Nats => Err(AppError::SourceUnavailable),
-    }
-}
-
-/// The file or folder that a start would read rules from.
-pub fn rules_path(settings: &Settings) -> &Path {
-    let StoreSettings { path, seed } = &settings.rules.store;
-    match settings.rules.source {
-        RuleSource::File => &settings.rules.file,
-        RuleSource::Store if path.exists() => path,
-        RuleSource::Store => seed,
-        RuleSource::Nats => &settings.rules.nats.cache,
-    }
-}
-
-/// Each document that the configured source holds, in the order of ids where they come from a store.
-pub fn each_document(
-    settings: &Settings,
-    mut take: impl FnMut(&Widget) -> io::Result<()>,
-) -> Result<(), AppError> {
-    let StoreSettings { path, .. } = &settings.rules.store;
-    if settings.rules.source != RuleSource::Store || !path.exists() {
-        return documents(settings)?.iter().try_for_each(take).map_err(AppError::Export);
-    }
-    let documents = store::documents(path, public_suffixes(settings)?)?;
-    let mut after: Option<WidgetId> = None;
-    loop {
-        let page = documents.page(after.as_ref().map(WidgetId::as_str), PAGE)?;
-        page.iter().try_for_each(&mut take).map_err(AppError::Export)?;
-        match page.into_iter().next_back() {
-            Some(last) => after = Some(last.id),
-            None => return Ok(()),
-        }
-    }
-}
-
-/// Documents that are in memory at once.
-const PAGE: usize = 1000;
-
-/// The writer of the configured store, while no edge has it open. Makes the store where there is none.
-pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
-    let StoreSettings { path, .. } = &settings.rules.store;
-    if settings.rules.source != RuleSource::Store {
-        return Err(AppError::NoStore(settings.rules.file.clone()));
-    }
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string())
-        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
-    Ok(store::start_unseeded(publisher, path, public_suffixes(settings)?)?)
-}
-
 /// Every fault, the rules' aside, that would keep the edge from starting; addresses are not tried.
 pub fn faults(settings: &Settings) -> Vec<AppError> {
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere))
-        .and_then(|(upstreams, _)| RouteTable::prepare(&settings.routes, &upstreams, None));
+    let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere)).and_then(|(upstreams, _)| {
+        RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None)
+    });
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
     let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
     let edge = certificates.chain(routes.err()).map(AppError::from);
-    edge.chain(public_suffixes(settings).err()).collect()
+    let keys = &settings.tickets.key_file;
+    // A start makes one where there is none.
+    let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();
+    edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
 }
 
 /// Whether every route of this class refuses requests that name no embedder.

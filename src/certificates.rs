@@ -2,8 +2,7 @@
 //! and nothing of the house.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
@@ -26,13 +25,6 @@ impl CertificateFault {
     pub fn new(path: &Path, detail: impl Into<String>) -> Self {
         Self { path: path.to_owned(), detail: detail.into() }
     }
-}
-
-/// Something that is made of files and can be made again while it is in use.
-pub trait Reload: Send + Sync {
-    /// Reads the files again where one has changed since the last look; says whether it did. On an error all that
-    /// is in force stays, and the next look tries again only after another change.
-    fn reload_if_changed(&self) -> Result<bool, CertificateFault>;
 }
 
 /// A certificate chain, the site's own certificate first, and its key.
@@ -77,39 +69,4 @@ pub fn read_authorities(path: &Path) -> Result<RootCertStore, CertificateFault> 
         })?;
     }
     Ok(store)
-}
-
-/// Tells whether files have changed, by time and length and through links: looking needs no notice from the
-/// system, which links and some file systems don't give.
-#[derive(Debug)]
-pub struct Watched {
-    paths: Vec<PathBuf>,
-    seen: Mutex<Vec<Stamp>>,
-}
-
-type Stamp = Option<(SystemTime, u64)>;
-
-impl Watched {
-    /// Files as they are now. Look before reading them, so that a change in between is not missed.
-    pub fn new(paths: Vec<PathBuf>) -> Self {
-        let seen = Mutex::new(stamps(&paths));
-        Self { paths, seen }
-    }
-
-    /// Whether one of them has changed since the last look.
-    pub fn changed(&self) -> bool {
-        let now = stamps(&self.paths);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = *seen != now;
-        *seen = now;
-        changed
-    }
-}
-
-fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    paths.iter().map(stamp).collect()
 }

@@ -10,7 +10,8 @@
 //! | second | [`edge`] | requests, on the pingora proxy; the only place that names it but for the root |
 //! | side wing | [`admin`] | the control plane: rules over HTTP, verdicts explained, health and metrics |
 //! | root | [`app`] | puts everything together; the one place that knows everyone |
-//! | leaves | [`config`], [`telemetry`], [`certificates`] | settings read once; what the edge says about itself; PEM files |
+//! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
+//! | | [`certificates`], [`files`] | PEM files; files that are read again, and those that hold secrets |
 //! | door | [`cli`] | the command line |
 //!
 //! Who may know whom: `policy ← rules ← {edge, admin} ← app ← cli`; the leaves know the words of `policy` alone,
@@ -21,7 +22,7 @@
 //! [`edge::service`] bounds the time for its head → [`edge::http1`] reads it, and leaves what it does not know to the
 //! proxy library → [`edge::request`] refuses what could be read in two ways → [`edge::route`] finds the class and the
 //! widget → [`edge::judge`] loads the rule book once and asks [`policy::decision::decide`] → [`edge::reply`] answers a
-//! denial or a preflight, [`edge::cache`] an asset that is in memory, or [`edge::upstream`] picks a server, [`edge::direct`] passes request and answer on (the
+//! denial, a preflight or a call for a ticket ([`edge::tickets`]), [`edge::cache`] an asset that is in memory, or [`edge::upstream`] picks a server, [`edge::direct`] passes request and answer on (the
 //! library, where there is a body or HTTP/2 upstream) and [`edge::forward`] writes the headers both ways. A session is
 //! entered in [`edge::sessions`] for as long as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
 //!
@@ -39,6 +40,7 @@
 //! - An open session is one that the rules in force allow, but for the instant it takes to end it.
 //! - A refused update leaves the last good book in force, whole.
 //! - A widget that was restricted opens only by a document that says so.
+//! - A ticket is judged by the rules of the moment, as the page that it names, and reaches no upstream and no log.
 //! - Outsiders learn that they are denied, never why: a denied and an unknown widget get the same answer.
 
 pub mod admin;
@@ -47,6 +49,7 @@ pub mod certificates;
 pub mod cli;
 pub mod config;
 pub mod edge;
+pub mod files;
 pub mod policy;
 pub mod rules;
 pub mod telemetry;

@@ -13,6 +13,8 @@ use embedgate::edge::proxy::EdgeProxy;
 use embedgate::edge::route::{Route, RouteTable, Target};
 use embedgate::edge::service::EdgeService;
 use embedgate::edge::sessions::Sessions;
+use embedgate::edge::tickets::Tickets;
+use embedgate::edge::tickets::key_file::KeyFile;
 use embedgate::edge::tunnel::{Limits, Tunnels};
 use embedgate::edge::upstream::{UpstreamTask, Upstreams};
 use embedgate::policy::decision::EdgePolicy;
@@ -34,6 +36,7 @@ pub struct Edge {
     pub rules: LiveRules,
     pub policy: Arc<ArcSwap<EdgePolicy>>,
     pub routes: RouteTable,
+    pub tickets: Tickets,
     pub metrics: Arc<Metrics>,
     pub decisions: Arc<DecisionLog>,
 }
@@ -53,7 +56,8 @@ impl Edge {
         let edge = Self {
             rules: publisher.live().clone(),
             policy: Arc::new(ArcSwap::from_pointee(edge_policy(&settings))),
-            routes: RouteTable::prepare(&settings.routes, &upstreams, None).unwrap(),
+            routes: RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap(),
+            tickets: tickets(&settings),
             metrics: Arc::new(Metrics::new().unwrap()),
             decisions: Arc::new(decisions),
             settings,
@@ -76,6 +80,7 @@ impl Edge {
             routes: self.routes,
             trusted_proxies: Vec::new(),
             redirect: None,
+            tickets: self.tickets,
             cache: AssetCache::new(self.settings.cache.bytes, Arc::clone(&self.metrics)),
             direct: Direct::new(&conf),
             sessions,
@@ -96,17 +101,29 @@ impl Edge {
 
     /// Judges a request of the demo widget at the asset route.
     pub fn judge<'r>(&self, request: &'r RequestHeader, now: Timestamp) -> Judged<'r> {
-        let judge = Judge { policy: &self.policy.load(), metrics: &self.metrics, decisions: &self.decisions };
+        let judge = Judge {
+            policy: &self.policy.load(),
+            tickets: &self.tickets,
+            metrics: &self.metrics,
+            decisions: &self.decisions,
+        };
         judge.judge(&self.rules, self.route(request.uri.path()), WIDGET, request, now)
     }
 
     /// The same for a request that is allowed.
-    pub fn allow<'r>(&self, request: &'r RequestHeader) -> Box<Allowed<'r>> {
+    pub fn allow(&self, request: &RequestHeader) -> Box<Allowed> {
         match self.judge(request, Timestamp::now()) {
             Judged::Allowed(allowed) => allowed,
-            Judged::Denied { decision, .. } => unreachable!("{decision:?}"),
+            Judged::Denied(denied) => unreachable!("{denied:?}"),
         }
     }
+}
+
+/// Tickets with a key of their own.
+fn tickets(settings: &Settings) -> Tickets {
+    let folder = tempfile::tempdir().unwrap();
+    let keys = KeyFile::open(folder.path().join("ticket.keys")).unwrap();
+    Tickets::new(Arc::new(keys), &settings.tickets)
 }
 
 fn settings(upstream: SocketAddr) -> Settings {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -47,10 +47,10 @@ pub(super) struct Question<'q> {
     /// The request's `Referer`.
     #[schema(example = "https://example.com/page")]
     referer: Option<String>,
-    /// The class of the route; left out: asset.
+    /// The class of the route; left out: session where there is a ticket, else asset.
     #[serde(default)]
     class: Option<Class>,
-    /// The ticket that a session presents.
+    /// The ticket that a session presents. It counts where `origin` is one of the edge's own: inside the iframe.
     ticket: Option<String>,
     /// A document to judge by in place of the one that is stored.
     #[serde(borrow)]
@@ -87,7 +87,11 @@ pub(super) async fn answer(
         }
     };
     let policy = admin.policy.load();
-    let class = question.class.unwrap_or(Class::Asset);
+    let usual = if question.ticket.is_some() { Class::Session } else { Class::Asset };
+    let class = question.class.unwrap_or(usual);
+    let now = Timestamp::now();
+    let presented = question.ticket.as_deref();
+    let ticket = presented.map(|ticket| admin.tickets.read_ticket(&question.widget, ticket.as_bytes()));
     let routes = admin.answers.get(&class);
     let facts = Facts {
         class,
@@ -96,14 +100,18 @@ pub(super) async fn answer(
             question.referer.iter().map(|referer| referer.as_bytes()),
         ),
         missing_denied: routes.is_some_and(|routes| routes.missing_denied),
-        // This edge gives out no tickets, so whatever is presented as one was not issued here.
-        ticket: match question.ticket {
-            Some(_) => TicketState::Invalid,
+        ticket: match &ticket {
+            Some(Ok(ticket)) => ticket.state(now, SignedDuration::ZERO),
+            Some(Err(_)) => TicketState::Invalid,
             None => TicketState::Absent,
         },
     };
-    let (now, widget) = (Timestamp::now(), widget.as_ref());
+    let widget = widget.as_ref();
     let explanation = explain(&question.widget, &facts, widget, &policy, now);
+    let explanation = match &ticket {
+        Some(ticket) => explanation.with_ticket(ticket, now),
+        None => explanation,
+    };
     Ok(Json(match routes {
         Some(routes) => explanation.with_headers(&facts, widget, &policy, &routes.answers, now),
         None => explanation,

@@ -50,6 +50,7 @@ pub use tls::{MutualTls, MutualTlsFiles};
 use self::problem::Problem;
 use crate::policy::decision::EdgePolicy;
 use crate::policy::suffix::PublicSuffixes;
+use crate::policy::ticket::TicketReader;
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
@@ -74,6 +75,8 @@ pub struct Admin {
     pub sessions: Arc<dyn OpenSessions>,
     /// The assets that are in memory.
     pub assets: Arc<dyn CachedAssets>,
+    /// Tickets, to be looked at.
+    pub tickets: Arc<dyn TicketReader>,
     /// Swaps as they happen; an observer of the publisher.
     pub swaps: Arc<SwapFeed>,
     /// The counters.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::*;
+use crate::policy::ticket::{Ticket, TicketError};
 use crate::policy::widget::Widget;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
@@ -37,6 +38,12 @@ impl OpenSessions for Sessionless {
     }
 }
 
+impl TicketReader for Sessionless {
+    fn read_ticket(&self, _: &str, _: &[u8]) -> Result<Ticket, TicketError> {
+        Err(TicketError::UnknownKey)
+    }
+}
+
 /// An admin listener of an edge that should listen at these addresses.
 fn served(data: Vec<SocketAddr>) -> Served {
     let folder = tempfile::tempdir().unwrap();
@@ -49,6 +56,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         answers: ClassAnswers::new(),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
+        tickets: Arc::new(Sessionless),
         swaps: Arc::new(SwapFeed::new()),
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),

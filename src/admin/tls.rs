@@ -1,5 +1,6 @@
 //! Mutual TLS of the admin listener: nobody gets as far as a token without a certificate from `admin.tls.client_ca`.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,7 +18,8 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::certificates::{CertificateFault, Reload, Watched, read_authorities, read_pair};
+use crate::certificates::{CertificateFault, read_authorities, read_pair};
+use crate::files::{Reload, Watched};
 
 /// How long a client may take for its handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -54,7 +56,11 @@ impl MutualTls {
 }
 
 impl Reload for MutualTls {
-    fn reload_if_changed(&self) -> Result<bool, CertificateFault> {
+    fn name(&self) -> &'static str {
+        "certificates"
+    }
+
+    fn reload_if_changed(&self) -> Result<bool, Box<dyn Error + Send + Sync>> {
         if !self.watched.changed() {
             return Ok(false);
         }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::admin::TokenFault;
 use crate::edge::error::EdgeError;
+use crate::edge::tickets::key_file::KeyFileFault;
 use crate::policy::suffix::SuffixError;
 use crate::rules::error::RulesError;
 
@@ -18,6 +19,9 @@ pub enum AppError {
     /// The admin listener's tokens.
     #[error("admin.token_file: {0}")]
     Tokens(#[from] TokenFault),
+    /// The keys of tickets.
+    #[error("tickets.key_file: {0}")]
+    TicketKeys(#[from] KeyFileFault),
     /// The rules.
     #[error("the rules have faults:\n{0}")]
     Rules(#[from] RulesError),

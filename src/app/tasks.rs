@@ -16,10 +16,10 @@ use super::live::LiveSettings;
 use super::signals::{listen, next};
 use super::welcome::Welcome;
 use crate::admin::{self, Admin, MutualTls, Readiness};
-use crate::certificates::Reload;
 use crate::config::Settings;
 use crate::edge::demo::Demo;
 use crate::edge::sessions::Sessions;
+use crate::files::Reload;
 use crate::rules::source::file::FileSource;
 
 /// A value that the first start takes away: a service starts once.
@@ -114,36 +114,36 @@ impl BackgroundService for DemoTask {
     }
 }
 
-/// Reads certificates again when their files change.
-pub(super) struct CertificateTask(Vec<Arc<dyn Reload>>);
+/// Reads certificates and keys again when their files change.
+pub(super) struct FileTask(Vec<Arc<dyn Reload>>);
 
 /// Between two looks at the files. Looking needs no notice from the system, which links and some file systems
 /// don't give.
-const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
+const FILE_INTERVAL: Duration = Duration::from_secs(1);
 
-impl CertificateTask {
-    pub(super) fn new(certificates: Vec<Arc<dyn Reload>>) -> Self {
-        Self(certificates)
+impl FileTask {
+    pub(super) fn new(files: Vec<Arc<dyn Reload>>) -> Self {
+        Self(files)
     }
 }
 
 #[async_trait]
-impl BackgroundService for CertificateTask {
+impl BackgroundService for FileTask {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         if self.0.is_empty() {
             return;
         }
         loop {
             tokio::select! {
-                () = tokio::time::sleep(CERTIFICATE_INTERVAL) => {}
+                () = tokio::time::sleep(FILE_INTERVAL) => {}
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
-            for certificates in &self.0 {
-                match certificates.reload_if_changed() {
+            for files in &self.0 {
+                match files.reload_if_changed() {
                     Ok(false) => {}
-                    Ok(true) => tracing::info!("new certificates in force"),
+                    Ok(true) => tracing::info!("new {} in force", files.name()),
                     Err(error) => {
-                        tracing::error!(%error, "certificates not taken; the last good ones stay in force")
+                        tracing::error!(%error, "{} not taken; the last good ones stay in force", files.name())
                     }
                 }
             }

@@ -20,10 +20,7 @@ pub fn notices(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-const IDLE: [(&str, &str); 2] = [
-    ("policy.max_staleness", "the rules keep serving however old they are"),
-    ("tickets", "no tickets are given out"),
-];
+const IDLE: [(&str, &str); 1] = [("policy.max_staleness", "the rules keep serving however old they are")];
 
 fn is_within(stated: &str, key: &str) -> bool {
     stated.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

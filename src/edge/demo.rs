@@ -13,8 +13,9 @@
 //! | `/w/{widget}/session/messages`, `…/events` | the same over `POST` and as server-sent events |
 //! | `/w/{widget}/trust`, `/w/{widget}/trust/{*rest}` | the Trust Center |
 //!
-//! The script tag loads `loader.js`, which puts a launcher on the page, opens the session from there, and passes
-//! messages to and from its iframe by `postMessage`, to exact origins only.
+//! The script tag loads `loader.js`, which puts a launcher on the page and opens the frame. The frame holds the session:
+//! its calls carry the ticket that came with the frame's document, or that the loader asked for in its page's name and
+//! handed over by `postMessage`, to exact origins only.
 
 mod asset;
 mod page;

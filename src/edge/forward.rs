@@ -11,13 +11,14 @@ use pingora::http::{RequestHeader, ResponseHeader};
 use super::client::{Client, aliases, remove_where};
 use super::visit::Visit;
 use crate::policy::decision::Class;
-use crate::policy::headers::{Answer, cache_control, is_cdn_directive, is_stripped, without_embed_ticket};
+use crate::policy::headers::{
+    Answer, SERVER_TIMING, cache_control, is_cdn_directive, is_stripped, without_embed_ticket,
+};
 
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
 const WIDGET_ENVIRONMENT: HeaderName = HeaderName::from_static("x-widget-environment");
 const EMBEDDER_ORIGIN: HeaderName = HeaderName::from_static("x-embedder-origin");
 const DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// Fields that only the edge may set, by prefix.
 const RESERVED: [&str; 3] = ["x-widget-", "x-embedder-", "x-decision-"];
@@ -87,6 +88,7 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
         allow_origin: visit.allow_origin.as_ref(),
         credentials: visit.credentials,
         frame_ancestors: visit.frame_ancestors.as_ref(),
+        ticket: visit.ticket.as_ref(),
     };
     for (name, value) in answer.set() {
         fields.insert(name, value.clone());
@@ -156,7 +158,7 @@ fn strip_server_timing(fields: &mut HeaderMap) {
 
 fn set_caching(fields: &mut HeaderMap, visit: &Visit) {
     let upstream = fields.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let value = match cache_control(visit.route.cache, upstream) {
+    let value = match cache_control(visit.route.cache, visit.ticket.is_some(), upstream) {
         None => return,
         Some(Cow::Borrowed(value)) => HeaderValue::from_static(value),
         Some(Cow::Owned(value)) => HeaderValue::try_from(value).unwrap_or(PRIVATE_NO_CACHE),

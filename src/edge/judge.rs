@@ -11,21 +11,32 @@ use pingora::http::RequestHeader;
 use super::decision_id::DecisionId;
 use super::request::lines;
 use super::route::Route;
+use super::tickets::{Reading, Tickets};
 use super::upstream::Upstream;
 use super::visit::Visit;
 use crate::policy::csp::widget_ancestors;
-use crate::policy::decision::{Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
-use crate::policy::origin::Embedder;
-use crate::policy::widget::WidgetId;
+use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, decide};
+use crate::policy::headers::{ticket_for, timing_of_ticket};
+use crate::policy::origin::{Embedder, Origin, OriginBuf};
 use crate::rules::live::LiveRules;
-use crate::telemetry::decision_log::{DecisionLog, Record};
-use crate::telemetry::metrics::Metrics;
+use crate::rules::sessions::SessionFacts;
+use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::metrics::{Metrics, TicketOutcome};
+
+mod record;
+mod ticket;
+
+pub use ticket::TicketCall;
+
+use record::Subject;
 
 /// What judging takes beside the rules, borrowed for one request.
 #[derive(Debug)]
 pub struct Judge<'a> {
     /// What holds for all widgets.
     pub policy: &'a EdgePolicy,
+    /// Who reads tickets, and gives them out.
+    pub tickets: &'a Tickets,
     /// The counters.
     pub metrics: &'a Metrics,
     /// The decision log.
@@ -36,27 +47,54 @@ pub struct Judge<'a> {
 #[derive(Debug)]
 pub enum Judged<'r> {
     /// The request goes on.
-    Allowed(Box<Allowed<'r>>),
+    Allowed(Box<Allowed>),
     /// It is answered with a denial.
-    Denied {
-        /// The verdict.
-        decision: Decision,
-        /// Who is denied.
-        embedder: Embedder<'r>,
-        /// The decision's id.
-        id: DecisionId,
-    },
+    Denied(Denied<'r>),
 }
 
 /// An allowed request.
 #[derive(Debug)]
-pub struct Allowed<'r> {
-    /// What the verdict rests on.
-    pub facts: Facts<'r>,
+pub struct Allowed {
+    /// What a session rests on.
+    pub session: Option<SessionFacts>,
     /// Where it goes.
     pub upstream: Arc<Upstream>,
     /// What its answer needs.
     pub visit: Visit,
+}
+
+/// A denied request.
+#[derive(Debug)]
+pub struct Denied<'r> {
+    /// The verdict.
+    pub decision: Decision,
+    /// Who is denied.
+    pub embedder: Embedder<'r>,
+    /// The decision's id.
+    pub id: DecisionId,
+    opened_by: OpenedBy,
+}
+
+/// Which page opened the widget, where its iframe asks.
+#[derive(Debug)]
+enum OpenedBy {
+    /// It is not the iframe that asks, or its ticket isn't what is asked for.
+    NotAsked,
+    /// It has no genuine ticket.
+    Nobody,
+    /// The page that its ticket names.
+    Page(OriginBuf),
+}
+
+impl Denied<'_> {
+    /// Whom the answer speaks of: never of the edge's own origin, which no owner could add to a list.
+    pub fn told(&self) -> Embedder<'_> {
+        match &self.opened_by {
+            OpenedBy::NotAsked => self.embedder,
+            OpenedBy::Nobody => Embedder::Absent,
+            OpenedBy::Page(origin) => Embedder::Known(origin.as_origin()),
+        }
+    }
 }
 
 impl Judge<'_> {
@@ -74,69 +112,64 @@ impl Judge<'_> {
         let book = rules.load();
         let widget = book.get(id);
         let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
-        let facts = Facts {
-            class: route.class,
-            embedder,
-            missing_denied: route.missing_denied,
-            ticket: TicketState::Absent,
-        };
+        let reading = self.reading(route.class, &embedder, id, request);
+        let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| reading.state(now));
+        let facts = Facts { class: route.class, embedder, missing_denied: route.missing_denied, ticket };
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
-        let decision_id = DecisionId::new();
-        if self.decisions.wants(&decision) {
-            self.log(&decision_id, id, &facts, widget, &decision, request, now);
+        if let Some(reading) = &reading {
+            self.presented(reading, ticket, &decision);
         }
+        let subject = Subject { id, facts: &facts, widget, reading: reading.as_ref(), request, now };
+        let decision_id = self.record(&subject, &decision);
         match widget {
-            Some(widget) if decision.is_allowed() => Judged::Allowed(Box::new(Allowed {
-                facts,
-                upstream: Arc::clone(route.upstream(widget)),
-                visit: Visit::new(
-                    route,
-                    decision_id,
-                    widget,
-                    &decision,
-                    &embedder,
-                    widget_ancestors(route.class, widget, &embedder, self.policy, now),
-                ),
-            })),
-            _ => Judged::Denied { decision, embedder, id: decision_id },
+            Some(widget) if decision.is_allowed() => {
+                let ancestors = widget_ancestors(route.class, widget, &embedder, self.policy, now);
+                let opened_by = ticket.opened_by();
+                let visit =
+                    Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, ancestors);
+                let framed = ticket_for(route.class, &decision, &embedder, self.policy);
+                Judged::Allowed(Box::new(Allowed {
+                    session: if route.class == Class::Session { SessionFacts::keep(&facts) } else { None },
+                    upstream: Arc::clone(route.upstream(widget)),
+                    visit: visit.with_ticket(framed.and_then(|embedder| self.framed(id, embedder, now))),
+                }))
+            }
+            _ => {
+                let opened_by = OpenedBy::read(reading.as_ref());
+                Judged::Denied(Denied { decision, embedder, id: decision_id, opened_by })
+            }
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a log line is made of everything that is known")]
-    fn log(
+    /// What a session of the widget's own iframe presents. Tickets of other requests are not looked at: what they
+    /// rest on is their own origin.
+    fn reading(
         &self,
-        id: &DecisionId,
-        widget_id: &str,
-        facts: &Facts<'_>,
-        widget: Option<WidgetRules<'_>>,
-        decision: &Decision,
+        class: Class,
+        embedder: &Embedder<'_>,
+        id: &str,
         request: &RequestHeader,
-        now: Timestamp,
-    ) {
-        let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
-        let (embedder, malformed) = match &facts.embedder {
-            Embedder::Known(origin) => (Some(origin.as_str()), None),
-            Embedder::Opaque => (Some("null"), None),
-            Embedder::Malformed(error) => (None, Some(error.code())),
-            Embedder::Absent => (None, None),
-        };
-        let record = Record {
-            time: now,
-            decision_id: id.as_str(),
-            widget: WidgetId::is_valid(widget_id).then_some(widget_id),
-            class: facts.class.as_str(),
-            verdict: decision.verdict.as_str(),
-            reason: decision.reason.as_str(),
-            would_deny: decision.would_deny.map(|reason| reason.as_str()),
-            embedder,
-            malformed,
-            entry: entry(decision.entry),
-            near_miss: entry(decision.near_miss),
-            method: request.method.as_str(),
-        };
-        if let Err(error) = self.decisions.write(&record) {
-            tracing::error!(%error, "a decision could not be logged");
+    ) -> Option<Reading> {
+        let rests_on_ticket = class == Class::Session
+            && embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin));
+        rests_on_ticket.then(|| self.tickets.read(request, id))
+    }
+
+    /// The field with the ticket of a frame's document.
+    fn framed(&self, id: &str, embedder: Origin<'_>, now: Timestamp) -> Option<http::HeaderValue> {
+        let field = timing_of_ticket(&self.tickets.issue(id, embedder, now)?);
+        self.metrics.ticket(TicketOutcome::Framed);
+        field
+    }
+}
+
+impl OpenedBy {
+    fn read(reading: Option<&Reading>) -> Self {
+        match reading.map(Reading::embedder) {
+            None => Self::NotAsked,
+            Some(None) => Self::Nobody,
+            Some(Some(origin)) => Self::Page(origin.into()),
         }
     }
 }

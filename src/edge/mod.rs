@@ -22,6 +22,7 @@ pub mod request;
 pub mod route;
 pub mod service;
 pub mod sessions;
+pub mod tickets;
 pub mod tls;
 pub mod tunnel;
 pub mod upstream;

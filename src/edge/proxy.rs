@@ -25,6 +25,7 @@ use super::reply::Reply;
 use super::route::RouteTable;
 use super::service::{cut_when, head_is_read};
 use super::sessions::{SessionGuard, Sessions};
+use super::tickets::{Tickets, presented};
 use super::tunnel::{Opened, Tunnels};
 use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Upstream};
 use super::visit::Visit;
@@ -36,6 +37,7 @@ use crate::telemetry::metrics::Metrics;
 mod answer;
 mod onward;
 mod plain;
+mod tickets;
 
 pub use answer::Asker;
 pub use plain::Served;
@@ -53,6 +55,8 @@ pub struct EdgeProxy {
     pub trusted_proxies: Vec<IpNet>,
     /// Where plain HTTP is sent to, if it is.
     pub redirect: Option<HttpsRedirect>,
+    /// Tickets for iframe sessions.
+    pub tickets: Tickets,
     /// Assets in memory.
     pub cache: AssetCache,
     /// Who is in.
@@ -148,6 +152,7 @@ impl ProxyHttp for Callbacks {
                 return reply.send(session).await.map(|()| true);
             }
             if !context.websocket {
+                presented::strip(session.req_header_mut())?;
                 if let Some(session) = &context.session {
                     cut_when(session.revocation());
                 }

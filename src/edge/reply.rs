@@ -84,6 +84,26 @@ impl Reply {
         reply
     }
 
+    /// Another method is meant (RFC 9110 §15.5.6).
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self::problem(StatusCode::METHOD_NOT_ALLOWED, &["this path takes ", allow], None)
+            .with(header::ALLOW, HeaderValue::from_static(allow))
+    }
+
+    /// A ticket, or that none is needed. `expires_in`: for how many seconds it is good.
+    pub fn ticket(ticket: Option<&str>, expires_in: i64, cors: Option<Cors<'_>>) -> Self {
+        let body = match ticket {
+            // Nothing in it needs to be escaped.
+            Some(ticket) => format!("{{\"ticket\":\"{ticket}\",\"expires_in\":{expires_in}}}"),
+            None => "{\"ticket\":null,\"expires_in\":0}".to_owned(),
+        };
+        Self::new(StatusCode::OK)
+            .with_body(HeaderValue::from_static("application/json"), body)
+            .with(header::VARY, VARY)
+            .with(CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin"))
+            .with_cors(cors)
+    }
+
     /// No route takes this path.
     pub fn not_found() -> Self {
         Self::problem(StatusCode::NOT_FOUND, &["nothing is served at this path"], None)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::EdgeError;
 use super::upstream::{Upstream, Upstreams};
-use crate::config;
+use crate::config::{self, PathPattern};
 use crate::policy::decision::{Class, WidgetRules};
 use crate::policy::headers::{CacheRule, Profile};
 use crate::policy::widget::Environment;
@@ -74,8 +74,15 @@ impl Route {
 /// All routes of this edge.
 #[derive(Debug)]
 pub struct RouteTable {
-    router: matchit::Router<Arc<Route>>,
+    router: matchit::Router<Place>,
     demo: Option<Arc<Upstream>>,
+}
+
+/// What a path pattern leads to.
+#[derive(Debug)]
+enum Place {
+    Route(Arc<Route>),
+    Tickets,
 }
 
 /// Where a request goes.
@@ -88,6 +95,11 @@ pub enum Target<'t> {
         /// What stands in the place of `{widget}`; not necessarily a possible id.
         widget: &'t str,
     },
+    /// The edge itself, for a ticket.
+    Tickets {
+        /// What stands in the place of `{widget}`.
+        widget: &'t str,
+    },
     /// A host page of the demo, which is no widget's and is not judged.
     DemoPage(&'t Arc<Upstream>),
     /// Nowhere.
@@ -95,19 +107,24 @@ pub enum Target<'t> {
 }
 
 impl RouteTable {
-    /// Builds the table. `demo` is the built-in upstream, where there is one.
+    /// Builds the table. `tickets`: where tickets are asked for. `demo`: the built-in upstream, where there is one.
     pub fn prepare(
         routes: &[config::Route],
+        tickets: &PathPattern,
         upstreams: &Upstreams,
         demo: Option<Arc<Upstream>>,
     ) -> Result<Self, EdgeError> {
         let mut router = matchit::Router::new();
+        let mut insert = |path: &PathPattern, place| {
+            router.insert(path.as_str(), place).map_err(|error| EdgeError::Route {
+                path: path.as_str().to_owned(),
+                detail: error.to_string(),
+            })
+        };
         for route in routes {
-            let path = route.path.as_str();
-            router
-                .insert(path, Arc::new(Route::prepare(route, upstreams)?))
-                .map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })?;
+            insert(&route.path, Place::Route(Arc::new(Route::prepare(route, upstreams)?)))?;
         }
+        insert(tickets, Place::Tickets)?;
         Ok(Self { router, demo })
     }
 
@@ -116,7 +133,10 @@ impl RouteTable {
         if let Ok(found) = self.router.at(path)
             && let Some(widget) = found.params.get("widget")
         {
-            return Target::Route { route: found.value, widget };
+            return match found.value {
+                Place::Route(route) => Target::Route { route, widget },
+                Place::Tickets => Target::Tickets { widget },
+            };
         }
         match &self.demo {
             Some(demo) if path == "/" && is_demo_host(host()) => Target::DemoPage(demo),

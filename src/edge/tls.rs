@@ -2,6 +2,7 @@
 //! the edge runs when their files change.
 
 use std::collections::HashMap;
+use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
@@ -14,8 +15,9 @@ use rustls::sign::CertifiedKey;
 use x509_parser::extensions::GeneralName;
 
 use super::error::EdgeError;
-use crate::certificates::{CertificateFault, Reload, Watched, read_pair};
+use crate::certificates::{CertificateFault, read_pair};
 use crate::config::CertificateFiles;
+use crate::files::{Reload, Watched};
 
 /// The certificates of one listener, in force and replaceable.
 pub struct Certificates {
@@ -51,7 +53,11 @@ impl Certificates {
 }
 
 impl Reload for Certificates {
-    fn reload_if_changed(&self) -> Result<bool, CertificateFault> {
+    fn name(&self) -> &'static str {
+        "certificates"
+    }
+
+    fn reload_if_changed(&self) -> Result<bool, Box<dyn Error + Send + Sync>> {
         if !self.watched.changed() {
             return Ok(false);
         }

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use pingora::connectors::ConnectorOptions;
 use pingora::connectors::http::v1::Connector;
 use pingora::http::{RequestHeader, ResponseHeader};
@@ -62,6 +62,8 @@ pub enum Opened {
 pub struct Handshake<'a> {
     /// The request as the upstream is to get it, but for what belongs to the connection.
     pub request: RequestHeader,
+    /// The subprotocol to name where the upstream chooses none.
+    pub subprotocol: Option<HeaderValue>,
     /// Where it goes.
     pub upstream: &'a Upstream,
     /// What its answer needs.
@@ -105,7 +107,7 @@ impl Tunnels {
             }
             return decline(session, upstream, response).await.map(|()| Opened::Declined);
         }
-        handshake::accepted(&mut response)?;
+        handshake::accepted(&mut response, handshake.subprotocol)?;
         session.write_response_header(Box::new(response), false).await.map_err(|error| error.into_down())?;
         let taken = takeover::take_browser(session).await;
         let (Some((browser, said)), Some(guard)) = (taken, guard.take()) else {

@@ -9,7 +9,7 @@ use super::decision_id::DecisionId;
 use super::route::Route;
 use crate::policy::decision::{Decision, Reason, WidgetRules};
 use crate::policy::headers::{Cors, allow_origin, cors};
-use crate::policy::origin::Embedder;
+use crate::policy::origin::{Embedder, Origin};
 use crate::policy::widget::Environment;
 
 /// One allowed request.
@@ -31,17 +31,20 @@ pub struct Visit {
     pub credentials: bool,
     /// The `Content-Security-Policy` that names the allowed ancestors, on frames.
     pub frame_ancestors: Option<HeaderValue>,
+    /// The `Server-Timing` with the ticket of whoever embeds this frame.
+    pub ticket: Option<HeaderValue>,
     verified: Option<HeaderValue>,
 }
 
 impl Visit {
-    /// Copies what is needed out of the rules.
+    /// Copies what is needed out of the rules. `opened_by`: whom the ticket of an iframe's session names.
     pub fn new(
         route: &Arc<Route>,
         decision_id: DecisionId,
         widget: WidgetRules<'_>,
         decision: &Decision,
         embedder: &Embedder<'_>,
+        opened_by: Option<Origin<'_>>,
         frame_ancestors: Option<String>,
     ) -> Self {
         let grant = cors(route.class, decision, embedder, route.credentials);
@@ -54,8 +57,15 @@ impl Visit {
             allow_origin: allow_origin(grant),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
-            verified: verified(decision, embedder),
+            ticket: None,
+            verified: verified(decision, opened_by.or(embedder.origin())),
         }
+    }
+
+    /// The same with a ticket for the document.
+    pub fn with_ticket(mut self, ticket: Option<HeaderValue>) -> Self {
+        self.ticket = ticket;
+        self
     }
 
     /// The embedder, where the rules vouch for it.
@@ -72,9 +82,11 @@ impl Visit {
 
 /// An embedder that a list, a system origin or a ticket stands for. One that was let through, or that anybody
 /// could have named, is not told to the upstream as a fact.
-fn verified(decision: &Decision, embedder: &Embedder<'_>) -> Option<HeaderValue> {
-    let vouched =
-        matches!(decision.reason, Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin);
-    let origin = embedder.origin().filter(|_| vouched && decision.would_deny.is_none())?;
+fn verified(decision: &Decision, origin: Option<Origin<'_>>) -> Option<HeaderValue> {
+    let vouched = matches!(
+        decision.reason,
+        Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin | Reason::Ticket
+    );
+    let origin = origin.filter(|_| vouched && decision.would_deny.is_none())?;
     HeaderValue::from_str(origin.as_str()).ok()
 }

@@ -31,6 +31,16 @@ pub enum TicketState<'a> {
     Valid(Origin<'a>),
 }
 
+impl<'a> TicketState<'a> {
+    /// The origin that opened the widget, where a good ticket says so.
+    pub fn opened_by(self) -> Option<Origin<'a>> {
+        match self {
+            Self::Valid(origin) => Some(origin),
+            Self::Absent | Self::Invalid | Self::Expired => None,
+        }
+    }
+}
+
 /// What a request says about itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {

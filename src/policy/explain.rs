@@ -9,20 +9,21 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::decision::{
-    Class, Decision, EdgePolicy, Facts, Reason, TicketState, Verdict, WidgetRulesBuf, decide,
-};
+use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, Verdict, WidgetRulesBuf, decide};
 use super::entry::Entry;
 use super::origin::{Embedder, Origin, Scheme};
 use super::suffix::PublicSuffixes;
+use super::ticket::{Ticket, TicketError};
 use super::widget::{Access, Widget};
 
 mod headers;
 mod outcome;
 mod sentence;
+mod ticket;
 
 pub use headers::RouteAnswers;
 pub use outcome::{EntryOutcome, Outcome};
+pub use ticket::TicketWorth;
 
 /// Why one request to one widget is allowed or denied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -51,6 +52,9 @@ pub struct Explanation {
     pub entry_to_add: Option<String>,
     /// Every entry of the list, in its order.
     pub entries: Vec<EntryOutcome>,
+    /// What the ticket is worth, where one was presented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<TicketWorth>,
     /// The headers that would be sent besides the upstream's own, name and value
     /// ([`Explanation::with_headers`]).
     pub headers: Vec<(String, String)>,
@@ -117,6 +121,7 @@ pub fn explain(
         near_miss: named(decision.near_miss),
         entry_to_add: widget.and_then(|widget| entry_to_add(&decision, compared?, widget)),
         entries: widget.map(|widget| outcome::of_all(widget, compared, now)).unwrap_or_default(),
+        ticket: None,
         headers: Vec::new(),
     };
     explanation.sentence = sentence::of(&explanation, compared);
@@ -124,6 +129,13 @@ pub fn explain(
 }
 
 impl Explanation {
+    /// Adds what was read of the presented ticket.
+    #[must_use]
+    pub fn with_ticket(mut self, ticket: &Result<Ticket, TicketError>, now: Timestamp) -> Self {
+        self.ticket = Some(TicketWorth::of(ticket, now));
+        self
+    }
+
     /// Adds the fields that an answer on such a route would carry, besides what its upstream says.
     #[must_use]
     pub fn with_headers(
@@ -173,10 +185,7 @@ fn compared_with_list<'a>(facts: &Facts<'a>, policy: &EdgePolicy) -> Option<Orig
     if facts.class != Class::Session || !policy.own_origins.contains(origin) {
         return Some(origin);
     }
-    match facts.ticket {
-        TicketState::Valid(embedder) => Some(embedder),
-        TicketState::Absent | TicketState::Invalid | TicketState::Expired => None,
-    }
+    facts.ticket.opened_by()
 }
 
 fn entry_to_add(decision: &Decision, origin: Origin<'_>, widget: &Widget) -> Option<String> {

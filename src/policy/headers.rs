@@ -2,14 +2,14 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::decision::{Class, Decision, Reason, Verdict};
-use super::origin::Embedder;
+use super::decision::{Class, Decision, EdgePolicy, Reason, Verdict};
+use super::origin::{Embedder, Origin};
 
 mod answer;
 mod caching;
 mod list;
 
-pub use answer::{Answer, allow_origin};
+pub use answer::{Answer, SERVER_TIMING, allow_origin, timing_of_ticket};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use list::without_embed_ticket;
 
@@ -144,6 +144,19 @@ pub fn cors<'a>(
     };
     let named = decision.would_deny.is_none() && decision.reason != Reason::Unrestricted;
     Some(Cors { allow_origin, credentials: route_credentials && !denied && named })
+}
+
+/// Whose ticket an answer carries, if any: an allowed frame's, where the page that embeds it is known. The edge's own
+/// pages are told by no ticket, or one widget's iframe could get itself another's.
+pub fn ticket_for<'a>(
+    class: Class,
+    decision: &Decision,
+    embedder: &Embedder<'a>,
+    policy: &EdgePolicy,
+) -> Option<Origin<'a>> {
+    let origin = embedder.origin()?;
+    let carries = class == Class::Frame && decision.verdict == Verdict::Allow;
+    (carries && !policy.own_origins.contains(origin)).then_some(origin)
 }
 
 #[cfg(test)]

@@ -14,5 +14,6 @@ pub mod json_position;
 pub mod lint;
 pub mod origin;
 pub mod suffix;
+pub mod ticket;
 pub(crate) mod varint;
 pub mod widget;

@@ -35,10 +35,7 @@ impl SessionFacts {
             Embedder::Known(origin) => SessionEmbedder::Known(origin.into()),
             Embedder::Malformed(_) => return None,
         };
-        let ticket = match facts.ticket {
-            TicketState::Valid(origin) => Some(origin.into()),
-            TicketState::Absent | TicketState::Invalid | TicketState::Expired => None,
-        };
+        let ticket = facts.ticket.opened_by().map(OriginBuf::from);
         Some(Self { embedder, ticket, missing_denied: facts.missing_denied })
     }
 

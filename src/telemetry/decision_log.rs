@@ -45,6 +45,10 @@ pub struct Record<'a> {
     pub embedder: Option<&'a str>,
     /// What is wrong with a malformed `Origin` or `Referer`.
     pub malformed: Option<&'a str>,
+    /// The origin that opened the widget, as a genuine ticket says. Never the ticket itself.
+    pub opened_by: Option<&'a str>,
+    /// Why what was presented as a ticket is none.
+    pub ticket_fault: Option<&'a str>,
     /// The entry that matched.
     pub entry: Option<String>,
     /// The entry that nearly did.
@@ -71,6 +75,8 @@ impl Record<'_> {
             ("would_deny", self.would_deny),
             ("embedder", self.embedder),
             ("malformed", self.malformed),
+            ("opened_by", self.opened_by),
+            ("ticket_fault", self.ticket_fault),
             ("entry", self.entry.as_deref()),
             ("near_miss", self.near_miss.as_deref()),
             ("method", Some(self.method)),
@@ -212,6 +218,8 @@ mod tests {
             would_deny: None,
             embedder: None,
             malformed: None,
+            opened_by: None,
+            ticket_fault: None,
             entry: None,
             near_miss: None,
             method: "GET",
@@ -224,6 +232,8 @@ mod tests {
         let record = Record {
             widget: Some("w"),
             malformed: Some(odd),
+            opened_by: Some("https://a.example"),
+            ticket_fault: Some("altered"),
             entry: Some("*.example.org".to_owned()),
             ..record(Verdict::Deny, "id")
         };
@@ -235,6 +245,8 @@ mod tests {
             "verdict": "deny",
             "reason": "exact",
             "malformed": odd,
+            "opened_by": "https://a.example",
+            "ticket_fault": "altered",
             "entry": "*.example.org",
             "method": "GET",
         });

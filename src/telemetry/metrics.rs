@@ -13,6 +13,10 @@ use prometheus::{
 
 use crate::policy::decision::{Class, Decision, Reason, Verdict};
 
+mod tickets;
+
+pub use tickets::TicketOutcome;
+
 const NAMESPACE: &str = "embedgate";
 const STATUSES: std::ops::Range<u16> = 100..600;
 
@@ -77,6 +81,7 @@ pub struct Metrics {
     pub cache_entries: IntGauge,
     /// `cache_purged_total`: those dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
+    tickets: Vec<IntCounter>,
     /// `rules_source_lag_seconds`: for how long the source has had something that is not in force.
     pub rules_source_lag: prometheus::Gauge,
 }
@@ -114,6 +119,12 @@ impl Metrics {
             &registry,
             "cache_requests_total",
             "Allowed requests for assets, by what the cache did for them.",
+            &["outcome"],
+        )?;
+        let tickets = counters(
+            &registry,
+            "tickets_total",
+            "Tickets given out, and those presented for sessions, by what became of them.",
             &["outcome"],
         )?;
         let build = gauges(&registry, "build_info", "Always 1; says which build runs.", &["version"])?;
@@ -207,6 +218,9 @@ impl Metrics {
                     "Assets dropped from memory because their widget was changed or purged.",
                 )?,
             )?,
+            tickets: TicketOutcome::all()
+                .map(|outcome| tickets.with_label_values(&[outcome.as_str()]))
+                .collect(),
             rules_source_lag: register(
                 &registry,
                 prometheus::Gauge::new(
@@ -248,6 +262,13 @@ impl Metrics {
     /// What the cache did for one request.
     pub fn cache_answered(&self, outcome: CacheOutcome) {
         if let Some(counter) = self.cache_requests.get(outcome as usize) {
+            counter.inc();
+        }
+    }
+
+    /// What became of a ticket.
+    pub fn ticket(&self, outcome: TicketOutcome) {
+        if let Some(counter) = self.tickets.get(outcome.place()) {
             counter.inc();
         }
     }
@@ -314,6 +335,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::policy::ticket::TicketError;
 
     #[test]
     fn counts_under_the_published_names() {
@@ -330,6 +352,8 @@ mod tests {
         metrics.answered(None, 404, Duration::from_millis(1));
         metrics.upstream_failed("app", "connect");
         metrics.cache_answered(CacheOutcome::Bypass);
+        metrics.ticket(TicketOutcome::Issued);
+        metrics.ticket(TicketOutcome::Invalid(TicketError::Altered));
         let text = metrics.render().unwrap();
         for line in [
             "embedgate_decisions_total{class=\"session\",reason=\"unrestricted\",verdict=\"allow\"} 1",
@@ -340,6 +364,9 @@ mod tests {
             "embedgate_upstream_errors_total{kind=\"connect\",upstream=\"app\"} 1",
             "embedgate_cache_requests_total{outcome=\"bypass\"} 1",
             "embedgate_cache_requests_total{outcome=\"hit\"} 0",
+            "embedgate_tickets_total{outcome=\"issued\"} 1",
+            "embedgate_tickets_total{outcome=\"altered\"} 1",
+            "embedgate_tickets_total{outcome=\"unknown_key\"} 0",
             "embedgate_cache_bytes 0",
             "embedgate_cache_entries 0",
             "embedgate_cache_purged_total 0",

@@ -1,5 +1,6 @@
 //! The operational log: what an operator reads, as text on standard error. The proxy library logs through the
-//! same place; of its own doings, only warnings matter to an operator.
+//! same place; of its own doings, only warnings matter to an operator. What libraries say for developers is whole
+//! requests, with tickets, cookies and visitors' addresses in them: that is written at no level.
 
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
@@ -21,20 +22,23 @@ impl LevelHandle {
 
 /// What is written at this level.
 fn targets(level: LevelFilter) -> Targets {
-    // `info` of the library tells each step of its start and stop; who asks for `debug` wants that, too.
-    let library = if level == LevelFilter::INFO { LevelFilter::WARN } else { level };
     // An error there is a client that left in the middle of HTTP/2's greeting, as browsers do with connections that
     // they opened ahead of need.
-    let greetings = if level < LevelFilter::DEBUG { LevelFilter::OFF } else { level };
+    let greetings = if level > LevelFilter::INFO { of_libraries(level) } else { LevelFilter::OFF };
     Targets::new()
-        .with_default(level)
-        .with_target("pingora", library)
+        .with_default(of_libraries(level))
+        .with_target("embedgate", level)
         .with_target("pingora_core::apps", greetings)
+}
+
+/// `info` of the proxy library tells each step of its start and stop; who asks for `debug` wants that, too.
+fn of_libraries(level: LevelFilter) -> LevelFilter {
+    if level > LevelFilter::INFO { LevelFilter::INFO } else { level.min(LevelFilter::WARN) }
 }
 
 /// What is below the level is not even handed over: the proxy library has ten lines for each request.
 fn hear(level: LevelFilter) {
-    log::set_max_level(match level.into_level() {
+    log::set_max_level(match of_libraries(level).into_level() {
         None => log::LevelFilter::Off,
         Some(tracing::Level::ERROR) => log::LevelFilter::Error,
         Some(tracing::Level::WARN) => log::LevelFilter::Warn,

@@ -12,15 +12,16 @@ mod text;
 use text::{Blank, blank, first_names, inline_modules, items_after, words};
 
 /// Whom each room may know beside itself. A room that isn't here has no place in the house.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("policy", &[]),
     ("certificates", &[]),
+    ("files", &[]),
     ("config", &["policy"]),
     ("telemetry", &["policy"]),
     ("rules", &["policy"]),
-    ("edge", &["certificates", "config", "policy", "rules", "telemetry"]),
-    ("admin", &["certificates", "policy", "rules", "telemetry"]),
-    ("app", &["admin", "certificates", "config", "edge", "policy", "rules", "telemetry"]),
+    ("edge", &["certificates", "config", "files", "policy", "rules", "telemetry"]),
+    ("admin", &["certificates", "files", "policy", "rules", "telemetry"]),
+    ("app", &["admin", "certificates", "config", "edge", "files", "policy", "rules", "telemetry"]),
     ("cli", &["app", "config", "policy", "rules"]),
 ];
 
@@ -41,11 +42,11 @@ const KEPT: [(&str, &[&str]); 18] = [
     ("tokio", &["rules/source", "edge", "admin", "app", "telemetry/decision_log"]),
     (
         "std::fs",
-        &["config", "certificates", "rules/source", "rules/store", "rules/audit", "admin/auth", "app", "cli"],
+        &["config", "certificates", "rules/source", "rules/store", "rules/audit", "app", "cli", "files"],
     ),
     ("std::env", &["config"]),
     ("std::time::Instant", &["rules", "edge", "admin", "telemetry", "app"]),
-    ("std::time::SystemTime", &["rules/source", "certificates"]),
+    ("std::time::SystemTime", &["rules/source", "files"]),
     ("Timestamp::now", &["rules", "edge", "admin", "cli"]),
 ];
 

@@ -2,23 +2,17 @@
 //! can be replaced by another without a gap: add the new one, move the callers, remove the old one.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
-use ring::rand::{SecureRandom, SystemRandom};
 use subtle::ConstantTimeEq;
 
 use super::{Caller, Role};
+use crate::files::private::{self, PrivateFileFault, Stamp};
 
 /// Tokens shorter than this can be guessed; they are taken, with a warning.
 const SENSIBLE_LENGTH: usize = 20;
-const PRIVATE_MODE: u32 = 0o600;
-/// The permission bits of the group and of everybody else.
-const OTHERS: u32 = 0o077;
 /// The random bytes of a token that is made here.
 const TOKEN_BYTES: usize = 32;
 
@@ -26,23 +20,9 @@ const TOKEN_BYTES: usize = 32;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenFault {
-    /// It can't be read or made.
-    #[error("{}: {source}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// Others than its owner may read or change it.
-    #[error("{}: mode {mode:04o} lets others read the tokens; run: chmod 600 {}", path.display(), path.display())]
-    Mode {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
+    /// It can't be read or made, or others can read it.
+    #[error(transparent)]
+    File(#[from] PrivateFileFault),
     /// A line that is neither a token nor a comment. The line itself is not repeated: it may hold one.
     #[error("{}:{line}: not `read TOKEN` or `write TOKEN`, with a token of A-Z a-z 0-9 - . _ ~ + / =", path.display())]
     Line {
@@ -70,14 +50,6 @@ struct Known {
     caller: Caller,
 }
 
-/// By which a changed file is told.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    changed: (i64, i64),
-    length: u64,
-}
-
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens").field("path", &self.path).finish_non_exhaustive()
@@ -88,7 +60,7 @@ impl Tokens {
     /// Reads the file; where there is none, makes one with one write token, readable by its owner alone.
     pub fn open(path: PathBuf) -> Result<Self, TokenFault> {
         if !path.exists() {
-            make(&path).map_err(|source| TokenFault::File { path: path.clone(), source })?;
+            make(&path)?;
             tracing::info!("made {} with one write token", path.display());
         }
         let (known, seen) = read(&path)?;
@@ -114,7 +86,7 @@ impl Tokens {
     }
 
     fn refresh(&self, state: &mut State) {
-        let now = stamp(&self.path);
+        let now = Stamp::of(&self.path);
         if now == state.seen {
             return;
         }
@@ -135,31 +107,10 @@ impl Tokens {
     }
 }
 
-fn stamp(path: &Path) -> Option<Stamp> {
-    fs::metadata(path).ok().map(|metadata| stamp_of(&metadata))
-}
-
-fn stamp_of(metadata: &fs::Metadata) -> Stamp {
-    // The time of the last change of the inode: unlike that of the content, nobody sets it back.
-    Stamp {
-        inode: metadata.ino(),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-        length: metadata.len(),
-    }
-}
-
 fn read(path: &Path) -> Result<(Vec<Known>, Stamp), TokenFault> {
-    let fault = |source| TokenFault::File { path: path.to_owned(), source };
-    let mut file = File::open(path).map_err(fault)?;
-    let metadata = file.metadata().map_err(fault)?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & OTHERS != 0 {
-        return Err(TokenFault::Mode { path: path.to_owned(), mode });
-    }
-    let mut text = String::new();
-    file.read_to_string(&mut text).map_err(fault)?;
+    let (text, seen) = private::read(path)?;
     let known = parse(&text).map_err(|line| TokenFault::Line { path: path.to_owned(), line })?;
-    Ok((known, stamp_of(&metadata)))
+    Ok((known, seen))
 }
 
 /// The tokens, or the number of the first line that is none.
@@ -201,22 +152,14 @@ fn sha256(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
     out
 }
 
-fn make(path: &Path) -> io::Result<()> {
-    let mut random = [0; TOKEN_BYTES];
-    SystemRandom::new()
-        .fill(&mut random)
-        .map_err(|_| io::Error::other("the system gives no random bytes"))?;
+fn make(path: &Path) -> Result<(), PrivateFileFault> {
+    let random = private::random::<TOKEN_BYTES>().map_err(|source| PrivateFileFault::io(path, source))?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)?;
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(path)?;
-    writeln!(
-        file,
-        "# Bearer tokens of the admin listener: `read TOKEN` or `write TOKEN` a line; re-read when changed."
-    )?;
-    writeln!(file, "write {token}")?;
-    file.sync_all()
+    let text = format!(
+        "# Bearer tokens of the admin listener: `read TOKEN` or `write TOKEN` a line; re-read when changed.\n\
+         write {token}\n"
+    );
+    private::make(path, &text)
 }
 
 #[cfg(test)]

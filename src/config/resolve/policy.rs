@@ -51,14 +51,40 @@ fn system_origins(table: &Table<'_>, own: &OriginSet) -> OriginSet {
 }
 
 pub(super) fn tickets(table: &Table<'_>) -> TicketSettings {
-    let time = |key, default| {
-        table.or(key, |item| item.quantity(scalar::positive_duration), Duration::from_secs(default))
-    };
     TicketSettings {
         path: table.or("path", |item| item.text(ticket_path), PathPattern::of_tickets()),
         key_file: table.or("key_file", |item| item.text(scalar::path), "data/ticket.keys".into()),
-        lifetime: time("lifetime", 60),
-        renewable_for: time("renewable_for", 12 * 60 * 60),
+        lifetime: table.or("lifetime", |item| item.quantity(lifetime), Duration::from_secs(60)),
+        renewable_for: table.or(
+            "renewable_for",
+            |item| item.quantity(renewable_for),
+            Duration::from_secs(12 * 60 * 60),
+        ),
+    }
+}
+
+/// Who has a ticket can use it for as long; an open widget lives on by renewing.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// An iframe that was left alone for longer gets its next ticket from the page around it.
+const LONGEST_RENEWABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match scalar::positive_duration(text)? {
+        time if time.subsec_nanos() != 0 => {
+            Err(format!("'{text}' must be whole seconds, which is how tickets tell time; write \"60s\""))
+        }
+        time if time > LONGEST_LIFETIME => Err(format!(
+            "'{text}' is longer than 1h; a ticket is good for a moment and renewed for tickets.renewable_for"
+        )),
+        time => Ok(time),
+    }
+}
+
+fn renewable_for(text: &str) -> Result<Duration, String> {
+    match scalar::duration(text)? {
+        time if time > LONGEST_RENEWABLE => Err(format!("'{text}' is longer than 30d")),
+        time => Ok(time),
     }
 }
 

@@ -190,11 +190,10 @@ fn says_what_has_no_effect_yet() {
         cache.bytes = "1MiB"
         log.audit = "y"
         policy.max_staleness = "1h"
-        tickets.lifetime = "30s"
         rules.store.path = "z"
         "#,
     );
     let keys: Vec<String> =
         notices(&s).iter().map(|n| n.split(' ').next().unwrap_or_default().to_owned()).collect();
-    assert_eq!(keys, ["policy.max_staleness", "tickets"]);
+    assert_eq!(keys, ["policy.max_staleness"]);
 }

@@ -43,7 +43,7 @@ pub(super) fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestH
 pub(super) fn visit(origin: Option<&str>) -> Visit {
     let settings = config::parse("test", CONFIG, []).unwrap();
     let (upstreams, _) = Upstreams::prepare(&settings.upstreams, None).unwrap();
-    let routes = RouteTable::prepare(&settings.routes, &upstreams, None).unwrap();
+    let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap();
     let Target::Route { route, .. } = routes.find(|| "", "/w/w/assets/a.js") else { panic!("no route") };
     let embedder = origin.map_or(Embedder::Absent, |origin| Embedder::Known(Origin::parse(origin).unwrap()));
     let decision = Decision {
@@ -54,7 +54,7 @@ pub(super) fn visit(origin: Option<&str>) -> Visit {
         near_miss: None,
     };
     let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
-    Visit::new(route, DecisionId::new(), rules.as_rules(), &decision, &embedder, None)
+    Visit::new(route, DecisionId::new(), rules.as_rules(), &decision, &embedder, None, None)
 }
 
 /// An upstream's head.

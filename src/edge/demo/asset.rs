@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 const LOADER: Asset = Asset::new("text/javascript; charset=utf-8", include_str!("loader.js"));
 const FRAME_SCRIPT: Asset = Asset::new("text/javascript; charset=utf-8", include_str!("frame.js"));
+const SESSION_SCRIPT: Asset = Asset::new("text/javascript; charset=utf-8", include_str!("session.js"));
 const STYLE: Asset = Asset::new("text/css; charset=utf-8", include_str!("widget.css"));
 pub(super) const ICON: Asset = Asset::new("image/svg+xml", include_str!("icon.svg"));
 
@@ -20,6 +21,7 @@ pub(super) async fn loader(headers: HeaderMap) -> Response {
 pub(super) async fn file(params: RawPathParams, headers: HeaderMap) -> Response {
     match params.iter().find(|(name, _)| *name == "rest").map(|(_, rest)| rest) {
         Some("frame.js") => FRAME_SCRIPT.answer(&headers),
+        Some("session.js") => SESSION_SCRIPT.answer(&headers),
         Some("widget.css") => STYLE.answer(&headers),
         Some("icon.svg") => ICON.answer(&headers),
         _ => StatusCode::NOT_FOUND.into_response(),

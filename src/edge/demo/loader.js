@@ -1,4 +1,4 @@
-/* The widget's loader: a launcher on the customer's page, a panel with the widget's frame, and the session between them. */
+/* The widget's loader: a launcher on the customer's page, and a panel with the widget's frame, which holds the session. */
 (() => {
   "use strict";
 
@@ -89,8 +89,6 @@
   /* ── The panel ─────────────────────────────────────────────────────────────────────────────────────────────── */
 
   let frame = null;
-  let frameReady = false;
-  const waiting = [];
 
   function toggle(open) {
     if (open === (host.dataset.panel === "open")) return;
@@ -98,122 +96,50 @@
     launcher.setAttribute("aria-expanded", String(open));
     launcher.setAttribute("aria-label", open ? "Close the chat" : "Open the chat");
     if (!open) return launcher.focus();
-    if (!frame) {
-      frame = document.createElement("iframe");
-      frame.title = "Chat";
-      frame.src = new URL("frame", base).href;
-      frame.addEventListener("load", () => post({ type: "hello" }));
-      panel.append(frame);
-    }
-    if (frameReady) post({ type: "shown" });
-    connect();
+    if (frame) return post({ type: "shown" });
+    host.dataset.session = "connecting";
+    frame = document.createElement("iframe");
+    frame.title = "Chat";
+    frame.allow = "microphone; autoplay"; // for voice; the frame's own Permissions-Policy says whether it may
+    frame.src = new URL("frame", base).href;
+    frame.addEventListener("load", () => post({ type: "hello" }));
+    panel.append(frame);
   }
 
   function post(message) {
     frame.contentWindow.postMessage({ embedgate: "demo", ...message }, base.origin);
   }
 
-  /* What happens before the frame listens is kept for it. */
-  function tell(message) {
-    if (frameReady) post(message);
-    else waiting.push(message);
-  }
-
   addEventListener("message", (event) => {
     const ours = frame && event.source === frame.contentWindow && event.origin === base.origin;
     if (!ours || !event.data || event.data.embedgate !== "demo") return;
-    if (event.data.type === "ready") {
-      frameReady = true;
-      post({ type: "session", state: host.dataset.session, detail: host.dataset.reason });
-      waiting.splice(0).forEach(post);
-      post({ type: "shown" });
-    } else if (event.data.type === "say") say(String(event.data.text));
-    else if (event.data.type === "close") toggle(false);
+    const act = { state, ticket, close: () => toggle(false) }[event.data.type];
+    if (act) act(event.data);
   });
   launcher.addEventListener("click", () => toggle(host.dataset.panel !== "open"));
   root.addEventListener("keydown", (event) => event.key === "Escape" && toggle(false));
 
-  /* ── The session, opened from this page ────────────────────────────────────────────────────────────────────── */
+  /* ── What the frame says and asks ──────────────────────────────────────────────────────────────────────────── */
 
-  const session = new URL("session", base);
-  let socket = null;
-  let failures = 0;
-  let greeted = false;
-
-  function state(name) {
+  function state({ state, detail }) {
     if (host.dataset.session === "ended") return;
-    host.dataset.session = name;
-    if (frameReady) post({ type: "session", state: name, detail: host.dataset.reason });
-  }
-
-  function greet(text) {
-    if (!greeted) tell({ type: "agent", text });
-    greeted = true;
-  }
-
-  function connect() {
-    if (socket || host.dataset.session === "ended") return;
-    if (host.dataset.session === "idle") state("connecting");
-    const address = new URL(session);
-    address.protocol = session.protocol === "https:" ? "wss:" : "ws:";
-    const attempt = new WebSocket(address);
-    let opened = false;
-    socket = attempt;
-    attempt.addEventListener("open", () => {
-      opened = true;
-      failures = 0;
-      state("open");
-    });
-    attempt.addEventListener("message", (event) => {
-      const message = JSON.parse(event.data);
-      if (message.type === "greeting") greet(message.text);
-      else tell({ type: "agent", text: message.text });
-    });
-    attempt.addEventListener("close", (event) => {
-      socket = null;
-      if (event.code === 1008) return end(event.reason);
-      if (opened) state("offline");
-      else fallBack();
-      failures += 1;
-      if (failures <= 6) setTimeout(connect, Math.min(8000, 400 * 2 ** failures) * (0.5 + Math.random() / 2));
-    });
-  }
-
-  /* A handshake that fails carries no reason that scripts can read. The same question over HTTP does; where only
-     WebSockets are in the way, the session goes on over HTTP while they are tried again. */
-  function fallBack() {
-    ask(session, { method: "GET" }).then(
-      (description) => {
-        state("open");
-        greet(description.greeting);
-      },
-      () => state("offline"),
-    );
-  }
-
-  function say(text) {
-    if (socket && socket.readyState === WebSocket.OPEN) return socket.send(JSON.stringify({ text }));
-    const request = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ text }) };
-    ask(new URL("session/messages", base), request)
-      .then((answer) => tell({ type: "agent", text: answer.reply }))
-      .catch(() => host.dataset.session !== "ended" && tell({ type: "lost", text }));
-  }
-
-  /* A 403 is the edge's verdict: the session is over, and the answer says why. */
-  async function ask(address, request) {
-    const response = await fetch(address, { ...request, credentials: "omit" });
-    const answer = await response.json();
-    if (response.status === 403) end(answer.detail || answer.title);
-    if (!response.ok) throw new Error(`${response.status}`);
-    return answer;
-  }
-
-  function end(reason) {
-    if (host.dataset.session === "ended") return;
-    const detail = reason || "this page may no longer show this widget";
+    host.dataset.session = state;
+    if (state !== "ended") return;
     host.dataset.reason = detail;
-    state("ended");
     console.error(`embedgate demo: the session has ended: ${detail}`);
+  }
+
+  /* The frame's document comes with a ticket where the browser says which page embeds it. Where the page's
+     Referrer-Policy forbids that, the page itself asks for one: a fetch always names its origin. */
+  async function ticket() {
+    let told;
+    try {
+      const answer = await fetch(new URL("embed-ticket", base), { method: "POST", credentials: "omit" });
+      told = await answer.json();
+    } catch (error) {
+      told = {}; // no answer: the frame tries again
+    }
+    post({ ...told, type: "ticket" });
   }
 
   if (document.body) document.body.append(host);

@@ -31,6 +31,7 @@ async fn static_files_have_their_type_and_are_revalidated_by_their_tag() {
     for (path, content_type) in [
         ("/w/wgt_demo/loader.js", "text/javascript; charset=utf-8"),
         ("/w/wgt_demo/assets/frame.js", "text/javascript; charset=utf-8"),
+        ("/w/wgt_demo/assets/session.js", "text/javascript; charset=utf-8"),
         ("/w/wgt_demo/assets/widget.css", "text/css; charset=utf-8"),
         ("/w/wgt_demo/assets/icon.svg", "image/svg+xml"),
         ("/w/wgt_demo/trust/style.css", "text/css; charset=utf-8"),

@@ -10,13 +10,12 @@ use pingora::proxy::Session;
 
 use super::{Context, EdgeProxy};
 use crate::edge::client::Client;
-use crate::edge::judge::{Judge, Judged};
+use crate::edge::judge::{Denied, Judge, Judged};
 use crate::edge::reply::{Denial, Destination, Reply};
 use crate::edge::request::{self, Upgrade};
 use crate::edge::route::Target;
 use crate::policy::decision::Class;
 use crate::policy::headers::cors;
-use crate::rules::sessions::SessionFacts;
 
 /// Who is on the other side of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +75,13 @@ impl EdgeProxy {
                 context.upstream = Some(Arc::clone(upstream));
                 return None;
             }
+            Target::Tickets { widget } => {
+                context.class = Some(Class::Session);
+                if upgrade == Upgrade::WebSocket {
+                    return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+                }
+                return Some(self.ticket_reply(widget, request).with_transport_security(client.https));
+            }
             Target::None => return Some(Reply::not_found().with_transport_security(client.https)),
         };
         context.class = Some(route.class);
@@ -88,14 +94,13 @@ impl EdgeProxy {
         }
         let is_preflight = request::is_preflight(request);
         let judged = loop {
-            let judge =
-                Judge { policy: &self.policy.load(), metrics: &self.metrics, decisions: &self.decisions };
-            let judged = judge.judge(&self.rules, route, widget, request, Timestamp::now());
-            let Judged::Allowed(allowed) = &judged else { break judged };
+            let mut judged =
+                self.judge_with(|judge| judge.judge(&self.rules, route, widget, request, Timestamp::now()));
+            let Judged::Allowed(allowed) = &mut judged else { break judged };
             if route.class != Class::Session || is_preflight {
                 break judged;
             }
-            let facts = SessionFacts::keep(&allowed.facts);
+            let facts = allowed.session.take();
             context.session = facts.and_then(|facts| self.sessions.open(widget, facts));
             if context.session.is_some() {
                 break judged;
@@ -103,17 +108,7 @@ impl EdgeProxy {
             // Other rules came into force in between: it is judged by those.
         };
         let reply = match judged {
-            Judged::Denied { decision, embedder, id } => {
-                let grant = cors(route.class, &decision, &embedder, route.credentials);
-                if is_preflight && grant.is_some() {
-                    Reply::preflight(request, grant, true)
-                } else {
-                    let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
-                    let absent = route.class == Class::Public;
-                    let denial = Denial { embedder: &embedder, decision_id: &id, destination, absent };
-                    Reply::denial(&denial, grant)
-                }
-            }
+            Judged::Denied(denied) => denial(request, &denied, route.class, route.credentials),
             Judged::Allowed(allowed) if is_preflight => {
                 Reply::preflight(request, allowed.visit.cors(), false)
             }
@@ -125,6 +120,28 @@ impl EdgeProxy {
         };
         Some(reply.with_transport_security(client.https))
     }
+
+    /// Judges by what is in force now.
+    pub(super) fn judge_with<T>(&self, judging: impl FnOnce(&Judge<'_>) -> T) -> T {
+        judging(&Judge {
+            policy: &self.policy.load(),
+            tickets: &self.tickets,
+            metrics: &self.metrics,
+            decisions: &self.decisions,
+        })
+    }
+}
+
+/// The answer to a denied request. Its preflight passes where there is a page that can read the denial itself.
+pub(super) fn denial(request: &RequestHeader, denied: &Denied<'_>, class: Class, credentials: bool) -> Reply {
+    let grant = cors(class, &denied.decision, &denied.embedder, credentials);
+    if request::is_preflight(request) && grant.is_some() {
+        return Reply::preflight(request, grant, true);
+    }
+    let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
+    let absent = class == Class::Public;
+    let denial = Denial { embedder: &denied.told(), decision_id: &denied.id, destination, absent };
+    Reply::denial(&denial, grant)
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

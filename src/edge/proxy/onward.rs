@@ -9,6 +9,7 @@ use crate::edge::cache::{Asked, Caching};
 use crate::edge::deadline::Deadline;
 use crate::edge::direct::{self, Passage, Passed};
 use crate::edge::forward;
+use crate::edge::tickets::presented;
 use crate::edge::tunnel::{Handshake, Opened};
 
 impl EdgeProxy {
@@ -19,8 +20,10 @@ impl EdgeProxy {
             return Err(Error::new_in(ErrorType::InternalError));
         };
         let mut request = session.req_header().clone();
+        let subprotocol = presented::subprotocol(&request.headers);
+        presented::strip(&mut request)?;
         forward::to_upstream(&mut request, Some(visit), client)?;
-        let handshake = Handshake { request, upstream, visit, https: client.https };
+        let handshake = Handshake { request, subprotocol, upstream, visit, https: client.https };
         let opened = self.tunnels.open(session, handshake, &mut context.session).await?;
         if matches!(opened, Opened::Tunnel) {
             context.status = Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());

@@ -16,6 +16,7 @@ use crate::edge::failure;
 use crate::edge::http1::{Connection, head};
 use crate::edge::request::{self, Upgrade};
 use crate::edge::route::Target;
+use crate::edge::tickets::presented;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl EdgeProxy {
         let is_http1 = match &target {
             Target::Route { route, .. } => route.is_http1(),
             Target::DemoPage(upstream) => upstream.is_http1(),
-            Target::None => true,
+            Target::Tickets { .. } | Target::None => true,
         };
         if !is_plain || !is_http1 {
             return Served::NotHere;
@@ -76,6 +77,7 @@ impl EdgeProxy {
         request: &mut RequestHeader,
         context: &mut Context,
     ) -> Result<()> {
+        presented::strip(request)?;
         let mut caching = Caching::Outside;
         if let Some((visit, upstream, https)) = context.asset() {
             match self.cache.begin(&Asked { request, visit, upstream: upstream.name(), https }).await {

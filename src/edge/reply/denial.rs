@@ -9,8 +9,10 @@ use crate::policy::origin::Embedder;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-/// No `frame-ancestors`: the page must be seen inside the frame.
-const PAGE_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");
+/// Nothing but the page's own style, by its hash. No `frame-ancestors`: the page must be seen inside the frame.
+const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'sha256-OtS47knpCur7KXi+9DRlYuv1vyMkrBFtaTX1yfFhVVE='; base-uri 'none'; form-action 'none'",
+);
 const PAGE: &str = include_str!("denied.html");
 /// Room in the page for what is said.
 const MOST_VARYING: usize = 512;
@@ -101,6 +103,9 @@ impl Denial<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
     use crate::policy::origin::Origin;
 
@@ -134,6 +139,16 @@ mod tests {
                 assert!(body.contains(part), "{part}: {body}");
             }
         }
+    }
+
+    #[test]
+    fn the_page_may_have_its_style_and_no_other() {
+        let style = PAGE.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
+        let hash = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, style.as_bytes()));
+        let policy = PAGE_POLICY;
+        assert!(policy.to_str().unwrap().contains(&format!("style-src 'sha256-{hash}';")), "{hash}");
+        assert_eq!(PAGE.matches("<style").count(), 1);
+        assert!(!PAGE.contains("style="));
     }
 
     #[test]

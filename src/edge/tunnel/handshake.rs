@@ -40,10 +40,17 @@ pub fn is_accepted(response: &ResponseHeader) -> bool {
         && upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Makes a 101 the edge's own on the browser's connection.
-pub fn accepted(response: &mut ResponseHeader) -> Result<()> {
+/// Makes a 101 the edge's own on the browser's connection. A browser fails a handshake that names none of the
+/// subprotocols it offered (WebSockets standard, "establish a WebSocket connection"): `subprotocol` is named where the
+/// upstream, which may have seen none, chose none.
+pub fn accepted(response: &mut ResponseHeader, subprotocol: Option<HeaderValue>) -> Result<()> {
     for name in of_one_connection(&response.headers) {
         response.remove_header(&name);
+    }
+    if let Some(subprotocol) = subprotocol
+        && !response.headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL)
+    {
+        response.insert_header(header::SEC_WEBSOCKET_PROTOCOL, subprotocol)?;
     }
     response.insert_header(header::CONNECTION, CONNECTION_UPGRADE)?;
     response.insert_header(header::UPGRADE, WEBSOCKET)
@@ -154,8 +161,17 @@ mod tests {
                 ("content-length", "5"),
             ],
         );
-        accepted(&mut ours).unwrap();
+        accepted(&mut ours, None).unwrap();
         assert_eq!(fields(&ours.headers), ["connection: Upgrade", "upgrade: websocket"]);
+
+        let ticket = || Some(HeaderValue::from_static("embed-ticket.a.b"));
+        for (chosen, named) in [(None, "embed-ticket.a.b"), (Some("chat"), "chat")] {
+            let fields: Vec<_> =
+                chosen.map(|chosen| ("sec-websocket-protocol", chosen)).into_iter().collect();
+            let mut ours = response(101, &fields);
+            accepted(&mut ours, ticket()).unwrap();
+            assert_eq!(ours.headers["sec-websocket-protocol"], named);
+        }
 
         let mut refused = response(
             426,

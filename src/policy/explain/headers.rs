@@ -5,7 +5,9 @@ use jiff::Timestamp;
 
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Decision, EdgePolicy, Facts, WidgetRules, decide};
-use crate::policy::headers::{Answer, CacheRule, Profile, VARY, allow_origin, cache_control, cors};
+use crate::policy::headers::{
+    Answer, CacheRule, Profile, VARY, allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
+};
 
 /// What decides about the answers of one route, besides the verdict.
 #[derive(Clone, Debug)]
@@ -50,6 +52,9 @@ impl RouteAnswers {
         let origin = allow_origin(grant);
         let ancestors = widget_ancestors(facts.class, widget, &facts.embedder, policy, now);
         let ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
+        // A ticket itself is only for who opens the widget.
+        let ticket = ticket_for(facts.class, decision, &facts.embedder, policy);
+        let ticket = ticket.and_then(|_| timing_of_ticket("..."));
         let answer = Answer {
             class: facts.class,
             profile: if widget.voice { &self.voice } else { &self.silent },
@@ -57,11 +62,12 @@ impl RouteAnswers {
             allow_origin: origin.as_ref(),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: ancestors.as_ref(),
+            ticket: ticket.as_ref(),
         };
         let mut fields: Vec<_> = answer.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         // Of an upstream that says nothing about caching.
         let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
-        let caching = cache_control(self.cache, std::iter::empty()).filter(|_| !stated);
+        let caching = cache_control(self.cache, ticket.is_some(), std::iter::empty()).filter(|_| !stated);
         fields.extend(
             caching.and_then(|value| Some((header::CACHE_CONTROL, HeaderValue::from_str(&value).ok()?))),
         );

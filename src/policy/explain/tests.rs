@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::policy::allowlist::samples::{self, now};
+use crate::policy::decision::TicketState;
 use crate::policy::origin::{OriginBuf, OriginError, OriginSet};
 use crate::policy::widget::Rule;
 

@@ -23,6 +23,19 @@ pub struct Answer<'a> {
     pub credentials: bool,
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<&'a HeaderValue>,
+    /// The `Server-Timing` that hands a frame's document its ticket.
+    pub ticket: Option<&'a HeaderValue>,
+}
+
+/// The field by which a document gets its ticket; its scripts can read it (Server Timing).
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Its value, with a ticket that nothing in it needs to be quoted for.
+pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("embed-ticket;desc=\"{ticket}\"")).ok()?;
+    // Nobody between here and the document has to remember it or to show it (RFC 7541 §7.1.3).
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl Answer<'_> {
@@ -41,7 +54,8 @@ impl Answer<'_> {
         let none = (self.class == Class::Public).then_some(FRAME_ANCESTORS_NONE);
         let policies =
             ancestors.into_iter().chain(none).map(|value| (header::CONTENT_SECURITY_POLICY, value));
-        policies.chain([(header::VARY, VARY)])
+        let ticket = self.ticket.map(|ticket| (SERVER_TIMING, ticket.clone()));
+        policies.chain([(header::VARY, VARY)]).chain(ticket)
     }
 }
 

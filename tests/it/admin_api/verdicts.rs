@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{LISTED, STRANGER, call, post};
 use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::raw::masked;
 use crate::support::upstream::Upstream;
 
 /// What an answer has from its upstream or its connection, and what each has of its own.
@@ -69,7 +70,7 @@ async fn an_explanation_says_what_a_request_gets() {
                     .headers()
                     .iter()
                     .filter(|(name, _)| !OTHERS.contains(&name.as_str()))
-                    .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+                    .map(|(name, value)| (name.to_string(), masked(value.to_str().unwrap())))
                     .collect();
                 let mut explained: Vec<(String, String)> =
                     serde_json::from_value(told["headers"].clone()).unwrap();

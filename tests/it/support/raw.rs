@@ -197,6 +197,17 @@ fn fields(head: &str) -> BTreeMap<String, String> {
     lines.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect()
 }
 
+/// A field's value with three dots for a frame's ticket, which is another each time.
+pub fn masked(value: &str) -> String {
+    match value.split_once("embed-ticket;desc=\"") {
+        Some((before, rest)) => {
+            let after = rest.split_once('"').map_or("", |(_, after)| after);
+            format!("{before}embed-ticket;desc=\"...\"{after}")
+        }
+        None => value.to_owned(),
+    }
+}
+
 /// A GET on a new connection.
 pub async fn get(addr: SocketAddr, path: &str, fields: &[(&str, &str)]) -> Answer {
     Connection::open(addr).await.ask(request("GET", addr, path, fields)).await

@@ -159,6 +159,20 @@ pub async fn open_on<S: AsyncRead + AsyncWrite + Unpin>(
     timeout(SOON, client_async(request, stream)).await.expect("an answer to the handshake")
 }
 
+/// The same, with these subprotocols offered. Whether one is named is the test's to check.
+pub async fn open_offering(
+    addr: SocketAddr,
+    path: &str,
+    origin: &str,
+    protocols: &str,
+) -> Result<(Socket, Response), Error> {
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let mut request = format!("ws://{addr}{path}").into_client_request().unwrap();
+    request.headers_mut().insert("origin", HeaderValue::from_str(origin).unwrap());
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_str(protocols).unwrap());
+    timeout(SOON, client_async(request, stream)).await.expect("an answer to the handshake")
+}
+
 /// The next message.
 pub async fn next<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>) -> Message {
     let message = timeout(SOON, socket.next()).await.expect("a message");

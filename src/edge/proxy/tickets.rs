@@ -1,0 +1,35 @@
+//! Calls for tickets, which the edge answers itself.
+
+use http::Method;
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+
+use super::EdgeProxy;
+use crate::edge::judge::TicketCall;
+use crate::edge::reply::Reply;
+use crate::edge::request::is_preflight;
+use crate::policy::decision::Class;
+use crate::policy::headers::cors;
+
+/// The methods of the call.
+const METHODS: &str = "POST, OPTIONS";
+
+impl EdgeProxy {
+    /// The answer to a call for a ticket of this widget.
+    pub(super) fn ticket_reply(&self, widget: &str, request: &RequestHeader) -> Reply {
+        let is_preflight = is_preflight(request);
+        if request.method != Method::POST && !is_preflight {
+            return Reply::method_not_allowed(METHODS);
+        }
+        match self.judge_with(|judge| judge.ticket(&self.rules, widget, request, Timestamp::now())) {
+            TicketCall::Denied(denied) => super::answer::denial(request, &denied, Class::Session, false),
+            TicketCall::Granted { decision, embedder, ticket } => {
+                let grant = cors(Class::Session, &decision, &embedder, false);
+                match is_preflight {
+                    true => Reply::preflight(request, grant, false),
+                    false => Reply::ticket(ticket.as_deref(), self.tickets.lifetime(), grant),
+                }
+            }
+        }
+    }
+}
