@@ -12,6 +12,7 @@ mod agreement;
 mod ancestors;
 mod cached;
 mod iframe_session;
+mod opaque;
 mod probe;
 mod public_pages;
 mod reasons;
