@@ -7,7 +7,7 @@ const MOST_FAILURES = 6;
 
 /* ── The ticket ──────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* Only where the pages around the frame are secure, too, does a browser show this. */
+/* A browser may keep this from documents that are no secure context (MDN says so; Chromium shows it there, too). */
 const [navigation] = performance.getEntriesByType("navigation");
 const timing = navigation?.serverTiming?.find((entry) => entry.name === "embed-ticket");
 let ticket = timing ? timing.description : null;

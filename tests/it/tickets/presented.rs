@@ -9,9 +9,9 @@ use tokio_tungstenite::tungstenite::Message;
 use super::{SESSION, SITE, ask, call, given, own, renew, session, spec, ticket};
 use crate::support::certificates::{Authority, H2};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::ports;
 use crate::support::upstream::{Upstream, got};
 use crate::support::websocket::{SocketUpstream, field, next, open_offering};
+use crate::support::{eventually, ports};
 
 /// Nothing of the ticket, and all else.
 fn assert_clean(told: &Value, ticket: &str) {
@@ -171,8 +171,8 @@ async fn it_is_never_logged() {
         open_offering(edge.http, SESSION, &own(&edge), &format!("embed-ticket.{}", seen[1])).await.unwrap();
     drop(socket);
     let metrics = edge.admin("/metrics").await.text().await.unwrap();
+    eventually("all decisions are logged", async || edge.decisions().len() >= 7).await;
     let decisions = std::fs::read_to_string(edge.folder().join("out.log")).unwrap();
-    assert!(decisions.lines().count() >= 6, "{decisions}");
     for ticket in seen {
         for (name, text) in
             [("operational", edge.log()), ("decisions", decisions.clone()), ("metrics", metrics.clone())]
