@@ -109,10 +109,13 @@ impl Reply {
         Self::problem(StatusCode::NOT_FOUND, &["nothing is served at this path"], None)
     }
 
-    /// The same address under https, the method kept (RFC 9110 §15.4.9).
+    /// The same address under https, the method kept (RFC 9110 §15.4.9). Scripts may follow it: what they get there is
+    /// judged, and tells them why where it is a denial.
     pub fn redirect(location: &str) -> Self {
         match HeaderValue::from_str(location) {
-            Ok(location) => Self::new(StatusCode::PERMANENT_REDIRECT).with(header::LOCATION, location),
+            Ok(location) => Self::new(StatusCode::PERMANENT_REDIRECT)
+                .with(header::LOCATION, location)
+                .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
             Err(_) => Self::refusal(NO_LOCATION),
         }
     }

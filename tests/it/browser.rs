@@ -11,6 +11,8 @@ use crate::support::edge::{Edge, EdgeSpec};
 mod agreement;
 mod ancestors;
 mod cached;
+mod iframe_session;
+mod opaque;
 mod probe;
 mod public_pages;
 mod reasons;

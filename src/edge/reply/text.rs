@@ -61,7 +61,10 @@ pub(super) fn advice<'e>(embedder: &Embedder<'e>) -> [&'e str; 4] {
             };
             return ["If it should be, its owner adds ", entry, port, to];
         }
-        Embedder::Opaque => "It can be embedded by a page with an address that its owner allows.",
+        Embedder::Opaque => {
+            "It can be embedded by a page with an address that its owner allows. A redirect, as from http to https, \
+             takes a request's origin as well: ask for the https address."
+        }
         Embedder::Malformed(_) => "A program between the browser and this server may have changed it.",
         Embedder::Absent => "A Referrer-Policy of no-referrer on the page can be the cause.",
     };

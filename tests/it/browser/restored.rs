@@ -2,10 +2,11 @@
 
 use serde_json::json;
 
-use super::SOON;
 use super::probe::{self, Told, probe};
-use super::stage::{SITE, STRANGER, Stage, listed, widget};
+use super::stage::{EDGE, SITE, STRANGER, Stage, listed, widget};
+use super::{SOON, open_chat};
 use crate::support::browser::Browser;
+use crate::support::eventually;
 
 const PAGE: &str = r#"<script>
     let shown = null;
@@ -51,4 +52,27 @@ async fn a_restored_page_is_judged_by_the_rules_in_force() {
     assert!(told["fetch"].said.contains("may not be embedded on https://site.example"), "{told:?}");
     leave_and_return(&browser, stage.save(&listed())).await;
     assert_eq!(working(&probe(&browser, "listed").await).len(), 10);
+}
+
+#[tokio::test]
+async fn a_chat_that_was_open_goes_on_only_where_it_still_may() {
+    let stage = Stage::of_demo(&json!([listed()])).await;
+    probe::put(&stage.sites, &[("/elsewhere", &[])]);
+    let tag = format!("<script src=\"{EDGE}/w/listed/loader.js\" async></script>");
+    let page = probe::page(&format!("{PAGE}{tag}"));
+    stage.sites.put("/", &[("cache-control", "no-cache")], page);
+    let browser = stage.browser().await;
+    browser.goto(SITE).await.unwrap();
+    open_chat(&browser).await;
+    let presented = async || stage.edge.metric("embedgate_tickets_total{outcome=\"accepted\"}").await;
+    let before = presented().await;
+    // The browser closes its WebSocket to keep the page; the iframe opens another.
+    leave_and_return(&browser, async {}).await;
+    eventually("another session", async || presented().await > before).await;
+    browser.wait_for("#embedgate-widget[data-session=open]", SOON).await.unwrap();
+
+    leave_and_return(&browser, stage.save(&widget("listed", json!(["other.example"])))).await;
+    browser.wait_for("#embedgate-widget[data-session=ended]", SOON).await.unwrap();
+    let reason = browser.eval("document.getElementById('embedgate-widget').dataset.reason").await.unwrap();
+    assert!(reason.as_str().unwrap().contains("may not be embedded on https://site.example."), "{reason}");
 }

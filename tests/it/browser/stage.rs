@@ -49,9 +49,11 @@ impl Stage {
         Self::start(spec, &["site.example", "stranger.example"]).await
     }
 
-    /// A browser for these names. `localhost:8080` is the edge without TLS.
+    /// A browser for these names. The edge without TLS is at its name's port 80 and at `localhost:8080`.
     pub fn options(&self) -> BrowserOptions {
-        let edge = [("widgets.example:443", self.tls), ("localhost:8080", self.edge.http)];
+        let plain = self.edge.http;
+        let edge =
+            [("widgets.example:443", self.tls), ("widgets.example:80", plain), ("localhost:8080", plain)];
         self.sites.browser(&edge, &self.certificate)
     }
 

@@ -34,9 +34,17 @@ impl Outcome {
     }
 }
 
+pub const POLICIES: [&str; 5] =
+    ["strict-origin-when-cross-origin", "no-referrer", "same-origin", "unsafe-url", "origin"];
+
+/// Whether a page under this policy keeps its address from the edge where it can.
+pub fn is_silent(policy: &str) -> bool {
+    matches!(policy, "no-referrer" | "same-origin")
+}
+
 /// What [`STRANGER`] gets on a page whose referrer policy is this.
 fn on_stranger(policy: &str, surface: &str) -> Outcome {
-    let silent = matches!(policy, "no-referrer" | "same-origin");
+    let silent = is_silent(policy);
     match surface {
         // Fetch, "append a request `Origin` header": a plain `GET` of a script has none; Referrer Policy leaves out
         // the other. Who isn't named gets the loader, and no session.
@@ -47,9 +55,6 @@ fn on_stranger(policy: &str, surface: &str) -> Outcome {
         _ => Outcome::Told,
     }
 }
-
-const POLICIES: [&str; 5] =
-    ["strict-origin-when-cross-origin", "no-referrer", "same-origin", "unsafe-url", "origin"];
 
 #[tokio::test]
 async fn every_surface_gives_the_same_verdict_under_every_referrer_policy() {
