@@ -90,12 +90,13 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
         frame_ancestors: visit.frame_ancestors.as_ref(),
         ticket: visit.ticket.as_ref(),
     };
-    for (name, value) in answer.set() {
+    // A chain is walked faster from within.
+    answer.set().for_each(|(name, value)| {
         fields.insert(name, value.clone());
-    }
-    for (name, value) in answer.added() {
+    });
+    answer.added().for_each(|(name, value)| {
         fields.append(name, value);
-    }
+    });
 }
 
 /// Changes an answer of the proxy library's in place. Its spelling of field names is lost, which is of no meaning

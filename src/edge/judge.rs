@@ -126,14 +126,18 @@ impl Judge<'_> {
             Some(widget) if decision.is_allowed() => {
                 let ancestors = widget_ancestors(route.class, widget, &embedder, self.policy, now);
                 let opened_by = ticket.opened_by();
-                let visit =
-                    Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, ancestors);
-                let framed = ticket_for(route.class, &decision, &embedder, self.policy);
-                Judged::Allowed(Box::new(Allowed {
-                    session: if route.class == Class::Session { SessionFacts::keep(&facts) } else { None },
+                let mut allowed = Box::new(Allowed {
+                    session: None,
                     upstream: Arc::clone(route.upstream(widget)),
-                    visit: visit.with_ticket(framed.and_then(|embedder| self.framed(id, embedder, now))),
-                }))
+                    visit: Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, ancestors),
+                });
+                if route.class == Class::Session {
+                    allowed.session = SessionFacts::keep(&facts);
+                }
+                if let Some(embedder) = ticket_for(route.class, &decision, &embedder, self.policy) {
+                    allowed.visit.ticket = self.framed(id, embedder, now);
+                }
+                Judged::Allowed(allowed)
             }
             _ => {
                 let opened_by = OpenedBy::read(reading.as_ref());

@@ -62,12 +62,6 @@ impl Visit {
         }
     }
 
-    /// The same with a ticket for the document.
-    pub fn with_ticket(mut self, ticket: Option<HeaderValue>) -> Self {
-        self.ticket = ticket;
-        self
-    }
-
     /// The embedder, where the rules vouch for it.
     pub fn verified_embedder(&self) -> Option<&HeaderValue> {
         self.verified.as_ref()

@@ -154,9 +154,10 @@ pub fn ticket_for<'a>(
     embedder: &Embedder<'a>,
     policy: &EdgePolicy,
 ) -> Option<Origin<'a>> {
-    let origin = embedder.origin()?;
-    let carries = class == Class::Frame && decision.verdict == Verdict::Allow;
-    (carries && !policy.own_origins.contains(origin)).then_some(origin)
+    if class != Class::Frame || decision.verdict != Verdict::Allow {
+        return None;
+    }
+    embedder.origin().filter(|origin| !policy.own_origins.contains(*origin))
 }
 
 #[cfg(test)]

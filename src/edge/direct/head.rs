@@ -67,8 +67,8 @@ pub fn write(request: &RequestHeader, visit: Option<&Visit>, client: &Client) ->
         }
     }
     client.forwarded(request, |name, value| put(&mut head, &name, value));
-    for (name, value) in visit.into_iter().flat_map(told_upstream) {
-        put(&mut head, &name, value.as_bytes());
+    if let Some(visit) = visit {
+        told_upstream(visit).for_each(|(name, value)| put(&mut head, &name, value.as_bytes()));
     }
     head.extend_from_slice(b"\r\n");
     head
