@@ -40,7 +40,8 @@ const SWITCHES: [&str; 9] = [
 pub struct BrowserOptions {
     /// Chromedriver's port; 0 lets it pick a free one.
     pub port: u16,
-    /// Rules of `--host-resolver-rules`, such as `MAP *.test 127.0.0.1`. Names under `localhost` need none.
+    /// Rules of `--host-resolver-rules`, such as `MAP * 127.0.0.1:8443`; by default, loopback alone can be reached. The
+    /// switches don't keep it from asking for its start page, for updates and for the time.
     pub resolver_rules: Vec<String>,
     /// More switches, such as `--use-fake-device-for-media-stream`.
     pub extra_args: Vec<String>,
@@ -50,7 +51,9 @@ pub struct BrowserOptions {
 
 impl Default for BrowserOptions {
     fn default() -> Self {
-        Self { port: 0, resolver_rules: Vec::new(), extra_args: Vec::new(), viewport: (1200, 800) }
+        let rules = ["MAP * ~NOTFOUND", "EXCLUDE localhost", "EXCLUDE *.localhost", "EXCLUDE 127.0.0.1"];
+        let resolver_rules = rules.map(str::to_owned).into();
+        Self { port: 0, resolver_rules, extra_args: Vec::new(), viewport: (1200, 800) }
     }
 }
 
@@ -73,9 +76,7 @@ impl Browser {
         capabilities.set_binary(CHROMIUM)?;
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         capabilities.add_arg(&format!("--user-data-dir={}", profile.path().join("profile").display()))?;
-        if !options.resolver_rules.is_empty() {
-            capabilities.add_arg(&format!("--host-resolver-rules={}", options.resolver_rules.join(",")))?;
-        }
+        capabilities.add_arg(&format!("--host-resolver-rules={}", options.resolver_rules.join(",")))?;
         for switch in SWITCHES.into_iter().chain(options.extra_args.iter().map(String::as_str)) {
             capabilities.add_arg(switch)?;
         }
