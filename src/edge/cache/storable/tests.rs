@@ -162,7 +162,8 @@ proptest::proptest! {
     ) {
         let mut headers = HeaderMap::new();
         for line in &lines {
-            headers.append(header::CACHE_CONTROL, HeaderValue::from_str(line).unwrap());
+            // What is around a value is not part of it (RFC 9110 §5.5).
+            headers.append(header::CACHE_CONTROL, HeaderValue::from_str(line.trim()).unwrap());
         }
         if expires {
             headers.append(header::EXPIRES, HeaderValue::from_static("Mon, 23 Nov 2026 13:00:00 GMT"));
