@@ -35,7 +35,7 @@ fn screenshot(name: &str) -> std::path::PathBuf {
 const FRAME: &str = "document.getElementById('embedgate-widget').shadowRoot.querySelector('iframe')";
 
 /// Opens the widget as a visitor does, and waits until its session is open.
-async fn open_chat(browser: &Browser) {
+pub async fn open_chat(browser: &Browser) {
     let launcher =
         "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
     browser.eval(launcher).await.unwrap();

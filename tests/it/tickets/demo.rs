@@ -5,18 +5,12 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::outcome;
+use crate::browser::open_chat;
 use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::eventually;
 
 const SOON: Duration = Duration::from_secs(20);
-
-async fn open_chat(browser: &Browser) {
-    let launcher =
-        "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
-    browser.eval(launcher).await.unwrap();
-    browser.wait_for("#embedgate-widget[data-session=open]", SOON).await.unwrap();
-}
 
 #[tokio::test]
 async fn a_session_outlives_its_tickets_and_a_silent_page_gets_one() {
