@@ -88,6 +88,7 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
         allow_origin: visit.allow_origin.as_ref(),
         credentials: visit.credentials,
         frame_ancestors: visit.frame_ancestors.as_ref(),
+        on_ticket: visit.on_ticket,
         ticket: visit.ticket.as_ref(),
     };
     // A chain is walked faster from within.

@@ -11,7 +11,7 @@ use http::{StatusCode, Version, header};
 use ipnet::IpNet;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::prelude::HttpPeer;
-use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 use pingora::{BError, Error, ErrorSource, Result};
 
 use super::cache::{AssetCache, Caching};
@@ -272,6 +272,19 @@ impl ProxyHttp for Callbacks {
 
     /// Errors are counted and logged in [`Self::fail_to_proxy`]; the library's own line holds path and query.
     fn suppress_error_log(&self, _session: &Session, _context: &Context, _error: &Error) -> bool {
+        true
+    }
+
+    /// The same for a server that is passed over.
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        context: &Context,
+        error: &Error,
+        _what: ProxyWarnLogContext,
+    ) -> bool {
+        let upstream = context.upstream.as_ref().map_or("none", |upstream| upstream.name());
+        tracing::debug!(upstream, cause = ?error.root_cause(), "server passed over");
         true
     }
 

@@ -31,6 +31,8 @@ pub struct Visit {
     pub credentials: bool,
     /// The `Content-Security-Policy` that names the allowed ancestors, on frames.
     pub frame_ancestors: Option<HeaderValue>,
+    /// Whether it is a session that rests on a ticket.
+    pub on_ticket: bool,
     /// The `Server-Timing` with the ticket of whoever embeds this frame.
     pub ticket: Option<HeaderValue>,
     verified: Option<HeaderValue>,
@@ -57,6 +59,7 @@ impl Visit {
             allow_origin: allow_origin(grant),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
+            on_ticket: opened_by.is_some(),
             ticket: None,
             verified: verified(decision, opened_by.or(embedder.origin())),
         }

@@ -5,6 +5,7 @@ use http::{HeaderName, HeaderValue};
 use crate::config::settings::HeaderOverride;
 use crate::config::table::{Item, Table};
 use crate::policy::decision::Class;
+use crate::policy::headers::is_cdn_directive;
 
 const LONGEST_VALUE: usize = 4096;
 
@@ -37,7 +38,7 @@ const NOT_ON_FRAMES: [&str; 3] = ["x-frame-options", "timing-allow-origin", "cac
 pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) -> Vec<HeaderOverride> {
     let mut headers: Vec<HeaderOverride> = Vec::new();
     for (key, spot, item) in table.named() {
-        match name(key, class) {
+        match name(key, class, shared_cache) {
             Err(detail) => table.fault(spot, format!("routes.headers: {detail}")),
             Ok(name) if headers.iter().any(|header| header.name == name) => {
                 table.fault(
@@ -51,7 +52,7 @@ pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) 
     headers
 }
 
-fn name(key: &str, class: Option<Class>) -> Result<HeaderName, String> {
+fn name(key: &str, class: Option<Class>, shared_cache: bool) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(key.as_bytes()).map_err(|_| format!("'{key}' is no header name"))?;
     let text = name.as_str();
     if COMPUTED.contains(&text) || text.starts_with("access-control-") {
@@ -64,6 +65,11 @@ fn name(key: &str, class: Option<Class>) -> Result<HeaderName, String> {
         return Err(format!(
             "'{text}' can't be set on class frame, whose verdict or ticket decides it; leave it out"
         ));
+    }
+    let kept_apart = class == Some(Class::Frame) || class == Some(Class::Session);
+    if is_cdn_directive(&name) && (kept_apart || class == Some(Class::Asset) && !shared_cache) {
+        let hint = if kept_apart { "leave it out" } else { "leave it out or set shared_cache = true" };
+        return Err(format!("'{text}' would let shared caches answer in the edge's place; {hint}"));
     }
     Ok(name)
 }

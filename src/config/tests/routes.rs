@@ -97,6 +97,13 @@ fn route_headers() {
         ("asset", "X-A = \"1\"\nx-a = \"2\"", "written twice"),
         ("asset", "Cache-Control = \"Public, max-age=1\"", "add shared_cache = true"),
         ("asset", "Cache-Control = \"s-maxage=1\"", "add shared_cache = true"),
+        (
+            "frame",
+            "CDN-Cache-Control = \"max-age=600\"",
+            "shared caches answer in the edge's place; leave it out",
+        ),
+        ("session", "Surrogate-Control = \"max-age=600\"", "shared caches answer in the edge's place"),
+        ("asset", "X-Accel-Expires = \"600\"", "leave it out or set shared_cache = true"),
         ("frame", "Cache-Control = \"private\"", "can't be set on class frame"),
         ("frame", "X-Frame-Options = \"DENY\"", "can't be set on class frame"),
         ("frame", "Timing-Allow-Origin = \"*\"", "can't be set on class frame"),

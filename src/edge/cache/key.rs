@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use quick_cache::Equivalent;
 
+use crate::policy::widget::Environment;
+
 /// The key of a resource, owned. Which of its answers fits a request is a matter of `Vary`, not of the key.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Key {
     widget: Box<str>,
+    environment: Environment,
     upstream: Box<str>,
     https: bool,
     host: Box<str>,
@@ -31,6 +34,8 @@ impl Key {
 pub struct KeyRef<'r> {
     /// The widget that the request is for.
     pub widget: &'r str,
+    /// The environment that its upstream is told.
+    pub environment: Environment,
     /// The name of the upstream that it would go to.
     pub upstream: &'r str,
     /// Whether the browser's scheme is https: its answers carry `Strict-Transport-Security`.
@@ -44,9 +49,10 @@ pub struct KeyRef<'r> {
 impl KeyRef<'_> {
     /// The owned key.
     pub fn to_key(self) -> Arc<Key> {
-        let Self { widget, upstream, https, host, target } = self;
+        let Self { widget, environment, upstream, https, host, target } = self;
         Arc::new(Key {
             widget: widget.into(),
+            environment,
             upstream: upstream.into(),
             https,
             host: host.into(),
@@ -62,6 +68,7 @@ impl Equivalent<Arc<Key>> for KeyRef<'_> {
             && *self.upstream == *key.upstream
             && *self.host == *key.host
             && self.https == key.https
+            && self.environment == key.environment
     }
 }
 
@@ -83,15 +90,25 @@ mod tests {
     fn key<'r>(
         (widget, upstream, https, host, target): &'r (String, String, bool, String, Vec<u8>),
     ) -> KeyRef<'r> {
-        KeyRef { widget, upstream, https: *https, host, target }
+        let environment = if host.is_empty() { Environment::Staging } else { Environment::Production };
+        KeyRef { widget, environment, upstream, https: *https, host, target }
     }
 
     #[test]
     fn each_part_counts() {
-        let one = KeyRef { widget: "w", upstream: "app", https: false, host: "a.example", target: b"/a?v=1" };
+        let environment = Environment::Production;
+        let one = KeyRef {
+            widget: "w",
+            environment,
+            upstream: "app",
+            https: false,
+            host: "a.example",
+            target: b"/a?v=1",
+        };
         let owned = one.to_key();
         for other in [
             KeyRef { widget: "v", ..one },
+            KeyRef { environment: Environment::Staging, ..one },
             KeyRef { upstream: "other", ..one },
             KeyRef { https: true, ..one },
             KeyRef { host: "b.example", ..one },

@@ -113,6 +113,7 @@ impl Asked<'_> {
     fn key(&self) -> KeyRef<'_> {
         KeyRef {
             widget: &self.visit.widget,
+            environment: self.visit.environment,
             upstream: self.upstream,
             https: self.https,
             host: request::host(self.request),

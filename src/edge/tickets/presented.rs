@@ -37,7 +37,20 @@ impl<'r> Presented<'r> {
 }
 
 fn in_authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(header::AUTHORIZATION).into_iter().filter_map(|value| embed_credentials(value.as_bytes()))
+    headers
+        .get_all(header::AUTHORIZATION)
+        .into_iter()
+        .flat_map(|value| members(value.as_bytes()))
+        .filter_map(embed_credentials)
+}
+
+/// The parts of a line: `fetch` joins two fields of a name into one line. A comma in a quoted string ends none.
+fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut quoted = false;
+    line.split(move |byte| {
+        quoted ^= *byte == b'"';
+        *byte == b',' && !quoted
+    })
 }
 
 /// The credentials of the scheme `Embed` (RFC 9110 §11.4; schemes have no case).
@@ -53,7 +66,26 @@ fn parameters(query: &str) -> impl Iterator<Item = &str> {
 
 fn ticket_parameter(parameter: &str) -> Option<&str> {
     let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    (name == PARAMETER).then_some(value)
+    is_parameter(name).then_some(value)
+}
+
+/// Whether an upstream would take it for the parameter, whichever letters are written as `%XX` (RFC 3986 §2.1).
+fn is_parameter(name: &str) -> bool {
+    if !name.contains('%') {
+        return name == PARAMETER;
+    }
+    let mut rest = name.as_bytes();
+    let decoded = std::iter::from_fn(|| {
+        let encoded = rest.strip_prefix(b"%").and_then(|digits| digits.split_first_chunk::<2>());
+        let hex = encoded.and_then(|(digits, after)| {
+            let digits = std::str::from_utf8(digits).ok()?;
+            Some((u8::from_str_radix(digits, 16).ok()?, after))
+        });
+        let (byte, after) = hex.or_else(|| rest.split_first().map(|(byte, after)| (*byte, after)))?;
+        rest = after;
+        Some(byte)
+    });
+    decoded.eq(PARAMETER.bytes())
 }
 
 /// The subprotocols that a handshake offers (RFC 6455 §11.3.4).
@@ -81,15 +113,16 @@ fn strip_authorization(request: &mut RequestHeader) -> Result<()> {
     if in_authorization(&request.headers).next().is_none() {
         return Ok(());
     }
-    let others: Vec<HeaderValue> = request
-        .headers
-        .get_all(header::AUTHORIZATION)
-        .iter()
-        .filter(|value| embed_credentials(value.as_bytes()).is_none())
-        .cloned()
-        .collect();
+    let lines = request.headers.get_all(header::AUTHORIZATION).iter();
+    let others: Vec<HeaderValue> = lines.filter_map(|line| without_embed(line.as_bytes())).collect();
     request.remove_header(&header::AUTHORIZATION);
     others.into_iter().try_for_each(|value| request.append_header(header::AUTHORIZATION, value).map(drop))
+}
+
+/// What is left of a line.
+fn without_embed(line: &[u8]) -> Option<HeaderValue> {
+    let others: Vec<&[u8]> = members(line).filter(|member| embed_credentials(member).is_none()).collect();
+    HeaderValue::from_bytes(others.join(&b","[..]).trim_ascii()).ok().filter(|others| !others.is_empty())
 }
 
 fn strip_subprotocols(request: &mut RequestHeader) -> Result<()> {
@@ -148,6 +181,9 @@ mod tests {
             ("/s", &[(AUTHORIZATION, "embed   a.b ")]),
             ("/s?ticket=a.b", &[]),
             ("/s?x=1&ticket=a.b&y", &[]),
+            ("/s?%74ic%6Bet=a.b", &[]),
+            ("/s", &[(AUTHORIZATION, "Bearer x, Embed a.b")]),
+            ("/s", &[(AUTHORIZATION, "Embed a.b,Digest a=\"x, Embed y\", b=c")]),
             ("/s", &[(PROTOCOL, "chat, embed-ticket.a.b")]),
             ("/s", &[(PROTOCOL, "chat"), (PROTOCOL, "embed-ticket.a.b")]),
             ("/s?ticket=a.b", &[(AUTHORIZATION, "Embed a.b"), (PROTOCOL, "embed-ticket.a.b")]),
@@ -195,6 +231,16 @@ mod tests {
         assert_eq!(request.headers.get(AUTHORIZATION).unwrap(), "Bearer kept");
         assert_eq!(request.headers.get(PROTOCOL).unwrap(), "chat, superchat");
         assert_eq!(Presented::find(&request), Presented::Nothing);
+
+        for (joined, left) in [
+            ("Bearer kept, Embed a.b", "Bearer kept"),
+            ("Embed a.b, Digest a=\"x, Embed y\", b=c", "Digest a=\"x, Embed y\", b=c"),
+        ] {
+            let mut joined = super::tests::request("/s?%74icket=a.b&x", &[(AUTHORIZATION, joined)]);
+            strip(&mut joined).unwrap();
+            assert_eq!(joined.raw_path(), b"/s?x");
+            assert_eq!(joined.headers[AUTHORIZATION], left);
+        }
 
         let mut only = super::tests::request("/s?ticket=a.b", &[(PROTOCOL, "embed-ticket.a.b")]);
         strip(&mut only).unwrap();

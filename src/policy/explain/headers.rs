@@ -4,7 +4,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use crate::policy::csp::widget_ancestors;
-use crate::policy::decision::{Decision, EdgePolicy, Facts, WidgetRules, decide};
+use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, WidgetRules, decide};
 use crate::policy::headers::{
     Answer, CacheRule, Profile, VARY, allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
 };
@@ -62,6 +62,7 @@ impl RouteAnswers {
             allow_origin: origin.as_ref(),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: ancestors.as_ref(),
+            on_ticket: facts.class == Class::Session && facts.ticket.opened_by().is_some(),
             ticket: ticket.as_ref(),
         };
         let mut fields: Vec<_> = answer.set().map(|(name, value)| (name.clone(), value.clone())).collect();

@@ -23,6 +23,8 @@ pub struct Answer<'a> {
     pub credentials: bool,
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<&'a HeaderValue>,
+    /// Whether it is to a session that rests on a ticket.
+    pub on_ticket: bool,
     /// The `Server-Timing` that hands a frame's document its ticket.
     pub ticket: Option<&'a HeaderValue>,
 }
@@ -55,7 +57,9 @@ impl Answer<'_> {
         let policies =
             ancestors.into_iter().chain(none).map(|value| (header::CONTENT_SECURITY_POLICY, value));
         let ticket = self.ticket.map(|ticket| (SERVER_TIMING, ticket.clone()));
-        policies.chain([(header::VARY, VARY)]).chain(ticket)
+        // The iframes of all pages have one origin: what tells them apart is who their tickets name.
+        let on_ticket = self.on_ticket.then(|| (header::VARY, HeaderValue::from_static("Authorization")));
+        policies.chain([(header::VARY, VARY)]).chain(on_ticket).chain(ticket)
     }
 }
 

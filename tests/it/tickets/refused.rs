@@ -145,6 +145,7 @@ async fn explain_tells_what_a_good_one_is_worth() {
     assert!(told["ticket"]["expires_at"].as_str().unwrap().ends_with('Z'), "{told}");
     assert!(told["sentence"].as_str().unwrap().contains(SITE), "{told}");
     assert!(!told.to_string().contains(&held), "not even here");
+    assert!(told["headers"].as_array().unwrap().contains(&json!(["vary", "Authorization"])), "{told}");
     let question = json!({ "widget": "w", "referer": "https://a.example/page", "class": "frame" });
     let answer = edge.api(reqwest::Method::POST, "/v1/explain").json(&question).send().await.unwrap();
     let told: Value = answer.json().await.unwrap();
