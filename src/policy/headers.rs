@@ -11,7 +11,7 @@ mod list;
 
 pub use answer::{Answer, SERVER_TIMING, allow_origin, timing_of_ticket};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
-pub use list::without_embed_ticket;
+pub use list::{members, without_embed_ticket};
 
 /// `Vary` of every judged answer: the request fields that a verdict reads (RFC 9110 §12.5.5).
 pub const VARY: HeaderValue = HeaderValue::from_static("Origin, Referer, Sec-Fetch-Dest");

@@ -45,8 +45,9 @@ pub fn plainly_refuse(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Directives of which one is enough.
-const KEPT_OUT: [&str; 3] = ["no-store", "private", "no-cache"];
+/// Directives of which one is enough to keep an answer out. Qualified forms (`private="a"`, `no-cache="a"`) are taken
+/// for the whole (RFC 9111 §5.2.2.4, §5.2.2.7). What would have to be validated each time is not worth its place.
+pub const KEPT_OUT: [&str; 3] = ["no-store", "private", "no-cache"];
 
 fn control(directives: DirectiveMap) -> CacheControl {
     CacheControl { directives, allow_float_seconds: false }

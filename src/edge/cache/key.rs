@@ -82,16 +82,17 @@ mod tests {
 
     use super::*;
 
-    fn parts() -> impl Strategy<Value = (String, String, bool, String, Vec<u8>)> {
+    type Parts = (String, Environment, String, bool, String, Vec<u8>);
+
+    fn parts() -> impl Strategy<Value = Parts> {
         // Few letters, so that neighbours such as ("a", "ab") and ("aa", "b") meet.
-        ("[ab]{0,3}", "[ab]{0,3}", any::<bool>(), "[ab]{0,3}", proptest::collection::vec(97u8..99, 0..3))
+        let environment = prop_oneof![Just(Environment::Production), Just(Environment::Staging)];
+        let target = proptest::collection::vec(97u8..99, 0..3);
+        ("[ab]{0,3}", environment, "[ab]{0,3}", any::<bool>(), "[ab]{0,3}", target)
     }
 
-    fn key<'r>(
-        (widget, upstream, https, host, target): &'r (String, String, bool, String, Vec<u8>),
-    ) -> KeyRef<'r> {
-        let environment = if host.is_empty() { Environment::Staging } else { Environment::Production };
-        KeyRef { widget, environment, upstream, https: *https, host, target }
+    fn key((widget, environment, upstream, https, host, target): &Parts) -> KeyRef<'_> {
+        KeyRef { widget, environment: *environment, upstream, https: *https, host, target }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 use jiff::Timestamp;
-use pingora::cache::cache_control::{CacheControl, Cacheable, DirectiveKey, InterpretCacheControl};
+use pingora::cache::cache_control::{Cacheable, DirectiveKey, InterpretCacheControl};
 
 use super::directives::{self, Directives};
 
@@ -62,7 +62,7 @@ pub fn freshness(received: &Received<'_>) -> Option<Freshness> {
     let headers = received.headers;
     let directives = directives::read(headers);
     let control = &directives.control;
-    if is_kept_out(control)
+    if directives::KEPT_OUT.iter().any(|directive| control.has_key(directive))
         || control.is_cacheable() == Cacheable::No
         || !UNDERSTOOD.contains(&received.status)
         // Not forbidden by §3, but a cookie is somebody's.
@@ -80,14 +80,6 @@ pub fn freshness(received: &Received<'_>) -> Option<Freshness> {
         stale_while_revalidate: control.serve_stale_while_revalidate_duration().unwrap_or_default(),
         stale_if_error: control.serve_stale_if_error_duration().unwrap_or_default(),
     })
-}
-
-/// Qualified forms (`private="a"`, `no-cache="a"`) are taken for the whole (§5.2.2.4, §5.2.2.7). What would have to be
-/// validated each time is not worth its place.
-fn is_kept_out(control: &CacheControl) -> bool {
-    [DirectiveKey::NoStore, DirectiveKey::Private, DirectiveKey::NoCache]
-        .iter()
-        .any(|directive| control.has_directive(directive))
 }
 
 /// §4.2.1: `s-maxage`, `max-age`, or `Expires` less `Date`, the first that is there. One that is there and can't be

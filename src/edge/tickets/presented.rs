@@ -3,8 +3,11 @@
 
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
+use percent_encoding::percent_decode_str;
 use pingora::Result;
 use pingora::http::RequestHeader;
+
+use crate::policy::headers::members;
 
 const SCHEME: &[u8] = b"embed";
 const PARAMETER: &str = "ticket";
@@ -40,17 +43,9 @@ fn in_authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(header::AUTHORIZATION)
         .into_iter()
+        // `fetch` joins two fields of a name into one line.
         .flat_map(|value| members(value.as_bytes()))
         .filter_map(embed_credentials)
-}
-
-/// The parts of a line: `fetch` joins two fields of a name into one line. A comma in a quoted string ends none.
-fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut quoted = false;
-    line.split(move |byte| {
-        quoted ^= *byte == b'"';
-        *byte == b',' && !quoted
-    })
 }
 
 /// The credentials of the scheme `Embed` (RFC 9110 §11.4; schemes have no case).
@@ -71,21 +66,7 @@ fn ticket_parameter(parameter: &str) -> Option<&str> {
 
 /// Whether an upstream would take it for the parameter, whichever letters are written as `%XX` (RFC 3986 §2.1).
 fn is_parameter(name: &str) -> bool {
-    if !name.contains('%') {
-        return name == PARAMETER;
-    }
-    let mut rest = name.as_bytes();
-    let decoded = std::iter::from_fn(|| {
-        let encoded = rest.strip_prefix(b"%").and_then(|digits| digits.split_first_chunk::<2>());
-        let hex = encoded.and_then(|(digits, after)| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            Some((u8::from_str_radix(digits, 16).ok()?, after))
-        });
-        let (byte, after) = hex.or_else(|| rest.split_first().map(|(byte, after)| (*byte, after)))?;
-        rest = after;
-        Some(byte)
-    });
-    decoded.eq(PARAMETER.bytes())
+    percent_decode_str(name).eq(PARAMETER.bytes())
 }
 
 /// The subprotocols that a handshake offers (RFC 6455 §11.3.4).
@@ -114,15 +95,19 @@ fn strip_authorization(request: &mut RequestHeader) -> Result<()> {
         return Ok(());
     }
     let lines = request.headers.get_all(header::AUTHORIZATION).iter();
-    let others: Vec<HeaderValue> = lines.filter_map(|line| without_embed(line.as_bytes())).collect();
+    let others: Vec<HeaderValue> = lines.filter_map(without_embed).collect();
     request.remove_header(&header::AUTHORIZATION);
     others.into_iter().try_for_each(|value| request.append_header(header::AUTHORIZATION, value).map(drop))
 }
 
 /// What is left of a line.
-fn without_embed(line: &[u8]) -> Option<HeaderValue> {
-    let others: Vec<&[u8]> = members(line).filter(|member| embed_credentials(member).is_none()).collect();
-    HeaderValue::from_bytes(others.join(&b","[..]).trim_ascii()).ok().filter(|others| !others.is_empty())
+fn without_embed(line: &HeaderValue) -> Option<HeaderValue> {
+    let is_other = |member: &&[u8]| embed_credentials(member).is_none();
+    if members(line.as_bytes()).all(|member| is_other(&member)) {
+        return Some(line.clone());
+    }
+    let others: Vec<&[u8]> = members(line.as_bytes()).filter(is_other).collect();
+    HeaderValue::from_bytes(&others.join(&b", "[..])).ok().filter(|others| !others.is_empty())
 }
 
 fn strip_subprotocols(request: &mut RequestHeader) -> Result<()> {

@@ -4,7 +4,7 @@
 use http::header::HeaderName;
 
 use super::super::decision::Class;
-use super::list::members;
+use super::list::texts;
 
 /// What a route says about caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn cache_control<'v>(
 }
 
 fn private<'v>(upstream: impl Iterator<Item = &'v str>) -> String {
-    let kept = upstream.flat_map(members).filter(|directive| {
+    let kept = upstream.flat_map(texts).filter(|directive| {
         let name = directive.split('=').next().unwrap_or_default().trim();
         !["public", "private", "s-maxage", "proxy-revalidate"]
             .iter()

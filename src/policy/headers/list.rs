@@ -1,31 +1,36 @@
 //! Comma-separated field values (RFC 9110 §5.6.1), split outside of quoted strings.
 
 /// The members of a list, trimmed; empty ones are left out.
-pub(super) fn members(value: &str) -> impl Iterator<Item = &str> {
+pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut quoted = false;
     let mut escaped = false;
     value
-        .split(move |c: char| {
+        .split(move |byte| {
             if escaped {
                 escaped = false;
                 return false;
             }
-            match c {
-                '\\' if quoted => escaped = true,
-                '"' => quoted = !quoted,
-                ',' => return !quoted,
+            match byte {
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                b',' => return !quoted,
                 _ => {}
             }
             false
         })
-        .map(str::trim)
+        .map(<[u8]>::trim_ascii)
         .filter(|member| !member.is_empty())
+}
+
+/// The same of text, which commas leave whole.
+pub(super) fn texts(value: &str) -> impl Iterator<Item = &str> {
+    members(value.as_bytes()).filter_map(|member| std::str::from_utf8(member).ok())
 }
 
 /// A `Server-Timing` value without the metrics named `embed-ticket`: only the edge issues tickets. `None` when
 /// nothing is left of it.
 pub fn without_embed_ticket(value: &str) -> Option<String> {
-    let kept: Vec<&str> = members(value).filter(|metric| !is_embed_ticket(metric)).collect();
+    let kept: Vec<&str> = texts(value).filter(|metric| !is_embed_ticket(metric)).collect();
     (!kept.is_empty()).then(|| kept.join(", "))
 }
 
