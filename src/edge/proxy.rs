@@ -201,6 +201,21 @@ impl ProxyHttp for Callbacks {
         }
     }
 
+    /// A body that ends in an empty piece, as HTTP/2 may end any: the library would write the piece as a last chunk,
+    /// and then the last chunk, of which the upstream reads one as the beginning of the next request.
+    async fn request_body_filter(
+        &self,
+        _session: &mut Session,
+        piece: &mut Option<Bytes>,
+        end: bool,
+        _context: &mut Context,
+    ) -> Result<()> {
+        if end && piece.as_ref().is_some_and(Bytes::is_empty) {
+            *piece = None;
+        }
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         session: &mut Session,

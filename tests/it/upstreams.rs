@@ -1,5 +1,6 @@
 //! The way to the upstreams: TLS, timeouts, health, turns, reuse, WebSockets and streams.
 
+mod bodies;
 mod both_ways;
 mod connections;
 mod failures;
