@@ -18,10 +18,9 @@ use pingora::services::listening::Service;
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::cache::AssetCache;
-use crate::edge::demo::Demo;
-use crate::edge::direct::Direct;
 use crate::edge::error::EdgeError;
-use crate::edge::proxy::EdgeProxy;
+use crate::edge::exchange::Forwarder;
+use crate::edge::pipeline::Pipeline;
 use crate::edge::redirect::HttpsRedirect;
 use crate::edge::route::RouteTable;
 use crate::edge::service::EdgeService;
@@ -79,7 +78,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         &settings.routes,
         &settings.tickets.path,
         &upstreams,
-        welcome::demo_upstream(&settings, &upstreams),
+        welcome::host_pages(&settings),
     )?;
     let certificates = load_certificates(&settings)?;
     let admin_tls = control::mutual_tls(&settings)?;
@@ -105,7 +104,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&settings));
     server.bootstrap();
-    let proxy = EdgeProxy {
+    let pipeline = Pipeline {
         rules,
         policy: Arc::clone(&policy),
         routes,
@@ -118,12 +117,12 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         tickets: tickets.clone(),
         cache: cache.clone(),
         sessions: Arc::clone(&sessions),
-        tunnels: Tunnels::new(&server.configuration, tunnel_limits(&settings), Arc::clone(&metrics)),
-        direct: Direct::new(&server.configuration),
+        tunnels: Tunnels::new(tunnel_limits(&settings), Arc::clone(&metrics)),
+        forwarder: Forwarder::new(&server.configuration),
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
-    let edge = EdgeService::new(&server.configuration, proxy, settings.edge.header_timeout);
+    let edge = EdgeService::new(pipeline, settings.edge.header_timeout);
     let edge = add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
 
     let admin = Arc::new(Admin {
@@ -150,8 +149,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     }
     server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(listener) = demo {
-        let demo: Demo = welcome::demo(&settings);
-        server.add_service(background_service("demo", tasks::DemoTask::new(demo, listener)));
+        server.add_service(background_service("demo", tasks::DemoTask::new(listener)));
     }
     let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
     let files = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>));

@@ -2,8 +2,10 @@
 
 use std::hint::black_box;
 
+use embedgate::edge::body::Length;
 use embedgate::edge::client::Client;
 use embedgate::edge::decision_id::DecisionId;
+use embedgate::edge::exchange::head::Outgoing;
 use embedgate::edge::forward;
 use embedgate::edge::reply::{Denial, Destination, Reply};
 use embedgate::edge::visit::Visit;
@@ -36,7 +38,7 @@ fn way() -> Way {
     }
     let client = Client::read(&request, Some([192, 0, 2, 1].into()), true, &[]);
     let way = Way { request, response, client, visit: Box::leak(Box::new(visit)) };
-    drop(upward(downward(way.clone())));
+    drop(upward(&downward(way.clone())));
     way
 }
 
@@ -46,9 +48,11 @@ fn shape(destination: Destination) -> Destination {
     destination
 }
 
-fn upward(mut way: Way) -> Way {
-    forward::to_upstream(&mut way.request, Some(way.visit), &way.client).unwrap();
-    way
+fn upward(way: &Way) -> Vec<u8> {
+    let Way { request, client, visit, .. } = way;
+    let outgoing =
+        Outgoing { request, visit, client, host: None, length: Length::Absent, is_handshake: false };
+    outgoing.http1()
 }
 
 fn downward(mut way: Way) -> Way {
@@ -64,8 +68,9 @@ fn deny(destination: Destination) -> Reply {
 
 #[library_benchmark]
 #[bench::asset(setup = way)]
-fn to_upstream(way: Way) -> Way {
-    black_box(upward(black_box(way)))
+fn to_upstream(way: Way) -> (Way, Vec<u8>) {
+    let head = black_box(upward(black_box(&way)));
+    (way, head)
 }
 
 #[library_benchmark]

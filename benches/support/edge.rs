@@ -7,9 +7,9 @@ use arc_swap::ArcSwap;
 use embedgate::app::{decision_scope, edge_policy};
 use embedgate::config::{self, Settings};
 use embedgate::edge::cache::AssetCache;
-use embedgate::edge::direct::Direct;
+use embedgate::edge::exchange::Forwarder;
 use embedgate::edge::judge::{Allowed, Judge, Judged};
-use embedgate::edge::proxy::EdgeProxy;
+use embedgate::edge::pipeline::Pipeline;
 use embedgate::edge::route::{Route, RouteTable, Target};
 use embedgate::edge::service::EdgeService;
 use embedgate::edge::sessions::Sessions;
@@ -72,9 +72,8 @@ impl Edge {
 
     /// The application that a listener serves.
     pub fn service(self) -> EdgeService {
-        let conf = Arc::new(ServerConf::default());
         let sessions = Sessions::new(self.rules.clone(), Arc::clone(&self.policy), Arc::clone(&self.metrics));
-        let proxy = EdgeProxy {
+        let pipeline = Pipeline {
             rules: self.rules,
             policy: self.policy,
             routes: self.routes,
@@ -82,13 +81,13 @@ impl Edge {
             redirect: None,
             tickets: self.tickets,
             cache: AssetCache::new(self.settings.cache.bytes, Arc::clone(&self.metrics)),
-            direct: Direct::new(&conf),
+            forwarder: Forwarder::new(&ServerConf::default()),
             sessions,
-            tunnels: Tunnels::new(&conf, Limits::default(), Arc::clone(&self.metrics)),
+            tunnels: Tunnels::new(Limits::default(), Arc::clone(&self.metrics)),
             metrics: self.metrics,
             decisions: self.decisions,
         };
-        EdgeService::new(&conf, proxy, self.settings.edge.header_timeout)
+        EdgeService::new(pipeline, self.settings.edge.header_timeout)
     }
 
     /// The route of a path.

@@ -91,21 +91,21 @@ impl BackgroundService for SessionTask {
 }
 
 /// Serves the demo upstream, to the end: open requests end as they would on any upstream.
-pub(super) struct DemoTask(Once<(Demo, TcpListener)>);
+pub(super) struct DemoTask(Once<TcpListener>);
 
 impl DemoTask {
-    pub(super) fn new(demo: Demo, listener: TcpListener) -> Self {
-        Self(Once::new((demo, listener)))
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self(Once::new(listener))
     }
 }
 
 #[async_trait]
 impl BackgroundService for DemoTask {
     async fn start(&self, _: ShutdownWatch) {
-        let Some((demo, listener)) = self.0.take() else { return };
+        let Some(listener) = self.0.take() else { return };
         let serving = async {
             listener.set_nonblocking(true)?;
-            demo.serve(tokio::net::TcpListener::from_std(listener)?).await
+            Demo::serve(tokio::net::TcpListener::from_std(listener)?).await
         };
         let served: std::io::Result<()> = serving.await;
         if let Err(error) = served {

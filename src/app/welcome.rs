@@ -2,12 +2,10 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
 
 use super::AppError;
 use crate::config::{Route, Settings, Upstream};
 use crate::edge::demo::{Demo, HOSTS};
-use crate::edge::upstream::{self, Upstreams};
 use crate::policy::widget::Environment;
 
 /// The widget that the demo's host pages embed, in the shipped rules.
@@ -20,10 +18,10 @@ pub(super) fn demo_listener(settings: &Settings) -> Result<Option<TcpListener>, 
     builtin.then(listen).transpose().map_err(AppError::Demo)
 }
 
-/// The built-in upstream, where there is one.
-pub(super) fn demo_upstream(settings: &Settings, upstreams: &Upstreams) -> Option<Arc<upstream::Upstream>> {
-    let (name, _) = settings.upstreams.iter().find(|(_, upstream)| **upstream == Upstream::Builtin)?;
-    upstreams.get(name).cloned()
+/// The demo behind this edge, where it is an upstream.
+pub(super) fn host_pages(settings: &Settings) -> Option<Demo> {
+    let is_upstream = settings.upstreams.values().any(|upstream| *upstream == Upstream::Builtin);
+    is_upstream.then(|| demo(settings))
 }
 
 /// The demo behind this edge.

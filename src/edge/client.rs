@@ -4,12 +4,12 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::HeaderName;
 use ipnet::IpNet;
-use pingora::Result;
 use pingora::http::RequestHeader;
 
 use super::request;
+use crate::policy::headers::{Sender, sender};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -29,21 +29,18 @@ impl Client {
     pub fn read(request: &RequestHeader, peer: Option<IpAddr>, tls: bool, trusted: &[IpNet]) -> Self {
         let peer = peer.map(|addr| addr.to_canonical());
         let trusted = peer.is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer)));
-        let forwarded_https = || {
-            let mut lines = request::lines(request, FORWARDED_PROTO);
-            matches!((lines.next(), lines.next()), (Some(proto), None) if proto.eq_ignore_ascii_case(b"https"))
-        };
-        Self { peer, trusted, https: tls || trusted && forwarded_https() }
+        Self { peer, trusted, https: tls || trusted && forwarded_https(request) == Some(true) }
     }
 
-    /// Whether a field of the request goes on to the upstream, as far as it is about the client. What a trusted
-    /// proxy says is kept, but for the chain that [`Self::forwarded`] adds to.
+    /// Whether a field of the request goes on to the upstream. What a trusted proxy says is kept, but for what
+    /// [`Self::forwarded`] makes anew.
     pub fn passes(&self, name: &HeaderName) -> bool {
-        if self.trusted {
-            return self.peer.is_none() || *name != FORWARDED_FOR;
+        match sender(name) {
+            Sender::Anyone => true,
+            Sender::Edge => false,
+            Sender::TrustedProxy if !self.trusted => false,
+            Sender::TrustedProxy => *name != FORWARDED_FOR && *name != FORWARDED_PROTO,
         }
-        // Spelt in any way that an upstream may read alike.
-        *name != header::FORWARDED && !aliases(name, "x-forwarded-") && name.as_str() != "x-real-ip"
     }
 
     /// The `X-Forwarded-*` fields that the upstream is told beside those that pass.
@@ -58,27 +55,27 @@ impl Client {
             push_address(&mut chain, peer);
             tell(FORWARDED_FOR, &chain);
         }
-        if !said(&FORWARDED_PROTO) {
-            tell(FORWARDED_PROTO, if self.https { b"https" } else { b"http" });
-        }
+        let said_https = if self.trusted { forwarded_https(request) } else { None };
+        tell(FORWARDED_PROTO, if said_https.unwrap_or(self.https) { b"https" } else { b"http" });
         let host = request::host(request);
         if !host.is_empty() && !said(&FORWARDED_HOST) {
             tell(FORWARDED_HOST, host.as_bytes());
         }
     }
+}
 
-    /// Sets the `X-Forwarded-*` fields in place.
-    pub fn forward(&self, upstream: &mut RequestHeader) -> Result<()> {
-        let mut told = Vec::with_capacity(3);
-        self.forwarded(upstream, |name, value| told.push((name, HeaderValue::from_bytes(value))));
-        remove_where(upstream, |name| !self.passes(name));
-        for (name, value) in told {
-            // What was a field's value, or an address, is one again.
-            if let Ok(value) = value {
-                upstream.insert_header(name, value)?;
-            }
-        }
-        Ok(())
+/// Whether a proxy says that the browser's scheme is encrypted; `None` where it says nothing, or two things. Some name a
+/// WebSocket's scheme.
+fn forwarded_https(request: &RequestHeader) -> Option<bool> {
+    let mut lines = request::lines(request, FORWARDED_PROTO);
+    let (Some(proto), None) = (lines.next(), lines.next()) else { return None };
+    let is = |scheme: &str| proto.eq_ignore_ascii_case(scheme.as_bytes());
+    if is("https") || is("wss") {
+        Some(true)
+    } else if is("http") || is("ws") {
+        Some(false)
+    } else {
+        None
     }
 }
 
@@ -104,26 +101,6 @@ fn push_address(text: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-/// Removes the fields whose names say so.
-pub fn remove_where(request: &mut RequestHeader, unwanted: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = request.headers.keys().filter(|name| unwanted(name)).cloned().collect();
-    for name in names {
-        request.remove_header(&name);
-    }
-}
-
-/// Whether a field's name begins with `prefix` once `_` is read as `-`, as servers that pass fields on in
-/// environment variables do.
-pub fn aliases(name: &HeaderName, prefix: &str) -> bool {
-    let (name, prefix) = (name.as_str().as_bytes(), prefix.as_bytes());
-    // Few fields begin alike, and this is asked of each.
-    name.first() == prefix.first()
-        && name.len() >= prefix.len()
-        && name
-            .iter()
-            .zip(prefix)
-            .all(|(byte, expected)| byte == expected || *byte == b'_' && *expected == b'-')
-}
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -138,13 +115,12 @@ mod tests {
             request.append_header(*name, *value).unwrap();
         }
         let client = Client::read(&request, Some(peer.parse().unwrap()), tls, &trusted);
-        client.forward(&mut request).unwrap();
-        let mut sent: Vec<_> = request
-            .headers
-            .iter()
-            .filter(|(name, _)| name.as_str() != "host")
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-            .collect();
+        let passing = request.headers.iter().filter(|(name, _)| *name != "host" && client.passes(name));
+        let mut sent: Vec<_> =
+            passing.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        client.forwarded(&request, |name, value| {
+            sent.push((name.to_string(), String::from_utf8(value.to_vec()).unwrap()));
+        });
         sent.sort();
         (client.https, sent)
     }
@@ -181,6 +157,16 @@ mod tests {
         assert!(mapped, "an IPv4 address in IPv6 form");
         let twice = [("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")];
         assert!(!forwarded("10.1.1.1", false, &twice).0);
+        for (said, https, told) in [
+            ("wss", true, "https"),
+            ("WS", false, "http"),
+            ("http", false, "http"),
+            ("gopher", false, "http"),
+        ] {
+            let (is, sent) = forwarded("10.1.1.1", false, &[("x-forwarded-proto", said)]);
+            assert_eq!(is, https, "{said}");
+            assert!(sent.contains(&("x-forwarded-proto".to_owned(), told.to_owned())), "{said}: {sent:?}");
+        }
     }
 
     #[test]
@@ -190,14 +176,5 @@ mod tests {
             push_address(&mut text, address.parse().unwrap());
             assert_eq!(String::from_utf8(text).unwrap(), address);
         }
-    }
-
-    #[test]
-    fn underscores_alias_hyphens() {
-        let name = |text: &str| HeaderName::from_bytes(text.as_bytes()).unwrap();
-        assert!(aliases(&name("X_Widget-Id"), "x-widget-"));
-        assert!(aliases(&name("x-widget_id"), "x-widget-"));
-        assert!(!aliases(&name("x-widge"), "x-widget-"));
-        assert!(!aliases(&name("xx-widget-id"), "x-widget-"));
     }
 }

@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -37,19 +37,24 @@ impl Deadline {
                 return Poll::Ready(Ok(value));
             }
             let at = *at.get_or_insert_with(|| Instant::now() + limit);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            if timer.deadline() > at {
-                timer.as_mut().reset(at);
-            }
-            while timer.as_mut().poll(context).is_ready() {
-                if timer.deadline() >= at {
-                    return Poll::Ready(Err(Elapsed));
-                }
-                timer.as_mut().reset(at);
-            }
-            Poll::Pending
+            self.poll_until(at, context).map(|()| Err(Elapsed))
         })
         .await
+    }
+
+    /// Ready at that time.
+    pub fn poll_until(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
+        if timer.deadline() > at {
+            timer.as_mut().reset(at);
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if timer.deadline() >= at {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(at);
+        }
+        Poll::Pending
     }
 }
 

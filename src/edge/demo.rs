@@ -3,9 +3,11 @@
 //! It is an ordinary HTTP/1.1 server on a loopback socket and is proxied to like any other upstream: it judges nobody and
 //! believes what the edge tells it about a request (`X-Widget-Id`, `X-Widget-Environment`, `X-Embedder-Origin`).
 //!
+//! The customer's pages with the script tag on them are no widget's: the edge answers for them itself, at `/` of the names
+//! `site.localhost` and `stranger.localhost`.
+//!
 //! | path | serves |
 //! |---|---|
-//! | `/` | a customer's page with the script tag on it, for the names `site.localhost` and `stranger.localhost` |
 //! | `/w/{widget}/loader.js` | the script that a customer's page embeds |
 //! | `/w/{widget}/assets/{*rest}` | style sheet, script and icon of the frame |
 //! | `/w/{widget}/frame` | the document inside the iframe |
@@ -25,7 +27,6 @@ mod tests;
 mod visit;
 
 use std::io;
-use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -47,9 +48,8 @@ pub struct Demo {
 
 impl Demo {
     /// The routes, for any server. The paths are those that browsers ask the edge for.
-    pub fn router(self) -> Router {
+    pub fn router() -> Router {
         Router::new()
-            .route("/", get(page::host))
             .route("/w/{widget}/loader.js", get(asset::loader))
             .route("/w/{widget}/assets/{*rest}", get(asset::file))
             .route("/w/{widget}/frame", get(page::frame))
@@ -61,20 +61,19 @@ impl Demo {
             .route("/w/{widget}/session/events", get(session::events))
             .route("/w/{widget}/trust", get(page::trust))
             .route("/w/{widget}/trust/{*rest}", get(page::trust_file))
-            .with_state(Arc::new(self))
     }
 
     /// Serves the demo on `listener` until the future is dropped.
     ///
     /// # Errors
     /// When the listener itself fails; a connection that fails ends alone.
-    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+    pub async fn serve(listener: TcpListener) -> io::Result<()> {
         // A chat's messages are small: waiting for more to send with them would only delay them.
         let listener = listener.tap_io(|stream| {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "demo upstream: TCP_NODELAY");
             }
         });
-        axum::serve(listener, self.router()).await
+        axum::serve(listener, Self::router()).await
     }
 }

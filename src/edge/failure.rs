@@ -18,10 +18,7 @@ pub fn status(error: &Error) -> Option<StatusCode> {
             | ErrorType::TLSHandshakeTimedout,
         ) => Some(StatusCode::GATEWAY_TIMEOUT),
         (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
-        // The library keeps its name for broken chunks to itself.
-        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader | ErrorType::Custom("InvalidChunk")) => {
-            Some(StatusCode::BAD_REQUEST)
-        }
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(StatusCode::BAD_REQUEST),
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }

@@ -2,47 +2,21 @@
 
 use std::borrow::Cow;
 
+use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
-use http::{StatusCode, Uri};
-use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
 
-use super::client::{Client, aliases, remove_where};
 use super::visit::Visit;
 use crate::policy::decision::Class;
 use crate::policy::headers::{
-    Answer, SERVER_TIMING, cache_control, is_cdn_directive, is_stripped, without_embed_ticket,
+    Answer, SERVER_TIMING, cache_control, is_cdn_directive, is_hop_by_hop, is_stripped, is_trailer,
+    nominated, without_embed_ticket,
 };
 
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
 const WIDGET_ENVIRONMENT: HeaderName = HeaderName::from_static("x-widget-environment");
 const EMBEDDER_ORIGIN: HeaderName = HeaderName::from_static("x-embedder-origin");
 const DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
-
-/// Fields that only the edge may set, by prefix.
-const RESERVED: [&str; 3] = ["x-widget-", "x-embedder-", "x-decision-"];
-
-/// Prepares the request for the upstream.
-pub fn to_upstream(request: &mut RequestHeader, visit: Option<&Visit>, client: &Client) -> Result<()> {
-    remove_where(request, is_reserved);
-    client.forward(request)?;
-    // The absolute form (RFC 9112 §3.2.2) is for proxies; an origin server gets the path.
-    if !request.raw_path().starts_with(b"/")
-        && let Some(path) = request.uri.path_and_query()
-    {
-        request.set_uri(Uri::from(path.clone()));
-    }
-    for (name, value) in visit.into_iter().flat_map(told_upstream) {
-        request.insert_header(name, value)?;
-    }
-    Ok(())
-}
-
-/// Whether only the edge may set this field.
-pub fn is_reserved(name: &HeaderName) -> bool {
-    RESERVED.iter().any(|prefix| aliases(name, prefix))
-}
 
 /// What the upstream is told of the verdict.
 pub fn told_upstream(visit: &Visit) -> impl Iterator<Item = (HeaderName, &str)> {
@@ -64,12 +38,12 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
     let cdn =
         matches!(class, Class::Asset | Class::Frame | Class::Session) && !visit.route.cache.shared_cache;
     let is_final = !status.is_informational();
-    let hop_by_hop = status != StatusCode::SWITCHING_PROTOCOLS;
     let nominated: Vec<HeaderName> = nominated(fields).collect();
     let unwanted = |name: &HeaderName| {
         is_stripped(class, name)
             || cdn && is_cdn_directive(name)
-            || hop_by_hop && (is_hop_by_hop(status, name) || is_nominated(&nominated, name))
+            || is_of_upstream(status, name)
+            || is_nominated(&nominated, name)
             || is_final && profile.removed().contains(name)
     };
     let unwanted: Vec<HeaderName> = fields.keys().filter(|name| unwanted(name)).cloned().collect();
@@ -100,46 +74,28 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
     });
 }
 
-/// Changes an answer of the proxy library's in place. Its spelling of field names is lost, which is of no meaning
-/// (RFC 9110 §5.1) and costs a second map of them.
-pub fn change<T>(response: &mut ResponseHeader, change: impl FnOnce(&mut Parts) -> T) -> Result<T> {
-    let canonical = response.status.canonical_reason();
-    let reason = response.get_reason_phrase().filter(|reason| Some(*reason) != canonical).map(str::to_owned);
-    let empty = ResponseHeader::build_no_case(response.status, Some(0))?;
-    let mut parts = Parts::from(std::mem::replace(response, empty));
-    let result = change(&mut parts);
-    *response = ResponseHeader::from(parts);
-    response.set_reason_phrase(reason.as_deref())?;
-    Ok(result)
-}
-
-/// Whether the upstream says it of its own connection to the edge (RFC 9110 §7.6.1). `Connection` and
-/// `Transfer-Encoding` are left to the writer of the answer, who needs them and sets them anew.
-fn is_hop_by_hop(status: StatusCode, name: &HeaderName) -> bool {
-    match name.as_str() {
-        "keep-alive" | "proxy-connection" | "te" | "trailer" => true,
+/// Whether the upstream says it of its own connection to the edge. `Transfer-Encoding` is left to the cache and to the
+/// writer of the answer, who sets it anew.
+fn is_of_upstream(status: StatusCode, name: &HeaderName) -> bool {
+    match *name {
         // 426 (Upgrade Required) says by it what would be right (RFC 9110 §15.5.22).
-        "upgrade" => status != StatusCode::UPGRADE_REQUIRED,
-        _ => false,
+        header::UPGRADE => status != StatusCode::UPGRADE_REQUIRED,
+        header::TRANSFER_ENCODING => false,
+        _ => is_hop_by_hop(name),
     }
 }
 
 /// Whether `Connection` names it, and may.
 fn is_nominated(nominated: &[HeaderName], name: &HeaderName) -> bool {
-    let told = *name == header::UPGRADE || *name == header::CONNECTION;
     let framing = *name == header::TRANSFER_ENCODING || *name == header::CONTENT_LENGTH;
-    !told && !framing && nominated.contains(name)
+    !framing && *name != header::UPGRADE && nominated.contains(name)
 }
 
-/// The fields that `Connection` names: those of one connection only. What is no field name is passed over, as are
-/// the two options that are none.
-pub fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
-    let values = headers.get_all(header::CONNECTION).into_iter();
-    values
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|name| !name.eq_ignore_ascii_case(b"keep-alive") && !name.eq_ignore_ascii_case(b"close"))
-        .filter_map(|name| HeaderName::from_bytes(name).ok())
+/// Trailers of a request or an answer as they go on.
+pub fn trailers(mut fields: HeaderMap) -> HeaderMap {
+    let names: Vec<HeaderName> = fields.keys().filter(|name| !is_trailer(name)).cloned().collect();
+    names.iter().for_each(|name| drop(fields.remove(name)));
+    fields
 }
 
 fn strip_server_timing(fields: &mut HeaderMap) {

@@ -1,34 +1,49 @@
-//! HTTP/1.1 connections as far as the edge serves them itself: requests without a body that it answers or forwards
-//! directly, which is nearly every one. The proxy library sets up some 13 KB of state for each request, and keeps
-//! every field name twice; whatever needs the library still gets it, with the bytes that were read, and the
-//! connection stays there from then on.
+//! Clients over HTTP/1.1 and 1.0: one request after the other on a connection.
+//!
+//! The life of a connection: a head is read, within the time for it → [`super::pipeline`] serves the request, body and
+//! answer → the connection is kept for the next one, closed, or taken for a tunnel.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::header;
+use bytes::{Buf, BytesMut};
 use http::response::Parts;
+use http::{Method, StatusCode, header};
 use memchr::memmem::Finder;
-use pingora::protocols::Stream;
+use pingora::http::RequestHeader;
+use pingora::protocols::{Shutdown, Stream};
 use pingora::{BError, Error, ErrorType, Result};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncReadExt;
 
-use super::direct::Downstream;
-use super::limits::MAX_HEAD_BYTES;
+use super::body::{Frame, Length};
+use super::deadline::Deadline;
+use super::downstream::Downstream;
+use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
 use super::reply::Reply;
+use super::request::Refusal;
 
+pub mod body;
 pub mod head;
+pub mod outbox;
 pub mod write;
+
+use body::{BodyReader, Step};
+use outbox::{Framing, Outbox};
 
 /// Read at once; a request's head is mostly smaller.
 const READ_BYTES: usize = 4 * 1024;
 
-/// A first piece of a body that goes out together with its head.
-const MOST_JOINED_BYTES: usize = 16 * 1024;
+/// How long the rest of an unwanted body is waited for, so that the connection can be kept.
+const DRAIN: Duration = Duration::from_secs(2);
 
-/// How long a client's last bytes are waited for once its connection ends.
-const LINGER: Duration = Duration::from_secs(2);
+/// How long a client that has its answer may stay silent before its connection is closed over what it still sends.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How long such a client is listened to at all.
+const MOST_LINGER: Duration = Duration::from_secs(30);
 
 /// Where the empty line is that ends a head.
 pub fn find_end(bytes: &[u8]) -> Option<usize> {
@@ -36,220 +51,303 @@ pub fn find_end(bytes: &[u8]) -> Option<usize> {
     EMPTY_LINE.find(bytes)
 }
 
+/// Reads what there is of a connection into `read`.
+pub fn poll_read(
+    stream: &mut Stream,
+    read: &mut BytesMut,
+    context: &mut Context<'_>,
+) -> Poll<std::io::Result<usize>> {
+    read.reserve(READ_BYTES / 2);
+    pin!(stream.read_buf(read)).poll(context)
+}
+
 /// A client's connection.
 pub struct Connection {
-    stream: Stream,
+    /// `None` once a tunnel has it.
+    stream: Option<Stream>,
     /// Read, and not served yet.
     unread: BytesMut,
-    /// Written, and not sent yet.
-    out: Vec<u8>,
+    outbox: Outbox,
     keep: bool,
-    body: Body,
+    body: BodyReader,
+    /// What the head of the request under way says of its body.
+    length: Length,
+    /// The client waits for leave to send its body (RFC 9110 §10.1.1).
+    expects: bool,
+    old: bool,
+    head_only: bool,
+    answer: Answer,
 }
 
-/// How the body of the answer under way ends.
+/// How far the answer to the request under way is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Body {
+enum Answer {
     /// There is no final head yet.
     NotBegun,
-    /// By its length, or with the connection.
-    Plain,
-    /// By its last chunk (RFC 9112 §7.1).
-    Chunked,
-    /// It has.
-    Ended,
+    /// Pieces of its body follow, framed so.
+    Body(Framing),
+    /// It is whole.
+    Whole,
+    /// It broke off.
+    Broken,
 }
 
-/// What was read of a head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Head {
-    /// A whole one of so many bytes.
-    Whole(usize),
-    /// What only the library can make something of.
-    Other,
-    /// The client is gone.
-    None,
+/// What was read of a connection.
+#[derive(Debug)]
+pub enum Read {
+    /// A head, of so many bytes.
+    Head(usize),
+    /// What is no head.
+    Malformed,
+    /// More than a head may have.
+    TooLarge,
+    /// Nothing: the client is gone.
+    Nothing,
 }
 
 impl Connection {
     /// A connection that was just accepted.
     pub fn new(stream: Stream) -> Self {
-        let (unread, out) = (BytesMut::with_capacity(READ_BYTES), Vec::new());
-        Self { stream, unread, out, keep: true, body: Body::NotBegun }
-    }
-
-    /// The stream, and what was read of it.
-    pub fn into_parts(self) -> (Stream, BytesMut) {
-        (self.stream, self.unread)
-    }
-
-    /// The stream, for what is known of it.
-    pub fn stream(&self) -> &Stream {
-        &self.stream
+        Self {
+            stream: Some(stream),
+            unread: BytesMut::new(),
+            outbox: Outbox::default(),
+            keep: true,
+            body: BodyReader::Done,
+            length: Length::Absent,
+            expects: false,
+            old: false,
+            head_only: false,
+            answer: Answer::NotBegun,
+        }
     }
 
     /// Reads until a head is whole.
-    pub async fn read_head(&mut self) -> Head {
+    pub async fn read_head(&mut self) -> Read {
+        let Some(stream) = &mut self.stream else { return Read::Nothing };
+        self.answer = Answer::NotBegun;
         let mut searched = 0;
         loop {
+            // RFC 9112 §2.2: empty lines before a request are passed over.
+            while searched == 0 && self.unread.starts_with(b"\r\n") {
+                self.unread.advance(2);
+            }
             let unsearched = self.unread.get(searched..).unwrap_or_default();
             if let Some(end) = find_end(unsearched) {
-                return Head::Whole(searched + end + 4);
+                return Read::Head(searched + end + 4);
             }
-            if self.unread.len() > MAX_HEAD_BYTES
-                || !self.unread.is_empty() && !head::is_partial(&self.unread)
-            {
-                return Head::Other;
+            if self.unread.len() > MAX_HEAD_BYTES {
+                return Read::TooLarge;
+            }
+            if !self.unread.is_empty() && !head::is_partial(&self.unread) {
+                return Read::Malformed;
             }
             searched = self.unread.len().saturating_sub(3);
-            self.unread.reserve(READ_BYTES / 2);
-            match self.stream.read_buf(&mut self.unread).await {
-                Ok(0) | Err(_) => return Head::None,
+            self.unread.reserve(if self.unread.capacity() == 0 { READ_BYTES } else { READ_BYTES / 2 });
+            match stream.read_buf(&mut self.unread).await {
+                Ok(0) | Err(_) => return Read::Nothing,
                 Ok(_) => {}
             }
         }
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> Bytes {
-        self.keep = keep;
-        self.body = Body::NotBegun;
-        self.unread.split_to(head).freeze()
+    pub fn begin(&mut self, head: usize, keep: bool) -> std::result::Result<RequestHeader, Refusal> {
+        let bytes = self.unread.split_to(head).freeze();
+        self.answer = Answer::NotBegun;
+        self.keep = false;
+        (self.old, self.head_only, self.expects) = (false, false, false);
+        (self.length, self.body) = (Length::Absent, BodyReader::Done);
+        if bytes.len() > MAX_HEAD_BYTES {
+            return Err(head::TOO_LARGE);
+        }
+        let head = head::read(&bytes)?;
+        self.keep = keep && head.keep;
+        self.length = head.length;
+        self.body = head.length.into();
+        self.old = head.request.version == http::Version::HTTP_10;
+        self.head_only = head.request.method == Method::HEAD;
+        self.expects = head.request.headers.contains_key(header::EXPECT);
+        Ok(head.request)
     }
 
-    /// Puts a head back that somebody else is to serve.
-    pub fn put_back(&mut self, head: &Bytes) {
-        let mut unread = BytesMut::with_capacity(head.len() + self.unread.len());
-        unread.extend_from_slice(head);
-        unread.extend_from_slice(&self.unread);
-        self.unread = unread;
+    /// Why what was read is no head.
+    pub fn malformed(&self) -> Refusal {
+        head::refusal(&self.unread)
     }
 
-    /// Whether the answer was begun.
-    pub fn has_begun(&self) -> bool {
-        self.body != Body::NotBegun
+    /// Whether the connection can be used for another request, once the rest of this one's body is read where that is
+    /// little.
+    pub async fn is_kept(&mut self, deadline: &mut Deadline) -> bool {
+        if !self.keep || self.answer != Answer::Whole || self.stream.is_none() {
+            return false;
+        }
+        self.body.is_done() || matches!(deadline.within(DRAIN, self.drain()).await, Ok(true))
     }
 
-    /// Whether the connection is kept after this answer.
-    pub fn is_kept(&self) -> bool {
-        self.keep && self.body == Body::Ended
-    }
-
-    /// Sends an answer of the edge's own.
-    pub async fn reply(&mut self, reply: Reply) -> Result<()> {
-        self.keep &= !reply.closes();
-        reply.write(&mut self.out, self.keep);
-        self.body = Body::Ended;
-        self.send().await
-    }
-
-    /// Ends the edge's side of the connection and reads on for a while: closed on unread bytes, it would be reset,
-    /// and the client could lose the answer (RFC 9112 §9.6).
-    pub async fn close(mut self) {
-        use pingora::protocols::Shutdown;
-        Shutdown::shutdown(&mut *self.stream).await;
-        let rest = async {
-            self.unread.clear();
-            while self.stream.read_buf(&mut self.unread).await.is_ok_and(|read| read > 0) {
-                self.unread.clear();
+    /// Reads the rest of a body that nobody wants.
+    async fn drain(&mut self) -> bool {
+        poll_fn(|context| {
+            loop {
+                match ready!(self.poll_body(context)) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => return Poll::Ready(true),
+                    Err(_) => return Poll::Ready(false),
+                }
             }
+        })
+        .await
+    }
+
+    /// Whether what is left of the request's body is little enough to be read for nothing.
+    fn is_small(&self) -> bool {
+        match self.body {
+            BodyReader::Done => true,
+            BodyReader::Length(left) => left <= MAX_DRAINED_BYTES && !self.expects,
+            BodyReader::Chunked(_) | BodyReader::UntilClose => false,
+        }
+    }
+
+    /// Ends the edge's side of the connection. Behind a whole answer it reads on for a while: closed on unread bytes, the
+    /// connection would be reset, and the client could lose the answer (RFC 9112 §9.6).
+    pub async fn close(mut self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        self.unread = BytesMut::new();
+        Shutdown::shutdown(&mut *stream).await;
+        if self.answer != Answer::Whole {
+            return;
+        }
+        let mut unwanted = [0; 4 * 1024];
+        let rest = async {
+            while let Ok(Ok(1..)) = tokio::time::timeout(LINGER, stream.read(&mut unwanted)).await {}
         };
         // How it ends makes no difference any more.
-        let _ = tokio::time::timeout(LINGER, rest).await;
-    }
-
-    async fn send(&mut self) -> Result<()> {
-        let sent = async {
-            self.stream.write_all(&self.out).await?;
-            self.stream.flush().await
-        };
-        let sent = sent.await;
-        self.out.clear();
-        sent.map_err(|error| {
-            Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
-        })
+        let _ = tokio::time::timeout(MOST_LINGER, Box::pin(rest)).await;
     }
 }
 
+fn taken() -> BError {
+    Error::explain(ErrorType::ConnectionClosed, "the connection belongs to a tunnel").into_down()
+}
+
 impl Downstream for Connection {
-    async fn head(&mut self, head: Parts, reason: Option<&str>, done: bool) -> Result<()> {
+    fn length(&self) -> Length {
+        self.length
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
+        loop {
+            match self.body.step(&mut self.unread) {
+                Ok(Step::Frame(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Ok(Step::End) => return Poll::Ready(Ok(None)),
+                Ok(Step::More) => {}
+                Err(body::Malformed(what)) => {
+                    self.keep = false;
+                    return Poll::Ready(Err(Error::explain(ErrorType::InvalidHTTPHeader, what).into_down()));
+                }
+            }
+            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(taken())) };
+            match ready!(poll_read(stream, &mut self.unread, context)) {
+                Ok(1..) => {}
+                Ok(0) => {
+                    let error =
+                        Error::explain(ErrorType::ConnectionClosed, "before the request was complete");
+                    return Poll::Ready(Err(error.into_down()));
+                }
+                Err(error) => {
+                    let error =
+                        Error::because(ErrorType::ReadError, "before the request was complete", error);
+                    return Poll::Ready(Err(error.into_down()));
+                }
+            }
+        }
+    }
+
+    fn head(&mut self, head: Parts, reason: Option<&str>, bodiless: bool) -> Result<()> {
         if head.status.is_informational() {
-            write::interim(&mut self.out, &head, reason);
-            return self.send().await;
-        }
-        let encoding = head.headers.get_all(header::TRANSFER_ENCODING).iter().next_back();
-        let last =
-            encoding.map(|value| value.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default());
-        let is_chunked = last.is_some_and(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-        // Nothing but its end would end such a body.
-        self.keep &= encoding.is_none() || is_chunked || done;
-        write::head(&mut self.out, head.version, head.status, reason, head.headers.iter(), self.keep);
-        self.body = match (done, is_chunked) {
-            (true, _) => Body::Ended,
-            (false, true) => Body::Chunked,
-            (false, false) => Body::Plain,
-        };
-        // A body of a known length has mostly come with its head. Of any other, the next piece may be a while.
-        if done || encoding.is_some() { self.send().await } else { Ok(()) }
-    }
-
-    async fn piece(&mut self, piece: Bytes, done: bool) -> Result<()> {
-        if piece.is_empty() {
+            if !self.old {
+                write::interim(self.outbox.bytes(), &head, reason);
+            }
             return Ok(());
         }
-        if self.body == Body::Chunked {
-            self.out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-        }
-        if piece.len() > MOST_JOINED_BYTES {
-            let sent = async {
-                self.stream.write_all(&self.out).await?;
-                self.stream.write_all(&piece).await
-            };
-            let sent = sent.await;
-            self.out.clear();
-            sent.map_err(|error| {
-                Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
-            })?;
-        } else {
-            self.out.extend_from_slice(&piece);
-        }
-        if self.body == Body::Chunked {
-            self.out.extend_from_slice(b"\r\n");
-        }
-        if done { self.end().await } else { self.send().await }
+        let has_none =
+            self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let delimited = has_none || head.headers.contains_key(header::CONTENT_LENGTH);
+        let framing = if delimited || self.old { Framing::Plain } else { Framing::Chunked };
+        // An upstream that answers ahead of a long body wants none of it.
+        self.keep &= !matches!(self.body, BodyReader::Length(left) if left > MAX_DRAINED_BYTES);
+        write::head(self.outbox.bytes(), head.status, reason, head.headers.iter(), framing, self.keep);
+        self.answer = if has_none { Answer::Whole } else { Answer::Body(framing) };
+        if bodiless { self.end() } else { Ok(()) }
     }
 
-    async fn end(&mut self) -> Result<()> {
-        if self.body == Body::Chunked {
-            self.out.extend_from_slice(b"0\r\n\r\n");
+    fn frame(&mut self, frame: Frame, last: bool) -> Result<()> {
+        let Answer::Body(framing) = self.answer else { return Ok(()) };
+        let ends = matches!(frame, Frame::Trailers(_));
+        self.outbox.frame(frame, framing);
+        if ends {
+            self.answer = Answer::Whole;
+        } else if last {
+            return self.end();
         }
-        if self.body == Body::Ended {
-            return Ok(());
-        }
-        self.body = Body::Ended;
-        self.send().await
+        Ok(())
     }
 
-    async fn broken(&mut self, error: BError) -> BError {
-        // That the client can't be told any more is the lesser trouble.
-        let _ = self.send().await;
-        error
+    fn end(&mut self) -> Result<()> {
+        if let Answer::Body(framing) = self.answer {
+            self.outbox.end(framing);
+            self.answer = Answer::Whole;
+        }
+        Ok(())
     }
 
-    async fn gone(&mut self) -> BError {
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.outbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(taken())) };
+        self.outbox.poll_send(stream, context).map_err(|error| {
+            Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
+        })
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError> {
         // One request ahead is enough.
         if !self.unread.is_empty() {
-            return std::future::pending().await;
+            return Poll::Pending;
         }
-        self.unread.reserve(1);
-        match self.stream.read_buf(&mut self.unread).await {
-            Ok(0) => {
-                Error::explain(ErrorType::ConnectionClosed, "before the answer was complete").into_down()
-            }
-            Ok(_) => std::future::pending().await,
-            Err(error) => {
-                Error::because(ErrorType::ReadError, "before the answer was complete", error).into_down()
-            }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(taken()) };
+        match ready!(poll_read(stream, &mut self.unread, context)) {
+            Ok(0) => Poll::Ready(
+                Error::explain(ErrorType::ConnectionClosed, "before the answer was complete").into_down(),
+            ),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(
+                Error::because(ErrorType::ReadError, "before the answer was complete", error).into_down(),
+            ),
         }
+    }
+
+    fn abort(&mut self, _at_once: bool) {
+        self.keep = false;
+        if self.has_begun() {
+            self.answer = Answer::Broken;
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {
+        self.keep &= !reply.closes() && self.is_small();
+        reply.write(self.outbox.bytes(), self.keep, head_only);
+        self.answer = Answer::Whole;
+        Ok(())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.answer != Answer::NotBegun
+    }
+
+    fn take_connection(&mut self) -> Option<(Stream, BytesMut)> {
+        self.keep = false;
+        Some((self.stream.take()?, std::mem::take(&mut self.unread)))
     }
 }

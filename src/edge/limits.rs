@@ -14,3 +14,15 @@ pub const MAX_DRAINED_BYTES: u64 = 64 * 1024;
 
 /// The longest that a preflight may list in `Access-Control-Request-Headers` and still be echoed, in bytes.
 pub const MAX_ECHO_BYTES: usize = 4 * 1024;
+
+/// The most header fields of a request.
+pub const MAX_HEAD_FIELDS: usize = 256;
+
+/// The longest head of an upstream's answer, in bytes. Some send kilobytes of cookies or policies.
+pub const MAX_ANSWER_HEAD_BYTES: usize = 256 * 1024;
+
+/// The most header fields of an upstream's answer.
+pub const MAX_ANSWER_FIELDS: usize = 256;
+
+/// The most interim answers (RFC 9110 §15.2) to one request.
+pub const MAX_INTERIM_ANSWERS: usize = 16;

@@ -3,19 +3,22 @@
 //!
 //! The way of a request is told in the crate's root; each of its steps is a room of this floor.
 
+pub mod body;
 pub mod cache;
 pub mod client;
 pub mod deadline;
 pub mod decision_id;
 pub mod demo;
-pub mod direct;
+pub mod downstream;
 pub mod error;
+pub mod exchange;
 pub mod failure;
 pub mod forward;
 pub mod http1;
+pub mod http2;
 pub mod judge;
 pub mod limits;
-pub mod proxy;
+pub mod pipeline;
 pub mod redirect;
 pub mod reply;
 pub mod request;

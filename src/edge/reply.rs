@@ -4,15 +4,16 @@
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Response, StatusCode, Version};
-use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::proxy::Session;
+use http::response::Parts;
+use http::{Method, Response, StatusCode};
+use pingora::http::RequestHeader;
 
 use super::decision_id::DecisionId;
+use super::demo::Demo;
+use super::http1::outbox::Framing;
 use super::http1::write;
-use super::limits::{MAX_DRAINED_BYTES, MAX_ECHO_BYTES};
-use super::request::{NO_LOCATION, Refusal};
+use super::limits::MAX_ECHO_BYTES;
+use super::request::{self, NO_LOCATION, Refusal};
 use crate::policy::headers::{Cors, PREFLIGHT_MAX_AGE, VARY};
 
 mod denial;
@@ -23,7 +24,6 @@ pub use denial::{Denial, Destination};
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-const DRAIN_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Room for the fields of every reply.
 const MOST_FIELDS: usize = 12;
@@ -104,6 +104,23 @@ impl Reply {
             .with_cors(cors)
     }
 
+    /// A host page of the demo, or that there is none.
+    pub fn demo_page(demo: &Demo, request: &RequestHeader) -> Self {
+        if !matches!(request.method, Method::GET | Method::HEAD) {
+            return Self::method_not_allowed("GET, HEAD");
+        }
+        match demo.host_page(request::host(request)) {
+            Some(page) => {
+                let mut reply = Self::new(StatusCode::OK);
+                reply.fields.retain(|(name, _)| *name != header::CACHE_CONTROL);
+                reply
+                    .with(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+                    .with_body(HeaderValue::from_static("text/html; charset=utf-8"), page)
+            }
+            None => Self::not_found(),
+        }
+    }
+
     /// No route takes this path.
     pub fn not_found() -> Self {
         Self::problem(StatusCode::NOT_FOUND, &["nothing is served at this path"], None)
@@ -126,10 +143,11 @@ impl Reply {
             StatusCode::GATEWAY_TIMEOUT => "the widget's server did not answer in time",
             StatusCode::SERVICE_UNAVAILABLE => "the widget's server is not available",
             StatusCode::BAD_REQUEST => "the request can't be read to its end",
+            StatusCode::REQUEST_TIMEOUT => "the rest of the request did not come in time",
             _ => "the widget's server failed to answer",
         };
         let mut reply = Self::problem(status, &[detail], Some(decision_id));
-        // The proxy library keeps no connection on which a request failed.
+        // Where the next request begins is not known.
         reply.close = true;
         reply
             .with(header::VARY, VARY)
@@ -175,12 +193,23 @@ impl Reply {
         self.close
     }
 
-    /// Writes it as the answer to a request over HTTP/1.1 that is no `HEAD`.
-    pub fn write(mut self, out: &mut Vec<u8>, keep: bool) {
+    /// Writes it in HTTP/1.1. `head_only`: the request was a `HEAD`.
+    pub fn write(mut self, out: &mut Vec<u8>, keep: bool, head_only: bool) {
         self.set_length();
         let fields = self.fields.iter().map(|(name, value)| (name, value));
-        write::head(out, Version::HTTP_11, self.status, None, fields, keep);
-        out.extend_from_slice(&self.body);
+        write::head(out, self.status, None, fields, Framing::Plain, keep);
+        if !head_only {
+            out.extend_from_slice(&self.body);
+        }
+    }
+
+    /// Its head and body, for any protocol.
+    pub fn into_parts(mut self) -> (Parts, Bytes) {
+        self.set_length();
+        let mut head = Response::new(()).into_parts().0;
+        head.status = self.status;
+        head.headers = HeaderMap::from_iter(self.fields);
+        (head, self.body)
     }
 
     fn set_length(&mut self) {
@@ -188,50 +217,6 @@ impl Reply {
             self.fields.push((header::CONTENT_LENGTH, HeaderValue::from(self.body.len())));
         }
     }
-
-    /// Sends it and leaves the connection usable where that is safe.
-    pub async fn send(mut self, session: &mut Session) -> Result<()> {
-        let mut head = Response::new(()).into_parts().0;
-        self.set_length();
-        head.status = self.status;
-        head.headers = HeaderMap::from_iter(std::mem::take(&mut self.fields));
-        let head = ResponseHeader::from(head);
-        let keep = !self.close && (session.is_body_empty() || Box::pin(drain(session)).await);
-        if !keep {
-            session.set_keepalive(None);
-        }
-        let bodiless = self.body.is_empty() || session.req_header().method == Method::HEAD;
-        session.write_response_header(Box::new(head), bodiless).await?;
-        let body = (!bodiless).then_some(self.body);
-        session.write_response_body(body, true).await?;
-        if !keep {
-            Box::pin(linger(session)).await;
-        }
-        Ok(())
-    }
-}
-
-/// Reads a small request body that nobody wants, so that the connection can be kept. `false`: it is too large, or
-/// not sent before it is asked for.
-async fn drain(session: &mut Session) -> bool {
-    let fields = &session.req_header().headers;
-    let length =
-        fields.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if fields.contains_key(header::EXPECT) || length.is_none_or(|length| length > MAX_DRAINED_BYTES) {
-        return false;
-    }
-    matches!(tokio::time::timeout(DRAIN_TIMEOUT, session.drain_request_body()).await, Ok(Ok(())))
-}
-
-/// Ends the edge's side of a connection and reads on for a while: closed on unread bytes, it would be reset, and
-/// the client could lose the answer (RFC 9112 §9.6).
-async fn linger(session: &mut Session) {
-    if session.is_http2() {
-        return;
-    }
-    session.shutdown().await;
-    // How it ends makes no difference any more.
-    let _ = tokio::time::timeout(DRAIN_TIMEOUT, session.drain_request_body()).await;
 }
 
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");

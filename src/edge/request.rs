@@ -1,11 +1,13 @@
 //! What is refused before it is judged: requests that two servers could read in two ways (RFC 9112 §11.2,
 //! "request smuggling"), and those over the limits.
 
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Scheme;
 use http::{Method, StatusCode, Version};
 use pingora::http::RequestHeader;
 
-use super::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_TARGET_BYTES};
+use super::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::policy::headers::is_persistence;
 
 /// Why a request is refused, for the one who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,8 +19,14 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    const fn bad(detail: &'static str) -> Self {
-        Self { status: StatusCode::BAD_REQUEST, detail }
+    /// A request that is refused with this status.
+    pub const fn new(status: StatusCode, detail: &'static str) -> Self {
+        Self { status, detail }
+    }
+
+    /// A request that can't be taken as it is.
+    pub const fn bad(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
     }
 }
 
@@ -31,93 +39,70 @@ pub const NO_LOCATION: Refusal = Refusal::bad("the request target has a byte tha
 /// A WebSocket handshake with a body, which ends where two servers may not agree.
 pub const WEBSOCKET_WITH_BODY: Refusal = Refusal::bad("a WebSocket handshake has no body");
 
-/// Checks one request. `head` is its head as received over HTTP/1, empty over HTTP/2.
-pub fn check(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
+/// Checks one request. What only the bytes of a head in HTTP/1.1 show was checked when it was read.
+///
+/// # Errors
+/// It could be read in two ways, or is over the limits.
+pub fn check(request: &RequestHeader) -> Result<(), Refusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
-        return Err(Refusal {
-            status: StatusCode::METHOD_NOT_ALLOWED,
-            detail: "TRACE and CONNECT are not served",
-        });
+        return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
     }
-    check_size(request, head)?;
-    check_framing(&request.headers, head)?;
+    check_size(request)?;
+    if request.version == Version::HTTP_2
+        && request.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1
+    {
+        return Err(Refusal::bad("Content-Length must be one number"));
+    }
     check_authority(request)?;
     check_connection(&request.headers)?;
     check_path(request.raw_path())
 }
 
-/// Checks what is left to check of a head that was read strictly: nothing about a body, one plain `Host`, and a
-/// `Connection` that names no field.
-pub fn check_plain(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
-    check_size(request, head)?;
-    if has_bare_line_feed(head) {
-        return Err(BARE_LINE_FEED);
-    }
-    if !request.headers.contains_key(header::HOST) {
-        return Err(NO_HOST);
-    }
-    check_path(request.raw_path())
-}
-
-const BARE_LINE_FEED: Refusal = Refusal::bad("a line of the head ends in a bare line feed");
-const NO_HOST: Refusal = Refusal::bad("Host is missing");
-
-fn check_size(request: &RequestHeader, head: &[u8]) -> Result<(), Refusal> {
+fn check_size(request: &RequestHeader) -> Result<(), Refusal> {
     if request.raw_path().len() > MAX_TARGET_BYTES {
-        return Err(Refusal {
-            status: StatusCode::URI_TOO_LONG,
-            detail: "the request target is longer than 8 KiB",
-        });
+        return Err(Refusal::new(StatusCode::URI_TOO_LONG, "the request target is longer than 8 KiB"));
     }
-    let fields = || request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let size: usize = if head.is_empty() { fields() } else { head.len() };
-    if size > MAX_HEAD_BYTES {
-        return Err(Refusal {
-            status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            detail: "the request head is longer than 64 KiB",
-        });
+    let fields = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if fields.sum::<usize>() > MAX_HEAD_BYTES {
+        return Err(Refusal::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request head is longer than 64 KiB",
+        ));
     }
-    Ok(())
-}
-
-fn check_framing(headers: &HeaderMap, head: &[u8]) -> Result<(), Refusal> {
-    if has_bare_line_feed(head) {
-        return Err(BARE_LINE_FEED);
-    }
-    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(encoding) = encodings.next()
-        && (encodings.next().is_some() || !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"))
-    {
-        return Err(Refusal::bad("Transfer-Encoding must be one `chunked`"));
-    }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    if let Some(length) = lengths.next()
-        && (lengths.next().is_some() || !length.as_bytes().iter().all(u8::is_ascii_digit))
-    {
-        return Err(Refusal::bad("Content-Length must be one number"));
+    if request.headers.len() > MAX_HEAD_FIELDS {
+        return Err(Refusal::bad("the request has more than 256 header fields"));
     }
     Ok(())
 }
 
-fn has_bare_line_feed(head: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', head).any(|at| {
-        let before = at.checked_sub(1).and_then(|before| head.get(before));
-        before != Some(&b'\r')
-    })
-}
-
+/// One host is asked, and it is one: upstreams route by it, and repeat it in links.
 fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
-    let host = request.headers.get(header::HOST);
-    if request.version == Version::HTTP_11 && host.is_none() {
-        return Err(NO_HOST);
+    let mut hosts = request.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(Refusal::bad("Host is there twice"));
     }
-    // `http::uri::Authority` compares without regard to case.
-    if let (Some(host), Some(authority)) = (host, request.uri.authority())
-        && !host.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes())
+    if request.version == Version::HTTP_11 && host.is_none() {
+        return Err(Refusal::bad("Host is missing"));
+    }
+    if request.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(Refusal::bad("the request target is of a scheme that is not served"));
+    }
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = host.map(HeaderValue::as_bytes);
+    if host.into_iter().chain(authority).any(|host| !is_host(host)) {
+        return Err(Refusal::bad("Host is no name or address, with a port perhaps"));
+    }
+    if let (Some(host), Some(authority)) = (host, authority)
+        && !host.eq_ignore_ascii_case(authority)
     {
         return Err(Refusal::bad("Host and the request target's authority differ"));
     }
     Ok(())
+}
+
+fn is_host(host: &[u8]) -> bool {
+    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte)) && !host.is_empty()
 }
 
 /// Fields named in `Connection` are dropped by the next hop: none may be dropped that a verdict, the framing or
@@ -126,7 +111,7 @@ fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut count = 0;
     for value in headers.get_all(header::CONNECTION) {
         for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            count += usize::from(!nominated.is_empty());
+            count += usize::from(!nominated.is_empty() && !is_persistence(nominated));
             if !nominated.iter().all(is_token_byte) {
                 return Err(Refusal::bad("Connection names what can't be a field"));
             }
@@ -183,13 +168,9 @@ fn check_path(target: &[u8]) -> Result<(), Refusal> {
     if is_simple(target) {
         return Ok(());
     }
-    if !target.starts_with(b"/") && !target.starts_with(b"http://") && !target.starts_with(b"https://") {
-        return Err(Refusal::bad("the request target must be a path"));
-    }
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let origin_form = match memchr::memmem::find(path, b"://") {
-        Some(at) if !target.starts_with(b"/") => path.get(at + 3..).unwrap_or_default(),
-        _ => path.get(1..).unwrap_or_default(),
+    let Some((b'/', origin_form)) = path.split_first() else {
+        return Err(Refusal::bad("the request target must be a path"));
     };
     for &byte in path {
         match byte {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::demo::Demo;
 use super::error::EdgeError;
 use super::upstream::{Upstream, Upstreams};
 use crate::config::{self, PathPattern};
@@ -57,11 +58,6 @@ impl Route {
         if voice { &self.voice } else { &self.silent }
     }
 
-    /// Whether the servers behind it are only ever spoken to in HTTP/1.1.
-    pub fn is_http1(&self) -> bool {
-        self.production.is_http1() && self.staging.is_http1()
-    }
-
     /// Where requests for this widget go.
     pub fn upstream(&self, widget: WidgetRules<'_>) -> &Arc<Upstream> {
         match widget.environment {
@@ -75,7 +71,7 @@ impl Route {
 #[derive(Debug)]
 pub struct RouteTable {
     router: matchit::Router<Place>,
-    demo: Option<Arc<Upstream>>,
+    demo: Option<Demo>,
 }
 
 /// What a path pattern leads to.
@@ -101,18 +97,18 @@ pub enum Target<'t> {
         widget: &'t str,
     },
     /// A host page of the demo, which is no widget's and is not judged.
-    DemoPage(&'t Arc<Upstream>),
+    DemoPage(&'t Demo),
     /// Nowhere.
     None,
 }
 
 impl RouteTable {
-    /// Builds the table. `tickets`: where tickets are asked for. `demo`: the built-in upstream, where there is one.
+    /// Builds the table. `tickets`: where tickets are asked for. `demo`: where its host pages are served.
     pub fn prepare(
         routes: &[config::Route],
         tickets: &PathPattern,
         upstreams: &Upstreams,
-        demo: Option<Arc<Upstream>>,
+        demo: Option<Demo>,
     ) -> Result<Self, EdgeError> {
         let mut router = matchit::Router::new();
         let mut insert = |path: &PathPattern, place| {

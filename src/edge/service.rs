@@ -1,10 +1,4 @@
-//! The application that listeners serve. Connections over HTTP/1.1 are served here, request by request, for as long
-//! as each needs nothing of the proxy library; the first that does takes its connection there. HTTP/2 is the
-//! library's from the start.
-//!
-//! The life of a connection here: a head is read, within the time for it → the request is served by
-//! [`EdgeProxy::serve_plain`] → the connection is kept, closed, or handed over with everything that was read and not
-//! served.
+//! Application that listeners serve: each connection in the protocol that its client speaks.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -12,34 +6,32 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::apps::{HttpServerApp, ReusedHttpStream, ServerApp};
-use pingora::protocols::http::ServerSession;
+use pingora::apps::ServerApp;
 use pingora::protocols::{ALPN, Stream};
 use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
 use tokio::sync::Notify;
 
 use super::deadline::Deadline;
-use super::http1::{Connection, Head};
-use super::proxy::{Asker, EdgeProxy, Served};
+use super::http1::{Connection, Read, head};
+use super::http2;
+use super::pipeline::{PeerInfo, Pipeline};
 
-mod library;
+/// How long a connection may idle between two requests.
+pub(super) const IDLE: Duration = Duration::from_secs(60);
 
-pub(super) use library::{cut_when, head_is_read};
-
-use library::{IDLE, Library, REQUESTS_PER_CONNECTION};
+/// After this many requests a connection is closed, so that its memory is given back now and then.
+pub(super) const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
 /// The application that listeners serve.
 pub struct EdgeService {
-    proxy: Arc<EdgeProxy>,
-    library: Arc<Library>,
+    pipeline: Arc<Pipeline>,
     header_timeout: Duration,
     closing: Closing,
 }
 
 /// Says that no more requests are wanted on the connections that are open.
 #[derive(Default)]
-struct Closing {
+pub(super) struct Closing {
     begun: AtomicBool,
     told: Notify,
 }
@@ -55,7 +47,7 @@ impl Closing {
     }
 
     /// Resolves once it has begun.
-    async fn awaited(&self) {
+    pub(super) async fn awaited(&self) {
         // It hears what is told from here on; what was told before shows in the flag.
         let told = self.told.notified();
         if !self.has_begun() {
@@ -64,70 +56,44 @@ impl Closing {
     }
 }
 
-/// How serving a connection here ends.
-enum End {
-    /// With the connection.
-    Close,
-    /// The next request is for the library, which may serve so many.
-    HandOver(u32),
-}
-
 impl EdgeService {
-    /// Serves with this proxy.
-    pub fn new(conf: &Arc<ServerConf>, proxy: EdgeProxy, header_timeout: Duration) -> Self {
-        let proxy = Arc::new(proxy);
-        let library = Arc::new(Library::new(conf, Arc::clone(&proxy), header_timeout));
-        Self { proxy, library, header_timeout, closing: Closing::default() }
+    /// Serves with this pipeline.
+    pub fn new(pipeline: Pipeline, header_timeout: Duration) -> Self {
+        Self { pipeline: Arc::new(pipeline), header_timeout, closing: Closing::default() }
     }
 
-    async fn serve(&self, connection: &mut Connection, shutdown: &ShutdownWatch) -> End {
-        let stream = connection.stream();
-        let peer = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let asker = Asker { peer, tls: stream.get_ssl_digest().is_some() };
+    /// Serves a connection over HTTP/1.1, request by request, for as long as it is kept.
+    async fn serve_http1(&self, connection: &mut Connection, peer: PeerInfo, shutdown: &ShutdownWatch) {
         let mut deadline = Deadline::default();
         let mut closing = pin!(self.closing.awaited());
         for left in (0..REQUESTS_PER_CONNECTION).rev() {
             let is_first = left + 1 == REQUESTS_PER_CONNECTION;
+            // Between two requests a client may idle, and then has as long for the next head as for any.
             let bound = if is_first { self.header_timeout } else { IDLE + self.header_timeout };
-            let head = tokio::select! {
+            let read = tokio::select! {
                 biased;
-                head = deadline.within(bound, connection.read_head()) => head.unwrap_or(Head::None),
-                () = &mut closing => Head::None,
+                read = deadline.within(bound, connection.read_head()) => read.unwrap_or(Read::Nothing),
+                () = &mut closing => Read::Nothing,
             };
-            let length = match head {
-                Head::Whole(length) => length,
-                Head::Other => return End::HandOver(left + 1),
-                Head::None => return End::Close,
+            let length = match read {
+                Read::Head(length) => length,
+                Read::Nothing => return,
+                Read::TooLarge => {
+                    return self.pipeline.refuse(connection, head::TOO_LARGE, &mut deadline).await;
+                }
+                Read::Malformed => {
+                    let refusal = connection.malformed();
+                    return self.pipeline.refuse(connection, refusal, &mut deadline).await;
+                }
             };
             let keep = left > 0 && !self.closing.has_begun() && !*shutdown.borrow();
-            let head = connection.begin(length, keep);
-            if self.proxy.serve_plain(connection, &head, asker, &mut deadline).await == Served::NotHere {
-                connection.put_back(&head);
-                return End::HandOver(left + 1);
+            match connection.begin(length, keep) {
+                Ok(request) => self.pipeline.serve(connection, request, peer, &mut deadline).await,
+                Err(refusal) => return self.pipeline.refuse(connection, refusal, &mut deadline).await,
             }
-            if !connection.is_kept() {
-                return End::Close;
+            if !connection.is_kept(&mut deadline).await {
+                return;
             }
-        }
-        End::Close
-    }
-
-    /// Lets the library serve the connection to its end.
-    async fn hand_over(&self, connection: Connection, left: u32, shutdown: &ShutdownWatch) {
-        let (stream, unread) = connection.into_parts();
-        let mut session = ServerSession::new_http1(stream);
-        session.set_keepalive((!*shutdown.borrow()).then_some(IDLE.as_secs()));
-        session.set_keepalive_reuses_remaining(Some(left));
-        if !unread.is_empty() {
-            session.set_pipelined_prefix(unread);
-        }
-        let mut kept = self.library.process_new_http(session, shutdown).await;
-        while let Some((stream, settings)) = kept.map(ReusedHttpStream::consume) {
-            let mut session = ServerSession::new_http1(stream);
-            if let Some(settings) = settings {
-                settings.apply_to_session(&mut session);
-            }
-            kept = self.library.process_new_http(session, shutdown).await;
         }
     }
 }
@@ -135,20 +101,19 @@ impl EdgeService {
 #[async_trait]
 impl ServerApp for EdgeService {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let address = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
+        let peer = PeerInfo { address, tls: stream.get_ssl_digest().is_some() };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            return self.library.process_new(stream, shutdown).await;
+            http2::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout).await;
+            return None;
         }
         let mut connection = Connection::new(stream);
-        match self.serve(&mut connection, shutdown).await {
-            End::Close => connection.close().await,
-            // In a box, so that connections which stay here don't carry the room for it.
-            End::HandOver(left) => Box::pin(self.hand_over(connection, left, shutdown)).await,
-        }
+        self.serve_http1(&mut connection, peer, shutdown).await;
+        connection.close().await;
         None
     }
 
     async fn cleanup(&self) {
         self.closing.begin();
-        self.library.http_cleanup().await;
     }
 }

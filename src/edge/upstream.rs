@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::HeaderValue;
 use pingora::ErrorType;
 use pingora::lb::discovery::ServiceDiscovery;
 use pingora::lb::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
@@ -23,6 +24,7 @@ use crate::config::{self, Servers};
 
 mod idle;
 mod servers;
+mod shared;
 
 pub use servers::Server;
 
@@ -79,6 +81,7 @@ pub struct Upstream {
     turns: Turns,
     tls: Option<Tls>,
     options: PeerOptions,
+    host: Option<HeaderValue>,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -108,7 +111,8 @@ impl Upstream {
         }
         let task = background_service(&format!("upstream {name}"), balancer);
         let turns = Turns::new(task.task(), servers.health_check.is_some(), servers.keepalive);
-        Ok((Self { name, pool, turns, tls, options }, task))
+        let host = servers.host.clone();
+        Ok((Self { name, pool, turns, tls, options, host }, task))
     }
 
     /// Its name in the configuration, for logs and metrics.
@@ -116,9 +120,9 @@ impl Upstream {
         &self.name
     }
 
-    /// Whether its servers are only ever spoken to in HTTP/1.1.
-    pub fn is_http1(&self) -> bool {
-        self.options.alpn == ALPN::H1
+    /// The name that its servers are asked by; `None`: the browser's.
+    pub fn host(&self) -> Option<&HeaderValue> {
+        self.host.as_ref()
     }
 
     /// The next server in turn; `None` while none is healthy.
@@ -198,7 +202,9 @@ fn health_check(
         });
         tls.sni.clone().or(first).unwrap_or_default()
     });
-    let host = sni.clone().or_else(|| servers.servers.first().map(ToString::to_string)).unwrap_or_default();
+    let named = servers.host.as_ref().and_then(|host| host.to_str().ok()).map(str::to_owned);
+    let host = named.or_else(|| sni.clone()).or_else(|| servers.servers.first().map(ToString::to_string));
+    let host = host.unwrap_or_default();
     let mut options = options.clone();
     options.connection_timeout = Some(check.timeout);
     options.total_connection_timeout = Some(check.timeout);

@@ -7,10 +7,12 @@ use super::origin::{Embedder, Origin};
 
 mod answer;
 mod caching;
+mod fields;
 mod list;
 
 pub use answer::{Answer, SERVER_TIMING, allow_origin, timing_of_ticket};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
+pub use fields::{Sender, is_hop_by_hop, is_persistence, is_trailer, nominated, sender};
 pub use list::{members, without_embed_ticket};
 
 /// `Vary` of every judged answer: the request fields that a verdict reads (RFC 9110 §12.5.5).

@@ -1,11 +1,11 @@
 //! The way to the upstreams: TLS, timeouts, health, turns, reuse, WebSockets and streams.
 
 mod bodies;
-mod both_ways;
 mod connections;
 mod failures;
 mod servers;
 mod tls;
+mod transports;
 mod websockets;
 
 use std::net::SocketAddr;

@@ -1,8 +1,11 @@
 //! `[upstreams.NAME]`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
+
+use http::HeaderValue;
 
 use crate::config::document::Spot;
 use crate::config::settings::{HealthCheck, Server, Servers, Upstream, UpstreamTls};
@@ -49,8 +52,9 @@ fn upstream(table: &Table<'_>) -> Option<Upstream> {
     Some(Upstream::Builtin)
 }
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 13] = [
     "servers",
+    "host",
     "tls",
     "sni",
     "ca",
@@ -72,6 +76,7 @@ fn servers(table: &Table<'_>) -> Option<Servers> {
     let time = |key, default| table.or(key, |item| item.quantity(scalar::positive_duration), default);
     let upstream = Servers {
         servers: Vec::new(),
+        host: table.item("host").and_then(|item| item.text(host)),
         tls,
         http2,
         connect_timeout: time("connect_timeout", default.connect_timeout),
@@ -140,6 +145,21 @@ fn server_name(text: &str) -> Result<String, String> {
         return Ok(text.to_ascii_lowercase());
     }
     Err(format!("'{text}' is no server name; write a host name without a port, such as \"app.internal\""))
+}
+
+/// `Host` toward the servers: a name or an address, with a port perhaps.
+fn host(text: &str) -> Result<HeaderValue, String> {
+    let lower = text.to_ascii_lowercase();
+    let (name, port) = match lower.rsplit_once(':') {
+        Some((name, port)) if !port.contains(']') => (name, Some(port)),
+        _ => (lower.as_str(), None),
+    };
+    let is_port = port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0));
+    let is_name = address::is_host_name(name) || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let value = HeaderValue::try_from(lower.as_str()).ok().filter(|_| is_port && is_name);
+    value.ok_or_else(|| {
+        format!("'{text}' is no host; write it such as \"app.internal\" or \"app.internal:8443\"")
+    })
 }
 
 fn http2(table: &Table<'_>) -> bool {

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 /// One upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Upstream {
@@ -19,6 +21,8 @@ pub enum Upstream {
 pub struct Servers {
     /// At least one, no two equal.
     pub servers: Vec<Server>,
+    /// The `Host` that they are asked by. Default: the browser's.
+    pub host: Option<HeaderValue>,
     /// Speak TLS to them (`tls = true`). Default: no.
     pub tls: Option<UpstreamTls>,
     /// Speak HTTP/2 where the server agrees to it by ALPN. Default: no. Only with `tls`.
@@ -31,8 +35,7 @@ pub struct Servers {
     pub write_timeout: Duration,
     /// How long an unused connection is kept. Default: 60 s.
     pub idle_timeout: Duration,
-    /// How many unused connections are kept for each server. Default: 128. Those of requests with bodies are apart,
-    /// in one pool whose size is the sum over all upstreams.
+    /// How many unused connections over HTTP/1.1 are kept for each server. Default: 128.
     pub keepalive: usize,
     /// Active health checks. Default: none.
     pub health_check: Option<HealthCheck>,
@@ -43,6 +46,7 @@ impl Servers {
     pub fn plain(servers: Vec<Server>) -> Self {
         Self {
             servers,
+            host: None,
             tls: None,
             http2: false,
             connect_timeout: Duration::from_secs(5),

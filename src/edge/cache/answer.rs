@@ -8,10 +8,9 @@ use bytes::Bytes;
 use http::Method;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::response::Parts;
-use pingora::Result;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::protocols::http::conditional_filter::{not_modified_filter, to_304};
-use pingora::proxy::{RangeType, Session, range_header_filter};
+use pingora::proxy::{RangeType, range_header_filter};
 
 use super::stored::Stored;
 use crate::edge::visit::Visit;
@@ -32,15 +31,7 @@ impl Hit {
         Self { stored, at }
     }
 
-    /// Sends it. Straight to the connection: there is no filter between that it would have to pass.
-    pub async fn send(&self, session: &mut Session, visit: &Visit) -> Result<()> {
-        let (head, body) = self.answer(session.req_header(), visit);
-        let downstream = session.as_downstream_mut();
-        downstream.write_response_header(Box::new(ResponseHeader::from(head))).await?;
-        downstream.write_response_body(body, true).await
-    }
-
-    /// The answer to this request, on any way to its browser.
+    /// The answer to this request.
     pub fn answer(&self, request: &RequestHeader, visit: &Visit) -> (Parts, Bytes) {
         let mut head = self.stored.head();
         let fields = &mut head.headers;

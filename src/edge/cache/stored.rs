@@ -13,6 +13,7 @@ use super::storable::Freshness;
 use super::vary::{Fields, Selected};
 use crate::edge::forward;
 use crate::edge::visit::Visit;
+use crate::policy::headers::{Sender, is_hop_by_hop, nominated, sender};
 
 /// For how long an upstream that failed is not asked again for an answer that may stand in for its error.
 const RESPITE: Duration = Duration::from_secs(5);
@@ -169,31 +170,20 @@ impl Resource {
     }
 }
 
-/// Fields that say something of a connection, of the moment, or of one visit (RFC 9111 §3.1).
-const PASSING: [HeaderName; 12] = [
-    header::CONNECTION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::CONTENT_LENGTH,
-    header::AGE,
-    header::DATE,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-authentication-info"),
-];
+/// Whether a field says something of a connection, of the moment, or of one visit (RFC 9111 §3.1).
+fn is_passing(name: &HeaderName) -> bool {
+    is_hop_by_hop(name)
+        || matches!(*name, header::CONTENT_LENGTH | header::AGE | header::DATE)
+        || name.as_str() == "proxy-authentication-info"
+        || sender(name) != Sender::Anyone
+}
 
 /// The fields that can be kept, copied: a value that was read from a socket holds on to all that was read with it.
 fn lasting(headers: &HeaderMap) -> HeaderMap {
-    let nominated: Vec<HeaderName> = forward::nominated(headers).collect();
-    let echoed = |name: &HeaderName| {
-        ["x-widget-", "x-embedder-", "x-decision-"].iter().any(|reserved| name.as_str().starts_with(reserved))
-    };
+    let nominated: Vec<HeaderName> = nominated(headers).collect();
     let mut lasting = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
-        if PASSING.contains(name) || nominated.contains(name) || echoed(name) {
+        if is_passing(name) || nominated.contains(name) {
             continue;
         }
         if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {

@@ -3,6 +3,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use crate::policy::headers::{Sender, sender};
+
 const EMBEDDER_ORIGIN: &str = "x-embedder-origin";
 
 /// The fields of a request that an answer may be selected by.
@@ -65,15 +67,10 @@ enum Origin {
 
 fn origin(name: &HeaderName) -> Origin {
     match name.as_str() {
-        "*" | "authorization" | "cookie" | "forwarded" | "x-real-ip" => Origin::Nobody,
+        "*" | "authorization" | "cookie" => Origin::Nobody,
         EMBEDDER_ORIGIN => Origin::Request,
         "host" | "x-widget-id" | "x-widget-environment" => Origin::Key,
-        text if ["x-decision-", "x-widget-", "x-embedder-", "x-forwarded-"]
-            .iter()
-            .any(|reserved| text.starts_with(reserved)) =>
-        {
-            Origin::Nobody
-        }
+        _ if sender(name) != Sender::Anyone => Origin::Nobody,
         _ => Origin::Request,
     }
 }

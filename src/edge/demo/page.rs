@@ -1,8 +1,6 @@
 //! The HTML: the host pages, the frame, the Trust Center.
 
-use std::sync::Arc;
-
-use axum::extract::{RawPathParams, State};
+use axum::extract::RawPathParams;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
@@ -67,45 +65,43 @@ const SITES: [Site; 2] = [
     },
 ];
 
-/// `GET /`: the customer's page for the name the browser asked for.
-pub(super) async fn host(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
-    // The edge may have given the upstream a name of its own, and says the browser's beside it.
-    let asked = [header::HOST.as_str(), "x-forwarded-host"].into_iter().filter_map(|name| {
-        let authority = headers.get(name)?.to_str().ok()?;
+impl Demo {
+    /// The customer's page for the name that a browser asks for, its port included; `None` for any other name.
+    pub fn host_page(&self, authority: &str) -> Option<String> {
         let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
-        SITES.iter().find(|site| host.eq_ignore_ascii_case(site.host)).map(|site| (site, port))
-    });
-    let Some((site, port)) = asked.into_iter().next() else {
-        return (StatusCode::NOT_FOUND, "There is no page here.\n").into_response();
-    };
-    let other = match port {
-        "" => site.other.to_owned(),
-        port => format!("{}:{port}", site.other),
-    };
-    let script = format!("{}/w/{}/loader.js", demo.public_origin, demo.widget);
-    let [first, second, third] = site.goods;
-    let body = fill(
-        HOST,
-        &[
-            ("host", site.host),
-            ("other", &other),
-            ("other_host", site.other),
-            ("theme", site.theme),
-            ("name", site.name),
-            ("trade", site.trade),
-            ("headline", site.headline),
-            ("lead", site.lead),
-            ("badge", site.badge),
-            ("script", &script),
-            ("good_1", first.0),
-            ("good_1_text", first.1),
-            ("good_2", second.0),
-            ("good_2_text", second.1),
-            ("good_3", third.0),
-            ("good_3_text", third.1),
-        ],
-    );
-    html(body, None)
+        let site = SITES.iter().find(|site| host.eq_ignore_ascii_case(site.host))?;
+        Some(self.page_of(site, port))
+    }
+
+    fn page_of(&self, site: &Site, port: &str) -> String {
+        let other = match port {
+            "" => site.other.to_owned(),
+            port => format!("{}:{port}", site.other),
+        };
+        let script = format!("{}/w/{}/loader.js", self.public_origin, self.widget);
+        let [first, second, third] = site.goods;
+        fill(
+            HOST,
+            &[
+                ("host", site.host),
+                ("other", &other),
+                ("other_host", site.other),
+                ("theme", site.theme),
+                ("name", site.name),
+                ("trade", site.trade),
+                ("headline", site.headline),
+                ("lead", site.lead),
+                ("badge", site.badge),
+                ("script", &script),
+                ("good_1", first.0),
+                ("good_1_text", first.1),
+                ("good_2", second.0),
+                ("good_2_text", second.1),
+                ("good_3", third.0),
+                ("good_3_text", third.1),
+            ],
+        )
+    }
 }
 
 /// `GET /w/{widget}/frame`.

@@ -1,74 +1,156 @@
-//! Heads of requests that need nothing of the proxy library, read from the bytes they came in.
+//! Heads of requests, read from the bytes they came in. What they mean is checked once for every protocol, in
+//! [`crate::edge::request`]; here is refused what only bytes show.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, Uri, Version};
+use http::{Method, Request, StatusCode, Uri, Version};
+use httparse::Status;
 use pingora::http::RequestHeader;
 
-use crate::edge::request;
+use crate::edge::body::Length;
+use crate::edge::http1::body::BodyReader;
+use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+use crate::edge::request::Refusal;
 
-/// The most fields of a head that is read here.
-const MOST_FIELDS: usize = 64;
-
-/// What the library has to see to: bodies, other protocols, connections of another kind.
-const OF_THE_LIBRARY: [HeaderName; 4] =
-    [header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::UPGRADE, header::EXPECT];
+/// A request's head, and what it says of its connection.
+#[derive(Debug)]
+pub struct Head {
+    /// The head itself.
+    pub request: RequestHeader,
+    /// How long its body is.
+    pub length: Length,
+    /// Whether the connection may be used again after it.
+    pub keep: bool,
+}
 
 /// Whether more of a head has to be awaited. `false`: it is whole, or none.
 pub fn is_partial(head: &[u8]) -> bool {
-    let mut lines = [const { MaybeUninit::uninit() }; MOST_FIELDS];
-    httparse::Request::new(&mut []).parse_with_uninit_headers(head, &mut lines)
-        == Ok(httparse::Status::Partial)
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
+    httparse::Request::new(&mut []).parse_with_uninit_headers(head, &mut lines) == Ok(Status::Partial)
 }
 
-/// Reads a whole head: a `GET` or an `OPTIONS` without a body, on a connection that is kept, and nothing about it
-/// that two servers could read in two ways. `None`: it is for the library, to serve or to refuse.
-pub fn read(head: &Bytes) -> Option<RequestHeader> {
-    let mut lines = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+/// Reads a whole head.
+///
+/// # Errors
+/// It is no head of HTTP/1.1 or 1.0, or one that two servers could read in two ways.
+pub fn read(head: &Bytes) -> Result<Head, Refusal> {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
-    let status = parsed.parse_with_uninit_headers(head, &mut lines).ok()?;
-    let method = match parsed.method? {
-        "GET" => Method::GET,
-        "OPTIONS" => Method::OPTIONS,
-        _ => return None,
+    let status = parsed.parse_with_uninit_headers(head, &mut lines).map_err(fault)?;
+    let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
+        return Err(NO_HEAD);
     };
-    let target = parsed.path?.as_bytes();
-    if status != httparse::Status::Complete(head.len())
-        || parsed.version != Some(1)
-        || !is_plain_target(target)
-    {
-        return None;
+    if status != Status::Complete(head.len()) {
+        return Err(NO_HEAD);
+    }
+    if has_bare_line_feed(head) {
+        return Err(Refusal::bad("a line of the head ends in a bare line feed"));
+    }
+    if target.contains('#') {
+        return Err(Refusal::bad("the request target has a fragment"));
     }
     let mut fields = HeaderMap::with_capacity(parsed.headers.len());
     for line in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        let is_foreign = OF_THE_LIBRARY.contains(&name)
-            || name == header::CONNECTION && !line.value.eq_ignore_ascii_case(b"keep-alive")
-            || name == header::HOST && (fields.contains_key(header::HOST) || !is_plain_host(line.value));
-        if is_foreign {
-            return None;
-        }
-        fields.append(name, HeaderValue::from_maybe_shared(head.slice_ref(line.value)).ok()?);
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| NO_HEAD)?;
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).map_err(|_| NO_HEAD)?;
+        fields.append(name, value);
     }
     let mut parts = Request::new(()).into_parts().0;
-    parts.method = method;
-    parts.version = Version::HTTP_11;
-    parts.uri = Uri::from_maybe_shared(head.slice_ref(target)).ok()?;
+    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| NO_HEAD)?;
+    parts.version = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    parts.uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| {
+        Refusal::bad("the request target has a byte that must be percent-encoded, or is none")
+    })?;
+    let (length, framed_twice) = length(&fields, version)?;
+    let keep = version == 1 && !framed_twice && !says_close(&fields);
     parts.headers = fields;
-    let request = RequestHeader::from(parts);
-    request::check_plain(&request, head).ok().map(|()| request)
+    Ok(Head { request: RequestHeader::from(parts), length, keep })
 }
 
-/// A path with a query perhaps, of visible ASCII.
-fn is_plain_target(target: &[u8]) -> bool {
-    target.starts_with(b"/") && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
+const NO_HEAD: Refusal = Refusal::bad("this is no head of an HTTP/1.1 request");
+
+/// A head over the limit.
+pub const TOO_LARGE: Refusal =
+    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is longer than 64 KiB");
+const _: () = assert!(MAX_HEAD_BYTES == 64 * 1024);
+
+fn fault(error: httparse::Error) -> Refusal {
+    Refusal::bad(match error {
+        httparse::Error::TooManyHeaders => "the request has more than 256 header fields",
+        httparse::Error::HeaderName => "a header field's name has a byte that no name has",
+        httparse::Error::HeaderValue => "a header field's value has a byte that no value has",
+        httparse::Error::Version => "the version is neither HTTP/1.1 nor HTTP/1.0",
+        httparse::Error::Token | httparse::Error::NewLine | httparse::Error::Status => {
+            return NO_HEAD;
+        }
+    })
 }
 
-/// A name or an address, and perhaps a port.
-fn is_plain_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte)) && !host.is_empty()
+/// Why a head that can't be read can't be.
+pub fn refusal(head: &[u8]) -> Refusal {
+    let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
+    match httparse::Request::new(&mut []).parse_with_uninit_headers(head, &mut lines) {
+        Err(error) => fault(error),
+        Ok(_) => NO_HEAD,
+    }
+}
+
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| {
+        let before = at.checked_sub(1).and_then(|before| head.get(before));
+        before != Some(&b'\r')
+    })
+}
+
+/// The length of the body (RFC 9112 §6.3), and whether it was told in two ways.
+fn length(fields: &HeaderMap, version: u8) -> Result<(Length, bool), Refusal> {
+    let mut encodings = fields.get_all(header::TRANSFER_ENCODING).iter();
+    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
+    let length = match lengths.next() {
+        None => None,
+        Some(length) => Some(
+            decimal(length.as_bytes())
+                .filter(|_| lengths.next().is_none())
+                .ok_or(Refusal::bad("Content-Length must be one number"))?,
+        ),
+    };
+    let Some(encoding) = encodings.next() else {
+        return Ok((length.map_or(Length::Absent, Length::Known), false));
+    };
+    let is_chunked = encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if encodings.next().is_some() || !is_chunked {
+        return Err(Refusal::bad("Transfer-Encoding must be one `chunked`"));
+    }
+    if version == 0 {
+        return Err(Refusal::bad("HTTP/1.0 knows no Transfer-Encoding"));
+    }
+    Ok((Length::Unknown, length.is_some()))
+}
+
+/// A number in digits alone, and no longer than can be counted.
+pub fn decimal(digits: &[u8]) -> Option<u64> {
+    let is_plain = !digits.is_empty() && digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit);
+    is_plain.then(|| std::str::from_utf8(digits).ok()?.parse().ok()).flatten()
+}
+
+/// Whether `Connection` asks to close.
+pub fn says_close(fields: &HeaderMap) -> bool {
+    fields.get_all(header::CONNECTION).iter().any(|value| {
+        let mut options = value.as_bytes().split(|byte| *byte == b',');
+        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
+}
+
+impl From<Length> for BodyReader {
+    fn from(length: Length) -> Self {
+        match length {
+            Length::Absent => Self::Done,
+            Length::Known(length) => Self::of_length(length),
+            Length::Unknown => Self::CHUNKED,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -77,61 +159,71 @@ mod tests {
 
     use super::*;
 
-    fn read(head: &str) -> Option<RequestHeader> {
+    fn read(head: &str) -> Result<Head, Refusal> {
         super::read(&Bytes::copy_from_slice(head.as_bytes()))
     }
 
     #[test]
-    fn a_plain_head_is_read() {
-        let request = read(
+    fn heads_are_read_as_they_are() {
+        let head = read(
             "GET /w/w/loader.js?v=1 HTTP/1.1\r\nHost: edge.example\r\nConnection: Keep-Alive\r\nX: \t y \r\n\r\n",
-        );
-        let request = request.unwrap();
+        )
+        .unwrap();
+        let request = &head.request;
         assert_eq!(
             (request.method.as_str(), request.uri.to_string().as_str()),
             ("GET", "/w/w/loader.js?v=1")
         );
-        assert_eq!(request.raw_path(), b"/w/w/loader.js?v=1");
+        assert_eq!(
+            (request.raw_path(), head.length, head.keep),
+            (&b"/w/w/loader.js?v=1"[..], Length::Absent, true)
+        );
         assert_eq!(request.headers["x"], "y");
-        assert!(read("OPTIONS /a HTTP/1.1\r\nHost: a:1\r\n\r\n").is_some());
+        for (lines, length, keep) in [
+            ("POST / HTTP/1.1\r\nContent-Length: 5", Length::Known(5), true),
+            ("POST / HTTP/1.1\r\nContent-Length: 0", Length::Known(0), true),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked", Length::Unknown, true),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5", Length::Unknown, false),
+            ("HEAD / HTTP/1.1\r\nConnection: x, Close", Length::Absent, false),
+            ("GET / HTTP/1.0\r\nConnection: keep-alive", Length::Absent, false),
+            ("PROPFIND http://a/ HTTP/1.1\r\nHost: a", Length::Absent, true),
+        ] {
+            let head = read(&format!("{lines}\r\n\r\n")).unwrap();
+            assert_eq!((head.length, head.keep), (length, keep), "{lines}");
+        }
+        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(MAX_HEAD_FIELDS - 1));
+        assert_eq!(read(&many).unwrap().request.headers.len(), MAX_HEAD_FIELDS);
     }
 
     #[test]
-    fn everything_else_is_for_the_library() {
+    fn what_has_two_readings_is_refused() {
         for head in [
-            "POST / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "get / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.0\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\n\r\n",
-            "GET http://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /a/../b HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / HTTP/2.0\r\nHost: a\r\n\r\n",
+            "GET  / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET / x HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: u@a\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost:\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            "GET / HTTP/1.1\r\nHost: a\r\nConnection: Origin\r\n\r\n",
+            "GET /<a> HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\nX: 1\r\n\r\n",
             "GET / HTTP/1.1\r\nHost: a\r\nX: 1\r\n folded\r\n\r\n",
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
-            "\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: a\rb\r\n\r\n",
+            "GET / HTTP/1.1\r\nX: a\0b\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 4, 4\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: +4\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert!(read(head).is_none(), "{head:?}");
+            assert_eq!(read(head).unwrap_err().status, 400, "{head:?}");
         }
-        let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(MOST_FIELDS));
-        assert!(read(&many).is_none());
     }
 
     #[test]
     fn what_is_not_whole_is_awaited_while_it_can_become_a_head() {
-        for partial in ["", "GE", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: a\r\n", "\r\n"] {
+        for partial in ["", "GE", "GET / HTTP/1.1\r\nHo", "GET / HTTP/1.1\r\nHost: a\r\n"] {
             assert!(is_partial(partial.as_bytes()), "{partial:?}");
         }
         for other in ["\x16\x03\x01\x02", "GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\r\n\n"] {

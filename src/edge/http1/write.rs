@@ -1,22 +1,27 @@
-//! Heads of answers, as bytes.
+//! Heads of answers and the framing of bodies, as bytes.
 
+use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use http::response::Parts;
-use http::{StatusCode, Version};
 use pingora::protocols::http::date::get_cached_date;
 
-/// Writes a final head. What belongs to this connection is the edge's own: it is left out of `fields`.
+use super::outbox::Framing;
+
+/// Writes a final head. What belongs to this connection is the edge's own, and left out of `fields`.
 pub fn head<'f>(
     out: &mut Vec<u8>,
-    version: Version,
     status: StatusCode,
     reason: Option<&str>,
     fields: impl Iterator<Item = (&'f HeaderName, &'f HeaderValue)>,
+    framing: Framing,
     keep: bool,
 ) {
-    status_line(out, version, status, reason);
-    for (name, value) in fields.filter(|(name, _)| **name != header::CONNECTION && **name != header::DATE) {
+    status_line(out, status, reason);
+    for (name, value) in fields.filter(|(name, _)| !is_own(name)) {
         field(out, name.as_str(), value.as_bytes());
+    }
+    if framing == Framing::Chunked {
+        out.extend_from_slice(b"Transfer-Encoding: chunked\r\n");
     }
     field(out, "Date", get_cached_date().as_bytes());
     field(out, "Connection", if keep { b"keep-alive" } else { b"close" });
@@ -25,24 +30,39 @@ pub fn head<'f>(
 
 /// Writes an interim head (RFC 9110 §15.2).
 pub fn interim(out: &mut Vec<u8>, head: &Parts, reason: Option<&str>) {
-    status_line(out, head.version, head.status, reason);
+    status_line(out, head.status, reason);
     for (name, value) in &head.headers {
         field(out, name.as_str(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
 }
 
-fn status_line(out: &mut Vec<u8>, version: Version, status: StatusCode, reason: Option<&str>) {
-    out.extend_from_slice(if version == Version::HTTP_10 { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+/// Whether the writer of a head sets the field itself.
+fn is_own(name: &HeaderName) -> bool {
+    matches!(*name, header::CONNECTION | header::DATE | header::TRANSFER_ENCODING)
+}
+
+/// The status line. The version is the sender's own, whatever the upstream's is (RFC 9110 §2.5).
+fn status_line(out: &mut Vec<u8>, status: StatusCode, reason: Option<&str>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(status.as_str().as_bytes());
     out.extend_from_slice(b" ");
     out.extend_from_slice(reason.or(status.canonical_reason()).unwrap_or_default().as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
-fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+/// Writes one field.
+pub fn field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the line before a chunk.
+pub fn chunk_size(out: &mut Vec<u8>, size: usize) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    let first = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    out.extend((0..first).rev().filter_map(|place| DIGITS.get(size >> (4 * place) & 0xf)));
     out.extend_from_slice(b"\r\n");
 }

@@ -82,12 +82,19 @@ pub fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(token).ok()
 }
 
-/// Takes every ticket out of a request that goes to the upstream.
-pub fn strip(request: &mut RequestHeader) -> Result<()> {
-    strip_authorization(request)?;
-    strip_subprotocols(request)?;
-    strip_query(request);
-    Ok(())
+/// The request without its tickets, as the upstream gets it; `None` where it presents none.
+///
+/// # Errors
+/// What is left of a field is no value.
+pub fn without_tickets(request: &RequestHeader) -> Result<Option<RequestHeader>> {
+    if Presented::find(request) == Presented::Nothing {
+        return Ok(None);
+    }
+    let mut bare = request.clone();
+    strip_authorization(&mut bare)?;
+    strip_subprotocols(&mut bare)?;
+    strip_query(&mut bare);
+    Ok(Some(bare))
 }
 
 fn strip_authorization(request: &mut RequestHeader) -> Result<()> {
@@ -201,7 +208,7 @@ mod tests {
 
     #[test]
     fn the_upstream_sees_none_of_it() {
-        let mut request = request(
+        let request = request(
             "/s?x=1&ticket=a.b&y=%20&ticket=",
             &[
                 (AUTHORIZATION, "Embed a.b"),
@@ -211,7 +218,7 @@ mod tests {
             ],
         );
         assert_eq!(subprotocol(&request.headers).unwrap(), "embed-ticket.a.b");
-        strip(&mut request).unwrap();
+        let request = without_tickets(&request).unwrap().unwrap();
         assert_eq!(request.raw_path(), b"/s?x=1&y=%20");
         assert_eq!(request.headers.get(AUTHORIZATION).unwrap(), "Bearer kept");
         assert_eq!(request.headers.get(PROTOCOL).unwrap(), "chat, superchat");
@@ -221,21 +228,21 @@ mod tests {
             ("Bearer kept, Embed a.b", "Bearer kept"),
             ("Embed a.b, Digest a=\"x, Embed y\", b=c", "Digest a=\"x, Embed y\", b=c"),
         ] {
-            let mut joined = super::tests::request("/s?%74icket=a.b&x", &[(AUTHORIZATION, joined)]);
-            strip(&mut joined).unwrap();
+            let joined = super::tests::request("/s?%74icket=a.b&x", &[(AUTHORIZATION, joined)]);
+            let joined = without_tickets(&joined).unwrap().unwrap();
             assert_eq!(joined.raw_path(), b"/s?x");
             assert_eq!(joined.headers[AUTHORIZATION], left);
         }
 
-        let mut only = super::tests::request("/s?ticket=a.b", &[(PROTOCOL, "embed-ticket.a.b")]);
-        strip(&mut only).unwrap();
+        let only = super::tests::request("/s?ticket=a.b", &[(PROTOCOL, "embed-ticket.a.b")]);
+        let only = without_tickets(&only).unwrap().unwrap();
         assert_eq!(only.raw_path(), b"/s");
         assert!(!only.headers.contains_key(PROTOCOL));
         assert_eq!(subprotocol(&only.headers), None);
 
         let mut over_http2 = super::tests::request("/s", &[]);
         over_http2.set_uri("https://edge.example/s?ticket=a.b&x=1".parse().unwrap());
-        strip(&mut over_http2).unwrap();
+        let over_http2 = without_tickets(&over_http2).unwrap().unwrap();
         assert_eq!(over_http2.uri, "https://edge.example/s?x=1");
     }
 }

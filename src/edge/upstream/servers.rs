@@ -11,32 +11,44 @@ use pingora::lb::selection::RoundRobin;
 use pingora::lb::{Backend, LoadBalancer};
 use pingora::prelude::HttpPeer;
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::upstreams::peer::{Peer, PeerOptions};
+use pingora::upstreams::peer::{ALPN, Peer, PeerOptions};
 
 use super::idle::Idle;
+use super::shared::Shared;
 
 /// One server, ready to be connected to.
 #[derive(Clone, Debug)]
 pub struct Server {
     peer: HttpPeer,
+    /// The same for connections that speak HTTP/1.1 alone.
+    http1: HttpPeer,
     reuse_hash: u64,
     idle: Arc<Idle>,
+    shared: Arc<Shared>,
 }
 
 impl Server {
     fn new(peer: HttpPeer, keepalive: usize) -> Self {
         let idle = Arc::new(Idle::new(keepalive, peer.options.idle_timeout));
-        Self { reuse_hash: peer.reuse_hash(), peer, idle }
+        let shared = Arc::new(Shared::new(peer.options.idle_timeout));
+        let mut http1 = peer.clone();
+        http1.options.alpn = ALPN::H1;
+        Self { reuse_hash: peer.reuse_hash(), peer, http1, idle, shared }
     }
 
-    /// Its connections on the direct path that wait for their next request.
+    /// Its connections over HTTP/1.1 that wait for their next request.
     pub fn idle(&self) -> &Arc<Idle> {
         &self.idle
     }
 
-    /// As the proxy library's own path wants it.
-    pub fn peer(&self) -> &HttpPeer {
-        &self.peer
+    /// Its connections over HTTP/2; `None` where it is only spoken to in HTTP/1.1.
+    pub fn shared(&self) -> Option<&Arc<Shared>> {
+        (self.peer.options.alpn != ALPN::H1).then_some(&self.shared)
+    }
+
+    /// The same server for a connection that has to speak HTTP/1.1.
+    pub fn http1(&self) -> &HttpPeer {
+        &self.http1
     }
 
     /// Timeouts and the like.

@@ -4,7 +4,7 @@ use http::Method;
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
-use super::EdgeProxy;
+use super::Pipeline;
 use crate::edge::judge::TicketCall;
 use crate::edge::reply::Reply;
 use crate::edge::request::is_preflight;
@@ -14,7 +14,7 @@ use crate::policy::headers::cors;
 /// The methods of the call.
 const METHODS: &str = "POST, OPTIONS";
 
-impl EdgeProxy {
+impl Pipeline {
     /// The answer to a call for a ticket of this widget.
     pub(super) fn ticket_reply(&self, widget: &str, request: &RequestHeader) -> Reply {
         let is_preflight = is_preflight(request);
@@ -22,7 +22,7 @@ impl EdgeProxy {
             return Reply::method_not_allowed(METHODS);
         }
         match self.judge_with(|judge| judge.ticket(&self.rules, widget, request, Timestamp::now())) {
-            TicketCall::Denied(denied) => super::answer::denial(request, &denied, Class::Session, false),
+            TicketCall::Denied(denied) => super::admit::denial(request, &denied, Class::Session, false),
             TicketCall::Granted { decision, embedder, ticket } => {
                 let grant = cors(Class::Session, &decision, &embedder, false);
                 match is_preflight {

@@ -1,0 +1,170 @@
+//! Head of a request as its upstream gets it, for every protocol that upstreams speak.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Method, Request, Uri, Version};
+use pingora::http::RequestHeader;
+
+use crate::edge::body::Length;
+use crate::edge::client::Client;
+use crate::edge::forward::told_upstream;
+use crate::edge::http1::write;
+use crate::edge::request;
+use crate::edge::visit::Visit;
+use crate::policy::headers::{is_hop_by_hop, nominated};
+
+/// Room for what is told to the upstream beside the request's own fields.
+const TOLD_BYTES: usize = 512;
+
+/// An allowed request on its way to an upstream.
+#[derive(Clone, Copy, Debug)]
+pub struct Outgoing<'a> {
+    /// The request, without its tickets.
+    pub request: &'a RequestHeader,
+    /// What the verdict left for the upstream and for the answer.
+    pub visit: &'a Visit,
+    /// Who sent it.
+    pub client: &'a Client,
+    /// The name that the upstream is asked by; `None`: the browser's.
+    pub host: Option<&'a HeaderValue>,
+    /// How long its body is.
+    pub length: Length,
+    /// Whether it opens a WebSocket.
+    pub is_handshake: bool,
+}
+
+impl Outgoing<'_> {
+    /// Whether it may be sent again where nobody knows what became of it: it changes nothing (RFC 9110 §9.2.2), and has
+    /// no body that would be gone.
+    pub fn can_be_repeated(&self) -> bool {
+        let has_body = !matches!(self.length, Length::Absent | Length::Known(0));
+        !has_body && self.request.method.is_idempotent() && !self.is_handshake
+    }
+
+    /// The head in HTTP/1.1.
+    pub fn http1(&self) -> Vec<u8> {
+        let (fields, target) = (&self.request.headers, self.target());
+        let size: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let mut head = Vec::with_capacity(target.len() + size + TOLD_BYTES);
+        for part in [self.request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
+            head.extend_from_slice(part.as_bytes());
+        }
+        write::field(&mut head, "host", self.host().as_bytes());
+        self.each_field(|name, value| write::field(&mut head, name.as_str(), value));
+        match self.length {
+            Length::Known(length) => write::field(&mut head, "content-length", length.to_string().as_bytes()),
+            Length::Unknown => write::field(&mut head, "transfer-encoding", b"chunked"),
+            Length::Absent if self.wants_length() => write::field(&mut head, "content-length", b"0"),
+            Length::Absent => {}
+        }
+        if self.is_handshake {
+            head.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
+        } else if self.takes_trailers() {
+            head.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+        head
+    }
+
+    /// The head in HTTP/2. `scheme`: of the connection.
+    ///
+    /// # Errors
+    /// The host is none that an HTTP/2 request could name.
+    pub fn http2(&self, scheme: Scheme) -> Result<Request<()>, http::Error> {
+        let mut fields = HeaderMap::with_capacity(self.request.headers.len() + 8);
+        self.each_field(|name, value| {
+            // What was a field's value, or an address, is one again.
+            if let Ok(value) = HeaderValue::from_bytes(value) {
+                fields.append(name.clone(), value);
+            }
+        });
+        match self.length {
+            Length::Known(length) => drop(fields.insert(header::CONTENT_LENGTH, HeaderValue::from(length))),
+            Length::Absent if self.wants_length() => {
+                fields.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            }
+            Length::Absent | Length::Unknown => {}
+        }
+        if self.takes_trailers() {
+            fields.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        let uri = Uri::builder()
+            .scheme(scheme)
+            .authority(Authority::try_from(self.host().as_bytes())?)
+            .path_and_query(PathAndQuery::try_from(self.target())?)
+            .build()?;
+        let mut request = Request::new(());
+        *request.method_mut() = self.request.method.clone();
+        *request.version_mut() = Version::HTTP_2;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = fields;
+        Ok(request)
+    }
+
+    /// An origin server gets the path of an absolute target (RFC 9112 §3.2.2).
+    fn target(&self) -> &str {
+        self.request.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    }
+
+    fn host(&self) -> &str {
+        let named = self.host.and_then(|host| host.to_str().ok());
+        named.unwrap_or_else(|| request::host(self.request))
+    }
+
+    /// A method that is made for a body says that there is none (RFC 9110 §8.6).
+    fn wants_length(&self) -> bool {
+        matches!(self.request.method, Method::POST | Method::PUT | Method::PATCH)
+    }
+
+    fn takes_trailers(&self) -> bool {
+        let mut codings = self.request.headers.get_all(header::TE).iter();
+        codings.any(|value| {
+            let mut codings = value.as_bytes().split(|byte| *byte == b',');
+            codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+        })
+    }
+
+    /// Calls `put` with every field but those of one connection, the host and what frames the body.
+    fn each_field(&self, mut put: impl FnMut(&HeaderName, &[u8])) {
+        let fields = &self.request.headers;
+        // Which may not be among them is checked before the verdict.
+        let nominated: Vec<HeaderName> = nominated(fields).collect();
+        let mut cookies = false;
+        for (name, value) in fields {
+            let passes = !is_hop_by_hop(name)
+                && *name != header::HOST
+                && *name != header::CONTENT_LENGTH
+                && self.client.passes(name)
+                && !nominated.contains(name)
+                && !(self.is_handshake && *name == header::EXPECT);
+            if !passes {
+                continue;
+            }
+            if *name != header::COOKIE {
+                put(name, value.as_bytes());
+            } else if !cookies {
+                cookies = true;
+                each_cookie(fields, |all| put(name, all));
+            }
+        }
+        self.client.forwarded(self.request, |name, value| put(&name, value));
+        told_upstream(self.visit).for_each(|(name, value)| put(&name, value.as_bytes()));
+    }
+}
+
+/// Calls `put` with all cookies as one value: HTTP/2 sends them in several fields, and a server may look at one only
+/// (RFC 9113 §8.2.3).
+fn each_cookie(fields: &HeaderMap, put: impl FnOnce(&[u8])) {
+    let mut values = fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    let Some(first) = values.next() else { return };
+    let mut others = values.peekable();
+    if others.peek().is_none() {
+        return put(first);
+    }
+    let mut all = first.to_vec();
+    for other in others {
+        all.extend_from_slice(b"; ");
+        all.extend_from_slice(other);
+    }
+    put(&all);
+}

@@ -1,0 +1,105 @@
+//! An exchange with an upstream over HTTP/2: one stream of a connection that others share.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::SendStream;
+use h2::client::{ResponseFuture, SendRequest};
+use http::uri::Scheme;
+use pingora::{BError, Error, ErrorType, Result, RetryType};
+
+use super::AnswerHead;
+use super::head::Outgoing;
+use crate::edge::body::{Frame, Length};
+use crate::edge::http2::frames::{BodyReader, BodySender};
+use crate::edge::limits::MAX_INTERIM_ANSWERS;
+
+/// One exchange.
+pub struct Http2 {
+    answer: ResponseFuture,
+    request: SendStream<Bytes>,
+    sender: BodySender,
+    interim: usize,
+    /// There once the final head came.
+    body: Option<BodyReader>,
+}
+
+impl Http2 {
+    /// Puts a request on its way over a connection that has room for it.
+    ///
+    /// # Errors
+    /// The connection ends, or the request is none that HTTP/2 could carry.
+    pub fn new(mut connection: SendRequest<Bytes>, outgoing: &Outgoing<'_>) -> Result<Self> {
+        let head = outgoing.http2(Scheme::HTTPS).map_err(|error| {
+            Error::because(ErrorType::InvalidHTTPHeader, "as a request over HTTP/2", error).into_in()
+        })?;
+        let bodiless = matches!(outgoing.length, Length::Absent | Length::Known(0));
+        let (answer, request) = connection.send_request(head, bodiless).map_err(failed)?;
+        let sender = if bodiless { BodySender::whole() } else { BodySender::default() };
+        Ok(Self { answer, request, sender, interim: 0, body: None })
+    }
+
+    /// Puts a piece of the request's body on its way; the one before is sent.
+    pub fn frame(&mut self, frame: Frame) {
+        self.sender.frame(frame, false);
+    }
+
+    /// Puts the end of the request's body on its way.
+    pub fn end(&mut self) {
+        self.sender.end();
+    }
+
+    /// Whether what waits has to be sent before more is put on its way.
+    pub fn is_full(&self) -> bool {
+        self.sender.is_waiting()
+    }
+
+    /// Ready once all that was put on its way is sent.
+    pub fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.sender.poll_send(&mut self.request, context).map_err(failed)
+    }
+
+    /// The next head of the answer.
+    pub fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<AnswerHead>> {
+        if let Poll::Ready(Some(interim)) = self.answer.poll_informational(context) {
+            self.interim += 1;
+            if self.interim > MAX_INTERIM_ANSWERS {
+                let error = Error::explain(ErrorType::InvalidHTTPHeader, "there are interim answers only");
+                return Poll::Ready(Err(error.into_up()));
+            }
+            let (parts, ()) = interim.map_err(failed)?.into_parts();
+            return Poll::Ready(Ok(AnswerHead { parts, reason: None, bodiless: true }));
+        }
+        let answer = ready!(Pin::new(&mut self.answer).poll(context)).map_err(failed)?;
+        let (parts, body) = answer.into_parts();
+        let body = BodyReader::new(body);
+        let bodiless = body.is_done();
+        self.body = Some(body);
+        Poll::Ready(Ok(AnswerHead { parts, reason: None, bodiless }))
+    }
+
+    /// The next piece of the answer's body; `None` at its end.
+    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
+        match &mut self.body {
+            Some(body) => body.poll_frame(context).map_err(failed),
+            None => Poll::Ready(Ok(None)),
+        }
+    }
+
+    /// Whether there is nothing more of the answer.
+    pub fn is_done(&self) -> bool {
+        self.body.as_ref().is_some_and(BodyReader::is_done)
+    }
+}
+
+fn failed(error: h2::Error) -> BError {
+    // A stream that the server never looked at may be sent again (RFC 9113 §8.7).
+    let unprocessed = error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away();
+    let mut error =
+        Error::because(ErrorType::H2Error, "on the upstream's HTTP/2 connection", error).into_up();
+    if unprocessed {
+        error.retry = RetryType::ReusedOnly;
+    }
+    error
+}

@@ -1,0 +1,222 @@
+//! Bodies in HTTP/1.1 as they are read (RFC 9112 §6 and §7), a client's and an upstream's alike. What could be read in
+//! two ways is an error.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+
+use super::find_end;
+use crate::edge::body::Frame;
+use crate::edge::limits::MAX_HEAD_BYTES;
+
+/// The longest line before a chunk, in bytes: its size and extensions.
+const MAX_CHUNK_LINE: usize = 1024;
+
+/// The most trailers that are read.
+const MOST_TRAILERS: usize = 64;
+
+/// The most of a body that is passed on in one piece, in bytes.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// What is wrong with a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+/// Reader of one body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyReader {
+    /// So many bytes are to come.
+    Length(u64),
+    /// Chunks are to come.
+    Chunked(Chunk),
+    /// All that comes until the connection ends.
+    UntilClose,
+    /// The body is over.
+    Done,
+}
+
+/// Place in a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chunk {
+    /// Before the line with a chunk's size.
+    Size,
+    /// Within a chunk of which so many bytes are to come.
+    Data(u64),
+    /// Before the line end behind a chunk.
+    End,
+    /// Behind the last chunk.
+    Trailers,
+}
+
+/// What reading came to.
+#[derive(Debug)]
+pub enum Step {
+    /// A piece, or the trailers.
+    Frame(Frame),
+    /// Nothing, until more is read from the connection.
+    More,
+    /// The body is over.
+    End,
+}
+
+impl BodyReader {
+    /// A body of chunks.
+    pub const CHUNKED: Self = Self::Chunked(Chunk::Size);
+
+    /// A body of this length.
+    pub fn of_length(length: u64) -> Self {
+        if length == 0 { Self::Done } else { Self::Length(length) }
+    }
+
+    /// Whether the body is over.
+    pub fn is_done(&self) -> bool {
+        *self == Self::Done
+    }
+
+    /// Takes the next piece out of what was read.
+    ///
+    /// # Errors
+    /// What was read is no body.
+    pub fn step(&mut self, read: &mut BytesMut) -> Result<Step, Malformed> {
+        loop {
+            match self {
+                Self::Done => return Ok(Step::End),
+                _ if read.is_empty() => return Ok(Step::More),
+                Self::UntilClose => return Ok(Step::Frame(Frame::Data(piece(read, u64::MAX)))),
+                Self::Length(left) => {
+                    let piece = piece(read, *left);
+                    *self = Self::of_length(*left - piece.len() as u64);
+                    return Ok(Step::Frame(Frame::Data(piece)));
+                }
+                Self::Chunked(chunk) => match chunk.step(read)? {
+                    Progress::Piece(piece) => return Ok(Step::Frame(Frame::Data(piece))),
+                    Progress::On => {}
+                    Progress::More => return Ok(Step::More),
+                    Progress::Over(trailers) => {
+                        *self = Self::Done;
+                        let frame = trailers.map(|trailers| Step::Frame(Frame::Trailers(trailers)));
+                        return Ok(frame.unwrap_or(Step::End));
+                    }
+                },
+            }
+        }
+    }
+
+    /// The connection ended. `true`: so did the body.
+    pub fn closed(&mut self) -> bool {
+        let whole = matches!(self, Self::UntilClose | Self::Done);
+        *self = Self::Done;
+        whole
+    }
+}
+
+fn piece(read: &mut BytesMut, most: u64) -> Bytes {
+    let most = usize::try_from(most).unwrap_or(usize::MAX).min(PIECE_BYTES);
+    read.split_to(read.len().min(most)).freeze()
+}
+
+enum Progress {
+    Piece(Bytes),
+    /// Another step can be made.
+    On,
+    More,
+    Over(Option<HeaderMap>),
+}
+
+impl Chunk {
+    fn step(&mut self, read: &mut BytesMut) -> Result<Progress, Malformed> {
+        match self {
+            Self::Size => {
+                let line = read.get(..read.len().min(MAX_CHUNK_LINE)).unwrap_or_default();
+                let Some(end) = memchr::memchr(b'\n', line) else {
+                    let too_long = line.len() == MAX_CHUNK_LINE;
+                    return if too_long {
+                        Err(Malformed("a chunk's line is too long"))
+                    } else {
+                        Ok(Progress::More)
+                    };
+                };
+                let size = chunk_size(read.get(..end).unwrap_or_default())?;
+                read.advance(end + 1);
+                *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
+                Ok(Progress::On)
+            }
+            Self::Data(left) => {
+                let piece = piece(read, *left);
+                *left -= piece.len() as u64;
+                if *left == 0 {
+                    *self = Self::End;
+                }
+                Ok(Progress::Piece(piece))
+            }
+            Self::End => {
+                if !b"\r\n".starts_with(read.get(..read.len().min(2)).unwrap_or_default()) {
+                    return Err(Malformed("a chunk is longer than it says"));
+                }
+                if read.len() < 2 {
+                    return Ok(Progress::More);
+                }
+                read.advance(2);
+                *self = Self::Size;
+                Ok(Progress::On)
+            }
+            Self::Trailers => {
+                if read.starts_with(b"\r\n") {
+                    read.advance(2);
+                    return Ok(Progress::Over(None));
+                }
+                let Some(end) = find_end(read) else {
+                    let too_long = read.len() > MAX_HEAD_BYTES;
+                    return if too_long || has_bad_line(read) {
+                        Err(Malformed("the fields behind the last chunk are none, or too long"))
+                    } else {
+                        Ok(Progress::More)
+                    };
+                };
+                let fields = read.split_to(end + 4).freeze();
+                trailers(&fields).map(|trailers| Progress::Over(Some(trailers)))
+            }
+        }
+    }
+}
+
+/// The size in `line`, which ends before its line feed.
+fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
+    const BAD: Malformed = Malformed("a chunk's size is no hexadecimal number");
+    let line = line.strip_suffix(b"\r").ok_or(Malformed("a chunk's line ends in a bare line feed"))?;
+    let digits = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
+    let (digits, extensions) = line.split_at_checked(digits).ok_or(BAD)?;
+    if digits.is_empty() || digits.len() > 15 {
+        return Err(BAD);
+    }
+    let is_extension = matches!(extensions.trim_ascii_start(), [] | [b';', ..]);
+    if !is_extension || extensions.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return Err(BAD);
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(u64::from);
+    digits.iter().try_fold(0, |size, byte| Some(size << 4 | digit(byte)?)).ok_or(BAD)
+}
+
+fn has_bad_line(read: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', read).any(|at| at == 0 || read.get(at - 1) != Some(&b'\r'))
+}
+
+fn trailers(bytes: &Bytes) -> Result<HeaderMap, Malformed> {
+    const BAD: Malformed = Malformed("the fields behind the last chunk can't be read");
+    if has_bad_line(bytes) {
+        return Err(BAD);
+    }
+    let mut lines = [httparse::EMPTY_HEADER; MOST_TRAILERS];
+    let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(bytes, &mut lines) else {
+        return Err(BAD);
+    };
+    let mut fields = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BAD)?;
+        fields.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| BAD)?);
+    }
+    Ok(fields)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! Clients over HTTP/2 (RFC 9113), on the `h2` crate. All requests of a connection are served by the task that reads it:
+//! none needs a task or a channel of its own, and what serves them ends with the connection.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use h2::server::{Builder, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use http::header;
+use http::response::Parts;
+use http::{Request, Response, Version};
+use pingora::http::RequestHeader;
+use pingora::protocols::Stream;
+use pingora::{BError, Error, ErrorType, Result};
+
+use super::body::{Frame, Length};
+use super::deadline::Deadline;
+use super::downstream::Downstream;
+use super::http1::head::decimal;
+use super::limits::MAX_HEAD_BYTES;
+use super::pipeline::{PeerInfo, Pipeline};
+use super::reply::Reply;
+use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use crate::policy::headers::is_hop_by_hop;
+
+pub mod frames;
+
+use frames::{BodyReader, BodySender};
+
+/// How many requests a client may have under way on one connection.
+const MOST_STREAMS: u32 = 100;
+
+/// How much of all bodies together a client may send before any of it is taken, in bytes. For one request it is the
+/// protocol's own 64 KiB.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+
+/// How long a client that has its answer may go on sending a body that nobody wants, at a time and at all.
+const LINGER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+
+/// Serves a connection to its end.
+pub(super) async fn serve(
+    stream: Stream,
+    pipeline: &Arc<Pipeline>,
+    peer: PeerInfo,
+    closing: &Closing,
+    header_timeout: Duration,
+) {
+    let mut deadline = Deadline::default();
+    let mut settings = Builder::new();
+    settings
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
+    let handshake = settings.handshake::<_, Bytes>(stream);
+    let mut connection = match deadline.within(header_timeout, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return tracing::debug!(%error, "no HTTP/2 connection came about"),
+        Err(_) => return,
+    };
+    let mut requests = FuturesUnordered::new();
+    let mut closed = pin!(closing.awaited());
+    let (mut is_closing, mut served) = (false, 0);
+    loop {
+        let is_quiet = requests.is_empty();
+        let event = poll_fn(|context| {
+            if !is_closing && closed.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Event::Closing);
+            }
+            // Those under way first: what they send goes out when the connection is polled.
+            while let Poll::Ready(Some(())) = requests.poll_next_unpin(context) {
+                if requests.is_empty() {
+                    return Poll::Ready(Event::Quiet);
+                }
+            }
+            match connection.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => Poll::Ready(Event::Request(request, respond)),
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::debug!(%error, "HTTP/2 connection ended early");
+                    Poll::Ready(Event::End)
+                }
+                Poll::Ready(None) => Poll::Ready(Event::End),
+                Poll::Pending => Poll::Pending,
+            }
+        });
+        let event = match is_quiet {
+            true if is_closing => deadline.within(LINGER.0, event).await.unwrap_or(Event::End),
+            true => deadline.within(IDLE, event).await.unwrap_or(Event::Closing),
+            false => event.await,
+        };
+        match event {
+            Event::Request(request, respond) => {
+                served += 1;
+                requests.push(Box::pin(serve_request(Arc::clone(pipeline), peer, request, respond)));
+                if served == REQUESTS_PER_CONNECTION {
+                    is_closing = true;
+                    connection.graceful_shutdown();
+                }
+            }
+            Event::Closing => {
+                is_closing = true;
+                connection.graceful_shutdown();
+            }
+            Event::Quiet => {}
+            Event::End => return,
+        }
+    }
+}
+
+/// How long what was sent of an answer that broke off has to get out.
+const BREAK: Duration = Duration::from_millis(100);
+
+enum Event {
+    Request(Request<RecvStream>, SendResponse<Bytes>),
+    /// No request is under way any more.
+    Quiet,
+    /// No more requests are wanted.
+    Closing,
+    End,
+}
+
+async fn serve_request(
+    pipeline: Arc<Pipeline>,
+    peer: PeerInfo,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) {
+    let (parts, body) = request.into_parts();
+    let request = RequestHeader::from(parts);
+    let mut client = Client::new(&request, body, respond);
+    pipeline.serve(&mut client, request, peer, &mut Deadline::default()).await;
+    client.finish().await;
+}
+
+/// One request's client.
+struct Client {
+    respond: SendResponse<Bytes>,
+    request: BodyReader,
+    length: Length,
+    /// There once the final head is sent.
+    answer: Option<SendStream<Bytes>>,
+    body: BodySender,
+    /// The answer breaks off.
+    is_broken: bool,
+}
+
+impl Client {
+    fn new(head: &RequestHeader, request: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        let stated = head.headers.get(header::CONTENT_LENGTH).and_then(|length| decimal(length.as_bytes()));
+        let length = match stated {
+            Some(length) => Length::Known(length),
+            None if request.is_end_stream() => Length::Absent,
+            None => Length::Unknown,
+        };
+        let request = BodyReader::new(request);
+        Self { respond, request, length, answer: None, body: BodySender::default(), is_broken: false }
+    }
+
+    /// Resets a broken answer. Behind a whole one, reads the rest of a body that nobody wanted, for a while: some clients look for the answer only once they have sent
+    /// all of it. What is left then is told to stop without an error (RFC 9113 §8.1), when this is dropped.
+    async fn finish(mut self) {
+        if self.is_broken {
+            // What was passed on goes out first: a reset drops what is still waiting, and nothing tells when none is.
+            tokio::time::sleep(BREAK).await;
+            return self.respond.send_reset(Reason::INTERNAL_ERROR);
+        }
+        if !self.body.is_whole() || self.request.is_done() {
+            return;
+        }
+        let rest = async {
+            loop {
+                let next = poll_fn(|context| self.request.poll_frame(context));
+                match tokio::time::timeout(LINGER.0, next).await {
+                    Ok(Ok(Some(_))) => {}
+                    Ok(Ok(None) | Err(_)) | Err(_) => return,
+                }
+            }
+        };
+        // How it ends makes no difference any more.
+        let _ = tokio::time::timeout(LINGER.1, Box::pin(rest)).await;
+    }
+
+    fn send(&mut self, mut head: Parts, ends: bool) -> Result<()> {
+        head.version = Version::HTTP_2;
+        let answer = self.respond.send_response(Response::from_parts(head, ()), ends);
+        self.answer = Some(answer.map_err(gone)?);
+        if ends {
+            self.body = BodySender::whole();
+        }
+        Ok(())
+    }
+}
+
+fn gone(error: h2::Error) -> BError {
+    Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
+}
+
+impl Downstream for Client {
+    fn length(&self) -> Length {
+        self.length
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
+        self.request.poll_frame(context).map_err(|error| {
+            Error::because(ErrorType::ReadError, "before the request was complete", error).into_down()
+        })
+    }
+
+    fn head(&mut self, mut head: Parts, _reason: Option<&str>, bodiless: bool) -> Result<()> {
+        let fields = &mut head.headers;
+        if fields.keys().any(is_hop_by_hop) {
+            let own: Vec<_> = fields.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
+            own.iter().for_each(|name| drop(fields.remove(name)));
+        }
+        if head.status.is_informational() {
+            head.version = Version::HTTP_2;
+            return self.respond.send_informational(Response::from_parts(head, ())).map_err(gone);
+        }
+        self.send(head, bodiless)
+    }
+
+    fn frame(&mut self, frame: Frame, last: bool) -> Result<()> {
+        self.body.frame(frame, last);
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        self.body.end();
+        Ok(())
+    }
+
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        match &mut self.answer {
+            Some(answer) => self.body.poll_send(answer, context).map_err(gone),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError> {
+        let reset = match &mut self.answer {
+            Some(answer) => answer.poll_reset(context),
+            None => self.respond.poll_reset(context),
+        };
+        Poll::Ready(match ready!(reset) {
+            Ok(reason) => {
+                let what = format!("the client reset the stream: {reason}");
+                Error::explain(ErrorType::ConnectionClosed, what).into_down()
+            }
+            Err(error) => gone(error),
+        })
+    }
+
+    fn abort(&mut self, at_once: bool) {
+        if self.body.is_whole() {
+            return;
+        }
+        if at_once {
+            self.respond.send_reset(Reason::INTERNAL_ERROR);
+        } else {
+            self.is_broken = true;
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {
+        let (head, body) = reply.into_parts();
+        let bodiless = head_only || body.is_empty();
+        self.send(head, bodiless)?;
+        if !bodiless {
+            self.body.frame(Frame::Data(body), true);
+        }
+        Ok(())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    fn take_connection(&mut self) -> Option<(Stream, BytesMut)> {
+        None
+    }
+}

@@ -1,0 +1,124 @@
+//! Bodies over HTTP/2, read and sent, a client's and an upstream's alike.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Error, Reason, RecvStream, SendStream};
+use http::HeaderMap;
+
+use crate::edge::body::Frame;
+
+/// Reader of one body.
+pub struct BodyReader {
+    stream: RecvStream,
+    /// The data is read; the trailers are not.
+    data_read: bool,
+    done: bool,
+}
+
+impl BodyReader {
+    /// Reads the body of this stream.
+    pub fn new(stream: RecvStream) -> Self {
+        let done = stream.is_end_stream();
+        Self { stream, data_read: done, done }
+    }
+
+    /// Whether the body is over.
+    pub fn is_done(&self) -> bool {
+        self.done || self.stream.is_end_stream()
+    }
+
+    /// The next piece; `None` at the end. An empty piece is none: only the flag at the end of the stream counts (RFC 9113
+    /// §8.1).
+    pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>, Error>> {
+        if self.done {
+            return Poll::Ready(Ok(None));
+        }
+        while !self.data_read {
+            match ready!(self.stream.poll_data(context)) {
+                Some(piece) => {
+                    let piece = piece?;
+                    self.stream.flow_control().release_capacity(piece.len())?;
+                    if !piece.is_empty() {
+                        return Poll::Ready(Ok(Some(Frame::Data(piece))));
+                    }
+                }
+                None => self.data_read = true,
+            }
+        }
+        let trailers = ready!(self.stream.poll_trailers(context))?;
+        self.done = true;
+        Poll::Ready(Ok(trailers.map(Frame::Trailers)))
+    }
+}
+
+/// Sender of one body: what is on its way and not taken by the connection yet.
+#[derive(Debug, Default)]
+pub struct BodySender {
+    piece: Bytes,
+    trailers: Option<HeaderMap>,
+    /// Nothing follows what is on its way.
+    last: bool,
+    whole: bool,
+}
+
+impl BodySender {
+    /// A sender with nothing to send: the head ended the stream.
+    pub fn whole() -> Self {
+        Self { whole: true, ..Self::default() }
+    }
+
+    /// Puts a piece on its way; the one before is taken. `last`: nothing follows it.
+    pub fn frame(&mut self, frame: Frame, last: bool) {
+        match frame {
+            Frame::Data(piece) => self.piece = piece,
+            Frame::Trailers(trailers) => self.trailers = Some(trailers),
+        }
+        self.last |= last || self.trailers.is_some();
+    }
+
+    /// Puts the end on its way.
+    pub fn end(&mut self) {
+        self.last = true;
+    }
+
+    /// Whether something is on its way.
+    pub fn is_waiting(&self) -> bool {
+        !self.whole && (!self.piece.is_empty() || self.last)
+    }
+
+    /// Whether the end of the stream is sent.
+    pub fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// Hands to the connection what is on its way, as the other side has room for it. Ready once all of it is handed over.
+    pub fn poll_send(
+        &mut self,
+        stream: &mut SendStream<Bytes>,
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if self.whole {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.piece.is_empty() {
+            stream.reserve_capacity(self.piece.len());
+            let room = match stream.capacity() {
+                0 => ready!(stream.poll_capacity(context)).unwrap_or(Err(Reason::CANCEL.into()))?,
+                room => room,
+            };
+            let piece = self.piece.split_to(room.min(self.piece.len()));
+            self.whole = self.last && self.piece.is_empty() && self.trailers.is_none();
+            stream.send_data(piece, self.whole)?;
+        }
+        if let Some(trailers) = self.trailers.take() {
+            stream.send_trailers(trailers)?;
+            self.whole = true;
+        }
+        if self.last && !self.whole {
+            stream.send_data(Bytes::new(), true)?;
+            self.whole = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,141 @@
+//! A request up to its verdict, and what the edge answers itself: refused, redirected, denied, preflight.
+
+use std::sync::Arc;
+
+use http::header;
+use jiff::Timestamp;
+use pingora::http::RequestHeader;
+
+use super::{PeerInfo, Pipeline, Record};
+use crate::edge::client::Client;
+use crate::edge::judge::{Denied, Judge, Judged};
+use crate::edge::reply::{Denial, Destination, Reply};
+use crate::edge::request::{self, Upgrade};
+use crate::edge::route::Target;
+use crate::edge::sessions::SessionGuard;
+use crate::edge::upstream::Upstream;
+use crate::edge::visit::Visit;
+use crate::policy::decision::Class;
+use crate::policy::headers::cors;
+
+/// A request that has one reading.
+#[derive(Debug)]
+pub(super) struct Received {
+    /// Who sent it.
+    pub(super) client: Client,
+    upgrade: Upgrade,
+}
+
+/// A request that the rules let through.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    /// Where it goes.
+    pub(super) upstream: Arc<Upstream>,
+    /// What its upstream is told, and what its answer needs.
+    pub(super) visit: Visit,
+    /// Its entry in the registry, where it is a session.
+    pub(super) session: Option<SessionGuard>,
+}
+
+impl Received {
+    /// Whether it opens a WebSocket.
+    pub(super) fn is_handshake(&self) -> bool {
+        self.upgrade == Upgrade::WebSocket
+    }
+}
+
+impl Pipeline {
+    /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
+    pub(super) fn receive(&self, request: &mut RequestHeader, peer: PeerInfo) -> Result<Received, Reply> {
+        request::check(request).map_err(Reply::refusal)?;
+        let upgrade = request::upgrade(request);
+        if upgrade == Upgrade::Other {
+            request.remove_header(&header::UPGRADE);
+        }
+        let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
+        Ok(Received { client, upgrade })
+    }
+
+    /// Routes and judges a request, or says what the edge answers itself.
+    pub(super) fn admit(
+        &self,
+        request: &RequestHeader,
+        received: &Received,
+        record: &mut Record,
+    ) -> Result<Admitted, Reply> {
+        let https = received.client.https;
+        if let Some(redirect) = self.redirect.as_ref().filter(|_| !https) {
+            return Err(redirect.reply(request));
+        }
+        let (route, widget) = match self.routes.find(|| request::host(request), request.uri.path()) {
+            Target::Route { route, widget } => (route, widget),
+            Target::DemoPage(_) | Target::Tickets { .. } if received.is_handshake() => {
+                return Err(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+            }
+            Target::DemoPage(demo) => return Err(Reply::demo_page(demo, request)),
+            Target::Tickets { widget } => {
+                record.class = Some(Class::Session);
+                return Err(self.ticket_reply(widget, request).with_transport_security(https));
+            }
+            Target::None => return Err(Reply::not_found().with_transport_security(https)),
+        };
+        record.class = Some(route.class);
+        if received.is_handshake() {
+            if route.class != Class::Session {
+                return Err(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+            }
+            if request::has_body(request) {
+                return Err(Reply::refusal(request::WEBSOCKET_WITH_BODY));
+            }
+        }
+        let is_preflight = request::is_preflight(request);
+        loop {
+            let judged =
+                self.judge_with(|judge| judge.judge(&self.rules, route, widget, request, Timestamp::now()));
+            let mut allowed = match judged {
+                Judged::Denied(denied) => {
+                    let denial = denial(request, &denied, route.class, route.credentials);
+                    return Err(denial.with_transport_security(https));
+                }
+                Judged::Allowed(allowed) => allowed,
+            };
+            if is_preflight {
+                let reply = Reply::preflight(request, allowed.visit.cors(), false);
+                return Err(reply.with_transport_security(https));
+            }
+            let session = match allowed.session.take() {
+                None => None,
+                Some(facts) => match self.sessions.open(widget, facts) {
+                    Some(session) => Some(session),
+                    // Other rules came into force in between: it is judged by those.
+                    None => continue,
+                },
+            };
+            return Ok(Admitted { upstream: allowed.upstream, visit: allowed.visit, session });
+        }
+    }
+
+    /// Judges by what is in force now.
+    pub(super) fn judge_with<T>(&self, judging: impl FnOnce(&Judge<'_>) -> T) -> T {
+        judging(&Judge {
+            policy: &self.policy.load(),
+            tickets: &self.tickets,
+            metrics: &self.metrics,
+            decisions: &self.decisions,
+        })
+    }
+}
+
+/// The answer to a denied request. Its preflight passes where there is a page that can read the denial itself.
+pub(super) fn denial(request: &RequestHeader, denied: &Denied<'_>, class: Class, credentials: bool) -> Reply {
+    let grant = cors(class, &denied.decision, &denied.embedder, credentials);
+    if request::is_preflight(request) && grant.is_some() {
+        return Reply::preflight(request, grant, true);
+    }
+    let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
+    let absent = class == Class::Public;
+    let denial = Denial { embedder: &denied.told(), decision_id: &denied.id, destination, absent };
+    Reply::denial(&denial, grant)
+}
+
+const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

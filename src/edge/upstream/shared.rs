@@ -1,0 +1,88 @@
+//! Connections over HTTP/2 to one server, each shared by as many requests as the server allows.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use h2::client::{Builder, SendRequest};
+use pingora::protocols::Stream;
+use pingora::{Error, ErrorType, Result};
+
+/// How much of all answers together a server may send before any of it is taken, in bytes. For one answer it is the
+/// protocol's own 64 KiB.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Time without a request after which a connection is ended, where the configuration names none.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// The connections of one server.
+#[derive(Debug)]
+pub struct Shared {
+    idle: Duration,
+    connections: Mutex<Vec<Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    id: u64,
+    requests: SendRequest<Bytes>,
+    used: Instant,
+}
+
+impl Shared {
+    /// Connections that end once they carried no request for so long.
+    pub fn new(idle: Option<Duration>) -> Self {
+        Self { idle: idle.unwrap_or(IDLE), connections: Mutex::default() }
+    }
+
+    /// A connection with room for another request.
+    pub fn take(&self) -> Option<SendRequest<Bytes>> {
+        let mut connections = self.lock();
+        let mut at = 0;
+        while let Some(known) = connections.get_mut(at) {
+            match poll_fn(|context| known.requests.poll_ready(context)).now_or_never() {
+                Some(Ok(())) => {
+                    known.used = Instant::now();
+                    return Some(known.requests.clone());
+                }
+                Some(Err(_)) => drop(connections.swap_remove(at)),
+                // As many requests are under way as the server allows.
+                None => at += 1,
+            }
+        }
+        None
+    }
+
+    /// Greets the server on a new connection, over which requests can be sent from here on.
+    ///
+    /// # Errors
+    /// The server does not speak HTTP/2 after all.
+    pub async fn add(self: &Arc<Self>, stream: Stream) -> Result<SendRequest<Bytes>> {
+        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+        let mut settings = Builder::new();
+        settings.enable_push(false).initial_connection_window_size(CONNECTION_WINDOW);
+        let (requests, connection) = settings.handshake(stream).await.map_err(|error| {
+            Error::because(ErrorType::H2Error, "while greeting the server", error).into_up()
+        })?;
+        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.lock().push(Known { id, requests: requests.clone(), used: Instant::now() });
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            while tokio::time::timeout(shared.idle, &mut connection).await.is_err() {
+                // It ends by itself once no request holds on to it.
+                shared.lock().retain(|known| known.id != id || known.used.elapsed() < shared.idle);
+            }
+            shared.lock().retain(|known| known.id != id);
+        });
+        Ok(requests)
+    }
+
+    /// No holder leaves half-made data behind, so a lock that saw a panic is as good as before.
+    fn lock(&self) -> MutexGuard<'_, Vec<Known>> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,236 @@
+//! Header fields by what they are to a proxy: about one connection, reserved for the edge, claims of a client about
+//! itself, trailers. Each list stands here once, for requests and answers, on every protocol.
+
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Fields about one connection (RFC 9110 §7.6.1, RFC 9112 §7.4 and RFC 7540 §3.2.1), which no proxy passes on.
+const HOP_BY_HOP: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::TE,
+    // An announcement alone: the trailers themselves pass.
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("http2-settings"),
+];
+
+/// Whether a field is about one connection.
+pub fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
+/// The fields that `Connection` names: those of one connection only. What is no field name is passed over, as are
+/// the two options that are no fields.
+pub fn nominated(headers: &HeaderMap) -> impl Iterator<Item = HeaderName> {
+    let values = headers.get_all(header::CONNECTION).into_iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !is_persistence(option))
+        .filter_map(|name| HeaderName::from_bytes(name).ok())
+}
+
+/// Whether an option of `Connection` is about how long the connection lasts (RFC 9112 §9.3).
+pub fn is_persistence(option: &[u8]) -> bool {
+    option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close")
+}
+
+/// Who may send a field toward the upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// Any client.
+    Anyone,
+    /// A proxy that the configuration trusts.
+    TrustedProxy,
+    /// The edge alone.
+    Edge,
+}
+
+/// Who may send a field with this name. Names count as upstreams may read them: a CGI-like server makes `_` of `-`, and
+/// some do of `.` as well, so `X_Forwarded.For` means `X-Forwarded-For` to them.
+pub fn sender(name: &HeaderName) -> Sender {
+    let name = name.as_str().as_bytes();
+    // Nearly every field is told apart by its first letter or its length.
+    match name {
+        [b'x', _, ..] => of_x(name),
+        [b'p', _, _, _, _] if aliases(name, b"proxy") => Sender::Edge,
+        [b'f', ..] if name == b"forwarded" => Sender::TrustedProxy,
+        [b't', ..] if aliases(name, b"true-client-ip") => Sender::TrustedProxy,
+        [b'c', ..] if aliases(name, b"cf-connecting-ip") => Sender::TrustedProxy,
+        // The fields themselves frame a message; these only look like them.
+        [b'c', ..] if name != b"content-length" && aliases(name, b"content-length") => Sender::Edge,
+        [b't', ..] if name != b"transfer-encoding" && aliases(name, b"transfer-encoding") => Sender::Edge,
+        _ => Sender::Anyone,
+    }
+}
+
+fn of_x(name: &[u8]) -> Sender {
+    let of_edge: [&[u8]; 3] = [b"x-widget-", b"x-embedder-", b"x-decision-"];
+    let named_by_edge: [&[u8]; 2] = [b"x-original-url", b"x-rewrite-url"];
+    let of_proxies: [&[u8]; 2] = [b"x-real-ip", b"x-client-ip"];
+    if of_edge.iter().any(|prefix| starts_as(name, prefix))
+        || named_by_edge.iter().any(|own| aliases(name, own))
+    {
+        Sender::Edge
+    } else if starts_as(name, b"x-forwarded-") || of_proxies.iter().any(|claim| aliases(name, claim)) {
+        Sender::TrustedProxy
+    } else {
+        Sender::Anyone
+    }
+}
+
+fn aliases(name: &[u8], field: &[u8]) -> bool {
+    name.len() == field.len() && starts_as(name, field)
+}
+
+/// Whether a lower-case name begins with `prefix` once `_` and `.` are read as `-`.
+fn starts_as(name: &[u8], prefix: &[u8]) -> bool {
+    name.len() >= prefix.len()
+        && name
+            .iter()
+            .zip(prefix)
+            .all(|(byte, expected)| byte == expected || *expected == b'-' && matches!(byte, b'_' | b'.'))
+}
+
+/// Whether a field may come behind a body (RFC 9110 §6.5.1): one that needs not be known before the body, and on which
+/// neither framing nor routing, access, caching or a policy rests.
+pub fn is_trailer(name: &HeaderName) -> bool {
+    const BEFORE: [HeaderName; 23] = [
+        header::AGE,
+        header::ALLOW,
+        header::AUTHORIZATION,
+        header::CACHE_CONTROL,
+        header::COOKIE,
+        header::DATE,
+        header::EXPECT,
+        header::EXPIRES,
+        header::HOST,
+        header::LOCATION,
+        header::MAX_FORWARDS,
+        header::ORIGIN,
+        header::PRAGMA,
+        header::RANGE,
+        header::REFERER,
+        header::REFERRER_POLICY,
+        header::RETRY_AFTER,
+        header::SET_COOKIE,
+        header::STRICT_TRANSPORT_SECURITY,
+        header::VARY,
+        header::WWW_AUTHENTICATE,
+        header::X_FRAME_OPTIONS,
+        // Only the edge hands out tickets.
+        super::SERVER_TIMING,
+    ];
+    const PREFIXES: [&str; 6] = ["access-control-", "content-", "if-", "proxy-", "sec-", "cross-origin-"];
+    let text = name.as_str();
+    !is_hop_by_hop(name)
+        && !BEFORE.contains(name)
+        && sender(name) == Sender::Anyone
+        && !PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(name: &str) -> Sender {
+        sender(&HeaderName::from_bytes(name.as_bytes()).unwrap())
+    }
+
+    const EDGE: [&str; 8] = [
+        "Proxy",
+        "X-Original-URL",
+        "X-Rewrite-URL",
+        "X-Widget-Id",
+        "X-Widget-Anything",
+        "X-Embedder-Origin",
+        "X-Decision-Id",
+        "X-Decision-",
+    ];
+    const PROXIES: [&str; 7] = [
+        "X-Forwarded-For",
+        "X-Forwarded-Anything",
+        "X-Real-IP",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "Forwarded",
+    ];
+
+    #[test]
+    fn each_field_has_its_sender() {
+        for name in EDGE {
+            assert_eq!(of(name), Sender::Edge, "{name}");
+        }
+        for name in PROXIES {
+            assert_eq!(of(name), Sender::TrustedProxy, "{name}");
+        }
+        for name in [
+            "content-length",
+            "transfer-encoding",
+            "content-type",
+            "x-requested-with",
+            "x-widget",
+            "proxy-status",
+            "x-original-url-2",
+            "cookie",
+            "forwarded-by",
+            "te",
+        ] {
+            assert_eq!(of(name), Sender::Anyone, "{name}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn other_spellings_mean_the_same(index in 0..17_usize, marks in "[-_.]{4}") {
+            let framing = ["Content-Length", "Transfer-Encoding"];
+            let name = EDGE.iter().chain(&PROXIES).chain(&framing).nth(index).copied().unwrap();
+            let mut marks = marks.chars().cycle();
+            let spelt: String =
+                name.chars().map(|c| if c == '-' { marks.next().unwrap() } else { c }).collect();
+            let expected = match framing.contains(&name) {
+                true if spelt == name => Sender::Anyone,
+                true => Sender::Edge,
+                false => of(name),
+            };
+            prop_assert_eq!(of(&spelt), expected, "{}", spelt);
+        }
+    }
+
+    #[test]
+    fn trailers_are_what_may_come_late() {
+        for (name, late) in [
+            ("x-checksum", true),
+            ("grpc-status", true),
+            ("digest", true),
+            ("content-length", false),
+            ("transfer-encoding", false),
+            ("host", false),
+            ("x-forwarded-for", false),
+            ("x_widget_id", false),
+            ("set-cookie", false),
+            ("access-control-allow-origin", false),
+            ("server-timing", false),
+        ] {
+            assert_eq!(is_trailer(&HeaderName::from_static(name)), late, "{name}");
+        }
+    }
+
+    #[test]
+    fn nominated_fields_are_those_of_one_connection() {
+        let mut headers = HeaderMap::new();
+        for value in ["keep-alive, X-Hop", "close,, x-other ,no name"] {
+            headers.append(header::CONNECTION, value.parse().unwrap());
+        }
+        assert_eq!(nominated(&headers).collect::<Vec<_>>(), ["x-hop", "x-other"]);
+    }
+}
