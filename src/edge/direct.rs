@@ -24,7 +24,7 @@ use super::cache::{Asked, Caching, Hit};
 use super::deadline::{Deadline, Elapsed};
 use super::forward;
 use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Server, Upstream};
-use super::visit::Visit;
+use super::visit::{ReadLimit, Visit};
 
 mod answer;
 mod downstream;
@@ -152,7 +152,7 @@ impl Direct {
                     continue;
                 }
             };
-            match exchange(client, stream, &server, &passage.head, deadline).await {
+            match exchange(client, stream, &server, passage, deadline).await {
                 Err(error)
                     if reused && matches!(error.retry, RetryType::ReusedOnly) && stale < MOST_STALE =>
                 {
@@ -231,11 +231,11 @@ async fn exchange(
     client: &mut impl Downstream,
     mut stream: Stream,
     server: &Server,
-    head: &[u8],
+    passage: &Passage<'_>,
     deadline: &mut Deadline,
 ) -> Result<Answer> {
     let sending = async {
-        stream.write_all(head).await?;
+        stream.write_all(&passage.head).await?;
         stream.flush().await
     };
     let sent = match server.options().write_timeout {
@@ -246,7 +246,8 @@ async fn exchange(
         None => sending.await,
     };
     sent.map_err(not_sent)?;
-    unless_gone(client, Answer::read(stream, server, deadline)).await
+    let read_limit = passage.visit.map_or(ReadLimit::OfUpstream, |visit| visit.read_limit);
+    unless_gone(client, Answer::read(stream, server, read_limit, deadline)).await
 }
 
 fn not_sent(error: io::Error) -> BError {

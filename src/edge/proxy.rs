@@ -174,7 +174,12 @@ impl ProxyHttp for Callbacks {
     async fn upstream_peer(&self, _session: &mut Session, context: &mut Context) -> Result<Box<HttpPeer>> {
         context.attempts += 1;
         let server = context.upstream.as_ref().and_then(|upstream| upstream.next_server());
-        server.map(|server| Box::new(server.peer().clone())).ok_or_else(|| Error::new_up(NO_SERVER))
+        let server = server.ok_or_else(|| Error::new_up(NO_SERVER))?;
+        let mut peer = Box::new(server.peer().clone());
+        if let Some(visit) = &context.visit {
+            peer.options.read_timeout = visit.read_limit.or(peer.options.read_timeout);
+        }
+        Ok(peer)
     }
 
     fn fail_to_connect(

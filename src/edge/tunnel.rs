@@ -7,6 +7,7 @@
 //! and ends, `limits` says for how long.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode};
@@ -76,6 +77,11 @@ impl Tunnels {
     /// Prepares for tunnels that stay open for as long as `limits` say.
     pub fn new(conf: &ServerConf, limits: Limits, metrics: Arc<Metrics>) -> Self {
         Self { connector: Connector::new(Some(ConnectorOptions::from_server_conf(conf))), limits, metrics }
+    }
+
+    /// How long they may be without a byte either way; `None` is without end.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.limits.idle
     }
 
     /// Opens a tunnel for an allowed session. The guard goes with the tunnel, and comes back where there is none.

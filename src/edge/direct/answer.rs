@@ -18,6 +18,7 @@ use crate::edge::deadline::{Deadline, Elapsed};
 use crate::edge::http1::find_end;
 use crate::edge::limits::MAX_HEAD_BYTES;
 use crate::edge::upstream::Server;
+use crate::edge::visit::ReadLimit;
 
 /// The most fields of a head that is read here.
 const MOST_FIELDS: usize = 64;
@@ -49,8 +50,13 @@ pub struct Plain {
 
 impl Answer {
     /// Reads the first head on a connection over which a request was sent.
-    pub async fn read(mut stream: Stream, server: &Server, deadline: &mut Deadline) -> Result<Self> {
-        let read_timeout = server.options().read_timeout;
+    pub async fn read(
+        mut stream: Stream,
+        server: &Server,
+        limit: ReadLimit,
+        deadline: &mut Deadline,
+    ) -> Result<Self> {
+        let read_timeout = limit.or(server.options().read_timeout);
         let mut read = BytesMut::with_capacity(READ_BYTES);
         loop {
             match more(&mut stream, &mut read, read_timeout, deadline).await? {

@@ -126,6 +126,7 @@ impl EdgeProxy {
         judging(&Judge {
             policy: &self.policy.load(),
             tickets: &self.tickets,
+            stream_idle: self.tunnels.idle_limit(),
             metrics: &self.metrics,
             decisions: &self.decisions,
         })
