@@ -50,7 +50,8 @@ pub(super) struct Question<'q> {
     /// The class of the route; left out: session where there is a ticket, else asset.
     #[serde(default)]
     class: Option<Class>,
-    /// The ticket that a session presents. It counts where `origin` is one of the edge's own: inside the iframe.
+    /// The ticket that a session presents, or a frame that moves within itself. It counts where `origin` or `referer` is
+    /// one of the edge's own: inside the iframe.
     ticket: Option<String>,
     /// A document to judge by in place of the one that is stored.
     #[serde(borrow)]
@@ -101,6 +102,7 @@ pub(super) async fn answer(
         ),
         missing_denied: routes.is_some_and(|routes| routes.missing_denied),
         ticket: match &ticket {
+            Some(Ok(ticket)) if class == Class::Frame => ticket.state(now, admin.tickets.renewable_for()),
             Some(Ok(ticket)) => ticket.state(now, SignedDuration::ZERO),
             Some(Err(_)) => TicketState::Invalid,
             None => TicketState::Absent,
@@ -109,7 +111,7 @@ pub(super) async fn answer(
     let widget = widget.as_ref();
     let explanation = explain(&question.widget, &facts, widget, &policy, now);
     let explanation = match &ticket {
-        Some(ticket) => explanation.with_ticket(ticket, now),
+        Some(ticket) => explanation.with_ticket(ticket, admin.tickets.renewable_for(), now),
         None => explanation,
     };
     Ok(Json(match routes {

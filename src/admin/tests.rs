@@ -39,6 +39,10 @@ impl OpenSessions for Sessionless {
 }
 
 impl TicketReader for Sessionless {
+    fn renewable_for(&self) -> jiff::SignedDuration {
+        jiff::SignedDuration::ZERO
+    }
+
     fn read_ticket(&self, _: &str, _: &[u8]) -> Result<Ticket, TicketError> {
         Err(TicketError::UnknownKey)
     }

@@ -185,7 +185,7 @@ impl Forwarder {
             let Some(lent) = client.take() else {
                 return Err(Error::explain(ErrorType::InternalError, "a request without its client"));
             };
-            let mut pumps = Pumps::new(lent, exchange, &server);
+            let mut pumps = Pumps::new(lent, exchange, &server, request.outgoing.visit);
             match pumps.head(deadline).await {
                 Ok(head) => return Ok((pumps, head, server)),
                 Err(error) => {

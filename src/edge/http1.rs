@@ -10,27 +10,25 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use http::response::Parts;
-use http::{Method, StatusCode, header};
+use http::{Method, header};
 use memchr::memmem::Finder;
 use pingora::http::RequestHeader;
 use pingora::protocols::{Shutdown, Stream};
-use pingora::{BError, Error, ErrorType, Result};
 use tokio::io::AsyncReadExt;
 
-use super::body::{Frame, Length};
+use super::body::Length;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
-use super::reply::Reply;
 use super::request::Refusal;
 
 pub mod body;
+mod downstream;
 pub mod head;
 pub mod outbox;
 pub mod write;
 
-use body::{BodyReader, Step};
+use body::BodyReader;
 use outbox::{Framing, Outbox};
 
 /// Read at once; a request's head is mostly smaller.
@@ -152,7 +150,7 @@ impl Connection {
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> std::result::Result<RequestHeader, Refusal> {
+    pub fn begin(&mut self, head: usize, keep: bool) -> Result<RequestHeader, Refusal> {
         let bytes = self.unread.split_to(head).freeze();
         self.answer = Answer::NotBegun;
         self.keep = false;
@@ -223,131 +221,5 @@ impl Connection {
         };
         // How it ends makes no difference any more.
         let _ = tokio::time::timeout(MOST_LINGER, Box::pin(rest)).await;
-    }
-}
-
-fn taken() -> BError {
-    Error::explain(ErrorType::ConnectionClosed, "the connection belongs to a tunnel").into_down()
-}
-
-impl Downstream for Connection {
-    fn length(&self) -> Length {
-        self.length
-    }
-
-    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
-        loop {
-            match self.body.step(&mut self.unread) {
-                Ok(Step::Frame(frame)) => return Poll::Ready(Ok(Some(frame))),
-                Ok(Step::End) => return Poll::Ready(Ok(None)),
-                Ok(Step::More) => {}
-                Err(body::Malformed(what)) => {
-                    self.keep = false;
-                    return Poll::Ready(Err(Error::explain(ErrorType::InvalidHTTPHeader, what).into_down()));
-                }
-            }
-            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(taken())) };
-            match ready!(poll_read(stream, &mut self.unread, context)) {
-                Ok(1..) => {}
-                Ok(0) => {
-                    let error =
-                        Error::explain(ErrorType::ConnectionClosed, "before the request was complete");
-                    return Poll::Ready(Err(error.into_down()));
-                }
-                Err(error) => {
-                    let error =
-                        Error::because(ErrorType::ReadError, "before the request was complete", error);
-                    return Poll::Ready(Err(error.into_down()));
-                }
-            }
-        }
-    }
-
-    fn head(&mut self, head: Parts, reason: Option<&str>, bodiless: bool) -> Result<()> {
-        if head.status.is_informational() {
-            if !self.old {
-                write::interim(self.outbox.bytes(), &head, reason);
-            }
-            return Ok(());
-        }
-        let has_none =
-            self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let delimited = has_none || head.headers.contains_key(header::CONTENT_LENGTH);
-        let framing = if delimited || self.old { Framing::Plain } else { Framing::Chunked };
-        // An upstream that answers ahead of a long body wants none of it.
-        self.keep &= !matches!(self.body, BodyReader::Length(left) if left > MAX_DRAINED_BYTES);
-        write::head(self.outbox.bytes(), head.status, reason, head.headers.iter(), framing, self.keep);
-        self.answer = if has_none { Answer::Whole } else { Answer::Body(framing) };
-        if bodiless { self.end() } else { Ok(()) }
-    }
-
-    fn frame(&mut self, frame: Frame, last: bool) -> Result<()> {
-        let Answer::Body(framing) = self.answer else { return Ok(()) };
-        let ends = matches!(frame, Frame::Trailers(_));
-        self.outbox.frame(frame, framing);
-        if ends {
-            self.answer = Answer::Whole;
-        } else if last {
-            return self.end();
-        }
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<()> {
-        if let Answer::Body(framing) = self.answer {
-            self.outbox.end(framing);
-            self.answer = Answer::Whole;
-        }
-        Ok(())
-    }
-
-    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        if self.outbox.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(taken())) };
-        self.outbox.poll_send(stream, context).map_err(|error| {
-            Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
-        })
-    }
-
-    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError> {
-        // One request ahead is enough.
-        if !self.unread.is_empty() {
-            return Poll::Pending;
-        }
-        let Some(stream) = &mut self.stream else { return Poll::Ready(taken()) };
-        match ready!(poll_read(stream, &mut self.unread, context)) {
-            Ok(0) => Poll::Ready(
-                Error::explain(ErrorType::ConnectionClosed, "before the answer was complete").into_down(),
-            ),
-            Ok(_) => Poll::Pending,
-            Err(error) => Poll::Ready(
-                Error::because(ErrorType::ReadError, "before the answer was complete", error).into_down(),
-            ),
-        }
-    }
-
-    fn abort(&mut self, _at_once: bool) {
-        self.keep = false;
-        if self.has_begun() {
-            self.answer = Answer::Broken;
-        }
-    }
-
-    fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {
-        self.keep &= !reply.closes() && self.is_small();
-        reply.write(self.outbox.bytes(), self.keep, head_only);
-        self.answer = Answer::Whole;
-        Ok(())
-    }
-
-    fn has_begun(&self) -> bool {
-        self.answer != Answer::NotBegun
-    }
-
-    fn take_connection(&mut self) -> Option<(Stream, BytesMut)> {
-        self.keep = false;
-        Some((self.stream.take()?, std::mem::take(&mut self.unread)))
     }
 }

@@ -2,9 +2,10 @@
 //! exactly once.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use http::header;
+use http::Method;
+use http::header::{self, HeaderName};
 use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
@@ -13,10 +14,10 @@ use super::request::lines;
 use super::route::Route;
 use super::tickets::{Reading, Tickets};
 use super::upstream::Upstream;
-use super::visit::Visit;
+use super::visit::{ReadLimit, Visit};
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, decide};
-use crate::policy::headers::{ticket_for, timing_of_ticket};
+use crate::policy::headers::{members, ticket_for, timing_of_ticket};
 use crate::policy::origin::{Embedder, Origin, OriginBuf};
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
@@ -25,6 +26,9 @@ use crate::telemetry::metrics::{Metrics, TicketOutcome};
 
 mod record;
 mod ticket;
+
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 pub use ticket::TicketCall;
 
@@ -37,6 +41,8 @@ pub struct Judge<'a> {
     pub policy: &'a EdgePolicy,
     /// Who reads tickets, and gives them out.
     pub tickets: &'a Tickets,
+    /// How long a stream may be without a byte; `None` is without end.
+    pub stream_idle: Option<Duration>,
     /// The counters.
     pub metrics: &'a Metrics,
     /// The decision log.
@@ -113,7 +119,14 @@ impl Judge<'_> {
         let widget = book.get(id);
         let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
         let reading = self.reading(route.class, &embedder, id, request);
-        let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| reading.state(now));
+        let is_stream = is_stream(route, request);
+        let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
+            // An `EventSource` reconnects to the address that it began with, and a frame reloads long after.
+            match is_stream || route.class == Class::Frame {
+                true => self.tickets.renewable_state(reading, now),
+                false => reading.state(now),
+            }
+        });
         let facts = Facts { class: route.class, embedder, missing_denied: route.missing_denied, ticket };
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
@@ -124,8 +137,8 @@ impl Judge<'_> {
         let decision_id = self.record(&subject, &decision);
         match widget {
             Some(widget) if decision.is_allowed() => {
-                let ancestors = widget_ancestors(route.class, widget, &embedder, self.policy, now);
-                let opened_by = ticket.opened_by();
+                let ancestors = widget_ancestors(&facts, widget, self.policy, now);
+                let opened_by = facts.by_ticket(self.policy);
                 let mut allowed = Box::new(Allowed {
                     session: None,
                     upstream: Arc::clone(route.upstream(widget)),
@@ -134,20 +147,24 @@ impl Judge<'_> {
                 if route.class == Class::Session {
                     allowed.session = SessionFacts::keep(&facts);
                 }
-                if let Some(embedder) = ticket_for(route.class, &decision, &embedder, self.policy) {
+                if is_stream {
+                    allowed.visit.read_limit = ReadLimit::OfStream(self.stream_idle);
+                }
+                let page = opened_by.map_or(embedder, Embedder::Known);
+                if let Some(embedder) = ticket_for(route.class, &decision, &page, self.policy) {
                     allowed.visit.ticket = self.framed(id, embedder, now);
                 }
                 Judged::Allowed(allowed)
             }
             _ => {
-                let opened_by = OpenedBy::read(reading.as_ref());
+                let opened_by = OpenedBy::read(route.class, reading.as_ref());
                 Judged::Denied(Denied { decision, embedder, id: decision_id, opened_by })
             }
         }
     }
 
-    /// What a session of the widget's own iframe presents. Tickets of other requests are not looked at: what they
-    /// rest on is their own origin.
+    /// What a session of the widget's own iframe presents, or that iframe itself where it moves within itself and has
+    /// one. Tickets of other requests are not looked at: what they rest on is their own origin.
     fn reading(
         &self,
         class: Class,
@@ -155,9 +172,15 @@ impl Judge<'_> {
         id: &str,
         request: &RequestHeader,
     ) -> Option<Reading> {
-        let rests_on_ticket = class == Class::Session
-            && embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin));
-        rests_on_ticket.then(|| self.tickets.read(request, id))
+        if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin)) {
+            return None;
+        }
+        match class {
+            Class::Session => Some(self.tickets.read(request, id)),
+            Class::Frame if is_in_frame(request) => Some(self.tickets.read_address(request, id))
+                .filter(|reading| !matches!(reading, Reading::Absent)),
+            Class::Frame | Class::Asset | Class::Public => None,
+        }
     }
 
     /// The field with the ticket of a frame's document.
@@ -168,10 +191,30 @@ impl Judge<'_> {
     }
 }
 
+/// Whether a session is one that the server keeps sending to: where the route or the browser says so.
+fn is_stream(route: &Route, request: &RequestHeader) -> bool {
+    let names_events = || {
+        // Most say `*/*`.
+        let values = lines(request, header::ACCEPT).filter(|value| value.len() >= EVENT_STREAM.len());
+        let ranges = values.flat_map(members);
+        let mut types = ranges.filter_map(|range| range.split(|byte| *byte == b';').next());
+        types.any(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(EVENT_STREAM))
+    };
+    route.class == Class::Session && (route.stream || request.method == Method::GET && names_events())
+}
+
+/// Whether the browser wants a document for a frame (Fetch Metadata Request Headers), and not for a tab.
+fn is_in_frame(request: &RequestHeader) -> bool {
+    let mut destinations = lines(request, SEC_FETCH_DEST);
+    matches!((destinations.next(), destinations.next()), (Some(b"iframe" | b"frame"), None))
+}
+
 impl OpenedBy {
-    fn read(reading: Option<&Reading>) -> Self {
+    fn read(class: Class, reading: Option<&Reading>) -> Self {
         match reading.map(Reading::embedder) {
             None => Self::NotAsked,
+            // A frame needs none.
+            Some(None) if class == Class::Frame => Self::NotAsked,
             Some(None) => Self::Nobody,
             Some(Some(origin)) => Self::Page(origin.into()),
         }

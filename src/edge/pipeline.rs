@@ -184,7 +184,7 @@ impl Pipeline {
         deadline: &mut Deadline,
     ) -> Result<Delivered> {
         // A request that is judged again needs its tickets again.
-        let mut bare = presented::without_tickets(request)?;
+        let mut bare = presented::stripped(request)?;
         let subprotocol = presented::subprotocol(&request.headers);
         let request = bare.as_mut().unwrap_or(request);
         let Admitted { upstream, visit, session } = admitted;

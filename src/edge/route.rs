@@ -19,6 +19,8 @@ pub struct Route {
     pub missing_denied: bool,
     /// Send `Access-Control-Allow-Credentials` to listed embedders.
     pub credentials: bool,
+    /// Its answers are streams.
+    pub stream: bool,
     /// What becomes of the upstream's `Cache-Control`.
     pub cache: CacheRule,
     silent: Profile,
@@ -41,6 +43,7 @@ impl Route {
             class: route.class,
             missing_denied: route.missing_denied,
             credentials: route.credentials,
+            stream: route.stream,
             cache: CacheRule {
                 class: route.class,
                 fixed_path: !route.path.has_rest(),

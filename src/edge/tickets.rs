@@ -50,7 +50,16 @@ impl Tickets {
 
     /// Reads what a request presents for this widget.
     pub fn read(&self, request: &RequestHeader, widget: &str) -> Reading {
-        match Presented::find(request) {
+        self.read_presented(Presented::find(request), widget)
+    }
+
+    /// Reads what a frame has in its address for this widget.
+    pub fn read_address(&self, request: &RequestHeader, widget: &str) -> Reading {
+        self.read_presented(Presented::in_address(request), widget)
+    }
+
+    fn read_presented(&self, presented: Presented<'_>, widget: &str) -> Reading {
+        match presented {
             Presented::Nothing => Reading::Absent,
             Presented::Several => Reading::Invalid(TicketError::Several),
             Presented::Ticket(ticket) => {
@@ -65,7 +74,8 @@ impl Tickets {
         Ticket::issue(&self.keys.load(), widget, embedder, expires_at)
     }
 
-    /// What it is worth where a fresh one is asked for: one that is past its lifetime still says who opened the widget.
+    /// What it is worth where a fresh one is asked for, or nothing but an old one can come: one that is past its
+    /// lifetime still says who opened the widget.
     pub fn renewable_state<'t>(&self, reading: &'t Reading, now: Timestamp) -> TicketState<'t> {
         reading.within(self.renewable_for, now)
     }
@@ -75,10 +85,14 @@ impl TicketReader for Tickets {
     fn read_ticket(&self, widget: &str, presented: &[u8]) -> Result<Ticket, TicketError> {
         Ticket::verify(&self.keys.load(), widget, presented)
     }
+
+    fn renewable_for(&self) -> SignedDuration {
+        self.renewable_for
+    }
 }
 
 impl Reading {
-    /// What it is worth for a session.
+    /// What it is worth for a session that can have a fresh one.
     pub fn state(&self, now: Timestamp) -> TicketState<'_> {
         self.within(SignedDuration::ZERO, now)
     }

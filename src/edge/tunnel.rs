@@ -5,6 +5,7 @@
 //! copies and ends, `limits` says for how long.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::HeaderValue;
@@ -47,6 +48,11 @@ impl Tunnels {
     /// Prepares for tunnels that stay open for as long as `limits` say.
     pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
         Self { limits, metrics }
+    }
+
+    /// How long they may be without a byte either way; `None` is without end.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.limits.idle
     }
 
     /// Opens a tunnel, which runs on its own from then on.

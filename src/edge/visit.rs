@@ -2,15 +2,35 @@
 //! that no request keeps a rule book alive.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderValue;
 
 use super::decision_id::DecisionId;
 use super::route::Route;
-use crate::policy::decision::{Decision, Reason, WidgetRules};
+use crate::policy::decision::{Class, Decision, Reason, WidgetRules};
 use crate::policy::headers::{Cors, allow_origin, cors};
 use crate::policy::origin::{Embedder, Origin};
 use crate::policy::widget::Environment;
+
+/// How long a server may be silent while its answer is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadLimit {
+    /// As long as its upstream's `read_timeout` says.
+    OfUpstream,
+    /// As long as a WebSocket may be, for a stream; `None` is without end.
+    OfStream(Option<Duration>),
+}
+
+impl ReadLimit {
+    /// The limit, with that of the upstream.
+    pub fn or(self, read_timeout: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::OfUpstream => read_timeout,
+            Self::OfStream(idle) => idle,
+        }
+    }
+}
 
 /// One allowed request.
 #[derive(Clone, Debug)]
@@ -35,11 +55,13 @@ pub struct Visit {
     pub on_ticket: bool,
     /// The `Server-Timing` with the ticket of whoever embeds this frame.
     pub ticket: Option<HeaderValue>,
+    /// How long its server may be silent.
+    pub read_limit: ReadLimit,
     verified: Option<HeaderValue>,
 }
 
 impl Visit {
-    /// Copies what is needed out of the rules. `opened_by`: whom the ticket of an iframe's session names.
+    /// Copies what is needed out of the rules. `opened_by`: whom the ticket names by which the iframe was judged.
     pub fn new(
         route: &Arc<Route>,
         decision_id: DecisionId,
@@ -59,8 +81,9 @@ impl Visit {
             allow_origin: allow_origin(grant),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
-            on_ticket: opened_by.is_some(),
+            on_ticket: opened_by.is_some() && route.class == Class::Session,
             ticket: None,
+            read_limit: ReadLimit::OfUpstream,
             verified: verified(decision, opened_by.or(embedder.origin())),
         }
     }

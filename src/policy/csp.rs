@@ -8,9 +8,9 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::decision::{Class, EdgePolicy, WidgetRules};
+use super::decision::{Class, EdgePolicy, Facts, WidgetRules};
 use super::entry::{Entry, HostPattern, PortPattern};
-use super::origin::{Embedder, Host, Origin, OriginSet};
+use super::origin::{Host, Origin, OriginSet};
 use super::widget::Access;
 
 /// For pages that nothing may frame.
@@ -26,8 +26,23 @@ const LISTED: &str = "frame-ancestors 'self'";
 pub struct ListSources {
     /// Each with a space in front.
     text: String,
+    /// Where in it each entry ends.
+    ends: Vec<usize>,
     /// Entries that no source expression can say: globs, and names with `_`.
     inexpressible: Vec<Entry>,
+}
+
+/// The page around a frame, as far as the edge knows.
+#[derive(Clone, Copy, Debug)]
+pub enum Around<'a> {
+    /// The request names nobody.
+    Unknown,
+    /// The page that the request names.
+    Page(Origin<'a>),
+    /// The page that the ticket of a frame names which moves within itself.
+    Ticket(Origin<'a>),
+    /// A frame that moves within itself, without a ticket.
+    Itself,
 }
 
 /// What decides about a frame's ancestors.
@@ -86,20 +101,24 @@ impl ListSources {
                 let _ = write!(self.text, " {scheme}://{host}{port}");
             }
         }
+        self.ends.push(self.text.len());
+    }
+
+    /// The first entries, as many as have room, each of them whole.
+    fn within(&self, room: usize) -> &str {
+        let end = self.ends.iter().rev().find(|end| **end <= room).copied().unwrap_or_default();
+        self.text.get(..end).unwrap_or_default()
     }
 }
 
 /// The value of `Content-Security-Policy` for a frame; `None` when nothing is restricted.
 ///
-/// `embedder` is the origin the verdict has allowed, or `None` when the request named none. It is added
-/// where only an entry that cannot be expressed admits it. A policy over [`MAX_POLICY_BYTES`] shrinks to
-/// `'self'`, the system origins and the embedder; without an embedder, to `'none'`.
+/// `around` is what the verdict has allowed. A page is added where only an entry that cannot be expressed admits it. A
+/// policy over [`MAX_POLICY_BYTES`] shrinks to `'self'`, the system origins and the page; where the page is unknown, to
+/// `'none'`, and for a frame that moves within itself to as many entries as fit. What a ticket opens is for its page
+/// alone, whoever has got hold of it.
 #[must_use]
-pub fn frame_ancestors(
-    ancestors: Ancestors<'_>,
-    embedder: Option<Origin<'_>>,
-    system: &OriginSet,
-) -> Option<String> {
+pub fn frame_ancestors(ancestors: Ancestors<'_>, around: Around<'_>, system: &OriginSet) -> Option<String> {
     let own = |embedder: Option<Origin<'_>>| {
         let mut policy = LISTED.to_owned();
         let extra = embedder.filter(|embedder| !system.contains(*embedder));
@@ -111,33 +130,36 @@ pub fn frame_ancestors(
     let sources = match ancestors {
         Ancestors::Unrestricted => return None,
         // The verdict lets the edge's own and the system origins preview a locked widget; so must this.
-        Ancestors::Locked if embedder.is_some() => return Some(own(None)),
-        Ancestors::Locked => return Some(NO_ANCESTORS.to_owned()),
+        Ancestors::Locked if matches!(around, Around::Unknown) => return Some(NO_ANCESTORS.to_owned()),
+        Ancestors::Locked => return Some(own(None)),
         Ancestors::Listed(sources) => sources,
     };
-    let unexpressed =
-        embedder.filter(|embedder| sources.inexpressible.iter().any(|entry| entry.admits(*embedder)));
+    let unexpressed = match around {
+        Around::Ticket(page) => return Some(own(Some(page))),
+        Around::Page(page) => sources.inexpressible.iter().any(|entry| entry.admits(page)).then_some(page),
+        Around::Unknown | Around::Itself => None,
+    };
     let mut policy = own(unexpressed);
-    if policy.len() + sources.text.len() <= MAX_POLICY_BYTES {
-        policy.push_str(&sources.text);
-        return Some(policy);
-    }
-    Some(match embedder {
-        Some(_) => own(embedder),
-        None => NO_ANCESTORS.to_owned(),
+    let room = MAX_POLICY_BYTES.saturating_sub(policy.len());
+    Some(match around {
+        Around::Page(page) if sources.text.len() > room => own(Some(page)),
+        Around::Unknown if sources.text.len() > room => NO_ANCESTORS.to_owned(),
+        _ => {
+            policy.push_str(sources.within(room));
+            policy
+        }
     })
 }
 
 /// The policy that an allowed answer for this widget carries: frames alone have one.
 #[must_use]
 pub fn widget_ancestors(
-    class: Class,
+    facts: &Facts<'_>,
     widget: WidgetRules<'_>,
-    embedder: &Embedder<'_>,
     policy: &EdgePolicy,
     now: Timestamp,
 ) -> Option<String> {
-    if class != Class::Frame {
+    if facts.class != Class::Frame {
         return None;
     }
     let open = widget.access == Access::Open && policy.open_allowed;
@@ -150,7 +172,13 @@ pub fn widget_ancestors(
         sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
         Ancestors::Listed(&sources)
     };
-    frame_ancestors(ancestors, embedder.origin(), &policy.system_origins)
+    let around = match (facts.by_ticket(policy), facts.embedder.origin()) {
+        (Some(page), _) => Around::Ticket(page),
+        (None, None) => Around::Unknown,
+        (None, Some(own)) if policy.own_origins.contains(own) => Around::Itself,
+        (None, Some(page)) => Around::Page(page),
+    };
+    frame_ancestors(ancestors, around, &policy.system_origins)
 }
 
 fn push_origin(policy: &mut String, origin: Origin<'_>) {

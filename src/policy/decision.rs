@@ -17,7 +17,7 @@ mod rules;
 pub use reason::{Class, Reason, UnknownClass, Verdict};
 pub use rules::{WidgetRules, WidgetRulesBuf};
 
-/// What the ticket of a session request is worth. Signature, lifetime and widget are checked before; whether
+/// What the ticket of a request is worth. Signature, lifetime and widget are checked before; whether
 /// its embedder is still welcome is asked here, of the live rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketState<'a> {
@@ -50,8 +50,18 @@ pub struct Facts<'a> {
     pub embedder: Embedder<'a>,
     /// The route refuses requests that name no embedder (`missing = "deny"`).
     pub missing_denied: bool,
-    /// The ticket, looked at only for sessions from an own origin.
+    /// The ticket, looked at only for sessions and frames from an own origin.
     pub ticket: TicketState<'a>,
+}
+
+impl<'a> Facts<'a> {
+    /// The page that a good ticket names, where the verdict is about that page: the widget's own iframe asks, which
+    /// opens a session or moves within itself.
+    pub fn by_ticket(&self, policy: &EdgePolicy) -> Option<Origin<'a>> {
+        let asks = matches!(self.class, Class::Session | Class::Frame)
+            && self.embedder.origin().is_some_and(|origin| policy.own_origins.contains(origin));
+        self.ticket.opened_by().filter(|_| asks)
+    }
 }
 
 /// What this edge says for all widgets.
@@ -147,6 +157,11 @@ fn by_embedder(facts: &Facts<'_>, widget: WidgetRules<'_>, policy: &EdgePolicy, 
         Embedder::Known(origin) if policy.own_origins.contains(origin) => match facts.class {
             Class::Session if open => Decision::allow(Reason::Unrestricted),
             Class::Session => by_ticket(facts.ticket, widget.allowlist, policy, now),
+            // It moves within itself. What isn't a good ticket counts as none: `frame-ancestors` decides then.
+            Class::Frame if facts.ticket.opened_by().is_some() => match open {
+                true => Decision::allow(Reason::Unrestricted),
+                false => by_ticket(facts.ticket, widget.allowlist, policy, now),
+            },
             Class::Asset | Class::Frame | Class::Public => Decision::allow(Reason::OwnOrigin),
         },
         // A session always names its embedder in a browser; assets and frames need not (privacy settings, a

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -129,10 +129,15 @@ pub fn explain(
 }
 
 impl Explanation {
-    /// Adds what was read of the presented ticket.
+    /// Adds what was read of the presented ticket. `renewable_for`: how long after its end it is still good for some.
     #[must_use]
-    pub fn with_ticket(mut self, ticket: &Result<Ticket, TicketError>, now: Timestamp) -> Self {
-        self.ticket = Some(TicketWorth::of(ticket, now));
+    pub fn with_ticket(
+        mut self,
+        ticket: &Result<Ticket, TicketError>,
+        renewable_for: SignedDuration,
+        now: Timestamp,
+    ) -> Self {
+        self.ticket = Some(TicketWorth::of(ticket, renewable_for, now));
         self
     }
 
@@ -182,10 +187,8 @@ pub fn entry_admitting(origin: Origin<'_>) -> Option<Entry> {
 /// The origin that the list is asked about: inside the widget's own iframe the one of the ticket.
 fn compared_with_list<'a>(facts: &Facts<'a>, policy: &EdgePolicy) -> Option<Origin<'a>> {
     let origin = facts.embedder.origin()?;
-    if facts.class != Class::Session || !policy.own_origins.contains(origin) {
-        return Some(origin);
-    }
-    facts.ticket.opened_by()
+    let needs_ticket = facts.class == Class::Session && policy.own_origins.contains(origin);
+    facts.by_ticket(policy).or((!needs_ticket).then_some(origin))
 }
 
 fn entry_to_add(decision: &Decision, origin: Origin<'_>, widget: &Widget) -> Option<String> {

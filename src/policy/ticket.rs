@@ -1,8 +1,8 @@
 //! Tickets: "widget W was opened by embedder E", signed, good for a short while.
 //!
 //! Inside the widget's iframe a browser's `Origin` names the widget's own host, so what a session call from there
-//! rests on is a ticket. It carries no right of its own: whoever presents one is judged by the rules of the moment,
-//! as the embedder that it names.
+//! rests on is a ticket. A frame that reloads or follows a link of its own has one in its address. It carries no right
+//! of its own: whoever presents one is judged by the rules of the moment, as the embedder that it names.
 //!
 //! ```text
 //! ticket    = base64url(statement) "." base64url(signature)                 (RFC 4648 §5, without padding)
@@ -88,6 +88,10 @@ pub trait TicketReader: Send + Sync {
     ///
     /// It is no ticket of this edge's for it.
     fn read_ticket(&self, widget: &str, presented: &[u8]) -> Result<Ticket, TicketError>;
+
+    /// How long after its lifetime one still counts where nothing but an old one can come: for renewals, frames that
+    /// move within themselves, and streams.
+    fn renewable_for(&self) -> SignedDuration;
 }
 
 impl Ticket {

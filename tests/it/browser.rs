@@ -11,6 +11,8 @@ use crate::support::edge::{Edge, EdgeSpec};
 mod agreement;
 mod ancestors;
 mod cached;
+mod frame_moves;
+mod frame_streams;
 mod iframe_session;
 mod opaque;
 mod probe;

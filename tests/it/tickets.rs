@@ -14,9 +14,11 @@ mod demo;
 mod frames;
 mod issued;
 mod live;
+mod moves;
 mod presented;
 mod refused;
 mod rotated;
+mod streams;
 
 /// The page that may embed the widget.
 const SITE: &str = "https://a.example";

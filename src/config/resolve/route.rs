@@ -55,6 +55,7 @@ impl Reading<'_, '_> {
         let credentials =
             only_for(table, "credentials", class, &[Class::Asset, Class::Session], Item::boolean);
         let shared_cache = only_for(table, "shared_cache", class, &[Class::Asset], Item::boolean);
+        let stream = only_for(table, "stream", class, &[Class::Session], Item::boolean);
         let headers = table.table("headers", |table| headers::read(table, class, shared_cache));
         Some(Route {
             path: path?,
@@ -64,6 +65,7 @@ impl Reading<'_, '_> {
             headers,
             credentials,
             shared_cache,
+            stream,
         })
     }
 

@@ -26,6 +26,10 @@ pub struct Route {
     pub credentials: bool,
     /// Leave `Cache-Control` open to shared caches. Default: off. Class `asset` only.
     pub shared_cache: bool,
+    /// Its answers are streams, which may be silent for as long as a WebSocket (`edge.tunnel_idle_timeout`) and take a
+    /// ticket that is over. Default: off, but for a `GET` whose `Accept` names `text/event-stream`. Class `session`
+    /// only.
+    pub stream: bool,
 }
 
 /// The upstream of each environment: keys of [`Settings::upstreams`](super::Settings::upstreams).

@@ -45,7 +45,7 @@ fn defaults() {
     assert_eq!(s.cache.bytes, 256 << 20);
     let route = &s.routes[0];
     assert_eq!((route.class, route.missing_denied, route.credentials), (Class::Frame, false, false));
-    assert!(route.headers.is_empty() && !route.shared_cache);
+    assert!(route.headers.is_empty() && !route.shared_cache && !route.stream);
     assert_eq!(s.warnings, []);
 }
 

@@ -68,6 +68,8 @@ fn routes() {
         ),
         (format!("{path}{demo}class = \"frame\"\ncredentials = true"), "7:15", "only for asset and session"),
         (format!("{path}{demo}class = \"public\"\nshared_cache = true"), "7:16", "only for asset"),
+        (format!("{path}{demo}class = \"frame\"\nstream = true"), "7:10", "only for session"),
+        (format!("{path}{class}{demo}stream = \"yes\""), "7:10", "must be"),
     ];
     for (fields, place, detail) in cases {
         let found = route(&fields);

@@ -12,6 +12,15 @@ const [navigation] = performance.getEntriesByType("navigation");
 const timing = navigation?.serverTiming?.find((entry) => entry.name === "embed-ticket");
 let ticket = timing ? timing.description : null;
 let got = 0; // when the document came; it may be an hour ago by now
+keep();
+
+/* In the frame's address a reload brings it along: the browser names the frame's own host then, not the page around it. */
+function keep() {
+  if (ticket === null) return;
+  const address = new URL(location.href);
+  address.searchParams.set("ticket", ticket);
+  history.replaceState(history.state, "", address);
+}
 
 /* A ticket for the next call. A stale one is exchanged for a fresh one, which the rules of the moment may refuse. The
    page around the frame may have another: it is asked last. `null`: none is needed. */
@@ -20,7 +29,9 @@ async function fresh(askPage) {
   const told = (ticket !== null && (await renewed())) || (await askPage());
   if (told.ticket === undefined) throw told.status === 403 ? new Denied(told.detail) : new Error("no ticket");
   got = performance.now();
-  return (ticket = told.ticket);
+  ticket = told.ticket;
+  keep();
+  return ticket;
 }
 
 /* In exchange for the one at hand; nothing where the edge refuses. */

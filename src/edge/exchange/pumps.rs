@@ -2,7 +2,6 @@
 //! awaited or passed down.
 
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use crate::edge::deadline::Deadline;
 use crate::edge::downstream::Downstream;
 use crate::edge::forward;
 use crate::edge::upstream::Server;
+use crate::edge::visit::Visit;
 
 /// One exchange and its client.
 pub(super) struct Pumps<'c, D> {
@@ -52,7 +52,7 @@ enum Wait {
 }
 
 impl<'c, D: Downstream> Pumps<'c, D> {
-    pub(super) fn new(client: &'c mut D, mut exchange: Exchange, server: &Arc<Server>) -> Self {
+    pub(super) fn new(client: &'c mut D, mut exchange: Exchange, server: &Server, visit: &Visit) -> Self {
         let up = match client.length() {
             Length::Absent | Length::Known(0) => {
                 exchange.end();
@@ -61,7 +61,8 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             Length::Known(_) | Length::Unknown => Up::Reading,
         };
         let options = server.options();
-        let (read_timeout, write_timeout) = (options.read_timeout, options.write_timeout);
+        let read_timeout = visit.read_limit.or(options.read_timeout);
+        let write_timeout = options.write_timeout;
         Self { client, exchange, up, unsent: None, read_timeout, write_timeout, moved: false }
     }
 

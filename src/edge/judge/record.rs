@@ -64,7 +64,7 @@ impl Judge<'_> {
         }
     }
 
-    /// Counts what became of the ticket that a session needs.
+    /// Counts what became of the ticket that a session needs, or that a frame has.
     pub(super) fn presented(&self, reading: &Reading, state: TicketState<'_>, decision: &Decision) {
         let denial = decision.would_deny.or((!decision.is_allowed()).then_some(decision.reason));
         let outcome = match (reading.fault(), state) {

@@ -57,7 +57,7 @@ impl Judge<'_> {
             if !is_preflight {
                 self.metrics.ticket(TicketOutcome::Refused);
             }
-            let opened_by = OpenedBy::read(reading.as_ref());
+            let opened_by = OpenedBy::read(Class::Session, reading.as_ref());
             return TicketCall::Denied(Denied { decision, embedder, id: decision_id, opened_by });
         }
         let (whose, outcome) = match &reading {

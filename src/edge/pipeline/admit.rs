@@ -122,6 +122,7 @@ impl Pipeline {
             tickets: &self.tickets,
             metrics: &self.metrics,
             decisions: &self.decisions,
+            stream_idle: self.tunnels.idle_limit(),
         })
     }
 }

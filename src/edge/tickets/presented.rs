@@ -1,9 +1,11 @@
 //! How a session call presents its ticket: `Authorization: Embed …`, `?ticket=…`, or, where a page's script can set no
-//! field, the offered WebSocket subprotocol `embed-ticket.…`. All of them are taken out before the upstream.
+//! field, the offered WebSocket subprotocol `embed-ticket.…`. A frame that moves within itself has it in its address
+//! alone. All of them are taken out before the upstream, and out of `Referer`.
 
+use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use pingora::Result;
 use pingora::http::RequestHeader;
 
@@ -27,16 +29,29 @@ pub enum Presented<'r> {
 impl<'r> Presented<'r> {
     /// Finds it. Allocates nothing.
     pub fn find(request: &'r RequestHeader) -> Self {
-        let in_query = request.uri.query().into_iter().flat_map(parameters).filter_map(ticket_parameter);
         let found = in_authorization(&request.headers)
-            .chain(in_query.map(str::as_bytes))
+            .chain(in_query(request))
             .chain(offered(&request.headers).filter_map(|token| token.strip_prefix(SUBPROTOCOL)));
+        Self::all(found)
+    }
+
+    /// Finds it where a frame can have it: in its address.
+    pub fn in_address(request: &'r RequestHeader) -> Self {
+        Self::all(in_query(request))
+    }
+
+    fn all(found: impl Iterator<Item = &'r [u8]>) -> Self {
         found.fold(Self::Nothing, |before, ticket| match before {
             Self::Nothing => Self::Ticket(ticket),
             Self::Ticket(other) if other == ticket => before,
             Self::Ticket(_) | Self::Several => Self::Several,
         })
     }
+}
+
+fn in_query(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+    let parameters = request.uri.query().into_iter().flat_map(|query| parameters(query.as_bytes()));
+    parameters.filter_map(ticket_parameter)
 }
 
 fn in_authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -55,18 +70,27 @@ fn embed_credentials(value: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(SCHEME).then(|| credentials.trim_ascii())
 }
 
-fn parameters(query: &str) -> impl Iterator<Item = &str> {
-    query.split('&')
+fn parameters(query: &[u8]) -> impl Iterator<Item = &[u8]> {
+    query.split(|byte| *byte == b'&')
 }
 
-fn ticket_parameter(parameter: &str) -> Option<&str> {
-    let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-    is_parameter(name).then_some(value)
+fn ticket_parameter(parameter: &[u8]) -> Option<&[u8]> {
+    let name = parameter.split(|byte| *byte == b'=').next()?;
+    is_parameter(name).then(|| parameter.get(name.len() + 1..).unwrap_or_default())
 }
 
 /// Whether an upstream would take it for the parameter, whichever letters are written as `%XX` (RFC 3986 §2.1).
-fn is_parameter(name: &str) -> bool {
-    percent_decode_str(name).eq(PARAMETER.bytes())
+fn is_parameter(name: &[u8]) -> bool {
+    percent_decode(name).eq(PARAMETER.bytes())
+}
+
+/// A query without its tickets; `None` where it has none.
+fn without_tickets(query: &[u8]) -> Option<Vec<u8>> {
+    if !parameters(query).any(|parameter| ticket_parameter(parameter).is_some()) {
+        return None;
+    }
+    let others = parameters(query).filter(|parameter| ticket_parameter(parameter).is_none());
+    Some(others.collect::<Vec<_>>().join(&b'&'))
 }
 
 /// The subprotocols that a handshake offers (RFC 6455 §11.3.4).
@@ -82,17 +106,18 @@ pub fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
     HeaderValue::from_bytes(token).ok()
 }
 
-/// The request without its tickets, as the upstream gets it; `None` where it presents none.
+/// The request without its tickets, as the upstream gets it; `None` where it has none.
 ///
 /// # Errors
 /// What is left of a field is no value.
-pub fn without_tickets(request: &RequestHeader) -> Result<Option<RequestHeader>> {
-    if Presented::find(request) == Presented::Nothing {
+pub fn stripped(request: &RequestHeader) -> Result<Option<RequestHeader>> {
+    if Presented::find(request) == Presented::Nothing && !is_in_referrer(request) {
         return Ok(None);
     }
     let mut bare = request.clone();
     strip_authorization(&mut bare)?;
     strip_subprotocols(&mut bare)?;
+    strip_referer(&mut bare)?;
     strip_query(&mut bare);
     Ok(Some(bare))
 }
@@ -128,21 +153,44 @@ fn strip_subprotocols(request: &mut RequestHeader) -> Result<()> {
     others.map_or(Ok(()), |others| request.insert_header(header::SEC_WEBSOCKET_PROTOCOL, others))
 }
 
-fn strip_query(request: &mut RequestHeader) {
-    let Some(query) = request.uri.query() else { return };
-    if !parameters(query).any(|parameter| ticket_parameter(parameter).is_some()) {
-        return;
+/// A frame that keeps its ticket in its address names that as the referrer of whatever it asks for.
+fn strip_referer(request: &mut RequestHeader) -> Result<()> {
+    if !is_in_referrer(request) {
+        return Ok(());
     }
-    let others: Vec<&str> =
-        parameters(query).filter(|parameter| ticket_parameter(parameter).is_none()).collect();
-    let path = request.uri.path();
-    let target = match others.is_empty() {
-        true => path.to_owned(),
-        false => format!("{path}?{}", others.join("&")),
+    let lines = request.headers.get_all(header::REFERER).iter();
+    let lines: Vec<HeaderValue> =
+        lines.map(|line| without_ticket(line).unwrap_or_else(|| line.clone())).collect();
+    request.remove_header(&header::REFERER);
+    lines.into_iter().try_for_each(|value| request.append_header(header::REFERER, value).map(drop))
+}
+
+fn is_in_referrer(request: &RequestHeader) -> bool {
+    request.headers.get_all(header::REFERER).iter().any(|line| without_ticket(line).is_some())
+}
+
+/// An address without the tickets in its query; `None` where it has none.
+fn without_ticket(address: &HeaderValue) -> Option<HeaderValue> {
+    let address = address.as_bytes();
+    let (before, rest) = address.split_at(memchr::memchr(b'?', address)?);
+    let (query, fragment) = rest.split_at(rest.iter().position(|byte| *byte == b'#').unwrap_or(rest.len()));
+    let others = without_tickets(query.get(1..)?)?;
+    let mark: &[u8] = if others.is_empty() { b"" } else { b"?" };
+    HeaderValue::from_bytes(&[before, mark, &others, fragment].concat()).ok()
+}
+
+fn strip_query(request: &mut RequestHeader) {
+    let Some(others) = request.uri.query().and_then(|query| without_tickets(query.as_bytes())) else {
+        return;
     };
+    let mut target = request.uri.path().as_bytes().to_vec();
+    if !others.is_empty() {
+        target.push(b'?');
+        target.extend(others);
+    }
     // Over HTTP/2 it names the host, too.
     let mut parts = request.uri.clone().into_parts();
-    parts.path_and_query = PathAndQuery::try_from(target).ok();
+    parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(target)).ok();
     // What was a target before is one without some of its query.
     if let Ok(uri) = Uri::from_parts(parts) {
         request.set_uri(uri);
@@ -207,6 +255,39 @@ mod tests {
     }
 
     #[test]
+    fn a_frame_s_is_in_its_address_alone() {
+        let fields = [(AUTHORIZATION, "Embed c.d"), (PROTOCOL, "embed-ticket.c.d")];
+        assert_eq!(Presented::in_address(&request("/f?%74icket=a.b", &fields)), Presented::Ticket(b"a.b"));
+        assert_eq!(Presented::in_address(&request("/f?tickets=a.b", &fields)), Presented::Nothing);
+        assert_eq!(Presented::in_address(&request("/f?ticket=a.b&ticket=c.d", &[])), Presented::Several);
+    }
+
+    #[test]
+    fn no_referrer_tells_one() {
+        for (referrer, left) in [
+            ("https://edge.example/f?ticket=a.b", "https://edge.example/f"),
+            ("https://edge.example/f?x=1&ticket=a.b&y=%20", "https://edge.example/f?x=1&y=%20"),
+            ("https://edge.example/f?%74icke%74=a.b&x", "https://edge.example/f?x"),
+            ("https://edge.example/f?ticket=a.b&ticket=c.d#ticket=e", "https://edge.example/f#ticket=e"),
+            ("https://edge.example/f?ticket", "https://edge.example/f"),
+            ("https://edge.example/f?p=C:\\x&ticket=a.b", "https://edge.example/f?p=C:\\x"),
+            ("https://edge.example/f?é&ticket=a.b", "https://edge.example/f?é"),
+            (
+                "https://edge.example/f?tickets=a.b&x=ticket=1",
+                "https://edge.example/f?tickets=a.b&x=ticket=1",
+            ),
+            ("https://edge.example/ticket=a.b", "https://edge.example/ticket=a.b"),
+            ("https://edge.example/f?", "https://edge.example/f?"),
+        ] {
+            let request = request("/s", &[("referer", referrer), ("referer", "https://a.example/")]);
+            let request = stripped(&request).unwrap().unwrap_or(request);
+            let lines: Vec<_> =
+                request.headers.get_all("referer").iter().map(HeaderValue::as_bytes).collect();
+            assert_eq!(lines, [left.as_bytes(), b"https://a.example/"], "{referrer}");
+        }
+    }
+
+    #[test]
     fn the_upstream_sees_none_of_it() {
         let request = request(
             "/s?x=1&ticket=a.b&y=%20&ticket=",
@@ -218,7 +299,7 @@ mod tests {
             ],
         );
         assert_eq!(subprotocol(&request.headers).unwrap(), "embed-ticket.a.b");
-        let request = without_tickets(&request).unwrap().unwrap();
+        let request = stripped(&request).unwrap().unwrap();
         assert_eq!(request.raw_path(), b"/s?x=1&y=%20");
         assert_eq!(request.headers.get(AUTHORIZATION).unwrap(), "Bearer kept");
         assert_eq!(request.headers.get(PROTOCOL).unwrap(), "chat, superchat");
@@ -229,20 +310,20 @@ mod tests {
             ("Embed a.b, Digest a=\"x, Embed y\", b=c", "Digest a=\"x, Embed y\", b=c"),
         ] {
             let joined = super::tests::request("/s?%74icket=a.b&x", &[(AUTHORIZATION, joined)]);
-            let joined = without_tickets(&joined).unwrap().unwrap();
+            let joined = stripped(&joined).unwrap().unwrap();
             assert_eq!(joined.raw_path(), b"/s?x");
             assert_eq!(joined.headers[AUTHORIZATION], left);
         }
 
         let only = super::tests::request("/s?ticket=a.b", &[(PROTOCOL, "embed-ticket.a.b")]);
-        let only = without_tickets(&only).unwrap().unwrap();
+        let only = stripped(&only).unwrap().unwrap();
         assert_eq!(only.raw_path(), b"/s");
         assert!(!only.headers.contains_key(PROTOCOL));
         assert_eq!(subprotocol(&only.headers), None);
 
         let mut over_http2 = super::tests::request("/s", &[]);
         over_http2.set_uri("https://edge.example/s?ticket=a.b&x=1".parse().unwrap());
-        let over_http2 = without_tickets(&over_http2).unwrap().unwrap();
+        let over_http2 = stripped(&over_http2).unwrap().unwrap();
         assert_eq!(over_http2.uri, "https://edge.example/s?x=1");
     }
 }

@@ -15,8 +15,12 @@ fn set(origins: &[&str]) -> OriginSet {
 }
 
 fn listed(entries: &[&str], embedder: Option<&str>, system: &[&str]) -> String {
-    let embedder = embedder.map(|text| Origin::parse(text).expect(text));
-    frame_ancestors(Ancestors::Listed(&sources(entries)), embedder, &set(system)).expect("a policy")
+    let page = |text| Around::Page(Origin::parse(text).expect(text));
+    policy(entries, embedder.map_or(Around::Unknown, page), system)
+}
+
+fn policy(entries: &[&str], around: Around<'_>, system: &[&str]) -> String {
+    frame_ancestors(Ancestors::Listed(&sources(entries)), around, &set(system)).expect("a policy")
 }
 
 #[test]
@@ -60,8 +64,6 @@ fn the_embedder_stands_for_what_cannot_be_expressed() {
         ("https://x.my_site.example.com:8443", ""),
         ("https://example.com", ""),
         ("https://[2001:db8::1]", ""),
-        // An own origin is allowed without being listed; it needs no source of its own.
-        ("https://edge.example", ""),
     ] {
         assert_eq!(
             listed(&list, Some(embedder), &[]),
@@ -83,15 +85,16 @@ fn system_origins_always_belong() {
 #[test]
 fn access_without_a_list() {
     let system = set(&["https://dashboard.vendor.example"]);
-    let preview = Origin::parse("https://dashboard.vendor.example").ok();
-    for embedder in [None, preview] {
-        assert_eq!(frame_ancestors(Ancestors::Unrestricted, embedder, &system), None);
+    let preview = Origin::parse("https://dashboard.vendor.example").expect("an origin");
+    let locked = |around| frame_ancestors(Ancestors::Locked, around, &system);
+    for around in [Around::Unknown, Around::Page(preview), Around::Ticket(preview), Around::Itself] {
+        assert_eq!(frame_ancestors(Ancestors::Unrestricted, around, &system), None);
+        let expected = match around {
+            Around::Unknown => "frame-ancestors 'none'",
+            _ => "frame-ancestors 'self' https://dashboard.vendor.example",
+        };
+        assert_eq!(locked(around).as_deref(), Some(expected), "{around:?}");
     }
-    assert_eq!(frame_ancestors(Ancestors::Locked, None, &system).as_deref(), Some("frame-ancestors 'none'"));
-    assert_eq!(
-        frame_ancestors(Ancestors::Locked, preview, &system).as_deref(),
-        Some("frame-ancestors 'self' https://dashboard.vendor.example")
-    );
     // Every entry has expired: no site is left, but the list is not an empty one.
     assert_eq!(listed(&[], None, &[]), "frame-ancestors 'self'");
 }
@@ -132,6 +135,41 @@ fn over_four_kibibytes_only_the_embedder_is_sent() {
     assert_eq!(listed(&list, None, &[]).len(), MAX_POLICY_BYTES);
     let preview = format!("https://{}-1.example.com", "g".repeat(10));
     assert_eq!(listed(&list, Some(&preview), &[]), format!("frame-ancestors 'self' {preview}"));
+}
+
+#[test]
+fn a_ticket_names_the_one_page_that_may() {
+    let page = Around::Ticket(Origin::parse("https://pr-1.preview.example.com").expect("an origin"));
+    let system = ["https://dashboard.vendor.example"];
+    let long: Vec<String> = (0..120).map(|n| format!("site-{n:03}.customers.example")).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    for list in [&["example.com", "pr-*.preview.example.com"][..], &long] {
+        assert_eq!(
+            policy(list, page, &system),
+            "frame-ancestors 'self' https://dashboard.vendor.example https://pr-1.preview.example.com"
+        );
+    }
+}
+
+#[test]
+fn a_frame_that_names_itself_gets_as_many_entries_as_fit() {
+    // 22 bytes before, then 41 for each of the first entries.
+    let names: Vec<String> = (0..110).map(|n| format!("{n:03}.{}.example", "a".repeat(20))).collect();
+    let list: Vec<&str> = names.iter().map(String::as_str).collect();
+    for count in [0, 1, 99] {
+        let list = list.get(..count).expect("so many");
+        assert_eq!(policy(list, Around::Itself, &[]), listed(list, None, &[]), "{count} fit");
+    }
+    let cut = policy(&list, Around::Itself, &[]);
+    assert_eq!(cut, listed(list.get(..99).expect("so many"), None, &[]));
+    assert!(cut.len() <= MAX_POLICY_BYTES && cut.len() + 41 > MAX_POLICY_BYTES, "{}", cut.len());
+    // An entry of two sources goes in with both or not at all; one that can't be said takes no room.
+    let apex = format!(".{}.example", "b".repeat(12));
+    let mut both: Vec<&str> = list.get(..98).expect("so many").to_vec();
+    both.extend(["pr-*.example.com", &apex, "last.example"]);
+    let cut = policy(&both, Around::Itself, &[]);
+    assert_eq!(cut, listed(both.get(..99).expect("so many"), None, &[]), "not half of {apex}");
+    assert!(cut.len() + " https://".len() + apex.len() - 1 <= MAX_POLICY_BYTES, "half of it would fit");
 }
 
 /// Reads a policy as CSP Level 3 does (§6.7.2.7 ff.: "Does url match expression"), for hosts and ports.
@@ -217,8 +255,8 @@ fn browser_and_verdict_agree() {
                     let origin = format!("{scheme}://{host}{port}");
                     let origin = Origin::parse(&origin).expect(&origin);
                     let embedder = entry.admits(origin).then_some(origin);
-                    let policy =
-                        frame_ancestors(Ancestors::Listed(&sources), embedder, &OriginSet::default());
+                    let around = embedder.map_or(Around::Unknown, Around::Page);
+                    let policy = frame_ancestors(Ancestors::Listed(&sources), around, &OriginSet::default());
                     let http_admits_https = text.starts_with("http://") && scheme == "https";
                     if !http_admits_https {
                         let policy = policy.expect("a policy");

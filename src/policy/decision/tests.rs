@@ -250,6 +250,37 @@ fn a_preview_in_the_dashboard_runs_on_a_ticket_of_its_origin() {
     assert_eq!(outcome(judge(&facts, &locked)), (Allow, Reason::SystemOrigin));
 }
 
+#[test]
+fn a_frame_that_moves_within_itself_is_judged_as_the_page_of_its_ticket() {
+    let listed = widget(None, list());
+    let open = widget(Some(Access::Open), list());
+    let monitor = widget(Some(Access::Monitor), list());
+    let by = |from| TicketState::Valid(origin(from));
+    for (widget, ticket, expected) in [
+        (&listed, by(LISTED), (Allow, Reason::Ticket)),
+        (&listed, by("https://pr-1.preview.example.com"), (Allow, Reason::Ticket)),
+        (&listed, by(SYSTEM), (Allow, Reason::SystemOrigin)),
+        (&listed, by(STRANGER), (Deny, Reason::NotListed)),
+        (&listed, by("https://old.example"), (Deny, Reason::ExpiredEntry)),
+        (&open, by(STRANGER), (Allow, Reason::Unrestricted)),
+        (&monitor, by(STRANGER), (Allow, Reason::Unrestricted)),
+        // What is none is passed over: the browser decides, as it does without.
+        (&listed, TicketState::Absent, (Allow, Reason::OwnOrigin)),
+        (&listed, TicketState::Invalid, (Allow, Reason::OwnOrigin)),
+        (&listed, TicketState::Expired, (Allow, Reason::OwnOrigin)),
+    ] {
+        let facts = Facts { ticket, ..facts(Frame, OWN) };
+        assert_eq!(outcome(judge(&facts, widget)), expected, "{ticket:?}");
+        assert_eq!(facts.by_ticket(&policy()), ticket.opened_by());
+    }
+    // Nobody else's counts, and no other class's.
+    for (class, from) in [(Frame, STRANGER), (Frame, LISTED), (Frame, ""), (Asset, OWN), (Public, OWN)] {
+        let with = Facts { ticket: by(LISTED), ..facts(class, from) };
+        assert_eq!(judge(&with, &listed), judge(&facts(class, from), &listed), "{class} from `{from}`");
+        assert_eq!(with.by_ticket(&policy()), None, "{class} from `{from}`");
+    }
+}
+
 /// What the naive reading says of a document's list: `Ok` with how it admits.
 fn naive_list(rules: &[Rule], origin: Origin<'_>) -> Result<Reason, Reason> {
     if rules.is_empty() {
@@ -312,6 +343,20 @@ fn naive(
         Err(Reason::OpaqueOrigin)
     } else if from == Some(SYSTEM) {
         Ok(Reason::SystemOrigin)
+    } else if from == Some(OWN)
+        && facts.class == Frame
+        && matches!(facts.ticket, TicketState::Valid(_))
+        && !open
+    {
+        // It moves within itself, and its ticket tells the page around it.
+        let opened_by = facts.ticket.opened_by().unwrap();
+        if opened_by.as_str() == SYSTEM {
+            Ok(Reason::SystemOrigin)
+        } else {
+            list(opened_by).map(|_| Reason::Ticket)
+        }
+    } else if from == Some(OWN) && facts.class == Frame && matches!(facts.ticket, TicketState::Valid(_)) {
+        Ok(Reason::Unrestricted)
     } else if from == Some(OWN) && facts.class != Session {
         Ok(Reason::OwnOrigin)
     } else if from == Some(OWN) && open {

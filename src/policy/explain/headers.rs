@@ -8,6 +8,7 @@ use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, WidgetRules, d
 use crate::policy::headers::{
     Answer, CacheRule, Profile, VARY, allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
 };
+use crate::policy::origin::Embedder;
 
 /// What decides about the answers of one route, besides the verdict.
 #[derive(Clone, Debug)]
@@ -50,10 +51,11 @@ impl RouteAnswers {
     ) -> Vec<(HeaderName, HeaderValue)> {
         let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
         let origin = allow_origin(grant);
-        let ancestors = widget_ancestors(facts.class, widget, &facts.embedder, policy, now);
+        let ancestors = widget_ancestors(facts, widget, policy, now);
         let ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
         // A ticket itself is only for who opens the widget.
-        let ticket = ticket_for(facts.class, decision, &facts.embedder, policy);
+        let page = facts.by_ticket(policy).map_or(facts.embedder, Embedder::Known);
+        let ticket = ticket_for(facts.class, decision, &page, policy);
         let ticket = ticket.and_then(|_| timing_of_ticket("..."));
         let answer = Answer {
             class: facts.class,

@@ -140,6 +140,24 @@ fn a_session_in_the_iframe_is_explained_by_its_ticket() {
 }
 
 #[test]
+fn a_frame_that_moves_within_itself_is_explained_by_its_ticket() {
+    let list = listing(json!(["example.com"]));
+    let with = |ticket| Facts { class: Class::Frame, ticket, ..facts(known(OWN)) };
+    let ask = |ticket| explain("wgt_demo", &with(ticket), Some(&list), &policy(), now());
+    let by = |origin| TicketState::Valid(Origin::parse(origin).unwrap());
+    let told = ask(by("https://stranger.example"));
+    assert_eq!((told.verdict, told.reason), (Verdict::Deny, Reason::NotListed));
+    assert_eq!(told.entry_to_add.as_deref(), Some("stranger.example"));
+    let told = ask(by("https://example.com"));
+    assert_eq!((told.reason, told.entries[0].outcome), (Reason::Ticket, Outcome::Admits));
+    assert!(told.sentence.contains("https://example.com opened wgt_demo"), "{}", told.sentence);
+    for ticket in [TicketState::Absent, TicketState::Expired, TicketState::Invalid] {
+        let told = ask(ticket);
+        assert_eq!((told.verdict, told.reason, told.entry_to_add), (Verdict::Allow, Reason::OwnOrigin, None));
+    }
+}
+
+#[test]
 fn monitoring_is_told_with_what_it_would_deny() {
     let monitor = widget(json!({"id": "wgt_demo", "access": "monitor", "allowed_domains": ["example.com"]}));
     let told = ask(&monitor, "https://stranger.example");

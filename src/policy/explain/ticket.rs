@@ -25,7 +25,11 @@ pub struct TicketWorth {
 }
 
 impl TicketWorth {
-    pub(super) fn of(ticket: &Result<Ticket, TicketError>, now: Timestamp) -> Self {
+    pub(super) fn of(
+        ticket: &Result<Ticket, TicketError>,
+        renewable_for: SignedDuration,
+        now: Timestamp,
+    ) -> Self {
         let ticket = match ticket {
             Ok(ticket) => ticket,
             Err(error) => {
@@ -39,6 +43,12 @@ impl TicketWorth {
         let (worth, detail) = match ticket.state(now, SignedDuration::ZERO) {
             TicketState::Valid(_) => ("valid", format!("says until {at} that {who} opened the widget")),
             _ => ("expired", format!("said until {at} that {who} opened the widget")),
+        };
+        let detail = match ticket.state(now, renewable_for) {
+            TicketState::Valid(_) if worth == "expired" => {
+                format!("{detail}; still taken from a frame that reloads, from a stream, and for a fresh one")
+            }
+            _ => detail,
         };
         Self { worth: worth.into(), detail, expires_at: ticket.expires_at(), opened_by }
     }

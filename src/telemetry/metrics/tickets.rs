@@ -13,7 +13,7 @@ pub enum TicketOutcome {
     Renewed,
     /// Asked for, and denied.
     Refused,
-    /// Presented for a session, which it opened.
+    /// Presented for a session, which it opened, or by a frame, which came back.
     Accepted,
     /// Needed for a session, and not presented.
     Missing,

@@ -1,0 +1,143 @@
+//! A request's client over HTTP/1.1: its body as it is read, and the way back for the answer.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::BytesMut;
+use http::response::Parts;
+use http::{StatusCode, header};
+use pingora::protocols::Stream;
+use pingora::{BError, Error, ErrorType, Result};
+
+use super::body::{self, BodyReader, Step};
+use super::outbox::Framing;
+use super::{Answer, Connection, poll_read, write};
+use crate::edge::body::{Frame, Length};
+use crate::edge::downstream::Downstream;
+use crate::edge::limits::MAX_DRAINED_BYTES;
+use crate::edge::reply::Reply;
+
+fn taken() -> BError {
+    Error::explain(ErrorType::ConnectionClosed, "the connection belongs to a tunnel").into_down()
+}
+
+impl Downstream for Connection {
+    fn length(&self) -> Length {
+        self.length
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
+        loop {
+            match self.body.step(&mut self.unread) {
+                Ok(Step::Frame(frame)) => return Poll::Ready(Ok(Some(frame))),
+                Ok(Step::End) => return Poll::Ready(Ok(None)),
+                Ok(Step::More) => {}
+                Err(body::Malformed(what)) => {
+                    self.keep = false;
+                    return Poll::Ready(Err(Error::explain(ErrorType::InvalidHTTPHeader, what).into_down()));
+                }
+            }
+            let Some(stream) = &mut self.stream else { return Poll::Ready(Err(taken())) };
+            match ready!(poll_read(stream, &mut self.unread, context)) {
+                Ok(1..) => {}
+                Ok(0) => {
+                    let error =
+                        Error::explain(ErrorType::ConnectionClosed, "before the request was complete");
+                    return Poll::Ready(Err(error.into_down()));
+                }
+                Err(error) => {
+                    let error =
+                        Error::because(ErrorType::ReadError, "before the request was complete", error);
+                    return Poll::Ready(Err(error.into_down()));
+                }
+            }
+        }
+    }
+
+    fn head(&mut self, head: Parts, reason: Option<&str>, bodiless: bool) -> Result<()> {
+        if head.status.is_informational() {
+            if !self.old {
+                write::interim(self.outbox.bytes(), &head, reason);
+            }
+            return Ok(());
+        }
+        let has_none =
+            self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        let delimited = has_none || head.headers.contains_key(header::CONTENT_LENGTH);
+        let framing = if delimited || self.old { Framing::Plain } else { Framing::Chunked };
+        // An upstream that answers ahead of a long body wants none of it.
+        self.keep &= !matches!(self.body, BodyReader::Length(left) if left > MAX_DRAINED_BYTES);
+        write::head(self.outbox.bytes(), head.status, reason, head.headers.iter(), framing, self.keep);
+        self.answer = if has_none { Answer::Whole } else { Answer::Body(framing) };
+        if bodiless { self.end() } else { Ok(()) }
+    }
+
+    fn frame(&mut self, frame: Frame, last: bool) -> Result<()> {
+        let Answer::Body(framing) = self.answer else { return Ok(()) };
+        let ends = matches!(frame, Frame::Trailers(_));
+        self.outbox.frame(frame, framing);
+        if ends {
+            self.answer = Answer::Whole;
+        } else if last {
+            return self.end();
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<()> {
+        if let Answer::Body(framing) = self.answer {
+            self.outbox.end(framing);
+            self.answer = Answer::Whole;
+        }
+        Ok(())
+    }
+
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.outbox.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(Err(taken())) };
+        self.outbox.poll_send(stream, context).map_err(|error| {
+            Error::because(ErrorType::WriteError, "while sending the answer", error).into_down()
+        })
+    }
+
+    fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError> {
+        // One request ahead is enough.
+        if !self.unread.is_empty() {
+            return Poll::Pending;
+        }
+        let Some(stream) = &mut self.stream else { return Poll::Ready(taken()) };
+        match ready!(poll_read(stream, &mut self.unread, context)) {
+            Ok(0) => Poll::Ready(
+                Error::explain(ErrorType::ConnectionClosed, "before the answer was complete").into_down(),
+            ),
+            Ok(_) => Poll::Pending,
+            Err(error) => Poll::Ready(
+                Error::because(ErrorType::ReadError, "before the answer was complete", error).into_down(),
+            ),
+        }
+    }
+
+    fn abort(&mut self, _at_once: bool) {
+        self.keep = false;
+        if self.has_begun() {
+            self.answer = Answer::Broken;
+        }
+    }
+
+    fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {
+        self.keep &= !reply.closes() && self.is_small();
+        reply.write(self.outbox.bytes(), self.keep, head_only);
+        self.answer = Answer::Whole;
+        Ok(())
+    }
+
+    fn has_begun(&self) -> bool {
+        self.answer != Answer::NotBegun
+    }
+
+    fn take_connection(&mut self) -> Option<(Stream, BytesMut)> {
+        self.keep = false;
+        Some((self.stream.take()?, std::mem::take(&mut self.unread)))
+    }
+}
