@@ -7,6 +7,7 @@
 //! framing, its decision's id and, where it is a handshake, what makes it one.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
@@ -36,12 +37,25 @@ struct Head {
 }
 
 /// One field.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Line {
     /// What both protocols can say. White space around its value is HTTP/1's.
     Field { name: String, value: Vec<u8>, before: &'static str, after: &'static str },
     /// A line of HTTP/1 alone, of this connection or no field at all.
     Http1(&'static str),
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field { value, .. } if value.len() > 1000 => f.write_str("(a long field)"),
+            Self::Field { name, value, before, after } => {
+                let value = String::from_utf8_lossy(value);
+                fmt::Debug::fmt(&format!("{name}:{before}{value}{after}"), f)
+            }
+            Self::Http1(line) => fmt::Debug::fmt(line, f),
+        }
+    }
 }
 
 fn field(name: &str, value: &str) -> Line {
@@ -243,10 +257,18 @@ fn heads() -> impl Strategy<Value = Head> {
     ];
     let origin = prop_oneof![6 => Just(Some(LISTED)), 1 => Just(Some(STRANGER)), 1 => Just(None)];
     let lines = prop::collection::vec(lines(), 0..8);
-    let many = prop_oneof![8 => Just(0usize), 1 => 50..85usize, 1 => 300..600usize];
+    let many = prop_oneof![8 => Just(0usize), 1 => 50..85usize, 1 => 300..301usize];
     let long = prop_oneof![12 => Just(0usize), 1 => Just(40_000usize), 1 => Just(70_000usize)];
     (prop::bool::ANY, path, host, origin, lines, many, long).prop_map(
-        |(two, path, host, origin, mut lines, many, long)| {
+        |(two, mut path, mut host, origin, mut lines, many, long)| {
+            // Of two faults each protocol may name another: nothing else is wrong with what is over a limit.
+            if path.len() > 7_000 {
+                host = Some("chat.example");
+            }
+            if long > 65_536 {
+                (path, host) = ("w/session".to_owned(), Some("chat.example"));
+                lines.clear();
+            }
             if let Some(origin) = origin {
                 lines.insert(lines.len() / 2, field("Origin", origin));
             }
@@ -430,7 +452,15 @@ impl<'s> Visitor<'s> {
                 let mut request = head.http2(if is_post { "POST" } else { "GET" }).unwrap();
                 request.headers_mut().insert("x-case", HeaderValue::from_str(case).unwrap());
                 let frames = [Frame::Data(b"ab".to_vec()), Frame::Last(b"c".to_vec())];
-                client::ask(self.http2.sharing(), request, if is_post { &frames } else { &[] }).await
+                let frames = if is_post { &frames[..] } else { &[] };
+                let answer = client::ask(self.http2.sharing(), request.clone(), frames).await;
+                if answer.broken.is_some() && self.stage.upstream(head.below).of(case).is_empty() {
+                    // The edge may end a connection between two requests.
+                    self.http2 = self.stage.http2().await;
+                    client::ask(self.http2.sharing(), request, frames).await
+                } else {
+                    answer
+                }
             }
             _ => self.send_http1(head, way, case).await,
         };
@@ -516,10 +546,26 @@ async fn compare(visitor: &mut Visitor<'_>, head: &Head, next: &AtomicUsize) -> 
             None if matches!(outcome, Outcome::Broken(_)) => return Err(format!("{way:?}: {outcome:?}")),
             None => first = Some((way, outcome)),
             Some((_, expected)) if *expected == outcome => {}
-            Some(first) => return Err(format!("{first:?}\nbut {way:?}: {outcome:?}")),
+            Some((before, expected)) => return Err(difference((*before, expected), (way, &outcome))),
         }
     }
     Ok(decisions)
+}
+
+/// What differs between two outcomes, and nothing else.
+fn difference((one, expected): (Way, &Outcome), (other, outcome): (Way, &Outcome)) -> String {
+    let (Outcome::Passed(expected), Outcome::Passed(fields)) = (expected, outcome) else {
+        let short = |outcome: &Outcome| match outcome {
+            Outcome::Passed(_) => "passes".to_owned(),
+            other => format!("{other:?}"),
+        };
+        return format!("{one:?}: {}, {other:?}: {}", short(expected), short(outcome));
+    };
+    let without = |some: &Fields, others: &Fields| -> Fields {
+        some.iter().filter(|field| !others.contains(field)).cloned().collect()
+    };
+    let (only_one, only_other) = (without(expected, fields), without(fields, expected));
+    format!("{one:?} alone: {only_one:?}, {other:?} alone: {only_other:?}, or in another order")
 }
 
 /// The least head that differs still, and how.
@@ -546,25 +592,30 @@ async fn least(
             break;
         }
     }
-    let text = format!("{head:?}\n{how}");
-    text.chars().take(3000).collect()
+    let (many, lines) = head.lines.iter().partition::<Vec<_>, _>(|line| format!("{line:?}").contains("X-Many"));
+    let path: String = head.path.chars().take(100).collect();
+    let told = format!("{} {path:?} at {:?} with {lines:?} and {} more", head.below, head.host, many.len());
+    format!("{told}: {how}").chars().take(3000).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_way_takes_and_refuses_the_same_heads() {
     let stage = &Stage::start(echo).await;
-    let (next, count) = (&AtomicUsize::new(0), scale(3_000));
+    let (next, count) = (&AtomicUsize::new(0), scale(1_500));
     let heads = &heads();
-    let turns = &AtomicUsize::new(0);
+    let (turns, found) = (&AtomicUsize::new(0), &AtomicUsize::new(0));
     let visits = (0..4).map(async |_| {
         let mut visitor = Visitor::of(stage).await;
         let mut runner = TestRunner::default();
         let (mut differing, mut decisions) = (Vec::new(), Vec::new());
-        while turns.fetch_add(1, Ordering::Relaxed) < count && differing.len() < 3 {
+        while turns.fetch_add(1, Ordering::Relaxed) < count && found.load(Ordering::Relaxed) < 5 {
             let tree = heads.new_tree(&mut runner).unwrap();
             match compare(&mut visitor, &tree.current(), next).await {
                 Ok(ids) => decisions.push((tree.current(), ids)),
-                Err(how) => differing.push(least(&mut visitor, tree, how, next).await),
+                Err(how) => {
+                    found.fetch_add(1, Ordering::Relaxed);
+                    differing.push(least(&mut visitor, tree, how, next).await);
+                }
             }
         }
         (differing, decisions)
@@ -606,6 +657,7 @@ async fn outcome_of(stage: &Stage, lines: &'static str) -> Outcome {
 /// The bound is on fields that `Connection` names: `keep-alive` and `close` name none, however often they are said.
 #[tokio::test]
 async fn connection_may_say_keep_alive_twelve_times_and_name_nine_fields() {
+    let stage = Stage::start(echo).await;
     for (lines, status) in [
         ("Connection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive", 200),
         ("Connection: keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, Keep-Alive, KEEP-ALIVE", 200),
@@ -616,13 +668,12 @@ async fn connection_may_say_keep_alive_twelve_times_and_name_nine_fields() {
         ("Connection: x1, x2, x3, x4, x5, x6, x7, x8, x9\r\nConnection: keep-alive\r\nConnection: x10", 400),
         ("Connection: x1, x1, x1, x1, x1, x1, x1, x1, x1, x1", 400),
     ] {
-        let stage = Stage::start(echo).await;
         let told = match outcome_of(&stage, lines).await {
             Outcome::Passed(_) => 200,
             Outcome::Answered(status) => status,
             Outcome::Broken(how) => panic!("{lines}: {how}"),
         };
         assert_eq!(told, status, "{lines}");
-        stage.assert_well_formed();
     }
+    stage.assert_well_formed();
 }

@@ -23,6 +23,8 @@ pub struct Answer {
     pub trailers: Fields,
     /// Why it isn't whole.
     pub broken: Option<String>,
+    /// Why the other side wants no more of the request; over HTTP/2 alone.
+    pub reset: Option<Reason>,
 }
 
 impl Answer {
@@ -164,18 +166,25 @@ pub async fn ask(client: SendRequest<Bytes>, request: http::Request<()>, frames:
             sent.and(Ok(stream))
         };
         let mut sending = pin!(sending);
-        let mut receiving = pin!(receive(&mut response, &mut answer));
-        tokio::select! {
-            received = &mut receiving => received,
-            stream = &mut sending => {
-                let received = receiving.await;
-                drop(stream);
-                received
+        let received = {
+            let mut receiving = pin!(receive(&mut response, &mut answer));
+            tokio::select! {
+                received = &mut receiving => received.map(|()| None),
+                stream = &mut sending => receiving.await.map(|()| Some(stream)),
             }
-        }
+        };
+        // Whoever still has something to send goes on with it.
+        let stream = match received? {
+            Some(stream) => Some(stream),
+            None => tokio::time::timeout(Duration::from_secs(2), sending).await.ok(),
+        };
+        let Some(Ok(mut stream)) = stream else { return Ok::<_, h2::Error>(None) };
+        let reset = poll_fn(|context| stream.poll_reset(context));
+        let reset = tokio::time::timeout(Duration::from_millis(1), reset).await;
+        Ok(reset.ok().and_then(Result::ok))
     };
     match tokio::time::timeout(PATIENCE, sent).await {
-        Ok(Ok(())) => {}
+        Ok(Ok(reset)) => answer.reset = reset,
         Ok(Err(error)) => answer.broken = Some(error.to_string()),
         Err(_) => answer.broken = Some("silence".to_owned()),
     }
@@ -191,7 +200,12 @@ async fn send(stream: &mut SendStream<Bytes>, frames: &[Frame]) -> Result<(), h2
             Frame::Last(data) => pieces(stream, data, true).await?,
             Frame::Trailers(fields) => stream.send_trailers(map(fields))?,
             Frame::Reset => stream.send_reset(Reason::CANCEL),
-            Frame::Pause(millis) => tokio::time::sleep(Duration::from_millis(*millis)).await,
+            Frame::Pause(millis) => {
+                let reset = poll_fn(|context| stream.poll_reset(context));
+                if tokio::time::timeout(Duration::from_millis(*millis), reset).await.is_ok() {
+                    return Ok(());
+                }
+            }
         }
     }
     Ok(())

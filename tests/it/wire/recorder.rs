@@ -1,8 +1,9 @@
 //! An upstream that takes nothing but well-formed requests, one after the other, remembers each, and answers as it is
 //! told to. Over HTTP/1.1 and over HTTP/2.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -124,8 +125,26 @@ pub struct Recorder {
 
 #[derive(Default)]
 struct Seen {
-    requests: Mutex<Vec<Request>>,
+    requests: Mutex<Requests>,
     faults: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+struct Requests {
+    all: Vec<Request>,
+    /// Where those are whose field `x-case` is this.
+    cases: HashMap<String, Vec<usize>>,
+}
+
+impl Seen {
+    fn note(&self, request: Request) {
+        let mut requests = self.requests.lock().unwrap();
+        let place = requests.all.len();
+        if let [case] = request.field("x-case")[..] {
+            requests.cases.entry(case.to_owned()).or_default().push(place);
+        }
+        requests.all.push(request);
+    }
 }
 
 impl Recorder {
@@ -160,13 +179,15 @@ impl Recorder {
     }
 
     /// The requests so far, in the order of their ends.
-    pub fn requests(&self) -> MutexGuard<'_, Vec<Request>> {
-        self.seen.requests.lock().unwrap()
+    pub fn requests(&self) -> Vec<Request> {
+        self.seen.requests.lock().unwrap().all.clone()
     }
 
     /// Those whose field `x-case` is this.
     pub fn of(&self, case: &str) -> Vec<Request> {
-        self.requests().iter().filter(|request| request.field("x-case") == [case]).cloned().collect()
+        let requests = self.seen.requests.lock().unwrap();
+        let places = requests.cases.get(case).into_iter().flatten();
+        places.map(|place| requests.all[*place].clone()).collect()
     }
 
     /// The one whose field `x-case` is this.
@@ -207,16 +228,16 @@ async fn serve_http1(stream: impl Socket + 'static, number: usize, answer: &Answ
     let mut before = "the beginning".to_owned();
     loop {
         let mut request = Request { connection: number, ..Request::default() };
-        let served = serve_one(&mut wire, &mut request, answer).await;
+        let served = serve_one(&mut wire, &mut request, answer, seen).await;
         let told = format!("{} {}", request.method, request.target);
         let ended = match &served {
             Ok(None) => return,
             Ok(Some(kept)) => !kept,
             Err(_) => true,
         };
-        request.whole &= !matches!(served, Err(Fault::Wrong(_)));
-        if !request.method.is_empty() {
-            seen.requests.lock().unwrap().push(request);
+        if served.is_err() && !request.method.is_empty() {
+            request.whole = false;
+            seen.note(request);
         }
         if let Err(Fault::Wrong(what)) = served {
             let fault = format!("connection {number}, in `{told}` after {before}: {what}");
@@ -232,7 +253,14 @@ async fn serve_http1(stream: impl Socket + 'static, number: usize, answer: &Answ
 }
 
 /// Reads one request and answers it. `None`: there was none; `false`: the connection ends with it.
-async fn serve_one(wire: &mut Wire, request: &mut Request, answer: &Answer) -> Result<Option<bool>, Fault> {
+async fn serve_one(
+    wire: &mut Wire,
+    request: &mut Request,
+    answer: &Answer,
+    seen: &Seen,
+) -> Result<Option<bool>, Fault> {
+    // A kept connection may be silent between two requests.
+    wire.awaken().await;
     let Some(head) = wire.head().await? else { return Ok(None) };
     let parts: Vec<&str> = head.first.split(' ').collect();
     let [method, target, "HTTP/1.1"] = parts[..] else {
@@ -257,10 +285,14 @@ async fn serve_one(wire: &mut Wire, request: &mut Request, answer: &Answer) -> R
         write(wire, request, &reply).await;
     }
     (request.body, request.trailers) = wire.body(framing).await?;
-    request.whole = true;
     if !reply.early {
         // A client that sends more before it has its answer would be one that sends without waiting: the edge is none.
         wire.stays_silent(reply.after).await?;
+    }
+    request.whole = true;
+    // Whoever has the answer can look for its request.
+    seen.note(request.clone());
+    if !reply.early {
         write(wire, request, &reply).await;
     }
     Ok(Some(reply.ends != Ends::Broken && reply.told != Told::Close))
@@ -361,10 +393,10 @@ async fn serve_stream(
     request.whole = read(&mut stream, &mut request).await;
     if request.whole && !reply.early {
         tokio::time::sleep(reply.after).await;
-        seen.requests.lock().unwrap().push(request.clone());
+        seen.note(request.clone());
         respond_with(&mut respond, &request, &reply).await;
     } else {
-        seen.requests.lock().unwrap().push(request);
+        seen.note(request);
     }
 }
 

@@ -70,6 +70,14 @@ impl Wire {
         self.stream.write_all(bytes.as_ref()).await.is_ok() && self.stream.flush().await.is_ok()
     }
 
+    /// Waits for whatever comes next, for as long as it takes.
+    pub async fn awaken(&mut self) {
+        if self.read.is_empty() {
+            // How it ended shows where it is read.
+            let _ = self.stream.read_buf(&mut self.read).await;
+        }
+    }
+
     /// A head; `None` where the other side closes between two messages.
     pub async fn head(&mut self) -> Result<Option<Head>, Fault> {
         let mut searched = 0;
