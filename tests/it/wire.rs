@@ -42,14 +42,18 @@ struct Stage {
 impl Stage {
     /// Both upstreams answer so; they get the request without its body.
     async fn start(answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static) -> Self {
-        Self::with("", answer).await
+        Self::with("", 1, answer).await
     }
 
-    /// The same, with these keys of `[edge]`.
-    async fn with(keys: &str, answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static) -> Self {
+    /// The same, with these keys of `[edge]` and so many servers over HTTP/2.
+    async fn with(
+        keys: &str,
+        servers: usize,
+        answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static,
+    ) -> Self {
         let (authority, folder, tls) = (Authority::new(), tempfile::tempdir().unwrap(), ports::free());
         let one = Recorder::http1(answer.clone()).await;
-        let two = Recorder::http2(&authority, answer).await;
+        let two = Recorder::http2(servers, &authority, answer).await;
         let ca = folder.path().join("ca.pem");
         std::fs::write(&ca, authority.pem()).unwrap();
         let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
@@ -57,12 +61,12 @@ impl Stage {
             { "id": "w", "allowed_domains": ["example.com"] },
             { "id": "v", "allowed_domains": ["example.com"] },
         ]);
-        let mut spec = EdgeSpec::on(one.addr, &widgets);
+        let mut spec = EdgeSpec::on(one.addrs[0], &widgets);
         // What is in memory goes no way at all.
+        let servers: Vec<String> = two.addrs.iter().map(ToString::to_string).collect();
         spec.more.push_str(&format!(
-            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = [\"{}\"]\ntls = true\nhttp2 = true\n\
+            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\ntls = true\nhttp2 = true\n\
              sni = \"app.internal\"\nca = {ca:?}\n",
-            two.addr
         ));
         spec.routes = Some([usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat());
         spec.edge = format!(

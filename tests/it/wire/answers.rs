@@ -44,8 +44,9 @@ impl<'s> Client<'s> {
             Way::Kept => {
                 let fields = fields(&[("TE", "trailers"), ("Connection", "TE")]);
                 let answer = self.kept.ask(head(method, target, &fields)).await;
-                if answer.broken.is_some() {
-                    assert!(self.kept.0.is_closed().await, "{target}: what follows is anybody's guess");
+                if let Some(broken) = &answer.broken {
+                    // What follows would be anybody's guess.
+                    assert_eq!(broken, "cut off", "{target}");
                     self.kept = self.stage.plain().await;
                 }
                 answer
@@ -54,20 +55,28 @@ impl<'s> Client<'s> {
                 let fields = fields(&[("TE", "trailers"), ("Connection", "TE, close")]);
                 let mut connection = self.stage.plain().await;
                 let answer = connection.ask(head(method, target, &fields)).await;
-                assert!(connection.0.is_closed().await, "{target}: something follows");
+                assert_ended(connection, &answer, target).await;
                 answer
             }
             Way::Old => {
                 let asked = head(method, target, &fields(&[])).replace("HTTP/1.1", "HTTP/1.0");
                 let mut connection = self.stage.plain().await;
                 let answer = connection.ask(asked).await;
-                assert!(connection.0.is_closed().await, "{target}: something follows");
+                assert_ended(connection, &answer, target).await;
                 answer
             }
             Way::Http2 => {
                 self.http2.ask(method, target, &[("origin", LISTED), ("te", "trailers")], &[]).await
             }
         }
+    }
+}
+
+/// That nothing follows the last answer of a connection.
+async fn assert_ended(mut connection: Http1, answer: &Answer, target: &str) {
+    match &answer.broken {
+        None => assert!(connection.0.is_closed().await, "{target}: something follows"),
+        Some(broken) => assert_eq!(broken, "cut off", "{target}"),
     }
 }
 
@@ -91,7 +100,7 @@ fn replies() -> Vec<Reply> {
         }
     }
     let large = (
-        prop::collection::vec(prop_oneof![1 => Just(0), 3 => 1..2000usize, 1 => 15_000..70_000usize], 1..10),
+        prop::collection::vec(prop_oneof![3 => 1..2000usize, 1 => 15_000..70_000usize], 1..10),
         prop::sample::select(&[Told::Length, Told::Chunks][..]),
         prop::sample::select(&[Ends::WithLast, Ends::Broken][..]),
     );
@@ -122,9 +131,8 @@ fn assert_answered(way: Way, told_as: &Reply, answer: &Answer, told: &str) {
         return;
     }
     if told_as.ends == Ends::Broken {
-        // Without a length, HTTP/1.0 can't tell; with one, what was sent may have been all.
-        let is_all = *pieces == body && (told_as.told == Told::Length || way == Way::Old);
-        assert!(answer.broken.is_some() || is_all, "{told}");
+        // Without a length, HTTP/1.0 can't tell.
+        assert!(answer.broken.is_some() || way == Way::Old && told_as.told == Told::Chunks, "{told}");
         return;
     }
     assert_eq!(answer.broken, None, "{told}");
@@ -145,7 +153,8 @@ fn assert_answered(way: Way, told_as: &Reply, answer: &Answer, told: &str) {
 async fn an_answer_is_one_however_it_is_split() {
     let replies = Arc::new(replies());
     let known = Arc::clone(&replies);
-    let stage = Stage::start(move |request: &Request| match request.name().parse::<usize>() {
+    // Who gets more than a hundred empty frames over one connection may end it, and the `h2` crate does.
+    let stage = Stage::with("", 48, move |request: &Request| match request.name().parse::<usize>() {
         Ok(number) => known[number].clone(),
         Err(_) => Reply::ok(request.target.clone()),
     })
@@ -155,10 +164,8 @@ async fn an_answer_is_one_however_it_is_split() {
     let asking = all.map(async |(below, way)| {
         let mut client = Client::of(stage).await;
         for (number, reply) in replies.iter().enumerate() {
-            // What has neither length nor chunks ends with its connection, and can't be told from one that breaks off;
-            // nor has HTTP/1.1 trailers without chunks.
-            let is_vague = reply.told == Told::Length && reply.ends == Ends::WithTrailers && below == "w";
-            if is_vague || reply.pieces.is_empty() && reply.ends == Ends::Broken && reply.told == Told::Length {
+            // HTTP/1.1 has no trailers behind a length.
+            if reply.told == Told::Length && reply.ends == Ends::WithTrailers && below == "w" {
                 continue;
             }
             let target = format!("/{below}/w/session/{number}");
@@ -166,8 +173,10 @@ async fn an_answer_is_one_however_it_is_split() {
             let sizes: Vec<usize> = reply.pieces.iter().map(Vec::len).collect();
             let told = format!("{way:?} {target}: {sizes:?} {:?} {:?}: {answer:?}", reply.told, reply.ends);
             assert_answered(way, reply, &answer, &told);
-            let answer = client.ask(way, "GET", &format!("/{below}/v/session/next")).await;
-            assert_eq!(answer.text(), format!("/{below}/v/session/next"), "behind {told}");
+            if matches!(way, Way::Kept | Way::Http2) {
+                let next = client.ask(way, "GET", &format!("/{below}/v/session/next")).await;
+                assert_eq!(next.text(), format!("/{below}/v/session/next"), "behind {told}");
+            }
         }
     });
     futures_util::future::join_all(asking).await;

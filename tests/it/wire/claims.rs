@@ -218,7 +218,7 @@ async fn what_is_no_claim_passes() {
 
 #[tokio::test]
 async fn trusted_proxies_speak_of_clients_and_of_nothing_else() {
-    let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]", echo).await;
+    let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]", 1, echo).await;
     let mut ways = Ways::of(&stage).await;
     let names = OF_NOBODY.iter().map(|name| (*name).to_owned()).collect();
     assert_each_unheard(&mut ways, names).await;
@@ -247,7 +247,7 @@ async fn trusted_proxies_speak_of_clients_and_of_nothing_else() {
 
 #[tokio::test]
 async fn the_scheme_that_a_trusted_proxy_names_is_one_of_http() {
-    let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]", echo).await;
+    let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]", 1, echo).await;
     let mut ways = Ways::of(&stage).await;
     for (said, plain, encrypted) in [
         ("https", "https", "https"),
@@ -271,7 +271,7 @@ async fn the_scheme_that_a_trusted_proxy_names_is_one_of_http() {
 
 #[tokio::test]
 async fn a_websocket_behind_a_proxy_with_tls_is_not_redirected() {
-    let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]\nredirect_http = true", echo).await;
+    let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]\nredirect_http = true", 1, echo).await;
     for (proto, is_secure) in [("wss", true), ("WSS", true), ("https", true), ("ws", false), ("http", false)] {
         let handshake = [
             ("Origin", LISTED),

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -108,8 +109,10 @@ impl Reply {
         }
     }
 
+    /// What is broken off is short of the length that it tells.
     fn length(&self) -> usize {
-        self.pieces.iter().map(Vec::len).sum()
+        let sent: usize = self.pieces.iter().map(Vec::len).sum();
+        sent + usize::from(self.ends == Ends::Broken)
     }
 }
 
@@ -118,9 +121,9 @@ type Answer = Arc<dyn Fn(&Request) -> Reply + Send + Sync>;
 /// The upstream; it ends when this is dropped.
 pub struct Recorder {
     /// Where it listens.
-    pub addr: SocketAddr,
+    pub addrs: Vec<SocketAddr>,
     seen: Arc<Seen>,
-    task: JoinHandle<()>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Default)]
@@ -150,32 +153,40 @@ impl Seen {
 impl Recorder {
     /// Over HTTP/1.1. `answer` gets the request without its body.
     pub async fn http1(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(None, Arc::new(answer)).await
+        Self::start(1, None, Arc::new(answer)).await
     }
 
-    /// Over TLS as `app.internal`, HTTP/2 where that is offered.
+    /// So many servers over TLS as `app.internal`, HTTP/2 where that is offered.
     pub async fn http2(
+        servers: usize,
         authority: &Authority,
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(Some(authority.acceptor(&["app.internal"], &[H2, HTTP11])), Arc::new(answer)).await
+        let tls = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
+        Self::start(servers, Some(tls), Arc::new(answer)).await
     }
 
-    async fn start(tls: Option<TlsAcceptor>, answer: Answer) -> Self {
-        let addr = ports::free();
-        let listener = TcpListener::bind(addr).await.unwrap();
-        let seen = Arc::new(Seen::default());
-        let noted = Arc::clone(&seen);
-        let task = tokio::spawn(async move {
-            // Connections end with their upstream.
-            let mut connections = JoinSet::new();
-            for number in 0.. {
-                let (stream, _) = listener.accept().await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                connections.spawn(serve(stream, number, tls.clone(), Arc::clone(&answer), Arc::clone(&noted)));
-            }
-        });
-        Self { addr, seen, task }
+    async fn start(servers: usize, tls: Option<TlsAcceptor>, answer: Answer) -> Self {
+        let (mut addrs, mut tasks) = (Vec::new(), Vec::new());
+        let (seen, numbers) = (Arc::new(Seen::default()), Arc::new(AtomicUsize::new(0)));
+        for _ in 0..servers {
+            let addr = ports::free();
+            addrs.push(addr);
+            let listener = TcpListener::bind(addr).await.unwrap();
+            let (tls, answer) = (tls.clone(), Arc::clone(&answer));
+            let (seen, numbers) = (Arc::clone(&seen), Arc::clone(&numbers));
+            tasks.push(tokio::spawn(async move {
+                // Connections end with their upstream.
+                let mut connections = JoinSet::new();
+                loop {
+                    let (stream, _) = listener.accept().await.unwrap();
+                    stream.set_nodelay(true).unwrap();
+                    let number = numbers.fetch_add(1, Ordering::Relaxed);
+                    connections.spawn(serve(stream, number, tls.clone(), Arc::clone(&answer), Arc::clone(&seen)));
+                }
+            }));
+        }
+        Self { addrs, seen, tasks }
     }
 
     /// The requests so far, in the order of their ends.
@@ -208,7 +219,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
-        self.task.abort();
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
