@@ -18,6 +18,7 @@ mod opaque;
 mod probe;
 mod public_pages;
 mod reasons;
+mod refused_posts;
 mod restored;
 mod saved;
 mod service_worker;

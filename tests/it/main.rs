@@ -30,3 +30,4 @@ mod tls;
 mod upstreams;
 mod verdicts;
 mod websocket;
+mod wire;

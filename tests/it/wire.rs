@@ -1,0 +1,111 @@
+//! What goes over the wires, byte by byte: every protocol of a client with every protocol of an upstream. A request
+//! stays one request, an answer one answer, and what is said in one protocol is said in the other.
+
+mod agreement;
+mod answers;
+mod bodies;
+mod claims;
+mod client;
+mod cookies;
+mod interim;
+mod recorder;
+mod refused;
+mod strict;
+mod trailers;
+
+use std::net::SocketAddr;
+
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+
+use self::client::{Http1, Http2};
+use self::recorder::{Recorder, Reply, Request};
+use crate::support::certificates::{Authority, H2, HTTP11};
+use crate::support::edge::{Edge, EdgeSpec, usual_routes};
+use crate::support::ports;
+
+const LISTED: &str = "https://example.com";
+const STRANGER: &str = "https://stranger.example";
+
+/// An edge for `chat.example`, with TLS and without, that serves the widgets `w` and `v`. What is below `/w/` is on an
+/// upstream over HTTP/1.1, what is below `/x/` on one over HTTP/2.
+struct Stage {
+    edge: Edge,
+    one: Recorder,
+    two: Recorder,
+    tls: SocketAddr,
+    authority: Authority,
+    folder: TempDir,
+}
+
+impl Stage {
+    /// Both upstreams answer so; they get the request without its body.
+    async fn start(answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static) -> Self {
+        Self::with("", 1, answer).await
+    }
+
+    /// The same, with these keys of `[edge]` and so many servers over HTTP/2.
+    async fn with(
+        keys: &str,
+        servers: usize,
+        answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let (authority, folder, tls) = (Authority::new(), tempfile::tempdir().unwrap(), ports::free());
+        let one = Recorder::http1(answer.clone()).await;
+        let two = Recorder::http2(servers, &authority, answer).await;
+        let ca = folder.path().join("ca.pem");
+        std::fs::write(&ca, authority.pem()).unwrap();
+        let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+        let widgets = json!([
+            { "id": "w", "allowed_domains": ["example.com"] },
+            { "id": "v", "allowed_domains": ["example.com"] },
+        ]);
+        let mut spec = EdgeSpec::on(one.addrs[0], &widgets);
+        // What is in memory goes no way at all.
+        let servers: Vec<String> = two.addrs.iter().map(ToString::to_string).collect();
+        spec.more.push_str(&format!(
+            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\ntls = true\nhttp2 = true\n\
+             sni = \"app.internal\"\nca = {ca:?}\n",
+        ));
+        spec.routes = Some([usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat());
+        spec.edge = format!(
+            "tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]\n{keys}\n"
+        );
+        spec.public_origins = Some("[\"https://chat.example\"]".to_owned());
+        let edge = Edge::start(spec).await;
+        Self { edge, one, two, tls, authority, folder }
+    }
+
+    /// The upstream of what is below `/w/` or `/x/`.
+    fn upstream(&self, below: &str) -> &Recorder {
+        if below == "x" { &self.two } else { &self.one }
+    }
+
+    /// A connection without TLS.
+    async fn plain(&self) -> Http1 {
+        Http1::over(TcpStream::connect(self.edge.http).await.unwrap())
+    }
+
+    /// One with TLS, and HTTP/1.1.
+    async fn http1(&self) -> Http1 {
+        Http1::over(self.authority.connect(self.tls, "chat.example", &[HTTP11]).await)
+    }
+
+    /// One with TLS, and HTTP/2.
+    async fn http2(&self) -> Http2 {
+        Http2::over(self.authority.connect(self.tls, "chat.example", &[H2]).await).await
+    }
+
+    /// That no upstream saw anything but well-formed requests.
+    #[track_caller]
+    fn assert_well_formed(&self) {
+        self.one.saw_nothing_else();
+        self.two.saw_nothing_else();
+    }
+}
+
+/// 200 with the request's target as its body.
+fn echo(request: &Request) -> Reply {
+    Reply::ok(request.target.clone())
+}
