@@ -49,6 +49,10 @@ pub trait Downstream: Send {
     /// way.
     fn abort(&mut self, at_once: bool);
 
+    /// Ready once the rest of a small body that nobody wants is read, so that the connection can be kept, or there is none
+    /// that would be waited for.
+    fn poll_drained(&mut self, context: &mut Context<'_>) -> Poll<()>;
+
     /// Puts an answer of the edge's own on its way. `head_only`: the request was a `HEAD`.
     ///
     /// # Errors

@@ -140,7 +140,10 @@ impl Forwarder {
                         request.passes(&piece);
                         (Frame::Data(piece), pumps.is_done())
                     }
-                    Frame::Trailers(fields) => (Frame::Trailers(forward::trailers(fields)), true),
+                    Frame::Trailers(fields) => {
+                        let fields = forward::trailers_downward(fields, request.outgoing.visit);
+                        (Frame::Trailers(fields), true)
+                    }
                 };
                 bodiless = last;
                 pumps.client.frame(frame, last)?;

@@ -39,17 +39,13 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
         matches!(class, Class::Asset | Class::Frame | Class::Session) && !visit.route.cache.shared_cache;
     let is_final = !status.is_informational();
     let nominated: Vec<HeaderName> = nominated(fields).collect();
-    let unwanted = |name: &HeaderName| {
+    remove_where(fields, |name| {
         is_stripped(class, name)
             || cdn && is_cdn_directive(name)
             || is_of_upstream(status, name)
             || is_nominated(&nominated, name)
             || is_final && profile.removed().contains(name)
-    };
-    let unwanted: Vec<HeaderName> = fields.keys().filter(|name| unwanted(name)).cloned().collect();
-    for name in unwanted {
-        fields.remove(name);
-    }
+    });
     strip_server_timing(fields);
     if !is_final {
         return;
@@ -91,11 +87,25 @@ fn is_nominated(nominated: &[HeaderName], name: &HeaderName) -> bool {
     !framing && *name != header::UPGRADE && nominated.contains(name)
 }
 
-/// Trailers of a request or an answer as they go on.
-pub fn trailers(mut fields: HeaderMap) -> HeaderMap {
-    let names: Vec<HeaderName> = fields.keys().filter(|name| !is_trailer(name)).cloned().collect();
-    names.iter().for_each(|name| drop(fields.remove(name)));
+/// Trailers of a request as they go on to the upstream.
+pub fn trailers_upward(mut fields: HeaderMap) -> HeaderMap {
+    remove_where(&mut fields, |name| !is_trailer(name));
     fields
+}
+
+/// Trailers of an answer as they go on to the browser.
+pub fn trailers_downward(mut fields: HeaderMap, visit: &Visit) -> HeaderMap {
+    let (class, removed) = (visit.route.class, visit.route.profile(visit.voice).removed());
+    remove_where(&mut fields, |name| !is_trailer(name) || is_stripped(class, name) || removed.contains(name));
+    strip_server_timing(&mut fields);
+    fields
+}
+
+fn remove_where(fields: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<HeaderName> = fields.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in names {
+        fields.remove(name);
+    }
 }
 
 fn strip_server_timing(fields: &mut HeaderMap) {

@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -35,7 +35,7 @@ use outbox::{Framing, Outbox};
 const READ_BYTES: usize = 4 * 1024;
 
 /// How long the rest of an unwanted body is waited for, so that the connection can be kept.
-const DRAIN: Duration = Duration::from_secs(2);
+pub const DRAIN: Duration = Duration::from_secs(2);
 
 /// How long a client that has its answer may stay silent before its connection is closed over what it still sends.
 const LINGER: Duration = Duration::from_secs(5);
@@ -180,21 +180,9 @@ impl Connection {
         if !self.keep || self.answer != Answer::Whole || self.stream.is_none() {
             return false;
         }
-        self.body.is_done() || matches!(deadline.within(DRAIN, self.drain()).await, Ok(true))
-    }
-
-    /// Reads the rest of a body that nobody wants.
-    async fn drain(&mut self) -> bool {
-        poll_fn(|context| {
-            loop {
-                match ready!(self.poll_body(context)) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => return Poll::Ready(true),
-                    Err(_) => return Poll::Ready(false),
-                }
-            }
-        })
-        .await
+        // How that ends shows in the body.
+        let _ = deadline.within(DRAIN, poll_fn(|context| self.poll_drained(context))).await;
+        self.body.is_done()
     }
 
     /// Whether what is left of the request's body is little enough to be read for nothing.

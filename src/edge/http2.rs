@@ -147,6 +147,11 @@ struct Client {
     body: BodySender,
     /// The answer breaks off.
     is_broken: bool,
+    /// How much of the request's body came.
+    received: u64,
+    withheld: Option<Bytes>,
+    /// What comes behind the piece that was withheld.
+    trailers: Option<Frame>,
 }
 
 impl Client {
@@ -158,7 +163,17 @@ impl Client {
             None => Length::Unknown,
         };
         let request = BodyReader::new(request);
-        Self { respond, request, length, answer: None, body: BodySender::default(), is_broken: false }
+        Self {
+            respond,
+            request,
+            length,
+            answer: None,
+            body: BodySender::default(),
+            is_broken: false,
+            received: 0,
+            withheld: None,
+            trailers: None,
+        }
     }
 
     /// Resets a broken answer. Behind a whole one, reads the rest of a body that nobody wanted, for a while: some clients look for the answer only once they have sent
@@ -205,10 +220,31 @@ impl Downstream for Client {
         self.length
     }
 
+    /// The piece that makes a stated length full is kept until the stream has ended: one that goes on is no request, and
+    /// the upstream must not take it for one.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
-        self.request.poll_frame(context).map_err(|error| {
-            Error::because(ErrorType::ReadError, "before the request was complete", error).into_down()
-        })
+        loop {
+            if let Some(piece) = self.withheld.take_if(|_| self.request.is_done()) {
+                return Poll::Ready(Ok(Some(Frame::Data(piece))));
+            }
+            if let Some(trailers) = self.trailers.take() {
+                return Poll::Ready(Ok(Some(trailers)));
+            }
+            let frame = ready!(self.request.poll_frame(context)).map_err(|error| {
+                Error::because(ErrorType::ReadError, "before the request was complete", error).into_down()
+            })?;
+            let Some(Frame::Data(piece)) = frame else {
+                let Some(withheld) = self.withheld.take() else { return Poll::Ready(Ok(frame)) };
+                self.trailers = frame;
+                return Poll::Ready(Ok(Some(Frame::Data(withheld))));
+            };
+            let Length::Known(length) = self.length else { return Poll::Ready(Ok(Some(Frame::Data(piece)))) };
+            self.received += piece.len() as u64;
+            if self.received < length {
+                return Poll::Ready(Ok(Some(Frame::Data(piece))));
+            }
+            self.withheld = Some(piece);
+        }
     }
 
     fn head(&mut self, mut head: Parts, _reason: Option<&str>, bodiless: bool) -> Result<()> {
@@ -264,6 +300,11 @@ impl Downstream for Client {
         } else {
             self.is_broken = true;
         }
+    }
+
+    fn poll_drained(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        // Its connection is kept whatever becomes of the stream.
+        Poll::Ready(())
     }
 
     fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {

@@ -3,6 +3,7 @@
 //!
 //! A request's state is its type: what came in is [`Received`], what the rules let through is [`Admitted`].
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,6 +21,7 @@ use super::downstream::Downstream;
 use super::exchange::head::Outgoing;
 use super::exchange::{ForwardRequest, Forwarded, Forwarder};
 use super::failure;
+use super::http1::DRAIN;
 use super::redirect::HttpsRedirect;
 use super::reply::Reply;
 use super::request::Refusal;
@@ -107,10 +109,7 @@ impl Pipeline {
         let head_only = request.method == Method::HEAD;
         let served = match self.receive(&mut request, peer) {
             Ok(received) => self.answer(client, &mut request, &received, &mut record, deadline).await,
-            Err(reply) => {
-                record.status = Some(reply.status().as_u16());
-                client.reply(reply, head_only)
-            }
+            Err(reply) => respond(client, reply, head_only, &mut record, deadline).await,
         };
         let sent = match served {
             Ok(()) => sent(client, deadline).await,
@@ -148,10 +147,7 @@ impl Pipeline {
         loop {
             let mut admitted = match self.admit(request, received, record) {
                 Ok(admitted) => admitted,
-                Err(reply) => {
-                    record.status = Some(reply.status().as_u16());
-                    return client.reply(reply, head_only);
-                }
+                Err(reply) => return respond(client, reply, head_only, record, deadline).await,
             };
             match self.deliver(client, request, received, &mut admitted, record, deadline).await {
                 Ok(Delivered::Whole) => return Ok(()),
@@ -166,8 +162,8 @@ impl Pipeline {
                         client.abort(false);
                         return Ok(());
                     };
-                    record.status = Some(status.as_u16());
-                    return client.reply(failed(status, &admitted.visit, received.client.https), head_only);
+                    let reply = failed(status, &admitted.visit, received.client.https);
+                    return respond(client, reply, head_only, record, deadline).await;
                 }
             }
         }
@@ -267,6 +263,22 @@ impl Pipeline {
 /// What the cache has to know of an allowed request for an asset.
 fn asked<'r>(request: &'r RequestHeader, visit: &'r Visit, upstream: &'r Upstream, https: bool) -> Asked<'r> {
     Asked { request, visit, upstream: upstream.name(), https }
+}
+
+/// Puts an answer of the edge's own on its way, once the rest of a small body is read.
+async fn respond(
+    client: &mut impl Downstream,
+    reply: Reply,
+    head_only: bool,
+    record: &mut Record,
+    deadline: &mut Deadline,
+) -> Result<()> {
+    record.status = Some(reply.status().as_u16());
+    if !reply.closes() {
+        // Where it does not come in time, the connection is closed behind the answer.
+        let _ = deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
+    }
+    client.reply(reply, head_only)
 }
 
 /// Waits until the client has taken what is on its way to it.

@@ -30,6 +30,11 @@ impl Refusal {
     }
 }
 
+/// A head with too many fields (RFC 6585 §5).
+pub const TOO_MANY_FIELDS: Refusal =
+    Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has more than 256 header fields");
+const _: () = assert!(MAX_HEAD_FIELDS == 256);
+
 /// A WebSocket handshake on a route that serves no sessions.
 pub const WEBSOCKET_ELSEWHERE: Refusal = Refusal::bad("this path does not serve WebSockets");
 
@@ -70,7 +75,7 @@ fn check_size(request: &RequestHeader) -> Result<(), Refusal> {
         ));
     }
     if request.headers.len() > MAX_HEAD_FIELDS {
-        return Err(Refusal::bad("the request has more than 256 header fields"));
+        return Err(TOO_MANY_FIELDS);
     }
     Ok(())
 }

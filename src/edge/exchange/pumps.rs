@@ -156,7 +156,7 @@ impl<'c, D: Downstream> Pumps<'c, D> {
                     Poll::Ready(Some(frame)) => {
                         self.moved = true;
                         self.exchange.frame(match frame {
-                            Frame::Trailers(fields) => Frame::Trailers(forward::trailers(fields)),
+                            Frame::Trailers(fields) => Frame::Trailers(forward::trailers_upward(fields)),
                             data => data,
                         });
                     }

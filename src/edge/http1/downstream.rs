@@ -125,8 +125,18 @@ impl Downstream for Connection {
         }
     }
 
+    fn poll_drained(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.is_small() && !self.body.is_done() {
+            match ready!(self.poll_body(context)) {
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+
     fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {
-        self.keep &= !reply.closes() && self.is_small();
+        self.keep &= !reply.closes() && self.body.is_done();
         reply.write(self.outbox.bytes(), self.keep, head_only);
         self.answer = Answer::Whole;
         Ok(())

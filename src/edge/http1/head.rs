@@ -12,7 +12,7 @@ use pingora::http::RequestHeader;
 use crate::edge::body::Length;
 use crate::edge::http1::body::BodyReader;
 use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
-use crate::edge::request::Refusal;
+use crate::edge::request::{Refusal, TOO_MANY_FIELDS};
 
 /// A request's head, and what it says of its connection.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ const _: () = assert!(MAX_HEAD_BYTES == 64 * 1024);
 
 fn fault(error: httparse::Error) -> Refusal {
     Refusal::bad(match error {
-        httparse::Error::TooManyHeaders => "the request has more than 256 header fields",
+        httparse::Error::TooManyHeaders => return TOO_MANY_FIELDS,
         httparse::Error::HeaderName => "a header field's name has a byte that no name has",
         httparse::Error::HeaderValue => "a header field's value has a byte that no value has",
         httparse::Error::Version => "the version is neither HTTP/1.1 nor HTTP/1.0",

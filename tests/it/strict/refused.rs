@@ -115,7 +115,7 @@ async fn there_are_limits() {
         (field(60 * 1024), 200),
         (field(65 * 1024), 431),
         (fields(80), 200),
-        (fields(300), 400),
+        (fields(300), 431),
         (session(&edge, "TRACE", ""), 405),
         (format!("CONNECT {0} HTTP/1.1\r\nHost: {0}\r\n\r\n", edge.http), 405),
     ] {
