@@ -10,6 +10,7 @@ mod cookies;
 mod interim;
 mod recorder;
 mod refused;
+mod self_check;
 mod strict;
 mod trailers;
 

@@ -152,7 +152,16 @@ const HOSTS: [Option<&str>; 10] = [
 const KNOWN: [(&str, &[&str]); 38] = [
     ("Origin", &[STRANGER, "null", "https://EXAMPLE.com", "https://example.com/", "", "http://example.com"]),
     ("Origin", &[LISTED, LISTED, "https://chat.example", "file://"]),
-    ("Referer", &["https://example.com/page", "https://stranger.example/", "about:blank", "", "https://chat.example/"]),
+    (
+        "Referer",
+        &[
+            "https://example.com/page",
+            "https://stranger.example/",
+            "about:blank",
+            "",
+            "https://chat.example/",
+        ],
+    ),
     ("Sec-Fetch-Dest", &["empty", "iframe", "document", "websocket", "image"]),
     ("Sec-Fetch-Site", &["cross-site", "same-origin"]),
     ("Sec-Purpose", &["prefetch"]),
@@ -282,9 +291,8 @@ fn heads() -> impl Strategy<Value = Head> {
 }
 
 fn lines() -> impl Strategy<Value = Line> {
-    let known = KNOWN.map(|(name, values)| {
-        prop::sample::select(values).prop_map(move |value| field(name, value)).boxed()
-    });
+    let known = KNOWN
+        .map(|(name, values)| prop::sample::select(values).prop_map(move |value| field(name, value)).boxed());
     let name = "[A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]{0,12}".prop_map(|name| format!("x-{name}"));
     let value = prop::collection::vec(
         prop_oneof![
@@ -295,17 +303,16 @@ fn lines() -> impl Strategy<Value = Line> {
         0..20,
     );
     let space = || prop::sample::select(&["", " ", "\t", "  \t "][..]);
-    let random = (name, value, space(), space()).prop_map(|(name, value, before, after)| {
-        Line::Field { name, value: value.trim_ascii().to_vec(), before, after }
+    let random = (name, value, space(), space()).prop_map(|(name, value, before, after)| Line::Field {
+        name,
+        value: value.trim_ascii().to_vec(),
+        before,
+        after,
     });
-    let odd_spaces = (prop::sample::select(&KNOWN[..]), space(), space()).prop_map(
-        |((name, values), before, after)| Line::Field {
-            name: name.to_ascii_uppercase(),
-            value: values[0].into(),
-            before,
-            after,
-        },
-    );
+    let odd_spaces =
+        (prop::sample::select(&KNOWN[..]), space(), space()).prop_map(|((name, values), before, after)| {
+            Line::Field { name: name.to_ascii_uppercase(), value: values[0].into(), before, after }
+        });
     prop_oneof![
         8 => Union::new(known),
         2 => odd_spaces,
@@ -412,8 +419,12 @@ impl Way {
             // Where sessions aren't served it is refused.
             Self::Handshake => {
                 let path = head.path.split('?').next().unwrap_or_default();
-                let is_session = path.contains("/session") && !path.contains("SESSION") || path.contains("wss");
-                is_session && !head.says("upgrade:") && !head.says("connection: a") && !head.says("connection: keep-alive, keep")
+                let is_session =
+                    path.contains("/session") && !path.contains("SESSION") || path.contains("wss");
+                is_session
+                    && !head.says("upgrade:")
+                    && !head.says("connection: a")
+                    && !head.says("connection: keep-alive, keep")
             }
             Self::Http2 | Self::Http2Post => head.http2("GET").is_some(),
             _ => true,
@@ -592,7 +603,8 @@ async fn least(
             break;
         }
     }
-    let (many, lines) = head.lines.iter().partition::<Vec<_>, _>(|line| format!("{line:?}").contains("X-Many"));
+    let (many, lines) =
+        head.lines.iter().partition::<Vec<_>, _>(|line| format!("{line:?}").contains("X-Many"));
     let path: String = head.path.chars().take(100).collect();
     let told = format!("{} {path:?} at {:?} with {lines:?} and {} more", head.below, head.host, many.len());
     format!("{told}: {how}").chars().take(3000).collect()
@@ -659,9 +671,18 @@ async fn outcome_of(stage: &Stage, lines: &'static str) -> Outcome {
 async fn connection_may_say_keep_alive_twelve_times_and_name_nine_fields() {
     let stage = Stage::start(echo).await;
     for (lines, status) in [
-        ("Connection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive", 200),
-        ("Connection: keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, Keep-Alive, KEEP-ALIVE", 200),
-        ("Connection: close, close, close, close, close, close, close, close, close, close, close, Close", 200),
+        (
+            "Connection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive\r\nConnection: keep-alive",
+            200,
+        ),
+        (
+            "Connection: keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, keep-alive, Keep-Alive, KEEP-ALIVE",
+            200,
+        ),
+        (
+            "Connection: close, close, close, close, close, close, close, close, close, close, close, Close",
+            200,
+        ),
         ("Connection: x1, x2, x3, x4, x5, x6, x7, x8, x9, keep-alive, keep-alive", 200),
         ("Connection: x1, x2, x3, x4, x5, x6, x7, x8\r\nConnection: x9", 200),
         ("Connection: x1, x2, x3, x4, x5, x6, x7, x8, x9, x10", 400),
