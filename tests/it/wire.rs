@@ -7,6 +7,7 @@ mod bodies;
 mod claims;
 mod client;
 mod cookies;
+mod heads;
 mod interim;
 mod recorder;
 mod refused;
