@@ -7,9 +7,11 @@ mod bodies;
 mod claims;
 mod client;
 mod cookies;
+mod heads;
 mod interim;
 mod recorder;
 mod refused;
+mod self_check;
 mod strict;
 mod trailers;
 

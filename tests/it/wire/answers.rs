@@ -164,6 +164,10 @@ async fn an_answer_is_one_however_it_is_split() {
     let asking = all.map(async |(below, way)| {
         let mut client = Client::of(stage).await;
         for (number, reply) in replies.iter().enumerate() {
+            // Half of them by each way, or all.
+            if scale(10) < 10 && (number + way as usize) % 2 == 1 {
+                continue;
+            }
             // HTTP/1.1 has no trailers behind a length.
             if reply.told == Told::Length && reply.ends == Ends::WithTrailers && below == "w" {
                 continue;

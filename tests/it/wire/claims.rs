@@ -122,8 +122,7 @@ impl<'s> Ways<'s> {
 
 fn assert_unheard(seen: &[(String, Request)]) {
     for (told, request) in seen {
-        let heard: Vec<_> =
-            request.fields.iter().filter(|(_, value)| value.contains("claimed")).collect();
+        let heard: Vec<_> = request.fields.iter().filter(|(_, value)| value.contains("claimed")).collect();
         assert!(heard.is_empty(), "{told}: {heard:?}");
         for name in ["x-widget-id", "x-embedder-origin", "x-decision-id", "x-forwarded-for"] {
             assert_eq!(request.field(name).len(), 1, "{told}: {name}: {:?}", request.fields);
@@ -178,7 +177,9 @@ async fn strangers_claim_nothing_under_another_spelling() {
         }
         assert!(passed.is_empty(), "{passed:#?}");
     }
-    for (name, value) in [("Content_Length", "3"), ("Transfer_Encoding", "chunked"), ("content.length", "999")] {
+    for (name, value) in
+        [("Content_Length", "3"), ("Transfer_Encoding", "chunked"), ("content.length", "999")]
+    {
         for (told, request) in ways.send(&[(name.to_owned(), value)]).await {
             let name = name.to_ascii_lowercase();
             assert!(request.field(&name).is_empty(), "{told}: {:?}", request.fields);
@@ -272,7 +273,8 @@ async fn the_scheme_that_a_trusted_proxy_names_is_one_of_http() {
 #[tokio::test]
 async fn a_websocket_behind_a_proxy_with_tls_is_not_redirected() {
     let stage = Stage::with("trusted_proxies = [\"127.0.0.0/8\"]\nredirect_http = true", 1, echo).await;
-    for (proto, is_secure) in [("wss", true), ("WSS", true), ("https", true), ("ws", false), ("http", false)] {
+    for (proto, is_secure) in [("wss", true), ("WSS", true), ("https", true), ("ws", false), ("http", false)]
+    {
         let handshake = [
             ("Origin", LISTED),
             ("X-Forwarded-Proto", proto),

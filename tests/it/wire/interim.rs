@@ -32,7 +32,11 @@ async fn hints_pass_to_clients_that_know_them() {
                     let target = format!("/{below}/w/{class}/{name}{query}");
                     let assert_hinted = |answer: &Answer, way: &str| {
                         let told = format!("{way} {target}: {answer:?}");
-                        assert_eq!((answer.status, &*answer.text(), &answer.broken), (200, "body", &None), "{told}");
+                        assert_eq!(
+                            (answer.status, &*answer.text(), &answer.broken),
+                            (200, "body", &None),
+                            "{told}"
+                        );
                         let statuses: Vec<u16> = answer.interim.iter().map(|(status, _)| *status).collect();
                         assert_eq!(statuses, expected, "{told}");
                         for (status, fields) in &answer.interim {
@@ -84,7 +88,9 @@ async fn leave_to_send_a_body_is_the_upstreams_to_give() {
     let stage = Stage::start(asked_for_leave).await;
     for below in ["w", "x"] {
         let target = format!("/{below}/w/session");
-        for (framing, body) in [(("Content-Length", "4"), "body"), (("Transfer-Encoding", "chunked"), "4\r\nbody\r\n0\r\n\r\n")] {
+        for (framing, body) in
+            [(("Content-Length", "4"), "body"), (("Transfer-Encoding", "chunked"), "4\r\nbody\r\n0\r\n\r\n")]
+        {
             let case = format!("h1 {}", framing.0);
             let fields = [("Origin", LISTED), ("X-Case", &*case), ("Expect", "100-continue"), framing];
             let mut connection = stage.plain().await;

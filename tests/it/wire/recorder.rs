@@ -182,7 +182,13 @@ impl Recorder {
                     let (stream, _) = listener.accept().await.unwrap();
                     stream.set_nodelay(true).unwrap();
                     let number = numbers.fetch_add(1, Ordering::Relaxed);
-                    connections.spawn(serve(stream, number, tls.clone(), Arc::clone(&answer), Arc::clone(&seen)));
+                    connections.spawn(serve(
+                        stream,
+                        number,
+                        tls.clone(),
+                        Arc::clone(&answer),
+                        Arc::clone(&seen),
+                    ));
                 }
             }));
         }
@@ -209,11 +215,21 @@ impl Recorder {
         found.remove(0)
     }
 
+    /// What was no request.
+    pub fn faults(&self) -> Vec<String> {
+        self.seen.faults.lock().unwrap().clone()
+    }
+
     /// That every connection carried well-formed requests, and nothing else.
     #[track_caller]
     pub fn saw_nothing_else(&self) {
-        let faults = self.seen.faults.lock().unwrap();
-        assert!(faults.is_empty(), "{} faults, of which: {:#?}", faults.len(), &faults[..faults.len().min(5)]);
+        let faults = self.faults();
+        assert!(
+            faults.is_empty(),
+            "{} faults, of which: {:#?}",
+            faults.len(),
+            &faults[..faults.len().min(5)]
+        );
     }
 }
 

@@ -97,8 +97,7 @@ async fn a_refused_body_over_http2_leaves_its_answer_and_its_connection() {
                 let told = format!("{path}, {size} bytes, {length:?}");
                 let mut fields = vec![("origin", origin)];
                 fields.extend(length.as_deref().map(|length| ("content-length", length)));
-                let answer =
-                    connection.ask("POST", path, &fields, &[Frame::Last(body.clone())]).await;
+                let answer = connection.ask("POST", path, &fields, &[Frame::Last(body.clone())]).await;
                 assert_readable(&answer, status, &told);
                 let next = connection.ask("GET", "/w/w/session/next", &[("origin", LISTED)], &[]).await;
                 assert_eq!((next.status, next.text().as_str()), (200, "/w/w/session/next"), "{told}");
@@ -113,7 +112,8 @@ async fn a_refused_body_over_http2_leaves_its_answer_and_its_connection() {
 async fn a_refused_body_that_stops_leaves_its_answer() {
     let stage = Stage::start(echo).await;
     for (path, origin, status) in REFUSED {
-        let framings = [("Content-Length", "1000000"), ("Content-Length", "5"), ("Transfer-Encoding", "chunked")];
+        let framings =
+            [("Content-Length", "1000000"), ("Content-Length", "5"), ("Transfer-Encoding", "chunked")];
         for (name, value) in framings {
             let told = format!("{path} {name}: {value}");
             let mut connection = stage.plain().await;
@@ -145,8 +145,10 @@ async fn run(program: &str, args: Vec<impl AsRef<OsStr> + Send + 'static>) -> (b
 
 async fn curl(stage: &Stage, file: &Path, how: &[&str], path: &str, origin: &str) -> (bool, String, String) {
     let with_tls = !how.contains(&"plain");
-    let (scheme, port, addr) = if with_tls { ("https", 443, stage.tls) } else { ("http", 80, stage.edge.http) };
-    let mut args: Vec<String> = ["-sS", "--noproxy", "*", "--path-as-is", "--max-time", "30"].map(str::to_owned).into();
+    let (scheme, port, addr) =
+        if with_tls { ("https", 443, stage.tls) } else { ("http", 80, stage.edge.http) };
+    let mut args: Vec<String> =
+        ["-sS", "--noproxy", "*", "--path-as-is", "--max-time", "30"].map(str::to_owned).into();
     args.extend(["--cacert".to_owned(), stage.folder.path().join("ca.pem").display().to_string()]);
     args.extend(["--connect-to".to_owned(), format!("chat.example:{port}:{addr}")]);
     args.extend(["-w", "\n%{http_code} %{http_version}", "-H"].map(str::to_owned));
@@ -217,7 +219,8 @@ for size, path, origin, status in cases:
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn python_reads_the_answer_to_a_refused_body() {
     let stage = Stage::start(echo).await;
-    let all = SIZES.iter().flat_map(|size| REFUSED.map(|(path, origin, status)| (size, path, origin, status)));
+    let all =
+        SIZES.iter().flat_map(|size| REFUSED.map(|(path, origin, status)| (size, path, origin, status)));
     let cases = serde_json::to_string(&all.collect::<Vec<_>>()).unwrap();
     let ca = stage.folder.path().join("ca.pem").display().to_string();
     let args = ["-I", "-c", PYTHON, &stage.edge.http.to_string(), &stage.tls.to_string(), &ca, &cases];
