@@ -30,7 +30,7 @@ pub use pattern::PathPattern;
 pub use reload::{Changes, compare, in_force};
 pub use settings::{
     AdminSettings, AdminTls, CacheSettings, CertificateFiles, DecisionLog, EdgeSettings, EmptyAllowlist,
-    HeaderOverride, HealthCheck, LogLevel, LogSettings, NatsSettings, PolicySettings, Route, RouteUpstreams,
+    HeaderOverride, HealthCheck, LogLevel, LogSettings, NatsSettings, PolicySettings, Route, RouteUpstreams, routeless_profile,
     RuleSource, RulesSettings, Server, Servers, Settings, StoreSettings, TicketSettings, TlsListener,
     Upstream, UpstreamTls,
 };

@@ -21,8 +21,8 @@ use super::direct::Direct;
 use super::failure;
 use super::forward;
 use super::redirect::HttpsRedirect;
-use super::reply::Reply;
-use super::route::RouteTable;
+use super::reply::{Recipient, Reply};
+use super::route::{RouteTable, Target};
 use super::service::{cut_when, head_is_read};
 use super::sessions::{SessionGuard, Sessions};
 use super::tickets::{Tickets, presented};
@@ -256,7 +256,7 @@ impl ProxyHttp for Callbacks {
             && session.response_written().is_none_or(|response| response.status.is_informational())
             && !(*error.esource() == ErrorSource::Upstream
                 && context.caching.stand_in(session, context.visit.as_ref()).await)
-            && let Err(error) = context.failed(status).send(session).await
+            && let Err(error) = self.failed(session.req_header(), context, status).send(session).await
         {
             tracing::debug!(%error, "the answer to a failed request could not be sent");
         }
@@ -306,18 +306,18 @@ impl Context {
         is_asset.then_some((visit, upstream, self.client.is_some_and(|client| client.https)))
     }
 
-    /// The answer to a request that failed on its way.
-    fn failed(&self, status: StatusCode) -> Reply {
-        let (id, grant) = match &self.visit {
-            Some(visit) => (visit.decision_id, visit.cors()),
-            None => (DecisionId::new(), None),
-        };
-        let https = self.client.is_some_and(|client| client.https);
-        Reply::failed(status, &id, grant).with_transport_security(https)
-    }
 }
 
 impl EdgeProxy {
+    /// The answer to a request that failed on its way.
+    fn failed(&self, request: &RequestHeader, context: &Context, status: StatusCode) -> Reply {
+        let visit = context.visit.as_ref();
+        let id = visit.map_or_else(DecisionId::new, |visit| visit.decision_id);
+        let own = visit.map_or(self.routes.own(&Target::None), |visit| &visit.route.own);
+        let https = context.client.is_some_and(|client| client.https);
+        Reply::failed(Recipient { request, own, https }, status, &id, visit.and_then(Visit::cors))
+    }
+
     /// Counts an answered request.
     fn count(&self, context: &mut Context, status: Option<u16>) {
         context.counted = true;

@@ -11,11 +11,11 @@ use pingora::proxy::Session;
 use super::{Context, EdgeProxy};
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
-use crate::edge::reply::{Denial, Destination, Reply};
-use crate::edge::request::{self, Upgrade};
+use crate::edge::reply::{Denial, Recipient, Reply};
+use crate::edge::request::{self, Refusal, Upgrade};
 use crate::edge::route::Target;
 use crate::policy::decision::Class;
-use crate::policy::headers::cors;
+use crate::policy::headers::{DenialShape, Destination, cors};
 
 /// Who is on the other side of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -29,22 +29,25 @@ pub struct Asker {
 impl EdgeProxy {
     /// The edge's own answer to a request, or `None` when it goes on to an upstream.
     pub(super) fn answer(&self, session: &mut Session, context: &mut Context) -> Option<Reply> {
+        let asker = asker(session);
         let head = session.as_downstream().as_http1().map(|http1| http1.get_headers_raw_bytes());
         if let Err(refusal) = request::check(session.req_header(), head.as_deref().unwrap_or_default()) {
-            return Some(Reply::refusal(refusal));
+            return Some(self.refused(session.req_header(), refusal, asker));
         }
         let upgrade = request::upgrade(session.req_header());
         if upgrade == Upgrade::Other {
             session.req_header_mut().remove_header(&header::UPGRADE);
         }
-        let digest = session.digest();
-        let asker = Asker {
-            peer: session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip()),
-            tls: digest.is_some_and(|digest| digest.ssl_digest.is_some()),
-        };
         let request = session.req_header();
         let target = self.target(request);
         self.judge(request, target, upgrade, asker, context)
+    }
+
+    /// The answer to a request that isn't judged. It says what its route says to everyone, where it finds one.
+    fn refused(&self, request: &RequestHeader, refusal: Refusal, asker: Asker) -> Reply {
+        let https = Client::read(request, asker.peer, asker.tls, &self.trusted_proxies).https;
+        let own = self.routes.own(&self.target(request));
+        Reply::refusal(Recipient { request, own, https }, refusal)
     }
 
     /// Where a request goes.
@@ -66,10 +69,11 @@ impl EdgeProxy {
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !client.https) {
             return Some(redirect.reply(request));
         }
+        let to = Recipient { request, own: self.routes.own(&target), https: client.https };
         let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
             Target::DemoPage(_) if upgrade == Upgrade::WebSocket => {
-                return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+                return Some(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
             Target::DemoPage(upstream) => {
                 context.upstream = Some(Arc::clone(upstream));
@@ -78,19 +82,19 @@ impl EdgeProxy {
             Target::Tickets { widget } => {
                 context.class = Some(Class::Session);
                 if upgrade == Upgrade::WebSocket {
-                    return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+                    return Some(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
                 }
-                return Some(self.ticket_reply(widget, request).with_transport_security(client.https));
+                return Some(self.ticket_reply(widget, to));
             }
-            Target::None => return Some(Reply::not_found().with_transport_security(client.https)),
+            Target::None => return Some(Reply::not_found(to)),
         };
         context.class = Some(route.class);
         if upgrade == Upgrade::WebSocket && route.class != Class::Session {
-            return Some(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+            return Some(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
         }
         context.websocket = upgrade == Upgrade::WebSocket;
         if context.websocket && request::has_body(request) {
-            return Some(Reply::refusal(request::WEBSOCKET_WITH_BODY));
+            return Some(Reply::refusal(to, request::WEBSOCKET_WITH_BODY));
         }
         let is_preflight = request::is_preflight(request);
         let judged = loop {
@@ -107,18 +111,17 @@ impl EdgeProxy {
             }
             // Other rules came into force in between: it is judged by those.
         };
-        let reply = match judged {
-            Judged::Denied(denied) => denial(request, &denied, route.class, route.credentials),
+        match judged {
+            Judged::Denied(denied) => Some(denial(to, &denied, route.class)),
             Judged::Allowed(allowed) if is_preflight => {
-                Reply::preflight(request, allowed.visit.cors(), false)
+                Some(Reply::preflight(to, allowed.visit.cors(), false))
             }
             Judged::Allowed(allowed) => {
                 context.upstream = Some(allowed.upstream);
                 context.visit = Some(allowed.visit);
-                return None;
+                None
             }
-        };
-        Some(reply.with_transport_security(client.https))
+        }
     }
 
     /// Judges by what is in force now.
@@ -133,15 +136,21 @@ impl EdgeProxy {
 }
 
 /// The answer to a denied request. Its preflight passes where there is a page that can read the denial itself.
-pub(super) fn denial(request: &RequestHeader, denied: &Denied<'_>, class: Class, credentials: bool) -> Reply {
-    let grant = cors(class, &denied.decision, &denied.embedder, credentials);
-    if request::is_preflight(request) && grant.is_some() {
-        return Reply::preflight(request, grant, true);
+pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Reply {
+    let grant = cors(class, &denied.decision, &denied.embedder, false);
+    if request::is_preflight(to.request) && grant.is_some() {
+        return Reply::preflight(to, grant, true);
     }
-    let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
-    let absent = class == Class::Public;
-    let denial = Denial { embedder: &denied.told(), decision_id: &denied.id, destination, absent };
-    Reply::denial(&denial, grant)
+    let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
+    let shape = DenialShape::of(class, destination);
+    Reply::denial(to, &Denial { embedder: &denied.told(), decision_id: &denied.id, shape }, grant)
+}
+
+fn asker(session: &Session) -> Asker {
+    Asker {
+        peer: session.client_addr().and_then(|addr| addr.as_inet()).map(|addr| addr.ip()),
+        tls: session.digest().is_some_and(|digest| digest.ssl_digest.is_some()),
+    }
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

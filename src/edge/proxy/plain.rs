@@ -61,7 +61,7 @@ impl EdgeProxy {
             if let Some(status) = failure::status(&error).filter(|_| !connection.has_begun()) {
                 context.status = Some(status.as_u16());
                 // That the client can't be told any more is the lesser trouble.
-                let _ = connection.reply(context.failed(status)).await;
+                let _ = connection.reply(self.failed(&request, &context, status)).await;
             }
         }
         let status = context.status.filter(|_| connection.has_begun());

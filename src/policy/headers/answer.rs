@@ -17,16 +17,34 @@ pub struct Answer<'a> {
     pub profile: &'a Profile,
     /// Whether the browser's scheme is https.
     pub https: bool,
-    /// `Access-Control-Allow-Origin`, where there is a grant.
-    pub allow_origin: Option<&'a HeaderValue>,
-    /// `Access-Control-Allow-Credentials`, beside the former.
-    pub credentials: bool,
+    /// What CORS grants to the page that asks.
+    pub grant: Option<Grant<'a>>,
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<&'a HeaderValue>,
     /// Whether it is to a session that rests on a ticket.
     pub on_ticket: bool,
     /// The `Server-Timing` that hands a frame's document its ticket.
     pub ticket: Option<&'a HeaderValue>,
+}
+
+/// What CORS grants, as fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// `Access-Control-Allow-Origin`.
+    pub allow_origin: &'a HeaderValue,
+    /// `Access-Control-Allow-Credentials: true`.
+    pub credentials: bool,
+    /// `Access-Control-Expose-Headers`, where the route sets it; otherwise the upstream's own stays.
+    pub exposed: Option<&'a HeaderValue>,
+}
+
+impl<'a> Grant<'a> {
+    /// The fields, to be set in place of the upstream's.
+    pub fn fields(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
+        let credentials = self.credentials.then_some((&header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE));
+        let exposed = self.exposed.map(|names| (&header::ACCESS_CONTROL_EXPOSE_HEADERS, names));
+        [(&header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin)].into_iter().chain(credentials).chain(exposed)
+    }
 }
 
 /// The field by which a document gets its ticket; its scripts can read it (Server Timing).
@@ -43,10 +61,8 @@ pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {
 impl Answer<'_> {
     /// Fields to set in place of the upstream's.
     pub fn set(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let origin = self.allow_origin.map(|origin| (&header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
-        let credentials = self.allow_origin.filter(|_| self.credentials);
-        let credentials = credentials.map(|_| (&header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE));
-        self.profile.fields(self.https).chain(origin).chain(credentials)
+        let granted = self.grant.into_iter().flat_map(Grant::fields);
+        self.profile.fields(self.https).chain(granted)
     }
 
     /// Fields to add beside the upstream's: a browser enforces every policy that it gets (CSP Level 3 §3.1), and
@@ -63,7 +79,17 @@ impl Answer<'_> {
     }
 }
 
-/// A grant's origin as a header value.
+impl Cors<'_> {
+    /// The fields of the grant, for an answer that has none of an upstream's.
+    pub fn into_fields(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let origin = allow_origin(Some(self)).map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+        let credentials = self.credentials && origin.is_some();
+        let credentials = credentials.then(|| (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE.clone()));
+        origin.into_iter().chain(credentials)
+    }
+}
+
+/// A grant's origin as a header value. A parsed origin is printable ASCII, so there is one.
 pub fn allow_origin(grant: Option<Cors<'_>>) -> Option<HeaderValue> {
     grant.and_then(|cors| HeaderValue::from_str(cors.allow_origin).ok())
 }
