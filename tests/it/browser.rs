@@ -15,6 +15,7 @@ mod iframe_session;
 mod opaque;
 mod probe;
 mod public_pages;
+mod readable;
 mod reasons;
 mod restored;
 mod saved;
