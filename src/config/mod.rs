@@ -30,9 +30,9 @@ pub use pattern::PathPattern;
 pub use reload::{Changes, compare, in_force};
 pub use settings::{
     AdminSettings, AdminTls, CacheSettings, CertificateFiles, DecisionLog, EdgeSettings, EmptyAllowlist,
-    HeaderOverride, HealthCheck, LogLevel, LogSettings, NatsSettings, PolicySettings, Route, RouteUpstreams, routeless_profile,
+    HeaderOverride, HealthCheck, LogLevel, LogSettings, NatsSettings, PolicySettings, Route, RouteUpstreams,
     RuleSource, RulesSettings, Server, Servers, Settings, StoreSettings, TicketSettings, TlsListener,
-    Upstream, UpstreamTls,
+    Upstream, UpstreamTls, routeless_profile,
 };
 pub use unavailable::notices;
 

@@ -305,7 +305,6 @@ impl Context {
         let (visit, upstream) = (self.visit.as_ref()?, self.upstream.as_ref()?);
         is_asset.then_some((visit, upstream, self.client.is_some_and(|client| client.https)))
     }
-
 }
 
 impl EdgeProxy {

@@ -124,12 +124,7 @@ impl Reply {
     }
 
     /// A ticket, or that none is needed. `expires_in`: for how many seconds it is good.
-    pub fn ticket(
-        to: Recipient<'_>,
-        ticket: Option<&str>,
-        expires_in: i64,
-        cors: Option<Cors<'_>>,
-    ) -> Self {
+    pub fn ticket(to: Recipient<'_>, ticket: Option<&str>, expires_in: i64, cors: Option<Cors<'_>>) -> Self {
         let body = match ticket {
             // Nothing in it needs to be escaped.
             Some(ticket) => format!("{{\"ticket\":\"{ticket}\",\"expires_in\":{expires_in}}}"),

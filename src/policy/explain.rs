@@ -150,7 +150,8 @@ impl Explanation {
         now: Timestamp,
     ) -> Self {
         let rules = widget.map(Widget::compile);
-        self.headers = answers.fields(facts, destination, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
+        self.headers =
+            answers.fields(facts, destination, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
         self
     }
 }

@@ -172,13 +172,15 @@ fn expose(table: &Table<'_>, class: Option<Class>, credentials: bool) -> Option<
 fn exposed(text: &str, credentials: bool) -> Result<(HeaderName, Box<str>), String> {
     const LONGEST: usize = 128;
     let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text.len() <= LONGEST);
-    let name = name.ok_or_else(|| format!("'{text}' is no header name; write it such as \"Mcp-Session-Id\""))?;
+    let name =
+        name.ok_or_else(|| format!("'{text}' is no header name; write it such as \"Mcp-Session-Id\""))?;
     match name.as_str() {
         "set-cookie" | "set-cookie2" => {
             Err(format!("browsers show '{text}' to no page, whoever exposes it; leave it out"))
         }
         "*" if credentials => {
-            Err("with credentials = true browsers take '*' for a name of its own; name the headers".to_owned())
+            Err("with credentials = true browsers take '*' for a name of its own; name the headers"
+                .to_owned())
         }
         _ => Ok((name, text.into())),
     }

@@ -93,7 +93,9 @@ mod tests {
     fn each_shape_names_the_embedder_and_the_decision() {
         let id = DecisionId::new();
         let embedder = Embedder::Known(Origin::parse("https://stranger.example").unwrap());
-        for (shape, status) in [(DenialShape::Script, 200), (DenialShape::Page, 403), (DenialShape::Problem, 403)] {
+        for (shape, status) in
+            [(DenialShape::Script, 200), (DenialShape::Page, 403), (DenialShape::Problem, 403)]
+        {
             let reply = reply(&Denial { embedder: &embedder, decision_id: &id, shape });
             let body = String::from_utf8(reply.body.to_vec()).unwrap();
             assert_eq!(reply.status, status, "{shape:?}");

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, WidgetRules, decide};
 use crate::policy::headers::{
-    Answer, CacheRule, Cors, DenialShape, Destination, Grant, OwnProfile, Profile, allow_origin, cache_control, cors,
-    ticket_for, timing_of_ticket,
+    Answer, CacheRule, Cors, DenialShape, Destination, Grant, OwnProfile, Profile, allow_origin,
+    cache_control, cors, ticket_for, timing_of_ticket,
 };
 
 /// What decides about the answers of one route, besides the verdict.

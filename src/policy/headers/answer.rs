@@ -43,7 +43,10 @@ impl<'a> Grant<'a> {
     pub fn fields(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
         let credentials = self.credentials.then_some((&header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE));
         let exposed = self.exposed.map(|names| (&header::ACCESS_CONTROL_EXPOSE_HEADERS, names));
-        [(&header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin)].into_iter().chain(credentials).chain(exposed)
+        [(&header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin)]
+            .into_iter()
+            .chain(credentials)
+            .chain(exposed)
     }
 }
 

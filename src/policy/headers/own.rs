@@ -120,7 +120,8 @@ impl OwnProfile {
 
 impl Prepared {
     fn of(profile: &Profile) -> Self {
-        let fields = |https| profile.fields(https).map(|(name, value)| (name.clone(), value.clone())).collect();
+        let fields =
+            |https| profile.fields(https).map(|(name, value)| (name.clone(), value.clone())).collect();
         Self { http: fields(false), https: fields(true) }
     }
 }
@@ -220,7 +221,8 @@ mod tests {
         let replaced = HeaderValue::from_static("replaced");
         let set = ["cross-origin-resource-policy", "x-new", "cross-origin-embedder-policy"].map(name);
         let gone = ["strict-transport-security", "x-content-type-options"].map(name);
-        let overrides = set.iter().map(|name| (name, Some(&replaced))).chain(gone.iter().map(|name| (name, None)));
+        let overrides =
+            set.iter().map(|name| (name, Some(&replaced))).chain(gone.iter().map(|name| (name, None)));
         let content: Vec<HeaderName> = OF_THE_CONTENT
             .iter()
             .chain(&["cdn-cache-control", "surrogate-control"])
@@ -228,7 +230,9 @@ mod tests {
             .collect();
         let said = content.iter().map(|name| (name, Some(&replaced)));
         let unsaid = content.iter().map(|name| (name, None));
-        for overrides in [overrides.clone().chain(said).collect::<Vec<_>>(), overrides.chain(unsaid).collect()] {
+        for overrides in
+            [overrides.clone().chain(said).collect::<Vec<_>>(), overrides.chain(unsaid).collect()]
+        {
             let profile = OwnProfile::new(overrides);
             for page in [false, true] {
                 for set in &set {

@@ -22,12 +22,15 @@ const READ: &str = "
 
 #[tokio::test]
 async fn a_page_can_read_every_refusal_and_failure() {
-    let fields = [("access-control-expose-headers", "X-Request-Id"), ("x-request-id", "r-1"), ("x-hidden", "h")];
+    let fields =
+        [("access-control-expose-headers", "X-Request-Id"), ("x-request-id", "r-1"), ("x-hidden", "h")];
     let upstream = Upstream::with_fields("app", &fields).await;
     let mut spec = EdgeSpec::on(upstream.addr, &json!([listed()]));
     spec.more += &format!("[upstreams.gone]\nservers = [\"{}\"]\n", ports::free());
     let gone = ["asset", "frame", "session", "public"].map(|class| {
-        format!("[[routes]]\npath = \"/w/{{widget}}/gone-{class}\"\nclass = \"{class}\"\nupstream = \"gone\"\n")
+        format!(
+            "[[routes]]\npath = \"/w/{{widget}}/gone-{class}\"\nclass = \"{class}\"\nupstream = \"gone\"\n"
+        )
     });
     spec.routes = Some([usual_routes("app"), gone.concat()].concat());
     let stage = Stage::start(spec, &["site.example", "stranger.example"]).await;
@@ -65,7 +68,11 @@ async fn a_page_can_read_every_refusal_and_failure() {
         }
         for path in ["/w/listed/session", "/w/listed/assets/a"].into_iter().filter(|_| page != STRANGER) {
             let answer = read(path, "GET", json!({ "x-one": "1" })).await;
-            assert_eq!((&answer["status"], &answer["exposed"]), (&json!(200), &json!("r-1")), "{page} {answer}");
+            assert_eq!(
+                (&answer["status"], &answer["exposed"]),
+                (&json!(200), &json!("r-1")),
+                "{page} {answer}"
+            );
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::support::upstream::Upstream;
 const EXPOSED: &str = "access-control-expose-headers";
 
 async fn edge_on(upstream: &Upstream, routes: String) -> Edge {
-    let widgets = json!([{ "id": "w", "allowed_domains": ["example.com"] }, { "id": "open", "access": "open" }]);
+    let widgets =
+        json!([{ "id": "w", "allowed_domains": ["example.com"] }, { "id": "open", "access": "open" }]);
     let mut spec = EdgeSpec::on(upstream.addr, &widgets);
     spec.routes = Some(routes);
     Edge::start(spec).await

@@ -47,7 +47,11 @@ fn own_answers(edge: &Edge, who: &[(&str, &str)]) -> Vec<Own> {
     let long = format!("/w/w/session?{}", "a".repeat(9_000));
     let much = "a".repeat(65 * 1024);
     vec![
-        own("lengths", asking("POST", "/w/w/asset", &[("Content-Length", "1"), ("Content-Length", "1")]), 400),
+        own(
+            "lengths",
+            asking("POST", "/w/w/asset", &[("Content-Length", "1"), ("Content-Length", "1")]),
+            400,
+        ),
         own("dots", asking("GET", "/w/w/../session", &[]), 400),
         own("slash", asking("GET", "/w/w%2fsession", &[]), 400),
         own("dropped", asking("GET", "/w/w/frame", &[("Connection", "origin")]), 400),
@@ -91,7 +95,8 @@ fn assert_readable(name: &str, answer: &Answer, allow_origin: &str) {
 async fn every_refusal_can_be_read_by_the_page_that_asked() {
     let upstream = Upstream::start("app").await;
     let mut spec = EdgeSpec::on(upstream.addr, &one_widget());
-    spec.routes = Some(routes("").replace("class = \"session\"\n", "class = \"session\"\ncredentials = true\n"));
+    spec.routes =
+        Some(routes("").replace("class = \"session\"\n", "class = \"session\"\ncredentials = true\n"));
     let edge = Edge::start(spec).await;
     for (who, allow_origin) in [
         (&[("Origin", LISTED)][..], LISTED),
@@ -115,7 +120,8 @@ async fn every_refusal_can_be_read_by_the_page_that_asked() {
 /// Frames and public pages are for no script to read, but the failure of one is.
 #[tokio::test]
 async fn every_failure_can_be_read_by_the_page_that_asked() {
-    let widgets = json!([{ "id": "w", "allowed_domains": ["example.com"] }, { "id": "open", "access": "open" }]);
+    let widgets =
+        json!([{ "id": "w", "allowed_domains": ["example.com"] }, { "id": "open", "access": "open" }]);
     let edge = Edge::start(EdgeSpec::on(ports::free(), &widgets)).await;
     for path in ["loader.js", "assets/a", "frame", "trust"] {
         for (origin, allow_origin) in [(LISTED, LISTED), ("", "")] {
@@ -302,7 +308,9 @@ async fn alike(edge: &Edge, method: &str, path: &str, widget: &str, fields: &[(&
     let mut connection = Connection::open(edge.http).await;
     connection.send(request).await;
     let text = connection.verbatim().await;
-    let id = ["decision_id\":\"", "(decision ", "Decision "].into_iter().find_map(|word| Some(text.find(word)? + word.len()));
+    let id = ["decision_id\":\"", "(decision ", "Decision "]
+        .into_iter()
+        .find_map(|word| Some(text.find(word)? + word.len()));
     let text = id.map_or(text.clone(), |at| text.replace(&text[at..at + 36], "ID"));
     text.split("\r\n").filter(|line| !line.starts_with("Date:")).collect::<Vec<_>>().join("\r\n")
 }
@@ -316,7 +324,9 @@ async fn overridden_headers_tell_no_widgets_apart() {
     for class in CLASSES {
         let widget = |widget| if class == "public" { "no_such" } else { widget };
         for dest in ["", "script", "iframe"] {
-            for (origin, method) in [(STRANGER, "GET"), ("null", "GET"), ("https://A.example", "POST"), (STRANGER, "OPTIONS")] {
+            for (origin, method) in
+                [(STRANGER, "GET"), ("null", "GET"), ("https://A.example", "POST"), (STRANGER, "OPTIONS")]
+            {
                 let fields = [("Origin", origin), HTTPS, PREFLIGHT, ("Sec-Fetch-Dest", dest)];
                 let fields = if dest.is_empty() { &fields[..3] } else { &fields };
                 let unknown = alike(&edge, method, class, "unknown", fields).await;
@@ -327,7 +337,11 @@ async fn overridden_headers_tell_no_widgets_apart() {
                 // Refused before there is a verdict, it says no more.
                 let long = format!("{class}?{}", "a".repeat(9_000));
                 let refused = alike(&edge, method, &long, "unknown", fields).await;
-                assert_eq!(alike(&edge, method, &long, "voice", fields).await, refused, "{class} {dest} {origin}");
+                assert_eq!(
+                    alike(&edge, method, &long, "voice", fields).await,
+                    refused,
+                    "{class} {dest} {origin}"
+                );
             }
         }
     }
