@@ -67,7 +67,7 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
 /// of no meaning where none may.
 pub fn grant_to(fields: &mut HeaderMap, grant: Option<Grant<'_>>) {
     match grant {
-        Some(grant) => grant.fields().for_each(|(name, value)| {
+        Some(grant) => grant.each(|name, value| {
             fields.insert(name, value.clone());
         }),
         None => {
@@ -105,7 +105,6 @@ pub fn to_everyone(response: &mut Parts, visit: &Visit, https: bool) {
         class,
         profile,
         https,
-        grant: None,
         frame_ancestors: visit.frame_ancestors.as_ref(),
         on_ticket: visit.on_ticket,
         ticket: visit.ticket.as_ref(),

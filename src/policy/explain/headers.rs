@@ -64,16 +64,15 @@ impl RouteAnswers {
             class: facts.class,
             profile,
             https: self.https,
-            grant: origin.as_ref().map(|allow_origin| Grant {
-                allow_origin,
-                credentials: grant.is_some_and(|cors| cors.credentials),
-                exposed: profile.exposed(),
-            }),
             frame_ancestors: ancestors.as_ref(),
             on_ticket: facts.class == Class::Session && facts.ticket.opened_by().is_some(),
             ticket: ticket.as_ref(),
         };
         let mut fields: Vec<_> = answer.set().map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
+            let grant = Grant { allow_origin, credentials, exposed: profile.exposed() };
+            grant.each(|name, value| fields.push((name, value.clone())));
+        }
         // Of an upstream that says nothing about caching.
         let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
         let caching = cache_control(self.cache, ticket.is_some(), std::iter::empty()).filter(|_| !stated);

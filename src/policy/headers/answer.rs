@@ -1,5 +1,5 @@
-//! Everything that an allowed answer gets besides what its upstream says: for those who send it, and for those
-//! who explain what would be sent.
+//! Everything that an allowed answer gets besides what its upstream says, and what CORS grants to the page that asks:
+//! for those who send it, and for those who explain what would be sent.
 
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -17,8 +17,6 @@ pub struct Answer<'a> {
     pub profile: &'a Profile,
     /// Whether the browser's scheme is https.
     pub https: bool,
-    /// What CORS grants to the page that asks.
-    pub grant: Option<Grant<'a>>,
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<&'a HeaderValue>,
     /// Whether it is to a session that rests on a ticket.
@@ -39,14 +37,15 @@ pub struct Grant<'a> {
 }
 
 impl<'a> Grant<'a> {
-    /// The fields, to be set in place of the upstream's.
-    pub fn fields(self) -> impl Iterator<Item = (&'a HeaderName, &'a HeaderValue)> {
-        let credentials = self.credentials.then_some((&header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE));
-        let exposed = self.exposed.map(|names| (&header::ACCESS_CONTROL_EXPOSE_HEADERS, names));
-        [(&header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin)]
-            .into_iter()
-            .chain(credentials)
-            .chain(exposed)
+    /// Hands over each field, to be set in place of the upstream's.
+    pub fn each(self, mut set: impl FnMut(HeaderName, &'a HeaderValue)) {
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin);
+        if self.credentials {
+            set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE);
+        }
+        if let Some(names) = self.exposed {
+            set(header::ACCESS_CONTROL_EXPOSE_HEADERS, names);
+        }
     }
 }
 
@@ -64,8 +63,7 @@ pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {
 impl Answer<'_> {
     /// Fields to set in place of the upstream's.
     pub fn set(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let granted = self.grant.into_iter().flat_map(Grant::fields);
-        self.profile.fields(self.https).chain(granted)
+        self.profile.fields(self.https)
     }
 
     /// Fields to add beside the upstream's: a browser enforces every policy that it gets (CSP Level 3 §3.1), and
