@@ -347,27 +347,3 @@ async fn overridden_headers_tell_no_widgets_apart() {
     }
     assert_eq!(upstream.requests(), 0);
 }
-
-/// A redirect's `Referrer-Policy` is that of the request which follows (Referrer Policy §8.3), whose embedder it would
-/// take.
-#[tokio::test]
-async fn a_redirect_to_https_has_no_routes_headers() {
-    let upstream = Upstream::start("app").await;
-    let mut spec = EdgeSpec::on(upstream.addr, &one_widget());
-    spec.edge = "redirect_http = true".to_owned();
-    spec.public_origins = Some("[\"https://edge.example\"]".to_owned());
-    spec.routes = Some(routes("headers = { \"Referrer-Policy\" = \"same-origin\", \"X-New\" = \"1\" }"));
-    let edge = Edge::start(spec).await;
-    let answer = raw::get(edge.http, "/w/w/session", &[("Referer", "https://example.com/page")]).await;
-    assert_eq!((answer.status, answer.field("location")), (308, "https://edge.example/w/w/session"));
-    for (name, value) in [
-        ("referrer-policy", ""),
-        ("x-new", ""),
-        ("strict-transport-security", ""),
-        ("cache-control", "no-store"),
-        ("cross-origin-resource-policy", "cross-origin"),
-        ("access-control-allow-origin", "*"),
-    ] {
-        assert_eq!(answer.field(name), value, "{name}");
-    }
-}
