@@ -1,14 +1,17 @@
 //! What the edge writes: toward the upstream, toward the browser, and a denial of its own.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use embedgate::edge::body::Length;
 use embedgate::edge::client::Client;
 use embedgate::edge::decision_id::DecisionId;
 use embedgate::edge::exchange::head::Outgoing;
 use embedgate::edge::forward;
-use embedgate::edge::reply::{Denial, Destination, Reply};
+use embedgate::edge::reply::{Denial, Recipient, Reply};
 use embedgate::edge::visit::Visit;
+use embedgate::policy::decision::Class;
+use embedgate::policy::headers::{DenialShape, Destination, OwnProfile};
 use embedgate::policy::origin::{Embedder, Origin};
 use gungraun::{library_benchmark, library_benchmark_group};
 use http::HeaderValue;
@@ -42,10 +45,20 @@ fn way() -> Way {
     way
 }
 
-/// The shape of a denial that was given before.
-fn shape(destination: Destination) -> Destination {
-    drop(deny(destination));
-    destination
+/// A denial to be given in a shape that was given before.
+#[derive(Clone, Copy)]
+struct Shaped {
+    to: Recipient<'static>,
+    shape: DenialShape,
+}
+
+fn shaped(destination: Destination) -> Shaped {
+    let request = Box::leak(Box::new(request(Some("https://stranger.example"))));
+    let own = Box::leak(Box::new(Arc::new(OwnProfile::new([]))));
+    let to = Recipient { request, own, https: true };
+    let shaped = Shaped { to, shape: DenialShape::of(Class::Asset, destination) };
+    drop(deny(shaped));
+    shaped
 }
 
 fn upward(way: &Way) -> Vec<u8> {
@@ -60,10 +73,10 @@ fn downward(mut way: Way) -> Way {
     way
 }
 
-fn deny(destination: Destination) -> Reply {
+fn deny(Shaped { to, shape }: Shaped) -> Reply {
     let embedder = Embedder::Known(Origin::parse(black_box("https://stranger.example")).unwrap());
-    let denial = Denial { embedder: &embedder, decision_id: &DecisionId::new(), destination, absent: false };
-    Reply::denial(&denial, None).with_transport_security(true)
+    let denial = Denial { embedder: &embedder, decision_id: &DecisionId::new(), shape };
+    Reply::denial(to, &denial, None)
 }
 
 #[library_benchmark]
@@ -80,10 +93,10 @@ fn to_browser(way: Way) -> Way {
 }
 
 // Everything of a denial but its way through the proxy.
-#[library_benchmark(setup = shape)]
+#[library_benchmark(setup = shaped)]
 #[bench::problem(Destination::Other)]
 #[bench::script(Destination::Script)]
 #[bench::page(Destination::Document)]
-fn denial(destination: Destination) -> Reply {
-    black_box(deny(black_box(destination)))
+fn denial(shaped: Shaped) -> Reply {
+    black_box(deny(black_box(shaped)))
 }

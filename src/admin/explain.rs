@@ -16,6 +16,7 @@ use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
 use crate::policy::decision::{Class, Facts, TicketState};
 use crate::policy::explain::{Explanation, RouteAnswers, explain};
+use crate::policy::headers::Destination;
 use crate::policy::origin::Embedder;
 use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget};
 
@@ -50,6 +51,10 @@ pub(super) struct Question<'q> {
     /// The class of the route; left out: session where there is a ticket, else asset.
     #[serde(default)]
     class: Option<Class>,
+    /// The request's `Sec-Fetch-Dest`, which decides in which shape a denial comes; left out: an iframe for class
+    /// frame, else neither a script nor a page.
+    #[schema(example = "iframe")]
+    destination: Option<String>,
     /// The ticket that a session presents, or a frame that moves within itself. It counts where `origin` or `referer` is
     /// one of the edge's own: inside the iframe.
     ticket: Option<String>,
@@ -108,6 +113,7 @@ pub(super) async fn answer(
             None => TicketState::Absent,
         },
     };
+    let destination = Destination::stated_or_usual(question.destination.as_deref(), class);
     let widget = widget.as_ref();
     let explanation = explain(&question.widget, &facts, widget, &policy, now);
     let explanation = match &ticket {
@@ -115,7 +121,7 @@ pub(super) async fn answer(
         None => explanation,
     };
     Ok(Json(match routes {
-        Some(routes) => explanation.with_headers(&facts, widget, &policy, &routes.answers, now),
+        Some(routes) => explanation.with_headers(&facts, destination, widget, &policy, &routes.answers, now),
         None => explanation,
     }))
 }

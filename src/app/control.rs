@@ -7,7 +7,6 @@ use crate::config::{AdminTls, CertificateFiles, Route, Settings};
 use crate::edge::error::EdgeError;
 use crate::policy::decision::Class;
 use crate::policy::explain::RouteAnswers;
-use crate::policy::headers::{CacheRule, Profile};
 use crate::policy::origin::Scheme;
 
 /// What the routes of each class do. Where several of one class differ, the first speaks for them, and requests
@@ -24,16 +23,12 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
 }
 
 fn route_answers(route: &Route, https: bool) -> RouteAnswers {
-    let overrides = || route.headers.iter().map(|header| (&header.name, header.value.as_ref()));
     RouteAnswers {
-        silent: Profile::new(route.class, false, overrides()),
-        voice: Profile::new(route.class, true, overrides()),
+        silent: route.profile(false),
+        voice: route.profile(true),
+        own: route.own_profile(),
         credentials: route.credentials,
-        cache: CacheRule {
-            class: route.class,
-            fixed_path: !route.path.has_rest(),
-            shared_cache: route.shared_cache,
-        },
+        cache: route.cache_rule(),
         https,
     }
 }

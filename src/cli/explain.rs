@@ -11,6 +11,7 @@ use super::{CliError, Common};
 use crate::app;
 use crate::policy::decision::{Class, Facts, TicketState, Verdict};
 use crate::policy::explain::{Explanation, explain};
+use crate::policy::headers::Destination;
 use crate::policy::origin::Embedder;
 
 /// What is asked.
@@ -28,6 +29,9 @@ pub(super) struct Question {
     /// The class of the route: asset, frame, session or public.
     #[arg(long, default_value = "asset")]
     class: Class,
+    /// The request's `Sec-Fetch-Dest`, such as `script` or `iframe`: it decides in which shape a denial comes.
+    #[arg(long, value_name = "DEST")]
+    destination: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
@@ -47,6 +51,7 @@ fn remotely(edge: &RemoteEdge, question: &Question) -> Result<Explanation, CliEr
         "origin": question.origin,
         "referer": question.referer,
         "class": question.class,
+        "destination": question.destination,
     });
     edge.ask("/v1/explain", &question)
 }
@@ -63,11 +68,12 @@ fn locally(common: &Common, question: &Question) -> Result<Explanation, CliError
         missing_denied: app::missing_denied(&settings, question.class),
         ticket: TicketState::Absent,
     };
+    let destination = Destination::stated_or_usual(question.destination.as_deref(), question.class);
     let widget = documents.iter().find(|widget| widget.id.as_str() == question.widget);
     let (policy, now) = (app::edge_policy(&settings), Timestamp::now());
     let explanation = explain(&question.widget, &facts, widget, &policy, now);
     Ok(match app::class_answers(&settings).get(&question.class) {
-        Some(class) => explanation.with_headers(&facts, widget, &policy, &class.answers, now),
+        Some(class) => explanation.with_headers(&facts, destination, widget, &policy, &class.answers, now),
         None => explanation,
     })
 }

@@ -32,7 +32,7 @@ pub use settings::{
     AdminSettings, AdminTls, CacheSettings, CertificateFiles, DecisionLog, EdgeSettings, EmptyAllowlist,
     HeaderOverride, HealthCheck, LogLevel, LogSettings, NatsSettings, PolicySettings, Route, RouteUpstreams,
     RuleSource, RulesSettings, Server, Servers, Settings, StoreSettings, TicketSettings, TlsListener,
-    Upstream, UpstreamTls,
+    Upstream, UpstreamTls, routeless_profile,
 };
 pub use unavailable::notices;
 

@@ -19,7 +19,7 @@ use crate::policy::origin::OriginSet;
 mod route;
 mod upstream;
 
-pub use route::{HeaderOverride, Route, RouteUpstreams};
+pub use route::{HeaderOverride, Route, RouteUpstreams, routeless_profile};
 pub use upstream::{HealthCheck, Server, Servers, Upstream, UpstreamTls};
 
 /// Everything the configuration says, defaults filled in.

@@ -9,7 +9,7 @@ use http::response::Parts;
 use super::visit::Visit;
 use crate::policy::decision::Class;
 use crate::policy::headers::{
-    Answer, SERVER_TIMING, cache_control, is_cdn_directive, is_hop_by_hop, is_stripped, is_trailer,
+    Answer, Grant, SERVER_TIMING, cache_control, is_cdn_directive, is_hop_by_hop, is_stripped, is_trailer,
     nominated, without_embed_ticket,
 };
 
@@ -32,6 +32,26 @@ pub fn told_upstream(visit: &Visit) -> impl Iterator<Item = (HeaderName, &str)> 
 
 /// Prepares the upstream's answer for the browser.
 pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
+    to_everyone(response, visit, https);
+    let grant = visit.grant().filter(|_| !response.status.is_informational());
+    grant_to(&mut response.headers, grant);
+}
+
+/// Says what CORS grants to the page that asks, in an answer that is prepared for everyone. Which fields may be read is
+/// of no meaning where none may.
+pub fn grant_to(fields: &mut HeaderMap, grant: Option<Grant<'_>>) {
+    match grant {
+        Some(grant) => grant.each(|name, value| {
+            fields.insert(name, value.clone());
+        }),
+        None => {
+            fields.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        }
+    }
+}
+
+/// Prepares it but for what CORS grants.
+pub fn to_everyone(response: &mut Parts, visit: &Visit, https: bool) {
     let class = visit.route.class;
     let (status, fields) = (response.status, &mut response.headers);
     let profile = visit.route.profile(visit.voice);
@@ -55,8 +75,6 @@ pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
         class,
         profile,
         https,
-        allow_origin: visit.allow_origin.as_ref(),
-        credentials: visit.credentials,
         frame_ancestors: visit.frame_ancestors.as_ref(),
         on_ticket: visit.on_ticket,
         ticket: visit.ticket.as_ref(),

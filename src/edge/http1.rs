@@ -150,16 +150,17 @@ impl Connection {
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> Result<RequestHeader, Refusal> {
+    pub fn begin(&mut self, head: usize, keep: bool) -> Result<RequestHeader, (Refusal, RequestHeader)> {
         let bytes = self.unread.split_to(head).freeze();
         self.answer = Answer::NotBegun;
         self.keep = false;
         (self.old, self.head_only, self.expects) = (false, false, false);
         (self.length, self.body) = (Length::Absent, BodyReader::Done);
-        if bytes.len() > MAX_HEAD_BYTES {
-            return Err(head::TOO_LARGE);
-        }
-        let head = head::read(&bytes)?;
+        let head = match head::read(&bytes) {
+            Ok(head) if bytes.len() <= MAX_HEAD_BYTES => head,
+            Ok(_) => return Err((head::TOO_LARGE, head::embedder(&bytes))),
+            Err(refusal) => return Err((refusal, head::embedder(&bytes))),
+        };
         self.keep = keep && head.keep;
         self.length = head.length;
         self.body = head.length.into();
@@ -169,9 +170,11 @@ impl Connection {
         Ok(head.request)
     }
 
-    /// Why what was read is no head.
-    pub fn malformed(&self) -> Refusal {
-        head::refusal(&self.unread)
+    /// Why what was read is no head, and what it says of its page all the same.
+    pub fn malformed(&self) -> (Refusal, RequestHeader) {
+        let refusal =
+            if self.unread.len() > MAX_HEAD_BYTES { head::TOO_LARGE } else { head::refusal(&self.unread) };
+        (refusal, head::embedder(&self.unread))
     }
 
     /// Whether the connection can be used for another request, once the rest of this one's body is read where that is

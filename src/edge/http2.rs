@@ -56,7 +56,8 @@ pub(super) async fn serve(
     settings
         .max_concurrent_streams(MOST_STREAMS)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_header_list_size(u32::try_from(MAX_HEAD_BYTES).unwrap_or(u32::MAX));
+        // Somewhat more than a head may have: the library's own refusal is none that a page could read.
+        .max_header_list_size(u32::try_from(2 * MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     let handshake = settings.handshake::<_, Bytes>(stream);
     let mut connection = match deadline.within(header_timeout, handshake).await {
         Ok(Ok(connection)) => connection,

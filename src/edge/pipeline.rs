@@ -16,16 +16,15 @@ use pingora::{Error, ErrorSource, Result};
 
 use super::cache::{Asked, AssetCache, Begun, Caching, Hit};
 use super::deadline::Deadline;
-use super::decision_id::DecisionId;
 use super::downstream::Downstream;
 use super::exchange::head::Outgoing;
 use super::exchange::{ForwardRequest, Forwarded, Forwarder};
 use super::failure;
 use super::http1::DRAIN;
 use super::redirect::HttpsRedirect;
-use super::reply::Reply;
+use super::reply::{Recipient, Reply};
 use super::request::Refusal;
-use super::route::RouteTable;
+use super::route::{RouteTable, Target};
 use super::sessions::Sessions;
 use super::tickets::{Tickets, presented};
 use super::tunnel::{Handshake, Tunnels};
@@ -126,12 +125,22 @@ impl Pipeline {
         }
     }
 
-    /// Refuses what is no request.
-    pub async fn refuse(&self, client: &mut impl Downstream, refusal: Refusal, deadline: &mut Deadline) {
-        let started = Instant::now();
-        let status = refusal.status.as_u16();
-        if client.reply(Reply::refusal(refusal), false).is_ok() && sent(client, deadline).await.is_ok() {
-            self.metrics.answered(None, status, started.elapsed());
+    /// Refuses what is no request. `read`: what could be read of it all the same.
+    pub async fn refuse(
+        &self,
+        client: &mut impl Downstream,
+        refusal: Refusal,
+        read: &RequestHeader,
+        peer: PeerInfo,
+        deadline: &mut Deadline,
+    ) {
+        let mut record = Record { started: Instant::now(), class: None, status: None };
+        let to = Recipient { request: read, own: self.routes.own(&Target::None), https: peer.tls };
+        let refused = respond(client, Reply::refusal(to, refusal), false, &mut record, deadline).await;
+        if let (Ok(()), Some(status)) = (refused, record.status)
+            && sent(client, deadline).await.is_ok()
+        {
+            self.metrics.answered(None, status, record.started.elapsed());
         }
     }
 
@@ -162,7 +171,9 @@ impl Pipeline {
                         client.abort(false);
                         return Ok(());
                     };
-                    let reply = failed(status, &admitted.visit, received.client.https);
+                    let visit = &admitted.visit;
+                    let to = Recipient { request, own: &visit.route.own, https: received.client.https };
+                    let reply = Reply::failed(to, status, &visit.decision_id, visit.cors());
                     return respond(client, reply, head_only, record, deadline).await;
                 }
             }
@@ -285,12 +296,6 @@ async fn respond(
 async fn sent(client: &mut impl Downstream, deadline: &mut Deadline) -> Result<()> {
     let sent = deadline.within(super::exchange::CLIENT_TIMEOUT, client.sent()).await;
     sent.unwrap_or_else(|_| Err(Error::new_down(pingora::ErrorType::WriteTimedout)))
-}
-
-/// The answer to an admitted request that failed on its way.
-fn failed(status: StatusCode, visit: &Visit, https: bool) -> Reply {
-    let id: &DecisionId = &visit.decision_id;
-    Reply::failed(status, id, visit.cors()).with_transport_security(https)
 }
 
 fn from_memory(

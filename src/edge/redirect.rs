@@ -1,9 +1,12 @@
 //! Plain HTTP sent to https, where the configuration asks for it.
 
+use std::sync::Arc;
+
 use pingora::http::RequestHeader;
 
-use super::reply::Reply;
+use super::reply::{Recipient, Reply};
 use super::request;
+use crate::policy::headers::OwnProfile;
 use crate::policy::origin::{OriginBuf, OriginSet, Scheme};
 
 /// The https origins of this edge.
@@ -11,6 +14,8 @@ use crate::policy::origin::{OriginBuf, OriginSet, Scheme};
 pub struct HttpsRedirect {
     first: OriginBuf,
     others: Vec<OriginBuf>,
+    /// No route's headers: a `Referrer-Policy` would take the embedder out of the request that follows.
+    own: Arc<OwnProfile>,
 }
 
 impl HttpsRedirect {
@@ -18,7 +23,7 @@ impl HttpsRedirect {
     pub fn new(public_origins: &OriginSet) -> Option<Self> {
         let https = public_origins.iter().filter(|origin| origin.scheme() == Scheme::Https);
         let mut https = https.map(OriginBuf::from);
-        Some(Self { first: https.next()?, others: https.collect() })
+        Some(Self { first: https.next()?, others: https.collect(), own: Arc::new(OwnProfile::new([])) })
     }
 
     /// The redirect, to the origin of the same name or else the first.
@@ -28,6 +33,7 @@ impl HttpsRedirect {
         let same = |origin: &&OriginBuf| origin.as_origin().host_str().eq_ignore_ascii_case(name);
         let origin = self.others.iter().find(same).unwrap_or(&self.first);
         let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
-        Reply::redirect(&format!("{}{target}", origin.as_origin().as_str()))
+        let to = Recipient { request, own: &self.own, https: false };
+        Reply::redirect(to, &format!("{}{target}", origin.as_origin().as_str()))
     }
 }

@@ -7,7 +7,7 @@ use super::error::EdgeError;
 use super::upstream::{Upstream, Upstreams};
 use crate::config::{self, PathPattern};
 use crate::policy::decision::{Class, WidgetRules};
-use crate::policy::headers::{CacheRule, Profile};
+use crate::policy::headers::{CacheRule, OwnProfile, Profile};
 use crate::policy::widget::Environment;
 
 /// One route, ready for use.
@@ -23,6 +23,8 @@ pub struct Route {
     pub stream: bool,
     /// What becomes of the upstream's `Cache-Control`.
     pub cache: CacheRule,
+    /// What the edge's own answers on this route carry.
+    pub own: Arc<OwnProfile>,
     silent: Profile,
     voice: Profile,
     production: Arc<Upstream>,
@@ -38,19 +40,15 @@ impl Route {
                 detail: format!("there is no upstream {name}"),
             })
         };
-        let overrides = || route.headers.iter().map(|header| (&header.name, header.value.as_ref()));
         Ok(Self {
             class: route.class,
             missing_denied: route.missing_denied,
             credentials: route.credentials,
             stream: route.stream,
-            cache: CacheRule {
-                class: route.class,
-                fixed_path: !route.path.has_rest(),
-                shared_cache: route.shared_cache,
-            },
-            silent: Profile::new(route.class, false, overrides()),
-            voice: Profile::new(route.class, true, overrides()),
+            cache: route.cache_rule(),
+            own: Arc::new(route.own_profile()),
+            silent: route.profile(false),
+            voice: route.profile(true),
             production: upstream(Environment::Production)?,
             staging: upstream(Environment::Staging)?,
         })
@@ -75,6 +73,7 @@ impl Route {
 pub struct RouteTable {
     router: matchit::Router<Place>,
     demo: Option<Demo>,
+    own: Arc<OwnProfile>,
 }
 
 /// What a path pattern leads to.
@@ -124,7 +123,15 @@ impl RouteTable {
             insert(&route.path, Place::Route(Arc::new(Route::prepare(route, upstreams)?)))?;
         }
         insert(tickets, Place::Tickets)?;
-        Ok(Self { router, demo })
+        Ok(Self { router, demo, own: Arc::new(config::routeless_profile(routes)) })
+    }
+
+    /// What the edge's own answers to a request for this target carry.
+    pub fn own<'t>(&'t self, target: &Target<'t>) -> &'t Arc<OwnProfile> {
+        match target {
+            Target::Route { route, .. } => &route.own,
+            Target::Tickets { .. } | Target::DemoPage(_) | Target::None => &self.own,
+        }
     }
 
     /// Finds the target of a path. `host` tells the request's `Host`, its port included.

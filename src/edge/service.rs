@@ -12,7 +12,7 @@ use pingora::server::ShutdownWatch;
 use tokio::sync::Notify;
 
 use super::deadline::Deadline;
-use super::http1::{Connection, Read, head};
+use super::http1::{Connection, Read};
 use super::http2;
 use super::pipeline::{PeerInfo, Pipeline};
 
@@ -78,18 +78,17 @@ impl EdgeService {
             let length = match read {
                 Read::Head(length) => length,
                 Read::Nothing => return,
-                Read::TooLarge => {
-                    return self.pipeline.refuse(connection, head::TOO_LARGE, &mut deadline).await;
-                }
-                Read::Malformed => {
-                    let refusal = connection.malformed();
-                    return self.pipeline.refuse(connection, refusal, &mut deadline).await;
+                Read::TooLarge | Read::Malformed => {
+                    let (refusal, read) = connection.malformed();
+                    return self.pipeline.refuse(connection, refusal, &read, peer, &mut deadline).await;
                 }
             };
             let keep = left > 0 && !self.closing.has_begun() && !*shutdown.borrow();
             match connection.begin(length, keep) {
                 Ok(request) => self.pipeline.serve(connection, request, peer, &mut deadline).await,
-                Err(refusal) => return self.pipeline.refuse(connection, refusal, &mut deadline).await,
+                Err((refusal, read)) => {
+                    return self.pipeline.refuse(connection, refusal, &read, peer, &mut deadline).await;
+                }
             }
             if !connection.is_kept(&mut deadline).await {
                 return;

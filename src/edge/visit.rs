@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::decision_id::DecisionId;
 use super::route::Route;
 use crate::policy::decision::{Class, Decision, Reason, WidgetRules};
-use crate::policy::headers::{Cors, allow_origin, cors};
+use crate::policy::headers::{Cors, Grant, allow_origin, cors};
 use crate::policy::origin::{Embedder, Origin};
 use crate::policy::widget::Environment;
 
@@ -91,6 +91,13 @@ impl Visit {
     /// The embedder, where the rules vouch for it.
     pub fn verified_embedder(&self) -> Option<&HeaderValue> {
         self.verified.as_ref()
+    }
+
+    /// The CORS grant, as fields.
+    pub fn grant(&self) -> Option<Grant<'_>> {
+        let exposed = self.route.profile(self.voice).exposed();
+        let allow_origin = self.allow_origin.as_ref()?;
+        Some(Grant { allow_origin, credentials: self.credentials, exposed })
     }
 
     /// The CORS grant, again.

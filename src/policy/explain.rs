@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, Verdict, WidgetRulesBuf, decide};
 use super::entry::Entry;
+use super::headers::Destination;
 use super::origin::{Embedder, Origin, Scheme};
 use super::suffix::PublicSuffixes;
 use super::ticket::{Ticket, TicketError};
@@ -141,18 +142,21 @@ impl Explanation {
         self
     }
 
-    /// Adds the fields that an answer on such a route would carry, besides what its upstream says.
+    /// Adds the fields that an answer on such a route would carry, besides what its upstream says and what the
+    /// message is: its type, length and date. `destination` decides in which shape a denial comes.
     #[must_use]
     pub fn with_headers(
         mut self,
         facts: &Facts<'_>,
+        destination: Destination,
         widget: Option<&Widget>,
         policy: &EdgePolicy,
         answers: &RouteAnswers,
         now: Timestamp,
     ) -> Self {
         let rules = widget.map(Widget::compile);
-        self.headers = answers.fields(facts, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
+        self.headers =
+            answers.fields(facts, destination, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
         self
     }
 }

@@ -9,11 +9,13 @@ mod answer;
 mod caching;
 mod fields;
 mod list;
+mod own;
 
-pub use answer::{Answer, SERVER_TIMING, allow_origin, timing_of_ticket};
+pub use answer::{Answer, Grant, SERVER_TIMING, allow_origin, timing_of_ticket};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use fields::{Sender, is_hop_by_hop, is_persistence, is_trailer, nominated, sender};
 pub use list::{members, without_embed_ticket};
+pub use own::{DENIED_PAGE_POLICY, DenialShape, Destination, OwnProfile};
 
 /// `Vary` of every judged answer: the request fields that a verdict reads (RFC 9110 §12.5.5).
 pub const VARY: HeaderValue = HeaderValue::from_static("Origin, Referer, Sec-Fetch-Dest");
@@ -37,6 +39,7 @@ pub struct Profile {
     fields: Vec<(HeaderName, HeaderValue)>,
     removed: Vec<HeaderName>,
     strict_transport_security: Option<HeaderValue>,
+    exposed: Option<HeaderValue>,
 }
 
 impl Profile {
@@ -47,15 +50,33 @@ impl Profile {
         voice: bool,
         overrides: impl IntoIterator<Item = (&'o HeaderName, Option<&'o HeaderValue>)>,
     ) -> Self {
-        let mut profile = Self {
-            fields: class_fields(class, voice),
-            removed: Vec::new(),
-            strict_transport_security: Some(HeaderValue::from_static("max-age=31536000")),
-        };
+        let mut profile = Self::of(class_fields(class, voice));
         for (name, value) in overrides {
             profile.replace(name, value);
         }
         profile
+    }
+
+    /// These fields, without a route's own.
+    fn of(fields: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self {
+            fields,
+            removed: Vec::new(),
+            strict_transport_security: Some(HeaderValue::from_static("max-age=31536000")),
+            exposed: None,
+        }
+    }
+
+    /// The same, where pages may read the fields of these names in place of those that the upstream exposes.
+    #[must_use]
+    pub fn exposing<N: AsRef<str>>(mut self, names: &[N]) -> Self {
+        let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+        // Names of fields are tokens, so there is a value unless there is no name.
+        self.exposed = HeaderValue::try_from(names.join(", ")).ok().filter(|value| !value.is_empty());
+        if self.exposed.is_none() {
+            self.removed.push(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+        }
+        self
     }
 
     fn replace(&mut self, name: &HeaderName, value: Option<&HeaderValue>) {
@@ -82,6 +103,11 @@ impl Profile {
     pub fn removed(&self) -> &[HeaderName] {
         &self.removed
     }
+
+    /// The `Access-Control-Expose-Headers` that the route sets in place of the upstream's.
+    pub fn exposed(&self) -> Option<&HeaderValue> {
+        self.exposed.as_ref()
+    }
 }
 
 fn class_fields(class: Class, voice: bool) -> Vec<(HeaderName, HeaderValue)> {
@@ -106,16 +132,25 @@ fn class_fields(class: Class, voice: bool) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// Whether a field of the upstream's answer is taken away before it reaches a browser: what tells about the
-/// software behind the edge, and what only the verdict may say.
+/// software behind the edge, and what only the verdict may say. Which fields a page may read is for the upstream to
+/// say, where a page may read any.
 pub fn is_stripped(class: Class, name: &HeaderName) -> bool {
-    if *name == header::SERVER || name.as_str() == "x-powered-by" || is_cors(name) {
+    if *name == header::SERVER || name.as_str() == "x-powered-by" {
         return true;
+    }
+    if is_cors(name) {
+        return *name != header::ACCESS_CONTROL_EXPOSE_HEADERS || !is_for_scripts(class);
     }
     class == Class::Frame && (*name == header::X_FRAME_OPTIONS || name.as_str() == "timing-allow-origin")
 }
 
 fn is_cors(name: &HeaderName) -> bool {
     name.as_str().starts_with("access-control-")
+}
+
+/// Whether the pages that are allowed read its answers by script.
+fn is_for_scripts(class: Class) -> bool {
+    matches!(class, Class::Asset | Class::Session)
 }
 
 /// What CORS (Fetch standard, "CORS protocol") grants to the page that asks.
@@ -127,6 +162,19 @@ pub struct Cors<'a> {
     pub credentials: bool,
 }
 
+impl<'a> Cors<'a> {
+    /// The grant of an answer that the edge makes itself: it is readable by the page that asked, allowed or not,
+    /// without credentials. A malformed value is never repeated.
+    pub fn of_own_answer(embedder: &Embedder<'a>) -> Option<Self> {
+        let allow_origin = match embedder {
+            Embedder::Known(origin) => origin.as_str(),
+            Embedder::Opaque => "null",
+            Embedder::Absent | Embedder::Malformed(_) => return None,
+        };
+        Some(Self { allow_origin, credentials: false })
+    }
+}
+
 /// The CORS grant that a decision carries, if any. Allowed frames and public pages have none: nobody reads them
 /// by script. A denial is readable by the page that was denied, without credentials, so that it can say why.
 pub fn cors<'a>(
@@ -136,16 +184,12 @@ pub fn cors<'a>(
     route_credentials: bool,
 ) -> Option<Cors<'a>> {
     let denied = decision.verdict == Verdict::Deny;
-    if !denied && matches!(class, Class::Frame | Class::Public) {
+    if !denied && !is_for_scripts(class) {
         return None;
     }
-    let allow_origin = match embedder {
-        Embedder::Known(origin) => origin.as_str(),
-        Embedder::Opaque => "null",
-        Embedder::Absent | Embedder::Malformed(_) => return None,
-    };
     let named = decision.would_deny.is_none() && decision.reason != Reason::Unrestricted;
-    Some(Cors { allow_origin, credentials: route_credentials && !denied && named })
+    let grant = Cors::of_own_answer(embedder)?;
+    Some(Cors { credentials: route_credentials && !denied && named, ..grant })
 }
 
 /// Whose ticket an answer carries, if any: an allowed frame's, where the page that embeds it is known. The edge's own

@@ -17,6 +17,7 @@ mod iframe_session;
 mod opaque;
 mod probe;
 mod public_pages;
+mod readable;
 mod reasons;
 mod refused_posts;
 mod restored;

@@ -1,5 +1,7 @@
 //! What an upstream is told of an allowed request, and what the browser is told of the upstream's answer.
 
+mod exposed;
+mod own_answers;
 mod toward_browser;
 mod toward_upstream;
 mod who_gets_in;

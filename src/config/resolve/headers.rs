@@ -55,6 +55,11 @@ pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) 
 fn name(key: &str, class: Option<Class>, shared_cache: bool) -> Result<HeaderName, String> {
     let name = HeaderName::from_bytes(key.as_bytes()).map_err(|_| format!("'{key}' is no header name"))?;
     let text = name.as_str();
+    if name == http::header::ACCESS_CONTROL_EXPOSE_HEADERS {
+        return Err(
+            "'access-control-expose-headers' has a key of its own; write expose = [\"X-Name\"]".to_owned()
+        );
+    }
     if COMPUTED.contains(&text) || text.starts_with("access-control-") {
         return Err(format!("'{text}' follows from the verdict and can't be set; leave it out"));
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::headers;
 use super::upstream::Upstreams;
 use crate::config::document::Spot;
@@ -56,6 +58,7 @@ impl Reading<'_, '_> {
             only_for(table, "credentials", class, &[Class::Asset, Class::Session], Item::boolean);
         let shared_cache = only_for(table, "shared_cache", class, &[Class::Asset], Item::boolean);
         let stream = only_for(table, "stream", class, &[Class::Session], Item::boolean);
+        let expose = expose(table, class, credentials);
         let headers = table.table("headers", |table| headers::read(table, class, shared_cache));
         Some(Route {
             path: path?,
@@ -66,6 +69,7 @@ impl Reading<'_, '_> {
             credentials,
             shared_cache,
             stream,
+            expose,
         })
     }
 
@@ -132,14 +136,54 @@ fn only_for<'d>(
     let Some(item) = table.item(key) else { return false };
     let spot = item.spot();
     let is_on = read(item).unwrap_or(false);
-    if let Some(class) = class
-        && is_on
-        && !classes.contains(&class)
-    {
-        let fitting: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
-        let detail =
-            format!("has no meaning for class {}, only for {}", class.as_str(), fitting.join(" and "));
-        table.fault(spot, format!("routes.{key}: {detail}; leave it out"));
+    if is_on {
+        fits(table, (key, spot), class, classes);
     }
     is_on
+}
+
+/// Notes a fault where the class has no use for a key.
+fn fits(table: &Table<'_>, (key, spot): (&str, &Spot), class: Option<Class>, classes: &[Class]) {
+    let Some(class) = class.filter(|class| !classes.contains(class)) else { return };
+    let fitting: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
+    let detail = format!("has no meaning for class {}, only for {}", class.as_str(), fitting.join(" and "));
+    table.fault(spot, format!("routes.{key}: {detail}; leave it out"));
+}
+
+/// The names of the response headers that pages may read.
+fn expose(table: &Table<'_>, class: Option<Class>, credentials: bool) -> Option<Vec<Box<str>>> {
+    let item = table.item("expose")?;
+    fits(table, ("expose", item.spot()), class, &[Class::Asset, Class::Session]);
+    let mut kept: Vec<(HeaderName, Box<str>)> = Vec::new();
+    for ((name, text), spot) in item.texts("[\"Mcp-Session-Id\"]", |text| exposed(text, credentials))? {
+        if kept.iter().any(|(other, _)| *other == name) {
+            table.fault(spot, format!("routes.expose: '{text}' is listed twice; leave one out"));
+        } else {
+            kept.push((name, text));
+        }
+    }
+    if let [_, _, ..] = kept.as_slice()
+        && let Some(spot) = table.place_of("expose")
+        && kept.iter().any(|(_, text)| **text == *"*")
+    {
+        table.fault(spot, "routes.expose: '*' exposes every header; write [\"*\"], or the names without it");
+    }
+    Some(kept.into_iter().map(|(_, text)| text).collect())
+}
+
+fn exposed(text: &str, credentials: bool) -> Result<(HeaderName, Box<str>), String> {
+    const LONGEST: usize = 128;
+    let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text.len() <= LONGEST);
+    let name =
+        name.ok_or_else(|| format!("'{text}' is no header name; write it such as \"Mcp-Session-Id\""))?;
+    match name.as_str() {
+        "set-cookie" | "set-cookie2" => {
+            Err(format!("browsers show '{text}' to no page, whoever exposes it; leave it out"))
+        }
+        "*" if credentials => {
+            Err("with credentials = true browsers take '*' for a name of its own; name the headers"
+                .to_owned())
+        }
+        _ => Ok((name, text.into())),
+    }
 }

@@ -109,6 +109,7 @@ fn route_with_everything() {
         missing = "deny"
         credentials = true
         shared_cache = true
+        expose = ["Mcp-Session-Id", "etag"]
         [routes.headers]
         X-Robots-Tag = "noindex"
         Permissions-Policy = ""
@@ -119,6 +120,7 @@ fn route_with_everything() {
     assert_eq!(&**route.upstream.of(Environment::Production), "app");
     assert_eq!(&**route.upstream.of(Environment::Staging), "demo");
     assert!(route.missing_denied && route.credentials && route.shared_cache);
+    assert_eq!(route.expose.as_deref().unwrap(), ["Mcp-Session-Id".into(), "etag".into()]);
     let headers: Vec<(&str, Option<&str>)> = route
         .headers
         .iter()

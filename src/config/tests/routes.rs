@@ -70,6 +70,45 @@ fn routes() {
         (format!("{path}{demo}class = \"public\"\nshared_cache = true"), "7:16", "only for asset"),
         (format!("{path}{demo}class = \"frame\"\nstream = true"), "7:10", "only for session"),
         (format!("{path}{class}{demo}stream = \"yes\""), "7:10", "must be"),
+        (
+            format!("{path}{demo}class = \"frame\"\nexpose = []"),
+            "7:10",
+            "only for asset and session; leave it out",
+        ),
+        (
+            format!("{path}{demo}class = \"public\"\nexpose = [\"X-A\"]"),
+            "7:10",
+            "no meaning for class public",
+        ),
+        (
+            format!("{path}{class}{demo}expose = \"X-A\""),
+            "7:10",
+            "an array such as [\"Mcp-Session-Id\"], not a string",
+        ),
+        (format!("{path}{class}{demo}expose = [1]"), "7:11", "must be a string, not a number"),
+        (
+            format!("{path}{class}{demo}expose = [\"X A\"]"),
+            "7:11",
+            "'X A' is no header name; write it such as \"Mcp-Session-Id\"",
+        ),
+        (format!("{path}{class}{demo}expose = [\"\"]"), "7:11", "'' is no header name"),
+        (format!("{path}{class}{demo}expose = [\"A\", \"A, B\"]"), "7:16", "'A, B' is no header name"),
+        (
+            format!("{path}{class}{demo}expose = [\"X-A\", \"x-a\"]"),
+            "7:18",
+            "'x-a' is listed twice; leave one out",
+        ),
+        (
+            format!("{path}{class}{demo}expose = [\"Set-Cookie\"]"),
+            "7:11",
+            "to no page, whoever exposes it; leave it out",
+        ),
+        (
+            format!("{path}{class}{demo}expose = [\"*\", \"X-A\"]"),
+            "7:1",
+            "write [\"*\"], or the names without it",
+        ),
+        (format!("{path}{class}{demo}credentials = true\nexpose = [\"*\"]"), "8:11", "name the headers"),
     ];
     for (fields, place, detail) in cases {
         let found = route(&fields);
@@ -85,6 +124,7 @@ fn routes() {
 fn route_headers() {
     let cases = [
         ("asset", "Access-Control-Allow-Origin = \"*\"", "follows from the verdict"),
+        ("asset", "Access-Control-Expose-Headers = \"X-A\"", "has a key of its own; write expose = "),
         ("asset", "vary = \"Cookie\"", "follows from the verdict"),
         ("frame", "Content-Security-Policy = \"\"", "follows from the verdict"),
         ("frame", "Server-Timing = \"x\"", "follows from the verdict"),

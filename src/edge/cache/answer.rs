@@ -13,6 +13,7 @@ use pingora::protocols::http::conditional_filter::{not_modified_filter, to_304};
 use pingora::proxy::{RangeType, range_header_filter};
 
 use super::stored::Stored;
+use crate::edge::forward;
 use crate::edge::visit::Visit;
 
 /// Ranges that are answered with parts: one. More are answered with the whole, which is always right (RFC 9110
@@ -36,12 +37,7 @@ impl Hit {
         let mut head = self.stored.head();
         let fields = &mut head.headers;
         fields.insert(header::AGE, HeaderValue::from(self.stored.age(self.at).as_secs()));
-        if let Some(origin) = &visit.allow_origin {
-            fields.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            if visit.credentials {
-                fields.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE);
-            }
-        }
+        forward::grant_to(fields, visit.grant());
         let mut body = self.stored.body();
         if is_conditional(&request.headers) {
             (head, body) = as_asked(request, head, body);
@@ -71,8 +67,6 @@ fn as_asked(request: &RequestHeader, head: Parts, body: Bytes) -> (Parts, Bytes)
     };
     (head.into(), part)
 }
-
-const TRUE: HeaderValue = HeaderValue::from_static("true");
 
 /// Whether a request has fields that its answer is judged by.
 pub(super) fn is_conditional(headers: &HeaderMap) -> bool {

@@ -54,10 +54,7 @@ impl Stored {
         head.status = status;
         head.headers = received.clone();
         // What a grant says is one embedder's; each visit adds its own.
-        let mut nobody = visit.clone();
-        nobody.allow_origin = None;
-        nobody.credentials = false;
-        forward::to_browser(&mut head, &nobody, https);
+        forward::to_everyone(&mut head, visit, https);
         head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         Self { received, head, body, selected, freshness, at, respite: AtomicU64::new(0) }
     }

@@ -97,6 +97,25 @@ pub fn refusal(head: &[u8]) -> Refusal {
     }
 }
 
+/// What a head that can't be read says of the page that asked, so that the page can read the refusal: `Origin` and
+/// `Referer`, as far as there are such lines.
+pub fn embedder(head: &[u8]) -> RequestHeader {
+    let mut parts = Request::new(()).into_parts().0;
+    for line in head.split(|byte| *byte == b'\n').skip(1) {
+        let Some(colon) = memchr::memchr(b':', line) else { continue };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        for field in [header::ORIGIN, header::REFERER] {
+            if name.eq_ignore_ascii_case(field.as_str().as_bytes())
+                && let Ok(value) = HeaderValue::from_bytes(value)
+            {
+                parts.headers.append(field, value);
+            }
+        }
+    }
+    RequestHeader::from(parts)
+}
+
 fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', head).any(|at| {
         let before = at.checked_sub(1).and_then(|before| head.get(before));

@@ -9,14 +9,14 @@ use pingora::http::RequestHeader;
 use super::{PeerInfo, Pipeline, Record};
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
-use crate::edge::reply::{Denial, Destination, Reply};
+use crate::edge::reply::{Denial, Recipient, Reply};
 use crate::edge::request::{self, Upgrade};
 use crate::edge::route::Target;
 use crate::edge::sessions::SessionGuard;
 use crate::edge::upstream::Upstream;
 use crate::edge::visit::Visit;
 use crate::policy::decision::Class;
-use crate::policy::headers::cors;
+use crate::policy::headers::{DenialShape, Destination, cors};
 
 /// A request that has one reading.
 #[derive(Debug)]
@@ -47,13 +47,22 @@ impl Received {
 impl Pipeline {
     /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
     pub(super) fn receive(&self, request: &mut RequestHeader, peer: PeerInfo) -> Result<Received, Reply> {
-        request::check(request).map_err(Reply::refusal)?;
+        let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
+        if let Err(refusal) = request::check(request) {
+            // What its route says to everyone holds for it, too, where it finds one.
+            let own = self.routes.own(&self.target(request));
+            return Err(Reply::refusal(Recipient { request, own, https: client.https }, refusal));
+        }
         let upgrade = request::upgrade(request);
         if upgrade == Upgrade::Other {
             request.remove_header(&header::UPGRADE);
         }
-        let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
         Ok(Received { client, upgrade })
+    }
+
+    /// Where a request goes.
+    fn target<'t>(&'t self, request: &'t RequestHeader) -> Target<'t> {
+        self.routes.find(|| request::host(request), request.uri.path())
     }
 
     /// Routes and judges a request, or says what the edge answers itself.
@@ -67,25 +76,27 @@ impl Pipeline {
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !https) {
             return Err(redirect.reply(request));
         }
-        let (route, widget) = match self.routes.find(|| request::host(request), request.uri.path()) {
+        let target = self.target(request);
+        let to = Recipient { request, own: self.routes.own(&target), https };
+        let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
             Target::DemoPage(_) | Target::Tickets { .. } if received.is_handshake() => {
-                return Err(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+                return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
-            Target::DemoPage(demo) => return Err(Reply::demo_page(demo, request)),
+            Target::DemoPage(demo) => return Err(Reply::demo_page(to, demo)),
             Target::Tickets { widget } => {
                 record.class = Some(Class::Session);
-                return Err(self.ticket_reply(widget, request).with_transport_security(https));
+                return Err(self.ticket_reply(widget, to));
             }
-            Target::None => return Err(Reply::not_found().with_transport_security(https)),
+            Target::None => return Err(Reply::not_found(to)),
         };
         record.class = Some(route.class);
         if received.is_handshake() {
             if route.class != Class::Session {
-                return Err(Reply::refusal(request::WEBSOCKET_ELSEWHERE));
+                return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
             if request::has_body(request) {
-                return Err(Reply::refusal(request::WEBSOCKET_WITH_BODY));
+                return Err(Reply::refusal(to, request::WEBSOCKET_WITH_BODY));
             }
         }
         let is_preflight = request::is_preflight(request);
@@ -93,15 +104,11 @@ impl Pipeline {
             let judged =
                 self.judge_with(|judge| judge.judge(&self.rules, route, widget, request, Timestamp::now()));
             let mut allowed = match judged {
-                Judged::Denied(denied) => {
-                    let denial = denial(request, &denied, route.class, route.credentials);
-                    return Err(denial.with_transport_security(https));
-                }
+                Judged::Denied(denied) => return Err(denial(to, &denied, route.class)),
                 Judged::Allowed(allowed) => allowed,
             };
             if is_preflight {
-                let reply = Reply::preflight(request, allowed.visit.cors(), false);
-                return Err(reply.with_transport_security(https));
+                return Err(Reply::preflight(to, allowed.visit.cors(), false));
             }
             let session = match allowed.session.take() {
                 None => None,
@@ -128,15 +135,14 @@ impl Pipeline {
 }
 
 /// The answer to a denied request. Its preflight passes where there is a page that can read the denial itself.
-pub(super) fn denial(request: &RequestHeader, denied: &Denied<'_>, class: Class, credentials: bool) -> Reply {
-    let grant = cors(class, &denied.decision, &denied.embedder, credentials);
-    if request::is_preflight(request) && grant.is_some() {
-        return Reply::preflight(request, grant, true);
+pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Reply {
+    let grant = cors(class, &denied.decision, &denied.embedder, false);
+    if request::is_preflight(to.request) && grant.is_some() {
+        return Reply::preflight(to, grant, true);
     }
-    let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
-    let absent = class == Class::Public;
-    let denial = Denial { embedder: &denied.told(), decision_id: &denied.id, destination, absent };
-    Reply::denial(&denial, grant)
+    let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
+    let shape = DenialShape::of(class, destination);
+    Reply::denial(to, &Denial { embedder: &denied.told(), decision_id: &denied.id, shape }, grant)
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

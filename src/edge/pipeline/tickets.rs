@@ -2,11 +2,10 @@
 
 use http::Method;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::Pipeline;
 use crate::edge::judge::TicketCall;
-use crate::edge::reply::Reply;
+use crate::edge::reply::{Recipient, Reply};
 use crate::edge::request::is_preflight;
 use crate::policy::decision::Class;
 use crate::policy::headers::cors;
@@ -16,18 +15,19 @@ const METHODS: &str = "POST, OPTIONS";
 
 impl Pipeline {
     /// The answer to a call for a ticket of this widget.
-    pub(super) fn ticket_reply(&self, widget: &str, request: &RequestHeader) -> Reply {
+    pub(super) fn ticket_reply(&self, widget: &str, to: Recipient<'_>) -> Reply {
+        let request = to.request;
         let is_preflight = is_preflight(request);
         if request.method != Method::POST && !is_preflight {
-            return Reply::method_not_allowed(METHODS);
+            return Reply::method_not_allowed(to, METHODS);
         }
         match self.judge_with(|judge| judge.ticket(&self.rules, widget, request, Timestamp::now())) {
-            TicketCall::Denied(denied) => super::admit::denial(request, &denied, Class::Session, false),
+            TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session),
             TicketCall::Granted { decision, embedder, ticket } => {
                 let grant = cors(Class::Session, &decision, &embedder, false);
                 match is_preflight {
-                    true => Reply::preflight(request, grant, false),
-                    false => Reply::ticket(ticket.as_deref(), self.tickets.lifetime(), grant),
+                    true => Reply::preflight(to, grant, false),
+                    false => Reply::ticket(to, ticket.as_deref(), self.tickets.lifetime(), grant),
                 }
             }
         }

@@ -1,43 +1,18 @@
 //! The shapes of a denial.
 
 use http::StatusCode;
-use http::header::{self, HeaderValue};
+use http::header::HeaderValue;
 
-use super::{CROSS_ORIGIN_EMBEDDER_POLICY, Reply, text};
+use super::{Recipient, Reply, text};
 use crate::edge::decision_id::DecisionId;
+use crate::policy::headers::DenialShape;
 use crate::policy::origin::Embedder;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
-/// Nothing but the page's own style, by its hash. No `frame-ancestors`: the page must be seen inside the frame.
-const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'sha256-OtS47knpCur7KXi+9DRlYuv1vyMkrBFtaTX1yfFhVVE='; base-uri 'none'; form-action 'none'",
-);
 const PAGE: &str = include_str!("denied.html");
 /// Room in the page for what is said.
 const MOST_VARYING: usize = 512;
-
-/// What the answer is for, by `Sec-Fetch-Dest` (Fetch Metadata Request Headers).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// A `<script>`: a browser never runs a 403's body.
-    Script,
-    /// A page, in a frame or a tab.
-    Document,
-    /// Anything that can read a body, or nothing at all.
-    Other,
-}
-
-impl Destination {
-    /// Reads the field's lines; more than one is as good as none.
-    pub fn parse<'v>(mut lines: impl Iterator<Item = &'v [u8]>) -> Self {
-        match (lines.next(), lines.next()) {
-            (Some(b"script"), None) => Self::Script,
-            (Some(b"iframe" | b"frame" | b"document" | b"embed" | b"object"), None) => Self::Document,
-            _ => Self::Other,
-        }
-    }
-}
 
 /// One denied request.
 #[derive(Debug)]
@@ -46,29 +21,24 @@ pub struct Denial<'a> {
     pub embedder: &'a Embedder<'a>,
     /// The decision, so that the owner can look it up.
     pub decision_id: &'a DecisionId,
-    /// What the answer is for.
-    pub destination: Destination,
-    /// A page that is for everyone does not exist: 404, not 403.
-    pub absent: bool,
+    /// What whoever asked can show.
+    pub shape: DenialShape,
 }
 
 impl Denial<'_> {
-    pub(super) fn shaped(&self) -> Reply {
-        if self.absent {
-            return Reply::problem(StatusCode::NOT_FOUND, &["there is no such page"], Some(self.decision_id));
-        }
-        match self.destination {
-            Destination::Script => Reply::new(StatusCode::OK).with_body(JAVASCRIPT, self.script()),
-            Destination::Document => Reply::new(StatusCode::FORBIDDEN)
-                .with(CROSS_ORIGIN_EMBEDDER_POLICY, HeaderValue::from_static("require-corp"))
-                .with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
-                .with_body(HTML, self.page()),
-            Destination::Other => Reply::problem(
-                StatusCode::FORBIDDEN,
-                &text::explanation(self.embedder),
-                Some(self.decision_id),
-            ),
-        }
+    pub(super) fn shaped(&self, to: Recipient<'_>) -> Reply {
+        let mut reply = match self.shape {
+            DenialShape::Script => Reply::new(to, StatusCode::OK).with_body(JAVASCRIPT, self.script()),
+            DenialShape::Page => Reply::new(to, StatusCode::FORBIDDEN).with_body(HTML, self.page()),
+            DenialShape::Problem => {
+                Reply::problem(to, StatusCode::FORBIDDEN, &text::explanation(self.embedder), self.decision_id)
+            }
+            DenialShape::NotFound => {
+                Reply::problem(to, StatusCode::NOT_FOUND, &["there is no such page"], self.decision_id)
+            }
+        };
+        reply.page = self.shape.is_page();
+        reply
     }
 
     fn script(&self) -> String {
@@ -103,38 +73,32 @@ impl Denial<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::Arc;
+
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
+    use pingora::http::RequestHeader;
 
     use super::*;
+    use crate::policy::headers::{DENIED_PAGE_POLICY, OwnProfile};
     use crate::policy::origin::Origin;
 
-    fn destination(lines: &[&str]) -> Destination {
-        Destination::parse(lines.iter().map(|line| line.as_bytes()))
-    }
-
-    #[test]
-    fn destinations_are_read_strictly() {
-        assert_eq!(destination(&["script"]), Destination::Script);
-        for dest in ["iframe", "frame", "document"] {
-            assert_eq!(destination(&[dest]), Destination::Document, "{dest}");
-        }
-        for lines in [&[][..], &["empty"], &["script", "script"], &["Script"], &["serviceworker"]] {
-            assert_eq!(destination(lines), Destination::Other, "{lines:?}");
-        }
+    fn reply(denial: &Denial<'_>) -> Reply {
+        let request = RequestHeader::build("GET", b"/w/w/loader.js", None).unwrap();
+        let own = Arc::new(OwnProfile::new([]));
+        Reply::denial(Recipient { request: &request, own: &own, https: true }, denial, None)
     }
 
     #[test]
     fn each_shape_names_the_embedder_and_the_decision() {
         let id = DecisionId::new();
         let embedder = Embedder::Known(Origin::parse("https://stranger.example").unwrap());
-        for (destination, status) in
-            [(Destination::Script, 200), (Destination::Document, 403), (Destination::Other, 403)]
+        for (shape, status) in
+            [(DenialShape::Script, 200), (DenialShape::Page, 403), (DenialShape::Problem, 403)]
         {
-            let denial = Denial { embedder: &embedder, decision_id: &id, destination, absent: false };
-            let reply = Reply::denial(&denial, None);
+            let reply = reply(&Denial { embedder: &embedder, decision_id: &id, shape });
             let body = String::from_utf8(reply.body.to_vec()).unwrap();
-            assert_eq!(reply.status, status, "{destination:?}");
+            assert_eq!(reply.status, status, "{shape:?}");
             for part in ["https://stranger.example", "adds stranger.example to", id.as_str()] {
                 assert!(body.contains(part), "{part}: {body}");
             }
@@ -145,7 +109,7 @@ mod tests {
     fn the_page_may_have_its_style_and_no_other() {
         let style = PAGE.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
         let hash = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, style.as_bytes()));
-        let policy = PAGE_POLICY;
+        let policy = DENIED_PAGE_POLICY;
         assert!(policy.to_str().unwrap().contains(&format!("style-src 'sha256-{hash}';")), "{hash}");
         assert_eq!(PAGE.matches("<style").count(), 1);
         assert!(!PAGE.contains("style="));
@@ -154,13 +118,8 @@ mod tests {
     #[test]
     fn a_script_denial_only_logs() {
         let id = DecisionId::new();
-        let denial = Denial {
-            embedder: &Embedder::Opaque,
-            decision_id: &id,
-            destination: Destination::Script,
-            absent: false,
-        };
-        let reply = Reply::denial(&denial, None);
+        let shape = DenialShape::Script;
+        let reply = reply(&Denial { embedder: &Embedder::Opaque, decision_id: &id, shape });
         let body = std::str::from_utf8(&reply.body).unwrap();
         let text = body.strip_prefix("console.error(").and_then(|rest| rest.strip_suffix(");\n")).unwrap();
         assert!(serde_json::from_str::<String>(text).unwrap().contains(id.as_str()));

@@ -13,7 +13,7 @@ use crate::policy::origin::{Embedder, Scheme};
 const FIXED_BYTES: usize = 384;
 
 /// A problem document (RFC 9457).
-pub(super) fn problem(status: StatusCode, detail: &[&str], decision_id: Option<&DecisionId>) -> String {
+pub(super) fn problem(status: StatusCode, detail: &[&str], id: &DecisionId) -> String {
     let mut text = String::with_capacity(FIXED_BYTES);
     for part in ["{\"type\":\"about:blank\",\"title\":\"", status.canonical_reason().unwrap_or_default()] {
         text.push_str(part);
@@ -22,11 +22,9 @@ pub(super) fn problem(status: StatusCode, detail: &[&str], decision_id: Option<&
         text.push_str(part);
     }
     detail.iter().for_each(|part| text.push_str(part));
-    if let Some(id) = decision_id {
-        text.push_str("\",\"decision_id\":\"");
-        text.push_str(id.as_str());
+    for part in ["\",\"decision_id\":\"", id.as_str(), "\"}"] {
+        text.push_str(part);
     }
-    text.push_str("\"}");
     text
 }
 
@@ -122,12 +120,10 @@ mod tests {
     #[test]
     fn a_problem_is_a_json_document() {
         let id = DecisionId::new();
-        let text = problem(StatusCode::FORBIDDEN, &["a", "b"], Some(&id));
+        let text = problem(StatusCode::FORBIDDEN, &["a", "b"], &id);
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Forbidden", "status": 403, "detail": "ab", "decision_id": id.as_str(),
         });
         assert_eq!(text, expected.to_string());
-        let text = problem(StatusCode::NOT_FOUND, &["a"], None);
-        assert!(serde_json::from_str::<serde_json::Value>(&text).unwrap().get("decision_id").is_none());
     }
 }

@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, WidgetRules, decide};
 use crate::policy::headers::{
-    Answer, CacheRule, Profile, VARY, allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
+    Answer, CacheRule, Cors, DenialShape, Destination, Grant, OwnProfile, Profile, allow_origin,
+    cache_control, cors, ticket_for, timing_of_ticket,
 };
 use crate::policy::origin::Embedder;
 
@@ -17,6 +18,8 @@ pub struct RouteAnswers {
     pub silent: Profile,
     /// The fixed fields for one with it.
     pub voice: Profile,
+    /// The fixed fields of the edge's own answers.
+    pub own: OwnProfile,
     /// Whether listed embedders may send cookies.
     pub credentials: bool,
     /// What becomes of the upstream's `Cache-Control`.
@@ -29,6 +32,7 @@ impl RouteAnswers {
     pub(super) fn fields(
         &self,
         facts: &Facts<'_>,
+        destination: Destination,
         widget: Option<WidgetRules<'_>>,
         policy: &EdgePolicy,
         now: Timestamp,
@@ -36,7 +40,7 @@ impl RouteAnswers {
         let decision = decide(facts, widget, policy, now);
         let fields = match widget {
             Some(widget) if decision.is_allowed() => self.allowed(facts, widget, &decision, policy, now),
-            _ => self.denied(facts, &decision),
+            _ => self.denied(facts, destination, &decision),
         };
         fields.into_iter().map(|(name, value)| (name.to_string(), text(&value))).collect()
     }
@@ -51,6 +55,7 @@ impl RouteAnswers {
     ) -> Vec<(HeaderName, HeaderValue)> {
         let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
         let origin = allow_origin(grant);
+        let profile = if widget.voice { &self.voice } else { &self.silent };
         let ancestors = widget_ancestors(facts, widget, policy, now);
         let ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
         // A ticket itself is only for who opens the widget.
@@ -59,15 +64,17 @@ impl RouteAnswers {
         let ticket = ticket.and_then(|_| timing_of_ticket("..."));
         let answer = Answer {
             class: facts.class,
-            profile: if widget.voice { &self.voice } else { &self.silent },
+            profile,
             https: self.https,
-            allow_origin: origin.as_ref(),
-            credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: ancestors.as_ref(),
             on_ticket: facts.class == Class::Session && facts.ticket.opened_by().is_some(),
             ticket: ticket.as_ref(),
         };
         let mut fields: Vec<_> = answer.set().map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
+            let grant = Grant { allow_origin, credentials, exposed: profile.exposed() };
+            grant.each(|name, value| fields.push((name, value.clone())));
+        }
         // Of an upstream that says nothing about caching.
         let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
         let caching = cache_control(self.cache, ticket.is_some(), std::iter::empty()).filter(|_| !stated);
@@ -78,21 +85,16 @@ impl RouteAnswers {
         fields
     }
 
-    fn denied(&self, facts: &Facts<'_>, decision: &Decision) -> Vec<(HeaderName, HeaderValue)> {
-        let mut fields = vec![
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-            (header::VARY, VARY),
-            (
-                HeaderName::from_static("cross-origin-resource-policy"),
-                HeaderValue::from_static("cross-origin"),
-            ),
-        ];
-        let origin = allow_origin(cors(facts.class, decision, &facts.embedder, false));
-        fields.extend(origin.map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin)));
-        if self.https {
-            fields.push((header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000")));
-        }
+    fn denied(
+        &self,
+        facts: &Facts<'_>,
+        destination: Destination,
+        decision: &Decision,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let page = DenialShape::of(facts.class, destination).is_page();
+        let mut fields = self.own.fields(page, self.https).to_vec();
+        let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
+        fields.extend(grant.into_iter().flat_map(Cors::into_fields));
         fields
     }
 }

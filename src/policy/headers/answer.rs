@@ -1,5 +1,5 @@
-//! Everything that an allowed answer gets besides what its upstream says: for those who send it, and for those
-//! who explain what would be sent.
+//! Everything that an allowed answer gets besides what its upstream says, and what CORS grants to the page that asks:
+//! for those who send it, and for those who explain what would be sent.
 
 use http::header::{self, HeaderName, HeaderValue};
 
@@ -17,16 +17,36 @@ pub struct Answer<'a> {
     pub profile: &'a Profile,
     /// Whether the browser's scheme is https.
     pub https: bool,
-    /// `Access-Control-Allow-Origin`, where there is a grant.
-    pub allow_origin: Option<&'a HeaderValue>,
-    /// `Access-Control-Allow-Credentials`, beside the former.
-    pub credentials: bool,
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<&'a HeaderValue>,
     /// Whether it is to a session that rests on a ticket.
     pub on_ticket: bool,
     /// The `Server-Timing` that hands a frame's document its ticket.
     pub ticket: Option<&'a HeaderValue>,
+}
+
+/// What CORS grants, as fields.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// `Access-Control-Allow-Origin`.
+    pub allow_origin: &'a HeaderValue,
+    /// `Access-Control-Allow-Credentials: true`.
+    pub credentials: bool,
+    /// `Access-Control-Expose-Headers`, where the route sets it; otherwise the upstream's own stays.
+    pub exposed: Option<&'a HeaderValue>,
+}
+
+impl<'a> Grant<'a> {
+    /// Hands over each field, to be set in place of the upstream's.
+    pub fn each(self, mut set: impl FnMut(HeaderName, &'a HeaderValue)) {
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin);
+        if self.credentials {
+            set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE);
+        }
+        if let Some(names) = self.exposed {
+            set(header::ACCESS_CONTROL_EXPOSE_HEADERS, names);
+        }
+    }
 }
 
 /// The field by which a document gets its ticket; its scripts can read it (Server Timing).
@@ -43,10 +63,7 @@ pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {
 impl Answer<'_> {
     /// Fields to set in place of the upstream's.
     pub fn set(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
-        let origin = self.allow_origin.map(|origin| (&header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
-        let credentials = self.allow_origin.filter(|_| self.credentials);
-        let credentials = credentials.map(|_| (&header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE));
-        self.profile.fields(self.https).chain(origin).chain(credentials)
+        self.profile.fields(self.https)
     }
 
     /// Fields to add beside the upstream's: a browser enforces every policy that it gets (CSP Level 3 §3.1), and
@@ -63,7 +80,17 @@ impl Answer<'_> {
     }
 }
 
-/// A grant's origin as a header value.
+impl Cors<'_> {
+    /// The fields of the grant, for an answer that has none of an upstream's.
+    pub fn into_fields(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let origin = allow_origin(Some(self)).map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+        let credentials = self.credentials && origin.is_some();
+        let credentials = credentials.then(|| (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE.clone()));
+        origin.into_iter().chain(credentials)
+    }
+}
+
+/// A grant's origin as a header value. A parsed origin is printable ASCII, so there is one.
 pub fn allow_origin(grant: Option<Cors<'_>>) -> Option<HeaderValue> {
     grant.and_then(|cors| HeaderValue::from_str(cors.allow_origin).ok())
 }

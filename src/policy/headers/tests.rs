@@ -57,10 +57,25 @@ fn a_route_replaces_and_removes() {
 }
 
 #[test]
+fn a_route_exposes_what_it_names() {
+    let session = || Profile::new(Class::Session, false, []);
+    assert_eq!((session().exposed(), session().removed()), (None, &[][..]), "the upstream's own stays");
+    let profile = session().exposing(&["Mcp-Session-Id", "x-two"]);
+    assert_eq!(profile.exposed().unwrap(), "Mcp-Session-Id, x-two");
+    assert_eq!(profile.removed(), [""; 0]);
+    let profile = session().exposing::<&str>(&[]);
+    assert_eq!((profile.exposed(), profile.removed()), (None, &[header::ACCESS_CONTROL_EXPOSE_HEADERS][..]));
+}
+
+#[test]
 fn what_the_upstream_may_not_say() {
     let stripped = |class, name| is_stripped(class, &HeaderName::from_static(name));
-    for name in ["server", "x-powered-by", "access-control-allow-origin", "access-control-expose-headers"] {
+    for name in ["server", "x-powered-by", "access-control-allow-origin", "access-control-max-age"] {
         assert!(stripped(Class::Asset, name), "{name}");
+    }
+    for class in Class::ALL {
+        let read_by_scripts = class == Class::Asset || class == Class::Session;
+        assert_eq!(stripped(class, "access-control-expose-headers"), !read_by_scripts, "{class:?}");
     }
     for name in ["x-frame-options", "timing-allow-origin"] {
         assert!(stripped(Class::Frame, name), "{name}");

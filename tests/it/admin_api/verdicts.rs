@@ -61,22 +61,15 @@ async fn an_explanation_says_what_a_request_gets() {
                     request = request.header("origin", origin);
                     question["origin"] = json!(origin);
                 }
+                if class == "frame" {
+                    request = request.header("sec-fetch-dest", "iframe");
+                }
                 let answer = request.send().await.unwrap();
                 let (status, told) = post(&edge, "/v1/explain", &question).await;
                 assert_eq!(status, 200, "{told}");
                 let case = format!("{widget} {class} {origin:?}: {told}");
                 assert_eq!(told["verdict"] == "allow", answer.status() == 200, "{case}");
-                let mut sent: Vec<(String, String)> = answer
-                    .headers()
-                    .iter()
-                    .filter(|(name, _)| !OTHERS.contains(&name.as_str()))
-                    .map(|(name, value)| (name.to_string(), masked(value.to_str().unwrap())))
-                    .collect();
-                let mut explained: Vec<(String, String)> =
-                    serde_json::from_value(told["headers"].clone()).unwrap();
-                sent.sort();
-                explained.sort();
-                assert_eq!(sent, explained, "{case}");
+                assert_eq!(explained(&told), sent(&answer), "{case}");
                 seen.insert(told["reason"].as_str().unwrap().to_owned());
             }
         }
@@ -98,6 +91,87 @@ async fn an_explanation_says_what_a_request_gets() {
     ] {
         assert!(seen.contains(reason), "{reason} was never asked for: {seen:?}");
     }
+}
+
+/// Every shape of an answer on every class, with what routes override, remove and expose.
+#[tokio::test]
+async fn an_explanation_lists_exactly_what_is_sent() {
+    let upstream = Upstream::with_fields("app", &[("x-own", "1")]).await;
+    let widgets = json!([
+        { "id": "listed", "allowed_domains": ["example.com"], "capabilities": ["voice"] },
+        { "id": "off", "enabled": false, "public_trust_center": false },
+    ]);
+    let overridden = "headers = { \"Strict-Transport-Security\" = \"\", \"Referrer-Policy\" = \"same-origin\", \
+                      \"Cross-Origin-Embedder-Policy\" = \"credentialless\", \"X-New\" = \"1\", \"Link\" = \"</a>\" }\n";
+    for (more, scripted) in [("", ""), (overridden, "credentials = true\nexpose = [\"Mcp-Session-Id\"]\n")] {
+        for https in [false, true] {
+            let mut spec = EdgeSpec::on(upstream.addr, &widgets);
+            spec.edge = "trusted_proxies = [\"127.0.0.1/32\"]".to_owned();
+            let scheme = if https { "https" } else { "http" };
+            spec.public_origins = Some(format!("[\"{scheme}://edge.example\"]"));
+            let routes = ["asset", "frame", "session", "public"].map(|class| {
+                let scripted = if matches!(class, "asset" | "session") { scripted } else { "" };
+                format!(
+                    "[[routes]]\npath = \"/w/{{widget}}/{class}\"\nclass = \"{class}\"\nupstream = \"app\"\n{more}{scripted}"
+                )
+            });
+            spec.routes = Some(routes.concat());
+            let edge = Edge::start(spec).await;
+            for (widget, class, origin, destination) in askings(&["listed", "off", "unknown"]) {
+                let mut request = reqwest::Client::new()
+                    .get(edge.url(&format!("/w/{widget}/{class}")))
+                    .header("x-forwarded-proto", scheme);
+                let mut question = json!({ "widget": widget, "class": class });
+                if let Some(origin) = origin {
+                    request = request.header("origin", origin);
+                    question["origin"] = json!(origin);
+                }
+                // Left out, it is what browsers say of this class.
+                let usual = (class == "frame").then_some("iframe");
+                if let Some(destination) = destination {
+                    question["destination"] = json!(destination);
+                }
+                if let Some(destination) = destination.or(usual) {
+                    request = request.header("sec-fetch-dest", destination);
+                }
+                let answer = request.send().await.unwrap();
+                let (status, told) = post(&edge, "/v1/explain", &question).await;
+                assert_eq!(status, 200, "{told}");
+                assert_eq!(explained(&told), sent(&answer), "{https} {more} {destination:?} {told}");
+            }
+        }
+    }
+}
+
+/// Who asks for what: each of these widgets, each class, three pages and nobody, each destination and none.
+fn askings<'w>(
+    widgets: &[&'w str],
+) -> Vec<(&'w str, &'static str, Option<&'static str>, Option<&'static str>)> {
+    let mut asked = Vec::new();
+    for widget in widgets {
+        for class in ["asset", "frame", "session", "public"] {
+            for origin in [None, Some(LISTED), Some(STRANGER), Some("null")] {
+                for destination in [None, Some("script"), Some("iframe"), Some("empty")] {
+                    asked.push((*widget, class, origin, destination));
+                }
+            }
+        }
+    }
+    asked
+}
+
+fn sent(answer: &reqwest::Response) -> Vec<(String, String)> {
+    let own = answer.headers().iter().filter(|(name, _)| !OTHERS.contains(&name.as_str()));
+    let mut sent: Vec<_> =
+        own.map(|(name, value)| (name.to_string(), masked(value.to_str().unwrap()))).collect();
+    sent.sort();
+    sent
+}
+
+fn explained(told: &Value) -> Vec<(String, String)> {
+    let mut explained: Vec<(String, String)> = serde_json::from_value(told["headers"].clone()).unwrap();
+    explained.sort();
+    explained
 }
 
 #[tokio::test]

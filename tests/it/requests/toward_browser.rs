@@ -10,7 +10,7 @@ use crate::support::raw;
 use crate::support::raw::Connection;
 use crate::support::upstream::Upstream;
 
-/// Everything that an upstream could say and should not.
+/// Everything that an upstream could say and should not, but for what it exposes to the page that it is for.
 const BOASTFUL: [(&str, &str); 12] = [
     ("server", "boast/1.0"),
     ("x-powered-by", "boast"),
@@ -45,6 +45,7 @@ async fn each_class_has_its_headers_and_no_others() {
         get("/w/w/assets/a.css").await,
         with(&[
             ("access-control-allow-origin", LISTED),
+            ("access-control-expose-headers", "x-boast"),
             ("cross-origin-resource-policy", "cross-origin"),
             ("cache-control", "private"),
             ("x-frame-options", "SAMEORIGIN"),
@@ -68,6 +69,7 @@ async fn each_class_has_its_headers_and_no_others() {
         get("/w/w/session").await,
         with(&[
             ("access-control-allow-origin", LISTED),
+            ("access-control-expose-headers", "x-boast"),
             ("cross-origin-resource-policy", "cross-origin"),
             ("cache-control", "no-store"),
             ("x-frame-options", "SAMEORIGIN"),

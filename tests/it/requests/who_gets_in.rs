@@ -152,6 +152,7 @@ async fn plain_http_is_sent_to_https_where_asked() {
         ports::free()
     );
     spec.public_origins = Some("[\"https://chat.example\", \"https://other.example:8443\"]".to_owned());
+    spec.routes = Some(route("session", "session", "headers = { \"Referrer-Policy\" = \"no-referrer\" }"));
     let edge = Edge::start(spec).await;
     let mut connection = Connection::open(edge.http).await;
     for (host, location) in [
@@ -165,6 +166,15 @@ async fn plain_http_is_sent_to_https_where_asked() {
         );
         let answer = connection.ask(request).await;
         assert_eq!((answer.status, answer.field("location")), (308, location), "{host}");
+        // It would be that of the request which follows (Referrer Policy §8.3), whose embedder it would take.
+        assert_eq!(answer.field("referrer-policy"), "");
+        for (name, value) in [
+            ("cache-control", "no-store"),
+            ("cross-origin-resource-policy", "cross-origin"),
+            ("access-control-allow-origin", "*"),
+        ] {
+            assert_eq!(answer.field(name), value, "{host} {name}");
+        }
     }
     let odd = raw::exchange(edge.http, b"GET /w/w/session?\xff HTTP/1.1\r\nHost: chat.example\r\n\r\n").await;
     assert!(odd.starts_with(b"HTTP/1.1 400"), "{:?}", String::from_utf8_lossy(&odd));

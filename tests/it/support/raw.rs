@@ -107,6 +107,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         answer
     }
 
+    /// The next answer as it was sent, its body by its length.
+    pub async fn verbatim(&mut self) -> String {
+        let head = self.until("\r\n\r\n").await.expect("an answer");
+        let body = self.body(&fields(&head)).await.expect("a whole body");
+        head + body.as_str()
+    }
+
     /// The head of the next answer; what follows it stays unread.
     pub async fn head(&mut self) -> Answer {
         let head = self.until("\r\n\r\n").await.expect("an answer");

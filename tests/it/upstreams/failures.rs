@@ -16,7 +16,7 @@ async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
     assert_failed(&ask(&edge).await, 502);
     failures(&edge, "connect_refused", 1.0).await;
     let frame = raw::get(edge.http, "/w/w/frame", &[("Referer", LISTED)]).await;
-    assert_eq!((frame.status, frame.field("access-control-allow-origin")), (502, ""), "frames have no CORS");
+    assert_failed(&frame, 502);
     let mut connection = Connection::open(edge.http).await;
     let upload = format!(
         "POST /w/w/session HTTP/1.1\r\nHost: {}\r\nOrigin: {LISTED}\r\nContent-Length: 100000\r\n\r\n{}",
