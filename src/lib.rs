@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | ground | [`policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
 //! | first | [`rules`] | the rules in force, their one writer, and the ways in which they arrive |
-//! | second | [`edge`] | requests, on the pingora proxy; the only place that names it but for the root |
+//! | second | [`edge`] | requests, on pingora's listeners, TLS and connectors; the only place that names it but for the root |
 //! | side wing | [`admin`] | the control plane: rules over HTTP, verdicts explained, health and metrics |
 //! | root | [`app`] | puts everything together; the one place that knows everyone |
 //! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
@@ -19,12 +19,20 @@
 //!
 //! # The way of a request
 //!
-//! [`edge::service`] bounds the time for its head → [`edge::http1`] reads it, and leaves what it does not know to the
-//! proxy library → [`edge::request`] refuses what could be read in two ways → [`edge::route`] finds the class and the
-//! widget → [`edge::judge`] loads the rule book once and asks [`policy::decision::decide`] → [`edge::reply`] answers a
-//! denial, a preflight or a call for a ticket ([`edge::tickets`]), [`edge::cache`] an asset that is in memory, or [`edge::upstream`] picks a server, [`edge::direct`] passes request and answer on (the
-//! library, where there is a body or HTTP/2 upstream) and [`edge::forward`] writes the headers both ways. A session is
-//! entered in [`edge::sessions`] for as long as it lasts, a WebSocket goes through [`edge::tunnel`]. No step goes back.
+//! There is one, whatever protocol brings a request. [`edge::service`] takes a connection, [`edge::http1`] or
+//! [`edge::http2`] reads its requests, each behind [`edge::downstream`], and [`edge::pipeline`] serves them:
+//!
+//! 1. **check**: [`edge::request`] refuses what could be read in two ways.
+//! 2. **route**: [`edge::route`] finds the class and the widget.
+//! 3. **judge**: [`edge::judge`] loads the rule book once and asks [`policy::decision::decide`].
+//! 4. **reply**, where the edge answers itself ([`edge::reply`]): refusals, denials, preflights, tickets
+//!    ([`edge::tickets`]); **cache**, where an asset is in memory ([`edge::cache`]); otherwise **forward**:
+//!    [`edge::upstream`] picks a server, [`edge::exchange`] sends the request up and the answer down, both at once, and
+//!    [`edge::forward`] writes the headers both ways; a WebSocket that the upstream takes becomes a **tunnel**
+//!    ([`edge::tunnel`]). A session is entered in [`edge::sessions`] for as long as it lasts.
+//! 5. **record**: the answer is counted.
+//!
+//! No step goes back, but for a WebSocket whose session was revoked before it was open: it is judged again.
 //!
 //! # The way of a change
 //!

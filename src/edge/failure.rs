@@ -24,7 +24,7 @@ pub fn status(error: &Error) -> Option<StatusCode> {
     }
 }
 
-/// The kind of an upstream's failure, for metrics and logs: stable, whatever the library calls it.
+/// The kind of an upstream's failure, for metrics and logs: stable, whatever the connector's library calls it.
 pub fn kind(error: &Error) -> &'static str {
     match error.etype() {
         kind if *kind == NO_SERVER => "no_healthy_server",

@@ -1,4 +1,4 @@
-//! How much of a request's head is read. The proxy library's own limits (1 MiB, 256 fields) are fixed and wide.
+//! Bounds of what is read of a message's head, and of bodies that nobody wants.
 
 /// The longest request target, in bytes: path and query. Longer ones are 414.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
@@ -6,7 +6,7 @@ pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// The longest head, in bytes: request line and header fields. Longer ones are 431.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most options that `Connection` may list. The proxy library refuses more, but only after the verdict.
+/// The most options that `Connection` may list, beside those about how long the connection lasts.
 pub const MAX_CONNECTION_OPTIONS: usize = 9;
 
 /// The most of an unwanted request body that is read, in bytes, so that its connection can be kept.

@@ -1,5 +1,5 @@
-//! The second floor: requests. Everything here turns what the proxy library reads into what [`crate::policy`]
-//! judges, and its verdicts into bytes; the judging itself is not done here.
+//! The second floor: requests. Everything here turns what connections bring into what [`crate::policy`] judges, and its
+//! verdicts into bytes; the judging itself is not done here.
 //!
 //! The way of a request is told in the crate's root; each of its steps is a room of this floor.
 
