@@ -127,7 +127,7 @@ fn sessions(admin: &Admin, widget: &Widget, now: Timestamp) -> Sessions {
         cut += 1;
         let origin = match session.facts.embedder() {
             SessionEmbedder::Known(origin) => Some(origin.to_string()),
-            SessionEmbedder::Absent | SessionEmbedder::Opaque => None,
+            SessionEmbedder::Absent | SessionEmbedder::Opaque(_) => None,
         };
         *by_embedder.entry(origin).or_default() += 1;
     }

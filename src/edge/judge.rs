@@ -17,7 +17,7 @@ use super::visit::Visit;
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, decide};
 use crate::policy::headers::{ticket_for, timing_of_ticket};
-use crate::policy::origin::{Embedder, Origin, OriginBuf};
+use crate::policy::origin::{Embedder, Origin};
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
 use crate::telemetry::decision_log::DecisionLog;
@@ -25,8 +25,10 @@ use crate::telemetry::metrics::{Metrics, TicketOutcome};
 
 mod record;
 mod ticket;
+mod told;
 
 pub use ticket::TicketCall;
+pub use told::Told;
 
 use record::Subject;
 
@@ -72,28 +74,13 @@ pub struct Denied<'r> {
     pub embedder: Embedder<'r>,
     /// The decision's id.
     pub id: DecisionId,
-    opened_by: OpenedBy,
-}
-
-/// Which page opened the widget, where its iframe asks.
-#[derive(Debug)]
-enum OpenedBy {
-    /// It is not the iframe that asks, or its ticket isn't what is asked for.
-    NotAsked,
-    /// It has no genuine ticket.
-    Nobody,
-    /// The page that its ticket names.
-    Page(OriginBuf),
+    subject: told::Subject,
 }
 
 impl Denied<'_> {
-    /// Whom the answer speaks of: never of the edge's own origin, which no owner could add to a list.
-    pub fn told(&self) -> Embedder<'_> {
-        match &self.opened_by {
-            OpenedBy::NotAsked => self.embedder,
-            OpenedBy::Nobody => Embedder::Absent,
-            OpenedBy::Page(origin) => Embedder::Known(origin.as_origin()),
-        }
+    /// Whom the answer speaks of.
+    pub fn told(&self) -> Told<'_> {
+        self.subject.told(self.embedder)
     }
 }
 
@@ -140,8 +127,9 @@ impl Judge<'_> {
                 Judged::Allowed(allowed)
             }
             _ => {
-                let opened_by = OpenedBy::read(reading.as_ref());
-                Judged::Denied(Denied { decision, embedder, id: decision_id, opened_by })
+                let subject =
+                    told::Subject::of(&embedder, reading.as_ref(), self.policy);
+                Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
             }
         }
     }
@@ -165,15 +153,5 @@ impl Judge<'_> {
         let field = timing_of_ticket(&self.tickets.issue(id, embedder, now)?);
         self.metrics.ticket(TicketOutcome::Framed);
         field
-    }
-}
-
-impl OpenedBy {
-    fn read(reading: Option<&Reading>) -> Self {
-        match reading.map(Reading::embedder) {
-            None => Self::NotAsked,
-            Some(None) => Self::Nobody,
-            Some(Some(origin)) => Self::Page(origin.into()),
-        }
     }
 }

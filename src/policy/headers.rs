@@ -119,14 +119,15 @@ fn is_cors(name: &HeaderName) -> bool {
 /// What CORS (Fetch standard, "CORS protocol") grants to the page that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cors<'a> {
-    /// `Access-Control-Allow-Origin`: a serialised origin, or `null`.
+    /// `Access-Control-Allow-Origin`: a serialised origin, or `*`.
     pub allow_origin: &'a str,
     /// `Access-Control-Allow-Credentials: true`.
     pub credentials: bool,
 }
 
 /// The CORS grant that a decision carries, if any. Allowed frames and public pages have none: nobody reads them
-/// by script. A denial is readable by the page that was denied, without credentials, so that it can say why.
+/// by script. A denial is readable by the page that was denied, without credentials, so that it can say why. What an
+/// open widget answers is for any page.
 pub fn cors<'a>(
     class: Class,
     decision: &Decision,
@@ -137,12 +138,16 @@ pub fn cors<'a>(
     if !denied && matches!(class, Class::Frame | Class::Public) {
         return None;
     }
-    let allow_origin = match embedder {
+    let asker = match embedder {
         Embedder::Known(origin) => origin.as_str(),
-        Embedder::Opaque => "null",
+        // A browser compares it with how it writes the page's origin itself: `null` is not `file://`.
+        Embedder::Opaque(origin) => origin.as_str(),
         Embedder::Absent | Embedder::Malformed(_) => return None,
     };
-    let named = decision.would_deny.is_none() && decision.reason != Reason::Unrestricted;
+    let unrestricted = decision.reason == Reason::Unrestricted;
+    let named = decision.would_deny.is_none() && !unrestricted;
+    // What any page may read is the same for all.
+    let allow_origin = if unrestricted && decision.would_deny.is_none() { "*" } else { asker };
     Some(Cors { allow_origin, credentials: route_credentials && !denied && named })
 }
 

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 
 use super::allowlist::{Allowlist, AllowlistBuf};
 use super::decision::{WidgetRules, WidgetRulesBuf};
-use super::entry::{Entry, EntryScheme};
+use super::entry::Entry;
 use super::suffix::PublicSuffixes;
 
 mod id;
@@ -111,10 +111,9 @@ impl Rule {
         self.expires_at.is_some_and(|at| now >= at)
     }
 
-    /// Whether it names a plain-http site, where browsers give no microphone. Loopback hosts are none:
-    /// browsers trust them without https.
+    /// Whether it names a plain-http site ([`Entry::is_plain_http`]).
     pub fn is_plain_http(&self) -> bool {
-        self.entry.scheme() == Some(EntryScheme::Http) && !self.entry.is_loopback()
+        self.entry.is_plain_http()
     }
 }
 

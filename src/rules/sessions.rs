@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
-use crate::policy::origin::{Embedder, OriginBuf};
+use crate::policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
 
 /// What an allowed session said about itself, kept so that it can be judged again by other rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct SessionFacts {
 pub enum SessionEmbedder {
     /// None was named.
     Absent,
-    /// `Origin: null`.
-    Opaque,
+    /// A page without an origin that could be compared.
+    Opaque(OpaqueOrigin),
     /// A page of this origin.
     Known(OriginBuf),
 }
@@ -31,7 +31,7 @@ impl SessionFacts {
     pub fn keep(facts: &Facts<'_>) -> Option<Self> {
         let embedder = match facts.embedder {
             Embedder::Absent => SessionEmbedder::Absent,
-            Embedder::Opaque => SessionEmbedder::Opaque,
+            Embedder::Opaque(origin) => SessionEmbedder::Opaque(origin),
             Embedder::Known(origin) => SessionEmbedder::Known(origin.into()),
             Embedder::Malformed(_) => return None,
         };
@@ -50,7 +50,7 @@ impl SessionFacts {
             class: Class::Session,
             embedder: match &self.embedder {
                 SessionEmbedder::Absent => Embedder::Absent,
-                SessionEmbedder::Opaque => Embedder::Opaque,
+                SessionEmbedder::Opaque(origin) => Embedder::Opaque(*origin),
                 SessionEmbedder::Known(origin) => Embedder::Known(origin.as_origin()),
             },
             missing_denied: self.missing_denied,
@@ -113,7 +113,7 @@ mod tests {
         .map(|document| widget(document).compile());
         for embedder in [
             Embedder::Absent,
-            Embedder::Opaque,
+            Embedder::Opaque(OpaqueOrigin::Null),
             Embedder::Known(own),
             Embedder::Known(listed),
             Embedder::Known(stranger),

@@ -140,7 +140,7 @@ pub(super) fn denial(request: &RequestHeader, denied: &Denied<'_>, class: Class,
     }
     let destination = Destination::parse(request::lines(request, SEC_FETCH_DEST));
     let absent = class == Class::Public;
-    let denial = Denial { embedder: &denied.told(), decision_id: &denied.id, destination, absent };
+    let denial = Denial { told: denied.told(), decision_id: &denied.id, destination, absent };
     Reply::denial(&denial, grant)
 }
 

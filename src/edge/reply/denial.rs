@@ -5,7 +5,7 @@ use http::header::{self, HeaderValue};
 
 use super::{CROSS_ORIGIN_EMBEDDER_POLICY, Reply, text};
 use crate::edge::decision_id::DecisionId;
-use crate::policy::origin::Embedder;
+use crate::edge::judge::Told;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -42,8 +42,8 @@ impl Destination {
 /// One denied request.
 #[derive(Debug)]
 pub struct Denial<'a> {
-    /// Who is denied.
-    pub embedder: &'a Embedder<'a>,
+    /// Whom it speaks of.
+    pub told: Told<'a>,
     /// The decision, so that the owner can look it up.
     pub decision_id: &'a DecisionId,
     /// What the answer is for.
@@ -65,7 +65,7 @@ impl Denial<'_> {
                 .with_body(HTML, self.page()),
             Destination::Other => Reply::problem(
                 StatusCode::FORBIDDEN,
-                &text::explanation(self.embedder),
+                &text::explanation(self.told),
                 Some(self.decision_id),
             ),
         }
@@ -74,7 +74,7 @@ impl Denial<'_> {
     fn script(&self) -> String {
         let mut script = String::with_capacity(MOST_VARYING);
         script.push_str("console.error(\"");
-        text::explanation(self.embedder).iter().for_each(|part| script.push_str(part));
+        text::explanation(self.told).iter().for_each(|part| script.push_str(part));
         for part in [" (decision ", self.decision_id.as_str(), ")\");\n"] {
             script.push_str(part);
         }
@@ -82,7 +82,7 @@ impl Denial<'_> {
     }
 
     fn page(&self) -> String {
-        let (who, advice) = (text::who(self.embedder), text::advice(self.embedder));
+        let (who, advice) = (text::who(self.told), text::advice(self.told));
         let mut page = String::with_capacity(PAGE.len() + MOST_VARYING);
         let mut rest = PAGE;
         for (place, words) in
@@ -107,7 +107,7 @@ mod tests {
     use base64::engine::general_purpose::STANDARD;
 
     use super::*;
-    use crate::policy::origin::Origin;
+    use crate::policy::origin::{Embedder, OpaqueOrigin, Origin};
 
     fn destination(lines: &[&str]) -> Destination {
         Destination::parse(lines.iter().map(|line| line.as_bytes()))
@@ -127,11 +127,11 @@ mod tests {
     #[test]
     fn each_shape_names_the_embedder_and_the_decision() {
         let id = DecisionId::new();
-        let embedder = Embedder::Known(Origin::parse("https://stranger.example").unwrap());
+        let told = Told::Embedder(Embedder::Known(Origin::parse("https://stranger.example").unwrap()));
         for (destination, status) in
             [(Destination::Script, 200), (Destination::Document, 403), (Destination::Other, 403)]
         {
-            let denial = Denial { embedder: &embedder, decision_id: &id, destination, absent: false };
+            let denial = Denial { told, decision_id: &id, destination, absent: false };
             let reply = Reply::denial(&denial, None);
             let body = String::from_utf8(reply.body.to_vec()).unwrap();
             assert_eq!(reply.status, status, "{destination:?}");
@@ -155,7 +155,7 @@ mod tests {
     fn a_script_denial_only_logs() {
         let id = DecisionId::new();
         let denial = Denial {
-            embedder: &Embedder::Opaque,
+            told: Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null)),
             decision_id: &id,
             destination: Destination::Script,
             absent: false,
