@@ -127,8 +127,7 @@ impl Judge<'_> {
                 Judged::Allowed(allowed)
             }
             _ => {
-                let subject =
-                    told::Subject::of(&embedder, reading.as_ref(), self.policy);
+                let subject = told::Subject::of(&embedder, reading.as_ref(), self.policy);
                 Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
             }
         }

@@ -132,10 +132,8 @@ pub fn explain(
         ticket: None,
         headers: Vec::new(),
     };
-    explanation.sentence = sentence::of(
-        &explanation,
-        Grounds { embedder: facts.embedder, compared, advised: advised.as_ref() },
-    );
+    explanation.sentence =
+        sentence::of(&explanation, Grounds { embedder: facts.embedder, compared, advised: advised.as_ref() });
     explanation
 }
 

@@ -25,9 +25,11 @@ use super::suffix::PublicSuffixes;
 
 mod id;
 mod parse;
+mod revision;
 mod schema;
 
 pub use id::{MAX_ID_CHARS, WidgetId, WidgetIdError};
+pub use revision::{MAX_REVISION, RevisionTooHigh, next_revision};
 
 /// The largest document, in bytes of JSON.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;

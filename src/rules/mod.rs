@@ -12,6 +12,7 @@
 pub mod assets;
 pub mod audit;
 pub mod book;
+pub mod brake;
 pub mod change;
 pub mod documents;
 pub mod error;

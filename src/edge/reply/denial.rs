@@ -63,11 +63,9 @@ impl Denial<'_> {
                 .with(CROSS_ORIGIN_EMBEDDER_POLICY, HeaderValue::from_static("require-corp"))
                 .with(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
                 .with_body(HTML, self.page()),
-            Destination::Other => Reply::problem(
-                StatusCode::FORBIDDEN,
-                &text::explanation(self.told),
-                Some(self.decision_id),
-            ),
+            Destination::Other => {
+                Reply::problem(StatusCode::FORBIDDEN, &text::explanation(self.told), Some(self.decision_id))
+            }
         }
     }
 

@@ -105,9 +105,7 @@ pub(super) fn advice(told: Told<'_>) -> [&str; 6] {
             "Its frame sends the ticket that its document came with. An app that fills in the address which it \
              connects to, as React Native does, sends an Origin of its own that the widget's owner allows."
         }
-        Told::ForeignTicket => {
-            "Its frame asks for a fresh one; where that is refused, load the page again."
-        }
+        Told::ForeignTicket => "Its frame asks for a fresh one; where that is refused, load the page again.",
     };
     [words, "", "", "", "", ""]
 }

@@ -199,7 +199,11 @@ fn an_open_widget_needs_no_ticket_and_admits_any_page() {
     }
     for class in [Asset, Frame] {
         for from in ["null", "file://"] {
-            assert_eq!(outcome(judge(&facts(class, from), &widget)), (Allow, Reason::Unrestricted), "{class}");
+            assert_eq!(
+                outcome(judge(&facts(class, from), &widget)),
+                (Allow, Reason::Unrestricted),
+                "{class}"
+            );
         }
     }
     let off = Widget { enabled: false, ..widget };

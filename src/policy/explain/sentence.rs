@@ -105,7 +105,9 @@ fn of_reason(reason: Reason, asked: &Explanation, grounds: Grounds<'_>) -> Strin
             };
             match missing {
                 Some(entry) => {
-                    format!("{sentence} {why}: serve the site over https, and add the entry `{entry}` for it.")
+                    format!(
+                        "{sentence} {why}: serve the site over https, and add the entry `{entry}` for it."
+                    )
                 }
                 None => format!("{sentence} {why}: serve the site over https."),
             }

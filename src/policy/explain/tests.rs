@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::allowlist::samples::{self, now};
 use crate::policy::decision::TicketState;
-use crate::policy::origin::{OriginBuf, OriginError, OriginSet};
 use crate::policy::entry::Entry;
+use crate::policy::origin::{OriginBuf, OriginError, OriginSet};
 use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::Rule;
 
@@ -260,7 +260,9 @@ fn the_text_of_an_entry_is_that_of_the_entry() {
 /// What is advised is what a save takes, for every scheme that parses.
 #[test]
 fn entries_are_advised_for_the_schemes_that_have_some() {
-    for scheme in ["http", "https", "capacitor", "ionic", "app", "ftp", "ws", "wss", "mailto", "view-source", "tauri"] {
+    for scheme in
+        ["http", "https", "capacitor", "ionic", "app", "ftp", "ws", "wss", "mailto", "view-source", "tauri"]
+    {
         for host in ["a.example", "localhost", "192.0.2.1"] {
             let text = format!("{scheme}://{host}");
             let origin = Origin::parse(&text).unwrap();

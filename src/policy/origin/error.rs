@@ -9,7 +9,9 @@ pub enum OriginError {
     #[error("`null` is an opaque origin; only an origin such as `https://host` can be compared")]
     Opaque,
     /// `file://`: the page is a local file.
-    #[error("`file://` is the opaque origin of a local file; only an origin such as `https://host` can be compared")]
+    #[error(
+        "`file://` is the opaque origin of a local file; only an origin such as `https://host` can be compared"
+    )]
     LocalFile,
     /// The header came more than once.
     #[error("the header came more than once; send one line")]

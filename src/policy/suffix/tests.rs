@@ -118,7 +118,9 @@ fn names_that_nobody_can_register_are_open_to_nobody() {
         assert_eq!(shipped.open_below(name), None, "{name}");
         assert_eq!(shipped.open_below(&format!("a.{name}")), None, "{name}");
     }
-    for name in ["com", "co.uk", "ck", "kawasaki.jp", "arpa", "in-addr.arpa", "onion", "vercel.app", "a.test.com"] {
+    for name in
+        ["com", "co.uk", "ck", "kawasaki.jp", "arpa", "in-addr.arpa", "onion", "vercel.app", "a.test.com"]
+    {
         let expected = shipped.section(name).or_else(|| shipped.section_below(name));
         assert_eq!(shipped.open_below(name), expected, "{name}");
         assert_eq!(expected.is_some(), name != "a.test.com", "{name}");

@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry as Slot, HashMap};
 use foldhash::quality::RandomState;
 use jiff::Timestamp;
 
-use super::{Capability, Fault, MAX_DOCUMENT_BYTES, MAX_ENTRIES, Rule, Widget, WidgetId};
+use super::{Capability, Fault, MAX_DOCUMENT_BYTES, MAX_ENTRIES, RevisionTooHigh, Rule, Widget, WidgetId};
 use crate::policy::entry::{Entry, EntryError};
 use crate::policy::suffix::PublicSuffixes;
 
@@ -31,6 +31,10 @@ pub(super) fn widget(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, V
         })
         .ok();
     let allowed_domains = rules(&document, suffixes, &mut faults);
+    if let Err(error) = RevisionTooHigh::check(document.revision) {
+        let detail = error.to_string();
+        faults.push(Fault { pointer: "/revision".to_owned(), code: RevisionTooHigh::CODE, detail });
+    }
     let Some(id) = id else { return Err(faults) };
     let widget = Widget {
         id,
@@ -79,12 +83,7 @@ fn rules(document: &Document<'_>, suffixes: &PublicSuffixes, faults: &mut Vec<Fa
 }
 
 /// A line's rule, or everything that is wrong with it.
-fn rule(
-    index: usize,
-    line: &Line<'_>,
-    voice: bool,
-    suffixes: &PublicSuffixes,
-) -> (Option<Rule>, Vec<Fault>) {
+fn rule(index: usize, line: &Line<'_>, voice: bool, suffixes: &PublicSuffixes) -> (Option<Rule>, Vec<Fault>) {
     let (pattern, expires_at, note) = match line {
         Line::Text(pattern) => (pattern, None, None),
         Line::Object(object) => (&object.pattern, object.expires_at.as_deref(), object.note.as_deref()),

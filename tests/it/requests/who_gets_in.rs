@@ -203,7 +203,10 @@ async fn what_follows_a_referrer_s_authority_is_not_looked_at() {
         assert_eq!(answer.status, 200, "{shown}: {answer:?}");
         assert_eq!(answer.field("access-control-allow-origin"), LISTED, "{shown}");
         let fields = &told(&answer)["fields"];
-        assert!(fields.as_array().unwrap().contains(&json!(["x-embedder-origin", LISTED])), "{shown}: {fields}");
+        assert!(
+            fields.as_array().unwrap().contains(&json!(["x-embedder-origin", LISTED])),
+            "{shown}: {fields}"
+        );
     }
     for referer in [
         &br"https://example.com\@stranger.example/"[..],
@@ -258,8 +261,10 @@ async fn an_open_widget_takes_pages_that_have_no_origin() {
             }
             let fields = [("Origin", opaque), ("Access-Control-Request-Method", "POST")];
             let path = format!("/w/{widget}/session");
-            let preflight =
-                Connection::open(edge.http).await.ask(raw::request("OPTIONS", edge.http, &path, &fields)).await;
+            let preflight = Connection::open(edge.http)
+                .await
+                .ask(raw::request("OPTIONS", edge.http, &path, &fields))
+                .await;
             assert_eq!(
                 (preflight.status, preflight.field("access-control-allow-origin")),
                 (204, "*"),
@@ -267,7 +272,8 @@ async fn an_open_widget_takes_pages_that_have_no_origin() {
             );
             let fields = [("Origin", opaque), ("Content-Length", "0")];
             let path = format!("/w/{widget}/embed-ticket");
-            let call = Connection::open(edge.http).await.ask(raw::request("POST", edge.http, &path, &fields)).await;
+            let call =
+                Connection::open(edge.http).await.ask(raw::request("POST", edge.http, &path, &fields)).await;
             assert_eq!((call.status, call.field("access-control-allow-origin")), (200, "*"), "{opaque}");
             assert!(call.body.contains("\"ticket\":null"), "{}", call.body);
             let (mut socket, _) = open(edge.http, &format!("/w/{widget}/socket"), opaque).await.unwrap();

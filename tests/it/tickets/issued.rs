@@ -182,7 +182,11 @@ async fn where_none_is_needed_one_is_given_if_it_can_name_somebody() {
     for id in ["open", "monitored"] {
         for opaque in ["null", "file://"] {
             let answer = call(&edge, id, &[("Origin", opaque)]).await;
-            assert_eq!((answer.status, &body(&answer)["ticket"]), (200, &Value::Null), "there is nobody to name");
+            assert_eq!(
+                (answer.status, &body(&answer)["ticket"]),
+                (200, &Value::Null),
+                "there is nobody to name"
+            );
         }
     }
 }
