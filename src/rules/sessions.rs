@@ -44,6 +44,18 @@ impl SessionFacts {
         &self.embedder
     }
 
+    /// The page that opened the session, as far as it is known: the one that its ticket names, else the embedder. An
+    /// origin of the edge's own is the widget's and no page's.
+    pub fn page(&self, policy: &EdgePolicy) -> Option<&OriginBuf> {
+        match (&self.ticket, &self.embedder) {
+            (Some(page), _) => Some(page),
+            (None, SessionEmbedder::Known(origin)) if !policy.own_origins.contains(origin.as_origin()) => {
+                Some(origin)
+            }
+            (None, _) => None,
+        }
+    }
+
     /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
     pub fn judge(&self, widget: Option<WidgetRules<'_>>, policy: &EdgePolicy, now: Timestamp) -> Decision {
         let facts = Facts {
@@ -130,6 +142,23 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn its_page_is_the_one_that_opened_it() {
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let page = Origin::parse("https://example.com").unwrap();
+        let policy = EdgePolicy { own_origins: OriginSet::new([own.into()]), ..EdgePolicy::default() };
+        for (embedder, ticket, expected) in [
+            (Embedder::Known(page), TicketState::Absent, Some(page)),
+            (Embedder::Known(own), TicketState::Valid(page), Some(page)),
+            (Embedder::Known(own), TicketState::Absent, None),
+            (Embedder::Opaque(OpaqueOrigin::Null), TicketState::Absent, None),
+            (Embedder::Absent, TicketState::Absent, None),
+        ] {
+            let kept = SessionFacts::keep(&facts(embedder, ticket)).unwrap();
+            assert_eq!(kept.page(&policy).map(OriginBuf::as_origin), expected, "{kept:?}");
         }
     }
 
