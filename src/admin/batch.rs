@@ -37,6 +37,10 @@ pub(super) struct BatchQuery {
     #[serde(default)]
     #[param(required = false)]
     replace: bool,
+    /// How many widgets it may change at most where that has to be confirmed (`wide_change`): a `replace` that leaves
+    /// no widget at all.
+    #[param(nullable = false, maximum = 18446744073709551615_u64)]
+    confirm: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -79,7 +83,8 @@ pub(super) struct Applied {
 /// Save and delete many widgets
 ///
 /// One change a line, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB and 100,000 lines.
-/// All come in force with one swap, or none does; then `errors` lists what is wrong with which line.
+/// All come in force with one swap, or none does; then `errors` lists what is wrong with which line. A `replace` that
+/// leaves no widget has to be confirmed by the number of those that it deletes.
 #[utoipa::path(
     post,
     path = "/v1/batch",
@@ -123,7 +128,8 @@ pub(super) async fn apply(
             true => changes.iter().map(|change| change.id().clone()).collect(),
             false => HashSet::new(),
         };
-        let published = admin.publisher.apply(changes, options, actor).map_err(|error| match error {
+        let published = admin.publisher.apply_confirmed(changes, options, query.confirm, actor);
+        let published = published.map_err(|error| match error {
             RulesError::Invalid { faults } => {
                 refused(faults.into_iter().map(|fault| numbers.locate(fault)).collect())
             }

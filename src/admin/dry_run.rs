@@ -16,7 +16,6 @@ use crate::policy::lint::{Finding, lint};
 use crate::policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
 use crate::rules::change::{ApplyOptions, Change, Outcome};
 use crate::rules::error::RulesError;
-use crate::rules::sessions::SessionEmbedder;
 
 /// The most embedders of cut sessions that are listed.
 const EMBEDDERS: usize = 100;
@@ -61,7 +60,8 @@ struct Sessions {
 /// Sessions that one embedder would lose.
 #[derive(Debug, Serialize, ToSchema)]
 struct CutEmbedder {
-    /// The embedder's origin; `null` where it is opaque or unknown.
+    /// The origin of the page that opened them, by their ticket where they rest on one; `null` where it is opaque or
+    /// unknown.
     origin: Option<String>,
     /// How many of its sessions would be cut.
     sessions: usize,
@@ -125,10 +125,7 @@ fn sessions(admin: &Admin, widget: &Widget, now: Timestamp) -> Sessions {
             continue;
         }
         cut += 1;
-        let origin = match session.facts.embedder() {
-            SessionEmbedder::Known(origin) => Some(origin.to_string()),
-            SessionEmbedder::Absent | SessionEmbedder::Opaque => None,
-        };
+        let origin = session.facts.page(&policy).map(ToString::to_string);
         *by_embedder.entry(origin).or_default() += 1;
     }
     let mut cut_embedders: Vec<CutEmbedder> =

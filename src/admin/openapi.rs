@@ -8,6 +8,7 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::problem::{ErrorPart, ProblemDocument};
 use crate::policy::widget::{Access, Capability, Environment, Rule, WidgetId};
+use crate::rules::brake::WideChange;
 
 /// What does not belong to one call.
 #[derive(OpenApi)]
@@ -24,7 +25,7 @@ use crate::policy::widget::{Access, Capability, Environment, Rule, WidgetId};
         (name = "verdicts", description = "Who may embed what, and why."),
         (name = "edge", description = "How this edge is doing."),
     ),
-    components(schemas(ProblemDocument, ErrorPart)),
+    components(schemas(ProblemDocument, ErrorPart, WideChange)),
     security(("token" = [])),
     modifiers(&TokenSecurity),
 )]
@@ -81,7 +82,10 @@ fn problem(status: u16) -> Response {
         412 => "`precondition_failed`: somebody else was faster",
         413 => "`too_large`",
         415 => "`unsupported_media_type`",
-        422 => "`invalid_document`, `would_open_widget`: `errors` has each fault with its place",
+        422 => {
+            "`invalid_document`, `invalid_revision`, `would_open_widget`: `errors` has each fault with its place; \
+             `wide_change`: it has to be confirmed"
+        }
         503 => "`audit_unavailable`: the change could not be recorded, so it was not made",
         507 => "`storage_full`: nothing was changed",
         _ => "`internal_error`, `storage_failed`",
@@ -121,7 +125,8 @@ pub(super) struct WidgetDocument {
     /// The owner's own marks.
     #[schema(required = false)]
     labels: BTreeMap<String, String>,
-    /// Its version; it only grows. Left out: the stored one plus one, at first 1.
+    /// Its version; it only grows. Left out: the stored one plus one, at first 1; a widget always has a next one.
+    #[schema(maximum = 9007199253692416_u64)]
     revision: Option<u64>,
 }
 
@@ -143,6 +148,7 @@ pub(super) enum BatchLine {
 pub(super) struct Deletion {
     id: WidgetId,
     /// The revision of the deletion; left out, the stored one plus one.
+    #[schema(maximum = 9007199253692416_u64)]
     revision: Option<u64>,
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::policy::widget::Fault;
+use crate::rules::brake::WideChange;
 
 /// The most faults that one answer lists; the rest is counted.
 pub(super) const MOST_ERRORS: usize = 10_000;
@@ -23,6 +24,7 @@ struct Parts {
     detail: String,
     errors: Vec<ErrorPart>,
     omitted: usize,
+    wide_change: Option<WideChange>,
     field: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -72,6 +74,10 @@ pub(super) struct ProblemDocument {
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(required = false)]
     errors_omitted: usize,
+    /// What the change would have done, and the number that confirms it, where it is `wide_change`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    wide_change: Option<WideChange>,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -86,6 +92,7 @@ impl Problem {
             detail: detail.into(),
             errors: Vec::new(),
             omitted: 0,
+            wide_change: None,
             field: None,
         }))
     }
@@ -142,6 +149,13 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
     }
 
+    /// A change of many widgets at once that has to be confirmed.
+    pub(super) fn wide_change(wide: WideChange, detail: String) -> Self {
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wide_change", detail);
+        problem.0.wide_change = Some(wide);
+        problem
+    }
+
     /// A query parameter or header field that can't be taken.
     pub(super) fn invalid_parameter(parameter: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
@@ -162,7 +176,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { status, code, detail, mut errors, omitted, field } = *self.0;
+        let Parts { status, code, detail, mut errors, omitted, wide_change, field } = *self.0;
         let errors_omitted = omitted + errors.len().saturating_sub(MOST_ERRORS);
         errors.truncate(MOST_ERRORS);
         let document = ProblemDocument {
@@ -173,6 +187,7 @@ impl IntoResponse for Problem {
             detail,
             errors,
             errors_omitted,
+            wide_change,
         };
         // Plain strings and numbers: there is nothing that can't be written as JSON.
         let body = serde_json::to_vec(&document).unwrap_or_default();

@@ -26,6 +26,7 @@ pub(super) fn of_storage(error: &RulesError) -> Problem {
         RulesError::ReadOnly { .. } => StatusCode::CONFLICT,
         RulesError::AuditUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         RulesError::StorageFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
+        RulesError::WideChange(wide) => return Problem::wide_change(*wide, error.to_string()),
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Problem::new(status, error.code(), error.to_string())

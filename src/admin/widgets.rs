@@ -57,7 +57,7 @@ pub(super) struct Deleted {
 pub(super) struct DeleteQuery {
     /// The revision of the deletion; left out, the stored one plus one. With one, a deletion may arrive before the
     /// widget it is about.
-    #[param(maximum = 18446744073709551615_u64)]
+    #[param(maximum = 9007199253692416_u64)]
     revision: Option<u64>,
 }
 

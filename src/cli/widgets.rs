@@ -19,8 +19,8 @@ pub(super) enum Widgets {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Take documents, one a line (NDJSON). Those that are there already are left alone, so an import that was
-    /// interrupted is just run again.
+    /// Take documents, one a line (NDJSON). Each takes the place of the widget's document that is there; one that is
+    /// there already is unchanged, so an import that was interrupted is just run again. Widgets that are not named stay.
     Import {
         /// The documents; `-` for standard input, which can't be checked as a whole before the first is written.
         #[arg(value_name = "FILE")]

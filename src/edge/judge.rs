@@ -18,7 +18,7 @@ use super::visit::{ReadLimit, Visit};
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, decide};
 use crate::policy::headers::{members, ticket_for, timing_of_ticket};
-use crate::policy::origin::{Embedder, Origin, OriginBuf};
+use crate::policy::origin::{Embedder, Origin};
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
 use crate::telemetry::decision_log::DecisionLog;
@@ -26,11 +26,13 @@ use crate::telemetry::metrics::{Metrics, TicketOutcome};
 
 mod record;
 mod ticket;
+mod told;
 
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 pub use ticket::TicketCall;
+pub use told::Told;
 
 use record::Subject;
 
@@ -78,28 +80,13 @@ pub struct Denied<'r> {
     pub embedder: Embedder<'r>,
     /// The decision's id.
     pub id: DecisionId,
-    opened_by: OpenedBy,
-}
-
-/// Which page opened the widget, where its iframe asks.
-#[derive(Debug)]
-enum OpenedBy {
-    /// It is not the iframe that asks, or its ticket isn't what is asked for.
-    NotAsked,
-    /// It has no genuine ticket.
-    Nobody,
-    /// The page that its ticket names.
-    Page(OriginBuf),
+    subject: told::Subject,
 }
 
 impl Denied<'_> {
-    /// Whom the answer speaks of: never of the edge's own origin, which no owner could add to a list.
-    pub fn told(&self) -> Embedder<'_> {
-        match &self.opened_by {
-            OpenedBy::NotAsked => self.embedder,
-            OpenedBy::Nobody => Embedder::Absent,
-            OpenedBy::Page(origin) => Embedder::Known(origin.as_origin()),
-        }
+    /// Whom the answer speaks of.
+    pub fn told(&self) -> Told<'_> {
+        self.subject.told(self.embedder)
     }
 }
 
@@ -157,8 +144,10 @@ impl Judge<'_> {
                 Judged::Allowed(allowed)
             }
             _ => {
-                let opened_by = OpenedBy::read(route.class, reading.as_ref());
-                Judged::Denied(Denied { decision, embedder, id: decision_id, opened_by })
+                // A frame needs no ticket: one that is none says nothing of it.
+                let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
+                let subject = told::Subject::of(&embedder, told, self.policy);
+                Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
             }
         }
     }
@@ -207,16 +196,4 @@ fn is_stream(route: &Route, request: &RequestHeader) -> bool {
 fn is_in_frame(request: &RequestHeader) -> bool {
     let mut destinations = lines(request, SEC_FETCH_DEST);
     matches!((destinations.next(), destinations.next()), (Some(b"iframe" | b"frame"), None))
-}
-
-impl OpenedBy {
-    fn read(class: Class, reading: Option<&Reading>) -> Self {
-        match reading.map(Reading::embedder) {
-            None => Self::NotAsked,
-            // A frame needs none.
-            Some(None) if class == Class::Frame => Self::NotAsked,
-            Some(None) => Self::Nobody,
-            Some(Some(origin)) => Self::Page(origin.into()),
-        }
-    }
 }

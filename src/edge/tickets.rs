@@ -8,7 +8,7 @@ use pingora::http::RequestHeader;
 use self::key_file::KeyFile;
 use self::presented::Presented;
 use crate::config::TicketSettings;
-use crate::policy::decision::TicketState;
+use crate::policy::decision::{Class, TicketState};
 use crate::policy::origin::Origin;
 use crate::policy::ticket::{Ticket, TicketError, TicketReader};
 
@@ -103,6 +103,12 @@ impl Reading {
             Self::Invalid(_) => TicketState::Invalid,
             Self::Genuine(ticket) => ticket.state(now, grace),
         }
+    }
+
+    /// Whether a request of this class is judged by it: a session from the edge's own origin whatever it is, a frame only
+    /// by a genuine one.
+    pub fn is_needed(&self, class: Class) -> bool {
+        class == Class::Session || matches!(self, Self::Genuine(_))
     }
 
     /// What is wrong with it, as logs say it.

@@ -150,7 +150,8 @@ fn by_embedder(facts: &Facts<'_>, widget: WidgetRules<'_>, policy: &EdgePolicy, 
     let open = widget.access == Access::Open && policy.open_allowed;
     match facts.embedder {
         Embedder::Malformed(_) => Decision::deny(Reason::MalformedOrigin),
-        Embedder::Opaque => Decision::deny(Reason::OpaqueOrigin),
+        Embedder::Opaque(_) if open => Decision::allow(Reason::Unrestricted),
+        Embedder::Opaque(_) => Decision::deny(Reason::OpaqueOrigin),
         Embedder::Known(origin) if policy.system_origins.contains(origin) => {
             Decision::allow(Reason::SystemOrigin)
         }

@@ -105,10 +105,16 @@ impl Entry {
         parse::entry(text, suffixes)
     }
 
-    /// The entry that admits this origin and no other; `None` where no entry can (`ftp`, `ws`, `wss`).
+    /// Whether there are entries for the scheme of this origin: none for `ftp`, `ws` and the like.
+    #[must_use]
+    pub fn can_name(origin: Origin<'_>) -> bool {
+        !matches!(origin.scheme(), Scheme::Other("ftp" | "mailto" | "view-source" | "ws" | "wss"))
+    }
+
+    /// The entry that admits this origin and no other; `None` where no entry can.
     #[must_use]
     pub fn exactly(origin: Origin<'_>) -> Option<Entry> {
-        if matches!(origin.scheme(), Scheme::Other("ftp" | "ws" | "wss")) {
+        if !Entry::can_name(origin) {
             return None;
         }
         let (scheme, host) = (EntryScheme::of(origin.scheme()), HostPattern::of(origin.host()));
@@ -116,6 +122,20 @@ impl Entry {
         let binding = if origin.is_loopback() { origin.port() } else { origin.explicit_port() };
         let port = binding.map_or(PortPattern::Unstated, PortPattern::Exact);
         Some(Entry { scheme: Some(scheme), host, port, claimable: false })
+    }
+
+    /// The entry of the same hosts over https: what a plain-http site is to have. A port of http's is none of https.
+    pub(super) fn over_https(&self) -> Entry {
+        let port = match self.port {
+            PortPattern::Exact(_) => PortPattern::Unstated,
+            port => port,
+        };
+        Entry { scheme: None, port, ..self.clone() }
+    }
+
+    /// The same with other hosts.
+    pub(super) fn with_host(&self, host: HostPattern) -> Entry {
+        Entry { host, ..self.clone() }
     }
 
     /// An entry that was parsed before, put together again from its compiled form; whether it is claimable is
@@ -197,6 +217,13 @@ impl Entry {
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         !matches!(self.scheme, Some(EntryScheme::Custom(_))) && self.host.is_loopback()
+    }
+
+    /// Whether it names a plain-http site, where browsers give no microphone. Loopback hosts are none: browsers trust
+    /// them without https.
+    #[must_use]
+    pub fn is_plain_http(&self) -> bool {
+        self.scheme == Some(EntryScheme::Http) && !self.is_loopback()
     }
 
     /// Whether strangers can register a name that it admits: a glob directly under a private public

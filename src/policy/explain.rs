@@ -9,21 +9,23 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::decision::{Class, Decision, EdgePolicy, Facts, Reason, Verdict, WidgetRulesBuf, decide};
-use super::entry::Entry;
+use super::decision::{Class, EdgePolicy, Facts, Reason, Verdict, WidgetRulesBuf, decide};
 use super::headers::Destination;
-use super::origin::{Embedder, Origin, Scheme};
-use super::suffix::PublicSuffixes;
+use super::origin::{Embedder, Origin};
 use super::ticket::{Ticket, TicketError};
 use super::widget::{Access, Widget};
 
+mod advice;
 mod headers;
 mod outcome;
 mod sentence;
 mod ticket;
 
+use advice::Advice;
+pub use advice::{WayIn, entry_admitting, way_in};
 pub use headers::RouteAnswers;
 pub use outcome::{EntryOutcome, Outcome};
+use sentence::Grounds;
 pub use ticket::TicketWorth;
 
 /// Why one request to one widget is allowed or denied.
@@ -67,8 +69,13 @@ pub struct Explanation {
 pub enum AskedBy {
     /// The request names nobody.
     Absent,
-    /// `Origin: null`.
-    Opaque,
+    /// A page without an origin that could be compared.
+    Opaque {
+        /// As the request writes it: `null` or `file://`.
+        #[schema(value_type = String)]
+        #[serde(default = "null")]
+        origin: Cow<'static, str>,
+    },
     /// Something that no browser sends.
     Malformed {
         /// What is wrong with it, a stable word.
@@ -109,6 +116,7 @@ pub fn explain(
         let rule = widget.allowed_domains.get(usize::try_from(at).ok()?)?;
         Some(NamedEntry { pointer: format!("/allowed_domains/{at}"), entry: rule.entry.to_string() })
     };
+    let advised = widget.zip(compared).and_then(|(widget, origin)| Advice::of(&decision, origin, widget));
     let mut explanation = Explanation {
         widget: id.to_owned(),
         class: facts.class,
@@ -120,12 +128,13 @@ pub fn explain(
         sentence: String::new(),
         entry: named(decision.entry),
         near_miss: named(decision.near_miss),
-        entry_to_add: widget.and_then(|widget| entry_to_add(&decision, compared?, widget)),
+        entry_to_add: advised.as_ref().and_then(Advice::entry_to_add),
         entries: widget.map(|widget| outcome::of_all(widget, compared, now)).unwrap_or_default(),
         ticket: None,
         headers: Vec::new(),
     };
-    explanation.sentence = sentence::of(&explanation, compared);
+    explanation.sentence =
+        sentence::of(&explanation, Grounds { embedder: facts.embedder, compared, advised: advised.as_ref() });
     explanation
 }
 
@@ -161,33 +170,6 @@ impl Explanation {
     }
 }
 
-/// The text, in two parts, of the entry that admits `origin` and as little else as an entry can:
-/// `stranger.example`, `http://plain.example`, `localhost:80`. Where the scheme is one that no entry can have, the
-/// origin itself.
-pub fn entry_text(origin: Origin<'_>) -> [&str; 2] {
-    // What goes without saying is left out: https, and on loopback hosts either scheme.
-    let short = match origin.scheme() {
-        Scheme::Https => origin.as_str().strip_prefix("https://"),
-        Scheme::Http if origin.is_loopback() => origin.as_str().strip_prefix("http://"),
-        Scheme::Http | Scheme::Other(_) => None,
-    };
-    // An unstated port means any on loopback, so there the default is written out.
-    let port = match (origin.scheme(), origin.explicit_port()) {
-        (Scheme::Http, None) if origin.is_loopback() => ":80",
-        (Scheme::Https, None) if origin.is_loopback() => ":443",
-        _ => "",
-    };
-    [short.unwrap_or(origin.as_str()), port]
-}
-
-/// That entry. `None` where the scheme is one that no entry can have.
-pub fn entry_admitting(origin: Origin<'_>) -> Option<Entry> {
-    let text = entry_text(origin).concat();
-    let entry = Entry::parse(&text, PublicSuffixes::shipped()).ok()?;
-    // The shortest text says the same as the exact one.
-    (entry.admits(origin) && Entry::exactly(origin).is_some()).then_some(entry)
-}
-
 /// The origin that the list is asked about: inside the widget's own iframe the one of the ticket.
 fn compared_with_list<'a>(facts: &Facts<'a>, policy: &EdgePolicy) -> Option<Origin<'a>> {
     let origin = facts.embedder.origin()?;
@@ -195,30 +177,11 @@ fn compared_with_list<'a>(facts: &Facts<'a>, policy: &EdgePolicy) -> Option<Orig
     facts.by_ticket(policy).or((!needs_ticket).then_some(origin))
 }
 
-fn entry_to_add(decision: &Decision, origin: Origin<'_>, widget: &Widget) -> Option<String> {
-    match decision.would_deny.unwrap_or(decision.reason) {
-        Reason::NotListed
-        | Reason::InsecureScheme
-        | Reason::PortMismatch
-        | Reason::ExpiredEntry
-        | Reason::UnsupportedScheme
-        | Reason::Locked => {}
-        _ => return None,
-    }
-    let entry = entry_admitting(origin)?;
-    // These would be refused at save: an entry twice, and plain http for a widget that asks for the
-    // microphone.
-    let semantic = entry.semantic();
-    let listed = widget.allowed_domains.iter().any(|rule| rule.entry.semantic() == semantic);
-    let plain_voice = widget.has_voice() && origin.scheme() == Scheme::Http && !origin.is_loopback();
-    (!listed && !plain_voice).then(|| entry.to_string())
-}
-
 impl From<Embedder<'_>> for AskedBy {
     fn from(embedder: Embedder<'_>) -> Self {
         match embedder {
             Embedder::Absent => AskedBy::Absent,
-            Embedder::Opaque => AskedBy::Opaque,
+            Embedder::Opaque(origin) => AskedBy::Opaque { origin: origin.as_str().into() },
             Embedder::Malformed(error) => {
                 AskedBy::Malformed { code: error.code().into(), detail: error.to_string() }
             }
@@ -227,11 +190,16 @@ impl From<Embedder<'_>> for AskedBy {
     }
 }
 
+/// What an edge that knew one opaque origin alone has left out.
+fn null() -> Cow<'static, str> {
+    "null".into()
+}
+
 impl fmt::Display for AskedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AskedBy::Absent => f.write_str("none"),
-            AskedBy::Opaque => f.write_str("null (opaque)"),
+            AskedBy::Opaque { origin } => write!(f, "{origin} (opaque)"),
             AskedBy::Malformed { code, .. } => write!(f, "malformed ({code})"),
             AskedBy::Known { origin } => f.write_str(origin),
         }

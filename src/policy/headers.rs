@@ -156,7 +156,7 @@ fn is_for_scripts(class: Class) -> bool {
 /// What CORS (Fetch standard, "CORS protocol") grants to the page that asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cors<'a> {
-    /// `Access-Control-Allow-Origin`: a serialised origin, or `null`.
+    /// `Access-Control-Allow-Origin`: a serialised origin, or `*`.
     pub allow_origin: &'a str,
     /// `Access-Control-Allow-Credentials: true`.
     pub credentials: bool,
@@ -168,7 +168,8 @@ impl<'a> Cors<'a> {
     pub fn of_own_answer(embedder: &Embedder<'a>) -> Option<Self> {
         let allow_origin = match embedder {
             Embedder::Known(origin) => origin.as_str(),
-            Embedder::Opaque => "null",
+            // A browser compares it with how it writes the page's origin itself: `null` is not `file://`.
+            Embedder::Opaque(origin) => origin.as_str(),
             Embedder::Absent | Embedder::Malformed(_) => return None,
         };
         Some(Self { allow_origin, credentials: false })
@@ -176,7 +177,8 @@ impl<'a> Cors<'a> {
 }
 
 /// The CORS grant that a decision carries, if any. Allowed frames and public pages have none: nobody reads them
-/// by script. A denial is readable by the page that was denied, without credentials, so that it can say why.
+/// by script. A denial is readable by the page that was denied, without credentials, so that it can say why. What an
+/// open widget answers is for any page.
 pub fn cors<'a>(
     class: Class,
     decision: &Decision,
@@ -187,9 +189,12 @@ pub fn cors<'a>(
     if !denied && !is_for_scripts(class) {
         return None;
     }
+    let unrestricted = decision.reason == Reason::Unrestricted && decision.would_deny.is_none();
     let named = decision.would_deny.is_none() && decision.reason != Reason::Unrestricted;
     let grant = Cors::of_own_answer(embedder)?;
-    Some(Cors { credentials: route_credentials && !denied && named, ..grant })
+    // What any page may read is the same for all.
+    let allow_origin = if unrestricted { "*" } else { grant.allow_origin };
+    Some(Cors { allow_origin, credentials: route_credentials && !denied && named })
 }
 
 /// Whose ticket an answer carries, if any: an allowed frame's, where the page that embeds it is known. The edge's own

@@ -13,7 +13,7 @@ mod host;
 mod owned;
 mod plain;
 
-pub use embedder::Embedder;
+pub use embedder::{Embedder, OpaqueOrigin};
 pub use error::OriginError;
 pub use host::Host;
 pub(in crate::policy) use host::{Ipv6Text, MAX_LABEL, MAX_NAME};
@@ -46,13 +46,16 @@ impl<'a> Origin<'a> {
     /// Parses a serialised origin, as in the `Origin` header.
     ///
     /// # Errors
-    /// Everything a browser would not have written; `null` is [`OriginError::Opaque`].
+    /// Everything a browser would not have written; `null` is [`OriginError::Opaque`], `file://`
+    /// [`OriginError::LocalFile`].
     pub fn parse(text: &'a str) -> Result<Origin<'a>, OriginError> {
         if let Some(origin) = Origin::plain(text) {
             return Ok(origin);
         }
-        if text == "null" {
-            return Err(OriginError::Opaque);
+        match text {
+            "null" => return Err(OriginError::Opaque),
+            LOCAL_FILE => return Err(OriginError::LocalFile),
+            _ => {}
         }
         match Origin::split(text) {
             Ok((origin, "")) => Ok(origin),
@@ -66,13 +69,25 @@ impl<'a> Origin<'a> {
         }
     }
 
-    /// The origin of a `Referer` (RFC 9110 §10.1.3): an absolute URL without userinfo and fragment.
+    /// The origin of a `Referer` (RFC 9110 §10.1.3): an absolute URL without userinfo.
+    ///
+    /// It is judged up to the end of its authority. What follows names nobody, and browsers leave much of it raw
+    /// (URL standard, "query percent-encode set"), but never a control character.
     ///
     /// # Errors
-    /// As [`Origin::parse`], but a path and a query may follow.
-    pub fn parse_referer(text: &'a str) -> Result<Origin<'a>, OriginError> {
-        let (origin, rest) = Origin::split(text)?;
-        if rest.contains('#') { Err(OriginError::Fragment) } else { Ok(origin) }
+    /// As [`Origin::parse`], but anything may follow the origin.
+    pub fn parse_referer(value: &'a [u8]) -> Result<Origin<'a>, OriginError> {
+        let (head, rest) = value.split_at(end_of_authority(value));
+        // Without a way out in between, so that many bytes are looked at at once.
+        if rest.iter().fold(false, |control, byte| control | byte.is_ascii_control()) {
+            return Err(OriginError::ControlCharacter);
+        }
+        let head = str::from_utf8(head).map_err(|_| OriginError::NonAscii)?;
+        match Origin::plain(head) {
+            Some(origin) => Ok(origin),
+            None if head == LOCAL_FILE => Err(OriginError::LocalFile),
+            None => Origin::split(head).map(|(origin, _)| origin),
+        }
     }
 
     /// `https://example.com:8443`
@@ -196,6 +211,23 @@ impl<'a> Scheme<'a> {
             Scheme::Other(_) => None,
         }
     }
+}
+
+/// How some browsers write the origin of a local file; others write `null`.
+const LOCAL_FILE: &str = "file://";
+
+/// Where the authority of an absolute URL ends (RFC 3986 §3.2); the end of what is no such URL.
+fn end_of_authority(value: &[u8]) -> usize {
+    let scheme = value.iter().position(|byte| matches!(byte, b':' | b'/' | b'?' | b'#'));
+    let start = scheme.map(|end| end + "://".len());
+    let Some((before, authority)) = start.and_then(|start| value.split_at_checked(start)) else {
+        return value.len();
+    };
+    if !before.ends_with(b"://") {
+        return value.len();
+    }
+    let length = authority.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    before.len() + length.unwrap_or(authority.len())
 }
 
 fn refuse_foreign_bytes(text: &str) -> Result<(), OriginError> {

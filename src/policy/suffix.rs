@@ -8,6 +8,11 @@ use std::{fmt, iter, sync::LazyLock};
 
 use publicsuffix::{List, Psl, Type};
 
+/// Names below which nobody can register one, so that every name there is of whoever runs the network: RFC 6761,
+/// `local` RFC 6762, `home.arpa` RFC 8375, `internal` by a resolution of ICANN's board (29 July 2024).
+const UNREGISTRABLE: [&str; 7] =
+    ["example", "home.arpa", "internal", "invalid", "local", "localhost", "test"];
+
 /// A parsed public suffix list.
 ///
 /// Names are asked for as lower-case A-labels without a trailing dot.
@@ -110,6 +115,16 @@ impl PublicSuffixes {
         // The label `*` exists in the list only as that rule, so asking for it finds the rule itself.
         let labels = name.as_bytes().rsplit(|byte| *byte == b'.').chain(iter::once(b"*".as_slice()));
         self.section_of(name.len() + "*.".len(), labels)
+    }
+
+    /// The section by which strangers can have names directly below `name`; `None` where they can't, and a wildcard
+    /// there is its owner's to use.
+    #[must_use]
+    pub fn open_below(&self, name: &str) -> Option<SuffixSection> {
+        if UNREGISTRABLE.contains(&name) {
+            return None;
+        }
+        self.section(name).or_else(|| self.section_below(name))
     }
 
     /// The name one label below the public suffix of `name`: `www.example.co.uk` has `example.co.uk`.

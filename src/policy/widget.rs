@@ -20,14 +20,16 @@ use utoipa::ToSchema;
 
 use super::allowlist::{Allowlist, AllowlistBuf};
 use super::decision::{WidgetRules, WidgetRulesBuf};
-use super::entry::{Entry, EntryScheme};
+use super::entry::Entry;
 use super::suffix::PublicSuffixes;
 
 mod id;
 mod parse;
+mod revision;
 mod schema;
 
 pub use id::{MAX_ID_CHARS, WidgetId, WidgetIdError};
+pub use revision::{MAX_REVISION, RevisionTooHigh, next_revision};
 
 /// The largest document, in bytes of JSON.
 pub const MAX_DOCUMENT_BYTES: usize = 256 * 1024;
@@ -111,10 +113,9 @@ impl Rule {
         self.expires_at.is_some_and(|at| now >= at)
     }
 
-    /// Whether it names a plain-http site, where browsers give no microphone. Loopback hosts are none:
-    /// browsers trust them without https.
+    /// Whether it names a plain-http site ([`Entry::is_plain_http`]).
     pub fn is_plain_http(&self) -> bool {
-        self.entry.scheme() == Some(EntryScheme::Http) && !self.entry.is_loopback()
+        self.entry.is_plain_http()
     }
 }
 

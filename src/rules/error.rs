@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::book::Rejection;
+use super::brake::WideChange;
 use super::source::SourceKind;
 use crate::policy::json_position::Position;
 use crate::policy::widget::WidgetId;
@@ -105,6 +106,13 @@ pub enum RulesError {
         /// What the system said.
         detail: String,
     },
+    /// A change of many widgets at once that has to be confirmed.
+    #[error(
+        "this would delete {} of {} widgets, so nothing was changed; if that is what is meant, confirm it by the \
+         number: ?confirm={}",
+        .0.deleted, .0.widgets, .0.confirm
+    )]
+    WideChange(WideChange),
     /// Documents that are wrong, or that may not follow the rules in force.
     #[error("{}", lines(faults, usize::MAX))]
     Invalid {
@@ -127,6 +135,7 @@ impl RulesError {
             Self::StorageFull { .. } => "storage_full",
             Self::StorageFailed { .. } => "storage_failed",
             Self::AuditUnavailable { .. } => "audit_unavailable",
+            Self::WideChange(_) => "wide_change",
             Self::Invalid { faults } => faults.first().map_or("invalid_document", |fault| fault.code),
         }
     }

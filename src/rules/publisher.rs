@@ -159,7 +159,7 @@ impl Publisher {
     /// Takes a batch, whole or not at all. When it returns the batch is durable and in force; on failure, nothing
     /// of it is: every change that can't be made, by its number, or why it could not be kept
     /// ([`RulesError::StorageFull`], [`RulesError::StorageFailed`], [`RulesError::AuditUnavailable`]).
-    /// [`RulesError::ReadOnly`] where rules come from files.
+    /// [`RulesError::ReadOnly`] where rules come from files, [`RulesError::WideChange`] where it has to be confirmed.
     pub fn apply(
         &self,
         changes: Vec<Change>,
@@ -169,6 +169,18 @@ impl Publisher {
         self.apply_prepared(prepare(changes, self.key()), options, actor)
     }
 
+    /// The same, where its writer has said how many widgets a wide change may touch ([`brake`](super::brake)).
+    pub fn apply_confirmed(
+        &self,
+        changes: Vec<Change>,
+        options: ApplyOptions,
+        confirmed: Option<usize>,
+        actor: Actor,
+    ) -> Result<Published, RulesError> {
+        self.writable()?;
+        self.publish(prepare(changes, self.key()), options, confirmed, actor, |fault| fault)
+    }
+
     /// The same, prepared with this key.
     pub(in crate::rules) fn apply_prepared(
         &self,
@@ -176,10 +188,12 @@ impl Publisher {
         options: ApplyOptions,
         actor: Actor,
     ) -> Result<Published, RulesError> {
-        if self.is_read_only() {
-            return Err(RulesError::ReadOnly { source_kind: self.source });
-        }
-        self.publish(changes, options, actor, |fault| fault)
+        self.writable()?;
+        self.publish(changes, options, None, actor, |fault| fault)
+    }
+
+    fn writable(&self) -> Result<(), RulesError> {
+        if self.is_read_only() { Err(RulesError::ReadOnly { source_kind: self.source }) } else { Ok(()) }
     }
 
     /// The key of the book's fingerprints.
@@ -197,7 +211,7 @@ impl Publisher {
     ) -> Result<Published, RulesError> {
         let changes: Vec<Change> = documents.into_iter().map(Change::put).collect();
         let options = ApplyOptions { absent: Absent::Withdraw, ..ApplyOptions::default() };
-        self.publish(prepare(changes, self.key()), options, Actor::Source(self.source), locate)
+        self.publish(prepare(changes, self.key()), options, None, Actor::Source(self.source), locate)
     }
 
     /// Records an update that failed before it came to be judged, such as a file that is no JSON.
@@ -215,16 +229,18 @@ impl Publisher {
         &self,
         changes: Vec<Prepared>,
         options: ApplyOptions,
+        confirmed: Option<usize>,
         actor: Actor,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, RulesError> {
-        let call = Call { changes, options, actor, answer: Arc::new(Answer::default()) };
+        let call = Call { changes, options, confirmed, actor, answer: Arc::new(Answer::default()) };
         let failure = match self.queue.run(call, |group| self.write(group)) {
             Ok(published) => return Ok(published),
             Err(failure) => failure,
         };
         let error = match failure {
             Failure::NotKept(error) => error,
+            Failure::Held(wide) => RulesError::WideChange(wide),
             Failure::Rejected(rejections) => {
                 let faults = rejections.into_iter().map(RuleFault::from).map(locate).collect();
                 RulesError::Invalid { faults }

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
-use crate::policy::origin::{Embedder, OriginBuf};
+use crate::policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
 
 /// What an allowed session said about itself, kept so that it can be judged again by other rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,8 +20,8 @@ pub struct SessionFacts {
 pub enum SessionEmbedder {
     /// None was named.
     Absent,
-    /// `Origin: null`.
-    Opaque,
+    /// A page without an origin that could be compared.
+    Opaque(OpaqueOrigin),
     /// A page of this origin.
     Known(OriginBuf),
 }
@@ -31,7 +31,7 @@ impl SessionFacts {
     pub fn keep(facts: &Facts<'_>) -> Option<Self> {
         let embedder = match facts.embedder {
             Embedder::Absent => SessionEmbedder::Absent,
-            Embedder::Opaque => SessionEmbedder::Opaque,
+            Embedder::Opaque(origin) => SessionEmbedder::Opaque(origin),
             Embedder::Known(origin) => SessionEmbedder::Known(origin.into()),
             Embedder::Malformed(_) => return None,
         };
@@ -44,13 +44,25 @@ impl SessionFacts {
         &self.embedder
     }
 
+    /// The page that opened the session, as far as it is known: the one that its ticket names, else the embedder. An
+    /// origin of the edge's own is the widget's and no page's.
+    pub fn page(&self, policy: &EdgePolicy) -> Option<&OriginBuf> {
+        match (&self.ticket, &self.embedder) {
+            (Some(page), _) => Some(page),
+            (None, SessionEmbedder::Known(origin)) if !policy.own_origins.contains(origin.as_origin()) => {
+                Some(origin)
+            }
+            (None, _) => None,
+        }
+    }
+
     /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
     pub fn judge(&self, widget: Option<WidgetRules<'_>>, policy: &EdgePolicy, now: Timestamp) -> Decision {
         let facts = Facts {
             class: Class::Session,
             embedder: match &self.embedder {
                 SessionEmbedder::Absent => Embedder::Absent,
-                SessionEmbedder::Opaque => Embedder::Opaque,
+                SessionEmbedder::Opaque(origin) => Embedder::Opaque(*origin),
                 SessionEmbedder::Known(origin) => Embedder::Known(origin.as_origin()),
             },
             missing_denied: self.missing_denied,
@@ -113,7 +125,7 @@ mod tests {
         .map(|document| widget(document).compile());
         for embedder in [
             Embedder::Absent,
-            Embedder::Opaque,
+            Embedder::Opaque(OpaqueOrigin::Null),
             Embedder::Known(own),
             Embedder::Known(listed),
             Embedder::Known(stranger),
@@ -130,6 +142,23 @@ mod tests {
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn its_page_is_the_one_that_opened_it() {
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let page = Origin::parse("https://example.com").unwrap();
+        let policy = EdgePolicy { own_origins: OriginSet::new([own.into()]), ..EdgePolicy::default() };
+        for (embedder, ticket, expected) in [
+            (Embedder::Known(page), TicketState::Absent, Some(page)),
+            (Embedder::Known(own), TicketState::Valid(page), Some(page)),
+            (Embedder::Known(own), TicketState::Absent, None),
+            (Embedder::Opaque(OpaqueOrigin::Null), TicketState::Absent, None),
+            (Embedder::Absent, TicketState::Absent, None),
+        ] {
+            let kept = SessionFacts::keep(&facts(embedder, ticket)).unwrap();
+            assert_eq!(kept.page(&policy).map(OriginBuf::as_origin), expected, "{kept:?}");
         }
     }
 

@@ -14,6 +14,7 @@ mod events;
 mod full_disk;
 mod mutual_tls;
 mod remote_commands;
+mod revisions;
 mod saved_means_enforced;
 mod tokens;
 mod verdicts;

@@ -16,6 +16,7 @@ mod allocations;
 mod browser;
 mod cache;
 mod cli;
+mod denials;
 mod gate;
 mod grades;
 mod guide;

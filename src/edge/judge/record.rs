@@ -38,7 +38,7 @@ impl Judge<'_> {
         let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
         let (embedder, malformed) = match &facts.embedder {
             Embedder::Known(origin) => (Some(origin.as_str()), None),
-            Embedder::Opaque => (Some("null"), None),
+            Embedder::Opaque(origin) => (Some(origin.as_str()), None),
             Embedder::Malformed(error) => (None, Some(error.code())),
             Embedder::Absent => (None, None),
         };

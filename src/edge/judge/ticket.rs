@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::record::Subject;
-use super::{Denied, Judge, OpenedBy};
+use super::{Denied, Judge, told};
 use crate::edge::request::{is_preflight, lines};
 use crate::policy::decision::{Class, Decision, Facts, TicketState, decide};
 use crate::policy::origin::Embedder;
@@ -57,8 +57,8 @@ impl Judge<'_> {
             if !is_preflight {
                 self.metrics.ticket(TicketOutcome::Refused);
             }
-            let opened_by = OpenedBy::read(Class::Session, reading.as_ref());
-            return TicketCall::Denied(Denied { decision, embedder, id: decision_id, opened_by });
+            let subject = told::Subject::of(&embedder, reading.as_ref(), self.policy);
+            return TicketCall::Denied(Denied { decision, embedder, id: decision_id, subject });
         }
         let (whose, outcome) = match &reading {
             Some(_) => (ticket.opened_by(), TicketOutcome::Renewed),

@@ -142,7 +142,7 @@ pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Re
     }
     let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
     let shape = DenialShape::of(class, destination);
-    Reply::denial(to, &Denial { embedder: &denied.told(), decision_id: &denied.id, shape }, grant)
+    Reply::denial(to, &Denial { told: denied.told(), decision_id: &denied.id, shape }, grant)
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

@@ -5,8 +5,8 @@ use http::header::HeaderValue;
 
 use super::{Recipient, Reply, text};
 use crate::edge::decision_id::DecisionId;
+use crate::edge::judge::Told;
 use crate::policy::headers::DenialShape;
-use crate::policy::origin::Embedder;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -17,8 +17,8 @@ const MOST_VARYING: usize = 512;
 /// One denied request.
 #[derive(Debug)]
 pub struct Denial<'a> {
-    /// Who is denied.
-    pub embedder: &'a Embedder<'a>,
+    /// Whom it speaks of.
+    pub told: Told<'a>,
     /// The decision, so that the owner can look it up.
     pub decision_id: &'a DecisionId,
     /// What whoever asked can show.
@@ -31,7 +31,7 @@ impl Denial<'_> {
             DenialShape::Script => Reply::new(to, StatusCode::OK).with_body(JAVASCRIPT, self.script()),
             DenialShape::Page => Reply::new(to, StatusCode::FORBIDDEN).with_body(HTML, self.page()),
             DenialShape::Problem => {
-                Reply::problem(to, StatusCode::FORBIDDEN, &text::explanation(self.embedder), self.decision_id)
+                Reply::problem(to, StatusCode::FORBIDDEN, &text::explanation(self.told), self.decision_id)
             }
             DenialShape::NotFound => {
                 Reply::problem(to, StatusCode::NOT_FOUND, &["there is no such page"], self.decision_id)
@@ -44,7 +44,7 @@ impl Denial<'_> {
     fn script(&self) -> String {
         let mut script = String::with_capacity(MOST_VARYING);
         script.push_str("console.error(\"");
-        text::explanation(self.embedder).iter().for_each(|part| script.push_str(part));
+        text::explanation(self.told).iter().for_each(|part| script.push_str(part));
         for part in [" (decision ", self.decision_id.as_str(), ")\");\n"] {
             script.push_str(part);
         }
@@ -52,7 +52,7 @@ impl Denial<'_> {
     }
 
     fn page(&self) -> String {
-        let (who, advice) = (text::who(self.embedder), text::advice(self.embedder));
+        let (who, advice) = (text::who(self.told), text::advice(self.told));
         let mut page = String::with_capacity(PAGE.len() + MOST_VARYING);
         let mut rest = PAGE;
         for (place, words) in
@@ -81,7 +81,7 @@ mod tests {
 
     use super::*;
     use crate::policy::headers::{DENIED_PAGE_POLICY, OwnProfile};
-    use crate::policy::origin::Origin;
+    use crate::policy::origin::{Embedder, OpaqueOrigin, Origin};
 
     fn reply(denial: &Denial<'_>) -> Reply {
         let request = RequestHeader::build("GET", b"/w/w/loader.js", None).unwrap();
@@ -92,11 +92,11 @@ mod tests {
     #[test]
     fn each_shape_names_the_embedder_and_the_decision() {
         let id = DecisionId::new();
-        let embedder = Embedder::Known(Origin::parse("https://stranger.example").unwrap());
+        let told = Told::Embedder(Embedder::Known(Origin::parse("https://stranger.example").unwrap()));
         for (shape, status) in
             [(DenialShape::Script, 200), (DenialShape::Page, 403), (DenialShape::Problem, 403)]
         {
-            let reply = reply(&Denial { embedder: &embedder, decision_id: &id, shape });
+            let reply = reply(&Denial { told, decision_id: &id, shape });
             let body = String::from_utf8(reply.body.to_vec()).unwrap();
             assert_eq!(reply.status, status, "{shape:?}");
             for part in ["https://stranger.example", "adds stranger.example to", id.as_str()] {
@@ -118,8 +118,9 @@ mod tests {
     #[test]
     fn a_script_denial_only_logs() {
         let id = DecisionId::new();
+        let told = Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null));
         let shape = DenialShape::Script;
-        let reply = reply(&Denial { embedder: &Embedder::Opaque, decision_id: &id, shape });
+        let reply = reply(&Denial { told, decision_id: &id, shape });
         let body = std::str::from_utf8(&reply.body).unwrap();
         let text = body.strip_prefix("console.error(").and_then(|rest| rest.strip_suffix(");\n")).unwrap();
         assert!(serde_json::from_str::<String>(text).unwrap().contains(id.as_str()));

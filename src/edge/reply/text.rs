@@ -6,11 +6,12 @@
 use http::StatusCode;
 
 use crate::edge::decision_id::DecisionId;
-use crate::policy::explain::entry_text;
-use crate::policy::origin::{Embedder, Scheme};
+use crate::edge::judge::Told;
+use crate::policy::explain::{WayIn, way_in};
+use crate::policy::origin::{Embedder, OpaqueOrigin, Origin, OriginError};
 
 /// What the fixed parts of an answer take up at most.
-const FIXED_BYTES: usize = 384;
+const FIXED_BYTES: usize = 512;
 
 /// A problem document (RFC 9457).
 pub(super) fn problem(status: StatusCode, detail: &[&str], id: &DecisionId) -> String {
@@ -29,50 +30,108 @@ pub(super) fn problem(status: StatusCode, detail: &[&str], id: &DecisionId) -> S
 }
 
 /// Says who is denied, in words for a person; a malformed value is never repeated.
-pub(super) fn who<'e>(embedder: &Embedder<'e>) -> [&'e str; 3] {
-    let words = match embedder {
-        Embedder::Known(origin) => return ["This widget may not be embedded on ", origin.as_str(), "."],
-        Embedder::Opaque => {
+pub(super) fn who(told: Told<'_>) -> [&str; 3] {
+    let words = match told {
+        Told::Embedder(Embedder::Known(origin)) | Told::Opener(origin) => {
+            return ["This widget may not be embedded on ", origin.as_str(), "."];
+        }
+        Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null)) => {
             "This widget may not be embedded by a page without an origin of its own, such as a sandboxed frame \
              or a local file."
         }
-        Embedder::Malformed(_) => {
-            "This widget may not be embedded: the request's Origin or Referer is not what a browser sends."
+        Told::Embedder(Embedder::Opaque(OpaqueOrigin::File)) => {
+            "This widget may not be embedded by a local file, which has no origin of its own (file://)."
         }
-        Embedder::Absent => {
+        Told::Embedder(Embedder::Malformed(error)) => match name_fault(error) {
+            Some(fault) => return ["This widget may not be embedded on a page whose host name ", fault, "."],
+            None => {
+                "This widget may not be embedded: the request's Origin or Referer is not what a browser sends."
+            }
+        },
+        Told::Embedder(Embedder::Absent) => {
             "This widget may not be loaded by a request that does not name the page it is for."
         }
+        Told::OwnOrigin => "This widget may not be loaded anywhere.",
+        Told::NoTicket => {
+            "This widget may not be opened from its own address without a ticket: nothing says which page embeds it."
+        }
+        Told::ForeignTicket => "This widget may not be opened with a ticket that was not issued here for it.",
     };
     [words, "", ""]
 }
 
+/// What is wrong with the name of a page's host, where a browser sends it all the same ([`OriginError::is_of_a_page`]).
+fn name_fault(error: OriginError) -> Option<&'static str> {
+    Some(match error {
+        OriginError::TrailingDot => "ends with a dot",
+        OriginError::EmptyLabel => "has an empty part",
+        OriginError::InvalidCharacter => "has characters other than letters, digits, - and _",
+        OriginError::NameTooLong | OriginError::LabelTooLong => "is too long",
+        OriginError::MissingHost => "is empty",
+        _ => return None,
+    })
+}
+
 /// Says what the owner can do about it.
-pub(super) fn advice<'e>(embedder: &Embedder<'e>) -> [&'e str; 4] {
-    let words = match embedder {
-        Embedder::Known(origin) => {
-            let [entry, port] = entry_text(*origin);
-            // Such an entry is refused on a widget with voice.
-            let to = if origin.scheme() == Scheme::Http && !origin.is_loopback() {
-                " to the widget's allowed domains; browsers give a microphone to pages over https only."
-            } else {
-                " to the widget's allowed domains."
-            };
-            return ["If it should be, its owner adds ", entry, port, to];
+pub(super) fn advice(told: Told<'_>) -> [&str; 6] {
+    let words = match told {
+        Told::Embedder(Embedder::Known(origin)) => return entry_advice(origin, ""),
+        Told::Opener(origin) => {
+            const OR: &str = " Where it is allowed already, the ticket is past its lifetime: the frame asks for a fresh one.";
+            return entry_advice(origin, OR);
         }
-        Embedder::Opaque => {
+        Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null)) => {
             "It can be embedded by a page with an address that its owner allows. A redirect, as from http to https, \
              takes a request's origin as well: ask for the https address."
         }
-        Embedder::Malformed(_) => "A program between the browser and this server may have changed it.",
-        Embedder::Absent => "A Referrer-Policy of no-referrer on the page can be the cause.",
+        Told::Embedder(Embedder::Opaque(OpaqueOrigin::File)) => {
+            "It can be embedded by a page with an address that its owner allows: an app serves its pages under a \
+             scheme of its own, such as app://name, or from localhost."
+        }
+        Told::Embedder(Embedder::Malformed(OriginError::TrailingDot)) => {
+            "Open the page without that dot: with it, it is another site."
+        }
+        Told::Embedder(Embedder::Malformed(error)) if error.is_of_a_page() => {
+            "Serve the page under a name as DNS has them: letters, digits, - and _, 63 at most between two dots."
+        }
+        Told::Embedder(Embedder::Malformed(_)) => {
+            "A program between the browser and this server may have changed it."
+        }
+        Told::Embedder(Embedder::Absent) => "A Referrer-Policy of no-referrer on the page can be the cause.",
+        Told::OwnOrigin => "Its owner finds the reason by the decision.",
+        Told::NoTicket => {
+            "Its frame sends the ticket that its document came with. An app that fills in the address which it \
+             connects to, as React Native does, sends an Origin of its own that the widget's owner allows."
+        }
+        Told::ForeignTicket => "Its frame asks for a fresh one; where that is refused, load the page again.",
     };
-    [words, "", "", ""]
+    [words, "", "", "", "", ""]
+}
+
+/// The entry that the owner adds. Over plain http the way out as well: a widget with voice can't list such a page, and
+/// whether it is one is not told here.
+fn entry_advice<'e>(origin: Origin<'e>, or: &'e str) -> [&'e str; 6] {
+    const TO: &str = " to the widget's allowed domains.";
+    match way_in(origin) {
+        WayIn::Entry([entry, port]) => ["If it should be, its owner adds ", entry, port, TO, or, ""],
+        WayIn::Https { host, plain: Some(entry) } => [
+            "If it should be, serve the page over https, and its owner adds ",
+            host,
+            ", or without voice ",
+            entry,
+            " to the widget's allowed domains; browsers give a microphone to pages over https only.",
+            or,
+        ],
+        WayIn::Https { host, plain: None } => {
+            ["If it should be, serve the page over https, and its owner adds ", host, TO, or, "", ""]
+        }
+    }
 }
 
 /// Both, as one text.
-pub(super) fn explanation<'e>(embedder: &Embedder<'e>) -> [&'e str; 8] {
-    let ([a, b, c], [d, e, f, g]) = (who(embedder), advice(embedder));
-    [a, b, c, " ", d, e, f, g]
+pub(super) fn explanation(told: Told<'_>) -> [&str; 10] {
+    let ([a, b, c], [d, e, f, g, h, i]) = (who(told), advice(told));
+    [a, b, c, " ", d, e, f, g, h, i]
 }
 
 #[cfg(test)]
@@ -80,7 +139,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::policy::origin::Origin;
+    use crate::policy::origin::{OpaqueOrigin, Origin};
 
     #[test]
     fn an_origin_means_itself_in_every_answer() {
@@ -98,7 +157,10 @@ mod tests {
             ] {
                 if let Ok(origin) = Origin::parse(&text) {
                     parsed += 1;
-                    assert!(!special(origin.as_str()) && !special(&entry_text(origin).concat()), "{text}");
+                    assert!(!special(origin.as_str()), "{text}");
+                    // Nothing else of it is said.
+                    let fixed = explanation(Told::Embedder(Embedder::Known(origin))).concat();
+                    assert!(!special(&fixed.replace([' ', '\''], "")), "{fixed}");
                 }
             }
         }
@@ -107,13 +169,35 @@ mod tests {
 
     #[test]
     fn the_fixed_words_need_no_escape() {
-        let known = |text| Embedder::Known(Origin::parse(text).unwrap());
-        for embedder in
-            [Embedder::Opaque, Embedder::Absent, known("https://a.example"), known("http://a.example")]
-        {
-            let text = explanation(&embedder).concat();
+        let known = |text| Told::Embedder(Embedder::Known(Origin::parse(text).unwrap()));
+        let malformed = |error| Told::Embedder(Embedder::Malformed(error));
+        for told in [
+            Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null)),
+            Told::Embedder(Embedder::Opaque(OpaqueOrigin::File)),
+            Told::Embedder(Embedder::Absent),
+            known("https://a.example"),
+            known("http://a.example"),
+            known("ftp://a.example"),
+            Told::Opener(Origin::parse("http://a.example").unwrap()),
+            malformed(OriginError::List),
+            malformed(OriginError::TrailingDot),
+            malformed(OriginError::EmptyLabel),
+            malformed(OriginError::InvalidCharacter),
+            malformed(OriginError::NameTooLong),
+            malformed(OriginError::LabelTooLong),
+            malformed(OriginError::MissingHost),
+            Told::OwnOrigin,
+            Told::NoTicket,
+            Told::ForeignTicket,
+        ] {
+            let text = explanation(told).concat();
             assert_eq!(serde_json::Value::from(text.as_str()).to_string(), format!("\"{text}\""));
-            assert!(!text.contains(['<', '>', '&']), "{text}");
+            assert!(text.starts_with("This widget ") && text.ends_with('.') && text.is_ascii(), "{text}");
+            assert!(!text.contains(['<', '>', '&', '{', '}']), "{text}");
+            assert!(text.len() < FIXED_BYTES, "{text}");
+            if let Told::Embedder(Embedder::Malformed(error)) = told {
+                assert_eq!(name_fault(error).is_some(), error.is_of_a_page(), "{text}");
+            }
         }
     }
 

@@ -123,8 +123,8 @@ reasons! {
     InsecureScheme = "insecure_scheme", "Deny: the host is listed for https, the page is http.";
     PortMismatch = "port_mismatch", "Deny: host and scheme are listed, with another port.";
     ExpiredEntry = "expired_entry", "Deny: the entry that admits this origin has expired.";
-    OpaqueOrigin = "opaque_origin", "Deny: `Origin: null`.";
-    MalformedOrigin = "malformed_origin", "Deny: `Origin` or `Referer` is not what a browser sends.";
+    OpaqueOrigin = "opaque_origin", "Deny: `Origin` is `null` or `file://`.";
+    MalformedOrigin = "malformed_origin", "Deny: `Origin` or `Referer` names no page that an entry could.";
     UnsupportedScheme = "unsupported_scheme", "Deny: neither http nor https, and not listed.";
     UnknownWidget = "unknown_widget", "Deny: there is no such widget.";
     WidgetDisabled = "widget_disabled", "Deny: the widget, or its Trust Center, is switched off.";

@@ -8,7 +8,7 @@ use proptest::test_runner::Config;
 
 use super::*;
 use crate::policy::allowlist::samples::{self, expiring, now, rule};
-use crate::policy::origin::{OriginBuf, OriginError};
+use crate::policy::origin::{OpaqueOrigin, OriginBuf, OriginError};
 use crate::policy::widget::{Environment, WidgetId};
 use crate::policy::widget::{Rule, Widget};
 
@@ -56,7 +56,8 @@ fn origin(text: &str) -> Origin<'_> {
 fn embedder(text: &str) -> Embedder<'_> {
     match text {
         "" => Embedder::Absent,
-        "null" => Embedder::Opaque,
+        "null" => Embedder::Opaque(OpaqueOrigin::Null),
+        "file://" => Embedder::Opaque(OpaqueOrigin::File),
         "malformed" => Embedder::Malformed(OriginError::TrailingDot),
         known => Embedder::Known(origin(known)),
     }
@@ -127,6 +128,7 @@ fn every_reason_is_reached() {
         (&listed, facts(Frame, "https://ports.example"), Deny, Reason::PortMismatch),
         (&listed, facts(Frame, "https://old.example"), Deny, Reason::ExpiredEntry),
         (&listed, facts(Frame, "null"), Deny, Reason::OpaqueOrigin),
+        (&listed, facts(Frame, "file://"), Deny, Reason::OpaqueOrigin),
         (&listed, facts(Frame, "malformed"), Deny, Reason::MalformedOrigin),
         (&listed, facts(Frame, "capacitor://localhost"), Deny, Reason::UnsupportedScheme),
         (&off, facts(Frame, LISTED), Deny, Reason::WidgetDisabled),
@@ -181,19 +183,31 @@ fn a_private_trust_center_is_denied_to_everyone() {
 }
 
 #[test]
-fn an_open_widget_needs_no_ticket_and_admits_any_site_that_has_an_origin() {
+fn an_open_widget_needs_no_ticket_and_admits_any_page() {
     let widget = widget(Some(Access::Open), list());
     for (from, expected) in [
         (OWN, (Allow, Reason::Unrestricted)),
         (STRANGER, (Allow, Reason::Unrestricted)),
         ("capacitor://localhost", (Allow, Reason::Unrestricted)),
         (SYSTEM, (Allow, Reason::SystemOrigin)),
-        ("null", (Deny, Reason::OpaqueOrigin)),
+        ("null", (Allow, Reason::Unrestricted)),
+        ("file://", (Allow, Reason::Unrestricted)),
         ("", (Deny, Reason::NoEmbedder)),
         ("malformed", (Deny, Reason::MalformedOrigin)),
     ] {
         assert_eq!(outcome(judge(&facts(Session, from), &widget)), expected, "{from}");
     }
+    for class in [Asset, Frame] {
+        for from in ["null", "file://"] {
+            assert_eq!(
+                outcome(judge(&facts(class, from), &widget)),
+                (Allow, Reason::Unrestricted),
+                "{class}"
+            );
+        }
+    }
+    let off = Widget { enabled: false, ..widget };
+    assert_eq!(outcome(judge(&facts(Session, "null"), &off)), (Deny, Reason::WidgetDisabled));
 }
 
 #[test]
@@ -206,6 +220,7 @@ fn an_edge_that_allows_no_open_widgets_judges_them_by_their_list() {
     assert_eq!(judge(&open, &facts(Asset, LISTED)), (Allow, Reason::Exact));
     assert_eq!(judge(&open, &facts(Asset, STRANGER)), (Deny, Reason::NotListed));
     assert_eq!(judge(&open, &facts(Session, OWN)), (Deny, Reason::TicketMissing));
+    assert_eq!(judge(&open, &facts(Asset, "null")), (Deny, Reason::OpaqueOrigin));
     assert_eq!(judge(&widget(None, vec![]), &facts(Asset, LISTED)), (Deny, Reason::Locked));
 }
 
@@ -339,8 +354,8 @@ fn naive(
     let open = open_allowed && (stated_open || set_up);
     let from = facts.embedder.origin().map(|origin| origin.as_str());
     let list = |origin| naive_list(&widget.allowed_domains, origin);
-    let judged = if facts.embedder == Embedder::Opaque {
-        Err(Reason::OpaqueOrigin)
+    let judged = if matches!(facts.embedder, Embedder::Opaque(_)) {
+        if open { Ok(Reason::Unrestricted) } else { Err(Reason::OpaqueOrigin) }
     } else if from == Some(SYSTEM) {
         Ok(Reason::SystemOrigin)
     } else if from == Some(OWN)
@@ -420,7 +435,7 @@ proptest! {
     ) {
         let embedder = match embedder {
             0 => Embedder::Absent,
-            1 => Embedder::Opaque,
+            1 => Embedder::Opaque(OpaqueOrigin::Null),
             2 => Embedder::Malformed(OriginError::List),
             _ => Embedder::Known(from.as_origin()),
         };

@@ -163,7 +163,7 @@ fn parse_host(written: &Written<'_>, suffixes: &PublicSuffixes) -> Result<(HostP
     if name.len() + "a.".len() > MAX_NAME {
         return Err(Code::NameTooLong.into());
     }
-    if suffixes.section(&name).or_else(|| suffixes.section_below(&name)).is_some() {
+    if suffixes.open_below(&name).is_some() {
         return Err(suggest::public_suffix(&name));
     }
     Ok((wildcard(name), false))
@@ -195,7 +195,7 @@ fn parse_glob(written: &Written<'_>, suffixes: &PublicSuffixes) -> Result<(HostP
     if shortest + ".".len() + parent.len() > MAX_NAME {
         return Err(Code::NameTooLong.into());
     }
-    let claimable = match suffixes.section(&parent).or_else(|| suffixes.section_below(&parent)) {
+    let claimable = match suffixes.open_below(&parent) {
         Some(SuffixSection::Icann) => return Err(suggest::public_suffix(&parent)),
         Some(SuffixSection::Private) => true,
         None => false,

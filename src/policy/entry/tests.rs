@@ -139,6 +139,20 @@ const TABLE: &[Row] = &[
     ),
     (".localhost", &["http://localhost:1", "https://a.localhost"], &["http://alocalhost"]),
     ("pr-*.localhost", &["http://pr-1.localhost:3000"], &["http://pr-.localhost"]),
+    (
+        "*.test",
+        &["https://a.test", "https://a.b.test"],
+        &["https://test", "http://a.test", "https://a.test:8443"],
+    ),
+    (
+        "http://*.local:*",
+        &["http://printer.local", "http://a.local:8080"],
+        &["https://a.local", "http://local"],
+    ),
+    (".internal", &["https://internal", "https://a.internal"], &["https://a.internal.example"]),
+    ("pr-*.home.arpa", &["https://pr-1.home.arpa"], &["https://a.home.arpa", "https://pr-1.arpa"]),
+    ("*.invalid", &["https://a.invalid"], &["https://invalid"]),
+    ("*.EXAMPLE", &["https://a.example"], &["https://example"]),
     ("https://localhost", &["https://localhost", "https://localhost:8443"], &["http://localhost"]),
     ("http://localhost", &["http://localhost", "http://localhost:3000"], &["https://localhost"]),
     (

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 
 use crate::policy::entry::{Entry, EntryScheme, HostPattern, PortPattern};
 use crate::policy::origin::{Host, Origin, Scheme};
+use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::{Rule, Widget};
 
 /// Whether one entry admits the embedder, or what keeps it from it. Of several differences the host's is told
@@ -76,7 +77,7 @@ pub(super) fn of_all(widget: &Widget, origin: Option<Origin<'_>>, now: Timestamp
 fn of(rule: &Rule, origin: Origin<'_>, now: Timestamp) -> (Outcome, String) {
     let entry = &rule.entry;
     if !entry.admits_host(origin) {
-        (Outcome::HostDiffers, host_detail(entry.host(), origin))
+        (Outcome::HostDiffers, host_detail(entry, origin))
     } else if !entry.admits_scheme(origin) {
         (Outcome::SchemeDiffers, scheme_detail(entry, origin))
     } else if !entry.admits_port(origin) {
@@ -92,17 +93,27 @@ fn of(rule: &Rule, origin: Origin<'_>, now: Timestamp) -> (Outcome, String) {
     }
 }
 
-fn host_detail(pattern: &HostPattern, origin: Origin<'_>) -> String {
+fn host_detail(entry: &Entry, origin: Origin<'_>) -> String {
     let host = origin.host_str();
     let below = |name: &str| host.strip_suffix(name).is_some_and(|rest| rest.ends_with('.'));
-    match (pattern, origin.host()) {
+    // A wildcard that would be refused at save is no advice.
+    let wider = |pattern: HostPattern, says: &str| {
+        let wider = entry.with_host(pattern).to_string();
+        match Entry::parse(&wider, PublicSuffixes::shipped()) {
+            Ok(_) => format!("; `{wider}` covers {says}"),
+            Err(_) => String::new(),
+        }
+    };
+    match (entry.host(), origin.host()) {
         (HostPattern::Below(name), Host::Name(_)) if **name == *host => {
-            format!("covers the names below {name}, not {name} itself; `.{name}` covers both")
+            let both = wider(HostPattern::AtOrBelow(name.clone()), "both");
+            format!("covers the names below {name}, not {name} itself{both}")
         }
         (HostPattern::Name(name), Host::Name(_)) if below(name) => {
-            format!("names {name} only, not the names below it; `*.{name}` covers those")
+            let those = wider(HostPattern::Below(name.clone()), "those");
+            format!("names {name} only, not the names below it{those}")
         }
-        (HostPattern::Glob { parent, .. }, Host::Name(_)) if below(parent) => {
+        (pattern @ HostPattern::Glob { parent, .. }, Host::Name(_)) if below(parent) => {
             format!(
                 "{host} doesn't fit `{pattern}`: the `*` stands for one or more characters of the first label"
             )

@@ -1,20 +1,30 @@
 //! A verdict in a sentence.
 
-use super::{AskedBy, Explanation};
+use super::{Advice, Explanation};
 use crate::policy::decision::{Class, Reason, Verdict};
-use crate::policy::origin::Origin;
+use crate::policy::origin::{Embedder, OpaqueOrigin, Origin};
 
-pub(super) fn of(asked: &Explanation, compared: Option<Origin<'_>>) -> String {
+/// What a sentence is about beside what the explanation holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grounds<'a> {
+    pub(super) embedder: Embedder<'a>,
+    /// The origin that the list is asked about.
+    pub(super) compared: Option<Origin<'a>>,
+    pub(super) advised: Option<&'a Advice>,
+}
+
+pub(super) fn of(asked: &Explanation, grounds: Grounds<'_>) -> String {
     match asked.would_deny {
         Some(denial) => format!(
             "The widget only monitors, so the request passes; enforced, it would be denied: {}",
-            of_reason(denial, asked, compared)
+            of_reason(denial, asked, grounds)
         ),
-        None => of_reason(asked.reason, asked, compared),
+        None => of_reason(asked.reason, asked, grounds),
     }
 }
 
-fn of_reason(reason: Reason, asked: &Explanation, compared: Option<Origin<'_>>) -> String {
+fn of_reason(reason: Reason, asked: &Explanation, grounds: Grounds<'_>) -> String {
+    let Grounds { embedder, compared, advised } = grounds;
     let id = &asked.widget;
     let origin = compared.map_or_else(|| asked.embedder.to_string(), |origin| origin.to_string());
     let entry = asked.entry.as_ref().map_or("", |named| &named.entry);
@@ -25,7 +35,7 @@ fn of_reason(reason: Reason, asked: &Explanation, compared: Option<Origin<'_>>) 
         Reason::Wildcard | Reason::Glob => {
             format!("{origin} may embed {id}: the entry `{entry}` covers it.")
         }
-        Reason::Unrestricted => format!("{id} is open: any site may embed it, and the list isn't asked."),
+        Reason::Unrestricted => format!("{id} is open: any page may embed it, and the list isn't asked."),
         Reason::Ticket => {
             format!("The iframe's ticket says that {origin} opened {id}, and the entry `{entry}` admits it.")
         }
@@ -42,8 +52,11 @@ fn of_reason(reason: Reason, asked: &Explanation, compared: Option<Origin<'_>>) 
         Reason::ExpiredEntry => {
             format!("The entry `{near}` admitted {origin} and has expired; renew its `expires_at`.")
         }
-        Reason::MalformedOrigin => match &asked.embedder {
-            AskedBy::Malformed { detail, .. } => format!("This isn't what browsers send: {detail}."),
+        Reason::MalformedOrigin => match embedder {
+            Embedder::Malformed(error) if error.is_of_a_page() => {
+                format!("Browsers open pages under such an address, but no entry can name one: {error}.")
+            }
+            Embedder::Malformed(error) => format!("This isn't what browsers send: {error}."),
             _ => "The embedder isn't written as browsers do.".to_owned(),
         },
         Reason::UnsupportedScheme => {
@@ -58,21 +71,47 @@ fn of_reason(reason: Reason, asked: &Explanation, compared: Option<Origin<'_>>) 
         Reason::SystemOrigin => {
             "A system origin may preview every widget; this doesn't show that a live site works.".to_owned()
         }
-        Reason::OwnOrigin => "The request comes from the widget's own iframe.".to_owned(),
+        Reason::OwnOrigin => {
+            "The request's origin is the edge's own origin, which the widget's iframe has.".to_owned()
+        }
         Reason::NoEmbedder => "The request names no embedder; what it opens is judged on its own.".to_owned(),
         Reason::Public => "Public pages are for everyone.".to_owned(),
+        Reason::OpaqueOrigin if embedder == Embedder::Opaque(OpaqueOrigin::File) => {
+            "The page is a local file (`file://`), which has no origin that an entry could name; an app such as \
+             Electron can serve its pages under a scheme of its own (`app://name`) or from localhost."
+                .to_owned()
+        }
         Reason::OpaqueOrigin => {
             "The page has an opaque origin (`null`), as sandboxed frames and local files have: it could be any page."
                 .to_owned()
         }
         Reason::TicketMissing => {
-            "The widget's own iframe sent no ticket, so nobody knows which site opened it.".to_owned()
+            "The request's origin is the edge's own origin, and it brings no ticket that says which page opened the \
+             widget. The widget's iframe sends its document's ticket; an app that fills in the address which it \
+             connects to, as React Native does, is to send an `Origin` of its own that can be listed."
+                .to_owned()
         }
         Reason::TicketInvalid => "The ticket isn't one of this edge's, or is for another widget.".to_owned(),
         Reason::TicketExpired => "The ticket is past its lifetime; the iframe asks for a fresh one.".to_owned(),
     };
-    match (&asked.entry_to_add, denied) {
-        (Some(entry), true) => format!("{sentence} To admit it, add the entry `{entry}`."),
-        _ => sentence,
+    match advised.filter(|_| denied) {
+        // Said already.
+        Some(Advice::Secure { missing: None, .. }) if reason == Reason::InsecureScheme => sentence,
+        Some(Advice::Add(entry)) => format!("{sentence} To admit it, add the entry `{entry}`."),
+        Some(Advice::Secure { missing, by_voice }) => {
+            let why = match by_voice {
+                true => format!("{id} has voice, and browsers give a plain-http page no microphone"),
+                false => "No entry can have that scheme".to_owned(),
+            };
+            match missing {
+                Some(entry) => {
+                    format!(
+                        "{sentence} {why}: serve the site over https, and add the entry `{entry}` for it."
+                    )
+                }
+                None => format!("{sentence} {why}: serve the site over https."),
+            }
+        }
+        None => sentence,
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::*;
 use crate::policy::allowlist::samples::{self, now};
 use crate::policy::decision::TicketState;
+use crate::policy::entry::Entry;
 use crate::policy::origin::{OriginBuf, OriginError, OriginSet};
+use crate::policy::suffix::PublicSuffixes;
 use crate::policy::widget::Rule;
 
 const OWN: &str = "https://edge.example";
@@ -83,6 +85,16 @@ fn what_a_save_would_refuse_is_not_proposed() {
     let told = ask(&voice, "http://example.com");
     assert_eq!((told.reason, told.entry_to_add), (Reason::InsecureScheme, None));
     assert!(told.sentence.contains("serve the site over https"), "{}", told.sentence);
+    assert_eq!(told.sentence.matches("over https").count(), 1, "{}", told.sentence);
+    let told = ask(&voice, "http://plain.example:8080");
+    assert_eq!((told.reason, told.entry_to_add), (Reason::NotListed, None));
+    assert!(
+        told.sentence.ends_with("serve the site over https, and add the entry `plain.example` for it."),
+        "{}",
+        told.sentence
+    );
+    let told = ask(&voice, "ftp://plain.example");
+    assert!(told.sentence.contains("No entry can have that scheme"), "{}", told.sentence);
 
     let expired = json!([{"pattern": "https://example.com", "expires_at": "2026-01-01T00:00:00Z"}]);
     let told = ask(&listing(expired), "https://example.com");
@@ -238,20 +250,45 @@ proptest! {
 fn the_text_of_an_entry_is_that_of_the_entry() {
     for origin in [
         "https://a.example",
-        "http://a.example",
         "https://a.example:8443",
         "http://localhost",
         "https://localhost",
         "http://127.0.0.1:3000",
         "https://[::1]",
-        "http://[2001:db8::1]:8080",
         "https://192.0.2.1",
         "https://a_b.example",
         "capacitor://localhost",
     ] {
         let origin = Origin::parse(origin).unwrap();
         let entry = entry_admitting(origin).unwrap();
-        assert_eq!(entry_text(origin).concat(), entry.to_string(), "{origin}");
+        let WayIn::Entry(text) = way_in(origin) else { panic!("{origin}") };
+        assert_eq!(text.concat(), entry.to_string(), "{origin}");
     }
-    assert_eq!(entry_admitting(Origin::parse("ws://localhost").unwrap()), None);
+    for (origin, host) in [
+        ("http://a.example", "a.example"),
+        ("http://a.example:8080", "a.example"),
+        ("http://[2001:db8::1]:8080", "[2001:db8::1]"),
+    ] {
+        let plain = entry_admitting(Origin::parse(origin).unwrap()).unwrap().to_string();
+        assert_eq!(plain, origin);
+        assert_eq!(way_in(Origin::parse(origin).unwrap()), WayIn::Https { host, plain: Some(origin) });
+    }
+}
+
+/// What is advised is what a save takes, for every scheme that parses.
+#[test]
+fn entries_are_advised_for_the_schemes_that_have_some() {
+    for scheme in
+        ["http", "https", "capacitor", "ionic", "app", "ftp", "ws", "wss", "mailto", "view-source", "tauri"]
+    {
+        for host in ["a.example", "localhost", "192.0.2.1"] {
+            let text = format!("{scheme}://{host}");
+            let origin = Origin::parse(&text).unwrap();
+            let entry = Entry::parse(&text, PublicSuffixes::shipped());
+            assert_eq!(entry.is_ok(), Entry::can_name(origin), "{text}");
+            assert_eq!(entry_admitting(origin).is_some(), entry.is_ok(), "{text}");
+            let refused = matches!(way_in(origin), WayIn::Https { plain: None, .. });
+            assert_eq!(refused, entry.is_err(), "{text}");
+        }
+    }
 }

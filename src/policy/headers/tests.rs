@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::policy::origin::Origin;
+use crate::policy::origin::{OpaqueOrigin, Origin};
 
 fn value<'p>(profile: &'p Profile, https: bool, name: &str) -> Option<&'p str> {
     profile.fields(https).find(|(n, _)| n.as_str() == name).map(|(_, v)| v.to_str().unwrap())
@@ -101,11 +101,20 @@ fn cors_follows_the_verdict() {
     let page = Some(("https://example.com", false));
     assert_eq!(grant(Class::Asset, &allowed, &known), Some(("https://example.com", true)));
     assert_eq!(grant(Class::Session, &denied, &known), page);
-    assert_eq!(grant(Class::Session, &unrestricted, &known), page);
+    let any = Some(("*", false));
+    assert_eq!(grant(Class::Session, &unrestricted, &known), any);
+    for opaque in [OpaqueOrigin::Null, OpaqueOrigin::File].map(Embedder::Opaque) {
+        assert_eq!(grant(Class::Session, &unrestricted, &opaque), any);
+        assert_eq!(grant(Class::Frame, &unrestricted, &opaque), None);
+    }
     assert_eq!(grant(Class::Session, &monitored, &known), page);
     assert_eq!(grant(Class::Frame, &allowed, &known), None);
     assert_eq!(grant(Class::Frame, &denied, &known), page);
-    assert_eq!(grant(Class::Asset, &denied, &Embedder::Opaque), Some(("null", false)));
+    for opaque in [OpaqueOrigin::Null, OpaqueOrigin::File] {
+        let own = Some((opaque.as_str(), false));
+        assert_eq!(grant(Class::Asset, &denied, &Embedder::Opaque(opaque)), own);
+        assert_eq!(grant(Class::Asset, &monitored, &Embedder::Opaque(opaque)), own);
+    }
     assert_eq!(grant(Class::Asset, &denied, &malformed), None);
     assert_eq!(grant(Class::Asset, &allowed, &Embedder::Absent), None);
 }

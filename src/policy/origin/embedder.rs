@@ -5,25 +5,47 @@ use super::{Origin, OriginError};
 pub enum Embedder<'a> {
     /// Neither `Origin` nor `Referer` came.
     Absent,
-    /// `Origin: null`: a sandboxed frame, a `data:` page and the like.
-    Opaque,
+    /// A page without an origin that could be compared.
+    Opaque(OpaqueOrigin),
     /// Something came that no browser sends. Never to be treated as absent.
     Malformed(OriginError),
     /// A page of this origin.
     Known(Origin<'a>),
 }
 
+/// Origin that names no site, as its page's browser writes it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpaqueOrigin {
+    /// `null`: a sandboxed frame, a `data:` page, a request that was redirected, in most browsers a local file.
+    Null,
+    /// `file://`: a local file where its app lets files read files, such as in Electron.
+    File,
+}
+
+impl OpaqueOrigin {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OpaqueOrigin::Null => "null",
+            OpaqueOrigin::File => super::LOCAL_FILE,
+        }
+    }
+}
+
 impl<'a> Embedder<'a> {
     /// Reads all `Origin` and `Referer` field values of one request, each as it came.
     ///
-    /// `Origin` wins, also when it is `null` or malformed. White space around a value is HTTP's own
+    /// `Origin` wins, also when it is opaque or malformed. White space around a value is HTTP's own
     /// (RFC 9110 §5.5) and does not count.
     pub fn identify(
         origin: impl Iterator<Item = &'a [u8]>,
         referer: impl Iterator<Item = &'a [u8]>,
     ) -> Embedder<'a> {
         let found = match only_value(origin) {
-            Some(value) => value.and_then(Origin::parse),
+            Some(value) => value.and_then(|value| {
+                str::from_utf8(value).map_err(|_| OriginError::NonAscii).and_then(Origin::parse)
+            }),
             None => match only_value(referer) {
                 // A referrer is a URL, so `null` there is a relative one.
                 Some(value) => value.and_then(Origin::parse_referer),
@@ -32,7 +54,8 @@ impl<'a> Embedder<'a> {
         };
         match found {
             Ok(origin) => Embedder::Known(origin),
-            Err(OriginError::Opaque) => Embedder::Opaque,
+            Err(OriginError::Opaque) => Embedder::Opaque(OpaqueOrigin::Null),
+            Err(OriginError::LocalFile) => Embedder::Opaque(OpaqueOrigin::File),
             Err(error) => Embedder::Malformed(error),
         }
     }
@@ -42,18 +65,18 @@ impl<'a> Embedder<'a> {
     pub fn origin(&self) -> Option<Origin<'a>> {
         match *self {
             Embedder::Known(origin) => Some(origin),
-            Embedder::Absent | Embedder::Opaque | Embedder::Malformed(_) => None,
+            Embedder::Absent | Embedder::Opaque(_) | Embedder::Malformed(_) => None,
         }
     }
 }
 
 /// `None` when the header is absent.
-fn only_value<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<Result<&'a str, OriginError>> {
+fn only_value<'a>(mut lines: impl Iterator<Item = &'a [u8]>) -> Option<Result<&'a [u8], OriginError>> {
     let value = trim(lines.next()?);
     if lines.next().is_some() {
         return Some(Err(OriginError::MultipleLines));
     }
-    Some(std::str::from_utf8(value).map_err(|_| OriginError::NonAscii))
+    Some(Ok(value))
 }
 
 fn trim(mut value: &[u8]) -> &[u8] {

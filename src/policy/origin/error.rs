@@ -8,6 +8,11 @@ pub enum OriginError {
     /// `null`: the page has no origin to name.
     #[error("`null` is an opaque origin; only an origin such as `https://host` can be compared")]
     Opaque,
+    /// `file://`: the page is a local file.
+    #[error(
+        "`file://` is the opaque origin of a local file; only an origin such as `https://host` can be compared"
+    )]
+    LocalFile,
     /// The header came more than once.
     #[error("the header came more than once; send one line")]
     MultipleLines,
@@ -23,8 +28,8 @@ pub enum OriginError {
     /// White space inside the value.
     #[error("the value has white space inside; an origin has none")]
     WhiteSpace,
-    /// A backslash anywhere.
-    #[error("the value has a backslash; write `/`, and `%5C` in a path or query")]
+    /// A backslash in the origin.
+    #[error("the value has a backslash up to the end of its host and port; write `/`")]
     Backslash,
     /// A scheme or name with capitals.
     #[error("scheme and host are lower case in an origin")]
@@ -47,7 +52,7 @@ pub enum OriginError {
     #[error("an origin has no query")]
     Query,
     /// A fragment.
-    #[error("neither an origin nor a referrer has a fragment")]
+    #[error("an origin has no fragment")]
     Fragment,
     /// Nothing between `://` and what follows.
     #[error("the host is missing; write `https://host`")]
@@ -96,12 +101,28 @@ pub enum OriginError {
 }
 
 impl OriginError {
+    /// Whether browsers do send such a value: the URL standard takes the address of its page, and DNS and this parser
+    /// don't. So it is the page that is to be mended, and not what stands between it and here.
+    #[must_use]
+    pub fn is_of_a_page(self) -> bool {
+        matches!(
+            self,
+            OriginError::TrailingDot
+                | OriginError::EmptyLabel
+                | OriginError::InvalidCharacter
+                | OriginError::NameTooLong
+                | OriginError::LabelTooLong
+                | OriginError::MissingHost
+        )
+    }
+
     /// A stable word for logs and explanations, such as `trailing_dot`.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
             OriginError::Empty => "empty",
             OriginError::Opaque => "opaque",
+            OriginError::LocalFile => "local_file",
             OriginError::MultipleLines => "multiple_lines",
             OriginError::List => "list",
             OriginError::NonAscii => "non_ascii",

@@ -126,7 +126,9 @@ const MALFORMED: &[(&str, OriginError)] = &[
     ("blob:https://example.com/0b1e", OriginError::OpaqueScheme),
     ("data:text/html,x", OriginError::OpaqueScheme),
     ("about:blank", OriginError::OpaqueScheme),
-    ("file://", OriginError::OpaqueScheme),
+    ("file:///", OriginError::OpaqueScheme),
+    ("FILE://", OriginError::UpperCase),
+    ("file://localhost", OriginError::OpaqueScheme),
     ("file://server/share", OriginError::OpaqueScheme),
     ("javascript://example.com", OriginError::OpaqueScheme),
     ("https://user@example.com", OriginError::Userinfo),
@@ -230,22 +232,30 @@ fn referrers() {
         ("data:text/html,x", Err(OriginError::OpaqueScheme)),
         ("about:blank", Err(OriginError::OpaqueScheme)),
         ("about:srcdoc", Err(OriginError::OpaqueScheme)),
-        ("file:///etc/hosts", Err(OriginError::OpaqueScheme)),
+        ("file://server/share", Err(OriginError::OpaqueScheme)),
         ("https://user@example.com/", Err(OriginError::Userinfo)),
         ("https://example.com\\@stranger.example/", Err(OriginError::Backslash)),
-        ("https://example.com/a\\b", Err(OriginError::Backslash)),
+        ("https://example.com\\/a", Err(OriginError::Backslash)),
+        ("https:\\\\example.com/", Err(OriginError::Backslash)),
+        ("https://example.com/?p=C:\\x", Ok("https://example.com")),
+        ("https://example.com/a\\b", Ok("https://example.com")),
         ("https://example.com/\r\nX: y", Err(OriginError::ControlCharacter)),
-        ("https://example.com/a b", Err(OriginError::WhiteSpace)),
-        ("https://example.com/ü", Err(OriginError::NonAscii)),
-        ("https://example.com/#f", Err(OriginError::Fragment)),
-        ("https://example.com#f", Err(OriginError::Fragment)),
+        ("https://example.com/\u{7f}", Err(OriginError::ControlCharacter)),
+        ("https://example.com?a\tb", Err(OriginError::ControlCharacter)),
+        ("https://example.com/a b", Ok("https://example.com")),
+        ("https://example.com /", Err(OriginError::WhiteSpace)),
+        ("https://example.com/ü", Ok("https://example.com")),
+        ("https://example.comü/", Err(OriginError::NonAscii)),
+        ("https://example.com/?q={\"a\":[1]}|^`<>", Ok("https://example.com")),
+        ("https://example.com/#f", Ok("https://example.com")),
+        ("https://example.com#f", Ok("https://example.com")),
         ("https://Example.com/", Err(OriginError::UpperCase)),
         ("https://example.com:443/", Err(OriginError::DefaultPort)),
         ("https://example.com./", Err(OriginError::TrailingDot)),
         ("https://0x7f.1/", Err(OriginError::Ipv4)),
         ("https:///example.com/", Err(OriginError::MissingHost)),
     ] {
-        assert_eq!(Origin::parse_referer(text).map(|origin| origin.as_str()), expected, "{text}");
+        assert_eq!(Origin::parse_referer(text.as_bytes()).map(|origin| origin.as_str()), expected, "{text}");
         let embedder = identify(&[], &[text.as_bytes()]);
         match expected {
             Ok(origin) => assert_eq!(embedder, Embedder::Known(Origin::parse(origin).unwrap()), "{text}"),
@@ -261,8 +271,12 @@ fn who_embeds() {
     assert_eq!(identify(&[], &[]), Embedder::Absent);
     assert_eq!(identify(&[a], &[b]), known("https://a.example"));
     assert_eq!(identify(&[], &[b]), known("https://b.example"));
-    assert_eq!(identify(&[b"null"], &[b]), Embedder::Opaque);
-    assert_eq!(identify(&[b" \tnull\t"], &[]), Embedder::Opaque);
+    for (origin, text) in [(OpaqueOrigin::Null, "null"), (OpaqueOrigin::File, "file://")] {
+        assert_eq!(identify(&[text.as_bytes()], &[b]), Embedder::Opaque(origin));
+        assert_eq!(identify(&[format!(" \t{text}\t").as_bytes()], &[]), Embedder::Opaque(origin));
+        assert_eq!(origin.as_str(), text);
+    }
+    assert_eq!(identify(&[], &[b"file:///home/page.html"]), Embedder::Opaque(OpaqueOrigin::File));
     assert_eq!(identify(&[b"  https://a.example \t "], &[]), known("https://a.example"));
     assert_eq!(identify(&[], &[b"\thttps://b.example/ "]), known("https://b.example"));
     for empty in [b"".as_slice(), b"  \t "] {
@@ -274,6 +288,8 @@ fn who_embeds() {
         assert_eq!(identify(&[], &[a, second]), Embedder::Malformed(OriginError::MultipleLines));
     }
     assert_eq!(identify(&[b"https://\xff.example"], &[b]), Embedder::Malformed(OriginError::NonAscii));
+    assert_eq!(identify(&[], &[b"https://\xff.example/"]), Embedder::Malformed(OriginError::NonAscii));
+    assert_eq!(identify(&[], &[b"https://b.example/\xff"]), known("https://b.example"));
     assert_eq!(
         identify(&[b"\x0bhttps://a.example"], &[]),
         Embedder::Malformed(OriginError::ControlCharacter)

@@ -110,6 +110,24 @@ fn sections() {
     assert_eq!(shipped.section_below("example.com"), None);
 }
 
+/// Nobody can register a name there, but the list's own rules stay: they say what is one domain.
+#[test]
+fn names_that_nobody_can_register_are_open_to_nobody() {
+    let shipped = PublicSuffixes::shipped();
+    for name in ["test", "local", "internal", "home.arpa", "invalid", "example", "localhost"] {
+        assert_eq!(shipped.open_below(name), None, "{name}");
+        assert_eq!(shipped.open_below(&format!("a.{name}")), None, "{name}");
+    }
+    for name in
+        ["com", "co.uk", "ck", "kawasaki.jp", "arpa", "in-addr.arpa", "onion", "vercel.app", "a.test.com"]
+    {
+        let expected = shipped.section(name).or_else(|| shipped.section_below(name));
+        assert_eq!(shipped.open_below(name), expected, "{name}");
+        assert_eq!(expected.is_some(), name != "a.test.com", "{name}");
+    }
+    assert_eq!(shipped.registrable("b.example.example"), Some("example.example"));
+}
+
 #[test]
 fn what_is_no_list() {
     let list = |icann: &str, private: &str| {

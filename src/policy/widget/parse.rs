@@ -5,7 +5,7 @@ use std::collections::hash_map::{Entry as Slot, HashMap};
 use foldhash::quality::RandomState;
 use jiff::Timestamp;
 
-use super::{Capability, Fault, MAX_DOCUMENT_BYTES, MAX_ENTRIES, Rule, Widget, WidgetId};
+use super::{Capability, Fault, MAX_DOCUMENT_BYTES, MAX_ENTRIES, RevisionTooHigh, Rule, Widget, WidgetId};
 use crate::policy::entry::{Entry, EntryError};
 use crate::policy::suffix::PublicSuffixes;
 
@@ -31,6 +31,10 @@ pub(super) fn widget(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, V
         })
         .ok();
     let allowed_domains = rules(&document, suffixes, &mut faults);
+    if let Err(error) = RevisionTooHigh::check(document.revision) {
+        let detail = error.to_string();
+        faults.push(Fault { pointer: "/revision".to_owned(), code: RevisionTooHigh::CODE, detail });
+    }
     let Some(id) = id else { return Err(faults) };
     let widget = Widget {
         id,
@@ -58,9 +62,9 @@ fn rules(document: &Document<'_>, suffixes: &PublicSuffixes, faults: &mut Vec<Fa
     }
     // Of a list that is too long anyway, no more faults than of the longest.
     let lines = || lines.iter().enumerate().take(MAX_ENTRIES);
-    let parsed: Vec<(Option<Rule>, Vec<Fault>)> =
-        lines().map(|(index, line)| rule(index, line, suffixes)).collect();
     let voice = document.capabilities.contains(&Capability::Voice);
+    let parsed: Vec<(Option<Rule>, Vec<Fault>)> =
+        lines().map(|(index, line)| rule(index, line, voice, suffixes)).collect();
     let mut seen = HashMap::with_capacity_and_hasher(parsed.len(), RandomState::default());
     for ((index, line), (rule, found)) in lines().zip(&parsed) {
         faults.extend_from_slice(found);
@@ -79,14 +83,14 @@ fn rules(document: &Document<'_>, suffixes: &PublicSuffixes, faults: &mut Vec<Fa
 }
 
 /// A line's rule, or everything that is wrong with it.
-fn rule(index: usize, line: &Line<'_>, suffixes: &PublicSuffixes) -> (Option<Rule>, Vec<Fault>) {
+fn rule(index: usize, line: &Line<'_>, voice: bool, suffixes: &PublicSuffixes) -> (Option<Rule>, Vec<Fault>) {
     let (pattern, expires_at, note) = match line {
         Line::Text(pattern) => (pattern, None, None),
         Line::Object(object) => (&object.pattern, object.expires_at.as_deref(), object.note.as_deref()),
     };
     let mut faults = Vec::new();
     let entry = Entry::parse(pattern, suffixes)
-        .map_err(|error| faults.push(refused_entry(pattern_pointer(index, line), &error)))
+        .map_err(|error| faults.push(refused_entry(pattern_pointer(index, line), &error, voice, suffixes)))
         .ok();
     let at = expires_at.map(rfc3339);
     if at == Some(None) {
@@ -107,8 +111,20 @@ fn pattern_pointer(index: usize, line: &Line<'_>) -> String {
     }
 }
 
-fn refused_entry(pointer: String, error: &EntryError) -> Fault {
-    Fault { pointer, code: error.code.as_str(), detail: error.to_string() }
+fn refused_entry(pointer: String, error: &EntryError, voice: bool, suffixes: &PublicSuffixes) -> Fault {
+    let suggested = error.suggestion.as_deref().filter(|_| voice);
+    let suggested = suggested.and_then(|entry| Entry::parse(entry, suffixes).ok());
+    let detail = match suggested.filter(Entry::is_plain_http) {
+        // What was meant would be refused, too.
+        Some(entry) => format!(
+            "{}; use `{}` and serve the site over https: browsers give a plain-http page no microphone, and this widget \
+             has `voice`",
+            error.detail,
+            entry.over_https()
+        ),
+        None => error.to_string(),
+    };
+    Fault { pointer, code: error.code.as_str(), detail }
 }
 
 fn duplicate(index: usize, line: &Line<'_>, entry: &Entry, first: &(usize, &Line<'_>)) -> Fault {
@@ -118,7 +134,7 @@ fn duplicate(index: usize, line: &Line<'_>, entry: &Entry, first: &(usize, &Line
 }
 
 fn insecure_voice(pointer: String, entry: &Entry) -> Fault {
-    let https = entry.to_string().replacen("http://", "", 1);
+    let https = entry.over_https();
     let detail = format!(
         "browsers give a plain-http page no microphone, and this widget has `voice`; serve the site over https and \
          list `{https}`, or take `voice` out of `capabilities`"

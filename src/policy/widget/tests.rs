@@ -284,3 +284,20 @@ fn compiled_rules_say_what_the_document_says() {
     assert_eq!(rules.allowlist.entry(1).unwrap().to_string(), "*.example.org");
     assert_eq!(parse(&json!({"id": "a"})).unwrap().compile().as_rules().revision, 0);
 }
+
+#[test]
+fn a_revision_has_an_upper_end() {
+    let document = |revision: &str| format!(r#"{{"id":"a","revision":{revision}}}"#);
+    let parse = |revision: &str| Widget::parse(document(revision).as_bytes(), PublicSuffixes::shipped());
+    assert_eq!(parse("9007199253692416").unwrap().revision, Some(MAX_REVISION));
+    for (revision, code) in [
+        ("9007199253692417", "invalid_revision"),
+        ("18446744073709551615", "invalid_revision"),
+        ("18446744073709551616", "invalid_type"),
+        ("-1", "invalid_value"),
+    ] {
+        let faults = parse(revision).unwrap_err();
+        let told: Vec<_> = faults.iter().map(|fault| (fault.pointer.as_str(), fault.code)).collect();
+        assert_eq!(told, [("/revision", code)], "{revision}");
+    }
+}

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::RuleBook;
 use super::draft::Draft;
 use super::prepared::{Prepared, prepare};
-use crate::policy::widget::WidgetId;
+use crate::policy::widget::{MAX_REVISION, RevisionTooHigh, WidgetId};
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
 use crate::rules::storage::Write;
 
@@ -38,8 +38,11 @@ pub struct Rejection {
 #[non_exhaustive]
 pub enum ChangeError {
     /// Its revision is below the stored one, or equal with another document.
-    #[error("revision {given} is not above {stored}, {}: raise it above {stored} or leave it out",
-        if *.deleted { "at which this widget was deleted" } else { "which is in force with another document" })]
+    #[error("revision {given} is not above {stored}, {}: {}",
+        if *.deleted { "at which this widget was deleted" } else { "which is in force with another document" },
+        if *.stored < MAX_REVISION { format!("raise it above {stored} or leave it out") } else {
+            "leave it out, no higher one can be stated".to_owned()
+        })]
     Stale {
         /// The revision of the change.
         given: u64,
@@ -73,16 +76,17 @@ pub enum ChangeError {
         /// The widget's revision; `None` where there is no such widget.
         stored: Option<u64>,
     },
-    /// The stored revision is the highest there is.
-    #[error("revision {} is the last one there is: delete the widget and use another id", u64::MAX)]
-    NoRevisionLeft,
+    /// Its revision is one that nobody may state.
+    #[error(transparent)]
+    RevisionTooHigh(#[from] RevisionTooHigh),
 }
 
 impl ChangeError {
     /// The stable code that writers see.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Stale { .. } | Self::NoRevisionLeft => "stale_revision",
+            Self::Stale { .. } => "stale_revision",
+            Self::RevisionTooHigh(_) => RevisionTooHigh::CODE,
             Self::WouldOpen { .. } => "would_open_widget",
             Self::Unknown => "unknown_widget",
             Self::PreconditionFailed { .. } => "precondition_failed",
@@ -92,7 +96,7 @@ impl ChangeError {
     /// Where in the change: a JSON Pointer (RFC 6901), empty for the whole.
     pub fn pointer(&self) -> &'static str {
         match self {
-            Self::Stale { .. } | Self::NoRevisionLeft => "/revision",
+            Self::Stale { .. } | Self::RevisionTooHigh(_) => "/revision",
             Self::WouldOpen { .. } | Self::Unknown | Self::PreconditionFailed { .. } => "",
         }
     }

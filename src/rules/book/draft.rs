@@ -10,7 +10,7 @@ use super::record::Stored;
 use super::table::Edit;
 use super::{Applied, Census, ChangeError, Fingerprint, RuleBook, Tombstone};
 use crate::policy::decision::WidgetRules;
-use crate::policy::widget::{Access, Environment, WidgetId};
+use crate::policy::widget::{Access, Environment, RevisionTooHigh, WidgetId, next_revision};
 use crate::rules::change::{Absent, ChangedWidget, Outcome};
 use crate::rules::storage::{State, Write};
 
@@ -62,6 +62,7 @@ impl<'b> Draft<'b> {
 
     pub(super) fn take(&mut self, change: Prepared) -> Result<Outcome, ChangeError> {
         let Prepared { id, only_if, work } = change;
+        RevisionTooHigh::check(work.stated_revision())?;
         let known = self.known(&id);
         let stored = known.map(|known| known.revision);
         if !only_if.holds(stored) {
@@ -99,7 +100,7 @@ impl<'b> Draft<'b> {
                     Some(revision) => revision,
                 }
             } else {
-                let revision = next_revision(put.revision, known.revision, false)?;
+                let revision = revision_after(known.revision, put.revision, false)?;
                 if put.opens && known.access != Access::Open {
                     return Err(ChangeError::WouldOpen { deleted: false });
                 }
@@ -115,7 +116,7 @@ impl<'b> Draft<'b> {
                     tombstone.withdrawn == Some(put.fingerprint) && put.revision == Some(tombstone.revision);
                 let revision = match same_again {
                     true => tombstone.revision,
-                    false => next_revision(put.revision, tombstone.revision, true)?,
+                    false => revision_after(tombstone.revision, put.revision, true)?,
                 };
                 if put.opens && tombstone.was_restricted {
                     return Err(ChangeError::WouldOpen { deleted: true });
@@ -135,7 +136,7 @@ impl<'b> Draft<'b> {
     ) -> Result<Outcome, ChangeError> {
         if let Some(known) = known {
             let was_restricted = known.access != Access::Open;
-            let revision = next_revision(given, known.revision, false)?;
+            let revision = revision_after(known.revision, given, false)?;
             self.bury(id, Tombstone { revision, was_restricted, withdrawn: None }, Some(known));
             return Ok(Outcome::Deleted { revision });
         }
@@ -162,7 +163,7 @@ impl<'b> Draft<'b> {
             let known = Known::from(stored);
             let (revision, withdrawn) = match absent {
                 Absent::Withdraw => (known.revision, Some(known.fingerprint)),
-                Absent::Keep | Absent::Delete => (known.revision.saturating_add(1), None),
+                Absent::Keep | Absent::Delete => (next_revision(known.revision), None),
             };
             let was_restricted = known.access != Access::Open;
             self.bury(&id, Tombstone { revision, was_restricted, withdrawn }, Some(known));
@@ -241,10 +242,10 @@ impl<'b> Draft<'b> {
 }
 
 /// The revision of a change that makes a difference.
-fn next_revision(given: Option<u64>, stored: u64, deleted: bool) -> Result<u64, ChangeError> {
-    match given {
-        None => stored.checked_add(1).ok_or(ChangeError::NoRevisionLeft),
-        Some(given) if given > stored => Ok(given),
+fn revision_after(stored: u64, stated: Option<u64>, deleted: bool) -> Result<u64, ChangeError> {
+    match stated {
+        None => Ok(next_revision(stored)),
+        Some(stated) if stated > stored => Ok(stated),
         Some(given) => Err(ChangeError::Stale { given, stored, deleted }),
     }
 }

@@ -31,6 +31,15 @@ pub(super) struct Put {
     pub(super) opens: bool,
 }
 
+impl Work {
+    pub(super) fn stated_revision(&self) -> Option<u64> {
+        match self {
+            Self::Put(put) => put.revision,
+            Self::Delete { revision } => *revision,
+        }
+    }
+}
+
 impl Prepared {
     fn new(change: Change, key: FingerprintKey) -> Self {
         match change {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::widget::{Access, Environment};
+use crate::policy::widget::{Access, Environment, MAX_REVISION, RevisionTooHigh};
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
-use crate::rules::fixtures::{delete, put};
+use crate::rules::fixtures::{delete, put, widget};
 
 const OPEN: &str = r#""access":"open""#;
 const LISTED: &[&str] = &["example.com"];
@@ -39,6 +39,10 @@ fn revisions_only_grow() {
     let stored = book(&[&[revised(LISTED, 7)]]);
     let gone = book(&[&[revised(LISTED, 7)], &[delete("w", None)]]);
     let stale = |given, stored, deleted| Err(ChangeError::Stale { given, stored, deleted });
+    let too_high = |given| Err(ChangeError::RevisionTooHigh(RevisionTooHigh(given)));
+    let stored_at = |revision| book(&[&[revised(LISTED, revision)]]);
+    // A program's own, which no document was parsed for.
+    let stating = |revision| Change::put(Widget { revision: Some(revision), ..widget(r#"{"id":"w"}"#) });
     let other = &["other.example"];
     let table = [
         ("first", RuleBook::new(), put("w", LISTED, ""), Ok(Outcome::Created { revision: 1 })),
@@ -66,11 +70,27 @@ fn revisions_only_grow() {
         ("delete the unknown", RuleBook::new(), delete("w", None), Err(ChangeError::Unknown)),
         ("delete ahead", RuleBook::new(), delete("w", Some(4)), Ok(Outcome::Deleted { revision: 4 })),
         (
-            "no revision left",
-            book(&[&[revised(LISTED, u64::MAX)]]),
-            put("w", other, ""),
-            Err(ChangeError::NoRevisionLeft),
+            "the highest",
+            stored_at(7),
+            revised(other, MAX_REVISION),
+            Ok(Outcome::Updated { revision: MAX_REVISION }),
         ),
+        (
+            "after it",
+            stored_at(MAX_REVISION),
+            put("w", other, ""),
+            Ok(Outcome::Updated { revision: MAX_REVISION + 1 }),
+        ),
+        (
+            "delete after it",
+            stored_at(MAX_REVISION),
+            delete("w", None),
+            Ok(Outcome::Deleted { revision: MAX_REVISION + 1 }),
+        ),
+        ("too high to delete", stored_at(7), delete("w", Some(u64::MAX)), too_high(u64::MAX)),
+        ("too high to delete ahead", RuleBook::new(), delete("w", Some(1 << 53)), too_high(1 << 53)),
+        ("too high to save", stored_at(7), stating(MAX_REVISION + 1), too_high(MAX_REVISION + 1)),
+        ("too high, the same again", stored_at(7), stating(u64::MAX), too_high(u64::MAX)),
     ];
     for (name, book, change, expected) in table {
         assert_eq!(outcome(&book, change), expected, "{name}");

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::rules::book::{Prepared, Rejection};
+use crate::rules::brake::WideChange;
 use crate::rules::change::{Actor, ApplyOptions};
 use crate::rules::error::RulesError;
 
@@ -18,6 +19,8 @@ const GROUP_CHANGES: usize = 10_000;
 pub(super) struct Call {
     pub(super) changes: Vec<Prepared>,
     pub(super) options: ApplyOptions,
+    /// How many widgets it may touch at most, where it is a wide change.
+    pub(super) confirmed: Option<usize>,
     pub(super) actor: Actor,
     pub(super) answer: Arc<Answer>,
 }
@@ -26,6 +29,8 @@ pub(super) struct Call {
 pub(super) enum Failure {
     /// Changes that can't be made.
     Rejected(Vec<Rejection>),
+    /// A wide change that has to be confirmed.
+    Held(WideChange),
     /// They could not be kept.
     NotKept(RulesError),
 }

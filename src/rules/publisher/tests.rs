@@ -86,6 +86,30 @@ fn replacing_all_makes_the_book_exactly_that() {
     assert_eq!(publisher.live().load().generation(), 2);
 }
 
+/// The brake is asked by the book that the change meets, with others in between.
+#[test]
+fn a_wide_change_is_held_and_seen() {
+    let (publisher, notebook) = publisher();
+    let replace = ApplyOptions { absent: Absent::Delete, ..CAREFUL };
+    publisher.apply(vec![put("a", &[], ""), put("b", &[], "")], CAREFUL, WHO).unwrap();
+    for confirmed in [None, Some(1)] {
+        let held = publisher.apply_confirmed(Vec::new(), replace, confirmed, WHO).unwrap_err();
+        assert_eq!(held.code(), "wide_change");
+        assert_eq!(
+            held.to_string(),
+            "this would delete 2 of 2 widgets, so nothing was changed; if that is what is meant, confirm it by the \
+             number: ?confirm=2"
+        );
+    }
+    assert_eq!(publisher.apply(Vec::new(), replace, WHO).unwrap_err().code(), "wide_change");
+    assert_eq!((publisher.live().load().len(), notebook.generations()), (2, vec![1]));
+    assert_eq!(notebook.rejections().len(), 3);
+    assert_eq!(publisher.status().last_error.unwrap().code, "wide_change");
+    publisher.apply(vec![put("c", &[], "")], CAREFUL, WHO).unwrap();
+    assert!(publisher.apply_confirmed(Vec::new(), replace, Some(2), WHO).is_err(), "one more has come");
+    assert_eq!(publisher.apply_confirmed(Vec::new(), replace, Some(3), WHO).unwrap().changed.len(), 3);
+}
+
 #[test]
 fn many_writers_lose_nothing_and_observers_see_generations_in_order() {
     let (publisher, notebook) = publisher();

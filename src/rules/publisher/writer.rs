@@ -9,6 +9,7 @@ use super::queue::{Answer, Call, Failure};
 use super::{Published, Publisher, Swap};
 use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::book::{Applied, RuleBook};
+use crate::rules::brake;
 use crate::rules::change::{Actor, ChangedWidget};
 use crate::rules::error::RulesError;
 use crate::rules::storage::{Commit, State};
@@ -95,15 +96,20 @@ impl Group {
             actors: Vec::new(),
             answers: Vec::with_capacity(calls.len()),
         };
-        for Call { changes, options, actor, answer } in calls {
-            match group.book.take(changes, options) {
+        for Call { changes, options, confirmed, actor, answer } in calls {
+            let applied = group.book.take(changes, options).map_err(Failure::Rejected);
+            let braked = applied.and_then(|applied| {
+                let checked = brake::check(&group.book, &applied, options, confirmed);
+                checked.map(|()| applied).map_err(Failure::Held)
+            });
+            match braked {
                 Ok(Applied { book, outcomes, changed, writes }) => {
                     group.book = book;
                     group.actors.push((actor, writes.len()));
                     group.commit.writes.extend(writes);
                     group.answers.push((answer, Published { generation: 0, outcomes, changed }));
                 }
-                Err(rejections) => answer.give(Err(Failure::Rejected(rejections))),
+                Err(failure) => answer.give(Err(failure)),
             }
         }
         let unchanged = group.commit.writes.is_empty();

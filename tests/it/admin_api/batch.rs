@@ -93,8 +93,53 @@ async fn replacing_makes_the_book_exactly_this() {
         .map(|widget| widget["id"].clone())
         .collect();
     assert_eq!(ids, ["a", "c"]);
-    let done = batch(&edge, "?replace=true", &[]).await;
-    assert_eq!((done.0, &done.1["removed"]), (200, &json!(2)), "nothing is a book, too");
+}
+
+/// What an empty input would take from everybody wants the number that it takes, whatever the input looks like.
+#[tokio::test]
+async fn an_empty_replace_has_to_be_confirmed() {
+    let edge =
+        Edge::start(EdgeSpec::stored(&json!([{ "id": "old", "allowed_domains": ["example.com"] }]))).await;
+    batch(&edge, "", &[put("a", 5), put("b", 5)]).await;
+    let raw = async |query: &str, body: &'static str| {
+        let call = edge.api(Method::POST, &format!("/v1/batch{query}")).header("content-type", NDJSON);
+        read(call.body(body).send().await.unwrap()).await
+    };
+    let deletes = "{\"delete\":{\"id\":\"a\"}}\n{\"delete\":{\"id\":\"b\",\"revision\":9}}\n";
+    for (query, body) in [
+        ("?replace=true", ""),
+        ("?replace=true", "\n  \r\n\n"),
+        ("?replace=true&stale=skip", ""),
+        // Nothing is left by what it says, either.
+        ("?replace=true", deletes),
+        ("?replace=true&confirm=0", ""),
+        ("?replace=true&confirm=2", ""),
+    ] {
+        let held = raw(query, body).await;
+        is_problem(&held, 422, "wide_change");
+        assert_eq!(
+            held.1["wide_change"],
+            json!({ "widgets": 3, "deleted": 3, "confirm": 3 }),
+            "{query} {body:?}: {}",
+            held.1
+        );
+        assert!(held.1["detail"].as_str().unwrap().contains("?confirm=3"), "{}", held.1);
+    }
+    is_problem(&raw("?replace=true&confirm=many", "").await, 400, "invalid_parameter");
+    let status = call(&edge, Method::GET, "/v1/status").await.1;
+    assert_eq!((&status["widgets"]["total"], &status["generation"]), (&json!(3), &json!(2)), "{status}");
+    assert_eq!(visit(&edge, "old", LISTED).await, 200);
+    let rejected = "embedgate_rules_rejected_total{code=\"wide_change\",source=\"store\"}";
+    assert_eq!(edge.metric(rejected).await, 6.0);
+
+    let done = raw("?replace=true&confirm=3", "").await;
+    assert_eq!((done.0, &done.1["removed"]), (200, &json!(3)), "{}", done.1);
+    assert_eq!(visit(&edge, "old", LISTED).await, 403);
+    // There is nothing left to lose.
+    assert_eq!(raw("?replace=true", "").await.0, 200);
+    assert_eq!(batch(&edge, "?replace=true", &[put("c", 1), put("d", 1)]).await.0, 200);
+    // The number is an upper bound: what has gone meanwhile needs no other.
+    assert_eq!(raw("?replace=true&confirm=1000", "").await.0, 200);
 }
 
 #[tokio::test]

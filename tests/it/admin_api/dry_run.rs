@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::post;
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::websocket::{SocketUpstream, closed, exchange, next, open};
+use crate::support::raw::{Connection, request};
+use crate::support::websocket::{SocketUpstream, closed, exchange, next, open, open_offering};
 
 const A: &str = "https://a.example";
 const B: &str = "https://b.example";
@@ -40,4 +41,46 @@ async fn the_sessions_that_a_save_would_cut_are_counted_and_left_open() {
         assert_eq!(closed(socket).await.0, 1008);
     }
     exchange(&mut sockets[2], "after").await;
+}
+
+/// The widget's own iframe has the edge's origin; whose it is says its ticket, and without one nobody does.
+#[tokio::test]
+async fn a_session_that_rests_on_a_ticket_is_named_by_its_page() {
+    let upstream = SocketUpstream::echo().await;
+    let both = json!({ "id": "w", "allowed_domains": ["a.example", "b.example"] });
+    let spec = EdgeSpec::on(upstream.addr, &json!([both, { "id": "open", "access": "open" }]));
+    let edge = Edge::start(EdgeSpec { source: "store", ..spec }).await;
+    let own = format!("http://localhost:{}", edge.http.port());
+    let mut sockets = Vec::new();
+    for page in [A, A, B] {
+        let fields = [("Origin", page), ("Content-Length", "0")];
+        let call = request("POST", edge.http, "/w/w/embed-ticket", &fields);
+        let given = Connection::open(edge.http).await.ask(call).await;
+        let told: serde_json::Value = serde_json::from_str(&given.body).unwrap();
+        let offered = format!("embed-ticket.{}", told["ticket"].as_str().unwrap());
+        let (mut socket, _) = open_offering(edge.http, "/w/w/session", &own, &offered).await.unwrap();
+        next(&mut socket).await;
+        sockets.push(socket);
+    }
+    let (mut direct, _) = open(edge.http, "/w/w/session", A).await.unwrap();
+    next(&mut direct).await;
+    let only_b = json!({ "id": "w", "allowed_domains": ["b.example"] });
+    let (_, told) = post(&edge, "/v1/widgets/w/dry-run", &only_b).await;
+    let expected = json!({ "open": 4, "cut": 3, "cut_embedders": [{ "origin": A, "sessions": 3 }] });
+    assert_eq!(told["sessions"], expected);
+
+    // An open widget needs no ticket, and takes pages that have no origin.
+    for origin in [&*own, "null", "file://"] {
+        let (mut socket, _) = open(edge.http, "/w/open/session", origin).await.unwrap();
+        next(&mut socket).await;
+        sockets.push(socket);
+    }
+    let listed = json!({ "id": "open", "allowed_domains": ["b.example"] });
+    let (_, told) = post(&edge, "/v1/widgets/open/dry-run", &listed).await;
+    let expected = json!({ "open": 3, "cut": 3, "cut_embedders": [{ "origin": null, "sessions": 3 }] });
+    assert_eq!(told["sessions"], expected);
+    assert_eq!(edge.put(&listed).await.0, 200);
+    for socket in &mut sockets[3..] {
+        assert_eq!(closed(socket).await, (1008, "origin no longer allowed".to_owned()));
+    }
 }

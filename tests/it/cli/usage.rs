@@ -37,6 +37,29 @@ fn help_names_every_command() {
     assert_eq!(desk.run(&["--version"]).out, format!("embedgate {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+/// What is said of an import is what it does.
+#[test]
+fn an_import_takes_the_place_of_what_is_there() {
+    let desk = Desk::shipped();
+    let help = desk.run(&["widgets", "import", "--help"]).out;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(help.contains("takes the place of the widget's document that is there"), "{help}");
+    assert!(help.contains("Widgets that are not named stay") && !help.contains("left alone"), "{help}");
+    let import = |lines: &str| -> Vec<u64> {
+        desk.write("lines", lines);
+        let ran = desk.run(&["widgets", "import", "--json", "lines"]);
+        let report: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        ["created", "updated", "unchanged"].map(|name| report[name].as_u64().unwrap()).into()
+    };
+    let widget = |site: &str| json!({ "id": "w", "allowed_domains": [site] }).to_string();
+    assert_eq!(import(&format!("{}\n{{\"id\":\"stays\"}}\n", widget("a.example"))), [2, 0, 0]);
+    assert_eq!(import(&widget("a.example")), [0, 0, 1]);
+    assert_eq!(import(&widget("b.example")), [0, 1, 0]);
+    desk.run(&["widgets", "export", "out"]);
+    let out = std::fs::read_to_string(desk.path().join("out")).unwrap();
+    assert!(out.contains("b.example") && !out.contains("a.example") && out.contains("stays"), "{out}");
+}
+
 #[test]
 fn completions_are_what_shells_understand() {
     let desk = Desk::shipped();

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::{LISTED, STRANGER, one_widget, route};
+use super::{LISTED, STRANGER, one_widget, route, told};
 use crate::support::certificates::Authority;
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::Connection;
 use crate::support::upstream::Upstream;
+use crate::support::websocket::{SocketUpstream, exchange, next, open};
 use crate::support::{eventually, ports, raw};
 
 #[tokio::test]
@@ -62,7 +63,8 @@ async fn cookies_cross_origins_only_for_the_list() {
             let mut connection = Connection::open(edge.http).await;
             let answer = connection.ask(raw::request(method, edge.http, path, fields)).await;
             assert_eq!(answer.status, if method == "GET" { status } else { 204 }, "{method} {path} {origin}");
-            assert_eq!(answer.field("access-control-allow-origin"), origin, "{method} {path} {origin}");
+            let granted = if path.starts_with("/w/open/") { "*" } else { origin };
+            assert_eq!(answer.field("access-control-allow-origin"), granted, "{method} {path} {origin}");
             assert_eq!(
                 answer.field("access-control-allow-credentials"),
                 expected,
@@ -185,4 +187,140 @@ async fn plain_http_is_sent_to_https_where_asked() {
         200,
         "https ended in front of the edge"
     );
+}
+
+/// Browsers leave much raw behind the authority; what follows it names nobody.
+#[tokio::test]
+async fn what_follows_a_referrer_s_authority_is_not_looked_at() {
+    let upstream = Upstream::start("app").await;
+    let edge = Edge::start(EdgeSpec::on(upstream.addr, &one_widget())).await;
+    let ask = async |referer: &[u8]| {
+        let head = format!("GET /w/w/session HTTP/1.1\r\nHost: {}\r\nReferer: ", edge.http);
+        raw::send(edge.http, &[head.as_bytes(), referer, b"\r\n\r\n"].concat()).await
+    };
+    for referer in [
+        &br"https://example.com/?p=C:\x"[..],
+        br"https://example.com/a\b|c^d`e",
+        b"https://example.com/?q={\"a\": [1, 2]}",
+        "https://example.com/münchen?ü".as_bytes(),
+        b"https://example.com/\xfc?\xff\xfe",
+        b"https://example.com/a b",
+        b"https://example.com?u=https://stranger.example,x@y",
+        b"https://example.com/#top",
+    ] {
+        let shown = String::from_utf8_lossy(referer);
+        let answer = ask(referer).await;
+        assert_eq!(answer.status, 200, "{shown}: {answer:?}");
+        assert_eq!(answer.field("access-control-allow-origin"), LISTED, "{shown}");
+        let fields = &told(&answer)["fields"];
+        assert!(
+            fields.as_array().unwrap().contains(&json!(["x-embedder-origin", LISTED])),
+            "{shown}: {fields}"
+        );
+    }
+    for referer in [
+        &br"https://example.com\@stranger.example/"[..],
+        br"https://example.com\/a",
+        br"https:\\example.com/",
+        "https://example.com\u{fc}/".as_bytes(),
+        b"https://example.com /",
+        b"https://user@example.com/",
+        b"https://example.com/a\tb",
+        b"//example.com/",
+        b"/https://example.com/",
+    ] {
+        let shown = String::from_utf8_lossy(referer);
+        let answer = ask(referer).await;
+        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (403, ""), "{shown}");
+    }
+}
+
+/// `open` is any page: one whose origin is opaque, too.
+#[tokio::test]
+async fn an_open_widget_takes_pages_that_have_no_origin() {
+    let upstream = SocketUpstream::echo().await;
+    let pages = Upstream::start("app").await;
+    let widgets = json!([
+        { "id": "open", "access": "open", "allowed_domains": ["example.com"] },
+        { "id": "fresh" },
+        { "id": "listed", "allowed_domains": ["example.com"] },
+        { "id": "watched", "access": "monitor", "allowed_domains": ["example.com"] },
+    ]);
+    let mut spec = EdgeSpec::on(pages.addr, &widgets);
+    spec.more.push_str(&format!("[upstreams.sockets]\nservers = [\"{}\"]\n", upstream.addr));
+    let routes = [
+        route("loader.js", "asset", "credentials = true"),
+        route("frame", "frame", ""),
+        route("session", "session", "credentials = true"),
+        route("socket", "session", "").replace("\"app\"", "\"sockets\""),
+    ];
+    spec.routes = Some(routes.concat());
+    let edge = Edge::start(spec).await;
+    for opaque in ["null", "file://"] {
+        for widget in ["open", "fresh"] {
+            for (path, granted) in [("loader.js", "*"), ("frame", ""), ("session", "*")] {
+                let path = format!("/w/{widget}/{path}");
+                let answer = raw::get(edge.http, &path, &[("Origin", opaque)]).await;
+                assert_eq!(
+                    (answer.status, answer.field("access-control-allow-origin")),
+                    (200, granted),
+                    "{path} {opaque}"
+                );
+                assert_eq!(answer.field("access-control-allow-credentials"), "", "{path} {opaque}");
+                assert_eq!(answer.field("content-security-policy"), "", "{path} {opaque}");
+            }
+            let fields = [("Origin", opaque), ("Access-Control-Request-Method", "POST")];
+            let path = format!("/w/{widget}/session");
+            let preflight = Connection::open(edge.http)
+                .await
+                .ask(raw::request("OPTIONS", edge.http, &path, &fields))
+                .await;
+            assert_eq!(
+                (preflight.status, preflight.field("access-control-allow-origin")),
+                (204, "*"),
+                "{opaque}"
+            );
+            let fields = [("Origin", opaque), ("Content-Length", "0")];
+            let path = format!("/w/{widget}/embed-ticket");
+            let call =
+                Connection::open(edge.http).await.ask(raw::request("POST", edge.http, &path, &fields)).await;
+            assert_eq!((call.status, call.field("access-control-allow-origin")), (200, "*"), "{opaque}");
+            assert!(call.body.contains("\"ticket\":null"), "{}", call.body);
+            let (mut socket, _) = open(edge.http, &format!("/w/{widget}/socket"), opaque).await.unwrap();
+            next(&mut socket).await;
+            exchange(&mut socket, "from nowhere").await;
+        }
+        for path in ["loader.js", "frame", "session"] {
+            let denied = raw::get(edge.http, &format!("/w/listed/{path}"), &[("Origin", opaque)]).await;
+            assert_eq!(
+                (denied.status, denied.field("access-control-allow-origin")),
+                (403, opaque),
+                "{path}: its page reads why"
+            );
+        }
+        let watched = raw::get(edge.http, "/w/watched/session", &[("Origin", opaque)]).await;
+        assert_eq!((watched.status, watched.field("access-control-allow-origin")), (200, opaque));
+        assert_eq!(watched.field("access-control-allow-credentials"), "");
+    }
+    // What is mistyped is not opaque, and a session has to name some page.
+    for (fields, status) in [
+        (&[("Origin", "file:///")][..], 403),
+        (&[("Origin", "file://server")], 403),
+        (&[("Origin", "FILE://")], 403),
+        (&[("Origin", "nulL")], 403),
+        (&[], 403),
+    ] {
+        assert_eq!(raw::get(edge.http, "/w/open/session", fields).await.status, status, "{fields:?}");
+    }
+    eventually("the decisions are logged", async || {
+        let reasons: Vec<Value> = edge
+            .decisions()
+            .into_iter()
+            .filter(|line| line["widget"] == "listed")
+            .map(|line| json!([line["reason"], line["embedder"]]))
+            .collect();
+        let of = |opaque: &str| vec![json!(["opaque_origin", opaque]); 3];
+        reasons == [of("null"), of("file://")].concat()
+    })
+    .await;
 }

@@ -88,12 +88,7 @@ impl Edge {
     /// Starts an edge and waits until it is ready.
     pub async fn start(spec: EdgeSpec) -> Self {
         let edge = Self::spawn(spec);
-        let client = reqwest::Client::new();
-        let ready = format!("http://{}/readyz", edge.admin);
-        eventually("the edge is ready", async || {
-            client.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200)
-        })
-        .await;
+        edge.ready().await;
         edge
     }
 
@@ -102,12 +97,31 @@ impl Edge {
         let folder = tempfile::tempdir().unwrap();
         let (http, admin) = (ports::free(), ports::free());
         write_config(folder.path(), http, admin, &spec);
-        let process = Self::command(folder.path())
-            .stdout(File::create(folder.path().join("out.log")).unwrap())
-            .stderr(File::create(folder.path().join("err.log")).unwrap())
-            .spawn()
-            .unwrap();
+        let process = Self::run(folder.path());
         Self { http, admin, folder, process }
+    }
+
+    fn run(folder: &Path) -> Child {
+        Self::command(folder)
+            .stdout(File::create(folder.join("out.log")).unwrap())
+            .stderr(File::create(folder.join("err.log")).unwrap())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Starts it again after its process has ended, in the same folder, and waits until it is ready.
+    pub async fn restart(&mut self) {
+        self.process = Self::run(self.folder.path());
+        self.ready().await;
+    }
+
+    async fn ready(&self) {
+        let client = reqwest::Client::new();
+        let ready = format!("http://{}/readyz", self.admin);
+        eventually("the edge is ready", async || {
+            client.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200)
+        })
+        .await;
     }
 
     /// The binary, in a folder that holds `conf/`.

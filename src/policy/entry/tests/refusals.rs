@@ -63,6 +63,12 @@ const REFUSALS: &[(&str, Code, Option<&str>)] = &[
     ("https://*.github.io:8443", Code::PublicSuffix, None),
     ("*.公司.cn", Code::PublicSuffix, None),
     ("*.intranet", Code::PublicSuffix, None),
+    // Others can have these, or will be able to.
+    ("*.arpa", Code::PublicSuffix, None),
+    ("*.in-addr.arpa", Code::PublicSuffix, None),
+    ("*.onion", Code::PublicSuffix, None),
+    ("*.lan", Code::PublicSuffix, None),
+    ("*.dev", Code::PublicSuffix, None),
     ("*.ck", Code::PublicSuffix, None),
     ("*.anything.ck", Code::PublicSuffix, None),
     // Every name below it is a suffix, though it is none itself.

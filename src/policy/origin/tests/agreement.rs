@@ -103,7 +103,7 @@ proptest! {
                 Some(error) => prop_assert_eq!(Origin::parse(&origin), Err(error), "{}", origin),
             }
             let referer = format!("{origin}/Path;a,b/@?q=://");
-            let found = Origin::parse_referer(&referer).map(|parsed| parsed.as_str().to_owned());
+            let found = Origin::parse_referer(referer.as_bytes()).map(|parsed| parsed.as_str().to_owned());
             prop_assert_eq!(found, Origin::parse(&origin).map(|parsed| parsed.as_str().to_owned()));
         }
         agrees(&url)?;
@@ -125,6 +125,25 @@ proptest! {
     #[test]
     fn any_text_is_refused_or_canonical(text in "\\PC{0,40}", scheme in prop_oneof![Just(""), Just("http://"), Just("https://")]) {
         agrees(&format!("{scheme}{text}"))?;
+    }
+
+    #[test]
+    fn what_follows_an_origin_is_not_looked_at(
+        url in url(),
+        mark in prop_oneof![Just(b'/'), Just(b'?'), Just(b'#')],
+        rest in prop::collection::vec(prop_oneof![b' '..=0x7e, 0x80..=0xff_u8], 0..30),
+        control in prop::option::weighted(0.2, (any::<usize>(), prop_oneof![0..=0x1f_u8, Just(0x7f)])),
+    ) {
+        let mut referer = [url.as_bytes(), &[mark], &rest].concat();
+        let alone = Origin::parse_referer(url.as_bytes()).map(|origin| origin.as_str());
+        prop_assert_eq!(alone, Origin::parse(&url).map(|origin| origin.as_str()), "{}", url);
+        match control {
+            None => prop_assert_eq!(Origin::parse_referer(&referer).map(|origin| origin.as_str()), alone),
+            Some((at, byte)) => {
+                referer.insert(url.len() + 1 + at % (rest.len() + 1), byte);
+                prop_assert_eq!(Origin::parse_referer(&referer), Err(OriginError::ControlCharacter));
+            }
+        }
     }
 
     #[test]

@@ -46,15 +46,13 @@ fn hrefs_as_referrers() {
     for (href, origin) in data().origins {
         let authority =
             href.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#']).next().unwrap());
-        let found = Origin::parse_referer(&href).map(|parsed| parsed.as_str().to_owned());
+        let found = Origin::parse_referer(href.as_bytes()).map(|parsed| parsed.as_str().to_owned());
         let own_origin =
             !["blob:", "file:", "about:", "data:", "javascript:"].iter().any(|s| href.starts_with(s));
-        let expected = if !own_origin {
+        let expected = if href.starts_with("file:///") {
+            Some(OriginError::LocalFile)
+        } else if !own_origin {
             Some(OriginError::OpaqueScheme)
-        } else if href.contains('\\') {
-            Some(OriginError::Backslash)
-        } else if href.contains(' ') {
-            Some(OriginError::WhiteSpace)
         } else if origin == "null" {
             // The standard gives other schemes no origin; apps use them as one, so some parse, never as a site.
             assert!(
@@ -65,7 +63,7 @@ fn hrefs_as_referrers() {
         } else if authority.contains('@') {
             Some(OriginError::Userinfo)
         } else {
-            restriction(&origin).or(href.contains('#').then_some(OriginError::Fragment))
+            restriction(&origin)
         };
         match expected {
             None => {
@@ -85,6 +83,6 @@ fn hrefs_as_referrers() {
 fn what_is_no_url_has_no_origin() {
     for input in data().failures {
         assert!(Origin::parse(&input).is_err(), "{input:?}");
-        assert!(Origin::parse_referer(&input).is_err(), "{input:?}");
+        assert!(Origin::parse_referer(input.as_bytes()).is_err(), "{input:?}");
     }
 }
