@@ -20,7 +20,6 @@ use super::body::Length;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
-use super::request::Refusal;
 
 pub mod body;
 mod downstream;
@@ -29,6 +28,7 @@ pub mod outbox;
 pub mod write;
 
 use body::BodyReader;
+use head::Refused;
 use outbox::{Framing, Outbox};
 
 /// Read at once; a request's head is mostly smaller.
@@ -150,17 +150,13 @@ impl Connection {
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> Result<RequestHeader, (Refusal, RequestHeader)> {
+    pub fn begin(&mut self, head: usize, keep: bool) -> Result<RequestHeader, Refused> {
         let bytes = self.unread.split_to(head).freeze();
         self.answer = Answer::NotBegun;
         self.keep = false;
         (self.old, self.head_only, self.expects) = (false, false, false);
         (self.length, self.body) = (Length::Absent, BodyReader::Done);
-        let head = match head::read(&bytes) {
-            Ok(head) if bytes.len() <= MAX_HEAD_BYTES => head,
-            Ok(_) => return Err((head::TOO_LARGE, head::embedder(&bytes))),
-            Err(refusal) => return Err((refusal, head::embedder(&bytes))),
-        };
+        let head = head::read(&bytes)?;
         self.keep = keep && head.keep;
         self.length = head.length;
         self.body = head.length.into();
@@ -171,10 +167,8 @@ impl Connection {
     }
 
     /// Why what was read is no head, and what it says of its page all the same.
-    pub fn malformed(&self) -> (Refusal, RequestHeader) {
-        let refusal =
-            if self.unread.len() > MAX_HEAD_BYTES { head::TOO_LARGE } else { head::refusal(&self.unread) };
-        (refusal, head::embedder(&self.unread))
+    pub fn malformed(&self) -> Refused {
+        head::malformed(&self.unread)
     }
 
     /// Whether the connection can be used for another request, once the rest of this one's body is read where that is

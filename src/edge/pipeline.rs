@@ -21,10 +21,10 @@ use super::exchange::head::Outgoing;
 use super::exchange::{ForwardRequest, Forwarded, Forwarder};
 use super::failure;
 use super::http1::DRAIN;
+use super::http1::head::Refused;
 use super::redirect::HttpsRedirect;
 use super::reply::{Recipient, Reply};
-use super::request::Refusal;
-use super::route::{RouteTable, Target};
+use super::route::RouteTable;
 use super::sessions::Sessions;
 use super::tickets::{Tickets, presented};
 use super::tunnel::{Handshake, Tunnels};
@@ -125,19 +125,18 @@ impl Pipeline {
         }
     }
 
-    /// Refuses what is no request. `read`: what could be read of it all the same.
+    /// Refuses what is no request.
     pub async fn refuse(
         &self,
         client: &mut impl Downstream,
-        refusal: Refusal,
-        read: &RequestHeader,
+        refused: &Refused,
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
         let mut record = Record { started: Instant::now(), class: None, status: None };
-        let to = Recipient { request: read, own: self.routes.own(&Target::None), https: peer.tls };
-        let refused = respond(client, Reply::refusal(to, refusal), false, &mut record, deadline).await;
-        if let (Ok(()), Some(status)) = (refused, record.status)
+        let reply = self.refused(&refused.read, refused.refusal, peer);
+        let answered = respond(client, reply, false, &mut record, deadline).await;
+        if let (Ok(()), Some(status)) = (answered, record.status)
             && sent(client, deadline).await.is_ok()
         {
             self.metrics.answered(None, status, record.started.elapsed());

@@ -87,13 +87,15 @@ fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
     if hosts.next().is_some() {
         return Err(Refusal::bad("Host is there twice"));
     }
-    if request.version == Version::HTTP_11 && host.is_none() {
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    // HTTP/2 may name it in `:authority` alone.
+    let is_named = host.is_some() || request.version == Version::HTTP_2 && authority.is_some();
+    if !is_named && request.version != Version::HTTP_10 {
         return Err(Refusal::bad("Host is missing"));
     }
     if request.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
         return Err(Refusal::bad("the request target is of a scheme that is not served"));
     }
-    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
     let host = host.map(HeaderValue::as_bytes);
     if host.into_iter().chain(authority).any(|host| !is_host(host)) {
         return Err(Refusal::bad("Host is no name or address, with a port perhaps"));

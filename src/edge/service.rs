@@ -79,16 +79,14 @@ impl EdgeService {
                 Read::Head(length) => length,
                 Read::Nothing => return,
                 Read::TooLarge | Read::Malformed => {
-                    let (refusal, read) = connection.malformed();
-                    return self.pipeline.refuse(connection, refusal, &read, peer, &mut deadline).await;
+                    let refused = connection.malformed();
+                    return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await;
                 }
             };
             let keep = left > 0 && !self.closing.has_begun() && !*shutdown.borrow();
             match connection.begin(length, keep) {
                 Ok(request) => self.pipeline.serve(connection, request, peer, &mut deadline).await,
-                Err((refusal, read)) => {
-                    return self.pipeline.refuse(connection, refusal, &read, peer, &mut deadline).await;
-                }
+                Err(refused) => return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await,
             }
             if !connection.is_kept(&mut deadline).await {
                 return;

@@ -14,6 +14,15 @@ use crate::edge::http1::body::BodyReader;
 use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
 use crate::edge::request::{Refusal, TOO_MANY_FIELDS};
 
+/// A head that is refused, and what could be read of it all the same: its page can read the refusal.
+#[derive(Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// The request, where nothing but its framing is wrong; otherwise only what it says of its page.
+    pub read: Box<RequestHeader>,
+}
+
 /// A request's head, and what it says of its connection.
 #[derive(Debug)]
 pub struct Head {
@@ -35,7 +44,22 @@ pub fn is_partial(head: &[u8]) -> bool {
 ///
 /// # Errors
 /// It is no head of HTTP/1.1 or 1.0, or one that two servers could read in two ways.
-pub fn read(head: &Bytes) -> Result<Head, Refusal> {
+pub fn read(head: &Bytes) -> Result<Head, Refused> {
+    let request = parse(head).map_err(|refusal| refused(refusal, head))?;
+    if head.len() > MAX_HEAD_BYTES {
+        return Err(refused(TOO_LARGE, head));
+    }
+    let is_old = request.version == Version::HTTP_10;
+    match length(&request.headers, is_old) {
+        Ok((length, framed_twice)) => {
+            let keep = !is_old && !framed_twice && !says_close(&request.headers);
+            Ok(Head { request, length, keep })
+        }
+        Err(refusal) => Err(Refused { refusal, read: Box::new(request) }),
+    }
+}
+
+fn parse(head: &Bytes) -> Result<RequestHeader, Refusal> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let status = parsed.parse_with_uninit_headers(head, &mut lines).map_err(fault)?;
@@ -63,16 +87,14 @@ pub fn read(head: &Bytes) -> Result<Head, Refusal> {
     parts.uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| {
         Refusal::bad("the request target has a byte that must be percent-encoded, or is none")
     })?;
-    let (length, framed_twice) = length(&fields, version)?;
-    let keep = version == 1 && !framed_twice && !says_close(&fields);
     parts.headers = fields;
-    Ok(Head { request: RequestHeader::from(parts), length, keep })
+    Ok(RequestHeader::from(parts))
 }
 
 const NO_HEAD: Refusal = Refusal::bad("this is no head of an HTTP/1.1 request");
 
 /// A head over the limit.
-pub const TOO_LARGE: Refusal =
+const TOO_LARGE: Refusal =
     Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request head is longer than 64 KiB");
 const _: () = assert!(MAX_HEAD_BYTES == 64 * 1024);
 
@@ -88,24 +110,31 @@ fn fault(error: httparse::Error) -> Refusal {
     })
 }
 
-/// Why a head that can't be read can't be.
-pub fn refusal(head: &[u8]) -> Refusal {
+/// Why what was read can't become a head.
+pub fn malformed(head: &[u8]) -> Refused {
+    if head.len() > MAX_HEAD_BYTES {
+        return refused(TOO_LARGE, head);
+    }
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
     match httparse::Request::new(&mut []).parse_with_uninit_headers(head, &mut lines) {
-        Err(error) => fault(error),
-        Ok(_) => NO_HEAD,
+        Err(error) => refused(fault(error), head),
+        Ok(_) => refused(NO_HEAD, head),
     }
 }
 
-/// What a head that can't be read says of the page that asked, so that the page can read the refusal: `Origin` and
-/// `Referer`, as far as there are such lines.
-pub fn embedder(head: &[u8]) -> RequestHeader {
+/// The refusal of a head that can't be read, with its target, `Host`, `Origin` and `Referer`, as far as there are any.
+fn refused(refusal: Refusal, head: &[u8]) -> Refused {
     let mut parts = Request::new(()).into_parts().0;
+    if let Some(target) = head.split(|byte| *byte == b' ').nth(1)
+        && let Ok(target) = Uri::try_from(target)
+    {
+        parts.uri = target;
+    }
     for line in head.split(|byte| *byte == b'\n').skip(1) {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        for field in [header::ORIGIN, header::REFERER] {
+        for field in [header::HOST, header::ORIGIN, header::REFERER] {
             if name.eq_ignore_ascii_case(field.as_str().as_bytes())
                 && let Ok(value) = HeaderValue::from_bytes(value)
             {
@@ -113,7 +142,7 @@ pub fn embedder(head: &[u8]) -> RequestHeader {
             }
         }
     }
-    RequestHeader::from(parts)
+    Refused { refusal, read: Box::new(RequestHeader::from(parts)) }
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
@@ -124,7 +153,7 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
 }
 
 /// The length of the body (RFC 9112 §6.3), and whether it was told in two ways.
-fn length(fields: &HeaderMap, version: u8) -> Result<(Length, bool), Refusal> {
+fn length(fields: &HeaderMap, is_old: bool) -> Result<(Length, bool), Refusal> {
     let mut encodings = fields.get_all(header::TRANSFER_ENCODING).iter();
     let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
     let length = match lengths.next() {
@@ -142,7 +171,7 @@ fn length(fields: &HeaderMap, version: u8) -> Result<(Length, bool), Refusal> {
     if encodings.next().is_some() || !is_chunked {
         return Err(Refusal::bad("Transfer-Encoding must be one `chunked`"));
     }
-    if version == 0 {
+    if is_old {
         return Err(Refusal::bad("HTTP/1.0 knows no Transfer-Encoding"));
     }
     Ok((Length::Unknown, length.is_some()))
@@ -178,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    fn read(head: &str) -> Result<Head, Refusal> {
+    fn read(head: &str) -> Result<Head, Refused> {
         super::read(&Bytes::copy_from_slice(head.as_bytes()))
     }
 
@@ -236,7 +265,7 @@ mod tests {
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {
-            assert_eq!(read(head).unwrap_err().status, 400, "{head:?}");
+            assert_eq!(read(head).unwrap_err().refusal.status, 400, "{head:?}");
         }
     }
 

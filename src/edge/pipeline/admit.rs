@@ -10,7 +10,7 @@ use super::{PeerInfo, Pipeline, Record};
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
 use crate::edge::reply::{Denial, Recipient, Reply};
-use crate::edge::request::{self, Upgrade};
+use crate::edge::request::{self, Refusal, Upgrade};
 use crate::edge::route::Target;
 use crate::edge::sessions::SessionGuard;
 use crate::edge::upstream::Upstream;
@@ -47,17 +47,21 @@ impl Received {
 impl Pipeline {
     /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
     pub(super) fn receive(&self, request: &mut RequestHeader, peer: PeerInfo) -> Result<Received, Reply> {
+        request::check(request).map_err(|refusal| self.refused(request, refusal, peer))?;
         let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
-        if let Err(refusal) = request::check(request) {
-            // What its route says to everyone holds for it, too, where it finds one.
-            let own = self.routes.own(&self.target(request));
-            return Err(Reply::refusal(Recipient { request, own, https: client.https }, refusal));
-        }
         let upgrade = request::upgrade(request);
         if upgrade == Upgrade::Other {
             request.remove_header(&header::UPGRADE);
         }
         Ok(Received { client, upgrade })
+    }
+
+    /// The answer to a request that is refused before it is judged. What its route says to everyone holds for it, too,
+    /// where it finds one.
+    pub(super) fn refused(&self, request: &RequestHeader, refusal: Refusal, peer: PeerInfo) -> Reply {
+        let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
+        let own = self.routes.own(&self.target(request));
+        Reply::refusal(Recipient { request, own, https: client.https }, refusal)
     }
 
     /// Where a request goes.

@@ -108,6 +108,9 @@ fn authority_is_one_and_there() {
         check(&request("GET", "/", &[("host", host)])).unwrap();
     }
     assert!(check(&request("GET", "/", &[("host", "a"), ("host", "a")])).is_err());
+    let mut nameless = request("GET", "/", &[]);
+    nameless.set_version(Version::HTTP_2);
+    assert_eq!(check(&nameless).unwrap_err().detail, "Host is missing");
     assert!(h2(None));
     assert!(h2(Some("Edge.example")));
     assert!(!h2(Some("other.example")));
