@@ -6,7 +6,7 @@ pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 /// The longest head, in bytes: request line and header fields. Longer ones are 431.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// The most options that `Connection` may list, beside those about how long the connection lasts.
+/// The most options that `Connection` may list, beside those about the connection itself.
 pub const MAX_CONNECTION_OPTIONS: usize = 9;
 
 /// The most of an unwanted request body that is read, in bytes, so that its connection can be kept.

@@ -118,7 +118,8 @@ fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
     let mut count = 0;
     for value in headers.get_all(header::CONNECTION) {
         for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            count += usize::from(!nominated.is_empty() && !is_persistence(nominated));
+            let is_own = is_persistence(nominated) || nominated.eq_ignore_ascii_case(b"upgrade");
+            count += usize::from(!nominated.is_empty() && !is_own);
             if !nominated.iter().all(is_token_byte) {
                 return Err(Refusal::bad("Connection names what can't be a field"));
             }

@@ -66,6 +66,7 @@ fn upstream_with_everything() {
         tls = true
         ca = "tls/ca.pem"
         http2 = true
+        host = "Chat.Internal:8443"
         connect_timeout = "1s"
         keepalive = 7
         health_check = { path = "/up", interval = "2s", timeout = "500ms", unhealthy_after = 5 }
@@ -76,6 +77,7 @@ fn upstream_with_everything() {
     assert_eq!(app.servers, [name("app.internal"), name("app2.internal")]);
     assert_eq!(app.tls, Some(UpstreamTls { sni: None, ca: Some("tls/ca.pem".into()), verify: true }));
     assert!(app.http2);
+    assert_eq!(app.host.as_ref().unwrap(), "chat.internal:8443");
     assert_eq!((app.connect_timeout, app.read_timeout), (Duration::from_secs(1), Duration::from_secs(60)));
     assert_eq!(app.keepalive, 7);
     let check = app.health_check.as_ref().unwrap();

@@ -48,6 +48,7 @@ fn shows_the_defaults() {
         "tls = {",
         "verify =",
         "public_suffix_list =",
+        "host =",
         "sni =",
         "ca =",
         "listen = \"0.0.0.0:8443\"",

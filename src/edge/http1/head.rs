@@ -10,6 +10,7 @@ use httparse::Status;
 use pingora::http::RequestHeader;
 
 use crate::edge::body::Length;
+use crate::edge::client::FORWARDED_PROTO;
 use crate::edge::http1::body::BodyReader;
 use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
 use crate::edge::request::{Refusal, TOO_MANY_FIELDS};
@@ -122,7 +123,7 @@ pub fn malformed(head: &[u8]) -> Refused {
     }
 }
 
-/// The refusal of a head that can't be read, with its target, `Host`, `Origin` and `Referer`, as far as there are any.
+/// The refusal of a head that can't be read, with its target and what an answer to it depends on, as far as there is any.
 fn refused(refusal: Refusal, head: &[u8]) -> Refused {
     let mut parts = Request::new(()).into_parts().0;
     if let Some(target) = head.split(|byte| *byte == b' ').nth(1)
@@ -134,7 +135,7 @@ fn refused(refusal: Refusal, head: &[u8]) -> Refused {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
-        for field in [header::HOST, header::ORIGIN, header::REFERER] {
+        for field in [header::HOST, header::ORIGIN, header::REFERER, FORWARDED_PROTO] {
             if name.eq_ignore_ascii_case(field.as_str().as_bytes())
                 && let Ok(value) = HeaderValue::from_bytes(value)
             {

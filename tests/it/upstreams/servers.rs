@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{LISTED, OK, ask, assert_failed, failures, named, spec_on};
 use crate::support::edge::Edge;
-use crate::support::raw::Connection;
+use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Scripted, Upstream};
 use crate::support::{eventually, ports};
 
@@ -105,4 +105,22 @@ async fn with_no_server_left_the_widget_is_unavailable_until_one_is_back() {
     })
     .await;
     eventually("the server is brought back", async || ask(&edge).await.status == 200).await;
+}
+
+#[tokio::test]
+async fn an_upstream_is_asked_by_the_name_that_it_is_given() {
+    let upstream = Scripted::start(|mut connection, _| async move {
+        while let Some((head, _)) = connection.request().await {
+            connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{head}", head.len())).await;
+        }
+    })
+    .await;
+    let edge = Edge::start(spec_on(&[upstream.addr], "host = \"App.internal:8443\"")).await;
+    for method in ["GET", "POST"] {
+        let request = raw::request(method, edge.http, "/w/w/session", &[("Origin", LISTED)]);
+        let told = raw::send(edge.http, request.as_bytes()).await.body.to_lowercase();
+        assert!(told.contains("\r\nhost: app.internal:8443\r\n"), "{told}");
+        assert_eq!(told.matches("\r\nhost:").count(), 1, "{told}");
+        assert!(told.contains(&format!("\r\nx-forwarded-host: {}\r\n", edge.http)), "{told}");
+    }
 }
