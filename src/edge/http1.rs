@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
-use http::{Method, header};
+use http::Method;
 use memchr::memmem::Finder;
 use pingora::http::RequestHeader;
 use pingora::protocols::{Shutdown, Stream};
@@ -162,7 +162,7 @@ impl Connection {
         self.body = head.length.into();
         self.old = head.request.version == http::Version::HTTP_10;
         self.head_only = head.request.method == Method::HEAD;
-        self.expects = head.request.headers.contains_key(header::EXPECT);
+        self.expects = head.expects;
         Ok(head.request)
     }
 

@@ -18,6 +18,7 @@ use http::{Request, Response, Version};
 use pingora::http::RequestHeader;
 use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result};
+use tokio::time::Instant;
 
 use super::body::{Frame, Length};
 use super::deadline::Deadline;
@@ -66,64 +67,58 @@ pub(super) async fn serve(
     };
     let mut requests = FuturesUnordered::new();
     let mut closed = pin!(closing.awaited());
-    let (mut is_closing, mut served) = (false, 0);
-    loop {
-        let is_quiet = requests.is_empty();
-        let event = poll_fn(|context| {
+    let (mut is_closing, mut served, mut idle_until) = (false, 0, None);
+    poll_fn(|context| {
+        loop {
             if !is_closing && closed.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Event::Closing);
+                (is_closing, idle_until) = (true, None);
+                connection.graceful_shutdown();
             }
             // Those under way first: what they send goes out when the connection is polled.
-            while let Poll::Ready(Some(())) = requests.poll_next_unpin(context) {
-                if requests.is_empty() {
-                    return Poll::Ready(Event::Quiet);
-                }
-            }
+            while let Poll::Ready(Some(())) = requests.poll_next_unpin(context) {}
             match connection.poll_accept(context) {
-                Poll::Ready(Some(Ok((request, respond)))) => Poll::Ready(Event::Request(request, respond)),
+                Poll::Ready(Some(Ok((request, respond)))) => {
+                    idle_until = None;
+                    let mut request = Box::pin(serve_request(Arc::clone(pipeline), peer, request, respond));
+                    // Most that the edge answers itself are answered at once.
+                    if request.as_mut().poll(context).is_pending() {
+                        requests.push(request);
+                    }
+                    served += 1;
+                    if served == REQUESTS_PER_CONNECTION && !is_closing {
+                        is_closing = true;
+                        connection.graceful_shutdown();
+                    }
+                }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::debug!(%error, "HTTP/2 connection ended early");
-                    Poll::Ready(Event::End)
+                    return Poll::Ready(());
                 }
-                Poll::Ready(None) => Poll::Ready(Event::End),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        let event = match is_quiet {
-            true if is_closing => deadline.within(LINGER.0, event).await.unwrap_or(Event::End),
-            true => deadline.within(IDLE, event).await.unwrap_or(Event::Closing),
-            false => event.await,
-        };
-        match event {
-            Event::Request(request, respond) => {
-                served += 1;
-                requests.push(Box::pin(serve_request(Arc::clone(pipeline), peer, request, respond)));
-                if served == REQUESTS_PER_CONNECTION {
-                    is_closing = true;
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending if !requests.is_empty() => {
+                    idle_until = None;
+                    return Poll::Pending;
+                }
+                Poll::Pending => {
+                    let limit = if is_closing { LINGER.0 } else { IDLE };
+                    let until = *idle_until.get_or_insert_with(|| Instant::now() + limit);
+                    if deadline.poll_until(until, context).is_pending() {
+                        return Poll::Pending;
+                    }
+                    if is_closing {
+                        return Poll::Ready(());
+                    }
+                    (is_closing, idle_until) = (true, None);
                     connection.graceful_shutdown();
                 }
             }
-            Event::Closing => {
-                is_closing = true;
-                connection.graceful_shutdown();
-            }
-            Event::Quiet => {}
-            Event::End => return,
         }
-    }
+    })
+    .await;
 }
 
 /// How long what was sent of an answer that broke off has to get out.
 const BREAK: Duration = Duration::from_millis(100);
-
-enum Event {
-    Request(Request<RecvStream>, SendResponse<Bytes>),
-    /// No request is under way any more.
-    Quiet,
-    /// No more requests are wanted.
-    Closing,
-    End,
-}
 
 async fn serve_request(
     pipeline: Arc<Pipeline>,

@@ -191,7 +191,7 @@ impl Pipeline {
     ) -> Result<Delivered> {
         // A request that is judged again needs its tickets again.
         let mut bare = presented::stripped(request)?;
-        let subprotocol = presented::subprotocol(&request.headers);
+        let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.headers)).flatten();
         let request = bare.as_mut().unwrap_or(request);
         let Admitted { upstream, visit, session } = admitted;
         let https = received.client.https;

@@ -50,7 +50,7 @@ impl Outgoing<'_> {
             head.extend_from_slice(part.as_bytes());
         }
         write::field(&mut head, "host", self.host().as_bytes());
-        self.each_field(|name, value| write::field(&mut head, name.as_str(), value));
+        let takes_trailers = self.each_field(|name, value| write::field(&mut head, name.as_str(), value));
         match self.length {
             Length::Known(length) => write::field(&mut head, "content-length", length.to_string().as_bytes()),
             Length::Unknown => write::field(&mut head, "transfer-encoding", b"chunked"),
@@ -59,7 +59,7 @@ impl Outgoing<'_> {
         }
         if self.is_handshake {
             head.extend_from_slice(b"connection: Upgrade\r\nupgrade: websocket\r\n");
-        } else if self.takes_trailers() {
+        } else if takes_trailers {
             head.extend_from_slice(b"connection: te\r\nte: trailers\r\n");
         }
         head.extend_from_slice(b"\r\n");
@@ -72,7 +72,7 @@ impl Outgoing<'_> {
     /// The host is none that an HTTP/2 request could name.
     pub fn http2(&self, scheme: Scheme) -> Result<Request<()>, http::Error> {
         let mut fields = HeaderMap::with_capacity(self.request.headers.len() + 8);
-        self.each_field(|name, value| {
+        let takes_trailers = self.each_field(|name, value| {
             // What was a field's value, or an address, is one again.
             if let Ok(value) = HeaderValue::from_bytes(value) {
                 fields.append(name.clone(), value);
@@ -85,7 +85,7 @@ impl Outgoing<'_> {
             }
             Length::Absent | Length::Unknown => {}
         }
-        if self.takes_trailers() {
+        if takes_trailers {
             fields.insert(header::TE, HeaderValue::from_static("trailers"));
         }
         let uri = Uri::builder()
@@ -116,21 +116,17 @@ impl Outgoing<'_> {
         matches!(self.request.method, Method::POST | Method::PUT | Method::PATCH)
     }
 
-    fn takes_trailers(&self) -> bool {
-        let mut codings = self.request.headers.get_all(header::TE).iter();
-        codings.any(|value| {
-            let mut codings = value.as_bytes().split(|byte| *byte == b',');
-            codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
-        })
-    }
-
-    /// Calls `put` with every field but those of one connection, the host and what frames the body.
-    fn each_field(&self, mut put: impl FnMut(&HeaderName, &[u8])) {
+    /// Calls `put` with every field but those of one connection, the host and what frames the body. `true`: the client takes
+    /// trailers.
+    fn each_field(&self, mut put: impl FnMut(&HeaderName, &[u8])) -> bool {
         let fields = &self.request.headers;
         // Which may not be among them is checked before the verdict.
         let nominated: Vec<HeaderName> = nominated(fields).collect();
-        let mut cookies = false;
+        let (mut cookies, mut takes_trailers) = (false, false);
         for (name, value) in fields {
+            if *name == header::TE {
+                takes_trailers |= names_trailers(value.as_bytes());
+            }
             let passes = !is_hop_by_hop(name)
                 && *name != header::HOST
                 && *name != header::CONTENT_LENGTH
@@ -149,7 +145,13 @@ impl Outgoing<'_> {
         }
         self.client.forwarded(self.request, |name, value| put(&name, value));
         told_upstream(self.visit).for_each(|(name, value)| put(&name, value.as_bytes()));
+        takes_trailers
     }
+}
+
+fn names_trailers(codings: &[u8]) -> bool {
+    let mut codings = codings.split(|byte| *byte == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Calls `put` with all cookies as one value: HTTP/2 sends them in several fields, and a server may look at one only

@@ -33,6 +33,8 @@ pub struct Head {
     pub length: Length,
     /// Whether the connection may be used again after it.
     pub keep: bool,
+    /// Whether the client waits for leave to send its body (RFC 9110 §10.1.1).
+    pub expects: bool,
 }
 
 /// Whether more of a head has to be awaited. `false`: it is whole, or none.
@@ -46,21 +48,65 @@ pub fn is_partial(head: &[u8]) -> bool {
 /// # Errors
 /// It is no head of HTTP/1.1 or 1.0, or one that two servers could read in two ways.
 pub fn read(head: &Bytes) -> Result<Head, Refused> {
-    let request = parse(head).map_err(|refusal| refused(refusal, head))?;
+    let (request, framing) = parse(head).map_err(|refusal| refused(refusal, head))?;
     if head.len() > MAX_HEAD_BYTES {
         return Err(refused(TOO_LARGE, head));
     }
     let is_old = request.version == Version::HTTP_10;
-    match length(&request.headers, is_old) {
+    match framing.length(is_old) {
         Ok((length, framed_twice)) => {
-            let keep = !is_old && !framed_twice && !says_close(&request.headers);
-            Ok(Head { request, length, keep })
+            let keep = !is_old && !framed_twice && !framing.closes;
+            Ok(Head { request, length, keep, expects: framing.expects })
         }
         Err(refusal) => Err(Refused { refusal, read: Box::new(request) }),
     }
 }
 
-fn parse(head: &Bytes) -> Result<RequestHeader, Refusal> {
+/// What a head's fields say of the body and the connection, noted as they are read.
+#[derive(Default)]
+struct Framing {
+    /// Each `Content-Length`: `None` where it is no number.
+    length: Option<Option<u64>>,
+    chunked: Option<bool>,
+    /// One of the two is there twice.
+    twice: bool,
+    closes: bool,
+    expects: bool,
+}
+
+impl Framing {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) {
+        match *name {
+            header::CONTENT_LENGTH => self.twice |= self.length.replace(decimal(value)).is_some(),
+            header::TRANSFER_ENCODING => {
+                let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
+                self.twice |= self.chunked.replace(is_chunked).is_some();
+            }
+            header::CONNECTION => {
+                let mut options = value.split(|byte| *byte == b',');
+                self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+            }
+            header::EXPECT => self.expects = true,
+            _ => {}
+        }
+    }
+
+    /// The length of the body (RFC 9112 §6.3), and whether it was told in two ways.
+    fn length(&self, is_old: bool) -> Result<(Length, bool), Refusal> {
+        if self.length == Some(None) || self.twice && self.chunked.is_none() {
+            return Err(Refusal::bad("Content-Length must be one number"));
+        }
+        let length = self.length.flatten();
+        match self.chunked {
+            None => Ok((length.map_or(Length::Absent, Length::Known), false)),
+            Some(true) if is_old => Err(Refusal::bad("HTTP/1.0 knows no Transfer-Encoding")),
+            Some(true) if !self.twice => Ok((Length::Unknown, length.is_some())),
+            Some(_) => Err(Refusal::bad("Transfer-Encoding must be one `chunked`")),
+        }
+    }
+}
+
+fn parse(head: &Bytes) -> Result<(RequestHeader, Framing), Refusal> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let status = parsed.parse_with_uninit_headers(head, &mut lines).map_err(fault)?;
@@ -77,8 +123,10 @@ fn parse(head: &Bytes) -> Result<RequestHeader, Refusal> {
         return Err(Refusal::bad("the request target has a fragment"));
     }
     let mut fields = HeaderMap::with_capacity(parsed.headers.len());
+    let mut framing = Framing::default();
     for line in parsed.headers.iter() {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| NO_HEAD)?;
+        framing.note(&name, line.value);
         let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).map_err(|_| NO_HEAD)?;
         fields.append(name, value);
     }
@@ -89,7 +137,7 @@ fn parse(head: &Bytes) -> Result<RequestHeader, Refusal> {
         Refusal::bad("the request target has a byte that must be percent-encoded, or is none")
     })?;
     parts.headers = fields;
-    Ok(RequestHeader::from(parts))
+    Ok((RequestHeader::from(parts), framing))
 }
 
 const NO_HEAD: Refusal = Refusal::bad("this is no head of an HTTP/1.1 request");
@@ -151,31 +199,6 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
         let before = at.checked_sub(1).and_then(|before| head.get(before));
         before != Some(&b'\r')
     })
-}
-
-/// The length of the body (RFC 9112 §6.3), and whether it was told in two ways.
-fn length(fields: &HeaderMap, is_old: bool) -> Result<(Length, bool), Refusal> {
-    let mut encodings = fields.get_all(header::TRANSFER_ENCODING).iter();
-    let mut lengths = fields.get_all(header::CONTENT_LENGTH).iter();
-    let length = match lengths.next() {
-        None => None,
-        Some(length) => Some(
-            decimal(length.as_bytes())
-                .filter(|_| lengths.next().is_none())
-                .ok_or(Refusal::bad("Content-Length must be one number"))?,
-        ),
-    };
-    let Some(encoding) = encodings.next() else {
-        return Ok((length.map_or(Length::Absent, Length::Known), false));
-    };
-    let is_chunked = encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
-    if encodings.next().is_some() || !is_chunked {
-        return Err(Refusal::bad("Transfer-Encoding must be one `chunked`"));
-    }
-    if is_old {
-        return Err(Refusal::bad("HTTP/1.0 knows no Transfer-Encoding"));
-    }
-    Ok((Length::Unknown, length.is_some()))
 }
 
 /// A number in digits alone, and no longer than can be counted.

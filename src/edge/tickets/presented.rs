@@ -96,7 +96,11 @@ fn without_tickets(query: &[u8]) -> Option<Vec<u8>> {
 /// The subprotocols that a handshake offers (RFC 6455 §11.3.4).
 fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
-    lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
+    lines.flat_map(tokens)
+}
+
+fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
 /// The subprotocol that carries the ticket, to be named in a 101 whose upstream chose none: a browser fails a
@@ -111,7 +115,16 @@ pub fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
 /// # Errors
 /// What is left of a field is no value.
 pub fn stripped(request: &RequestHeader) -> Result<Option<RequestHeader>> {
-    if Presented::find(request) == Presented::Nothing && !is_in_referrer(request) {
+    let has_some = in_query(request).next().is_some()
+        || request.headers.iter().any(|(name, value)| match *name {
+            header::AUTHORIZATION => {
+                members(value.as_bytes()).any(|member| embed_credentials(member).is_some())
+            }
+            header::SEC_WEBSOCKET_PROTOCOL => tokens(value).any(|token| token.starts_with(SUBPROTOCOL)),
+            header::REFERER => without_ticket(value).is_some(),
+            _ => false,
+        });
+    if !has_some {
         return Ok(None);
     }
     let mut bare = request.clone();

@@ -3,24 +3,23 @@
 
 use http::header::{self, HeaderMap, HeaderName};
 
-/// Fields about one connection (RFC 9110 §7.6.1, RFC 9112 §7.4 and RFC 7540 §3.2.1), which no proxy passes on.
-const HOP_BY_HOP: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::TE,
-    // An announcement alone: the trailers themselves pass.
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("http2-settings"),
-];
-
-/// Whether a field is about one connection.
+/// Whether a field is about one connection (RFC 9110 §7.6.1, RFC 9112 §7.4 and RFC 7540 §3.2.1), so that no proxy passes
+/// it on. `Trailer` only announces: the trailers themselves pass.
 pub fn is_hop_by_hop(name: &HeaderName) -> bool {
-    HOP_BY_HOP.contains(name)
+    // Compared as text: a list of names would be made and dropped at each call.
+    matches!(
+        name.as_str(),
+        "connection"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "http2-settings"
+    )
 }
 
 /// The fields that `Connection` names: those of one connection only. What is no field name is passed over, as are
@@ -107,7 +106,7 @@ fn starts_as(name: &[u8], prefix: &[u8]) -> bool {
 /// Whether a field may come behind a body (RFC 9110 §6.5.1): one that needs not be known before the body, and on which
 /// neither framing nor routing, access, caching or a policy rests.
 pub fn is_trailer(name: &HeaderName) -> bool {
-    const BEFORE: [HeaderName; 22] = [
+    static BEFORE: [HeaderName; 22] = [
         header::AGE,
         header::ALLOW,
         header::AUTHORIZATION,

@@ -4,12 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a reader makes of bytes that come in pieces, cut at `cuts`: the body, its trailers, and what is left.
-fn read(
-    mut reader: BodyReader,
-    bytes: &[u8],
-    cuts: &[usize],
-) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>, bool), Malformed> {
+/// A body, its trailers, what is left behind it, and whether it is over.
+type Outcome = (Vec<u8>, Option<HeaderMap>, Vec<u8>, bool);
+
+/// What a reader makes of bytes that come in pieces, cut at `cuts`.
+fn read(mut reader: BodyReader, bytes: &[u8], cuts: &[usize]) -> Result<Outcome, Malformed> {
     let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).chain([bytes.len()]).collect();
     cuts.sort_unstable();
     let (mut read, mut body, mut fields, mut at) = (BytesMut::new(), Vec::new(), None, 0);
@@ -27,7 +26,7 @@ fn read(
     Ok((body, fields, read.to_vec(), reader.is_done()))
 }
 
-fn chunked(bytes: &str) -> Result<(Vec<u8>, Option<HeaderMap>, Vec<u8>, bool), Malformed> {
+fn chunked(bytes: &str) -> Result<Outcome, Malformed> {
     read(BodyReader::CHUNKED, bytes.as_bytes(), &[])
 }
 
