@@ -22,6 +22,8 @@ use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Upstream, got};
 use crate::support::{eventually, ports};
 
+mod resumption;
+
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
 
