@@ -1,0 +1,40 @@
+//! Handshakes of a TLS listener. The library's listeners take no settings for resumption (they keep 256 sessions in
+//! memory), so they accept plain connections, and its own acceptor is given them here with a configuration of ours.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::l4::stream::Stream as Connection;
+use rustls::ServerConfig;
+
+/// The server's side of the handshakes of one listener.
+pub struct Handshakes(Acceptor);
+
+impl Handshakes {
+    /// Handshakes with this configuration.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(Acceptor::from_server_config(config))
+    }
+
+    /// TLS over an accepted connection; `None` where the client does not come that far within `limit`.
+    pub async fn shake_hands(&self, stream: Stream, limit: Duration) -> Option<Stream> {
+        let digest = stream.get_socket_digest();
+        // What a listener without TLS accepts. The library's box is left behind: one call less for every read.
+        let connection: Connection = *stream.into_any().downcast().ok()?;
+        match tokio::time::timeout(limit, self.0.tls_handshake(connection)).await.ok()? {
+            Ok(stream) => Some(Box::new(stream)),
+            Err(error) => {
+                let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+                // Who only looks whether the port is open, as probes do, is no news.
+                if cause != Some(io::ErrorKind::UnexpectedEof) {
+                    let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
+                    tracing::warn!(peer = peer.map(tracing::field::display), %error, "a TLS handshake failed");
+                }
+                None
+            }
+        }
+    }
+}
