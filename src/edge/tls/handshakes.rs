@@ -1,7 +1,6 @@
 //! Handshakes of a TLS listener. The library's listeners take no settings for resumption (they keep 256 sessions in
 //! memory), so they accept plain connections, and its own acceptor is given them here with a configuration of ours.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,9 @@ use pingora::listeners::tls::Acceptor;
 use pingora::protocols::Stream;
 use pingora::protocols::l4::stream::Stream as Connection;
 use rustls::ServerConfig;
+
+/// How an error ends where the client closed the connection: the library hands on no more than this text.
+const HUNG_UP: &str = "tls handshake eof";
 
 /// The server's side of the handshakes of one listener.
 pub struct Handshakes(Acceptor);
@@ -27,9 +29,8 @@ impl Handshakes {
         match tokio::time::timeout(limit, self.0.tls_handshake(connection)).await.ok()? {
             Ok(stream) => Some(Box::new(stream)),
             Err(error) => {
-                let cause = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
-                // Who only looks whether the port is open, as probes do, is no news.
-                if cause != Some(io::ErrorKind::UnexpectedEof) {
+                // Who hangs up is no news: probes only look whether the port is open.
+                if !error.to_string().ends_with(HUNG_UP) {
                     let peer = digest.as_ref().and_then(|digest| digest.peer_addr()?.as_inet());
                     tracing::warn!(peer = peer.map(tracing::field::display), %error, "a TLS handshake failed");
                 }
