@@ -13,7 +13,6 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceHandle;
 use pingora::services::background::background_service;
-use pingora::services::listening::Service;
 
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
 use crate::config::{self, RuleSource, Settings, StoreSettings};
@@ -28,6 +27,8 @@ use crate::edge::sessions::Sessions;
 use crate::edge::tickets::Tickets;
 use crate::edge::tickets::key_file::KeyFile;
 use crate::edge::tls::Certificates;
+use crate::edge::tls::handshakes::Handshakes;
+use crate::edge::tls::resumption::Resumption;
 use crate::edge::tunnel::{Limits, Tunnels};
 use crate::edge::upstream::{UpstreamTask, Upstreams};
 use crate::files::Reload;
@@ -47,6 +48,7 @@ use crate::telemetry::operational_log;
 
 mod control;
 mod error;
+mod listeners;
 mod live;
 mod observe;
 mod offline;
@@ -59,6 +61,7 @@ pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 pub use offline::{documents, each_document, offline_store, rules_path};
 
+use listeners::Listeners;
 use live::LiveSettings;
 use observe::RuleMetrics;
 
@@ -122,8 +125,9 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
+    let handshakes = handshakes(&certificates, &ticket_keys)?;
     let edge = EdgeService::new(pipeline, settings.edge.header_timeout);
-    let edge = add_edge(&mut server, edge, &settings, &certificates, upstream_tasks)?;
+    let edge = add_edge(&mut server, edge, &settings, handshakes, upstream_tasks);
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
@@ -242,27 +246,34 @@ fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, Edge
     listeners.map(|tls| Ok(Arc::new(Certificates::load(tls.certificates.clone())?))).collect()
 }
 
+/// The handshakes of every TLS listener, in their order, by which edges with the same keys know each other's.
+fn handshakes(certificates: &[Arc<Certificates>], keys: &Arc<KeyFile>) -> Result<Vec<Handshakes>, EdgeError> {
+    let listeners = certificates.iter().zip(0..);
+    listeners.map(|(listener, place)| listener.handshakes(Resumption::new(Arc::clone(keys), place))).collect()
+}
+
 fn add_edge(
     server: &mut Server,
     edge: EdgeService,
     settings: &Settings,
-    certificates: &[Arc<Certificates>],
+    handshakes: Vec<Handshakes>,
     upstream_tasks: Vec<UpstreamTask>,
-) -> Result<ServiceHandle, EdgeError> {
-    let mut service = Service::new("edge".to_owned(), edge);
-    for addr in &settings.edge.listen {
-        service.add_listener(ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers()));
+) -> ServiceHandle {
+    let mut listeners = Listeners::default();
+    for (tls, handshakes) in settings.edge.tls.iter().zip(handshakes) {
+        listeners.add(edge.over_tls(handshakes), [listener(&tls.listen)]);
     }
-    for (tls, certificates) in settings.edge.tls.iter().zip(certificates) {
-        let listener = ListenerConfig::tcp(tls.listen.to_string()).tls(certificates.listener_settings()?);
-        service.add_listener(listener.l4_buffer(buffers()));
-    }
-    let edge = server.add_service(service);
+    listeners.add(edge, settings.edge.listen.iter().map(listener));
+    let edge = server.add_service(listeners);
     for task in upstream_tasks {
         // Nothing listens before every upstream was looked up once.
         edge.add_dependency(server.add_service(task));
     }
-    Ok(edge)
+    edge
+}
+
+fn listener(addr: &SocketAddr) -> ListenerConfig {
+    ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers())
 }
 
 /// How much a browser's connection buffers. The library's 64 KiB for reading would be held for as long as a

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use axum::serve::Listener;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -83,6 +83,9 @@ fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
     let mut config =
         builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    // Nothing is resumed: each connection shows its certificate, and is judged by the authorities of the moment.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 

@@ -28,7 +28,7 @@ pub enum EdgeError {
     /// A certificate or key of a TLS listener.
     #[error(transparent)]
     Certificate(#[from] CertificateFault),
-    /// A TLS listener that the proxy library won't set up.
+    /// A TLS listener that the TLS library won't set up.
     #[error("TLS listener: {detail}")]
     Tls {
         /// What it said.

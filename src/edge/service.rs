@@ -15,6 +15,7 @@ use super::deadline::Deadline;
 use super::http1::{Connection, Read};
 use super::http2;
 use super::pipeline::{PeerInfo, Pipeline};
+use super::tls::handshakes::Handshakes;
 
 /// How long a connection may idle between two requests.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
@@ -27,6 +28,7 @@ pub struct EdgeService {
     pipeline: Arc<Pipeline>,
     header_timeout: Duration,
     closing: Closing,
+    tls: Option<Handshakes>,
 }
 
 /// Says that no more requests are wanted on the connections that are open.
@@ -59,7 +61,17 @@ impl Closing {
 impl EdgeService {
     /// Serves with this pipeline.
     pub fn new(pipeline: Pipeline, header_timeout: Duration) -> Self {
-        Self { pipeline: Arc::new(pipeline), header_timeout, closing: Closing::default() }
+        Self { pipeline: Arc::new(pipeline), header_timeout, closing: Closing::default(), tls: None }
+    }
+
+    /// The same for a listener with TLS.
+    pub fn over_tls(&self, handshakes: Handshakes) -> Self {
+        Self {
+            pipeline: Arc::clone(&self.pipeline),
+            header_timeout: self.header_timeout,
+            closing: Closing::default(),
+            tls: Some(handshakes),
+        }
     }
 
     /// Serves a connection over HTTP/1.1, request by request, for as long as it is kept.
@@ -98,6 +110,11 @@ impl EdgeService {
 #[async_trait]
 impl ServerApp for EdgeService {
     async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let stream = match &self.tls {
+            // Boxed, so that it takes no memory after it is over.
+            Some(tls) => Box::pin(tls.shake_hands(stream, self.header_timeout)).await?,
+            None => stream,
+        };
         let address = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
         let peer = PeerInfo { address, tls: stream.get_ssl_digest().is_some() };
         if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {

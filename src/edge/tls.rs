@@ -1,5 +1,5 @@
 //! Certificates of the TLS listeners: picked by the name a client asks for (SNI, RFC 6066 §3), replaced while
-//! the edge runs when their files change.
+//! the edge runs when their files change. And their handshakes, with sessions that are resumed.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -7,17 +7,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use pingora::listeners::TlsAccept;
-use pingora::listeners::tls::TlsSettings;
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
 use x509_parser::extensions::GeneralName;
 
 use super::error::EdgeError;
 use crate::certificates::{CertificateFault, read_pair};
 use crate::config::CertificateFiles;
 use crate::files::{Reload, Watched};
+
+pub mod handshakes;
+pub mod resumption;
+
+use handshakes::Handshakes;
+use resumption::Resumption;
 
 /// The certificates of one listener, in force and replaceable.
 pub struct Certificates {
@@ -41,14 +48,18 @@ impl Certificates {
         Ok(Self { files, table, watched })
     }
 
-    /// The settings of a listener that serves these: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN.
-    pub fn listener_settings(self: &Arc<Self>) -> Result<TlsSettings, EdgeError> {
-        let resolver: Arc<dyn ResolvesServerCert> = Arc::<Self>::clone(self);
-        let mut settings = TlsSettings::with_callbacks(Box::new(NoCallbacks))
-            .map_err(|error| EdgeError::Tls { detail: error.to_string() })?;
-        settings.set_cert_resolver(resolver);
-        settings.enable_h2();
-        Ok(settings)
+    /// The handshakes of a listener that serves these: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, sessions resumed
+    /// by tickets alone.
+    pub fn handshakes(self: &Arc<Self>, resumption: Resumption) -> Result<Handshakes, EdgeError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|error| EdgeError::Tls { detail: error.to_string() })?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::<Self>::clone(self));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.ticketer = Arc::new(resumption);
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Handshakes::new(Arc::new(config)))
     }
 }
 
@@ -65,11 +76,6 @@ impl Reload for Certificates {
         Ok(true)
     }
 }
-
-/// Listeners whose certificates come from a resolver are built with callbacks; none are needed.
-struct NoCallbacks;
-
-impl TlsAccept for NoCallbacks {}
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {

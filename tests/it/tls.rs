@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -13,6 +14,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -21,6 +23,8 @@ use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Upstream, got};
 use crate::support::{eventually, ports};
+
+mod resumption;
 
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
@@ -140,6 +144,25 @@ async fn the_name_asked_for_picks_the_certificate() {
         let refused = site.authority.connect_with(&[&TLS13], site.addr, unknown, &[]).await;
         assert!(refused.unwrap_err().to_string().contains("not valid for name"), "{unknown}");
     }
+}
+
+#[tokio::test]
+async fn a_handshake_has_its_time_and_a_failed_one_is_told() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::new();
+    let mut spec = site.spec(&upstream);
+    spec.edge += "\nheader_timeout = \"1s\"";
+    let edge = Edge::start(spec).await;
+    let mut silent = TcpStream::connect(site.addr).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(silent.read(&mut [0]).await.unwrap(), 0, "nobody keeps a connection by saying nothing");
+    assert!((1000..5000).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    drop(TcpStream::connect(site.addr).await.unwrap());
+    let mut other = TcpStream::connect(site.addr).await.unwrap();
+    let peer = other.local_addr().unwrap();
+    other.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    eventually("the failure is told", async || edge.log().contains(&format!("peer={peer} "))).await;
+    assert_eq!(edge.log().matches("handshake").count(), 1, "{}", edge.log());
 }
 
 #[tokio::test]

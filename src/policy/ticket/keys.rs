@@ -5,7 +5,8 @@
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use ring::{digest, hmac};
+use ring::error::Unspecified;
+use ring::{digest, hkdf, hmac};
 
 use super::TicketError;
 
@@ -33,6 +34,8 @@ pub struct TicketKeys {
 struct Key {
     id: [u8; KEY_ID],
     hmac: hmac::Key,
+    /// What keys for other uses derive from (RFC 5869 §2.2), so that none of them says anything of this one.
+    hkdf: hkdf::Prk,
 }
 
 impl Key {
@@ -40,7 +43,23 @@ impl Key {
         Self {
             id: beginning(hashed("embedgate ticket key", [key])),
             hmac: hmac::Key::new(hmac::HMAC_SHA256, key),
+            hkdf: hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(key),
         }
+    }
+
+    fn derive<const N: usize>(&self, info: &[&[u8]]) -> Result<[u8; N], Unspecified> {
+        let mut derived = [0; N];
+        self.hkdf.expand(info, Length(N))?.fill(&mut derived)?;
+        Ok(derived)
+    }
+}
+
+/// How many bytes are derived.
+struct Length(usize);
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        self.0
     }
 }
 
@@ -115,6 +134,19 @@ impl TicketKeys {
         self.fingerprint.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    /// Keys for another use: one from each of these, in their order (HKDF-SHA-256). `info` says what for, and begins
+    /// with a label that no other use has.
+    ///
+    /// # Errors
+    ///
+    /// More is asked for than HKDF gives, 8160 bytes.
+    pub fn derive<const N: usize>(
+        &self,
+        info: &[&[u8]],
+    ) -> impl Iterator<Item = Result<[u8; N], Unspecified>> {
+        std::iter::once(&self.first).chain(&self.others).map(move |key| key.derive(info))
+    }
+
     /// The key that signs, as its tickets name it.
     pub(super) fn signing_id(&self) -> [u8; KEY_ID] {
         self.first.id
@@ -185,6 +217,26 @@ mod tests {
         assert_ne!(both.fingerprint(), a.fingerprint());
         assert_eq!(a.fingerprint(), TicketKeys::parse(&format!("\n{A}")).unwrap().fingerprint());
         assert!(!format!("{both:?}").contains("QUFB"));
+    }
+
+    #[test]
+    fn each_key_gives_others_for_each_use() {
+        let both = TicketKeys::parse(&format!("{A}\n{B}")).unwrap();
+        let derive = |keys: &TicketKeys, info: &[&[u8]]| -> Vec<[u8; 48]> {
+            keys.derive(info).map(Result::unwrap).collect()
+        };
+        let (a, b) = (TicketKeys::parse(A).unwrap(), TicketKeys::parse(B).unwrap());
+        let info: &[&[u8]] = &[b"use", b"1"];
+        assert_eq!(derive(&both, info), [derive(&a, info), derive(&b, info)].concat());
+        let all = [derive(&both, info), derive(&both, &[b"use", b"2"]), derive(&both, &[b"other", b"1"])];
+        let mut all = all.concat();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), 6);
+        assert!(both.derive::<8161>(info).all(|key| key.is_err()));
+        // OpenSSL 3: openssl kdf -keylen 16 -kdfopt digest:SHA256 -kdfopt hexkey:4141…41 -kdfopt info:use1 HKDF
+        let known = a.derive::<16>(info).next().unwrap().unwrap();
+        assert_eq!(known.map(|byte| format!("{byte:02x}")).concat(), "3a515f3b6dd5afc716896167578bb6c3");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 use reqwest::Method;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -51,22 +52,37 @@ impl Operators {
         Edge::spawn(EdgeSpec { admin, ..EdgeSpec::default() })
     }
 
-    /// The status of a call with this certificate and token; `None` where there is no connection.
-    async fn status(&self, edge: &Edge, client: Option<&Pair>, token: &str) -> Option<u16> {
+    /// A client with this certificate, which remembers the sessions that it may resume.
+    fn client(&self, versions: &[&'static SupportedProtocolVersion], client: Option<&Pair>) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.servers.pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-        let builder = builder.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
-        let config = match client {
+        let builder = builder.with_protocol_versions(versions).unwrap().with_root_certificates(roots);
+        match client {
             Some(pair) => {
                 let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
                 builder.with_client_auth_cert(vec![pair.der()], key).unwrap()
             }
             None => builder.with_no_client_auth(),
-        };
+        }
+    }
+
+    /// The status of a call with this certificate and token; `None` where there is no connection.
+    async fn status(&self, edge: &Edge, client: Option<&Pair>, token: &str) -> Option<u16> {
+        let config = Arc::new(self.client(&[&TLS12, &TLS13], client));
+        self.call(edge, config, token).await.map(|(status, _)| status)
+    }
+
+    /// The status of a call, and how the handshake went.
+    async fn call(
+        &self,
+        edge: &Edge,
+        config: Arc<ClientConfig>,
+        token: &str,
+    ) -> Option<(u16, ClientConnection)> {
         let stream = TcpStream::connect(edge.admin).await.ok()?;
         let name = ServerName::try_from("localhost").unwrap();
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+        let mut stream = TlsConnector::from(config).connect(name, stream).await.ok()?;
         let request = format!(
             "GET /v1/status HTTP/1.1\r\nHost: localhost:{}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n",
             edge.admin.port()
@@ -76,7 +92,8 @@ impl Operators {
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes).await;
-        crate::support::raw::Answer::parse(&bytes).map(|answer| answer.status)
+        let answer = crate::support::raw::Answer::parse(&bytes)?;
+        Some((answer.status, stream.into_inner().1))
     }
 }
 
@@ -144,4 +161,25 @@ async fn another_authority_is_taken_while_it_runs() {
     })
     .await;
     assert_eq!(operators.status(&edge, Some(&old), READ_TOKEN).await, None);
+}
+
+#[tokio::test]
+async fn each_call_shows_its_certificate_again() {
+    let operators = Operators::new();
+    let edge = operators.edge();
+    let operator = operators.clients.issue(&["operator"]);
+    eventually("the listener answers", async || {
+        operators.status(&edge, Some(&operator), READ_TOKEN).await == Some(200)
+    })
+    .await;
+    for version in [&TLS12, &TLS13] {
+        // One client, which would resume what it could.
+        let client = Arc::new(operators.client(&[version], Some(&operator)));
+        for _ in 0..2 {
+            let (status, connection) = operators.call(&edge, Arc::clone(&client), READ_TOKEN).await.unwrap();
+            assert_eq!(status, 200);
+            assert_eq!(connection.handshake_kind(), Some(HandshakeKind::Full), "{version:?}");
+            assert_eq!(connection.tls13_tickets_received(), 0);
+        }
+    }
 }

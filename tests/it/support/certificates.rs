@@ -97,6 +97,23 @@ impl Authority {
         self.issue(names).acceptor(protocols)
     }
 
+    /// A client that believes this authority alone, and remembers the sessions that servers let it resume.
+    pub fn client(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&[u8]],
+    ) -> ClientConfig {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
+        let mut config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        config
+    }
+
     /// A TLS connection to `addr` that asks for `name` and believes this authority alone.
     pub async fn connect(&self, addr: SocketAddr, name: &str, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
         self.connect_with(&[&TLS12, &TLS13], addr, name, protocols).await.unwrap()
@@ -110,14 +127,7 @@ impl Authority {
         name: &str,
         protocols: &[&[u8]],
     ) -> std::io::Result<TlsStream<TcpStream>> {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(versions)
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        let config = self.client(versions, protocols);
         let stream = TcpStream::connect(addr).await?;
         let name = ServerName::try_from(name.to_owned()).unwrap();
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
