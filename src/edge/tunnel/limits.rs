@@ -1,10 +1,11 @@
 //! How long a tunnel may stay open.
 
 use std::mem::take;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Once one side has ended its half, this long without a byte ends the other: a WebSocket has no half-open state
@@ -34,7 +35,7 @@ pub enum Overdue {
 }
 
 /// Watch over a tunnel's limits. It looks now and then whether something went through since it last looked, so that
-/// what goes through reads no clock and sets no timer.
+/// what goes through reads no clock and sets no timer. One task polls it, as long as it lives.
 pub struct Watch {
     idle: Option<Duration>,
     ends: Option<Instant>,
@@ -43,6 +44,8 @@ pub struct Watch {
     still: u32,
     /// `None` without a limit. On the heap, because it must not move.
     timer: Option<Pin<Box<Sleep>>>,
+    /// The timer knows whom to wake.
+    armed: bool,
 }
 
 impl Watch {
@@ -50,7 +53,7 @@ impl Watch {
     pub fn new(limits: Limits) -> Self {
         let Limits { idle, lifetime } = limits;
         let ends = lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime));
-        let mut watch = Self { idle, ends, moved: false, still: 0, timer: None };
+        let mut watch = Self { idle, ends, moved: false, still: 0, timer: None, armed: false };
         watch.set();
         watch
     }
@@ -70,9 +73,15 @@ impl Watch {
 
     /// Ready once a limit is reached.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Overdue> {
-        while let Some(timer) = &mut self.timer
-            && timer.as_mut().poll(context).is_ready()
-        {
+        while let Some(timer) = &mut self.timer {
+            if self.armed && !timer.is_elapsed() {
+                break;
+            }
+            self.armed = true;
+            // Where the task has used up its budget, the timer would not be told whom to wake.
+            if pin!(unconstrained(timer.as_mut())).poll(context).is_pending() {
+                break;
+            }
             if self.ends.is_some_and(|ends| ends <= Instant::now()) {
                 return Poll::Ready(Overdue::Lifetime);
             }
@@ -87,6 +96,7 @@ impl Watch {
 
     /// Sets the timer for the next look.
     fn set(&mut self) {
+        self.armed = false;
         // Rounded up: no limit is reached before its time.
         let look = self.idle.map(|idle| idle / LOOKS + Duration::from_nanos(1));
         let look = look.and_then(|look| Instant::now().checked_add(look));

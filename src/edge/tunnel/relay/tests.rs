@@ -364,6 +364,18 @@ async fn a_flood_starves_neither_the_other_direction_nor_the_call() {
     assert_eq!(relay.run(ends, pending::<()>()).await, End::Overdue(Overdue::Lifetime));
 }
 
+#[tokio::test]
+async fn a_busy_task_watches_its_limits() {
+    let (mut relay, _browser, _upstream) = tunnel(b"", b"");
+    let busy = async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    };
+    let run = relay.run::<()>(limits(Some(SOON), None), busy);
+    assert_eq!(timeout(20 * SOON, run).await, Ok(End::Overdue(Overdue::Idle)));
+}
+
 /// The limit is found by looking now and then: never early, and not much late.
 #[tokio::test(start_paused = true)]
 async fn an_idle_tunnel_ends_within_a_32nd_of_the_limit() {
