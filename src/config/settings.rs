@@ -70,8 +70,8 @@ pub struct EdgeSettings {
     pub header_timeout: Duration,
     /// How long open requests may go on after a stop was asked for. Default: 30 s.
     pub grace_period: Duration,
-    /// How long a WebSocket may stay open without a byte either way; `None` (written `0s`) is without end.
-    /// Default: 1 h.
+    /// How long a WebSocket may stay open without a byte either way, and a 32nd of that more at most; `None` (written
+    /// `0s`) is without end. Default: 1 h.
     pub tunnel_idle_timeout: Option<Duration>,
     /// How long a WebSocket may stay open at all; `None` (written `0s`) is without end. Default: 24 h.
     pub tunnel_lifetime: Option<Duration>,

@@ -1,19 +1,25 @@
 //! How long a tunnel may stay open.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::mem::take;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::task::coop::unconstrained;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Once one side has ended its half, this long without a byte ends the other: a WebSocket has no half-open state
 /// to live on in (RFC 6455 §7.1.1).
 const HALF_CLOSED: Duration = Duration::from_secs(5);
 
+/// How often an idle limit's time is looked at. A tunnel is found idle by as many looks in a row that saw nothing go
+/// through, so at most this part of the limit late.
+const LOOKS: u32 = 32;
+
 /// How long a tunnel may stay open; `None` is without end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Without a byte either way.
+    /// Without a byte either way; a 32nd of it more at most.
     pub idle: Option<Duration>,
     /// At all.
     pub lifetime: Option<Duration>,
@@ -28,71 +34,76 @@ pub enum Overdue {
     Lifetime,
 }
 
-/// When something last went through a tunnel.
-pub struct Progress {
-    started: Instant,
-    /// Milliseconds after `started`.
-    last: AtomicU64,
-    half_closed: AtomicBool,
-    sooner: Notify,
+/// Watch over a tunnel's limits. It looks now and then whether something went through since it last looked, so that
+/// what goes through reads no clock and sets no timer. One task polls it, as long as it lives.
+pub struct Watch {
+    idle: Option<Duration>,
+    ends: Option<Instant>,
+    moved: bool,
+    /// Looks in a row that saw nothing go through.
+    still: u32,
+    /// `None` without a limit. On the heap, because it must not move.
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The timer knows whom to wake.
+    armed: bool,
 }
 
-impl Progress {
+impl Watch {
     /// A tunnel that starts now.
-    pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            last: AtomicU64::new(0),
-            half_closed: AtomicBool::new(false),
-            sooner: Notify::new(),
-        }
+    pub fn new(limits: Limits) -> Self {
+        let Limits { idle, lifetime } = limits;
+        let ends = lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime));
+        let mut watch = Self { idle, ends, moved: false, still: 0, timer: None, armed: false };
+        watch.set();
+        watch
     }
 
     /// Something went through.
-    pub fn made(&self) {
-        let passed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.last.store(passed, Ordering::Relaxed);
+    pub fn moved(&mut self) {
+        self.moved = true;
     }
 
     /// One of the two sides will send nothing more.
-    pub fn half_closed(&self) {
-        self.made();
-        self.half_closed.store(true, Ordering::Relaxed);
-        self.sooner.notify_one();
+    pub fn half_closed(&mut self) {
+        self.idle = Some(self.idle.map_or(HALF_CLOSED, |idle| idle.min(HALF_CLOSED)));
+        self.moved = false;
+        self.still = 0;
+        self.set();
     }
 
-    /// Resolves once a limit is reached.
-    pub async fn overdue(&self, limits: Limits) -> Overdue {
-        loop {
-            let (at, limit) = self.next(limits);
-            if at.is_some_and(|at| at <= Instant::now()) {
-                return limit;
+    /// Ready once a limit is reached.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Overdue> {
+        while let Some(timer) = &mut self.timer {
+            if self.armed && !timer.is_elapsed() {
+                break;
             }
-            tokio::select! {
-                () = self.sooner.notified() => {}
-                () = until(at) => {}
+            self.armed = true;
+            // Where the task has used up its budget, the timer would not be told whom to wake.
+            if pin!(unconstrained(timer.as_mut())).poll(context).is_pending() {
+                break;
             }
+            if self.ends.is_some_and(|ends| ends <= Instant::now()) {
+                return Poll::Ready(Overdue::Lifetime);
+            }
+            self.still = if take(&mut self.moved) { 0 } else { self.still + 1 };
+            if self.still == LOOKS {
+                return Poll::Ready(Overdue::Idle);
+            }
+            self.set();
         }
+        Poll::Pending
     }
 
-    /// Which limit comes next, and when if nothing goes through until then.
-    fn next(&self, limits: Limits) -> (Option<Instant>, Overdue) {
-        let half_closed = self.half_closed.load(Ordering::Relaxed).then_some(HALF_CLOSED);
-        let idle = [limits.idle, half_closed].into_iter().flatten().min();
-        let last = self.started + Duration::from_millis(self.last.load(Ordering::Relaxed));
-        let idle = idle.map(|idle| last + idle);
-        let lifetime = limits.lifetime.map(|lifetime| self.started + lifetime);
-        match (idle, lifetime) {
-            (Some(idle), Some(lifetime)) if lifetime < idle => (Some(lifetime), Overdue::Lifetime),
-            (None, lifetime) => (lifetime, Overdue::Lifetime),
-            (idle, _) => (idle, Overdue::Idle),
+    /// Sets the timer for the next look.
+    fn set(&mut self) {
+        self.armed = false;
+        // Rounded up: no limit is reached before its time.
+        let look = self.idle.map(|idle| idle / LOOKS + Duration::from_nanos(1));
+        let look = look.and_then(|look| Instant::now().checked_add(look));
+        let Some(at) = [look, self.ends].into_iter().flatten().min() else { return };
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().reset(at),
+            None => self.timer = Some(Box::pin(sleep_until(at))),
         }
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -23,7 +23,7 @@ fn tunnel(
 ) -> (Relay<DuplexStream, DuplexStream>, DuplexStream, DuplexStream) {
     let (browser, browser_end) = duplex(PIPE);
     let (upstream, upstream_end) = duplex(PIPE);
-    let early = (Bytes::from_static(said), Bytes::from_static(answered));
+    let early = (BytesMut::from(said), BytesMut::from(answered));
     (Relay::new(browser, upstream, early), browser_end, upstream_end)
 }
 
@@ -293,14 +293,123 @@ async fn a_lifetime_ends_whatever_the_traffic() {
 }
 
 #[tokio::test]
-async fn a_waiting_tunnel_keeps_no_burst() {
-    let (browser, mut browser_end) = duplex(4 * BUFFER);
-    let (upstream, upstream_end) = duplex(4 * BUFFER);
-    let burst = Bytes::from(vec![0; 3 * BUFFER]);
-    let mut relay = Relay::new(browser, upstream, (Bytes::new(), burst));
-    let patience = tokio::time::sleep(SOON);
-    assert_eq!(relay.run(NONE, patience).await, End::Revoked);
-    assert_eq!(take(&mut browser_end, 3 * BUFFER).await.len(), 3 * BUFFER);
-    assert!(relay.up.pending.capacity() <= BUFFER && relay.down.pending.capacity() <= BUFFER);
-    drop(upstream_end);
+async fn a_waiting_tunnel_holds_no_buffer() {
+    let (browser, mut browser_end) = duplex(PIPE);
+    let (upstream, mut upstream_end) = duplex(PIPE);
+    let burst = BytesMut::from(&[0; 3 * BUFFER][..]);
+    let mut relay = Relay::new(browser, upstream, (BytesMut::with_capacity(BUFFER), burst));
+    assert_eq!(relay.up.pending.capacity(), 0, "what held a head is given back");
+    let talk = async {
+        assert_eq!(take(&mut browser_end, 3 * BUFFER).await.len(), 3 * BUFFER);
+        // More than the other side has room for.
+        let said = [0; 4 * PIPE];
+        let (sent, heard) = tokio::join!(browser_end.write_all(&said), take(&mut upstream_end, said.len()));
+        assert_eq!((sent.is_ok(), heard.len()), (true, said.len()));
+        let (sent, heard) = tokio::join!(upstream_end.write_all(&said), take(&mut browser_end, said.len()));
+        assert_eq!((sent.is_ok(), heard.len()), (true, said.len()));
+        tokio::time::sleep(SOON).await;
+    };
+    assert_eq!(relay.run(NONE, talk).await, End::Revoked);
+    assert_eq!((relay.up.pending.capacity(), relay.down.pending.capacity()), (0, 0));
+}
+
+/// A reader that always has more, and a writer that always has room.
+struct Flood {
+    read: u64,
+    written: u64,
+}
+
+impl AsyncRead for Flood {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.read += 1;
+        into.put_slice(&[0x82, 0]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.written += bytes.len() as u64;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_flood_starves_neither_the_other_direction_nor_the_call() {
+    let flood = || Flood { read: 0, written: 0 };
+    let mut relay = Relay::new(flood(), flood(), (BytesMut::new(), BytesMut::new()));
+    assert_eq!(relay.run(NONE, tokio::time::sleep(SOON)).await, End::Revoked);
+    let Relay { browser, upstream, .. } = &relay;
+    assert!(browser.read > 10 * READS as u64, "{}", browser.read);
+    assert!(browser.read.abs_diff(upstream.read) <= READS as u64, "{} {}", browser.read, upstream.read);
+    assert_eq!((upstream.written, browser.written), (2 * browser.read, 2 * upstream.read), "nothing is lost");
+    let mut relay = Relay::new(flood(), flood(), (BytesMut::new(), BytesMut::new()));
+    let ends = limits(Some(SOON), Some(4 * SOON));
+    assert_eq!(relay.run(ends, pending::<()>()).await, End::Overdue(Overdue::Lifetime));
+}
+
+#[tokio::test]
+async fn a_busy_task_watches_its_limits() {
+    let (mut relay, _browser, _upstream) = tunnel(b"", b"");
+    let busy = async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    };
+    let run = relay.run::<()>(limits(Some(SOON), None), busy);
+    assert_eq!(timeout(20 * SOON, run).await, Ok(End::Overdue(Overdue::Idle)));
+}
+
+/// The limit is found by looking now and then: never early, and not much late.
+#[tokio::test(start_paused = true)]
+async fn an_idle_tunnel_ends_within_a_32nd_of_the_limit() {
+    let idle = Duration::from_secs(3600);
+    for last_word in [0, 1, 112, 113, 3000, 3599] {
+        let (mut relay, mut browser, mut upstream) = tunnel(b"", b"");
+        let started = tokio::time::Instant::now();
+        let talk = async {
+            tokio::time::sleep(Duration::from_secs(last_word)).await;
+            browser.write_all(b"last").await.unwrap();
+            take(&mut upstream, 4).await;
+            pending::<()>().await;
+        };
+        assert_eq!(relay.run(limits(Some(idle), None), talk).await, End::Overdue(Overdue::Idle));
+        let silent = started.elapsed() - Duration::from_secs(last_word);
+        assert!((idle..idle + idle / 30).contains(&silent), "{last_word}: {silent:?}");
+    }
+}
+
+/// A side that says nothing more leaves the other seconds, whatever the limits.
+#[tokio::test(start_paused = true)]
+async fn half_a_tunnel_lives_on_for_seconds() {
+    for limits in [NONE, limits(Some(Duration::from_secs(3600)), None)] {
+        let (mut relay, mut browser, mut upstream) = tunnel(b"", b"");
+        let started = tokio::time::Instant::now();
+        let talk = async {
+            browser.shutdown().await.unwrap();
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            upstream.write_all(b"one more thing").await.unwrap();
+            take(&mut browser, 14).await;
+            pending::<()>().await;
+        };
+        assert_eq!(relay.run(limits, talk).await, End::Overdue(Overdue::Idle));
+        let took = started.elapsed();
+        assert!((Duration::from_secs(9)..Duration::from_millis(9_500)).contains(&took), "{took:?}");
+    }
 }
