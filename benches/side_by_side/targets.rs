@@ -33,12 +33,12 @@ pub fn table(report: &Report) -> Table {
         "",
         "instructions",
         "at most",
-        "",
+        "is",
         "nginx, map",
         "HAProxy",
         "CPU over HAProxy's",
         "at most",
-        "",
+        "is",
     ]);
     let thousands = |count: u64| format!("{:.1}k", count as f64 / 1e3);
     for scenario in Scenario::value_variants() {

@@ -73,9 +73,14 @@ async fn open(addr: SocketAddr, request: &[u8], buffer: &mut [u8]) -> Result<Tcp
 
 async fn echo(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
     stream.write_all(&MESSAGE).await?;
-    let said = buffer.get_mut(..ECHO.len()).unwrap_or_default();
-    stream.read_exact(said).await?;
-    ensure!(*said == ECHO, "something else came back than was said");
+    let mut filled = 0;
+    // With room for more than is to come: a read that fills its buffer is followed by one that finds nothing.
+    while filled < ECHO.len() {
+        let read = stream.read(buffer.get_mut(filled..).unwrap_or_default()).await?;
+        ensure!(read > 0, "the connection ended before the echo");
+        filled += read;
+    }
+    ensure!(buffer.get(..filled) == Some(&ECHO), "something else came back than was said");
     Ok(())
 }
 
