@@ -11,6 +11,8 @@ mod asking;
 mod edge;
 #[path = "instructions/judging.rs"]
 mod judging;
+#[path = "instructions/over_http2.rs"]
+mod over_http2;
 #[path = "support/rules.rs"]
 mod rules;
 #[path = "instructions/served.rs"]

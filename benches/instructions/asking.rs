@@ -4,9 +4,10 @@
 use gungraun::{library_benchmark, library_benchmark_group};
 
 use crate::edge::{BROWSER, WIDGET};
-use crate::served::Served;
+use crate::over_http2::Http2;
+use crate::served::{Served, body};
 
-library_benchmark_group!(name = requests, benchmarks = [ten_requests, ten_without_the_edge]);
+library_benchmark_group!(name = requests, benchmarks = [ten_requests, ten_over_http2, ten_without_the_edge]);
 
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
@@ -17,6 +18,20 @@ fn asset(origin: &str, status: &str) -> Served {
 
 fn session(origin: &str, status: &str) -> Served {
     served(format!("GET /w/{WIDGET}/session"), &[("origin", origin)], status)
+}
+
+fn session_posted(origin: &str, status: &str) -> Served {
+    let (body, target) = (body(), format!("POST /w/{WIDGET}/session"));
+    let length = body.len().to_string();
+    let fields = [("origin", origin), ("content-type", "text/plain"), ("content-length", &length)];
+    let served = Served::by_the_edge([head(&target, &fields), body].concat());
+    assert_eq!(served.status(), status, "{target}");
+    served
+}
+
+fn asset_over_http2(origin: &str, status: u16) -> Http2 {
+    let fields = [&BROWSER[..], &[("origin", origin)]].concat();
+    Http2::by_the_edge(&format!("/w/{WIDGET}/loader.js"), &fields, status)
 }
 
 fn preflight(origin: &str, status: &str) -> Served {
@@ -44,9 +59,19 @@ fn head(target: &str, fields: &[(&str, &str)]) -> Vec<u8> {
 #[bench::asset_denied(args = (STRANGER, "403"), setup = asset)]
 #[bench::asset_proxied(args = (LISTED, "200"), setup = asset)]
 #[bench::session_proxied(args = (LISTED, "200"), setup = session)]
+#[bench::session_posted(args = (LISTED, "200"), setup = session_posted)]
 #[bench::preflight_allowed(args = (LISTED, "204"), setup = preflight)]
 #[bench::preflight_denied(args = (STRANGER, "204"), setup = preflight)]
 fn ten_requests(mut served: Served) -> Served {
+    served.ask(10);
+    served
+}
+
+// The client's part and TLS on both sides are in these counts.
+#[library_benchmark]
+#[bench::asset_denied(args = (STRANGER, 403), setup = asset_over_http2)]
+#[bench::asset_proxied(args = (LISTED, 200), setup = asset_over_http2)]
+fn ten_over_http2(mut served: Http2) -> Http2 {
     served.ask(10);
     served
 }

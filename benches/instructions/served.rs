@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
@@ -47,11 +48,11 @@ impl Served {
     }
 
     fn new(request: Vec<u8>, through_edge: bool) -> Self {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = runtime();
         let (running, shutdown) = watch::channel(false);
         let client = runtime.block_on(async {
             let upstream = serve_upstream().await;
-            let edge = if through_edge { serve_edge(upstream, shutdown).await } else { upstream };
+            let edge = if through_edge { serve_edge(upstream, None, shutdown).await } else { upstream };
             connect(edge).await
         });
         let mut served = Self { runtime, client, request, answer: Vec::new(), _running: running };
@@ -91,10 +92,10 @@ impl Served {
 
 /// The proxy library's timers go by ticks of 10 ms, and requests within one share them. So that it is not up to the
 /// machine how many do, none does.
-const BETWEEN: Duration = Duration::from_millis(20);
+pub const BETWEEN: Duration = Duration::from_millis(20);
 
 /// Requests before the first that counts.
-const WARM: usize = 20;
+pub const WARM: usize = 20;
 
 fn is_whole(answer: &[u8]) -> bool {
     let text = String::from_utf8_lossy(answer).to_lowercase();
@@ -103,7 +104,17 @@ fn is_whole(answer: &[u8]) -> bool {
     body.len() == length.map_or(0, |length| length.parse().unwrap())
 }
 
-async fn serve_edge(upstream: SocketAddr, shutdown: watch::Receiver<bool>) -> SocketAddr {
+/// One that does everything on this thread.
+pub fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// Over HTTP, or with these settings over HTTPS.
+pub async fn serve_edge(
+    upstream: SocketAddr,
+    tls: Option<TlsSettings>,
+    shutdown: watch::Receiver<bool>,
+) -> SocketAddr {
     let (edge, tasks) = Edge::before(upstream);
     for task in tasks {
         task.task().update().await.unwrap();
@@ -111,12 +122,17 @@ async fn serve_edge(upstream: SocketAddr, shutdown: watch::Receiver<bool>) -> So
     let listen = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let mut service = Service::new("edge".to_owned(), edge.service());
     let buffers = L4BufferSettings::default().read(4 * 1024);
-    service.add_listener(ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers));
+    let listener = ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers);
+    service.add_listener(match tls {
+        Some(settings) => listener.tls(settings),
+        None => listener,
+    });
     tokio::spawn(async move { service.start_service(None, shutdown, 1).await });
     listen
 }
 
-async fn serve_upstream() -> SocketAddr {
+/// An upstream that gives [`ANSWER`] to all.
+pub async fn serve_upstream() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let head: String = ANSWER.map(|(name, value)| format!("{name}: {value}\r\n")).concat();
@@ -130,11 +146,20 @@ async fn serve_upstream() -> SocketAddr {
     addr
 }
 
+/// How the body of a POST ends, so that the upstream knows that it is whole.
+const BODY_END: &[u8] = b"\n.\n";
+
+/// A body of 1 KiB.
+pub fn body() -> Vec<u8> {
+    [&[b'x'; 1024 - BODY_END.len()], BODY_END].concat()
+}
+
 async fn answer_all(mut stream: TcpStream, answer: &'static [u8]) {
     stream.set_nodelay(true).unwrap();
     let mut request = Vec::with_capacity(4096);
     while stream.read_buf(&mut request).await.is_ok_and(|read| read > 0) {
-        if request.ends_with(b"\r\n\r\n") {
+        let end = if request.starts_with(b"POST ") { BODY_END } else { b"\r\n\r\n" };
+        if request.ends_with(end) {
             request.clear();
             stream.write_all(answer).await.unwrap();
         }
@@ -142,7 +167,7 @@ async fn answer_all(mut stream: TcpStream, answer: &'static [u8]) {
 }
 
 /// Until it listens.
-async fn connect(addr: SocketAddr) -> TcpStream {
+pub async fn connect(addr: SocketAddr) -> TcpStream {
     loop {
         match TcpStream::connect(addr).await {
             Ok(stream) => return stream,

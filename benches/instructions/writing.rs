@@ -8,6 +8,7 @@ use embedgate::edge::client::Client;
 use embedgate::edge::decision_id::DecisionId;
 use embedgate::edge::exchange::head::Outgoing;
 use embedgate::edge::forward;
+use embedgate::edge::judge::Told;
 use embedgate::edge::reply::{Denial, Recipient, Reply};
 use embedgate::edge::visit::Visit;
 use embedgate::policy::decision::Class;
@@ -75,7 +76,7 @@ fn downward(mut way: Way) -> Way {
 
 fn deny(Shaped { to, shape }: Shaped) -> Reply {
     let embedder = Embedder::Known(Origin::parse(black_box("https://stranger.example")).unwrap());
-    let denial = Denial { embedder: &embedder, decision_id: &DecisionId::new(), shape };
+    let denial = Denial { told: Told::Embedder(embedder), decision_id: &DecisionId::new(), shape };
     Reply::denial(to, &denial, None)
 }
 

@@ -23,10 +23,12 @@ pub struct Count {
     pub runs: [(usize, u64); 2],
 }
 
-/// Requests of both runs. A handshake costs fifty times as much as a request, and says as much with a tenth of them.
+/// Requests of both runs. A handshake costs fifty times as much as a request, and says as much with a tenth of them; a
+/// message costs a tenth.
 fn requests(scenario: Scenario) -> [usize; 2] {
     match scenario {
-        Scenario::Tls => [30, 230],
+        Scenario::Tls | Scenario::TlsResumed => [30, 230],
+        Scenario::Message => [300, 10_300],
         _ => [300, 2300],
     }
 }

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::task::{JoinSet, LocalSet};
 
 use crate::ground::Ground;
-use crate::scenario::Scenario;
+use crate::scenario::{Request, Scenario};
 
 mod answer;
 mod blocking;
@@ -131,7 +131,8 @@ fn on_this_thread<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// One that asks, gets its answer, and asks again.
 enum Client {
     Kept(http1::Kept),
-    Tunnel(tunnel::Opener),
+    Opener(tunnel::Opener),
+    Talker(tunnel::Talker),
     Tls(tls::Shaker),
     Http2(http2::Stream),
 }
@@ -140,7 +141,8 @@ impl Client {
     async fn once(&mut self, n: usize) -> Result<()> {
         match self {
             Self::Kept(client) => client.once(n).await,
-            Self::Tunnel(client) => client.once(n).await,
+            Self::Opener(client) => client.once(n).await,
+            Self::Talker(client) => client.once().await,
             Self::Tls(client) => client.once(n).await,
             Self::Http2(client) => client.once(n).await,
         }
@@ -154,32 +156,42 @@ async fn start(
     shared: &Rc<Shared>,
 ) -> Result<Vec<Client>> {
     let requests = scenario.requests();
-    let bytes = |handshake: bool| -> Rc<[Vec<u8>]> {
-        requests.iter().map(|request| if handshake { request.handshake() } else { request.bytes() }).collect()
-    };
+    let bytes: Rc<[Vec<u8>]> = requests.iter().map(Request::bytes).collect();
     let mut clients = Vec::with_capacity(count);
     match scenario {
-        Scenario::Allowed | Scenario::Denied | Scenario::Cached => {
-            let requests = bytes(false);
+        Scenario::Allowed | Scenario::Denied | Scenario::Cached | Scenario::Post => {
             for _ in 0..count {
-                let (requests, shared) = (Rc::clone(&requests), Rc::clone(shared));
+                let (requests, shared) = (Rc::clone(&bytes), Rc::clone(shared));
                 let client = http1::Kept::open(ground.plain, requests, scenario.status(), shared).await?;
                 clients.push(Client::Kept(client));
             }
         }
-        Scenario::WebSocket => {
-            let requests = bytes(true);
-            clients.extend((0..count).map(|_| Client::Tunnel(tunnel::Opener::new(ground.plain, &requests))));
-        }
-        Scenario::Tls => {
-            let shaker = tls::Shaker::new(ground.tls, bytes(false))?;
-            clients.extend((0..count).map(|_| Client::Tls(shaker.clone())));
-        }
-        Scenario::Http2 => {
+        Scenario::Http2 | Scenario::Http2Denied | Scenario::Http2Post => {
             // Whole connections with eight streams each, or one with one.
             for _ in 0..count.div_ceil(8) {
-                let connection = http2::Stream::open(ground.tls, &requests).await?;
-                clients.extend((0..count.min(8)).map(|_| Client::Http2(connection.clone())));
+                let (status, shared) = (scenario.status(), Rc::clone(shared));
+                let stream = http2::Stream::open(ground.tls, &requests, status, shared).await?;
+                clients.extend((0..count.min(8)).map(|_| Client::Http2(stream.clone())));
+            }
+        }
+        Scenario::WebSocket => {
+            let opener = || Client::Opener(tunnel::Opener::new(ground.plain, Rc::clone(&bytes)));
+            clients.extend((0..count).map(|_| opener()));
+        }
+        Scenario::Message => {
+            for n in 0..count {
+                let talker = tunnel::Talker::open(ground.plain, &bytes[n % bytes.len()]).await?;
+                clients.push(Client::Talker(talker));
+            }
+        }
+        Scenario::Tls => {
+            let shaker = tls::Shaker::new(ground.tls, bytes)?;
+            clients.extend((0..count).map(|_| Client::Tls(shaker.clone())));
+        }
+        // Each with a memory of its own, as visitors have.
+        Scenario::TlsResumed => {
+            for _ in 0..count {
+                clients.push(Client::Tls(tls::Shaker::resuming(ground.tls, Rc::clone(&bytes))?));
             }
         }
     }
@@ -189,4 +201,9 @@ async fn start(
 /// One request on a new connection; its status.
 pub fn once(addr: SocketAddr, request: &[u8]) -> Result<u16> {
     Ok(Connection::open(addr)?.ask(request)?.0)
+}
+
+/// The statuses of requests over HTTP/2 on one new connection.
+pub fn over_http2(addr: SocketAddr, requests: &[Request]) -> Result<Vec<u16>> {
+    on_this_thread(http2::statuses(addr, requests))
 }

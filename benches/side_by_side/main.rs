@@ -12,7 +12,8 @@
 //! The peers ([`peers`]) enforce the same rules ([`rules`]), one worker each, no access log, connections to the
 //! upstream kept. In rounds a peer has the first core for itself; load ([`load`]) and upstream ([`upstream`]) have
 //! the second. Everything runs from a temporary folder, on loopback, and is ended by process id ([`process`]).
-//! [`report`] holds the raw figures (JSON), [`tables`] and [`plot`] show them.
+//! [`report`] holds the raw figures (JSON), [`tables`] and [`plot`] show them, [`targets`] holds them against what they
+//! are to be: `--only instructions,rounds` prints just that.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a program of its own")]
@@ -45,6 +46,7 @@ mod scenario;
 mod settings;
 mod spread;
 mod tables;
+mod targets;
 mod upstream;
 mod verdicts;
 
@@ -130,7 +132,10 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     if parts.contains(&Part::Rounds) {
         report.rounds = rounds::measure(&settings, &peers, &scenarios)?;
-        println!("{}", tables::rounds(&report));
+        println!("{}\n{}", tables::rounds(&report), tables::cpu(&report));
+    }
+    if peers.contains(&Peer::Embedgate) && !(report.instructions.is_empty() && report.rounds.is_empty()) {
+        println!("{}", tables::targets(&report));
     }
     if parts.contains(&Part::Latency) {
         report.latency = latency::measure(&settings, &peers, &report.rounds)?;

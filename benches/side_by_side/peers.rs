@@ -14,7 +14,7 @@ use crate::ground::Ground;
 use crate::load::once;
 use crate::process::{self, Running, Stop};
 use crate::rules;
-use crate::scenario::Request;
+use crate::scenario::{Kind, Request};
 
 pub mod bare;
 mod embedgate;
@@ -127,6 +127,7 @@ impl Proxy {
         let name = format!("{peer:?}").to_lowercase();
         let mut running = Running::start(&name, cores, command, ground.folder(), stop)?;
         let request = Request {
+            kind: Kind::Get,
             path: format!("/w/{}/loader.js", rules::id(0)),
             origin: Some("https://site0.example.com".to_owned()),
         };

@@ -7,7 +7,7 @@ use crate::report::Report;
 use crate::rounds::{self, Figure};
 use crate::scenario::Scenario;
 use crate::spread::{Spread, percentile};
-use crate::{instructions as counts, latency as constant, scale};
+use crate::{instructions as counts, latency as constant, scale, targets};
 
 use clap::ValueEnum;
 
@@ -15,16 +15,16 @@ use clap::ValueEnum;
 pub struct Table(Vec<Vec<String>>);
 
 impl Table {
-    fn new(heading: &[&str]) -> Self {
+    pub fn new(heading: &[&str]) -> Self {
         Self(vec![heading.iter().map(|text| (*text).to_owned()).collect()])
     }
 
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.0.push(cells.into_iter().collect());
     }
 
     /// For a terminal.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let width = |column: usize| {
             let cells = self.0.iter().filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -80,6 +80,11 @@ fn instructions_table(report: &Report) -> Table {
     })
 }
 
+pub fn cpu(report: &Report) -> String {
+    let note = "Processor time a request in µs, kernel included (in brackets: embedgate's over the peer's)";
+    format!("{note}\n\n{}", cpu_table(report).text())
+}
+
 fn cpu_table(report: &Report) -> Table {
     by_scenario(report, |peer, scenario| {
         let cpu = rounds::spread(&report.rounds, peer, scenario, Figure::Cpu)?;
@@ -90,15 +95,21 @@ fn cpu_table(report: &Report) -> Table {
     })
 }
 
-/// Peers down, scenarios across.
+pub fn targets(report: &Report) -> String {
+    format!("What embedgate is to cost at most\n\n{}", targets::table(report).text())
+}
+
+/// Scenarios down, peers across; no row where nothing was measured.
 fn by_scenario(report: &Report, cell: impl Fn(Peer, Scenario) -> Option<String>) -> Table {
     let mut heading = vec![""];
-    heading.extend(Scenario::value_variants().iter().map(|scenario| scenario.title()));
+    heading.extend(peers(report).map(Peer::title));
     let mut table = Table::new(&heading);
-    for peer in peers(report) {
-        let cells =
-            Scenario::value_variants().iter().map(|scenario| cell(peer, *scenario).unwrap_or_default());
-        table.row(std::iter::once(peer.title().to_owned()).chain(cells));
+    for scenario in Scenario::value_variants() {
+        let cells: Vec<_> = peers(report).map(|peer| cell(peer, *scenario)).collect();
+        if cells.iter().any(Option::is_some) {
+            let cells = cells.into_iter().map(Option::unwrap_or_default);
+            table.row(std::iter::once(scenario.title().to_owned()).chain(cells));
+        }
     }
     table
 }

@@ -1,8 +1,8 @@
 //! The upstream of every peer: as little work as an HTTP/1.1 server can do, on one thread.
 //!
 //! `/count` tells how many answers it has given, so that a cache can be believed. `.../assets/...` may be stored for
-//! a day, other answers by nobody. A WebSocket handshake is accepted, and the first bytes after it (a Close frame)
-//! are answered with a Close frame.
+//! a day, other answers by nobody. A POST is answered once its body is there. A WebSocket handshake is accepted, and
+//! what is said on it is said back, a Close frame with a Close frame.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -111,8 +111,9 @@ async fn serve(mut stream: TcpStream, answers: &'static Answers) -> std::io::Res
             return Ok(());
         }
         filled += read;
-        let head = &buffer[..filled];
-        if !head.ends_with(b"\r\n\r\n") {
+        let Some(end) = memmem::find(&buffer[..filled], b"\r\n\r\n") else { continue };
+        let head = &buffer[..end + 4];
+        if filled < head.len() + body_length(head) {
             continue;
         }
         let line = head.split(|byte| *byte == b'\r').next().unwrap_or_default();
@@ -123,15 +124,52 @@ async fn serve(mut stream: TcpStream, answers: &'static Answers) -> std::io::Res
         } else if memmem::find(line, b"/session ").is_some() && memmem::find(head, b"websocket").is_some() {
             ANSWERS.fetch_add(1, Ordering::Relaxed);
             stream.write_all(SWITCH).await?;
-            if stream.read(&mut buffer).await? > 0 {
-                stream.write_all(CLOSE).await?;
-            }
-            return Ok(());
+            return talk(stream, &mut buffer).await;
         } else {
             ANSWERS.fetch_add(1, Ordering::Relaxed);
             let may_store = memmem::find(line, b"/assets/").is_some();
             stream.write_all(if may_store { &answers.stored } else { &answers.plain }).await?;
         }
+        filled = 0;
+    }
+}
+
+/// Of a POST. Chunks would be none that a peer makes of a body with a length.
+fn body_length(head: &[u8]) -> usize {
+    const NAME: &[u8] = b"content-length:";
+    if !head.starts_with(b"POST ") {
+        return 0;
+    }
+    let length = head.split(|byte| *byte == b'\n').find_map(|line| {
+        let (name, value) = line.split_at_checked(NAME.len())?;
+        let value = name.eq_ignore_ascii_case(NAME).then_some(value)?;
+        std::str::from_utf8(value).ok()?.trim().parse().ok()
+    });
+    // Without one nothing is answered, and the client says so.
+    length.unwrap_or(usize::MAX / 2)
+}
+
+/// A WebSocket: short messages, masked with zeros, are echoed until Close is said.
+async fn talk(mut stream: TcpStream, buffer: &mut [u8]) -> std::io::Result<()> {
+    let mut filled = 0;
+    loop {
+        let read = stream.read(buffer.get_mut(filled..).unwrap_or_default()).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        filled += read;
+        let &mut [first, second, _, _, ..] = buffer else { return Ok(()) };
+        let length = usize::from(second & 0x7f);
+        if filled < 6 + length {
+            continue;
+        }
+        if first == 0x88 {
+            return stream.write_all(CLOSE).await;
+        }
+        ANSWERS.fetch_add(1, Ordering::Relaxed);
+        // The same without its mask: its head takes the mask's last two bytes.
+        buffer[4..6].copy_from_slice(&[first, second & 0x7f]);
+        stream.write_all(&buffer[4..6 + length]).await?;
         filled = 0;
     }
 }

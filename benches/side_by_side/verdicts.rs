@@ -1,19 +1,29 @@
-//! Before anything is measured: the peers enforce the same rules.
+//! Before anything is measured: the peers enforce the same rules, whichever way they are asked.
 
 use anyhow::{Context, Result};
 
-use crate::load::once;
+use crate::load::{once, over_http2};
 use crate::peers::{Peer, Proxy};
 use crate::rules::{Case, cases};
-use crate::scenario::Request;
+use crate::scenario::{Kind, Request};
 use crate::settings::Cores;
 use crate::upstream::RunningUpstream;
 
-const PATHS: [&str; 3] = ["loader.js", "assets/app.js", "session"];
+/// What is asked over HTTP/1.1. An allowed answer is kept by the cache before the stranger asks for it, and again after.
+const HTTP1: [(Kind, &str); 5] = [
+    (Kind::Get, "loader.js"),
+    (Kind::Get, "assets/app.js"),
+    (Kind::Get, "session"),
+    (Kind::Post, "session"),
+    (Kind::Handshake, "session"),
+];
+/// And over HTTP/2 on TLS.
+const HTTP2: [(Kind, &str); 3] =
+    [(Kind::Get, "loader.js"), (Kind::Get, "assets/app.js"), (Kind::Post, "session")];
 
 /// How many requests each peer is asked.
 pub fn count() -> usize {
-    cases().len() * PATHS.len()
+    cases().len() * (HTTP1.len() + HTTP2.len())
 }
 
 /// Every answer that isn't what it should be.
@@ -23,20 +33,31 @@ pub fn check(peers: &[Peer], cores: Cores) -> Result<Vec<String>> {
     for peer in peers.iter().filter(|peer| peer.enforces()) {
         let proxy = Proxy::with_few_rules(*peer, upstream.addr, &cores.both())?;
         for case in cases() {
-            // An allowed answer is kept by the cache before the stranger asks for it, and again after.
-            for path in PATHS {
-                let request = request(&case, path);
-                let status = once(proxy.ground.plain, &request.bytes())
-                    .with_context(|| format!("{peer}: {}, {path}", case.what))?;
-                if status != if case.allowed { 200 } else { 403 } {
-                    wrong.push(format!("{peer}: {} ({path}): {status}", case.what));
+            let asked = |over| format!("{peer}: {}, over {over}", case.what);
+            let mut note = |(kind, path), over, status| {
+                let right = match kind {
+                    _ if !case.allowed => 403,
+                    Kind::Handshake => 101,
+                    Kind::Get | Kind::Post => 200,
+                };
+                if status != right {
+                    wrong.push(format!("{} ({kind:?} {path}): {status}", asked(over)));
                 }
+            };
+            for ask in HTTP1 {
+                let over = "HTTP/1.1";
+                let status = once(proxy.ground.plain, &request(&case, ask).bytes());
+                note(ask, over, status.with_context(|| format!("{} ({ask:?})", asked(over)))?);
             }
+            let requests = HTTP2.map(|ask| request(&case, ask));
+            let over = "HTTP/2";
+            let statuses = over_http2(proxy.ground.tls, &requests).with_context(|| asked(over))?;
+            HTTP2.into_iter().zip(statuses).for_each(|(ask, status)| note(ask, over, status));
         }
     }
     Ok(wrong)
 }
 
-fn request(case: &Case, path: &str) -> Request {
-    Request { path: format!("/w/{}/{path}", case.widget), origin: case.origin.clone() }
+fn request(case: &Case, (kind, path): (Kind, &str)) -> Request {
+    Request { kind, path: format!("/w/{}/{path}", case.widget), origin: case.origin.clone() }
 }

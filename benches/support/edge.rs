@@ -103,6 +103,7 @@ impl Edge {
         let judge = Judge {
             policy: &self.policy.load(),
             tickets: &self.tickets,
+            stream_idle: None,
             metrics: &self.metrics,
             decisions: &self.decisions,
         };

@@ -1,4 +1,4 @@
-//! GETs on a connection that is kept.
+//! Requests on a connection that is kept.
 
 use std::io;
 use std::net::SocketAddr;

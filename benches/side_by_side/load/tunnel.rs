@@ -1,15 +1,31 @@
-//! WebSockets, opened and closed in order (RFC 6455 §7): the client says Close, the upstream says Close and ends.
+//! WebSockets (RFC 6455): opened and closed in order (§7: the client says Close, the upstream says Close and ends), and
+//! messages that the upstream echoes.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::http1::{connect, exchange};
 
 /// Code 1000, masked with zeros.
 const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 3, 0xe8];
+/// Bytes of a message, one that needs no long form of its length.
+const LENGTH: usize = 120;
+/// Binary, masked with zeros.
+const MESSAGE: [u8; 6 + LENGTH] = message([0x82, 0x80 | LENGTH as u8, 0, 0, 0, 0]);
+/// The same unmasked, as it comes back.
+const ECHO: [u8; 2 + LENGTH] = message([0x82, LENGTH as u8]);
+
+/// A frame that begins like this, and has the same byte again and again behind it.
+const fn message<const HEAD: usize, const FRAME: usize>(head: [u8; HEAD]) -> [u8; FRAME] {
+    let mut frame = [b'x'; FRAME];
+    let (first, _) = frame.split_at_mut(HEAD);
+    first.copy_from_slice(&head);
+    frame
+}
 
 /// A client that opens one WebSocket after the other.
 pub struct Opener {
@@ -19,26 +35,67 @@ pub struct Opener {
 }
 
 impl Opener {
-    pub fn new(addr: SocketAddr, requests: &Rc<[Vec<u8>]>) -> Self {
-        Self { addr, requests: Rc::clone(requests), buffer: vec![0; 4096] }
+    pub fn new(addr: SocketAddr, requests: Rc<[Vec<u8>]>) -> Self {
+        Self { addr, requests, buffer: vec![0; 4096] }
     }
 
     pub async fn once(&mut self, n: usize) -> Result<()> {
-        let mut stream = connect(self.addr).await?;
-        let head = exchange(&mut stream, &self.requests[n % self.requests.len()], &mut self.buffer).await?;
-        ensure!(head.status == 101, "{} in place of 101", head.status);
-        stream.write_all(CLOSE).await?;
-        let mut said = 0;
-        loop {
-            match stream.read(&mut self.buffer).await {
-                Ok(0) => break,
-                Ok(read) => said += read,
-                // Some reset a connection that both sides have said Close on.
-                Err(_) if said > 0 => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-        ensure!(said > 0, "no Close frame came back");
-        Ok(())
+        let request = &self.requests[n % self.requests.len()];
+        let mut stream = open(self.addr, request, &mut self.buffer).await?;
+        echo(&mut stream, &mut self.buffer).await?;
+        close(&mut stream, &mut self.buffer).await
     }
+}
+
+/// A client with one WebSocket, on which it says one message after the other.
+pub struct Talker {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Talker {
+    pub async fn open(addr: SocketAddr, request: &[u8]) -> Result<Self> {
+        let mut buffer = vec![0; 4096];
+        Ok(Self { stream: open(addr, request, &mut buffer).await?, buffer })
+    }
+
+    pub async fn once(&mut self) -> Result<()> {
+        echo(&mut self.stream, &mut self.buffer).await
+    }
+}
+
+async fn open(addr: SocketAddr, request: &[u8], buffer: &mut [u8]) -> Result<TcpStream> {
+    let mut stream = connect(addr).await?;
+    let head = exchange(&mut stream, request, buffer).await?;
+    ensure!(head.status == 101, "{} in place of 101", head.status);
+    Ok(stream)
+}
+
+async fn echo(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
+    stream.write_all(&MESSAGE).await?;
+    let mut filled = 0;
+    // With room for more than is to come: a read that fills its buffer is followed by one that finds nothing.
+    while filled < ECHO.len() {
+        let read = stream.read(buffer.get_mut(filled..).unwrap_or_default()).await?;
+        ensure!(read > 0, "the connection ended before the echo");
+        filled += read;
+    }
+    ensure!(buffer.get(..filled) == Some(&ECHO), "something else came back than was said");
+    Ok(())
+}
+
+async fn close(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
+    stream.write_all(CLOSE).await?;
+    let mut said = 0;
+    loop {
+        match stream.read(buffer).await {
+            Ok(0) => break,
+            Ok(read) => said += read,
+            // Some reset a connection that both sides have said Close on.
+            Err(_) if said > 0 => break,
+            Err(error) => return Err(error.into()),
+        }
+    }
+    ensure!(said > 0, "no Close frame came back");
+    Ok(())
 }

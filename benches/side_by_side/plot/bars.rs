@@ -1,4 +1,4 @@
-//! Bars in groups.
+//! Bars in groups, the groups in rows.
 
 use std::error::Error;
 
@@ -17,7 +17,12 @@ impl Color {
     }
 }
 
+/// Of one row.
 const SIZE: (u32, u32) = (1080, 400);
+/// In a row, so that what stands above and below the bars finds room.
+const MOST_GROUPS: usize = 7;
+/// Of a group's name, in a line.
+const MOST_CHARACTERS: usize = 20;
 /// Right of the bars, for the legend.
 const LEGEND: i32 = 230;
 const FONT: &str = "system-ui, sans-serif";
@@ -61,10 +66,12 @@ impl Bar {
 pub struct Chart {
     title: String,
     series: Vec<(String, RGBColor)>,
-    groups: Vec<(String, Vec<Option<Bar>>)>,
+    groups: Vec<Group>,
     logarithmic: bool,
 }
 
+/// A name, and a bar for each series.
+type Group = (String, Vec<Option<Bar>>);
 type Area<'b> = DrawingArea<SVGBackend<'b>, plotters::coord::Shift>;
 type Plane<'b> = ChartContext<'b, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
@@ -88,10 +95,16 @@ impl Chart {
 
     pub fn svg(&self) -> Result<String, Box<dyn Error>> {
         let mut svg = String::new();
+        let rows = self.groups.len().div_ceil(MOST_GROUPS).max(1);
         {
-            let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+            let size = (SIZE.0, SIZE.1 * rows as u32);
+            let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
             root.fill(&PAPER)?;
-            self.plot(&root)?;
+            let rows =
+                self.groups.chunks(self.groups.len().div_ceil(rows).max(1)).zip(root.split_evenly((rows, 1)));
+            for (groups, area) in rows {
+                self.plot(&area, groups)?;
+            }
             root.present()?;
         }
         let at = svg.find("<svg").and_then(|at| Some(at + svg.get(at..)?.find('>')? + 1));
@@ -104,7 +117,8 @@ impl Chart {
         if self.logarithmic { value.max(0.01).log10() } else { value }
     }
 
-    fn plot(&self, root: &Area<'_>) -> Result<(), Box<dyn Error>> {
+    /// One row, on the scale of all.
+    fn plot(&self, root: &Area<'_>, groups: &[Group]) -> Result<(), Box<dyn Error>> {
         let bars = || self.groups.iter().flat_map(|(_, bars)| bars.iter().flatten());
         let top = bars().map(|bar| self.place(bar.top())).fold(0.0, f64::max);
         let bottom = if self.logarithmic { -2.0 } else { 0.0 };
@@ -116,7 +130,7 @@ impl Chart {
             .margin_right(LEGEND)
             .x_label_area_size(40)
             .y_label_area_size(52)
-            .build_cartesian_2d(0.0..self.groups.len() as f64, bottom..top)?;
+            .build_cartesian_2d(0.0..groups.len() as f64, bottom..top)?;
         let ticks = |value: &f64| match self.logarithmic {
             true => format!("{}", 10f64.powf(*value)),
             false => format!("{value}"),
@@ -133,7 +147,7 @@ impl Chart {
             .light_line_style(PAPER.mix(0.0))
             .draw()?;
         for (n, (name, color)) in self.series.iter().enumerate() {
-            let rectangles = self.groups.iter().enumerate().filter_map(|(group, (_, bars))| {
+            let rectangles = groups.iter().enumerate().filter_map(|(group, (_, bars))| {
                 let bar = bars.get(n)?.as_ref()?;
                 let (left, right) = self.sides(group, n);
                 Some(Rectangle::new([(left, bottom), (right, self.place(bar.value))], color.filled()))
@@ -144,7 +158,7 @@ impl Chart {
             let text = (FONT, 12).into_font().color(&INK).pos(Pos::new(HPos::Left, VPos::Center));
             root.draw(&Text::new(name.as_str(), (x + 20, y + 6), text))?;
         }
-        self.write(root, &chart, bottom)
+        self.write(root, &chart, groups, bottom)
     }
 
     /// Left and right of the `n`-th series' bar.
@@ -155,12 +169,24 @@ impl Chart {
     }
 
     /// The groups' names, and what stands above each bar.
-    fn write(&self, root: &Area<'_>, chart: &Plane<'_>, bottom: f64) -> Result<(), Box<dyn Error>> {
+    fn write(
+        &self,
+        root: &Area<'_>,
+        chart: &Plane<'_>,
+        groups: &[Group],
+        bottom: f64,
+    ) -> Result<(), Box<dyn Error>> {
         let style =
             |size: u32, vertical| (FONT, size).into_font().color(&INK).pos(Pos::new(HPos::Center, vertical));
-        for (group, (name, bars)) in self.groups.iter().enumerate() {
-            let (x, y) = chart.backend_coord(&(group as f64 + 0.5, bottom));
-            for (line, text) in (0..).zip(name.lines()) {
+        // The chart tells where things are in the whole picture, and is drawn on in its row.
+        let (left, top) = root.get_base_pixel();
+        let at = |x: f64, y: f64| {
+            let (x, y) = chart.backend_coord(&(x, y));
+            (x - left, y - top)
+        };
+        for (group, (name, bars)) in groups.iter().enumerate() {
+            let (x, y) = at(group as f64 + 0.5, bottom);
+            for (line, text) in (0..).zip(lines(name)) {
                 root.draw(&Text::new(text, (x, y + 8 + line * 14), style(12, VPos::Top)))?;
             }
             for (n, bar) in bars.iter().enumerate() {
@@ -168,13 +194,32 @@ impl Chart {
                 let (left, right) = self.sides(group, n);
                 let middle = f64::midpoint(left, right);
                 if let Some((least, most)) = bar.range {
-                    let ends = [chart.backend_coord(&(middle, least)), chart.backend_coord(&(middle, most))];
+                    let ends = [at(middle, least), at(middle, most)];
                     root.draw(&PathElement::new(ends, INK))?;
                 }
-                let (x, y) = chart.backend_coord(&(middle, self.place(bar.top())));
+                let (x, y) = at(middle, self.place(bar.top()));
                 root.draw(&Text::new(bar.label.as_str(), (x, y - 4), style(10, VPos::Bottom)))?;
             }
         }
         Ok(())
     }
+}
+
+/// A name in lines of words.
+fn lines(name: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for line in name.lines() {
+        let mut last = String::new();
+        for word in line.split(' ') {
+            if !last.is_empty() && last.chars().count() + 1 + word.chars().count() > MOST_CHARACTERS {
+                lines.push(std::mem::take(&mut last));
+            }
+            if !last.is_empty() {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+        lines.push(last);
+    }
+    lines
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::ground::Ground;
 use crate::load::Connection;
 use crate::rules;
-use crate::scenario::Request;
+use crate::scenario::{Kind, Request};
 
 /// Between two requests; with the answer's own time it bounds how exactly a change is seen.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -35,7 +35,8 @@ pub struct Probe {
 impl Probe {
     /// A page of `origin` with the `widget`-th widget.
     pub fn start(ground: &Ground, widget: usize, origin: String) -> Result<Self> {
-        let request = Request { path: format!("/w/{}/loader.js", rules::id(widget)), origin: Some(origin) };
+        let path = format!("/w/{}/loader.js", rules::id(widget));
+        let request = Request { kind: Kind::Get, path, origin: Some(origin) };
         let mut connection = Connection::open(ground.plain)?;
         let (sender, samples) = channel();
         let over = Arc::new(AtomicBool::new(false));

@@ -1,0 +1,75 @@
+//! What each way is to cost at most, beside what it costs.
+
+use clap::ValueEnum;
+
+use crate::instructions;
+use crate::peers::Peer;
+use crate::report::Report;
+use crate::rounds::{self, Figure};
+use crate::scenario::Scenario;
+use crate::tables::Table;
+
+/// embedgate's processor time over HAProxy's, in the same run.
+const CPU: f64 = 1.1;
+
+/// embedgate's user-space instructions a request.
+fn most(scenario: Scenario) -> Option<u64> {
+    match scenario {
+        Scenario::Allowed => Some(36_000),
+        Scenario::Denied => Some(19_000),
+        Scenario::Post => Some(46_000),
+        Scenario::Http2 => Some(62_000),
+        Scenario::Http2Denied => Some(36_000),
+        Scenario::Http2Post => Some(78_000),
+        Scenario::WebSocket => Some(85_000),
+        Scenario::Message => Some(4_000),
+        Scenario::Cached | Scenario::Tls | Scenario::TlsResumed => None,
+    }
+}
+
+/// Every scenario that was measured with what it is to cost at most; "over" says by how much it costs more.
+pub fn table(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        "",
+        "instructions",
+        "at most",
+        "is",
+        "nginx, map",
+        "HAProxy",
+        "CPU over HAProxy's",
+        "at most",
+        "is",
+    ]);
+    let thousands = |count: u64| format!("{:.1}k", count as f64 / 1e3);
+    for scenario in Scenario::value_variants() {
+        let count = |peer| instructions::of(&report.instructions, peer, *scenario);
+        let ours = count(Peer::Embedgate);
+        let cpu = rounds::ratio(&report.rounds, Peer::Haproxy, *scenario, Figure::Cpu);
+        if ours.is_none() && cpu.is_none() {
+            continue;
+        }
+        let (target, ratio) = (most(*scenario), cpu.map(|cpu| cpu.median));
+        let judged = |value: Option<f64>, most: Option<f64>| {
+            value.zip(most).map(|(value, most)| judged(value, most)).unwrap_or_default()
+        };
+        table.row([
+            scenario.title().to_owned(),
+            ours.map(thousands).unwrap_or_default(),
+            target.map(thousands).unwrap_or_default(),
+            judged(ours.map(|ours| ours as f64), target.map(|target| target as f64)),
+            count(Peer::NginxMap).map(thousands).unwrap_or_default(),
+            count(Peer::Haproxy).map(thousands).unwrap_or_default(),
+            ratio.map(|ratio| format!("{ratio:.2}")).unwrap_or_default(),
+            ratio.map(|_| format!("{CPU}")).unwrap_or_default(),
+            judged(ratio, Some(CPU)),
+        ]);
+    }
+    table
+}
+
+fn judged(value: f64, most: f64) -> String {
+    match value <= most {
+        true => "met".to_owned(),
+        false => format!("{:.0} % over", (value / most - 1.0) * 100.0),
+    }
+}
