@@ -27,7 +27,7 @@
 //! # Which libraries, and why
 //!
 //! - *Rules of HTTP*: the pure parts of the proxy library's own cache (`pingora-cache` and `pingora-core`: reading
-//!   `Cache-Control`, what shared caches may do, conditions, ranges), which are compiled in anyhow and kept by people
+//!   `Cache-Control`, what shared caches may do, conditions), which are compiled in anyhow and kept by people
 //!   who run them. `http-cache-semantics` takes the names of directives as case-sensitive and splits quoted strings, so
 //!   `Private` or `no-cache="a, b"` would be misread; it knows no `CDN-Cache-Control`. For that one: `sfv`, the
 //!   parser of structured fields that pingora has, too.
