@@ -20,6 +20,7 @@ use super::body::Length;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
+use super::request::Noted;
 
 pub mod body;
 mod downstream;
@@ -150,7 +151,7 @@ impl Connection {
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> Result<RequestHeader, Refused> {
+    pub fn begin(&mut self, head: usize, keep: bool) -> Result<(RequestHeader, Noted), Refused> {
         let bytes = self.unread.split_to(head).freeze();
         self.answer = Answer::NotBegun;
         self.keep = false;
@@ -163,7 +164,7 @@ impl Connection {
         self.old = head.request.version == http::Version::HTTP_10;
         self.head_only = head.request.method == Method::HEAD;
         self.expects = head.expects;
-        Ok(head.request)
+        Ok((head.request, head.noted))
     }
 
     /// Why what was read is no head, and what it says of its page all the same.
@@ -176,6 +177,9 @@ impl Connection {
     pub async fn is_kept(&mut self, deadline: &mut Deadline) -> bool {
         if !self.keep || self.answer != Answer::Whole || self.stream.is_none() {
             return false;
+        }
+        if self.body.is_done() {
+            return true;
         }
         // How that ends shows in the body.
         let _ = deadline.within(DRAIN, poll_fn(|context| self.poll_drained(context))).await;

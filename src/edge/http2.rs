@@ -27,6 +27,7 @@ use super::http1::head::decimal;
 use super::limits::MAX_HEAD_BYTES;
 use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
+use super::request::Noted;
 use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
 use crate::policy::headers::is_hop_by_hop;
 
@@ -129,7 +130,7 @@ async fn serve_request(
     let (parts, body) = request.into_parts();
     let request = RequestHeader::from(parts);
     let mut client = Client::new(&request, body, respond);
-    pipeline.serve(&mut client, request, peer, &mut Deadline::default()).await;
+    pipeline.serve(&mut client, (request, Noted::default()), peer, &mut Deadline::default()).await;
     client.finish().await;
 }
 

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorSource, Result};
 
+use super::body::Length;
 use super::cache::{Asked, AssetCache, Begun, Caching, Hit};
 use super::deadline::Deadline;
 use super::downstream::Downstream;
@@ -24,6 +25,7 @@ use super::http1::DRAIN;
 use super::http1::head::Refused;
 use super::redirect::HttpsRedirect;
 use super::reply::{Recipient, Reply};
+use super::request::Noted;
 use super::route::RouteTable;
 use super::sessions::Sessions;
 use super::tickets::{Tickets, presented};
@@ -100,13 +102,13 @@ impl Pipeline {
     pub async fn serve(
         &self,
         client: &mut impl Downstream,
-        mut request: RequestHeader,
+        (mut request, noted): (RequestHeader, Noted),
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
         let mut record = Record { started: Instant::now(), class: None, status: None };
         let head_only = request.method == Method::HEAD;
-        let served = match self.receive(&mut request, peer) {
+        let served = match self.receive(&mut request, noted, peer) {
             Ok(received) => self.answer(client, &mut request, &received, &mut record, deadline).await,
             Err(reply) => respond(client, reply, head_only, &mut record, deadline).await,
         };
@@ -284,7 +286,7 @@ async fn respond(
     deadline: &mut Deadline,
 ) -> Result<()> {
     record.status = Some(reply.status().as_u16());
-    if !reply.closes() {
+    if !reply.closes() && client.length() != Length::Absent {
         // Where it does not come in time, the connection is closed behind the answer.
         let _ = deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
     }

@@ -30,6 +30,16 @@ impl Refusal {
     }
 }
 
+/// Fields that are about one connection, noted as a head is read, so that nobody has to look for them. There are none over
+/// HTTP/2 (RFC 9113 §8.2.2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Noted {
+    /// There is a `Connection`.
+    pub connection: bool,
+    /// There is an `Upgrade`.
+    pub upgrade: bool,
+}
+
 /// A head with too many fields (RFC 6585 §5).
 pub const TOO_MANY_FIELDS: Refusal =
     Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has more than 256 header fields");
@@ -48,7 +58,7 @@ pub const WEBSOCKET_WITH_BODY: Refusal = Refusal::bad("a WebSocket handshake has
 ///
 /// # Errors
 /// It could be read in two ways, or is over the limits.
-pub fn check(request: &RequestHeader) -> Result<(), Refusal> {
+pub fn check(request: &RequestHeader, noted: Noted) -> Result<(), Refusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
     }
@@ -59,7 +69,9 @@ pub fn check(request: &RequestHeader) -> Result<(), Refusal> {
         return Err(Refusal::bad("Content-Length must be one number"));
     }
     check_authority(request)?;
-    check_connection(&request.headers)?;
+    if noted.connection {
+        check_connection(&request.headers)?;
+    }
     check_path(request.raw_path())
 }
 
@@ -67,8 +79,9 @@ fn check_size(request: &RequestHeader) -> Result<(), Refusal> {
     if request.raw_path().len() > MAX_TARGET_BYTES {
         return Err(Refusal::new(StatusCode::URI_TOO_LONG, "the request target is longer than 8 KiB"));
     }
+    // A head in HTTP/1.1 was measured when it was read.
     let fields = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    if fields.sum::<usize>() > MAX_HEAD_BYTES {
+    if request.version == Version::HTTP_2 && fields.sum::<usize>() > MAX_HEAD_BYTES {
         return Err(Refusal::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request head is longer than 64 KiB",
@@ -273,7 +286,10 @@ pub enum Upgrade {
 }
 
 /// Reads the upgrade a request wishes for.
-pub fn upgrade(request: &RequestHeader) -> Upgrade {
+pub fn upgrade(request: &RequestHeader, noted: Noted) -> Upgrade {
+    if !noted.upgrade {
+        return Upgrade::None;
+    }
     let mut wishes = request.headers.get_all(header::UPGRADE).iter();
     let Some(wish) = wishes.next() else { return Upgrade::None };
     let names_upgrade = request.headers.get_all(header::CONNECTION).iter().any(|value| {

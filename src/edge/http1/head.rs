@@ -13,7 +13,7 @@ use crate::edge::body::Length;
 use crate::edge::client::FORWARDED_PROTO;
 use crate::edge::http1::body::BodyReader;
 use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
-use crate::edge::request::{Refusal, TOO_MANY_FIELDS};
+use crate::edge::request::{Noted, Refusal, TOO_MANY_FIELDS};
 
 /// A head that is refused, and what could be read of it all the same: its page can read the refusal.
 #[derive(Debug)]
@@ -29,6 +29,8 @@ pub struct Refused {
 pub struct Head {
     /// The head itself.
     pub request: RequestHeader,
+    /// What of it is about the connection.
+    pub noted: Noted,
     /// How long its body is.
     pub length: Length,
     /// Whether the connection may be used again after it.
@@ -56,7 +58,7 @@ pub fn read(head: &Bytes) -> Result<Head, Refused> {
     match framing.length(is_old) {
         Ok((length, framed_twice)) => {
             let keep = !is_old && !framed_twice && !framing.closes;
-            Ok(Head { request, length, keep, expects: framing.expects })
+            Ok(Head { request, noted: framing.noted, length, keep, expects: framing.expects })
         }
         Err(refusal) => Err(Refused { refusal, read: Box::new(request) }),
     }
@@ -72,6 +74,7 @@ struct Framing {
     twice: bool,
     closes: bool,
     expects: bool,
+    noted: Noted,
 }
 
 impl Framing {
@@ -82,7 +85,9 @@ impl Framing {
                 let is_chunked = value.trim_ascii().eq_ignore_ascii_case(b"chunked");
                 self.twice |= self.chunked.replace(is_chunked).is_some();
             }
+            header::UPGRADE => self.noted.upgrade = true,
             header::CONNECTION => {
+                self.noted.connection = true;
                 let mut options = value.split(|byte| *byte == b',');
                 self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
             }

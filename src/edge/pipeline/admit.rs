@@ -10,7 +10,7 @@ use super::{PeerInfo, Pipeline, Record};
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
 use crate::edge::reply::{Denial, Recipient, Reply};
-use crate::edge::request::{self, Refusal, Upgrade};
+use crate::edge::request::{self, Noted, Refusal, Upgrade};
 use crate::edge::route::Target;
 use crate::edge::sessions::SessionGuard;
 use crate::edge::upstream::Upstream;
@@ -46,10 +46,15 @@ impl Received {
 
 impl Pipeline {
     /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
-    pub(super) fn receive(&self, request: &mut RequestHeader, peer: PeerInfo) -> Result<Received, Reply> {
-        request::check(request).map_err(|refusal| self.refused(request, refusal, peer))?;
+    pub(super) fn receive(
+        &self,
+        request: &mut RequestHeader,
+        noted: Noted,
+        peer: PeerInfo,
+    ) -> Result<Received, Reply> {
+        request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
         let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
-        let upgrade = request::upgrade(request);
+        let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {
             request.remove_header(&header::UPGRADE);
         }

@@ -2,6 +2,8 @@
 
 use super::*;
 
+const ALL: Noted = Noted { connection: true, upgrade: true };
+
 fn request(method: &str, target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
     let mut request = RequestHeader::build(method, target.as_bytes(), None).unwrap();
     request.set_version(Version::HTTP_11);
@@ -14,7 +16,7 @@ fn request(method: &str, target: &str, fields: &[(&'static str, &str)]) -> Reque
 fn refused(target: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
     let mut all = vec![("host", "edge.example")];
     all.extend(fields);
-    check(&request("GET", target, &all)).err().map(|refusal| refusal.status.as_u16())
+    check(&request("GET", target, &all), ALL).err().map(|refusal| refusal.status.as_u16())
 }
 
 #[test]
@@ -85,10 +87,10 @@ fn connection_names_nothing_that_is_relied_on() {
 
 #[test]
 fn authority_is_one_and_there() {
-    assert_eq!(check(&request("GET", "/", &[])).unwrap_err().detail, "Host is missing");
+    assert_eq!(check(&request("GET", "/", &[]), ALL).unwrap_err().detail, "Host is missing");
     let mut old = request("GET", "/", &[]);
     old.set_version(Version::HTTP_10);
-    check(&old).unwrap();
+    check(&old, ALL).unwrap();
     let h2 = |host: Option<&str>| {
         let mut request = request("GET", "/", &[]);
         request.set_version(Version::HTTP_2);
@@ -96,21 +98,21 @@ fn authority_is_one_and_there() {
         if let Some(host) = host {
             request.append_header("host", host).unwrap();
         }
-        check(&request).is_ok()
+        check(&request, ALL).is_ok()
     };
     let mut twice = request("POST", "/", &[("host", "a"), ("content-length", "5"), ("content-length", "5")]);
     twice.set_version(Version::HTTP_2);
-    assert_eq!(check(&twice).unwrap_err().status, 400);
+    assert_eq!(check(&twice, ALL).unwrap_err().status, 400);
     for host in ["", "a b", "localhost/x", "<script>", "localhost, evil", "u@a", "a?b", "a#b", "a\u{e9}"] {
-        assert_eq!(check(&request("GET", "/", &[("host", host)])).unwrap_err().status, 400, "{host:?}");
+        assert_eq!(check(&request("GET", "/", &[("host", host)]), ALL).unwrap_err().status, 400, "{host:?}");
     }
     for host in ["a", "a_b.example:8080", "127.0.0.1", "[::1]:1"] {
-        check(&request("GET", "/", &[("host", host)])).unwrap();
+        check(&request("GET", "/", &[("host", host)]), ALL).unwrap();
     }
-    assert!(check(&request("GET", "/", &[("host", "a"), ("host", "a")])).is_err());
+    assert!(check(&request("GET", "/", &[("host", "a"), ("host", "a")]), ALL).is_err());
     let mut nameless = request("GET", "/", &[]);
     nameless.set_version(Version::HTTP_2);
-    assert_eq!(check(&nameless).unwrap_err().detail, "Host is missing");
+    assert_eq!(check(&nameless, ALL).unwrap_err().detail, "Host is missing");
     assert!(h2(None));
     assert!(h2(Some("Edge.example")));
     assert!(!h2(Some("other.example")));
@@ -121,14 +123,14 @@ fn sizes_and_methods_have_limits() {
     assert_eq!(refused(&format!("/{}", "a".repeat(MAX_TARGET_BYTES)), &[]), Some(414));
     assert_eq!(refused("/", &[("x", &"a".repeat(MAX_HEAD_BYTES))]), Some(431));
     for method in ["TRACE", "CONNECT"] {
-        let refusal = check(&request(method, "/", &[("host", "a")])).unwrap_err();
+        let refusal = check(&request(method, "/", &[("host", "a")]), ALL).unwrap_err();
         assert_eq!(refusal.status, 405, "{method}");
     }
 }
 
 #[test]
 fn upgrades_are_told_apart() {
-    let of = |method: &str, fields: &[(&'static str, &str)]| upgrade(&request(method, "/", fields));
+    let of = |method: &str, fields: &[(&'static str, &str)]| upgrade(&request(method, "/", fields), ALL);
     let connection = ("connection", "keep-alive, Upgrade");
     assert_eq!(of("GET", &[connection]), Upgrade::None);
     assert_eq!(of("GET", &[connection, ("upgrade", "WebSocket")]), Upgrade::WebSocket);
