@@ -24,7 +24,7 @@ pub fn draw(report: &Report, folder: &Path) -> Result<()> {
             "instructions.svg",
             cost("User-space instructions a request", |peer, scenario| {
                 let value = instructions::of(&report.instructions, peer, scenario)? as f64;
-                Some(Bar::new(value, format!("{:.0}k", value / 1e3)))
+                Some(Bar::new(value, thousands(value)))
             }),
         ),
         (
@@ -113,6 +113,15 @@ fn short(peer: Peer) -> &'static str {
     match peer {
         Peer::Haproxy => "HAProxy",
         other => other.title(),
+    }
+}
+
+/// Short: a bar is narrow.
+fn thousands(value: f64) -> String {
+    match value {
+        value if value >= 1e6 => format!("{:.1}M", value / 1e6),
+        value if value >= 1e4 => format!("{:.0}k", value / 1e3),
+        value => format!("{:.1}k", value / 1e3),
     }
 }
 
