@@ -276,13 +276,11 @@ fn listener(addr: &SocketAddr) -> ListenerConfig {
     ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers())
 }
 
-/// How much a browser's connection buffers. The library's 64 KiB for reading would be held for as long as a
-/// WebSocket lasts; what reads here reads in pieces of its own.
+/// How much the library buffers of a browser's connection: nothing. What reads and writes here does so in pieces of its
+/// own, and a buffer would be held for as long as a connection idles.
 fn buffers() -> L4BufferSettings {
-    L4BufferSettings::default().read(READ_BUFFER)
+    L4BufferSettings::unbuffered()
 }
-
-const READ_BUFFER: usize = 4 * 1024;
 
 fn tunnel_limits(settings: &Settings) -> Limits {
     Limits { idle: settings.edge.tunnel_idle_timeout, lifetime: settings.edge.tunnel_lifetime }

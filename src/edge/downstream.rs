@@ -39,6 +39,9 @@ pub trait Downstream: Send {
     /// The client is gone.
     fn end(&mut self) -> Result<()>;
 
+    /// How much of what was put on its way is not taken yet, in bytes.
+    fn waiting(&self) -> usize;
+
     /// Ready once what was put on its way is taken by the client's connection.
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>>;
 

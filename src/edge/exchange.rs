@@ -25,7 +25,7 @@ use super::cache::{Asked, Caching, Hit};
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::forward;
-use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Server, Upstream};
+use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Place, Server, Upstream};
 
 pub mod head;
 mod http1;
@@ -90,7 +90,7 @@ enum Exchange {
 /// A connection for one exchange.
 enum Connection {
     Http1(Stream),
-    Http2(SendRequest<bytes::Bytes>),
+    Http2(SendRequest<bytes::Bytes>, Place),
 }
 
 impl Forwarder {
@@ -188,7 +188,7 @@ impl Forwarder {
             let Some(lent) = client.take() else {
                 return Err(Error::explain(ErrorType::InternalError, "a request without its client"));
             };
-            let mut pumps = Pumps::new(lent, exchange, &server, request.outgoing.visit);
+            let mut pumps = Pumps::new(lent, exchange, &server, &request.outgoing);
             match pumps.head(deadline).await {
                 Ok(head) => return Ok((pumps, head, server)),
                 Err(error) => {
@@ -214,8 +214,8 @@ impl Forwarder {
             let stream = Box::pin(self.connector.new_stream(server.http1())).await?;
             return Ok((Connection::Http1(stream), false));
         }
-        if let Some(requests) = server.shared().and_then(|shared| shared.take()) {
-            return Ok((Connection::Http2(requests), true));
+        if let Some((requests, place)) = server.shared().and_then(|shared| shared.take()) {
+            return Ok((Connection::Http2(requests, place), true));
         }
         if let Some(stream) = server.idle().take() {
             return Ok((Connection::Http1(stream), true));
@@ -224,7 +224,8 @@ impl Forwarder {
         let stream = Box::pin(self.connector.new_stream(server)).await?;
         match server.shared() {
             Some(shared) if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
-                Ok((Connection::Http2(Box::pin(shared.add(stream)).await?), false))
+                let (requests, place) = Box::pin(shared.add(stream)).await?;
+                Ok((Connection::Http2(requests, place), false))
             }
             _ => Ok((Connection::Http1(stream), false)),
         }
@@ -242,7 +243,7 @@ impl Connection {
     fn begin(self, outgoing: &Outgoing<'_>) -> Result<Exchange> {
         match self {
             Self::Http1(stream) => Ok(Exchange::Http1(Http1::new(stream, outgoing))),
-            Self::Http2(requests) => Http2::new(requests, outgoing).map(Exchange::Http2),
+            Self::Http2(requests, place) => Http2::new(requests, place, outgoing).map(Exchange::Http2),
         }
     }
 }
@@ -325,6 +326,15 @@ impl Exchange {
         match self {
             Self::Http1(exchange) => exchange.poll_frame(context),
             Self::Http2(exchange) => exchange.poll_frame(context),
+        }
+    }
+
+    /// The upstream says nothing any more: no other request is to take its connection.
+    fn retire(&self) {
+        match self {
+            // Its connection goes with it.
+            Self::Http1(_) => {}
+            Self::Http2(exchange) => exchange.retire(),
         }
     }
 

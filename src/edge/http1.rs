@@ -38,6 +38,9 @@ const READ_BYTES: usize = 4 * 1024;
 /// How long the rest of an unwanted body is waited for, so that the connection can be kept.
 pub const DRAIN: Duration = Duration::from_secs(2);
 
+/// How long the last bytes may take on their way out once a connection ends.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// How long a client that has its answer may stay silent before its connection is closed over what it still sends.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -200,7 +203,8 @@ impl Connection {
     pub async fn close(mut self) {
         let Some(mut stream) = self.stream.take() else { return };
         self.unread = BytesMut::new();
-        Shutdown::shutdown(&mut *stream).await;
+        // A client that takes nothing would hold it for ever.
+        let _ = tokio::time::timeout(GOODBYE, Shutdown::shutdown(&mut *stream)).await;
         if self.answer != Answer::Whole {
             return;
         }

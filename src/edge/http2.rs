@@ -42,6 +42,9 @@ const MOST_STREAMS: u32 = 100;
 /// protocol's own 64 KiB.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
+/// How much of one answer lies in the connection's buffers, in bytes.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// How long a client that has its answer may go on sending a body that nobody wants, at a time and at all.
 const LINGER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
 
@@ -58,6 +61,7 @@ pub(super) async fn serve(
     settings
         .max_concurrent_streams(MOST_STREAMS)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
         // Somewhat more than a head may have: the library's own refusal is none that a page could read.
         .max_header_list_size(u32::try_from(2 * MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     let handshake = settings.handshake::<_, Bytes>(stream);
@@ -101,7 +105,7 @@ pub(super) async fn serve(
                     return Poll::Pending;
                 }
                 Poll::Pending => {
-                    let limit = if is_closing { LINGER.0 } else { IDLE };
+                    let limit = if is_closing { LINGER.1 } else { IDLE };
                     let until = *idle_until.get_or_insert_with(|| Instant::now() + limit);
                     if deadline.poll_until(until, context).is_pending() {
                         return Poll::Pending;
@@ -265,6 +269,10 @@ impl Downstream for Client {
     fn end(&mut self) -> Result<()> {
         self.body.end();
         Ok(())
+    }
+
+    fn waiting(&self) -> usize {
+        self.body.waiting()
     }
 
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {

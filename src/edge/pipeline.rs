@@ -6,20 +6,21 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use ipnet::IpNet;
 use pingora::http::RequestHeader;
-use pingora::{Error, ErrorSource, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::body::Length;
 use super::cache::{Asked, AssetCache, Begun, Caching, Hit};
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::exchange::head::Outgoing;
-use super::exchange::{ForwardRequest, Forwarded, Forwarder};
+use super::exchange::{CLIENT_TIMEOUT, ForwardRequest, Forwarded, Forwarder};
 use super::failure;
 use super::http1::DRAIN;
 use super::http1::head::Refused;
@@ -198,7 +199,9 @@ impl Pipeline {
         let Admitted { upstream, visit, session } = admitted;
         let https = received.client.https;
         let mut caching = Caching::Outside;
-        if visit.route.class == Class::Asset {
+        // What a body asks for is nobody else's answer.
+        let has_body = !matches!(client.length(), Length::Absent | Length::Known(0));
+        if visit.route.class == Class::Asset && !(has_body && request.method.is_safe()) {
             match self.cache.begin(&asked(request, visit, upstream, https)).await {
                 Begun::Hit(hit) => return from_memory(client, &hit, request, visit, record),
                 Begun::Goes(goes) => caching = goes,
@@ -250,7 +253,7 @@ impl Pipeline {
                 // Only sessions are handshakes; one that is over by now was revoked.
                 let Some(session) = session.take() else { return Ok(Delivered::Revoked) };
                 let handshake = Handshake { switched: *switched, subprotocol, session };
-                Box::pin(self.tunnels.open(client, handshake)).await.map(|()| Delivered::Whole)
+                Box::pin(self.tunnels.open(client, handshake, deadline)).await.map(|()| Delivered::Whole)
             }
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
                 let Some(hit) = caching.instead_of_an_error() else { return Err(error) };
@@ -293,10 +296,20 @@ async fn respond(
     client.reply(reply, head_only)
 }
 
-/// Waits until the client has taken what is on its way to it.
+/// Waits until the client has taken what is on its way to it, for as long as it goes on taking some of it.
 async fn sent(client: &mut impl Downstream, deadline: &mut Deadline) -> Result<()> {
-    let sent = deadline.within(super::exchange::CLIENT_TIMEOUT, client.sent()).await;
-    sent.unwrap_or_else(|_| Err(Error::new_down(pingora::ErrorType::WriteTimedout)))
+    let (mut waiting, mut until) = (client.waiting(), None);
+    poll_fn(|context| {
+        if let Poll::Ready(sent) = client.poll_sent(context) {
+            return Poll::Ready(sent);
+        }
+        if std::mem::replace(&mut waiting, client.waiting()) != waiting {
+            until = None;
+        }
+        let until = *until.get_or_insert_with(|| tokio::time::Instant::now() + CLIENT_TIMEOUT);
+        deadline.poll_until(until, context).map(|()| Err(Error::new_down(ErrorType::WriteTimedout)))
+    })
+    .await
 }
 
 fn from_memory(

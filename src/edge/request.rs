@@ -40,6 +40,11 @@ pub struct Noted {
     pub upgrade: bool,
 }
 
+/// A target over the limit.
+pub const TARGET_TOO_LONG: Refusal =
+    Refusal::new(StatusCode::URI_TOO_LONG, "the request target is longer than 8 KiB");
+const _: () = assert!(MAX_TARGET_BYTES == 8 * 1024);
+
 /// A head with too many fields (RFC 6585 §5).
 pub const TOO_MANY_FIELDS: Refusal =
     Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the request has more than 256 header fields");
@@ -77,7 +82,7 @@ pub fn check(request: &RequestHeader, noted: Noted) -> Result<(), Refusal> {
 
 fn check_size(request: &RequestHeader) -> Result<(), Refusal> {
     if request.raw_path().len() > MAX_TARGET_BYTES {
-        return Err(Refusal::new(StatusCode::URI_TOO_LONG, "the request target is longer than 8 KiB"));
+        return Err(TARGET_TOO_LONG);
     }
     // A head in HTTP/1.1 was measured when it was read.
     let fields = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);

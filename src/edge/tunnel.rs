@@ -13,7 +13,9 @@ use http::response::Parts;
 use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 
+use super::deadline::Deadline;
 use super::downstream::Downstream;
+use super::exchange::CLIENT_TIMEOUT;
 use super::sessions::SessionGuard;
 use crate::telemetry::metrics::Metrics;
 
@@ -60,11 +62,24 @@ impl Tunnels {
     /// # Errors
     ///
     /// The browser is gone.
-    pub async fn open(&self, client: &mut impl Downstream, handshake: Handshake) -> Result<()> {
+    pub async fn open(
+        &self,
+        client: &mut impl Downstream,
+        handshake: Handshake,
+        deadline: &mut Deadline,
+    ) -> Result<()> {
         let Handshake { switched: (mut head, upstream, answered), subprotocol, session } = handshake;
         handshake::accepted(&mut head.headers, subprotocol);
         client.head(head, None, true)?;
-        client.sent().await?;
+        let sent = tokio::select! {
+            biased;
+            sent = deadline.within(CLIENT_TIMEOUT, client.sent()) => sent,
+            _ = session.revocation().revoked() => {
+                client.abort(true);
+                return Ok(());
+            }
+        };
+        sent.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
         let Some((browser, said)) = client.take_connection() else {
             return Err(Error::explain(ErrorType::InternalError, "a handshake without a connection to take"));
         };

@@ -27,6 +27,7 @@ mod servers;
 mod shared;
 
 pub use servers::Server;
+pub use shared::Place;
 
 use servers::Turns;
 

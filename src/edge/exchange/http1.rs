@@ -1,5 +1,6 @@
 //! An exchange with an upstream over HTTP/1.1: one request on a connection, and its answer.
 
+use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
@@ -79,7 +80,7 @@ impl Http1 {
 
     /// Whether what waits has to be sent before more is put on its way.
     pub fn is_full(&self) -> bool {
-        self.outbox.len() >= MOST_WAITING
+        self.outbox.waiting() >= MOST_WAITING
     }
 
     /// Ready once all that was put on its way is sent.
@@ -162,10 +163,11 @@ impl Http1 {
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<usize>> {
         poll_read(&mut self.stream, &mut self.read, context).map_err(|error| {
-            let is_reset = error.raw_os_error().is_some();
+            // Some end a TLS connection without saying so.
+            let is_closed = error.raw_os_error().is_some() || error.kind() == ErrorKind::UnexpectedEof;
             let mut error: BError =
                 Error::because(ErrorType::ReadError, "while reading the answer", error).into_up();
-            if is_reset {
+            if is_closed && self.read.is_empty() && self.interim == 0 {
                 error.retry = RetryType::ReusedOnly;
             }
             error
@@ -222,7 +224,11 @@ impl Head {
     fn read(bytes: &Bytes) -> Option<Self> {
         let mut lines = [const { MaybeUninit::uninit() }; MAX_ANSWER_FIELDS];
         let mut parsed = httparse::Response::new(&mut []);
-        parser().parse_response_with_uninit_headers(&mut parsed, bytes, &mut lines).ok()?;
+        let read = parser().parse_response_with_uninit_headers(&mut parsed, bytes, &mut lines).ok()?;
+        // A head that ends before its empty line does has lines that end in a bare line feed.
+        if read != Status::Complete(bytes.len()) {
+            return None;
+        }
         let status = StatusCode::from_u16(parsed.code?).ok()?;
         let mut fields = HeaderMap::with_capacity(parsed.headers.len() + 8);
         let (mut length, mut encoding) = (None, None);
@@ -318,6 +324,7 @@ mod tests {
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
             "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "HTTP/1.1 200 OK\nContent-Length: 9\n\nbody\r\n\r\n",
             "SSH-2.0-OpenSSH_9.2\r\n\r\n",
         ] {
             assert!(read(head).is_none(), "{head:?}");

@@ -14,9 +14,11 @@ use super::head::Outgoing;
 use crate::edge::body::{Frame, Length};
 use crate::edge::http2::frames::{BodyReader, BodySender};
 use crate::edge::limits::MAX_INTERIM_ANSWERS;
+use crate::edge::upstream::Place;
 
 /// One exchange.
 pub struct Http2 {
+    place: Place,
     answer: ResponseFuture,
     request: SendStream<Bytes>,
     sender: BodySender,
@@ -30,14 +32,14 @@ impl Http2 {
     ///
     /// # Errors
     /// The connection ends, or the request is none that HTTP/2 could carry.
-    pub fn new(mut connection: SendRequest<Bytes>, outgoing: &Outgoing<'_>) -> Result<Self> {
+    pub fn new(mut connection: SendRequest<Bytes>, place: Place, outgoing: &Outgoing<'_>) -> Result<Self> {
         let head = outgoing.http2(Scheme::HTTPS).map_err(|error| {
             Error::because(ErrorType::InvalidHTTPHeader, "as a request over HTTP/2", error).into_in()
         })?;
         let bodiless = matches!(outgoing.length, Length::Absent | Length::Known(0));
         let (answer, request) = connection.send_request(head, bodiless).map_err(failed)?;
         let sender = if bodiless { BodySender::whole() } else { BodySender::default() };
-        Ok(Self { answer, request, sender, interim: 0, body: None })
+        Ok(Self { place, answer, request, sender, interim: 0, body: None })
     }
 
     /// Puts a piece of the request's body on its way; the one before is sent.
@@ -85,6 +87,11 @@ impl Http2 {
             Some(body) => body.poll_frame(context).map_err(failed),
             None => Poll::Ready(Ok(None)),
         }
+    }
+
+    /// The upstream says nothing on this connection any more.
+    pub fn retire(&self) {
+        self.place.retire();
     }
 
     /// Whether there is nothing more of the answer.

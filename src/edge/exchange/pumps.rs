@@ -5,16 +5,16 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pingora::{BError, Error, ErrorType, Result};
+use pingora::{BError, Error, ErrorSource, ErrorType, Result, RetryType};
 use tokio::time::Instant;
 
+use super::head::Outgoing;
 use super::{AnswerHead, CLIENT_TIMEOUT, Exchange};
 use crate::edge::body::{Frame, Length};
 use crate::edge::deadline::Deadline;
 use crate::edge::downstream::Downstream;
 use crate::edge::forward;
 use crate::edge::upstream::Server;
-use crate::edge::visit::Visit;
 
 /// One exchange and its client.
 pub(super) struct Pumps<'c, D> {
@@ -27,6 +27,8 @@ pub(super) struct Pumps<'c, D> {
     write_timeout: Option<Duration>,
     /// Something went up since the wait began.
     moved: bool,
+    /// Whether the client is watched. One that opens a tunnel may have ended its half already.
+    is_watched: bool,
 }
 
 /// How far the request is.
@@ -52,7 +54,12 @@ enum Wait {
 }
 
 impl<'c, D: Downstream> Pumps<'c, D> {
-    pub(super) fn new(client: &'c mut D, mut exchange: Exchange, server: &Server, visit: &Visit) -> Self {
+    pub(super) fn new(
+        client: &'c mut D,
+        mut exchange: Exchange,
+        server: &Server,
+        outgoing: &Outgoing<'_>,
+    ) -> Self {
         let up = match client.length() {
             Length::Absent | Length::Known(0) => {
                 exchange.end();
@@ -61,9 +68,18 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             Length::Known(_) | Length::Unknown => Up::Reading,
         };
         let options = server.options();
-        let read_timeout = visit.read_limit.or(options.read_timeout);
+        let read_timeout = outgoing.visit.read_limit.or(options.read_timeout);
         let write_timeout = options.write_timeout;
-        Self { client, exchange, up, unsent: None, read_timeout, write_timeout, moved: false }
+        Self {
+            client,
+            exchange,
+            up,
+            unsent: None,
+            read_timeout,
+            write_timeout,
+            moved: false,
+            is_watched: !outgoing.is_handshake,
+        }
     }
 
     /// The next head of the answer.
@@ -71,7 +87,13 @@ impl<'c, D: Downstream> Pumps<'c, D> {
         let head = self.wait(Wait::Answer, deadline, |client, exchange, context| {
             while_sending(client, context, |context| exchange.poll_head(context))
         });
-        head.await.map_err(|error| self.unsent.take().unwrap_or(error))
+        head.await.map_err(|error| {
+            // A connection that closed while it was written to is found closed when it is read.
+            let is_closed = *error.esource() == ErrorSource::Upstream
+                && matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError)
+                && matches!(error.retry, RetryType::ReusedOnly);
+            self.unsent.take().filter(|_| is_closed).unwrap_or(error)
+        })
     }
 
     /// The next piece of the answer's body; `None` at its end.
@@ -121,7 +143,8 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             if let Poll::Ready(done) = poll(self.client, &mut self.exchange, context) {
                 return Poll::Ready(done);
             }
-            if matches!(self.up, Up::Done | Up::Stopped)
+            if self.is_watched
+                && matches!(self.up, Up::Done | Up::Stopped)
                 && let Poll::Ready(error) = self.client.poll_gone(context)
             {
                 return Poll::Ready(Err(error));
@@ -188,22 +211,27 @@ impl<'c, D: Downstream> Pumps<'c, D> {
     /// The time for what is waited for.
     fn limit(&self, what: Wait) -> Option<Duration> {
         match (what, self.up) {
-            (Wait::Client, _) | (Wait::Answer, Up::Reading) => Some(CLIENT_TIMEOUT),
-            (Wait::Answer, Up::Sending) => self.write_timeout,
+            (Wait::Client, _) => Some(CLIENT_TIMEOUT),
+            // What is not sent waits for the upstream, whatever else the client has to say.
+            (Wait::Answer, Up::Reading) if !self.exchange.is_full() => Some(CLIENT_TIMEOUT),
+            (Wait::Answer, Up::Reading | Up::Sending) => self.write_timeout,
             (Wait::Answer, Up::Done | Up::Stopped) => self.read_timeout,
         }
     }
 
     fn overdue(&self, what: Wait) -> BError {
+        if matches!(what, Wait::Answer) {
+            self.exchange.retire();
+        }
         match (what, self.up) {
             (Wait::Client, _) => {
                 Error::explain(ErrorType::WriteTimedout, "the client takes nothing of the answer").into_down()
             }
-            (Wait::Answer, Up::Reading) => {
+            (Wait::Answer, Up::Reading) if !self.exchange.is_full() => {
                 let timeout = ErrorType::HTTPStatus(http::StatusCode::REQUEST_TIMEOUT.as_u16());
                 Error::explain(timeout, "the client sends nothing of its body").into_down()
             }
-            (Wait::Answer, Up::Sending) => {
+            (Wait::Answer, Up::Reading | Up::Sending) => {
                 Error::explain(ErrorType::WriteTimedout, "while sending the request").into_up()
             }
             (Wait::Answer, Up::Done | Up::Stopped) => {

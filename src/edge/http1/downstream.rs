@@ -8,17 +8,19 @@ use http::{StatusCode, header};
 use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result};
 
-use super::body::{self, BodyReader, Step};
-use super::outbox::Framing;
+use super::body::{self, Step};
+use super::outbox::{Framing, Outbox};
 use super::{Answer, Connection, poll_read, write};
 use crate::edge::body::{Frame, Length};
 use crate::edge::downstream::Downstream;
-use crate::edge::limits::MAX_DRAINED_BYTES;
 use crate::edge::reply::Reply;
 
 fn taken() -> BError {
     Error::explain(ErrorType::ConnectionClosed, "the connection belongs to a tunnel").into_down()
 }
+
+/// How much of later requests is read while one is served, in bytes.
+const MOST_AHEAD: usize = 16 * 1024;
 
 impl Downstream for Connection {
     fn length(&self) -> Length {
@@ -64,8 +66,8 @@ impl Downstream for Connection {
             self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let delimited = has_none || head.headers.contains_key(header::CONTENT_LENGTH);
         let framing = if delimited || self.old { Framing::Plain } else { Framing::Chunked };
-        // An upstream that answers ahead of a long body wants none of it.
-        self.keep &= !matches!(self.body, BodyReader::Length(left) if left > MAX_DRAINED_BYTES);
+        // An upstream that answers ahead of the body may want none of it, and a long one is not read for nothing.
+        self.keep &= self.is_small();
         write::head(self.outbox.bytes(), head.status, reason, head.headers.iter(), framing, self.keep);
         self.answer = if has_none { Answer::Whole } else { Answer::Body(framing) };
         if bodiless { self.end() } else { Ok(()) }
@@ -91,6 +93,10 @@ impl Downstream for Connection {
         Ok(())
     }
 
+    fn waiting(&self) -> usize {
+        self.outbox.waiting()
+    }
+
     fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         if self.outbox.is_empty() {
             return Poll::Ready(Ok(()));
@@ -102,24 +108,27 @@ impl Downstream for Connection {
     }
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError> {
-        // One request ahead is enough.
-        if !self.unread.is_empty() {
-            return Poll::Pending;
-        }
         let Some(stream) = &mut self.stream else { return Poll::Ready(taken()) };
-        match ready!(poll_read(stream, &mut self.unread, context)) {
-            Ok(0) => Poll::Ready(
-                Error::explain(ErrorType::ConnectionClosed, "before the answer was complete").into_down(),
-            ),
-            Ok(_) => Poll::Pending,
-            Err(error) => Poll::Ready(
-                Error::because(ErrorType::ReadError, "before the answer was complete", error).into_down(),
-            ),
+        // A few requests ahead are enough.
+        while self.unread.len() < MOST_AHEAD {
+            match ready!(poll_read(stream, &mut self.unread, context)) {
+                Ok(1..) => {}
+                Ok(0) => {
+                    let error = Error::explain(ErrorType::ConnectionClosed, "before the answer was complete");
+                    return Poll::Ready(error.into_down());
+                }
+                Err(error) => {
+                    let error = Error::because(ErrorType::ReadError, "before the answer was complete", error);
+                    return Poll::Ready(error.into_down());
+                }
+            }
         }
+        Poll::Pending
     }
 
     fn abort(&mut self, _at_once: bool) {
         self.keep = false;
+        self.outbox = Outbox::default();
         if self.has_begun() {
             self.answer = Answer::Broken;
         }

@@ -12,8 +12,8 @@ use pingora::http::RequestHeader;
 use crate::edge::body::Length;
 use crate::edge::client::FORWARDED_PROTO;
 use crate::edge::http1::body::BodyReader;
-use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
-use crate::edge::request::{Noted, Refusal, TOO_MANY_FIELDS};
+use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::request::{Noted, Refusal, TARGET_TOO_LONG, TOO_MANY_FIELDS};
 
 /// A head that is refused, and what could be read of it all the same: its page can read the refusal.
 #[derive(Debug)]
@@ -179,9 +179,11 @@ pub fn malformed(head: &[u8]) -> Refused {
 /// The refusal of a head that can't be read, with its target and what an answer to it depends on, as far as there is any.
 fn refused(refusal: Refusal, head: &[u8]) -> Refused {
     let mut parts = Request::new(()).into_parts().0;
-    if let Some(target) = head.split(|byte| *byte == b' ').nth(1)
-        && let Ok(target) = Uri::try_from(target)
-    {
+    let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+    let is_too_large = refusal.status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    // Of two that are too long, the target comes first, as over HTTP/2.
+    let refusal = if is_too_large && target.len() > MAX_TARGET_BYTES { TARGET_TOO_LONG } else { refusal };
+    if let Ok(target) = Uri::try_from(target) {
         parts.uri = target;
     }
     for line in head.split(|byte| *byte == b'\n').skip(1) {

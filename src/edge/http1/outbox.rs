@@ -1,6 +1,6 @@
 //! Bytes on their way out over an HTTP/1.1 connection: heads, and bodies in their framing.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -36,6 +36,8 @@ pub struct Outbox {
     piece: Bytes,
     /// Goes out behind the piece.
     tail: &'static [u8],
+    /// Some of what was sent may still lie in a buffer of the connection's.
+    unflushed: bool,
 }
 
 impl Outbox {
@@ -46,13 +48,13 @@ impl Outbox {
     }
 
     /// How much waits.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.bytes.len() - self.sent + self.piece.len() + self.tail.len()
     }
 
-    /// Whether nothing waits.
+    /// Whether nothing waits, here or in a buffer of the connection's.
     pub fn is_empty(&self) -> bool {
-        self.len() == 0
+        self.waiting() == 0 && !self.unflushed
     }
 
     /// Adds a piece of a body. Trailers end it, and are left out where nothing can carry them.
@@ -98,6 +100,14 @@ impl Outbox {
         bytes.extend_from_slice(b"\r\n");
     }
 
+    fn advance(&mut self, sent: usize) {
+        let of_bytes = sent.min(self.bytes.len() - self.sent);
+        let of_piece = (sent - of_bytes).min(self.piece.len());
+        self.sent += of_bytes;
+        self.piece.advance(of_piece);
+        self.tail = self.tail.get(sent - of_bytes - of_piece..).unwrap_or_default();
+    }
+
     /// Puts everything that waits into one place.
     fn join(&mut self) {
         if !self.piece.is_empty() {
@@ -108,29 +118,27 @@ impl Outbox {
 
     /// Sends what waits. Ready once all of it is sent.
     pub fn poll_send(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(rest) = self.bytes.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            self.sent += ready!(poll_write(stream, context, rest))?;
-        }
-        while !self.piece.is_empty() {
-            let sent = ready!(poll_write(stream, context, &self.piece))?;
-            self.piece.advance(sent);
-        }
-        while !self.tail.is_empty() {
-            let sent = ready!(poll_write(stream, context, self.tail))?;
-            self.tail = self.tail.get(sent..).unwrap_or_default();
+        self.unflushed = true;
+        while self.waiting() > 0 {
+            let bytes = self.bytes.get(self.sent..).unwrap_or_default();
+            let sent = if self.piece.is_empty() && self.tail.is_empty() {
+                Pin::new(&mut **stream).poll_write(context, bytes)
+            } else {
+                let parts = [bytes, &self.piece, self.tail].map(IoSlice::new);
+                Pin::new(&mut **stream).poll_write_vectored(context, &parts)
+            };
+            match ready!(sent)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.advance(sent),
+            }
         }
         self.bytes.clear();
         self.sent = 0;
         if self.bytes.capacity() > MOST_KEPT {
             self.bytes = Vec::new();
         }
-        Pin::new(&mut **stream).poll_flush(context)
-    }
-}
-
-fn poll_write(stream: &mut Stream, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-    match ready!(Pin::new(&mut **stream).poll_write(context, bytes))? {
-        0 => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        sent => Poll::Ready(Ok(sent)),
+        ready!(Pin::new(&mut **stream).poll_flush(context))?;
+        self.unflushed = false;
+        Poll::Ready(Ok(()))
     }
 }

@@ -82,6 +82,11 @@ impl BodySender {
         self.last = true;
     }
 
+    /// How much of the body is on its way, in bytes.
+    pub fn waiting(&self) -> usize {
+        self.piece.len()
+    }
+
     /// Whether something is on its way.
     pub fn is_waiting(&self) -> bool {
         !self.whole && (!self.piece.is_empty() || self.last)

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,26 @@ struct Known {
     id: u64,
     requests: SendRequest<Bytes>,
     used: Instant,
+    health: Arc<AtomicBool>,
+}
+
+/// One request's place on a connection, for as long as the request lasts.
+#[derive(Clone, Debug)]
+pub struct Place(Arc<AtomicBool>);
+
+impl Place {
+    /// The server says nothing on this connection any more: no other request is to take it.
+    pub fn retire(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Known {
+    /// Whether another request can be sent: the server may be silent, or have as many under way as it allows.
+    fn has_room(&self) -> bool {
+        // One is this entry's own.
+        Arc::strong_count(&self.health) <= self.requests.current_max_send_streams()
+    }
 }
 
 impl Shared {
@@ -39,36 +60,32 @@ impl Shared {
     }
 
     /// A connection with room for another request.
-    pub fn take(&self) -> Option<SendRequest<Bytes>> {
+    pub fn take(&self) -> Option<(SendRequest<Bytes>, Place)> {
         let mut connections = self.lock();
-        let mut at = 0;
-        while let Some(known) = connections.get_mut(at) {
-            match poll_fn(|context| known.requests.poll_ready(context)).now_or_never() {
-                Some(Ok(())) => {
-                    known.used = Instant::now();
-                    return Some(known.requests.clone());
-                }
-                Some(Err(_)) => drop(connections.swap_remove(at)),
-                // As many requests are under way as the server allows.
-                None => at += 1,
-            }
-        }
-        None
+        connections.retain_mut(|known| {
+            let is_open = poll_fn(|context| known.requests.poll_ready(context)).now_or_never();
+            known.health.load(Ordering::Relaxed) && !matches!(is_open, Some(Err(_)))
+        });
+        let known = connections.iter_mut().find(|known| known.has_room())?;
+        known.used = Instant::now();
+        Some((known.requests.clone(), Place(Arc::clone(&known.health))))
     }
 
     /// Greets the server on a new connection, over which requests can be sent from here on.
     ///
     /// # Errors
     /// The server does not speak HTTP/2 after all.
-    pub async fn add(self: &Arc<Self>, stream: Stream) -> Result<SendRequest<Bytes>> {
-        static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    pub async fn add(self: &Arc<Self>, stream: Stream) -> Result<(SendRequest<Bytes>, Place)> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut settings = Builder::new();
         settings.enable_push(false).initial_connection_window_size(CONNECTION_WINDOW);
         let (requests, connection) = settings.handshake(stream).await.map_err(|error| {
             Error::because(ErrorType::H2Error, "while greeting the server", error).into_up()
         })?;
-        let id = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        self.lock().push(Known { id, requests: requests.clone(), used: Instant::now() });
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let health = Arc::new(AtomicBool::new(true));
+        let place = Place(Arc::clone(&health));
+        self.lock().push(Known { id, requests: requests.clone(), used: Instant::now(), health });
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             let mut connection = pin!(connection);
@@ -78,7 +95,7 @@ impl Shared {
             }
             shared.lock().retain(|known| known.id != id);
         });
-        Ok(requests)
+        Ok((requests, place))
     }
 
     /// No holder leaves half-made data behind, so a lock that saw a panic is as good as before.
