@@ -395,6 +395,43 @@ async fn an_answer_is_the_same_over_every_transport() {
     }
 }
 
+/// What a connection takes later than the rest is sent, too: the client is slow, and its connection is kept.
+#[tokio::test]
+async fn a_slow_reader_gets_the_whole_answer() {
+    const LENGTH: usize = 3_000_000;
+    let upstream = Scripted::start(|mut connection, _| async move {
+        while connection.request().await.is_some() {
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n");
+            connection.send(head + "x".repeat(LENGTH).as_str()).await;
+        }
+    })
+    .await;
+    let mut spec = spec_on(&[upstream.addr], "");
+    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
+    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    spec.edge =
+        format!("tls = [{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    let _edge = Edge::start(spec).await;
+    let mut stream = authority.connect(addr, "chat.example", &[]).await;
+    let request = format!("GET /w/w/session HTTP/1.1\r\nHost: chat.example\r\nOrigin: {LISTED}\r\n\r\n");
+    for pause in [300, 50, 5] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (mut answer, mut piece) = (Vec::new(), vec![0; 256 * 1024]);
+        let whole = async {
+            while memchr::memmem::find(&answer, b"\r\n\r\n").is_none_or(|end| answer.len() < end + 4 + LENGTH)
+            {
+                if answer.len() < LENGTH / 4 {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                }
+                let read = stream.read(&mut piece).await.unwrap();
+                assert!(read > 0, "{} bytes came", answer.len());
+                answer.extend_from_slice(&piece[..read]);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), whole).await.expect("all of it comes");
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_was_just_closed_costs_no_request() {
     let heads = Arc::new(AtomicUsize::new(0));
