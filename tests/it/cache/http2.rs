@@ -35,6 +35,35 @@ async fn browse(
     (Response::from_parts(head, ()), String::from_utf8(body.to_vec()).unwrap())
 }
 
+/// What an upstream makes of a body is nobody else's answer, whether or not the head says that there is one.
+#[tokio::test]
+async fn a_get_with_a_body_fills_nothing() {
+    let origin = Origin::start(|_, _| ok("Cache-Control: max-age=60\r\n", "answer")).await;
+    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
+    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let mut spec = origin.spec();
+    spec.more.push_str(&format!(
+        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
+    ));
+    let _edge = Edge::start(spec).await;
+    let stream = authority.connect(addr, "chat.example", &[H2]).await;
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    for (round, is_fat) in (1..).zip([true, true, false]) {
+        if is_fat {
+            let request = Request::get(format!("https://chat.example{ASSET}")).header("origin", LISTED);
+            let (answer, mut body) = client.clone().send_request(request.body(()).unwrap(), false).unwrap();
+            body.send_data(Bytes::from_static(b"body"), true).unwrap();
+            assert_eq!(answer.await.unwrap().status(), StatusCode::OK);
+        } else {
+            assert_eq!(browse(&client, "GET", &[]).await.1, "answer");
+        }
+        assert_eq!(origin.count(), round, "each is asked for");
+    }
+    browse(&client, "GET", &[]).await;
+    assert_eq!(origin.count(), 3, "and one without a body is kept");
+}
+
 #[tokio::test]
 async fn browsers_get_every_form_over_http2() {
     let large = "0123456789".repeat(20_000);
