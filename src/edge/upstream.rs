@@ -144,7 +144,7 @@ impl Upstream {
     }
 }
 
-/// The name that a server's certificate has to carry. Never empty: the proxy library takes an empty one as
+/// The name that a server's certificate has to carry. Never empty: pingora takes an empty one as
 /// leave not to verify.
 fn server_name(backend: &Backend) -> String {
     match backend.ext.get::<ServerName>() {
@@ -179,7 +179,7 @@ fn read_authorities(path: &std::path::Path) -> Result<Arc<CaType>, EdgeError> {
     }
     let mut wrapped = Vec::with_capacity(certificates.len());
     for certificate in certificates {
-        // The proxy library panics on what does not parse.
+        // Pingora panics on what does not parse.
         if let Err(error) = x509_parser::parse_x509_certificate(&certificate) {
             return Err(fault(error.to_string()));
         }

@@ -1,4 +1,4 @@
-//! The operational log: what an operator reads, as text on standard error. The proxy library logs through the
+//! The operational log: what an operator reads, as text on standard error. Pingora logs through the
 //! same place; of its own doings, only warnings matter to an operator. What libraries say for developers is whole
 //! requests, with tickets, cookies and visitors' addresses in them: that is written at no level.
 
@@ -32,12 +32,12 @@ fn targets(level: LevelFilter) -> Targets {
         .with_target("pingora_core::apps", greetings)
 }
 
-/// `info` of the proxy library tells each step of its start and stop; who asks for `debug` wants that, too.
+/// `info` of pingora tells each step of its start and stop; who asks for `debug` wants that, too.
 fn of_libraries(level: LevelFilter) -> LevelFilter {
     if level > LevelFilter::INFO { LevelFilter::INFO } else { level.min(LevelFilter::WARN) }
 }
 
-/// What is below the level is not even handed over: the proxy library has ten lines for each request.
+/// What is below the level is not even handed over: libraries have many lines for each request.
 fn hear(level: LevelFilter) {
     log::set_max_level(match of_libraries(level).into_level() {
         None => log::LevelFilter::Off,
@@ -86,8 +86,8 @@ mod tests {
         assert!(!usual.would_enable("pingora_core::apps", &Level::ERROR));
         assert!(usual.would_enable("pingora_core::services::listening", &Level::ERROR));
         assert!(
-            usual.would_enable("pingora_proxy", &Level::WARN)
-                && !usual.would_enable("pingora_proxy", &Level::INFO)
+            usual.would_enable("pingora_load_balancing", &Level::WARN)
+                && !usual.would_enable("pingora_load_balancing", &Level::INFO)
         );
         assert!(usual.would_enable("embedgate::app", &Level::INFO));
         assert!(targets(LevelFilter::DEBUG).would_enable("pingora_core::apps", &Level::ERROR));

@@ -26,7 +26,7 @@
 //!
 //! # Which libraries, and why
 //!
-//! - *Rules of HTTP*: the pure parts of the proxy library's own cache (`pingora-cache` and `pingora-core`: reading
+//! - *Rules of HTTP*: the pure parts of pingora's own cache (`pingora-cache` and `pingora-core`: reading
 //!   `Cache-Control`, what shared caches may do, conditions), which are compiled in anyhow and kept by people
 //!   who run them. `http-cache-semantics` takes the names of directives as case-sensitive and splits quoted strings, so
 //!   `Private` or `no-cache="a, b"` would be misread; it knows no `CDN-Cache-Control`. For that one: `sfv`, the
@@ -37,7 +37,7 @@
 //! - *The store*: `quick_cache` (S3-FIFO, bounded by weight, looked up by a borrowed key under a read lock, no thread
 //!   of its own). `moka` brings times to live, listeners and upkeep that are of no use here; `foyer` is made for
 //!   memory and disk together. The guards of `quick_cache` for one fetch of many are not used: they borrow the cache,
-//!   which a request can't across callbacks, and wake those who wait one after the other where a fetch fails.
+//!   which a request under way can't, and wake those who wait one after the other where a fetch fails.
 
 mod answer;
 mod caching;

@@ -1,4 +1,4 @@
-//! Connections to one server that wait for their next request. The proxy library's pool starts a task for each of
+//! Connections to one server that wait for their next request. Pingora's pool starts a task for each of
 //! them each time, to see it close; here one task looks after all of them now and then, and each is looked at again
 //! before it is used.
 

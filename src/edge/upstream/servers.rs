@@ -1,5 +1,5 @@
 //! The servers of an upstream, taken in turn. What a connection to one needs is made once, not for each request:
-//! the proxy library's peer is a large thing to build, and to hash.
+//! pingora's peer is a large thing to build, and to hash.
 
 use std::collections::BTreeSet;
 use std::fmt;
