@@ -22,3 +22,10 @@ pub enum Length {
     /// As many as come.
     Unknown,
 }
+
+impl Length {
+    /// Whether no body comes.
+    pub fn is_none(self) -> bool {
+        matches!(self, Self::Absent | Self::Known(0))
+    }
+}

@@ -99,10 +99,8 @@ enum Answer {
 pub enum Read {
     /// A head, of so many bytes.
     Head(usize),
-    /// What is no head.
+    /// What is no head, or more than one may have: [`Connection::malformed`] tells which.
     Malformed,
-    /// More than a head may have.
-    TooLarge,
     /// Nothing: the client is gone.
     Nothing,
 }
@@ -138,10 +136,9 @@ impl Connection {
             if let Some(end) = find_end(unsearched) {
                 return Read::Head(searched + end + 4);
             }
-            if self.unread.len() > MAX_HEAD_BYTES {
-                return Read::TooLarge;
-            }
-            if !self.unread.is_empty() && !head::is_partial(&self.unread) {
+            if self.unread.len() > MAX_HEAD_BYTES
+                || !self.unread.is_empty() && !head::is_partial(&self.unread)
+            {
                 return Read::Malformed;
             }
             searched = self.unread.len().saturating_sub(3);

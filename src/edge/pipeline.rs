@@ -109,7 +109,7 @@ impl Pipeline {
     ) {
         let mut record = Record { started: Instant::now(), class: None, status: None };
         let head_only = request.method == Method::HEAD;
-        let served = match self.receive(&mut request, noted, peer) {
+        let served = match self.receive(&mut request, (noted, client.length()), peer) {
             Ok(received) => self.answer(client, &mut request, &received, &mut record, deadline).await,
             Err(reply) => respond(client, reply, head_only, &mut record, deadline).await,
         };
@@ -197,12 +197,9 @@ impl Pipeline {
         let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.headers)).flatten();
         let request = bare.as_mut().unwrap_or(request);
         let Admitted { upstream, visit, session } = admitted;
-        let https = received.client.https;
         let mut caching = Caching::Outside;
-        // What a body asks for is nobody else's answer.
-        let has_body = !matches!(client.length(), Length::Absent | Length::Known(0));
-        if visit.route.class == Class::Asset && !(has_body && request.method.is_safe()) {
-            match self.cache.begin(&asked(request, visit, upstream, https)).await {
+        if visit.route.class == Class::Asset {
+            match self.cache.begin(&asked(request, visit, upstream, received)).await {
                 Begun::Hit(hit) => return from_memory(client, &hit, request, visit, record),
                 Begun::Goes(goes) => caching = goes,
             }
@@ -214,16 +211,16 @@ impl Pipeline {
                 visit,
                 client: &received.client,
                 host: upstream.host(),
-                length: client.length(),
+                length: received.length,
                 is_handshake: received.is_handshake(),
             };
             let is_looked_at = matches!(caching, Caching::Filling(_) | Caching::Unsafe(_));
             let forward = ForwardRequest {
                 outgoing,
                 upstream,
-                https,
+                https: received.client.https,
                 status: &mut record.status,
-                asset: is_looked_at.then_some((&mut caching, asked(request, visit, upstream, https))),
+                asset: is_looked_at.then_some((&mut caching, asked(request, visit, upstream, received))),
             };
             let forwarding = self.forwarder.forward(client, forward, deadline);
             match session {
@@ -276,8 +273,14 @@ impl Pipeline {
 }
 
 /// What the cache has to know of an allowed request for an asset.
-fn asked<'r>(request: &'r RequestHeader, visit: &'r Visit, upstream: &'r Upstream, https: bool) -> Asked<'r> {
-    Asked { request, visit, upstream: upstream.name(), https }
+fn asked<'r>(
+    request: &'r RequestHeader,
+    visit: &'r Visit,
+    upstream: &'r Upstream,
+    received: &Received,
+) -> Asked<'r> {
+    let (https, length) = (received.client.https, received.length);
+    Asked { request, visit, upstream: upstream.name(), https, length }
 }
 
 /// Puts an answer of the edge's own on its way, once the rest of a small body is read.

@@ -273,12 +273,6 @@ fn percent_decoded(escape: &[u8]) -> Option<u8> {
     Some(digit(high)? << 4 | digit(low)?)
 }
 
-/// Whether a request carries a body.
-pub fn has_body(request: &RequestHeader) -> bool {
-    let length = request.headers.get(header::CONTENT_LENGTH);
-    request.headers.contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
-}
-
 /// What a request asks its connection to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upgrade {

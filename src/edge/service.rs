@@ -90,7 +90,7 @@ impl EdgeService {
             let length = match read {
                 Read::Head(length) => length,
                 Read::Nothing => return,
-                Read::TooLarge | Read::Malformed => {
+                Read::Malformed => {
                     let refused = connection.malformed();
                     return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await;
                 }

@@ -67,6 +67,7 @@ use self::key::KeyRef;
 use self::store::{Claim, Place, Store};
 use self::stored::Stored;
 use self::vary::Fields;
+use super::body::Length;
 use super::request;
 use super::visit::Visit;
 use crate::rules::assets::CachedAssets;
@@ -107,6 +108,8 @@ pub struct Asked<'r> {
     pub upstream: &'r str,
     /// Whether the browser's scheme is https.
     pub https: bool,
+    /// How long its body is.
+    pub length: Length,
 }
 
 impl Asked<'_> {
@@ -179,7 +182,7 @@ impl AssetCache {
 
 impl Shared {
     fn find(self: &Arc<Self>, asked: &Asked<'_>, collapse: bool) -> Found {
-        if !is_for_caches(asked.request) {
+        if !is_for_caches(asked) {
             return self.bypass();
         }
         let (key, now) = (asked.key(), Instant::now());
@@ -243,12 +246,14 @@ impl Shared {
 }
 
 /// Whether a request is one that a cache may answer.
-fn is_for_caches(request: &RequestHeader) -> bool {
+fn is_for_caches(asked: &Asked<'_>) -> bool {
+    let Asked { request, length, .. } = asked;
     let headers = &request.headers;
     matches!(request.method, Method::GET | Method::HEAD)
         && !headers.contains_key(header::IF_MATCH)
         && !headers.contains_key(header::IF_UNMODIFIED_SINCE)
-        && !request::has_body(request)
+        // What a body asks for is nobody else's answer.
+        && length.is_none()
 }
 
 impl CachedAssets for AssetCache {

@@ -36,8 +36,25 @@ impl Ask {
         self
     }
 
+    /// As its head says it.
+    fn length(&self) -> Length {
+        let fields = &self.request.headers;
+        let stated = fields.get("content-length").map(|length| length.to_str().unwrap().parse().unwrap());
+        match stated {
+            Some(length) => Length::Known(length),
+            None if fields.contains_key("transfer-encoding") => Length::Unknown,
+            None => Length::Absent,
+        }
+    }
+
     fn asked(&self) -> Asked<'_> {
-        Asked { request: &self.request, visit: &self.visit, upstream: "app", https: false }
+        Asked {
+            request: &self.request,
+            visit: &self.visit,
+            upstream: "app",
+            https: false,
+            length: self.length(),
+        }
     }
 
     /// Looks up, and must not have to wait.

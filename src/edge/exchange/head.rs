@@ -37,8 +37,7 @@ impl Outgoing<'_> {
     /// Whether it may be sent again where nobody knows what became of it: it changes nothing (RFC 9110 §9.2.1), and has
     /// no body that would be gone.
     pub fn can_be_repeated(&self) -> bool {
-        let has_body = !matches!(self.length, Length::Absent | Length::Known(0));
-        !has_body && self.request.method.is_safe() && !self.is_handshake
+        self.length.is_none() && self.request.method.is_safe() && !self.is_handshake
     }
 
     /// The head in HTTP/1.1.

@@ -11,7 +11,7 @@ use pingora::{BError, Error, ErrorType, Result, RetryType};
 
 use super::AnswerHead;
 use super::head::Outgoing;
-use crate::edge::body::{Frame, Length};
+use crate::edge::body::Frame;
 use crate::edge::http2::frames::{BodyReader, BodySender};
 use crate::edge::limits::MAX_INTERIM_ANSWERS;
 use crate::edge::upstream::Place;
@@ -36,7 +36,7 @@ impl Http2 {
         let head = outgoing.http2(Scheme::HTTPS).map_err(|error| {
             Error::because(ErrorType::InvalidHTTPHeader, "as a request over HTTP/2", error).into_in()
         })?;
-        let bodiless = matches!(outgoing.length, Length::Absent | Length::Known(0));
+        let bodiless = outgoing.length.is_none();
         let (answer, request) = connection.send_request(head, bodiless).map_err(failed)?;
         let sender = if bodiless { BodySender::whole() } else { BodySender::default() };
         Ok(Self { place, answer, request, sender, interim: 0, body: None })

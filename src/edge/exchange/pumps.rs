@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::head::Outgoing;
 use super::{AnswerHead, CLIENT_TIMEOUT, Exchange};
-use crate::edge::body::{Frame, Length};
+use crate::edge::body::Frame;
 use crate::edge::deadline::Deadline;
 use crate::edge::downstream::Downstream;
 use crate::edge::forward;
@@ -60,12 +60,11 @@ impl<'c, D: Downstream> Pumps<'c, D> {
         server: &Server,
         outgoing: &Outgoing<'_>,
     ) -> Self {
-        let up = match client.length() {
-            Length::Absent | Length::Known(0) => {
-                exchange.end();
-                Up::Sending
-            }
-            Length::Known(_) | Length::Unknown => Up::Reading,
+        let up = if outgoing.length.is_none() {
+            exchange.end();
+            Up::Sending
+        } else {
+            Up::Reading
         };
         let options = server.options();
         let read_timeout = outgoing.visit.read_limit.or(options.read_timeout);

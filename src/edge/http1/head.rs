@@ -88,8 +88,7 @@ impl Framing {
             header::UPGRADE => self.noted.upgrade = true,
             header::CONNECTION => {
                 self.noted.connection = true;
-                let mut options = value.split(|byte| *byte == b',');
-                self.closes |= options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"));
+                self.closes |= names_close(value);
             }
             header::EXPECT => self.expects = true,
             _ => {}
@@ -216,10 +215,12 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 
 /// Whether `Connection` asks to close.
 pub fn says_close(fields: &HeaderMap) -> bool {
-    fields.get_all(header::CONNECTION).iter().any(|value| {
-        let mut options = value.as_bytes().split(|byte| *byte == b',');
-        options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
-    })
+    fields.get_all(header::CONNECTION).iter().any(|value| names_close(value.as_bytes()))
+}
+
+fn names_close(options: &[u8]) -> bool {
+    let mut options = options.split(|byte| *byte == b',');
+    options.any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
 }
 
 impl From<Length> for BodyReader {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use pingora::http::RequestHeader;
 
 use super::{PeerInfo, Pipeline, Record};
+use crate::edge::body::Length;
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
 use crate::edge::reply::{Denial, Recipient, Reply};
@@ -23,6 +24,8 @@ use crate::policy::headers::{DenialShape, Destination, cors};
 pub(super) struct Received {
     /// Who sent it.
     pub(super) client: Client,
+    /// How long its body is.
+    pub(super) length: Length,
     upgrade: Upgrade,
 }
 
@@ -49,7 +52,7 @@ impl Pipeline {
     pub(super) fn receive(
         &self,
         request: &mut RequestHeader,
-        noted: Noted,
+        (noted, length): (Noted, Length),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
         request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
@@ -58,7 +61,7 @@ impl Pipeline {
         if upgrade == Upgrade::Other {
             request.remove_header(&header::UPGRADE);
         }
-        Ok(Received { client, upgrade })
+        Ok(Received { client, length, upgrade })
     }
 
     /// The answer to a request that is refused before it is judged. What its route says to everyone holds for it, too,
@@ -104,7 +107,7 @@ impl Pipeline {
             if route.class != Class::Session {
                 return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
-            if request::has_body(request) {
+            if !received.length.is_none() {
                 return Err(Reply::refusal(to, request::WEBSOCKET_WITH_BODY));
             }
         }
