@@ -1,6 +1,7 @@
 //! User-space instructions a request: a peer runs under callgrind twice, the second time for more requests, and what
 //! it executed more is divided by them. So start and end fall out, and load on the machine makes no difference.
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -33,21 +34,28 @@ fn requests(scenario: Scenario) -> [usize; 2] {
     }
 }
 
-pub fn measure(settings: &Settings, peers: &[Peer], scenarios: &[Scenario]) -> Result<Vec<Count>> {
+/// `profiles`: a folder to keep callgrind's profiles of the longer runs in.
+pub fn measure(
+    settings: &Settings,
+    peers: &[Peer],
+    scenarios: &[Scenario],
+    profiles: Option<&Path>,
+) -> Result<Vec<Count>> {
     let both = settings.cores.both();
     let upstream = RunningUpstream::start(&both)?;
     let mut counts = Vec::new();
     for scenario in scenarios {
         for peer in peers.iter().filter(|peer| scenario.includes(**peer)) {
-            let run = |requests| {
-                one(*peer, *scenario, &upstream, &both, requests)
+            let run = |requests, profile| {
+                one(*peer, *scenario, &upstream, &both, requests, profile)
                     .with_context(|| format!("{peer}, {scenario}, under callgrind"))
             };
+            let profile = profiles.map(|folder| folder.join(format!("{peer:?}-{scenario:?}.callgrind")));
             let [few, many] = requests(*scenario);
             // Each on a thread of its own; instructions don't mind.
             let (less, more) = std::thread::scope(|scope| {
-                let less = scope.spawn(|| run(few));
-                let more = run(many);
+                let less = scope.spawn(|| run(few, None));
+                let more = run(many, profile.as_deref());
                 (less.join(), more)
             });
             let (less, more) = (less.map_err(|_| anyhow!("a run that ended in a panic"))??, more?);
@@ -69,6 +77,7 @@ fn one(
     upstream: &RunningUpstream,
     cores: &str,
     requests: usize,
+    keep: Option<&Path>,
 ) -> Result<u64> {
     let ground = Ground::new(upstream.addr)?;
     let plain = peer.prepare(&ground, rules::FEW, Process::Single)?;
@@ -84,6 +93,9 @@ fn one(
     proxy.running.end();
     let profile = std::fs::read_to_string(&counted)
         .with_context(|| format!("no profile; the process said: {}", proxy.running.said()))?;
+    if let Some(to) = keep {
+        std::fs::write(to, &profile).with_context(|| to.display().to_string())?;
+    }
     let total = profile.lines().rev().find_map(|line| line.strip_prefix("totals: "));
     total.and_then(|total| total.trim().parse().ok()).context("a profile with its total")
 }

@@ -65,6 +65,9 @@ struct Arguments {
     /// Keep figures and plots in docs/bench, too: the README shows them.
     #[arg(long)]
     docs: bool,
+    /// Keep callgrind's profiles in this folder: `callgrind_annotate` reads them.
+    #[arg(long)]
+    profiles: Option<PathBuf>,
     /// Measure nothing: print the last run's figures as the README's tables.
     #[arg(long)]
     markdown: bool,
@@ -117,6 +120,9 @@ fn measure(arguments: &Arguments) -> Result<()> {
     let scenarios = or_all(&arguments.scenarios);
     let parts = or_all(&arguments.only);
     peers.iter().try_for_each(|peer| peer.is_installed())?;
+    if let Some(folder) = &arguments.profiles {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
     process::pin_self(settings.cores.load)?;
     let mut report = Report::new(&settings, machine::describe(&peers)?);
     println!("{}\n", tables::machine(&report));
@@ -127,7 +133,7 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     println!("verdicts: {} requests, the same answer from every peer\n", verdicts::count());
     if parts.contains(&Part::Instructions) {
-        report.instructions = instructions::measure(&settings, &peers, &scenarios)?;
+        report.instructions = instructions::measure(&settings, &peers, &scenarios, arguments.profiles.as_deref())?;
         println!("{}", tables::instructions(&report));
     }
     if parts.contains(&Part::Rounds) {
