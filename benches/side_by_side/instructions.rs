@@ -34,7 +34,7 @@ fn requests(scenario: Scenario) -> [usize; 2] {
     }
 }
 
-/// `profiles`: a folder to keep callgrind's profiles of the longer runs in.
+/// `profiles`: a folder to keep callgrind's profiles in.
 pub fn measure(
     settings: &Settings,
     peers: &[Peer],
@@ -46,16 +46,17 @@ pub fn measure(
     let mut counts = Vec::new();
     for scenario in scenarios {
         for peer in peers.iter().filter(|peer| scenario.includes(**peer)) {
-            let run = |requests, profile| {
-                one(*peer, *scenario, &upstream, &both, requests, profile)
+            let run = |requests| {
+                let profile = format!("{peer:?}-{scenario:?}-{requests}.callgrind");
+                let profile = profiles.map(|folder| folder.join(profile));
+                one(*peer, *scenario, &upstream, &both, requests, profile.as_deref())
                     .with_context(|| format!("{peer}, {scenario}, under callgrind"))
             };
-            let profile = profiles.map(|folder| folder.join(format!("{peer:?}-{scenario:?}.callgrind")));
             let [few, many] = requests(*scenario);
             // Each on a thread of its own; instructions don't mind.
             let (less, more) = std::thread::scope(|scope| {
-                let less = scope.spawn(|| run(few, None));
-                let more = run(many, profile.as_deref());
+                let less = scope.spawn(|| run(few));
+                let more = run(many);
                 (less.join(), more)
             });
             let (less, more) = (less.map_err(|_| anyhow!("a run that ended in a panic"))??, more?);

@@ -133,7 +133,8 @@ fn measure(arguments: &Arguments) -> Result<()> {
     }
     println!("verdicts: {} requests, the same answer from every peer\n", verdicts::count());
     if parts.contains(&Part::Instructions) {
-        report.instructions = instructions::measure(&settings, &peers, &scenarios, arguments.profiles.as_deref())?;
+        report.instructions =
+            instructions::measure(&settings, &peers, &scenarios, arguments.profiles.as_deref())?;
         println!("{}", tables::instructions(&report));
     }
     if parts.contains(&Part::Rounds) {
