@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use http::response::Parts;
-use pingora::protocols::Stream;
 use pingora::{BError, Result};
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::reply::Reply;
 
 /// One request's client. Errors are the client's.

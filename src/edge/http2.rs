@@ -16,11 +16,11 @@ use http::header;
 use http::response::Parts;
 use http::{Request, Response, Version};
 use pingora::http::RequestHeader;
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::http1::head::decimal;

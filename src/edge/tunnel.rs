@@ -10,9 +10,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use http::HeaderValue;
 use http::response::Parts;
-use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::exchange::CLIENT_TIMEOUT;

@@ -9,12 +9,12 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::response::Parts;
 use http::{Method, Response, StatusCode, Version};
 use httparse::{ParserConfig, Status};
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result, RetryType};
 
 use super::AnswerHead;
 use super::head::Outgoing;
 use crate::edge::body::{Frame, Length};
+use crate::edge::connection::stream::Stream;
 use crate::edge::http1::body::{self, BodyReader, Step};
 use crate::edge::http1::head::{decimal, says_close};
 use crate::edge::http1::outbox::{Framing, Outbox};
