@@ -1,10 +1,11 @@
 //! An allowed request on its way: what its upstream is told, and what the browser is told of the answer.
 
+use crate::edge::fields::Fields;
 use std::borrow::Cow;
 
+use crate::edge::message::ResponseHead;
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::visit::Visit;
 use crate::policy::decision::Class;
@@ -31,40 +32,40 @@ pub fn told_upstream(visit: &Visit) -> impl Iterator<Item = (HeaderName, &str)> 
 }
 
 /// Prepares the upstream's answer for the browser.
-pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
+pub fn to_browser(response: &mut ResponseHead, visit: &Visit, https: bool) {
     to_everyone(response, visit, https);
     let grant = visit.grant().filter(|_| !response.status.is_informational());
-    grant_to(&mut response.headers, grant);
+    grant_to(&mut response.fields, grant);
 }
 
 /// Says what CORS grants to the page that asks, in an answer that is prepared for everyone. Which fields may be read is
 /// of no meaning where none may.
-pub fn grant_to(fields: &mut HeaderMap, grant: Option<Grant<'_>>) {
+pub fn grant_to(fields: &mut Fields, grant: Option<Grant<'_>>) {
     match grant {
         Some(grant) => grant.each(|name, value| {
             fields.insert(name, value.clone());
         }),
         None => {
-            fields.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+            fields.remove(&header::ACCESS_CONTROL_EXPOSE_HEADERS);
         }
     }
 }
 
 /// Prepares it but for what CORS grants.
-pub fn to_everyone(response: &mut Parts, visit: &Visit, https: bool) {
+pub fn to_everyone(response: &mut ResponseHead, visit: &Visit, https: bool) {
     let class = visit.route.class;
-    let (status, fields) = (response.status, &mut response.headers);
+    let (status, fields) = (response.status, &mut response.fields);
     let profile = visit.route.profile(visit.voice);
     let cdn =
         matches!(class, Class::Asset | Class::Frame | Class::Session) && !visit.route.cache.shared_cache;
     let is_final = !status.is_informational();
-    let nominated: Vec<HeaderName> = nominated(fields).collect();
-    remove_where(fields, |name| {
-        is_stripped(class, name)
+    let nominated: Vec<HeaderName> = nominated(fields.get_all(header::CONNECTION)).collect();
+    fields.retain(|name, _| {
+        !(is_stripped(class, name)
             || cdn && is_cdn_directive(name)
             || is_of_upstream(status, name)
             || is_nominated(&nominated, name)
-            || is_final && profile.removed().contains(name)
+            || is_final && profile.removed().contains(name))
     });
     strip_server_timing(fields);
     if !is_final {
@@ -81,7 +82,7 @@ pub fn to_everyone(response: &mut Parts, visit: &Visit, https: bool) {
     };
     // A chain is walked faster from within.
     answer.set().for_each(|(name, value)| {
-        fields.insert(name, value.clone());
+        fields.insert(name.clone(), value.clone());
     });
     answer.added().for_each(|(name, value)| {
         fields.append(name, value);
@@ -106,44 +107,36 @@ fn is_nominated(nominated: &[HeaderName], name: &HeaderName) -> bool {
 }
 
 /// Trailers of a request as they go on to the upstream.
-pub fn trailers_upward(mut fields: HeaderMap) -> HeaderMap {
-    remove_where(&mut fields, |name| !is_trailer(name));
+pub fn trailers_upward(mut fields: Fields) -> Fields {
+    fields.retain(|name, _| is_trailer(name));
     fields
 }
 
 /// Trailers of an answer as they go on to the browser.
-pub fn trailers_downward(mut fields: HeaderMap, visit: &Visit) -> HeaderMap {
+pub fn trailers_downward(mut fields: Fields, visit: &Visit) -> Fields {
     let (class, removed) = (visit.route.class, visit.route.profile(visit.voice).removed());
-    remove_where(&mut fields, |name| !is_trailer(name) || is_stripped(class, name) || removed.contains(name));
+    fields.retain(|name, _| is_trailer(name) && !is_stripped(class, name) && !removed.contains(name));
     strip_server_timing(&mut fields);
     fields
 }
 
-fn remove_where(fields: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = fields.keys().filter(|name| unwanted(name)).cloned().collect();
-    for name in names {
-        fields.remove(name);
-    }
-}
-
-fn strip_server_timing(fields: &mut HeaderMap) {
-    if !fields.contains_key(SERVER_TIMING) {
+fn strip_server_timing(fields: &mut Fields) {
+    if !fields.contains(&SERVER_TIMING) {
         return;
     }
     let kept: Vec<HeaderValue> = fields
         .get_all(SERVER_TIMING)
-        .iter()
         .filter_map(|value| without_embed_ticket(value.to_str().ok()?))
         .filter_map(|value| HeaderValue::try_from(value).ok())
         .collect();
-    fields.remove(SERVER_TIMING);
+    fields.remove(&SERVER_TIMING);
     for value in kept {
         fields.append(SERVER_TIMING, value);
     }
 }
 
-fn set_caching(fields: &mut HeaderMap, visit: &Visit) {
-    let upstream = fields.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+fn set_caching(fields: &mut Fields, visit: &Visit) {
+    let upstream = fields.get_all(header::CACHE_CONTROL).filter_map(|value| value.to_str().ok());
     let value = match cache_control(visit.route.cache, visit.ticket.is_some(), upstream) {
         None => return,
         Some(Cow::Borrowed(value)) => HeaderValue::from_static(value),

@@ -9,10 +9,10 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use crate::edge::message::RequestHead;
 use bytes::{Buf, BytesMut};
 use http::Method;
 use memchr::memmem::Finder;
-use pingora::http::RequestHeader;
 use pingora::protocols::{Shutdown, Stream};
 use tokio::io::AsyncReadExt;
 
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> Result<(RequestHeader, Noted), Refused> {
+    pub fn begin(&mut self, head: usize, keep: bool) -> Result<(RequestHead, Noted), Refused> {
         let bytes = self.unread.split_to(head).freeze();
         self.answer = Answer::NotBegun;
         self.keep = false;

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::edge::message::RequestHead;
 use http::Method;
 use http::header::{self, HeaderName};
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::decision_id::DecisionId;
 use super::request::lines;
@@ -97,7 +97,7 @@ impl Judge<'_> {
         rules: &LiveRules,
         route: &Arc<Route>,
         id: &str,
-        request: &'r RequestHeader,
+        request: &'r RequestHead,
         now: Timestamp,
     ) -> Judged<'r> {
         let started = Instant::now();
@@ -159,7 +159,7 @@ impl Judge<'_> {
         class: Class,
         embedder: &Embedder<'_>,
         id: &str,
-        request: &RequestHeader,
+        request: &RequestHead,
     ) -> Option<Reading> {
         if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin)) {
             return None;
@@ -181,7 +181,7 @@ impl Judge<'_> {
 }
 
 /// Whether a session is one that the server keeps sending to: where the route or the browser says so.
-fn is_stream(route: &Route, request: &RequestHeader) -> bool {
+fn is_stream(route: &Route, request: &RequestHead) -> bool {
     let names_events = || {
         // Most say `*/*`.
         let values = lines(request, header::ACCEPT).filter(|value| value.len() >= EVENT_STREAM.len());
@@ -193,7 +193,7 @@ fn is_stream(route: &Route, request: &RequestHeader) -> bool {
 }
 
 /// Whether the browser wants a document for a frame (Fetch Metadata Request Headers), and not for a tab.
-fn is_in_frame(request: &RequestHeader) -> bool {
+fn is_in_frame(request: &RequestHead) -> bool {
     let mut destinations = lines(request, SEC_FETCH_DEST);
     matches!((destinations.next(), destinations.next()), (Some(b"iframe" | b"frame"), None))
 }

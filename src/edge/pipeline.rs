@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use crate::edge::message::RequestHead;
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::body::Length;
@@ -103,7 +103,7 @@ impl Pipeline {
     pub async fn serve(
         &self,
         client: &mut impl Downstream,
-        (mut request, noted): (RequestHeader, Noted),
+        (mut request, noted): (RequestHead, Noted),
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
@@ -149,7 +149,7 @@ impl Pipeline {
     async fn answer(
         &self,
         client: &mut impl Downstream,
-        request: &mut RequestHeader,
+        request: &mut RequestHead,
         received: &Received,
         record: &mut Record,
         deadline: &mut Deadline,
@@ -186,15 +186,15 @@ impl Pipeline {
     async fn deliver(
         &self,
         client: &mut impl Downstream,
-        request: &mut RequestHeader,
+        request: &mut RequestHead,
         received: &Received,
         admitted: &mut Admitted,
         record: &mut Record,
         deadline: &mut Deadline,
     ) -> Result<Delivered> {
         // A request that is judged again needs its tickets again.
-        let mut bare = presented::stripped(request)?;
-        let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.headers)).flatten();
+        let mut bare = presented::stripped(request);
+        let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
         let request = bare.as_mut().unwrap_or(request);
         let Admitted { upstream, visit, session } = admitted;
         let mut caching = Caching::Outside;
@@ -203,7 +203,7 @@ impl Pipeline {
                 Begun::Hit(hit) => return from_memory(client, &hit, request, visit, record),
                 Begun::Goes(goes) => caching = goes,
             }
-            caching.ask(request)?;
+            caching.ask(request);
         }
         let forwarded = {
             let outgoing = Outgoing {
@@ -243,7 +243,7 @@ impl Pipeline {
         match forwarded {
             Ok(Forwarded::Done) => Ok(Delivered::Whole),
             Ok(Forwarded::ServeCached(hit)) => {
-                caching.ask_no_more(request)?;
+                caching.ask_no_more(request);
                 from_memory(client, &hit, request, visit, record)
             }
             Ok(Forwarded::Switched(switched)) => {
@@ -255,7 +255,7 @@ impl Pipeline {
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
                 let Some(hit) = caching.instead_of_an_error() else { return Err(error) };
                 self.record_failure(&error, upstream.name());
-                caching.ask_no_more(request)?;
+                caching.ask_no_more(request);
                 from_memory(client, &hit, request, visit, record)
             }
             Err(error) => Err(error),
@@ -274,7 +274,7 @@ impl Pipeline {
 
 /// What the cache has to know of an allowed request for an asset.
 fn asked<'r>(
-    request: &'r RequestHeader,
+    request: &'r RequestHead,
     visit: &'r Visit,
     upstream: &'r Upstream,
     received: &Received,
@@ -318,13 +318,13 @@ async fn sent(client: &mut impl Downstream, deadline: &mut Deadline) -> Result<(
 fn from_memory(
     client: &mut impl Downstream,
     hit: &Hit,
-    request: &RequestHeader,
+    request: &RequestHead,
     visit: &Visit,
     record: &mut Record,
 ) -> Result<Delivered> {
     let (head, body) = hit.answer(request, visit);
     record.status = Some(head.status.as_u16());
-    client.head(head, None, body.is_empty())?;
+    client.head(head, body.is_empty())?;
     if !body.is_empty() {
         client.frame(super::body::Frame::Data(body), true)?;
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pingora::http::RequestHeader;
+use crate::edge::message::RequestHead;
 
 use super::reply::{Recipient, Reply};
 use super::request;
@@ -27,7 +27,7 @@ impl HttpsRedirect {
     }
 
     /// The redirect, to the origin of the same name or else the first.
-    pub fn reply(&self, request: &RequestHeader) -> Reply {
+    pub fn reply(&self, request: &RequestHead) -> Reply {
         let host = request::host(request);
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let same = |origin: &&OriginBuf| origin.as_origin().host_str().eq_ignore_ascii_case(name);

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use crate::edge::message::RequestHead;
+use crate::edge::message::ResponseHead;
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
-use http::{Method, Response, StatusCode};
-use pingora::http::RequestHeader;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
 
 use super::decision_id::DecisionId;
 use super::demo::Demo;
@@ -35,7 +35,7 @@ const MOST_FIELDS: usize = 6;
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
     /// The request.
-    pub request: &'a RequestHeader,
+    pub request: &'a RequestHead,
     /// What such answers carry: on its route, or where it has none.
     pub own: &'a Arc<OwnProfile>,
     /// Whether the browser's scheme is https.
@@ -196,7 +196,7 @@ impl Reply {
             (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
             (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
         ] {
-            let asked = to.request.headers.get(asked).filter(|value| value.len() <= MAX_ECHO_BYTES);
+            let asked = to.request.fields.get(&asked).filter(|value| value.len() <= MAX_ECHO_BYTES);
             if let Some(value) = asked {
                 reply = reply.with(granted, value.clone());
             }
@@ -226,13 +226,11 @@ impl Reply {
     }
 
     /// Its head and body, for any protocol.
-    pub fn into_parts(mut self) -> (Parts, Bytes) {
+    pub fn into_parts(mut self) -> (ResponseHead, Bytes) {
         self.set_length();
-        let mut head = Response::new(()).into_parts().0;
-        head.status = self.status;
         let own = self.own.as_ref().map(|own| own.fields(self.page, self.https)).unwrap_or_default();
-        head.headers = HeaderMap::from_iter(own.iter().cloned().chain(self.fields));
-        (head, self.body)
+        let fields = own.iter().cloned().chain(self.fields).collect();
+        (ResponseHead::new(self.status, fields), self.body)
     }
 
     fn set_length(&mut self) {

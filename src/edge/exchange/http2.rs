@@ -71,14 +71,14 @@ impl Http2 {
                 return Poll::Ready(Err(error.into_up()));
             }
             let (parts, ()) = interim.map_err(failed)?.into_parts();
-            return Poll::Ready(Ok(AnswerHead { parts, reason: None, bodiless: true }));
+            return Poll::Ready(Ok(AnswerHead { head: parts.into(), bodiless: true }));
         }
         let answer = ready!(Pin::new(&mut self.answer).poll(context)).map_err(failed)?;
         let (parts, body) = answer.into_parts();
         let body = BodyReader::new(body);
         let bodiless = body.is_done();
         self.body = Some(body);
-        Poll::Ready(Ok(AnswerHead { parts, reason: None, bodiless }))
+        Poll::Ready(Ok(AnswerHead { head: parts.into(), bodiless }))
     }
 
     /// The next piece of the answer's body; `None` at its end.

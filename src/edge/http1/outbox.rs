@@ -4,8 +4,8 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use crate::edge::fields::Fields;
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
 use pingora::protocols::Stream;
 
 use super::write;
@@ -91,10 +91,10 @@ impl Outbox {
         }
     }
 
-    fn last_chunk(&mut self, trailers: Option<&HeaderMap>) {
+    fn last_chunk(&mut self, trailers: Option<&Fields>) {
         let bytes = self.bytes();
         bytes.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.into_iter().flatten() {
+        for (name, value) in trailers.into_iter().flat_map(Fields::iter) {
             write::field(bytes, name.as_str(), value.as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");

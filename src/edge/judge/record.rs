@@ -1,7 +1,7 @@
 //! What is written down of a verdict: in the decision log, and in the count of tickets.
 
+use crate::edge::message::RequestHead;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::Judge;
 use crate::edge::decision_id::DecisionId;
@@ -19,7 +19,7 @@ pub(super) struct Subject<'s, 'r> {
     pub(super) facts: &'s Facts<'s>,
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s Reading>,
-    pub(super) request: &'r RequestHeader,
+    pub(super) request: &'r RequestHead,
     pub(super) now: Timestamp,
 }
 

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
+use crate::edge::message::RequestHead;
 use http::header;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::record::Subject;
 use super::{Denied, Judge, told};
@@ -37,7 +37,7 @@ impl Judge<'_> {
         &self,
         rules: &LiveRules,
         id: &str,
-        request: &'r RequestHeader,
+        request: &'r RequestHead,
         now: Timestamp,
     ) -> TicketCall<'r> {
         let started = Instant::now();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::edge::message::RequestHead;
 use http::header;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::{PeerInfo, Pipeline, Record};
 use crate::edge::body::Length;
@@ -51,7 +51,7 @@ impl Pipeline {
     /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
     pub(super) fn receive(
         &self,
-        request: &mut RequestHeader,
+        request: &mut RequestHead,
         (noted, length): (Noted, Length),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
@@ -59,28 +59,28 @@ impl Pipeline {
         let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {
-            request.remove_header(&header::UPGRADE);
+            request.fields.remove(&header::UPGRADE);
         }
         Ok(Received { client, length, upgrade })
     }
 
     /// The answer to a request that is refused before it is judged. What its route says to everyone holds for it, too,
     /// where it finds one.
-    pub(super) fn refused(&self, request: &RequestHeader, refusal: Refusal, peer: PeerInfo) -> Reply {
+    pub(super) fn refused(&self, request: &RequestHead, refusal: Refusal, peer: PeerInfo) -> Reply {
         let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let own = self.routes.own(&self.target(request));
         Reply::refusal(Recipient { request, own, https: client.https }, refusal)
     }
 
     /// Where a request goes.
-    fn target<'t>(&'t self, request: &'t RequestHeader) -> Target<'t> {
+    fn target<'t>(&'t self, request: &'t RequestHead) -> Target<'t> {
         self.routes.find(|| request::host(request), request.uri.path())
     }
 
     /// Routes and judges a request, or says what the edge answers itself.
     pub(super) fn admit(
         &self,
-        request: &RequestHeader,
+        request: &RequestHead,
         received: &Received,
         record: &mut Record,
     ) -> Result<Admitted, Reply> {

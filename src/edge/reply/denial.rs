@@ -75,16 +75,16 @@ mod tests {
 
     use std::sync::Arc;
 
+    use crate::edge::message::RequestHead;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use pingora::http::RequestHeader;
 
     use super::*;
     use crate::policy::headers::{DENIED_PAGE_POLICY, OwnProfile};
     use crate::policy::origin::{Embedder, OpaqueOrigin, Origin};
 
     fn reply(denial: &Denial<'_>) -> Reply {
-        let request = RequestHeader::build("GET", b"/w/w/loader.js", None).unwrap();
+        let request = RequestHead::of("GET", "/w/w/loader.js", &[]);
         let own = Arc::new(OwnProfile::new([]));
         Reply::denial(Recipient { request: &request, own: &own, https: true }, denial, None)
     }
