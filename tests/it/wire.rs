@@ -15,17 +15,13 @@ mod self_check;
 mod strict;
 mod trailers;
 
-use std::net::SocketAddr;
-
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use self::client::{Http1, Http2};
 use self::recorder::{Recorder, Reply, Request};
-use crate::support::certificates::{Authority, H2, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
-use crate::support::ports;
+use crate::support::tls::EdgeTls;
 
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
@@ -36,9 +32,7 @@ struct Stage {
     edge: Edge,
     one: Recorder,
     two: Recorder,
-    tls: SocketAddr,
-    authority: Authority,
-    folder: TempDir,
+    tls: EdgeTls,
 }
 
 impl Stage {
@@ -53,12 +47,11 @@ impl Stage {
         servers: usize,
         answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static,
     ) -> Self {
-        let (authority, folder, tls) = (Authority::new(), tempfile::tempdir().unwrap(), ports::free());
+        let tls = EdgeTls::of("chat.example");
         let one = Recorder::http1(answer.clone()).await;
-        let two = Recorder::http2(servers, &authority, answer).await;
-        let ca = folder.path().join("ca.pem");
-        std::fs::write(&ca, authority.pem()).unwrap();
-        let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+        let two = Recorder::http2(servers, &tls.authority, answer).await;
+        let ca = tls.folder().join("ca.pem");
+        std::fs::write(&ca, tls.authority.pem()).unwrap();
         let widgets = json!([
             { "id": "w", "allowed_domains": ["example.com"] },
             { "id": "v", "allowed_domains": ["example.com"] },
@@ -71,12 +64,11 @@ impl Stage {
              sni = \"app.internal\"\nca = {ca:?}\n",
         ));
         spec.routes = Some([usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat());
-        spec.edge = format!(
-            "tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]\n{keys}\n"
-        );
+        spec.edge = keys.to_owned();
+        tls.add_to(&mut spec);
         spec.public_origins = Some("[\"https://chat.example\"]".to_owned());
         let edge = Edge::start(spec).await;
-        Self { edge, one, two, tls, authority, folder }
+        Self { edge, one, two, tls }
     }
 
     /// The upstream of what is below `/w/` or `/x/`.
@@ -91,12 +83,12 @@ impl Stage {
 
     /// One with TLS, and HTTP/1.1.
     async fn http1(&self) -> Http1 {
-        Http1::over(self.authority.connect(self.tls, "chat.example", &[HTTP11]).await)
+        Http1::over(self.tls.http1().await)
     }
 
     /// One with TLS, and HTTP/2.
     async fn http2(&self) -> Http2 {
-        Http2::over(self.authority.connect(self.tls, "chat.example", &[H2]).await).await
+        Http2::over(self.tls.h2().await).await
     }
 
     /// That no upstream saw anything but well-formed requests.

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::{ASSET, LISTED, Origin, get, ok, outcomes, widget};
 use crate::support::certificates::{Authority, H2, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::ports;
+use crate::support::tls::EdgeTls;
 use crate::support::upstream::Scripted;
 
 async fn browse(
@@ -39,16 +39,11 @@ async fn browse(
 #[tokio::test]
 async fn a_get_with_a_body_fills_nothing() {
     let origin = Origin::start(|_, _| ok("Cache-Control: max-age=60\r\n", "answer")).await;
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = origin.spec();
-    spec.more.push_str(&format!(
-        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-    ));
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
     for (round, is_fat) in (1..).zip([true, true, false]) {
         if is_fat {
             let request = Request::get(format!("https://chat.example{ASSET}")).header("origin", LISTED);
@@ -74,16 +69,11 @@ async fn browsers_get_every_form_over_http2() {
         _ => "HTTP/1.1 503 Unwell\r\nContent-Length: 6\r\n\r\nunwell".to_owned(),
     })
     .await;
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = origin.spec();
-    spec.more.push_str(&format!(
-        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-    ));
+    tls.add_to(&mut spec);
     let edge = Edge::start(spec).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
 
     for round in 0..3 {
         let (head, body) = browse(&client, "GET", &[]).await;

@@ -1,9 +1,7 @@
-//! Every transport gives the same answer, whatever an upstream says; and what becomes of the connections to it.
+//! Every transport gives the same answer, whatever an upstream says.
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,13 +11,10 @@ use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 
-use super::{LISTED, OK, assert_failed, failures, spec_on};
-use crate::support::certificates::{Authority, H2};
+use super::{LISTED, spec_on};
 use crate::support::edge::Edge;
-use crate::support::ports;
-use crate::support::raw::{self, Connection};
+use crate::support::tls::EdgeTls;
 use crate::support::upstream::Scripted;
 
 /// What follows an answer.
@@ -356,14 +351,10 @@ async fn an_answer_is_the_same_over_every_transport() {
     let mut spec = spec_on(&[upstream.addr], "");
     // What is in memory went no way at all.
     spec.more.push_str("[cache]\nbytes = \"0B\"\n");
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
-    spec.edge =
-        format!("tls = [{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    let tls = EdgeTls::of("chat.example");
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let (client, connection) =
-        h2::client::handshake(authority.connect(addr, "chat.example", &[H2]).await).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
     for class in ["session", "assets"] {
         let answers = ANSWERS.iter().map(async |(name, _, _, expected)| {
             let path = format!("/w/w/{class}/{name}");
@@ -380,7 +371,7 @@ async fn an_answer_is_the_same_over_every_transport() {
                 ("POST", request("POST", "Content-Length: 4\r\n\r\nbody")),
                 ("chunks", request("POST", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")),
             ] {
-                let stream = authority.connect(addr, "chat.example", &[]).await;
+                let stream = tls.http1().await;
                 outcomes.push((what, over_http1(stream, request).await));
             }
             (name, expected, outcomes)
@@ -407,12 +398,10 @@ async fn a_slow_reader_gets_the_whole_answer() {
     })
     .await;
     let mut spec = spec_on(&[upstream.addr], "");
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
-    spec.edge =
-        format!("tls = [{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    let tls = EdgeTls::of("chat.example");
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let mut stream = authority.connect(addr, "chat.example", &[]).await;
+    let mut stream = tls.http1().await;
     let request = format!("GET /w/w/session HTTP/1.1\r\nHost: chat.example\r\nOrigin: {LISTED}\r\n\r\n");
     for pause in [300, 50, 5] {
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -430,76 +419,4 @@ async fn a_slow_reader_gets_the_whole_answer() {
         };
         tokio::time::timeout(Duration::from_secs(30), whole).await.expect("all of it comes");
     }
-}
-
-#[tokio::test]
-async fn a_connection_that_was_just_closed_costs_no_request() {
-    let heads = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&heads);
-    // Each connection answers once and breaks off at its second request.
-    let upstream = Scripted::start(move |mut connection, _| {
-        let seen = Arc::clone(&seen);
-        async move {
-            connection.request().await;
-            connection.send(OK).await;
-            if connection.request().await.is_some() {
-                seen.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    })
-    .await;
-    let mut spec = spec_on(&[upstream.addr], "");
-    // One worker: one pool of connections.
-    spec.edge = "workers = 1".to_owned();
-    let edge = Edge::start(spec).await;
-    for n in 0..5 {
-        let answer = raw::get(edge.http, "/w/w/session", &[("Origin", LISTED)]).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{n}");
-    }
-    assert!(heads.load(Ordering::SeqCst) > 0, "a connection was used again");
-    failures(&edge, "closed", 0.0).await;
-}
-
-#[tokio::test]
-async fn a_new_connection_that_breaks_off_is_not_tried_again() {
-    let upstream = Scripted::start(|mut connection, _| async move {
-        connection.request().await;
-    })
-    .await;
-    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
-    assert_failed(&raw::get(edge.http, "/w/w/session", &[("Origin", LISTED)]).await, 502);
-    assert_eq!(upstream.connections(), 1);
-    failures(&edge, "closed", 1.0).await;
-}
-
-#[tokio::test]
-async fn a_server_that_is_not_there_is_passed_over() {
-    let upstream = Scripted::answering(OK).await;
-    let edge = Edge::start(spec_on(&[ports::free(), upstream.addr, ports::free()], "")).await;
-    let mut connection = Connection::open(edge.http).await;
-    for n in 0..6 {
-        let answer =
-            connection.ask(raw::request("GET", edge.http, "/w/w/session", &[("Origin", LISTED)])).await;
-        assert_eq!(answer.status, 200, "{n}");
-    }
-    failures(&edge, "connect_refused", 0.0).await;
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_before_the_answer_is_not_waited_for() {
-    let (ended, mut end) = mpsc::unbounded_channel();
-    let upstream = Scripted::start(move |mut connection, _| {
-        let ended = ended.clone();
-        async move {
-            connection.request().await.unwrap();
-            ended.send(connection.is_closed().await).unwrap();
-        }
-    })
-    .await;
-    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
-    let mut connection = Connection::open(edge.http).await;
-    connection.send(raw::request("GET", edge.http, "/w/w/assets/a", &[("Origin", LISTED)])).await;
-    crate::support::eventually("it is asked for", async || upstream.connections() == 1).await;
-    drop(connection);
-    assert_eq!(end.recv().await, Some(true));
 }
