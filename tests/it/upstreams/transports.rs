@@ -181,13 +181,18 @@ struct Outcome {
 }
 
 /// What an answer's protocol says of its connection or its framing.
-const OF_PROTOCOL: [&str; 5] = ["connection", "transfer-encoding", "date", "keep-alive", "upgrade"];
+const OF_PROTOCOL: [&str; 4] = ["connection", "transfer-encoding", "keep-alive", "upgrade"];
 
 fn fields<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Vec<String> {
     let fields = fields.map(|(name, value)| (name.to_ascii_lowercase(), value));
     let fields = fields.filter(|(name, _)| !OF_PROTOCOL.contains(&name.as_str()));
-    let mut fields: Vec<String> =
-        fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect();
+    let mut fields: Vec<String> = fields
+        .map(|(name, value)| match &*name {
+            // Of the second that it is.
+            "date" => name,
+            _ => format!("{name}: {}", String::from_utf8_lossy(value)),
+        })
+        .collect();
     fields.sort();
     fields
 }
