@@ -7,6 +7,8 @@ mod bodies;
 mod claims;
 mod client;
 mod cookies;
+mod corpus;
+mod faults;
 mod heads;
 mod interim;
 mod recorder;
@@ -21,7 +23,7 @@ use tokio::net::TcpStream;
 use self::client::{Http1, Http2};
 use self::recorder::{Recorder, Reply, Request};
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
-use crate::support::tls::EdgeTls;
+use crate::support::tls::{EdgeTls, UpstreamTls};
 
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
@@ -49,9 +51,8 @@ impl Stage {
     ) -> Self {
         let tls = EdgeTls::of("chat.example");
         let one = Recorder::http1(answer.clone()).await;
-        let two = Recorder::http2(servers, &tls.authority, answer).await;
-        let ca = tls.folder().join("ca.pem");
-        std::fs::write(&ca, tls.authority.pem()).unwrap();
+        let behind = UpstreamTls::new();
+        let two = Recorder::http2(servers, behind.acceptor(), answer).await;
         let widgets = json!([
             { "id": "w", "allowed_domains": ["example.com"] },
             { "id": "v", "allowed_domains": ["example.com"] },
@@ -60,8 +61,8 @@ impl Stage {
         // What is in memory goes no way at all.
         let servers: Vec<String> = two.addrs.iter().map(ToString::to_string).collect();
         spec.more.push_str(&format!(
-            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\ntls = true\nhttp2 = true\n\
-             sni = \"app.internal\"\nca = {ca:?}\n",
+            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\n{}",
+            behind.keys()
         ));
         spec.routes = Some([usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat());
         spec.edge = keys.to_owned();

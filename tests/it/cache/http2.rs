@@ -10,9 +10,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use super::{ASSET, LISTED, Origin, get, ok, outcomes, widget};
-use crate::support::certificates::{Authority, H2, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::tls::EdgeTls;
+use crate::support::tls::{EdgeTls, UpstreamTls};
 use crate::support::upstream::Scripted;
 
 async fn browse(
@@ -100,10 +99,8 @@ async fn browsers_get_every_form_over_http2() {
 
 #[tokio::test]
 async fn an_upstream_may_speak_http2() {
-    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, authority.pem()).unwrap();
-    let acceptor = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
+    let tls = UpstreamTls::new();
+    let acceptor = tls.acceptor();
     let count = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&count);
     let upstream = Scripted::start(move |connection, _| {
@@ -129,10 +126,7 @@ async fn an_upstream_may_speak_http2() {
     })
     .await;
     let mut spec = EdgeSpec::on(upstream.addr, &json!([widget("w")]));
-    spec.more = format!(
-        "[upstreams.app]\nservers = [\"{}\"]\ntls = true\nhttp2 = true\nsni = \"app.internal\"\nca = {ca:?}\n",
-        upstream.addr
-    );
+    spec.more = format!("[upstreams.app]\nservers = [\"{}\"]\n{}", upstream.addr, tls.keys());
     let edge = Edge::start(spec).await;
     for round in 0..3 {
         for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! TLS in front of an edge.
+//! TLS in front of an edge, and behind it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +7,7 @@ use bytes::Bytes;
 use h2::client::SendRequest;
 use tempfile::TempDir;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::client::TlsStream;
 
 use super::certificates::{Authority, H2, HTTP11, Pair};
@@ -38,6 +39,13 @@ impl EdgeTls {
         spec.edge = key(&[self.addr], std::slice::from_ref(&self.files)) + spec.edge.as_str();
     }
 
+    /// The certificate of its authority.
+    pub fn ca(&self) -> PathBuf {
+        let path = self.folder().join("ca.pem");
+        std::fs::write(&path, self.authority.pem()).unwrap();
+        path
+    }
+
     /// A folder of its own.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -58,6 +66,34 @@ impl EdgeTls {
     /// One over which nothing of HTTP/2 was said yet.
     pub async fn h2(&self) -> TlsStream<TcpStream> {
         self.authority.connect(self.addr, self.name, &[H2]).await
+    }
+}
+
+/// TLS of an upstream, as `app.internal`; HTTP/2 where that is offered.
+pub struct UpstreamTls {
+    pub authority: Authority,
+    acceptor: TlsAcceptor,
+    folder: TempDir,
+}
+
+impl UpstreamTls {
+    /// Prepares it.
+    pub fn new() -> Self {
+        let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+        let acceptor = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
+        Self { authority, acceptor, folder }
+    }
+
+    /// The server's side of its handshakes.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        self.acceptor.clone()
+    }
+
+    /// The keys that make an edge trust it and speak HTTP/2 with it.
+    pub fn keys(&self) -> String {
+        let ca = self.folder.path().join("ca.pem");
+        std::fs::write(&ca, self.authority.pem()).unwrap();
+        format!("tls = true\nhttp2 = true\nsni = \"app.internal\"\nca = {ca:?}\n")
     }
 }
 

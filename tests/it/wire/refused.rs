@@ -149,7 +149,7 @@ async fn curl(stage: &Stage, file: &Path, how: &[&str], path: &str, origin: &str
         if with_tls { ("https", 443, stage.tls.addr) } else { ("http", 80, stage.edge.http) };
     let mut args: Vec<String> =
         ["-sS", "--noproxy", "*", "--path-as-is", "--max-time", "30"].map(str::to_owned).into();
-    args.extend(["--cacert".to_owned(), stage.tls.folder().join("ca.pem").display().to_string()]);
+    args.extend(["--cacert".to_owned(), stage.tls.ca().display().to_string()]);
     args.extend(["--connect-to".to_owned(), format!("chat.example:{port}:{addr}")]);
     args.extend(["-w", "\n%{http_code} %{http_version}", "-H"].map(str::to_owned));
     args.extend([format!("Origin: {origin}"), "--data-binary".to_owned(), format!("@{}", file.display())]);
@@ -222,7 +222,7 @@ async fn python_reads_the_answer_to_a_refused_body() {
     let all =
         SIZES.iter().flat_map(|size| REFUSED.map(|(path, origin, status)| (size, path, origin, status)));
     let cases = serde_json::to_string(&all.collect::<Vec<_>>()).unwrap();
-    let ca = stage.tls.folder().join("ca.pem").display().to_string();
+    let ca = stage.tls.ca().display().to_string();
     let args = ["-I", "-c", PYTHON, &stage.edge.http.to_string(), &stage.tls.addr.to_string(), &ca, &cases];
     let (success, out, error) = run("python3", args.map(str::to_owned).into()).await;
     assert!(success && out.is_empty(), "{out}\n{error}");
