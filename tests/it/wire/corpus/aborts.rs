@@ -1,19 +1,20 @@
 //! Requests that break off: at every stage, in every manner and over every transport, the upstream sees a broken
-//! request or none, never a whole one, and whoever comes next is served.
+//! request, never a whole one, and whoever comes next is served.
 
-use std::future::poll_fn;
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use h2::client::{ResponseFuture, SendRequest};
-use h2::{Reason, SendStream};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use h2::Reason;
+use h2::client::SendRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::eventually;
 use crate::wire::client::{Frame, head, request};
 use crate::wire::recorder::{Reply, Request};
+use crate::wire::strict::Socket;
 use crate::wire::{LISTED, Stage};
 
 /// How far a request came, with its body in HTTP/1.1.
@@ -59,55 +60,21 @@ const HTTP2: [Manner; 5] = [
     StreamReset(Reason::INTERNAL_ERROR),
 ];
 
-/// Tells each client that its request is on its way.
-fn awaited(request: &Request) -> Reply {
-    Reply { at_once: vec![103], ..Reply::ok(request.target.clone()) }
-}
+/// The heads that the upstreams got, by their field `x-case`.
+#[derive(Clone, Default)]
+struct Heads(Arc<Mutex<HashSet<String>>>);
 
-/// Sends what there is of a request in HTTP/1, waits until the upstream has its head, and breaks off.
-async fn break_http1(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    old: bool,
-    asked: String,
-    manner: Manner,
-) {
-    stream.write_all(asked.as_bytes()).await.unwrap();
-    stream.flush().await.unwrap();
-    if old {
-        // HTTP/1.0 is told nothing before the answer.
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    } else {
-        let mut told = [0; 13];
-        stream.read_exact(&mut told).await.unwrap();
-        assert_eq!(&told, b"HTTP/1.1 103 ");
+impl Heads {
+    /// Notes one, and answers it once its body is there.
+    fn answer(&self, request: &Request) -> Reply {
+        let case = request.field("x-case").first().map(|case| (*case).to_owned());
+        self.0.lock().unwrap().extend(case);
+        Reply::ok(request.target.clone())
     }
-    if manner == HalfClosed {
-        stream.shutdown().await.unwrap();
-        let mut rest = Vec::new();
-        // It may be told so, but never that it is answered.
-        let _ = stream.read_to_end(&mut rest).await;
-        assert!(
-            !String::from_utf8_lossy(&rest).contains("HTTP/1.1 2"),
-            "{:?}",
-            String::from_utf8_lossy(&rest)
-        );
-    }
-}
 
-/// The same in HTTP/2, up to the breach.
-async fn send_http2(
-    client: &SendRequest<Bytes>,
-    asked: http::Request<()>,
-    body: &'static str,
-) -> (ResponseFuture, SendStream<Bytes>) {
-    let mut client = client.clone().ready().await.unwrap();
-    let (mut answer, mut stream) = client.send_request(asked, false).unwrap();
-    for piece in body.as_bytes().chunks(3) {
-        stream.send_data(Bytes::from_static(piece), false).unwrap();
+    async fn came(&self, case: &str) {
+        eventually(case, async || self.0.lock().unwrap().contains(case)).await;
     }
-    let interim = poll_fn(|context| answer.poll_informational(context)).await.unwrap().unwrap();
-    assert_eq!(interim.status(), 103);
-    (answer, stream)
 }
 
 /// The bytes of a connection without TLS.
@@ -115,7 +82,20 @@ fn tcp(stream: &tokio_rustls::client::TlsStream<TcpStream>) -> &TcpStream {
     stream.get_ref().0
 }
 
-async fn break_off(stage: &Stage, below: &str, transport: &str, broken: Broken, manner: Manner) {
+/// A connection that is dropped is closed, or reset where that is wanted.
+fn prepare(stream: &TcpStream, manner: Manner) {
+    if manner == Reset {
+        stream.set_zero_linger().unwrap();
+    }
+}
+
+async fn break_off(
+    stage: &Stage,
+    heads: &Heads,
+    below: &str,
+    (transport, manner): (&str, Manner),
+    broken: Broken,
+) {
     let name = format!("{below} {transport} {broken:?} {manner:?}");
     let target = format!("/{below}/w/session");
     let length = broken.length.map(|length| length.to_string());
@@ -124,14 +104,17 @@ async fn break_off(stage: &Stage, below: &str, transport: &str, broken: Broken, 
     match transport {
         "HTTP/2" => {
             fields.extend(framing);
-            let asked = request("POST", &target, &fields);
             let stream = stage.tls.h2().await;
-            if manner == Reset {
-                tcp(&stream).set_zero_linger().unwrap();
-            }
+            prepare(tcp(&stream), manner);
             let (client, connection) = h2::client::handshake(stream).await.unwrap();
             let connection = tokio::spawn(connection);
-            let (answer, mut stream) = send_http2(&client, asked, broken.body).await;
+            let mut requests = client.clone().ready().await.unwrap();
+            let asked = request("POST", &target, &fields);
+            let (answer, mut stream) = requests.send_request(asked, false).unwrap();
+            for piece in broken.body.as_bytes().chunks(3) {
+                stream.send_data(Bytes::from_static(piece), false).unwrap();
+            }
+            heads.came(&name).await;
             match manner {
                 StreamReset(reason) => {
                     stream.send_reset(reason);
@@ -144,28 +127,33 @@ async fn break_off(stage: &Stage, below: &str, transport: &str, broken: Broken, 
         }
         _ => {
             fields.push(framing.unwrap_or(("Transfer-Encoding", "chunked")));
-            let old = transport == "HTTP/1.0";
             let mut asked = head("POST", &target, &fields) + broken.sent;
-            if old {
+            if transport == "HTTP/1.0" {
                 asked = asked.replacen("HTTP/1.1", "HTTP/1.0", 1);
             }
-            if transport == "HTTP/1.1 with TLS" {
+            let mut stream: Box<dyn Socket> = if transport == "HTTP/1.1 with TLS" {
                 let stream = stage.tls.http1().await;
-                if manner == Reset {
-                    tcp(&stream).set_zero_linger().unwrap();
-                }
-                break_http1(stream, old, asked, manner).await;
+                prepare(tcp(&stream), manner);
+                Box::new(stream)
             } else {
                 let stream = TcpStream::connect(stage.edge.http).await.unwrap();
-                if manner == Reset {
-                    stream.set_zero_linger().unwrap();
-                }
-                break_http1(stream, old, asked, manner).await;
+                prepare(&stream, manner);
+                Box::new(stream)
+            };
+            stream.write_all(asked.as_bytes()).await.unwrap();
+            heads.came(&name).await;
+            if manner == HalfClosed {
+                stream.shutdown().await.unwrap();
+                let mut rest = Vec::new();
+                // How it ends makes no difference, as long as it is not answered as if it were whole.
+                let _ = stream.read_to_end(&mut rest).await;
+                let rest = String::from_utf8_lossy(&rest);
+                assert!(!rest.contains("HTTP/1.1 2"), "{name}: {rest:?}");
             }
         }
     }
     let upstream = stage.upstream(below);
-    eventually(&format!("the upstream sees to it: {name}"), async || !upstream.of(&name).is_empty()).await;
+    eventually(&format!("the end of {name}"), async || !upstream.of(&name).is_empty()).await;
     let seen = upstream.one(&name);
     assert!(!seen.whole, "{seen:?}");
     assert!(broken.body.as_bytes().starts_with(&seen.body), "{seen:?}");
@@ -184,7 +172,9 @@ async fn assert_others_served(client: &SendRequest<Bytes>, stage: &Stage, below:
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_that_breaks_off_is_none() {
-    let stage = &Stage::start(awaited).await;
+    let heads = Heads::default();
+    let noted = heads.clone();
+    let stage = &Stage::start(move |request: &Request| noted.answer(request)).await;
     let others = stage.tls.http2().await;
     for below in ["w", "x"] {
         for broken in BROKEN {
@@ -194,10 +184,7 @@ async fn a_request_that_breaks_off_is_none() {
                 ways.extend(HTTP1.iter().filter(|_| takes).map(|manner| (transport, *manner)));
             }
             ways.extend(HTTP2.map(|manner| ("HTTP/2", manner)));
-            let breaking = ways.into_iter().map(async |(transport, manner)| {
-                break_off(stage, below, transport, broken, manner).await;
-            });
-            join_all(breaking).await;
+            join_all(ways.into_iter().map(|way| break_off(stage, &heads, below, way, broken))).await;
             // Those connections to the upstream that were cut are none that anybody gets.
             assert_others_served(&others, stage, below).await;
         }

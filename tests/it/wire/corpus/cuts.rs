@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
+use super::outcome::{Outcome, fault};
 use super::table::{Body, Case, cases};
-use super::{Outcome, Way, fault, frames, telling, written};
+use super::{Way, frames, telling, written};
 use crate::support::scale;
 use crate::wire::client::{Answer, Http1, Http2};
 use crate::wire::{LISTED, Stage};
