@@ -210,8 +210,10 @@ async fn answering() -> Scripted {
                 connection.send(piece).await;
                 tokio::time::sleep(Duration::from_millis(40)).await;
             }
-            if *then == Then::Close {
-                return;
+            match then {
+                Then::Keep => {}
+                Then::Close => return,
+                Then::Reset => return connection.into_inner().0.set_zero_linger().unwrap(),
             }
         }
     })

@@ -6,8 +6,10 @@ pub enum Then {
     /// The next request's.
     Keep,
     Close,
+    /// The connection is reset.
+    Reset,
 }
-use Then::{Close, Keep};
+use Then::{Close, Keep, Reset};
 
 /// Answers; what is parted by `|` is sent with time in between.
 pub const ANSWERS: &[(&str, &str, Then, &str)] = &[
@@ -140,6 +142,16 @@ pub const ANSWERS: &[(&str, &str, Then, &str)] = &[
         "200 half …",
     ),
     ("short-of-head", "HTTP/1.1 200 OK\r\nContent-Le", Close, "502"),
+    ("reset-in-length", "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf", Reset, "200 half …"),
+    (
+        "reset-in-chunks",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nhalf",
+        Reset,
+        "200 half …",
+    ),
+    ("reset-until-close", "HTTP/1.1 200 OK\r\n\r\nhalf", Reset, "200 half …"),
+    ("reset-in-head", "HTTP/1.1 200 OK\r\nContent-Le", Reset, "502"),
+    ("reset", "", Reset, "502"),
     ("nothing", "", Close, "502"),
     ("nonsense", "SSH-2.0-OpenSSH_9.2\r\n\r\n", Close, "502"),
     ("huge-head", "HTTP/1.1 200 OK\r\nX-A: LONG\r\nContent-Length: 4\r\n\r\nbody", Keep, "200 body"),
