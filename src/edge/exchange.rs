@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use h2::client::SendRequest;
 use http::StatusCode;
@@ -26,6 +25,7 @@ use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::forward;
 use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Place, Server, Upstream};
+use crate::edge::message::ResponseHead;
 
 pub mod head;
 mod http1;

@@ -1,13 +1,13 @@
 //! An allowed request on its way: what its upstream is told, and what the browser is told of the answer.
 
-use crate::edge::fields::Fields;
 use std::borrow::Cow;
 
-use crate::edge::message::ResponseHead;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::visit::Visit;
+use crate::edge::fields::Fields;
+use crate::edge::message::ResponseHead;
 use crate::policy::decision::Class;
 use crate::policy::headers::{
     Answer, Grant, SERVER_TIMING, cache_control, is_cdn_directive, is_hop_by_hop, is_stripped, is_trailer,

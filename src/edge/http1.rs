@@ -9,7 +9,6 @@ use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::edge::message::RequestHead;
 use bytes::{Buf, BytesMut};
 use http::Method;
 use memchr::memmem::Finder;
@@ -21,6 +20,7 @@ use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
 use super::request::Noted;
+use crate::edge::message::RequestHead;
 
 pub mod body;
 mod downstream;

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::edge::message::RequestHead;
-use crate::edge::message::ResponseHead;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -29,6 +27,7 @@ use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
 use super::request::Noted;
 use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::is_hop_by_hop;
 
 pub mod frames;

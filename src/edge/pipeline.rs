@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use crate::edge::message::RequestHead;
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use ipnet::IpNet;
@@ -33,6 +32,7 @@ use super::tickets::{Tickets, presented};
 use super::tunnel::{Handshake, Tunnels};
 use super::upstream::Upstream;
 use super::visit::Visit;
+use crate::edge::message::RequestHead;
 use crate::policy::decision::{Class, EdgePolicy};
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;

@@ -6,11 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::edge::message::RequestHead;
-use crate::edge::message::ResponseHead;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
+use jiff::Timestamp;
 
 use super::decision_id::DecisionId;
 use super::demo::Demo;
@@ -18,6 +17,7 @@ use super::http1::outbox::Framing;
 use super::http1::write;
 use super::limits::MAX_ECHO_BYTES;
 use super::request::{self, NO_LOCATION, Refusal, is_preflight, lines};
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::{Cors, OwnProfile, PREFLIGHT_MAX_AGE};
 use crate::policy::origin::Embedder;
 
@@ -101,7 +101,7 @@ impl Reply {
         if grant.is_some() && is_preflight(to.request) {
             return Self::preflight(to, grant, true);
         }
-        let id = DecisionId::new();
+        let id = DecisionId::new(Timestamp::now());
         tracing::debug!(decision_id = id.as_str(), status = status.as_u16(), ?detail, "refused unjudged");
         Self::problem(to, status, detail, &id).with_cors(grant)
     }

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use http::HeaderValue;
 use pingora::protocols::Stream;
@@ -17,6 +16,7 @@ use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::exchange::CLIENT_TIMEOUT;
 use super::sessions::SessionGuard;
+use crate::edge::message::ResponseHead;
 use crate::telemetry::metrics::Metrics;
 
 mod frames;

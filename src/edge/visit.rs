@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::decision_id::DecisionId;
 use super::route::Route;
 use crate::policy::decision::{Class, Decision, Reason, WidgetRules};
-use crate::policy::headers::{Cors, Grant, allow_origin, cors};
+use crate::policy::headers::{Cors, Grant, cors};
 use crate::policy::origin::{Embedder, Origin};
 use crate::policy::widget::Environment;
 
@@ -61,7 +61,8 @@ pub struct Visit {
 }
 
 impl Visit {
-    /// Copies what is needed out of the rules. `opened_by`: whom the ticket names by which the iframe was judged.
+    /// Copies what is needed out of the rules. `opened_by`: whom the ticket names by which the iframe was judged. `said`: the
+    /// request's `Origin`, to be said again without a copy.
     pub fn new(
         route: &Arc<Route>,
         decision_id: DecisionId,
@@ -69,22 +70,28 @@ impl Visit {
         decision: &Decision,
         embedder: &Embedder<'_>,
         opened_by: Option<Origin<'_>>,
-        frame_ancestors: Option<String>,
+        said: Option<&HeaderValue>,
     ) -> Self {
         let grant = cors(route.class, decision, embedder, route.credentials);
+        let value = |origin: &str| match said {
+            Some(said) if said.as_bytes() == origin.as_bytes() => Some(said.clone()),
+            // A parsed origin is printable ASCII, so it makes a value.
+            _ => HeaderValue::from_str(origin).ok(),
+        };
         Self {
             route: Arc::clone(route),
             decision_id,
             widget: widget.id.into(),
             environment: widget.environment,
             voice: widget.voice,
-            allow_origin: allow_origin(grant),
+            allow_origin: grant.and_then(|grant| value(grant.allow_origin)),
             credentials: grant.is_some_and(|cors| cors.credentials),
-            frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
+            frame_ancestors: None,
             on_ticket: opened_by.is_some() && route.class == Class::Session,
             ticket: None,
             read_limit: ReadLimit::OfUpstream,
-            verified: verified(decision, opened_by.or(embedder.origin())),
+            verified: verified(decision, opened_by.or(embedder.origin()))
+                .and_then(|origin| value(origin.as_str())),
         }
     }
 
@@ -109,11 +116,10 @@ impl Visit {
 
 /// An embedder that a list, a system origin or a ticket stands for. One that was let through, or that anybody
 /// could have named, is not told to the upstream as a fact.
-fn verified(decision: &Decision, origin: Option<Origin<'_>>) -> Option<HeaderValue> {
+fn verified<'o>(decision: &Decision, origin: Option<Origin<'o>>) -> Option<Origin<'o>> {
     let vouched = matches!(
         decision.reason,
         Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin | Reason::Ticket
     );
-    let origin = origin.filter(|_| vouched && decision.would_deny.is_none())?;
-    HeaderValue::from_str(origin.as_str()).ok()
+    origin.filter(|_| vouched && decision.would_deny.is_none())
 }

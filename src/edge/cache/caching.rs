@@ -1,12 +1,11 @@
 //! The cache's part in one request: what the pipeline and exchanges call.
 
-use crate::edge::message::RequestHead;
-use crate::edge::message::ResponseHead;
 use http::Method;
 
 use super::answer::Hit;
 use super::filling::Filling;
 use super::{Asked, AssetCache, Lookup};
+use crate::edge::message::{RequestHead, ResponseHead};
 
 /// How a request stands to the cache.
 #[derive(Debug, Default)]

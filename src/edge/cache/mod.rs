@@ -53,7 +53,6 @@ mod vary;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::edge::message::RequestHead;
 use http::Method;
 use http::header;
 
@@ -70,6 +69,7 @@ use self::vary::Selecting;
 use super::body::Length;
 use super::request;
 use super::visit::Visit;
+use crate::edge::message::RequestHead;
 use crate::rules::assets::CachedAssets;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};

@@ -1,18 +1,18 @@
 //! One answer in memory, ready to be sent: the head as browsers get it, made once, and the body.
 
-use crate::edge::fields::Fields;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::edge::message::ResponseHead;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::storable::Freshness;
 use super::vary::{Selected, Selecting};
+use crate::edge::fields::Fields;
 use crate::edge::forward;
+use crate::edge::message::ResponseHead;
 use crate::edge::visit::Visit;
 use crate::policy::headers::{Sender, is_hop_by_hop, nominated, sender};
 

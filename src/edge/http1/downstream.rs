@@ -2,7 +2,6 @@
 
 use std::task::{Context, Poll, ready};
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use http::{StatusCode, header};
 use pingora::protocols::Stream;
@@ -13,6 +12,7 @@ use super::outbox::{Framing, Outbox};
 use super::{Answer, Connection, poll_read, write};
 use crate::edge::body::{Frame, Length};
 use crate::edge::downstream::Downstream;
+use crate::edge::message::ResponseHead;
 use crate::edge::reply::Reply;
 
 fn taken() -> BError {

@@ -4,12 +4,12 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::edge::fields::Fields;
 use bytes::{Buf, Bytes};
 use pingora::protocols::Stream;
 
 use super::write;
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
 
 /// The longest piece that is copied behind what goes out before it, in bytes; a longer one goes out from where it is.
 const MOST_COPIED: usize = 16 * 1024;

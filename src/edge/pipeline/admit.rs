@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::edge::message::RequestHead;
 use http::header;
 use jiff::Timestamp;
 
@@ -10,6 +9,7 @@ use super::{PeerInfo, Pipeline, Record};
 use crate::edge::body::Length;
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
+use crate::edge::message::RequestHead;
 use crate::edge::reply::{Denial, Recipient, Reply};
 use crate::edge::request::{self, Noted, Refusal, Upgrade};
 use crate::edge::route::Target;
