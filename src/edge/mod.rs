@@ -8,7 +8,7 @@ pub mod cache;
 pub mod client;
 pub mod deadline;
 pub mod decision_id;
-pub mod demo;
+
 pub mod downstream;
 pub mod error;
 pub mod exchange;

@@ -92,10 +92,10 @@ impl Pipeline {
         let to = Recipient { request, own: self.routes.own(&target), https };
         let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
-            Target::DemoPage(_) | Target::Tickets { .. } if received.is_handshake() => {
+            Target::Page(_) | Target::Tickets { .. } if received.is_handshake() => {
                 return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
-            Target::DemoPage(demo) => return Err(Reply::demo_page(to, demo)),
+            Target::Page(page) => return Err(Reply::page(to, page)),
             Target::Tickets { widget } => {
                 record.class = Some(Class::Session);
                 return Err(self.ticket_reply(widget, to));
