@@ -139,7 +139,7 @@ impl Forwarder {
                         (Frame::Data(piece), pumps.is_done())
                     }
                     Frame::Trailers(fields) => {
-                        let fields = forward::trailers_downward(fields, request.outgoing.visit);
+                        let fields = forward::trailers_downward(fields, &request.outgoing.visit.shared);
                         (Frame::Trailers(fields), true)
                     }
                 };

@@ -132,16 +132,17 @@ impl Judge<'_> {
                     upstream: Arc::clone(route.upstream(widget)),
                     visit: Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, said),
                 });
-                allowed.visit.frame_ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
+                allowed.visit.own.frame_ancestors =
+                    ancestors.and_then(|value| HeaderValue::try_from(value).ok());
                 if route.class == Class::Session {
                     allowed.session = SessionFacts::keep(&facts);
                 }
                 if is_stream {
-                    allowed.visit.read_limit = ReadLimit::OfStream(self.stream_idle);
+                    allowed.visit.own.read_limit = ReadLimit::OfStream(self.stream_idle);
                 }
                 let page = opened_by.map_or(embedder, Embedder::Known);
                 if let Some(embedder) = ticket_for(route.class, &decision, &page, self.policy) {
-                    allowed.visit.ticket = self.framed(id, embedder, now);
+                    allowed.visit.own.ticket = self.framed(id, embedder, now);
                 }
                 Judged::Allowed(allowed)
             }

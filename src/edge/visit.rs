@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::decision_id::DecisionId;
 use super::route::Route;
 use crate::policy::decision::{Class, Decision, Reason, WidgetRules};
-use crate::policy::headers::{Cors, Grant, cors};
+use crate::policy::headers::{Cors, Grant, Profile, cors};
 use crate::policy::origin::{Embedder, Origin};
 use crate::policy::widget::Environment;
 
@@ -32,19 +32,33 @@ impl ReadLimit {
     }
 }
 
-/// One allowed request.
+/// One allowed request: what all visitors share, and what is its own.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// The route it takes.
+    /// What the answers to all visitors rest on: all that the cache is given.
+    pub shared: SharedTerms,
+    /// What is this visitor's.
+    pub own: OwnTerms,
+}
+
+/// What every visitor of a widget gets on a route.
+#[derive(Clone, Debug)]
+pub struct SharedTerms {
+    /// The route.
     pub route: Arc<Route>,
-    /// The decision that allowed it.
-    pub decision_id: DecisionId,
     /// The widget's id.
     pub widget: Box<str>,
     /// The widget's environment.
     pub environment: Environment,
     /// Whether the widget may use the microphone.
     pub voice: bool,
+}
+
+/// What one visitor gets besides.
+#[derive(Clone, Debug)]
+pub struct OwnTerms {
+    /// The decision that allowed the request.
+    pub decision_id: DecisionId,
     /// `Access-Control-Allow-Origin`, where the class has CORS.
     pub allow_origin: Option<HeaderValue>,
     /// `Access-Control-Allow-Credentials`.
@@ -57,7 +71,8 @@ pub struct Visit {
     pub ticket: Option<HeaderValue>,
     /// How long its server may be silent.
     pub read_limit: ReadLimit,
-    verified: Option<HeaderValue>,
+    /// The embedder, where the rules vouch for it.
+    pub verified: Option<HeaderValue>,
 }
 
 impl Visit {
@@ -78,12 +93,14 @@ impl Visit {
             // A parsed origin is printable ASCII, so it makes a value.
             _ => HeaderValue::from_str(origin).ok(),
         };
-        Self {
+        let shared = SharedTerms {
             route: Arc::clone(route),
-            decision_id,
             widget: widget.id.into(),
             environment: widget.environment,
             voice: widget.voice,
+        };
+        let own = OwnTerms {
+            decision_id,
             allow_origin: grant.and_then(|grant| value(grant.allow_origin)),
             credentials: grant.is_some_and(|cors| cors.credentials),
             frame_ancestors: None,
@@ -92,25 +109,28 @@ impl Visit {
             read_limit: ReadLimit::OfUpstream,
             verified: verified(decision, opened_by.or(embedder.origin()))
                 .and_then(|origin| value(origin.as_str())),
-        }
-    }
-
-    /// The embedder, where the rules vouch for it.
-    pub fn verified_embedder(&self) -> Option<&HeaderValue> {
-        self.verified.as_ref()
+        };
+        Self { shared, own }
     }
 
     /// The CORS grant, as fields.
     pub fn grant(&self) -> Option<Grant<'_>> {
-        let exposed = self.route.profile(self.voice).exposed();
-        let allow_origin = self.allow_origin.as_ref()?;
-        Some(Grant { allow_origin, credentials: self.credentials, exposed })
+        let allow_origin = self.own.allow_origin.as_ref()?;
+        let exposed = self.shared.profile().exposed();
+        Some(Grant { allow_origin, credentials: self.own.credentials, exposed })
     }
 
     /// The CORS grant, again.
     pub fn cors(&self) -> Option<Cors<'_>> {
-        let allow_origin = self.allow_origin.as_ref()?.to_str().ok()?;
-        Some(Cors { allow_origin, credentials: self.credentials })
+        let allow_origin = self.own.allow_origin.as_ref()?.to_str().ok()?;
+        Some(Cors { allow_origin, credentials: self.own.credentials })
+    }
+}
+
+impl SharedTerms {
+    /// The fixed fields of the answers.
+    pub fn profile(&self) -> &Profile {
+        self.route.profile(self.voice)
     }
 }
 

@@ -33,7 +33,7 @@ impl Hit {
         let mut head = self.stored.head();
         let fields = &mut head.fields;
         fields.insert(header::AGE, HeaderValue::from(self.stored.age(self.at).as_secs()));
-        forward::grant_to(fields, visit.grant());
+        forward::to_visitor(fields, visit);
         let mut body = self.stored.body();
         if is_conditional(&request.fields) {
             (head, body) = as_asked(request, head, body);

@@ -66,7 +66,7 @@ impl Caching {
         match self {
             // RFC 9111 §4.4. Whatever else of the widget depends on it is not known, so all of it goes.
             Self::Unsafe(cache) if response.status.is_success() || response.status.is_redirection() => {
-                cache.purge(&asked.visit.widget);
+                cache.purge(&asked.shared.widget);
                 None
             }
             Self::Filling(filling) => filling.head(response, asked),

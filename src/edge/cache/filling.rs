@@ -200,7 +200,7 @@ impl Filling {
         };
         let about = (selected, freshness, now);
         let stored =
-            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https));
+            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.shared, asked.https));
         let stored = Arc::new(stored);
         if is_kept {
             self.keep(Arc::clone(&stored));
@@ -232,7 +232,7 @@ impl Filling {
             &response.fields,
             bytes::Bytes::new(),
             about,
-            (asked.visit, asked.https),
+            (asked.shared, asked.https),
         );
         Some(Arriving { stored, length, body: BytesMut::new() })
     }

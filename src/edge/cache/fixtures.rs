@@ -69,5 +69,11 @@ pub(super) fn stored(
     let none = Fields::default();
     let selected = Selected::read(&headers, Selecting { fields: &none, embedder: None }).unwrap();
     let about = (selected, freshness, Instant::now());
-    Stored::prepare(status, &headers, Bytes::from_static(body.as_bytes()), about, (&visit(None), false))
+    Stored::prepare(
+        status,
+        &headers,
+        Bytes::from_static(body.as_bytes()),
+        about,
+        (&visit(None).shared, false),
+    )
 }
