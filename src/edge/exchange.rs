@@ -190,11 +190,13 @@ impl Forwarder {
             match pumps.head(deadline).await {
                 Ok(head) => return Ok((pumps, head, server)),
                 Err(error) => {
+                    // A server that refuses streams has enough of them.
+                    let most = if *error.etype() == ErrorType::H2Error { MOST_ATTEMPTS } else { MOST_STALE };
                     let again = reused
                         && matches!(error.retry, RetryType::ReusedOnly)
                         && *error.esource() == ErrorSource::Upstream
                         && request.outgoing.can_be_repeated()
-                        && stale < MOST_STALE;
+                        && stale < most;
                     if !again {
                         return Err(error);
                     }

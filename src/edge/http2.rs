@@ -15,6 +15,7 @@ use h2::{Reason, RecvStream, SendStream};
 use http::header;
 use http::{Request, Response, Version};
 use pingora::protocols::Stream;
+use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, Result};
 use tokio::time::Instant;
 
@@ -200,7 +201,9 @@ impl Client {
         let _ = tokio::time::timeout(LINGER.1, Box::pin(rest)).await;
     }
 
-    fn send(&mut self, head: ResponseHead, ends: bool) -> Result<()> {
+    fn send(&mut self, mut head: ResponseHead, ends: bool) -> Result<()> {
+        // As over HTTP/1.1, the edge's own (RFC 9110 §6.6.1).
+        head.fields.insert(header::DATE, get_cached_date());
         let answer = self.respond.send_response(response(head), ends);
         self.answer = Some(answer.map_err(gone)?);
         if ends {
