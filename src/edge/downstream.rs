@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use pingora::protocols::Stream;
 use pingora::{BError, Result};
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::reply::Reply;
 use crate::edge::message::ResponseHead;
 

@@ -14,12 +14,12 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header;
 use http::{Request, Response, Version};
-use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::http1::head::decimal;

@@ -6,6 +6,7 @@
 pub mod body;
 pub mod cache;
 pub mod client;
+pub mod connection;
 pub mod deadline;
 pub mod decision_id;
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::HeaderValue;
-use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::exchange::CLIENT_TIMEOUT;

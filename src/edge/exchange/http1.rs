@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 use httparse::{ParserConfig, Status};
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result, RetryType};
 
 use super::AnswerHead;
 use super::head::Outgoing;
 use crate::edge::body::{Frame, Length};
+use crate::edge::connection::stream::Stream;
 use crate::edge::fields::Fields;
 use crate::edge::http1::body::{self, BodyReader, Step};
 use crate::edge::http1::head::{decimal, says_close};
