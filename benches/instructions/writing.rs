@@ -17,6 +17,7 @@ use embedgate::policy::headers::{DenialShape, Destination, OwnProfile};
 use embedgate::policy::origin::{Embedder, Origin};
 use gungraun::{library_benchmark, library_benchmark_group};
 use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 
 use crate::edge::{Edge, request};
 
@@ -73,7 +74,8 @@ fn downward(mut way: Way) -> Way {
 
 fn deny(Shaped { to, shape }: Shaped) -> Reply {
     let embedder = Embedder::Known(Origin::parse(black_box("https://stranger.example")).unwrap());
-    let denial = Denial { told: Told::Embedder(embedder), decision_id: &DecisionId::new(), shape };
+    let denial =
+        Denial { told: Told::Embedder(embedder), decision_id: &DecisionId::new(Timestamp::now()), shape };
     Reply::denial(to, &denial, None)
 }
 

@@ -1,7 +1,8 @@
 //! Bodies of messages, on any protocol.
 
-use crate::edge::fields::Fields;
 use bytes::Bytes;
+
+use crate::edge::fields::Fields;
 
 /// A piece of a body, or what follows it.
 #[derive(Debug)]

@@ -4,11 +4,11 @@
 use std::io::Write;
 use std::net::IpAddr;
 
-use crate::edge::message::RequestHead;
 use http::header::HeaderName;
 use ipnet::IpNet;
 
 use super::request;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::{Sender, sender};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");

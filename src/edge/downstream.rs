@@ -4,13 +4,13 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
-use pingora::protocols::Stream;
 use pingora::{BError, Result};
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::reply::Reply;
+use crate::edge::message::ResponseHead;
 
 /// One request's client. Errors are the client's.
 pub trait Downstream: Send {

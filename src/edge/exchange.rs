@@ -11,21 +11,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use h2::client::SendRequest;
 use http::StatusCode;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
-use pingora::protocols::{ALPN, Stream};
 use pingora::server::configuration::ServerConf;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 
 use super::body::Frame;
 use super::cache::{Asked, Caching, Hit};
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::forward;
-use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Place, Server, Upstream};
+use super::upstream::{Connector, MOST_ATTEMPTS, NO_SERVER, Place, Server, Upstream};
+use crate::edge::message::ResponseHead;
 
 pub mod head;
 mod http1;
@@ -42,7 +41,7 @@ const MOST_STALE: usize = 16;
 
 /// What exchanges take: the way to open connections.
 pub struct Forwarder {
-    connector: TransportConnector,
+    connector: Connector,
 }
 
 /// One allowed request, and what its answer goes through.
@@ -94,7 +93,7 @@ enum Connection {
 impl Forwarder {
     /// Prepares for requests.
     pub fn new(conf: &ServerConf) -> Self {
-        Self { connector: TransportConnector::new(Some(ConnectorOptions::from_server_conf(conf))) }
+        Self { connector: Connector::new(conf) }
     }
 
     /// Forwards one request and answers it.
@@ -139,7 +138,7 @@ impl Forwarder {
                         (Frame::Data(piece), pumps.is_done())
                     }
                     Frame::Trailers(fields) => {
-                        let fields = forward::trailers_downward(fields, request.outgoing.visit);
+                        let fields = forward::trailers_downward(fields, &request.outgoing.visit.shared);
                         (Frame::Trailers(fields), true)
                     }
                 };
@@ -175,7 +174,7 @@ impl Forwarder {
                 Err(error) => {
                     attempts += 1;
                     if attempts == MOST_ATTEMPTS {
-                        return Err(error.into_up());
+                        return Err(error);
                     }
                     tracing::debug!(upstream = request.upstream.name(), %error, "server passed over");
                     continue;
@@ -211,7 +210,7 @@ impl Forwarder {
     async fn connect(&self, server: &Server, is_handshake: bool) -> Result<(Connection, bool)> {
         if is_handshake {
             // There are no WebSockets over HTTP/2 here (RFC 8441), whatever else the server speaks.
-            let stream = Box::pin(self.connector.new_stream(server.http1())).await?;
+            let stream = Box::pin(self.connector.open(server, true)).await?;
             return Ok((Connection::Http1(stream), false));
         }
         if let Some((requests, place)) = server.shared().and_then(|shared| shared.take()) {
@@ -221,9 +220,9 @@ impl Forwarder {
             return Ok((Connection::Http1(stream), true));
         }
         // In a box, so that requests that need no new connection don't carry the room for it.
-        let stream = Box::pin(self.connector.new_stream(server)).await?;
+        let stream = Box::pin(self.connector.open(server, false)).await?;
         match server.shared() {
-            Some(shared) if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
+            Some(shared) if stream.speaks_http2() => {
                 let (requests, place) = Box::pin(shared.add(stream)).await?;
                 Ok((Connection::Http2(requests, place), false))
             }

@@ -47,16 +47,12 @@ impl Fields {
 
     /// Sets a field: its first line in place of all it had, or a line behind all others.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
-        let Some(first) = self.0.iter().position(|(own, _)| *own == name) else {
-            return self.append(name, value);
-        };
-        let mut at = 0;
-        self.0.retain(|(own, _)| {
-            at += 1;
-            at <= first + 1 || *own != name
-        });
-        if let Some(line) = self.0.get_mut(first) {
-            line.1 = value;
+        let mut lines = self.0.iter_mut().filter(|(own, _)| *own == name);
+        let Some((_, first)) = lines.next() else { return self.append(name, value) };
+        *first = value;
+        if lines.next().is_some() {
+            let mut is_first = true;
+            self.0.retain(|(own, _)| *own != name || std::mem::take(&mut is_first));
         }
     }
 

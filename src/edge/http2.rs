@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::edge::message::RequestHead;
-use crate::edge::message::ResponseHead;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -16,12 +14,12 @@ use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header;
 use http::{Request, Response, Version};
-use pingora::protocols::Stream;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::http1::head::decimal;
@@ -30,6 +28,7 @@ use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
 use super::request::Noted;
 use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::is_hop_by_hop;
 
 pub mod frames;

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::edge::message::RequestHead;
 use http::Method;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::decision_id::DecisionId;
@@ -15,6 +14,7 @@ use super::route::Route;
 use super::tickets::{Reading, Tickets};
 use super::upstream::Upstream;
 use super::visit::{ReadLimit, Visit};
+use crate::edge::message::RequestHead;
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, decide};
 use crate::policy::headers::{members, ticket_for, timing_of_ticket};
@@ -126,20 +126,23 @@ impl Judge<'_> {
             Some(widget) if decision.is_allowed() => {
                 let ancestors = widget_ancestors(&facts, widget, self.policy, now);
                 let opened_by = facts.by_ticket(self.policy);
+                let said = request.fields.get(&header::ORIGIN);
                 let mut allowed = Box::new(Allowed {
                     session: None,
                     upstream: Arc::clone(route.upstream(widget)),
-                    visit: Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, ancestors),
+                    visit: Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, said),
                 });
+                allowed.visit.own.frame_ancestors =
+                    ancestors.and_then(|value| HeaderValue::try_from(value).ok());
                 if route.class == Class::Session {
                     allowed.session = SessionFacts::keep(&facts);
                 }
                 if is_stream {
-                    allowed.visit.read_limit = ReadLimit::OfStream(self.stream_idle);
+                    allowed.visit.own.read_limit = ReadLimit::OfStream(self.stream_idle);
                 }
                 let page = opened_by.map_or(embedder, Embedder::Known);
                 if let Some(embedder) = ticket_for(route.class, &decision, &page, self.policy) {
-                    allowed.visit.ticket = self.framed(id, embedder, now);
+                    allowed.visit.own.ticket = self.framed(id, embedder, now);
                 }
                 Judged::Allowed(allowed)
             }

@@ -6,9 +6,10 @@
 pub mod body;
 pub mod cache;
 pub mod client;
+pub mod connection;
 pub mod deadline;
 pub mod decision_id;
-pub mod demo;
+
 pub mod downstream;
 pub mod error;
 pub mod exchange;

@@ -1,7 +1,8 @@
 //! The way of a request, whatever protocol brings it: check → route → judge → reply, or the cache, an upstream or a
 //! tunnel → record. Every step stands here or in a room of its own, once.
 //!
-//! A request's state is its type: what came in is [`Received`], what the rules let through is [`Admitted`].
+//! A request's state is its type: what has one reading is [`Received`], what asks for a widget is [`admit::Routed`], what
+//! the rules let through is [`Admitted`].
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -9,7 +10,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use crate::edge::message::RequestHead;
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use ipnet::IpNet;
@@ -33,6 +33,7 @@ use super::tickets::{Tickets, presented};
 use super::tunnel::{Handshake, Tunnels};
 use super::upstream::Upstream;
 use super::visit::Visit;
+use crate::edge::message::RequestHead;
 use crate::policy::decision::{Class, EdgePolicy};
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
@@ -156,7 +157,8 @@ impl Pipeline {
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
         loop {
-            let mut admitted = match self.admit(request, received, record) {
+            let admitted = self.route(request, received, record).and_then(|routed| self.admit(&routed));
+            let mut admitted = match admitted {
                 Ok(admitted) => admitted,
                 Err(reply) => return respond(client, reply, head_only, record, deadline).await,
             };
@@ -174,8 +176,9 @@ impl Pipeline {
                         return Ok(());
                     };
                     let visit = &admitted.visit;
-                    let to = Recipient { request, own: &visit.route.own, https: received.client.https };
-                    let reply = Reply::failed(to, status, &visit.decision_id, visit.cors());
+                    let to =
+                        Recipient { request, own: &visit.shared.route.own, https: received.client.https };
+                    let reply = Reply::failed(to, status, &visit.own.decision_id, visit.cors());
                     return respond(client, reply, head_only, record, deadline).await;
                 }
             }
@@ -198,7 +201,7 @@ impl Pipeline {
         let request = bare.as_mut().unwrap_or(request);
         let Admitted { upstream, visit, session } = admitted;
         let mut caching = Caching::Outside;
-        if visit.route.class == Class::Asset {
+        if visit.shared.route.class == Class::Asset {
             match self.cache.begin(&asked(request, visit, upstream, received)).await {
                 Begun::Hit(hit) => return from_memory(client, &hit, request, visit, record),
                 Begun::Goes(goes) => caching = goes,
@@ -279,8 +282,14 @@ fn asked<'r>(
     upstream: &'r Upstream,
     received: &Received,
 ) -> Asked<'r> {
-    let (https, length) = (received.client.https, received.length);
-    Asked { request, visit, upstream: upstream.name(), https, length }
+    Asked {
+        request,
+        shared: &visit.shared,
+        embedder: visit.own.verified.as_ref(),
+        upstream: upstream.name(),
+        https: received.client.https,
+        length: received.length,
+    }
 }
 
 /// Puts an answer of the edge's own on its way, once the rest of a small body is read.

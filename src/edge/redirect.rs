@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::edge::message::RequestHead;
-
 use super::reply::{Recipient, Reply};
 use super::request;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::OwnProfile;
 use crate::policy::origin::{OriginBuf, OriginSet, Scheme};
 

@@ -1,13 +1,13 @@
 //! What is refused before it is judged: requests that two servers could read in two ways (RFC 9112 §11.2,
 //! "request smuggling"), and those over the limits.
 
-use crate::edge::fields::Fields;
-use crate::edge::message::RequestHead;
 use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{Method, StatusCode, Version};
 
 use super::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::fields::Fields;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::is_persistence;
 
 /// Why a request is refused, for the one who sent it.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::edge::message::RequestHead;
 use jiff::{SignedDuration, Timestamp};
 
 use self::key_file::KeyFile;
 use self::presented::Presented;
 use crate::config::TicketSettings;
+use crate::edge::message::RequestHead;
 use crate::policy::decision::{Class, TicketState};
 use crate::policy::origin::Origin;
 use crate::policy::ticket::{Ticket, TicketError, TicketReader};

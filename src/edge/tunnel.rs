@@ -7,16 +7,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use http::HeaderValue;
-use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::exchange::CLIENT_TIMEOUT;
 use super::sessions::SessionGuard;
+use crate::edge::message::ResponseHead;
 use crate::telemetry::metrics::Metrics;
 
 mod frames;

@@ -1,11 +1,9 @@
 //! An answer from memory: a prepared head with the few fields that are this visit's own, whole or as the request
 //! wants it. Conditions are judged by pingora, ranges are read by `http-range-header`.
 
-use crate::edge::fields::Fields;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::edge::message::{RequestHead, ResponseHead};
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -13,7 +11,9 @@ use http_range_header::{RangeInvalid, RangeUnsatisfiableError, parse_range_heade
 use pingora::protocols::http::conditional_filter::weak_validate_etag;
 
 use super::stored::Stored;
+use crate::edge::fields::Fields;
 use crate::edge::forward;
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::edge::visit::Visit;
 
 /// An answer that is in memory.
@@ -33,7 +33,7 @@ impl Hit {
         let mut head = self.stored.head();
         let fields = &mut head.fields;
         fields.insert(header::AGE, HeaderValue::from(self.stored.age(self.at).as_secs()));
-        forward::grant_to(fields, visit.grant());
+        forward::to_visitor(fields, visit);
         let mut body = self.stored.body();
         if is_conditional(&request.fields) {
             (head, body) = as_asked(request, head, body);

@@ -1,12 +1,11 @@
 //! The cache's part in one request: what the pipeline and exchanges call.
 
-use crate::edge::message::RequestHead;
-use crate::edge::message::ResponseHead;
 use http::Method;
 
 use super::answer::Hit;
 use super::filling::Filling;
 use super::{Asked, AssetCache, Lookup};
+use crate::edge::message::{RequestHead, ResponseHead};
 
 /// How a request stands to the cache.
 #[derive(Debug, Default)]
@@ -67,7 +66,7 @@ impl Caching {
         match self {
             // RFC 9111 §4.4. Whatever else of the widget depends on it is not known, so all of it goes.
             Self::Unsafe(cache) if response.status.is_success() || response.status.is_redirection() => {
-                cache.purge(&asked.visit.widget);
+                cache.purge(&asked.shared.widget);
                 None
             }
             Self::Filling(filling) => filling.head(response, asked),

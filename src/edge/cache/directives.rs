@@ -1,10 +1,11 @@
 //! Which caching directives an upstream's answer has for this cache: those of `CDN-Cache-Control` where it is
 //! there and valid (RFC 9213 §2.2), else those of `Cache-Control` (RFC 9111 §5.2.2).
 
-use crate::edge::fields::Fields;
 use http::header::{self, HeaderMap, HeaderName};
 use pingora::cache::cache_control::{CacheControl, DirectiveKey, DirectiveMap, DirectiveValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
+
+use crate::edge::fields::Fields;
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 

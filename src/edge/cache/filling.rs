@@ -2,12 +2,9 @@
 //! Knows nothing of how it is proxied: whoever does that shows it the head as received, the pieces of the body, and
 //! the end. Dropped before the end, nothing is kept.
 
-use crate::edge::fields::Fields;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::edge::message::RequestHead;
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
@@ -20,6 +17,8 @@ use super::store::{Personal, Place};
 use super::stored::Stored;
 use super::vary::Selected;
 use super::{Asked, Shared};
+use crate::edge::fields::Fields;
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::telemetry::metrics::CacheOutcome;
 
 /// A request that goes to the upstream, and whose answer may be kept.
@@ -201,7 +200,7 @@ impl Filling {
         };
         let about = (selected, freshness, now);
         let stored =
-            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https));
+            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.shared, asked.https));
         let stored = Arc::new(stored);
         if is_kept {
             self.keep(Arc::clone(&stored));
@@ -233,7 +232,7 @@ impl Filling {
             &response.fields,
             bytes::Bytes::new(),
             about,
-            (asked.visit, asked.https),
+            (asked.shared, asked.https),
         );
         Some(Arriving { stored, length, body: BytesMut::new() })
     }

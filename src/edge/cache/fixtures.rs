@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use crate::edge::message::RequestHead;
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use super::vary::{Selected, Selecting};
 use crate::config;
 use crate::edge::decision_id::DecisionId;
 use crate::edge::fields::Fields;
+use crate::edge::message::RequestHead;
 use crate::edge::route::{RouteTable, Target};
 use crate::edge::upstream::Upstreams;
 use crate::edge::visit::Visit;
@@ -50,7 +50,7 @@ pub(super) fn visit(origin: Option<&str>) -> Visit {
         near_miss: None,
     };
     let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
-    Visit::new(route, DecisionId::new(), rules.as_rules(), &decision, &embedder, None, None)
+    Visit::new(route, DecisionId::new(Timestamp::now()), rules.as_rules(), &decision, &embedder, None, None)
 }
 
 /// An answer in memory, received now.
@@ -69,5 +69,11 @@ pub(super) fn stored(
     let none = Fields::default();
     let selected = Selected::read(&headers, Selecting { fields: &none, embedder: None }).unwrap();
     let about = (selected, freshness, Instant::now());
-    Stored::prepare(status, &headers, Bytes::from_static(body.as_bytes()), about, (&visit(None), false))
+    Stored::prepare(
+        status,
+        &headers,
+        Bytes::from_static(body.as_bytes()),
+        about,
+        (&visit(None).shared, false),
+    )
 }

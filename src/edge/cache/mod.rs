@@ -53,9 +53,8 @@ mod vary;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::edge::message::RequestHead;
 use http::Method;
-use http::header;
+use http::header::{self, HeaderValue};
 
 pub use answer::Hit;
 pub use caching::{Begun, Caching};
@@ -69,7 +68,8 @@ use self::stored::Stored;
 use self::vary::Selecting;
 use super::body::Length;
 use super::request;
-use super::visit::Visit;
+use super::visit::SharedTerms;
+use crate::edge::message::RequestHead;
 use crate::rules::assets::CachedAssets;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};
@@ -102,8 +102,10 @@ impl Shared {
 pub struct Asked<'r> {
     /// Its head, as the browser sent it.
     pub request: &'r RequestHead,
-    /// What the verdict left for its answer.
-    pub visit: &'r Visit,
+    /// What its answer shares with those to all other visitors.
+    pub shared: &'r SharedTerms,
+    /// The embedder that the upstream is told: an answer may be selected by it.
+    pub embedder: Option<&'r HeaderValue>,
     /// The name of the upstream that it would go to.
     pub upstream: &'r str,
     /// Whether the browser's scheme is https.
@@ -115,8 +117,8 @@ pub struct Asked<'r> {
 impl Asked<'_> {
     fn key(&self) -> KeyRef<'_> {
         KeyRef {
-            widget: &self.visit.widget,
-            environment: self.visit.environment,
+            widget: &self.shared.widget,
+            environment: self.shared.environment,
             upstream: self.upstream,
             https: self.https,
             host: request::host(self.request),
@@ -125,7 +127,7 @@ impl Asked<'_> {
     }
 
     fn selecting(&self) -> Selecting<'_> {
-        Selecting { fields: &self.request.fields, embedder: self.visit.verified_embedder() }
+        Selecting { fields: &self.request.fields, embedder: self.embedder }
     }
 }
 

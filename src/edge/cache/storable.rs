@@ -2,7 +2,6 @@
 //! upstream sent, before anything of it is rewritten for browsers. Only answers with an explicit lifetime are kept;
 //! nothing is guessed from `Last-Modified` (§4.2.2 allows it, and nobody who saves a script expects it).
 
-use crate::edge::fields::Fields;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,6 +10,7 @@ use jiff::Timestamp;
 use pingora::cache::cache_control::{Cacheable, DirectiveKey, InterpretCacheControl};
 
 use super::directives::{self, Directives};
+use crate::edge::fields::Fields;
 
 /// Final answers whose meaning this cache knows (§3) and that are of use to more than one visitor. Partial content
 /// (206) is not combined, so not kept.

@@ -1,19 +1,19 @@
 //! One answer in memory, ready to be sent: the head as browsers get it, made once, and the body.
 
-use crate::edge::fields::Fields;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::edge::message::ResponseHead;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::storable::Freshness;
 use super::vary::{Selected, Selecting};
+use crate::edge::fields::Fields;
 use crate::edge::forward;
-use crate::edge::visit::Visit;
+use crate::edge::message::ResponseHead;
+use crate::edge::visit::SharedTerms;
 use crate::policy::headers::{Sender, is_hop_by_hop, nominated, sender};
 
 /// For how long an upstream that failed is not asked again for an answer that may stand in for its error.
@@ -41,19 +41,17 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Makes an answer ready. `received` is the upstream's head, `at` when it came; of `visit`, nothing is kept but
-    /// what its route and widget say to everyone.
+    /// Makes an answer ready. `received` is the upstream's head, `at` when it came.
     pub fn prepare(
         status: StatusCode,
         received: &Fields,
         body: Bytes,
         (selected, freshness, at): (Selected, Freshness, Instant),
-        (visit, https): (&Visit, bool),
+        (shared, https): (&SharedTerms, bool),
     ) -> Self {
         let received = lasting(received);
         let mut head = ResponseHead::new(status, received.clone());
-        // What a grant says is one embedder's; each visit adds its own.
-        forward::to_everyone(&mut head, visit, https);
+        forward::to_everyone(&mut head, shared, https);
         head.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         Self { received, head, body, selected, freshness, at, respite: AtomicU64::new(0) }
     }

@@ -6,6 +6,7 @@ use http::HeaderMap;
 use super::fixtures::{request, visit};
 use super::*;
 use crate::edge::message::ResponseHead;
+use crate::edge::visit::Visit;
 
 const WHOLE: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("content-length", "4")];
 
@@ -51,7 +52,8 @@ impl Ask {
     fn asked(&self) -> Asked<'_> {
         Asked {
             request: &self.request,
-            visit: &self.visit,
+            shared: &self.visit.shared,
+            embedder: self.visit.own.verified.as_ref(),
             upstream: "app",
             https: false,
             length: self.length(),

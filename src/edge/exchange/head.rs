@@ -1,15 +1,15 @@
 //! Head of a request as its upstream gets it, for every protocol that upstreams speak.
 
-use crate::edge::fields::Fields;
-use crate::edge::message::RequestHead;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 
 use crate::edge::body::Length;
 use crate::edge::client::Client;
+use crate::edge::fields::Fields;
 use crate::edge::forward::told_upstream;
 use crate::edge::http1::write;
+use crate::edge::message::RequestHead;
 use crate::edge::request;
 use crate::edge::visit::Visit;
 use crate::policy::headers::{is_hop_by_hop, nominated};

@@ -1,32 +1,29 @@
 //! An exchange with an upstream over HTTP/1.1: one request on a connection, and its answer.
 
-use crate::edge::fields::Fields;
 use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
-use crate::edge::message::ResponseHead;
 use bytes::{Bytes, BytesMut};
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Version};
 use httparse::{ParserConfig, Status};
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result, RetryType};
 
 use super::AnswerHead;
 use super::head::Outgoing;
 use crate::edge::body::{Frame, Length};
+use crate::edge::connection::stream::Stream;
+use crate::edge::fields::Fields;
 use crate::edge::http1::body::{self, BodyReader, Step};
 use crate::edge::http1::head::{decimal, says_close};
 use crate::edge::http1::outbox::{Framing, Outbox};
 use crate::edge::http1::{find_end, poll_read};
 use crate::edge::limits::{MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD_BYTES, MAX_INTERIM_ANSWERS};
+use crate::edge::message::ResponseHead;
 
 /// How much of a request may wait to be sent before more of it is read, in bytes.
 const MOST_WAITING: usize = 16 * 1024;
-
-/// Read at once; most heads with the body of a small answer fit.
-const READ_BYTES: usize = 4 * 1024;
 
 /// One exchange.
 pub struct Http1 {
@@ -54,7 +51,7 @@ impl Http1 {
             outbox,
             framing: if outgoing.length == Length::Unknown { Framing::Chunked } else { Framing::Plain },
             sent: false,
-            read: BytesMut::with_capacity(READ_BYTES),
+            read: BytesMut::new(),
             searched: 0,
             interim: 0,
             body: BodyReader::Done,

@@ -1,12 +1,12 @@
 //! Bodies in HTTP/1.1 as they are read (RFC 9112 §6 and §7), a client's and an upstream's alike. What could be read in
 //! two ways is an error.
 
-use crate::edge::fields::Fields;
 use bytes::{Buf, Bytes, BytesMut};
 use http::header::{HeaderName, HeaderValue};
 
 use super::find_end;
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
 use crate::edge::limits::MAX_HEAD_BYTES;
 
 /// The longest line before a chunk, in bytes: its size and extensions.

@@ -2,17 +2,17 @@
 
 use std::task::{Context, Poll, ready};
 
-use crate::edge::message::ResponseHead;
 use bytes::BytesMut;
 use http::{StatusCode, header};
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result};
 
 use super::body::{self, Step};
 use super::outbox::{Framing, Outbox};
 use super::{Answer, Connection, poll_read, write};
 use crate::edge::body::{Frame, Length};
+use crate::edge::connection::stream::Stream;
 use crate::edge::downstream::Downstream;
+use crate::edge::message::ResponseHead;
 use crate::edge::reply::Reply;
 
 fn taken() -> BError {

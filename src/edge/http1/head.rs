@@ -1,10 +1,8 @@
 //! Heads of requests, read from the bytes they came in. What they mean is checked once for every protocol, in
 //! [`crate::edge::request`]; here is refused what only bytes show.
 
-use crate::edge::fields::Fields;
 use std::mem::MaybeUninit;
 
-use crate::edge::message::RequestHead;
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri, Version};
@@ -12,8 +10,10 @@ use httparse::Status;
 
 use crate::edge::body::Length;
 use crate::edge::client::FORWARDED_PROTO;
+use crate::edge::fields::Fields;
 use crate::edge::http1::body::BodyReader;
 use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::message::RequestHead;
 use crate::edge::request::{Noted, Refusal, TARGET_TOO_LONG, TOO_MANY_FIELDS};
 
 /// A head that is refused, and what could be read of it all the same: its page can read the refusal.

@@ -1,11 +1,11 @@
 //! Heads of answers and the framing of bodies, as bytes.
 
-use crate::edge::message::ResponseHead;
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora::protocols::http::date::get_cached_date;
 
 use super::outbox::Framing;
+use crate::edge::message::ResponseHead;
 
 /// Writes a final head. What belongs to this connection is the edge's own, and left out of `fields`.
 pub fn head<'f>(

@@ -2,11 +2,11 @@
 
 use std::task::{Context, Poll, ready};
 
-use crate::edge::fields::Fields;
 use bytes::Bytes;
 use h2::{Error, Reason, RecvStream, SendStream};
 
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
 
 /// Reader of one body.
 pub struct BodyReader {

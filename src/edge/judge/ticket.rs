@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use crate::edge::message::RequestHead;
 use http::header;
 use jiff::Timestamp;
 
 use super::record::Subject;
 use super::{Denied, Judge, told};
+use crate::edge::message::RequestHead;
 use crate::edge::request::{is_preflight, lines};
 use crate::policy::decision::{Class, Decision, Facts, TicketState, decide};
 use crate::policy::origin::Embedder;

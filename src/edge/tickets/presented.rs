@@ -2,13 +2,13 @@
 //! field, the offered WebSocket subprotocol `embed-ticket.…`. A frame that moves within itself has it in its address
 //! alone. All of them are taken out before the upstream, and out of `Referer`.
 
-use crate::edge::fields::Fields;
-use crate::edge::message::RequestHead;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use percent_encoding::percent_decode;
 
+use crate::edge::fields::Fields;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::members;
 
 const SCHEME: &[u8] = b"embed";

@@ -1,8 +1,9 @@
 //! A WebSocket's handshake (RFC 6455 §4) as the edge answers it on the browser's connection; `Sec-WebSocket-*` is the two
 //! ends' own business.
 
-use crate::edge::fields::Fields;
 use http::header::{self, HeaderValue};
+
+use crate::edge::fields::Fields;
 
 /// Makes the fields of a 101 the edge's own. A browser fails a handshake that names none of the subprotocols it offered
 /// (WebSockets standard, "establish a WebSocket connection"): `subprotocol` is named where the upstream, which may have

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use h2::client::{Builder, SendRequest};
-use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 
+use crate::edge::connection::stream::Stream;
 use crate::edge::limits::MAX_ANSWER_HEAD_BYTES;
 
 /// How much of all answers together a server may send before any of it is taken, in bytes. For one answer it is the
