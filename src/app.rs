@@ -47,6 +47,7 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
 
 mod control;
+mod demo;
 mod error;
 mod live;
 mod observe;
@@ -60,6 +61,7 @@ pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 pub use offline::{documents, each_document, offline_store, rules_path};
 
+use demo::Demo;
 use live::LiveSettings;
 use observe::RuleMetrics;
 
@@ -72,15 +74,11 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let decisions = Arc::new(decisions);
     let policy = Arc::new(ArcSwap::from_pointee(edge_policy(&settings)));
 
-    let demo = welcome::demo_listener(&settings)?;
-    let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
+    let demo = Demo::start(&settings)?;
+    let demo_addr = demo.as_ref().map(Demo::addr);
     let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
-    let routes = RouteTable::prepare(
-        &settings.routes,
-        &settings.tickets.path,
-        &upstreams,
-        welcome::host_pages(&settings),
-    )?;
+    let pages = demo.as_ref().map(Demo::pages);
+    let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, pages)?;
     let certificates = load_certificates(&settings)?;
     let admin_tls = control::mutual_tls(&settings)?;
     let tokens = Tokens::open(settings.admin.token_file.clone())?;
@@ -149,8 +147,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         server.add_service(background_service("rules", tasks::SourceTask::new(source)));
     }
     server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
-    if let Some(listener) = demo {
-        server.add_service(background_service("demo", tasks::DemoTask::new(listener)));
+    if let Some(demo) = demo {
+        server.add_service(background_service("demo", demo));
     }
     let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
     let files = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>));
@@ -186,7 +184,7 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     });
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
     let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
-    let edge = certificates.chain(routes.err()).map(AppError::from);
+    let edge = certificates.chain(routes.err()).map(AppError::from).chain(Demo::fault(settings));
     let keys = &settings.tickets.key_file;
     // A start makes one where there is none.
     let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();

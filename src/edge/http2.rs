@@ -13,9 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
 use http::header;
-use http::response::Parts;
 use http::{Request, Response, Version};
-use pingora::http::RequestHeader;
+use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, Result};
 use tokio::time::Instant;
 
@@ -29,6 +28,7 @@ use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
 use super::request::Noted;
 use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::is_hop_by_hop;
 
 pub mod frames;
@@ -132,7 +132,7 @@ async fn serve_request(
     respond: SendResponse<Bytes>,
 ) {
     let (parts, body) = request.into_parts();
-    let request = RequestHeader::from(parts);
+    let request = RequestHead::from(parts);
     let mut client = Client::new(&request, body, respond);
     pipeline.serve(&mut client, (request, Noted::default()), peer, &mut Deadline::default()).await;
     client.finish().await;
@@ -156,8 +156,8 @@ struct Client {
 }
 
 impl Client {
-    fn new(head: &RequestHeader, request: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        let stated = head.headers.get(header::CONTENT_LENGTH).and_then(|length| decimal(length.as_bytes()));
+    fn new(head: &RequestHead, request: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        let stated = head.fields.get(&header::CONTENT_LENGTH).and_then(|length| decimal(length.as_bytes()));
         let length = match stated {
             Some(length) => Length::Known(length),
             None if request.is_end_stream() => Length::Absent,
@@ -201,15 +201,25 @@ impl Client {
         let _ = tokio::time::timeout(LINGER.1, Box::pin(rest)).await;
     }
 
-    fn send(&mut self, mut head: Parts, ends: bool) -> Result<()> {
-        head.version = Version::HTTP_2;
-        let answer = self.respond.send_response(Response::from_parts(head, ()), ends);
+    fn send(&mut self, mut head: ResponseHead, ends: bool) -> Result<()> {
+        // As over HTTP/1.1, the edge's own (RFC 9110 §6.6.1).
+        head.fields.insert(header::DATE, get_cached_date());
+        let answer = self.respond.send_response(response(head), ends);
         self.answer = Some(answer.map_err(gone)?);
         if ends {
             self.body = BodySender::whole();
         }
         Ok(())
     }
+}
+
+/// A head in the library's words.
+fn response(head: ResponseHead) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.version_mut() = Version::HTTP_2;
+    *response.headers_mut() = head.fields.into();
+    response
 }
 
 fn gone(error: h2::Error) -> BError {
@@ -248,15 +258,10 @@ impl Downstream for Client {
         }
     }
 
-    fn head(&mut self, mut head: Parts, _reason: Option<&str>, bodiless: bool) -> Result<()> {
-        let fields = &mut head.headers;
-        if fields.keys().any(is_hop_by_hop) {
-            let own: Vec<_> = fields.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
-            own.iter().for_each(|name| drop(fields.remove(name)));
-        }
+    fn head(&mut self, mut head: ResponseHead, bodiless: bool) -> Result<()> {
+        head.fields.retain(|name, _| !is_hop_by_hop(name));
         if head.status.is_informational() {
-            head.version = Version::HTTP_2;
-            return self.respond.send_informational(Response::from_parts(head, ())).map_err(gone);
+            return self.respond.send_informational(response(head)).map_err(gone);
         }
         self.send(head, bodiless)
     }

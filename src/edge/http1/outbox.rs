@@ -5,11 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
-use tokio::io::AsyncWrite;
 
 use super::write;
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
+
+use tokio::io::AsyncWrite;
+
 use crate::edge::connection::stream::Stream;
 
 /// The longest piece that is copied behind what goes out before it, in bytes; a longer one goes out from where it is.
@@ -92,10 +94,10 @@ impl Outbox {
         }
     }
 
-    fn last_chunk(&mut self, trailers: Option<&HeaderMap>) {
+    fn last_chunk(&mut self, trailers: Option<&Fields>) {
         let bytes = self.bytes();
         bytes.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.into_iter().flatten() {
+        for (name, value) in trailers.into_iter().flat_map(Fields::iter) {
             write::field(bytes, name.as_str(), value.as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");

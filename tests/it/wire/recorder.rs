@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::strict::{Fault, Fields, Socket, Wire, framing, values};
-use crate::support::certificates::{Authority, H2, HTTP11};
+use super::strict::{Fault, Fields, Socket, Wire, framing, is_token, values};
+use crate::support::certificates::H2;
 use crate::support::ports;
 
 /// One request as it came.
@@ -28,7 +28,7 @@ pub struct Request {
     pub fields: Fields,
     pub body: Vec<u8>,
     pub trailers: Fields,
-    /// `false`: the edge broke it off.
+    /// `false`: the edge broke it off before its end.
     pub whole: bool,
 }
 
@@ -156,13 +156,12 @@ impl Recorder {
         Self::start(1, None, Arc::new(answer)).await
     }
 
-    /// So many servers over TLS as `app.internal`, HTTP/2 where that is offered.
+    /// So many servers over this TLS, HTTP/2 where that was agreed on.
     pub async fn http2(
         servers: usize,
-        authority: &Authority,
+        tls: TlsAcceptor,
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let tls = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
         Self::start(servers, Some(tls), Arc::new(answer)).await
     }
 
@@ -263,7 +262,8 @@ async fn serve_http1(stream: impl Socket + 'static, number: usize, answer: &Answ
             Err(_) => true,
         };
         if served.is_err() && !request.method.is_empty() {
-            request.whole = false;
+            // With what follows it, it is none.
+            request.whole &= served == Err(Fault::Cut);
             seen.note(request);
         }
         if let Err(Fault::Wrong(what)) = served {
@@ -294,7 +294,7 @@ async fn serve_one(
         return Err(Fault::Wrong(format!("no request: {:?}", head.first)));
     };
     let is_request = !method.is_empty()
-        && method.bytes().all(|byte| byte.is_ascii_uppercase())
+        && method.bytes().all(is_token)
         && target.starts_with('/')
         && target.bytes().all(|byte| byte.is_ascii_graphic() || byte >= 0x80)
         && values(&head.fields, "host").len() == 1;
@@ -312,11 +312,12 @@ async fn serve_one(
         write(wire, request, &reply).await;
     }
     (request.body, request.trailers) = wire.body(framing).await?;
+    // Whatever becomes of its sender.
+    request.whole = true;
     if !reply.early {
         // A client that sends more before it has its answer would be one that sends without waiting: the edge is none.
         wire.stays_silent(reply.after).await?;
     }
-    request.whole = true;
     // Whoever has the answer can look for its request.
     seen.note(request.clone());
     if !reply.early {
