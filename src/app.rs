@@ -154,6 +154,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let files = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>));
     let files = files.chain([ticket_keys as Arc<dyn Reload>]).collect();
     server.add_service(background_service("files", tasks::FileTask::new(files)));
+    server.add_service(background_service("memory", tasks::MemoryTask));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
     // An edge that is ready can be told to read its configuration again.

@@ -1,8 +1,10 @@
 //! What runs beside the proxy, each as a background service of the server, on a thread of its own.
 
+use std::hint::black_box;
 use std::net::TcpListener;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -122,6 +124,29 @@ impl BackgroundService for FileTask {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Has the allocator give back what nobody uses. It does that when a thread ends, and otherwise as more is used: once a
+/// crowd has left, it could be long until then.
+pub(super) struct MemoryTask;
+
+/// How often. The allocator itself waits for a second, in case what was freed is wanted again.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl BackgroundService for MemoryTask {
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(MEMORY_INTERVAL) => {}
+                _ = shutdown.wait_for(|stop| *stop) => return,
+            }
+            // One that has used nothing is none of the allocator's.
+            let thread = thread::Builder::new().spawn(|| drop(black_box(Box::new(0_u8))));
+            // Where there is no room for a thread now, there may be the next time.
+            let _ = thread.map(JoinHandle::join);
         }
     }
 }
