@@ -82,11 +82,11 @@ struct Answers {
 
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-/// An event's chunk.
-pub const EVENT: &[u8] = b"d\r\ndata: hello\n\n\r\n";
+/// An event.
+pub const EVENT: &[u8] = b"data: hello\n\n";
 /// A stream that begins; nginx is told not to keep it until there is more.
 const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
-    X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
+    X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n";
 /// Code 1000, as a server sends it.
 const CLOSE: &[u8] = &[0x88, 2, 3, 0xe8];
 
@@ -132,7 +132,7 @@ async fn serve(mut stream: TcpStream, answers: &'static Answers) -> std::io::Res
             return talk(stream, &mut buffer).await;
         } else if memmem::find(head, b"text/event-stream").is_some() {
             ANSWERS.fetch_add(1, Ordering::Relaxed);
-            stream.write_all(&[EVENTS, EVENT].concat()).await?;
+            stream.write_all(&[EVENTS, EVENT, b"\r\n"].concat()).await?;
         } else {
             ANSWERS.fetch_add(1, Ordering::Relaxed);
             let may_store = memmem::find(line, b"/assets/").is_some();

@@ -1,6 +1,8 @@
 //! Connections that are opened and left alone.
 
 use anyhow::{Result, ensure};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use memchr::memmem;
 use rustls::client::Resumption;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -10,8 +12,8 @@ use super::http1::{connect, exchange};
 use super::{on_this_thread, tls, tunnel};
 use crate::ground::Ground;
 use crate::memory::Held;
-use crate::rules;
 use crate::scenario::{Kind, Request};
+use crate::{rules, upstream};
 
 /// What a POST here says that its body has, and what it sends of it.
 const BODY: (usize, usize) = (1024 * 1024, 1024);
@@ -22,13 +24,14 @@ enum Open {
     Tls(#[expect(dead_code, reason = "held open")] Box<TlsStream<TcpStream>>),
 }
 
-/// Opens so many, one after the other, and does `work` while they are open.
+/// How many are opened at a time: a peer may keep the first bytes of an answer for a while, in case there are more.
+const AT_ONCE: usize = 32;
+
+/// Opens so many, and does `work` while they are open.
 pub fn while_open<T>(held: Held, ground: &Ground, count: usize, work: impl FnOnce() -> T) -> Result<T> {
     on_this_thread(async {
-        let mut open = Vec::with_capacity(count);
-        for n in 0..count {
-            open.push(one(held, ground, n % 64 * 15).await?);
-        }
+        let opening = stream::iter((0..count).map(|n| one(held, ground, n % 64 * 15)));
+        let _open: Vec<Open> = opening.buffer_unordered(AT_ONCE).try_collect().await?;
         Ok(work())
     })
 }
@@ -53,7 +56,7 @@ async fn one(held: Held, ground: &Ground, n: usize) -> Result<Open> {
             let request = with_field(&request(Kind::Get, n, "session").bytes(), "Accept: text/event-stream");
             stream.write_all(&request).await?;
             let mut filled = 0;
-            while !buffer[..filled].ends_with(crate::upstream::EVENT) {
+            while memmem::find(&buffer[..filled], upstream::EVENT).is_none() {
                 let read = stream.read(&mut buffer[filled..]).await?;
                 ensure!(read > 0, "the connection ended before the first event");
                 filled += read;
