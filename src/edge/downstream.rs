@@ -10,6 +10,7 @@ use pingora::{BError, Result};
 use super::body::{Frame, Length};
 use super::connection::stream::Stream;
 use super::reply::Reply;
+use super::tunnel::Tunnel;
 use crate::edge::message::ResponseHead;
 
 /// One request's client. Errors are the client's.
@@ -64,9 +65,12 @@ pub trait Downstream: Send {
     /// Whether the final head is on its way.
     fn has_begun(&self) -> bool;
 
-    /// The connection itself, with what was read of it and not served, for a tunnel; `None` where other requests share
-    /// it.
-    fn take_connection(&mut self) -> Option<(Stream, BytesMut)>;
+    /// Makes the connection a tunnel's, with what was read of it and not served. The tunnel runs once the request is
+    /// served.
+    ///
+    /// # Errors
+    /// Other requests share it.
+    fn switch(&mut self, into: impl FnOnce(Stream, BytesMut) -> Tunnel) -> Result<()>;
 
     /// Waits until what was put on its way is taken.
     fn sent(&mut self) -> impl Future<Output = Result<()>> + Send {

@@ -4,7 +4,9 @@
 //! answer → the connection is kept for the next one, closed, or taken for a tunnel.
 
 use std::future::poll_fn;
-use std::pin::pin;
+use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,7 +14,8 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use http::Method;
 use memchr::memmem::Finder;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::time::Instant;
 
 use super::body::Length;
 use super::connection::stream::Stream;
@@ -20,20 +23,24 @@ use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
 use super::request::Noted;
+use super::tunnel::Tunnel;
 use crate::edge::message::RequestHead;
 
 pub mod body;
 mod downstream;
 pub mod head;
 pub mod outbox;
+mod serve;
 pub mod write;
+
+pub(super) use serve::serve;
 
 use body::BodyReader;
 use head::Refused;
 use outbox::{Framing, Outbox};
 
-/// Read at once; a request's head is mostly smaller.
-const READ_BYTES: usize = 4 * 1024;
+/// The most that is read at once, in bytes: a TLS record.
+const READ_BYTES: usize = 16 * 1024;
 
 /// How long the rest of an unwanted body is waited for, so that the connection can be kept.
 pub const DRAIN: Duration = Duration::from_secs(2);
@@ -58,13 +65,15 @@ pub fn poll_read(
     stream: &mut Stream,
     read: &mut BytesMut,
     context: &mut Context<'_>,
-) -> Poll<std::io::Result<usize>> {
+) -> Poll<io::Result<usize>> {
     if read.is_empty() {
         *read = BytesMut::new();
     }
-    ready!(stream.poll_readable(context))?;
-    read.reserve(if read.capacity() == 0 { READ_BYTES } else { READ_BYTES / 2 });
-    pin!(stream.read_buf(read)).poll(context)
+    let mut space = [MaybeUninit::uninit(); READ_BYTES];
+    let mut space = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(stream).poll_read(context, &mut space))?;
+    read.extend_from_slice(space.filled());
+    Poll::Ready(Ok(space.filled().len()))
 }
 
 /// A client's connection.
@@ -83,6 +92,8 @@ pub struct Connection {
     old: bool,
     head_only: bool,
     answer: Answer,
+    /// Has the stream.
+    tunnel: Option<Box<Tunnel>>,
 }
 
 /// How far the answer to the request under way is.
@@ -123,7 +134,21 @@ impl Connection {
             old: false,
             head_only: false,
             answer: Answer::NotBegun,
+            tunnel: None,
         }
+    }
+
+    /// Waits until the client says something. `false`: it is gone.
+    async fn spoken_to(&mut self) -> bool {
+        // The memory of the answers so far.
+        self.outbox = Outbox::default();
+        let Some(stream) = &mut self.stream else { return false };
+        matches!(poll_fn(|context| poll_read(stream, &mut self.unread, context)).await, Ok(1..))
+    }
+
+    /// Whether there is nothing that was read and not served.
+    fn is_silent(&self) -> bool {
+        self.unread.is_empty()
     }
 
     /// Reads until a head is whole.
@@ -155,7 +180,11 @@ impl Connection {
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
     pub fn begin(&mut self, head: usize, keep: bool) -> Result<(RequestHead, Noted), Refused> {
-        let bytes = self.unread.split_to(head).freeze();
+        let bytes = if head == self.unread.len() {
+            std::mem::take(&mut self.unread).freeze()
+        } else {
+            self.unread.split_to(head).freeze()
+        };
         self.answer = Answer::NotBegun;
         self.keep = false;
         (self.old, self.head_only, self.expects) = (false, false, false);
@@ -198,21 +227,30 @@ impl Connection {
         }
     }
 
+    /// The tunnel that the connection belongs to.
+    fn take_tunnel(&mut self) -> Option<Box<Tunnel>> {
+        self.tunnel.take()
+    }
+
     /// Ends the edge's side of the connection. Behind a whole answer it reads on for a while: closed on unread bytes, the
     /// connection would be reset, and the client could lose the answer (RFC 9112 §9.6).
-    pub async fn close(mut self) {
+    async fn close(mut self, deadline: &mut Deadline) {
         let Some(mut stream) = self.stream.take() else { return };
-        self.unread = BytesMut::new();
         // A client that takes nothing would hold it for ever.
-        let _ = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
+        let _ = deadline.within(GOODBYE, stream.shutdown()).await;
         if self.answer != Answer::Whole {
             return;
         }
-        let mut unwanted = [0; 4 * 1024];
-        let rest = async {
-            while let Ok(Ok(1..)) = tokio::time::timeout(LINGER, stream.read(&mut unwanted)).await {}
-        };
-        // How it ends makes no difference any more.
-        let _ = tokio::time::timeout(MOST_LINGER, Box::pin(rest)).await;
+        let until = Instant::now() + MOST_LINGER;
+        let mut unwanted = BytesMut::new();
+        loop {
+            unwanted.clear();
+            let more = poll_fn(|context| poll_read(&mut stream, &mut unwanted, context));
+            let limit = LINGER.min(until.saturating_duration_since(Instant::now()));
+            // How it ends makes no difference any more.
+            if !matches!(deadline.within(limit, more).await, Ok(Ok(1..))) {
+                return;
+            }
+        }
     }
 }

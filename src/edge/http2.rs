@@ -28,6 +28,7 @@ use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
 use super::request::Noted;
 use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use super::tunnel::Tunnel;
 use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::is_hop_by_hop;
 
@@ -331,7 +332,7 @@ impl Downstream for Client {
         self.answer.is_some()
     }
 
-    fn take_connection(&mut self) -> Option<(Stream, BytesMut)> {
-        None
+    fn switch(&mut self, _into: impl FnOnce(Stream, BytesMut) -> Tunnel) -> Result<()> {
+        Err(Error::explain(ErrorType::InternalError, "a tunnel over a connection that requests share"))
     }
 }

@@ -1,7 +1,6 @@
 //! Application that listeners serve: each connection in the protocol that its client speaks.
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,8 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::connection::stream::Stream;
-use super::deadline::Deadline;
-use super::http1::{Connection, Read};
+use super::http1;
 use super::http2;
 use super::pipeline::{PeerInfo, Pipeline};
 use super::tls::handshakes::Handshakes;
@@ -42,7 +40,8 @@ impl Closing {
         self.told.notify_waiters();
     }
 
-    fn has_begun(&self) -> bool {
+    /// Whether it has.
+    pub(super) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
     }
 
@@ -87,40 +86,6 @@ impl EdgeService {
             let served = http2::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout);
             return Box::pin(served).await;
         }
-        let mut connection = Connection::new(stream);
-        self.serve_http1(&mut connection, peer).await;
-        connection.close().await;
-    }
-
-    /// Serves a connection over HTTP/1.1, request by request, for as long as it is kept.
-    async fn serve_http1(&self, connection: &mut Connection, peer: PeerInfo) {
-        let mut deadline = Deadline::default();
-        let mut closing = pin!(self.closing.awaited());
-        for left in (0..REQUESTS_PER_CONNECTION).rev() {
-            let is_first = left + 1 == REQUESTS_PER_CONNECTION;
-            // Between two requests a client may idle, and then has as long for the next head as for any.
-            let bound = if is_first { self.header_timeout } else { IDLE + self.header_timeout };
-            let read = tokio::select! {
-                biased;
-                read = deadline.within(bound, connection.read_head()) => read.unwrap_or(Read::Nothing),
-                () = &mut closing => Read::Nothing,
-            };
-            let length = match read {
-                Read::Head(length) => length,
-                Read::Nothing => return,
-                Read::Malformed => {
-                    let refused = connection.malformed();
-                    return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await;
-                }
-            };
-            let keep = left > 0 && !self.closing.has_begun();
-            match connection.begin(length, keep) {
-                Ok(request) => self.pipeline.serve(connection, request, peer, &mut deadline).await,
-                Err(refused) => return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await,
-            }
-            if !connection.is_kept(&mut deadline).await {
-                return;
-            }
-        }
+        http1::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout).await;
     }
 }

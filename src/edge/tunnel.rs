@@ -57,7 +57,7 @@ impl Tunnels {
         self.limits.idle
     }
 
-    /// Opens a tunnel, which runs on its own from then on.
+    /// Opens a tunnel, which runs once the request is served.
     ///
     /// # Errors
     ///
@@ -80,12 +80,12 @@ impl Tunnels {
             }
         };
         sent.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
-        let Some((browser, said)) = client.take_connection() else {
-            return Err(Error::explain(ErrorType::InternalError, "a handshake without a connection to take"));
-        };
-        let relay = Relay::new(browser, upstream, (said, answered));
-        tokio::spawn(run(relay, self.limits, session, Arc::clone(&self.metrics)));
-        Ok(())
+        client.switch(|browser, said| Tunnel {
+            relay: Relay::new(browser, upstream, (said, answered)),
+            limits: self.limits,
+            session,
+            metrics: Arc::clone(&self.metrics),
+        })
     }
 }
 
@@ -95,42 +95,44 @@ impl std::fmt::Debug for Tunnels {
     }
 }
 
-/// The life of one tunnel, from after its handshakes to its end.
-#[expect(clippy::manual_async_fn, reason = "an async fn keeps room for its arguments twice")]
-fn run(
-    mut relay: Relay<Stream, Stream>,
+/// One tunnel, after its handshakes.
+pub struct Tunnel {
+    relay: Relay<Stream, Stream>,
     limits: Limits,
-    guard: SessionGuard,
+    session: SessionGuard,
     metrics: Arc<Metrics>,
-) -> impl Future<Output = ()> + Send {
-    async move {
-        let end = relay.run(limits, guard.revocation().revoked()).await;
-        // On the heap: for what an end takes no room is kept while the tunnel is open.
-        Box::pin(finish(relay, end, guard, metrics)).await;
-    }
 }
 
-/// The end of one tunnel.
-async fn finish(mut relay: Relay<Stream, Stream>, end: End, guard: SessionGuard, metrics: Arc<Metrics>) {
-    let close = match end {
-        End::Over => None,
-        End::Overdue(Overdue::Idle) => Some(Close::IDLE),
-        End::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
-        End::Revoked => Some(Close::REVOKED),
-    };
-    let mut told = false;
-    if let Some(close) = close {
-        told = relay.close(close).await;
-        tracing::debug!(code = close.code, reason = close.reason, told, "tunnel closed");
+impl Tunnel {
+    /// Runs to its end.
+    pub async fn run(mut self: Box<Self>) {
+        let end = self.relay.run(self.limits, self.session.revocation().revoked()).await;
+        // On the heap: for what an end takes no room is kept while the tunnel is open.
+        Box::pin(self.finish(end)).await;
     }
-    if let Some(at) = guard.revocation().revoked_at() {
-        metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
+
+    async fn finish(self: Box<Self>, end: End) {
+        let Self { mut relay, session, metrics, .. } = *self;
+        let close = match end {
+            End::Over => None,
+            End::Overdue(Overdue::Idle) => Some(Close::IDLE),
+            End::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
+            End::Revoked => Some(Close::REVOKED),
+        };
+        let mut told = false;
+        if let Some(close) = close {
+            told = relay.close(close).await;
+            tracing::debug!(code = close.code, reason = close.reason, told, "tunnel closed");
+        }
+        if let Some(at) = session.revocation().revoked_at() {
+            metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
+        }
+        drop(session);
+        if told {
+            relay.answered().await;
+        }
+        relay.finish().await;
     }
-    drop(guard);
-    if told {
-        relay.answered().await;
-    }
-    relay.finish().await;
 }
 
 #[cfg(test)]
@@ -138,14 +140,14 @@ mod tests {
     use super::*;
 
     /// The size of what `make` makes, without making it.
-    fn size<A, B, C, D, F>(_make: impl FnOnce(A, B, C, D) -> F) -> usize {
+    fn size<A, F>(_make: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn an_open_tunnel_is_small() {
-        let (open, ending) = (size(run), size(finish));
-        println!("{open} bytes open, {ending} more at its end");
-        assert!(open <= 512, "{open}");
+        let (tunnel, running) = (size_of::<Tunnel>(), size(Tunnel::run));
+        println!("{tunnel} bytes and {running} to run it");
+        assert!(tunnel + running <= 768, "{tunnel} {running}");
     }
 }

@@ -4,6 +4,7 @@
 mod connections;
 mod made_one;
 mod refused;
+mod waiting;
 
 use serde_json::{Value, json};
 

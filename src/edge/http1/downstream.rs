@@ -14,6 +14,7 @@ use crate::edge::connection::stream::Stream;
 use crate::edge::downstream::Downstream;
 use crate::edge::message::ResponseHead;
 use crate::edge::reply::Reply;
+use crate::edge::tunnel::Tunnel;
 
 fn taken() -> BError {
     Error::explain(ErrorType::ConnectionClosed, "the connection belongs to a tunnel").into_down()
@@ -156,8 +157,10 @@ impl Downstream for Connection {
         self.answer != Answer::NotBegun
     }
 
-    fn take_connection(&mut self) -> Option<(Stream, BytesMut)> {
+    fn switch(&mut self, into: impl FnOnce(Stream, BytesMut) -> Tunnel) -> Result<()> {
+        let stream = self.stream.take().ok_or_else(taken)?;
         self.keep = false;
-        Some((self.stream.take()?, std::mem::take(&mut self.unread)))
+        self.tunnel = Some(Box::new(into(stream, std::mem::take(&mut self.unread))));
+        Ok(())
     }
 }
