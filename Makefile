@@ -7,7 +7,7 @@ CARGO_DENY_VERSION := 0.20.2
 SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
 GRADERS := $(TOOLS)/headers
 INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS)
-PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --release --
+PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --workspace --release --
 TIMED := \
 	revocation::a_removed_domain_closes_exactly_its_sessions \
 	websocket::no_tunnel_is_lost
@@ -57,19 +57,20 @@ count-instructions: $(GUNGRAUN) setup setup-tests
 	PATH="$(dir $(GUNGRAUN)):$$PATH" cargo bench --locked --bench instructions -- --output-format=json >$(COUNTS)
 
 fmt: ## Check the format
-	cargo fmt --check
+	cargo fmt --all --check
 
 lint: ## Check with clippy, warnings are errors
-	cargo clippy --locked --all-targets -- -D warnings
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --no-default-features -- -D warnings
 
 deny: $(CARGO_DENY) ## Check licences, bans and sources of everything that is built in
 	$(CARGO_DENY) --all-features check bans licenses sources
 
 docs: ## Build the documentation of every room, warnings are errors
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
 
 unit: ## Run all tests, those of functions and those on real sockets, files and browsers
-	$(INSTALLED) cargo test --locked
+	$(INSTALLED) cargo test --locked --workspace
 
 advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
 	$(CARGO_DENY) --all-features check advisories

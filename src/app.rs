@@ -8,7 +8,6 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 
 use arc_swap::ArcSwap;
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
 use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::ServiceHandle;
@@ -17,6 +16,7 @@ use pingora::services::background::background_service;
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
 use crate::config::{self, RuleSource, Settings, StoreSettings};
 use crate::edge::cache::AssetCache;
+use crate::edge::connection::listeners::{Listener, Listeners};
 use crate::edge::error::EdgeError;
 use crate::edge::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
@@ -47,8 +47,8 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
 
 mod control;
+mod demo;
 mod error;
-mod listeners;
 mod live;
 mod observe;
 mod offline;
@@ -61,7 +61,7 @@ pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 pub use offline::{documents, each_document, offline_store, rules_path};
 
-use listeners::Listeners;
+use demo::Demo;
 use live::LiveSettings;
 use observe::RuleMetrics;
 
@@ -74,15 +74,11 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let decisions = Arc::new(decisions);
     let policy = Arc::new(ArcSwap::from_pointee(edge_policy(&settings)));
 
-    let demo = welcome::demo_listener(&settings)?;
-    let demo_addr = demo.as_ref().map(TcpListener::local_addr).transpose().map_err(AppError::Demo)?;
+    let demo = Demo::start(&settings)?;
+    let demo_addr = demo.as_ref().map(Demo::addr);
     let (upstreams, upstream_tasks) = Upstreams::prepare(&settings.upstreams, demo_addr)?;
-    let routes = RouteTable::prepare(
-        &settings.routes,
-        &settings.tickets.path,
-        &upstreams,
-        welcome::host_pages(&settings),
-    )?;
+    let pages = demo.as_ref().map(Demo::pages);
+    let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, pages)?;
     let certificates = load_certificates(&settings)?;
     let admin_tls = control::mutual_tls(&settings)?;
     let tokens = Tokens::open(settings.admin.token_file.clone())?;
@@ -103,7 +99,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let (publisher, source) = start_rules(&settings, &rules, &observers)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
-    data_addresses(&settings).into_iter().try_for_each(|addr| bind(addr).map(drop))?;
+    let listeners = listeners(&settings, handshakes(&certificates, &ticket_keys)?)?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&settings));
     server.bootstrap();
@@ -125,9 +121,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
-    let handshakes = handshakes(&certificates, &ticket_keys)?;
     let edge = EdgeService::new(pipeline, settings.edge.header_timeout);
-    let edge = add_edge(&mut server, edge, &settings, handshakes, upstream_tasks);
+    let edge = add_edge(&mut server, Listeners::new(edge, listeners), upstream_tasks);
 
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
@@ -152,8 +147,8 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         server.add_service(background_service("rules", tasks::SourceTask::new(source)));
     }
     server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
-    if let Some(listener) = demo {
-        server.add_service(background_service("demo", tasks::DemoTask::new(listener)));
+    if let Some(demo) = demo {
+        server.add_service(background_service("demo", demo));
     }
     let certificates = certificates.into_iter().map(|listener| listener as Arc<dyn Reload>);
     let files = certificates.chain(admin_tls.clone().map(|tls| tls as Arc<dyn Reload>));
@@ -189,7 +184,7 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     });
     let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
     let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
-    let edge = certificates.chain(routes.err()).map(AppError::from);
+    let edge = certificates.chain(routes.err()).map(AppError::from).chain(Demo::fault(settings));
     let keys = &settings.tickets.key_file;
     // A start makes one where there is none.
     let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();
@@ -252,34 +247,20 @@ fn handshakes(certificates: &[Arc<Certificates>], keys: &Arc<KeyFile>) -> Result
     listeners.map(|(listener, place)| listener.handshakes(Resumption::new(Arc::clone(keys), place))).collect()
 }
 
-fn add_edge(
-    server: &mut Server,
-    edge: EdgeService,
-    settings: &Settings,
-    handshakes: Vec<Handshakes>,
-    upstream_tasks: Vec<UpstreamTask>,
-) -> ServiceHandle {
-    let mut listeners = Listeners::default();
-    for (tls, handshakes) in settings.edge.tls.iter().zip(handshakes) {
-        listeners.add(edge.over_tls(handshakes), [listener(&tls.listen)]);
-    }
-    listeners.add(edge, settings.edge.listen.iter().map(listener));
+/// Takes the addresses of the edge. Nothing listens at them yet.
+fn listeners(settings: &Settings, handshakes: Vec<Handshakes>) -> Result<Vec<Listener>, EdgeError> {
+    let plain = settings.edge.listen.iter().map(|addr| Listener::bind(*addr, None));
+    let tls = settings.edge.tls.iter().zip(handshakes);
+    plain.chain(tls.map(|(tls, handshakes)| Listener::bind(tls.listen, Some(handshakes)))).collect()
+}
+
+fn add_edge(server: &mut Server, listeners: Listeners, upstream_tasks: Vec<UpstreamTask>) -> ServiceHandle {
     let edge = server.add_service(listeners);
     for task in upstream_tasks {
         // Nothing listens before every upstream was looked up once.
         edge.add_dependency(server.add_service(task));
     }
     edge
-}
-
-fn listener(addr: &SocketAddr) -> ListenerConfig {
-    ListenerConfig::tcp(addr.to_string()).l4_buffer(buffers())
-}
-
-/// How much the library buffers of a browser's connection: nothing. What reads and writes here does so in pieces of its
-/// own, and a buffer would be held for as long as a connection idles.
-fn buffers() -> L4BufferSettings {
-    L4BufferSettings::unbuffered()
 }
 
 fn tunnel_limits(settings: &Settings) -> Limits {

@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 
+use embedgate::edge::message::RequestHead;
 use embedgate::edge::request::lines;
 use embedgate::edge::route::Target;
 use embedgate::policy::decision::{Class, Decision, Facts, TicketState, decide};
@@ -9,7 +10,6 @@ use embedgate::policy::origin::Embedder;
 use gungraun::{library_benchmark, library_benchmark_group};
 use http::header;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use crate::edge::{Edge, WIDGET, request};
 
@@ -18,7 +18,7 @@ library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision
 /// What is measured is given by reference, so that nothing of it is dropped inside.
 struct Asked {
     edge: &'static Edge,
-    request: RequestHeader,
+    request: RequestHead,
     now: Timestamp,
 }
 
@@ -35,7 +35,7 @@ fn facts(origin: &str) -> (&'static Asked, Facts<'static>) {
     (asked, Facts { class, embedder, missing_denied: false, ticket: TicketState::Absent })
 }
 
-fn embedder(request: &RequestHeader) -> Embedder<'_> {
+fn embedder(request: &RequestHead) -> Embedder<'_> {
     Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER))
 }
 

@@ -1,15 +1,14 @@
 //! The edge of [`crate::served`] asked over HTTP/2 on TLS, as browsers do.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use embedgate::edge::tls::handshakes::Handshakes;
 use h2::client::SendRequest;
-use pingora::listeners::tls::TlsSettings;
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -33,9 +32,9 @@ impl Http2 {
     pub fn by_the_edge(path: &str, fields: &[(&str, &str)], status: u16) -> Self {
         let runtime = runtime();
         let (running, shutdown) = watch::channel(false);
-        let (settings, certificate) = certified();
+        let (handshakes, certificate) = certified();
         let sender = runtime.block_on(async {
-            let edge = serve_edge(serve_upstream().await, Some(settings), shutdown).await;
+            let edge = serve_edge(serve_upstream().await, Some(handshakes), shutdown).await;
             open(edge, certificate).await
         });
         let mut request = http::Request::get(format!("https://{HOST}{path}"));
@@ -70,20 +69,20 @@ impl Http2 {
     }
 }
 
-/// A listener's settings and the certificate that clients see.
-fn certified() -> (TlsSettings, CertificateDer<'static>) {
+/// A listener's handshakes and the certificate that clients see.
+fn certified() -> (Handshakes, CertificateDer<'static>) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec![HOST.to_owned()]).unwrap().self_signed(&key).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let [certificate_path, key_path] = ["site.pem", "site.key"].map(|name| folder.path().join(name));
-    fs::write(&certificate_path, certificate.pem()).unwrap();
-    fs::write(&key_path, key.serialize_pem()).unwrap();
-    let (certificate_path, key_path) = (certificate_path.to_str().unwrap(), key_path.to_str().unwrap());
-    // They are read when the listener is built; the folder stays for as long.
-    let mut settings = TlsSettings::intermediate(certificate_path, key_path).unwrap();
-    settings.enable_h2();
-    std::mem::forget(folder);
-    (settings, certificate.der().clone())
+    let certificate = certificate.der().clone();
+    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    (Handshakes::new(Arc::new(config)), certificate)
 }
 
 async fn open(edge: SocketAddr, certificate: CertificateDer<'static>) -> SendRequest<Bytes> {

@@ -4,10 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pingora::listeners::tls::TlsSettings;
-use pingora::listeners::{L4BufferSettings, ListenerConfig};
+use embedgate::edge::connection::listeners::{Listener, Listeners};
+use embedgate::edge::tls::handshakes::Handshakes;
 use pingora::services::Service as _;
-use pingora::services::listening::Service;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -112,23 +111,18 @@ pub fn runtime() -> Runtime {
 /// Over HTTP, or with these settings over HTTPS.
 pub async fn serve_edge(
     upstream: SocketAddr,
-    tls: Option<TlsSettings>,
+    tls: Option<Handshakes>,
     shutdown: watch::Receiver<bool>,
 ) -> SocketAddr {
     let (edge, tasks) = Edge::before(upstream);
     for task in tasks {
         task.task().update().await.unwrap();
     }
-    let listen = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let mut service = Service::new("edge".to_owned(), edge.service());
-    let buffers = L4BufferSettings::default().read(4 * 1024);
-    let listener = ListenerConfig::tcp(listen.to_string()).l4_buffer(buffers);
-    service.add_listener(match tls {
-        Some(settings) => listener.tls(settings),
-        None => listener,
-    });
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), tls).unwrap();
+    let addr = listener.addr();
+    let mut service = Listeners::new(edge.service(), vec![listener]);
     tokio::spawn(async move { service.start_service(None, shutdown, 1).await });
-    listen
+    addr
 }
 
 /// An upstream that gives [`ANSWER`] to all.

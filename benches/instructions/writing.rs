@@ -9,15 +9,15 @@ use embedgate::edge::decision_id::DecisionId;
 use embedgate::edge::exchange::head::Outgoing;
 use embedgate::edge::forward;
 use embedgate::edge::judge::Told;
+use embedgate::edge::message::{RequestHead, ResponseHead};
 use embedgate::edge::reply::{Denial, Recipient, Reply};
 use embedgate::edge::visit::Visit;
 use embedgate::policy::decision::Class;
 use embedgate::policy::headers::{DenialShape, Destination, OwnProfile};
 use embedgate::policy::origin::{Embedder, Origin};
 use gungraun::{library_benchmark, library_benchmark_group};
-use http::HeaderValue;
-use http::response::Parts;
-use pingora::http::RequestHeader;
+use http::{HeaderName, HeaderValue, StatusCode};
+use jiff::Timestamp;
 
 use crate::edge::{Edge, request};
 
@@ -26,8 +26,8 @@ library_benchmark_group!(name = headers, benchmarks = [to_upstream, to_browser, 
 /// An allowed request, on its way.
 #[derive(Clone)]
 struct Way {
-    request: RequestHeader,
-    response: Parts,
+    request: RequestHead,
+    response: ResponseHead,
     client: Client,
     visit: &'static Visit,
 }
@@ -36,10 +36,8 @@ struct Way {
 fn way() -> Way {
     let request = request(Some("https://example.com"));
     let visit = Edge::alone().allow(&request).visit;
-    let mut response = http::Response::new(()).into_parts().0;
-    for (name, value) in crate::served::ANSWER {
-        response.headers.append(name, HeaderValue::from_static(value));
-    }
+    let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+    let response = ResponseHead::new(StatusCode::OK, crate::served::ANSWER.map(field).into_iter().collect());
     let client = Client::read(&request, Some([192, 0, 2, 1].into()), true, &[]);
     let way = Way { request, response, client, visit: Box::leak(Box::new(visit)) };
     drop(upward(&downward(way.clone())));
@@ -76,7 +74,8 @@ fn downward(mut way: Way) -> Way {
 
 fn deny(Shaped { to, shape }: Shaped) -> Reply {
     let embedder = Embedder::Known(Origin::parse(black_box("https://stranger.example")).unwrap());
-    let denial = Denial { told: Told::Embedder(embedder), decision_id: &DecisionId::new(), shape };
+    let denial =
+        Denial { told: Told::Embedder(embedder), decision_id: &DecisionId::new(Timestamp::now()), shape };
     Reply::denial(to, &denial, None)
 }
 

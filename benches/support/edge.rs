@@ -8,7 +8,9 @@ use embedgate::app::{decision_scope, edge_policy};
 use embedgate::config::{self, Settings};
 use embedgate::edge::cache::AssetCache;
 use embedgate::edge::exchange::Forwarder;
+use embedgate::edge::http1::head;
 use embedgate::edge::judge::{Allowed, Judge, Judged};
+use embedgate::edge::message::RequestHead;
 use embedgate::edge::pipeline::Pipeline;
 use embedgate::edge::route::{Route, RouteTable, Target};
 use embedgate::edge::service::EdgeService;
@@ -22,7 +24,6 @@ use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 use pingora::server::configuration::ServerConf;
 
 use super::rules::{in_memory, put, save};
@@ -99,7 +100,7 @@ impl Edge {
     }
 
     /// Judges a request of the demo widget at the asset route.
-    pub fn judge<'r>(&self, request: &'r RequestHeader, now: Timestamp) -> Judged<'r> {
+    pub fn judge<'r>(&self, request: &'r RequestHead, now: Timestamp) -> Judged<'r> {
         let judge = Judge {
             policy: &self.policy.load(),
             tickets: &self.tickets,
@@ -111,7 +112,7 @@ impl Edge {
     }
 
     /// The same for a request that is allowed.
-    pub fn allow(&self, request: &RequestHeader) -> Box<Allowed> {
+    pub fn allow(&self, request: &RequestHead) -> Box<Allowed> {
         match self.judge(request, Timestamp::now()) {
             Judged::Allowed(allowed) => allowed,
             Judged::Denied(denied) => unreachable!("{denied:?}"),
@@ -143,12 +144,11 @@ fn settings(upstream: SocketAddr) -> Settings {
 }
 
 /// A request as a browser sends it, to the loader of [`WIDGET`].
-pub fn request(origin: Option<&str>) -> RequestHeader {
-    let mut request = RequestHeader::build("GET", format!("/w/{WIDGET}/loader.js").as_bytes(), None).unwrap();
-    for (name, value) in BROWSER.into_iter().chain(origin.map(|origin| ("origin", origin))) {
-        request.append_header(name.to_owned(), value).unwrap();
-    }
-    request
+pub fn request(origin: Option<&str>) -> RequestHead {
+    let fields = BROWSER.into_iter().chain(origin.map(|origin| ("origin", origin)));
+    let fields: String = fields.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let head = format!("GET /w/{WIDGET}/loader.js HTTP/1.1\r\n{fields}\r\n");
+    head::read(&head.into()).unwrap().request
 }
 
 /// What Chromium sends with a script across origins, beside `Origin`.

@@ -56,6 +56,11 @@ pub enum AppError {
     /// An export that can't be written.
     #[error("the documents can't be written: {0}")]
     Export(io::Error),
+    /// A configuration that asks for a demo which is not built in.
+    #[error(
+        "this binary has no demo: build it with the feature `demo`, or name `servers` in place of `builtin`"
+    )]
+    NoDemo,
     /// The demo's own listener.
     #[error("the demo can't listen on a loopback port of its own: {0}")]
     Demo(io::Error),

@@ -17,7 +17,6 @@ use super::signals::{listen, next};
 use super::welcome::Welcome;
 use crate::admin::{self, Admin, MutualTls, Readiness};
 use crate::config::Settings;
-use crate::edge::demo::Demo;
 use crate::edge::sessions::Sessions;
 use crate::files::Reload;
 use crate::rules::source::file::FileSource;
@@ -87,30 +86,6 @@ impl BackgroundService for SessionTask {
     /// Goes on through the grace period: sessions that are left then obey as before.
     async fn start(&self, _shutdown: ShutdownWatch) {
         self.0.watch_expiries().await;
-    }
-}
-
-/// Serves the demo upstream, to the end: open requests end as they would on any upstream.
-pub(super) struct DemoTask(Once<TcpListener>);
-
-impl DemoTask {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self(Once::new(listener))
-    }
-}
-
-#[async_trait]
-impl BackgroundService for DemoTask {
-    async fn start(&self, _: ShutdownWatch) {
-        let Some(listener) = self.0.take() else { return };
-        let serving = async {
-            listener.set_nonblocking(true)?;
-            Demo::serve(tokio::net::TcpListener::from_std(listener)?).await
-        };
-        let served: std::io::Result<()> = serving.await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the demo upstream failed");
-        }
     }
 }
 

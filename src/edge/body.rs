@@ -1,7 +1,8 @@
 //! Bodies of messages, on any protocol.
 
 use bytes::Bytes;
-use http::HeaderMap;
+
+use crate::edge::fields::Fields;
 
 /// A piece of a body, or what follows it.
 #[derive(Debug)]
@@ -9,7 +10,7 @@ pub enum Frame {
     /// Bytes of the body.
     Data(Bytes),
     /// The fields behind it (RFC 9110 §6.5); nothing follows them.
-    Trailers(HeaderMap),
+    Trailers(Fields),
 }
 
 /// How long a body is, as far as its head says.

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 
 use http::header::HeaderName;
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
 
 use super::request;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::{Sender, sender};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -27,7 +27,7 @@ pub struct Client {
 
 impl Client {
     /// `peer`: who opened the connection; `tls`: whether it is encrypted; `trusted`: the proxies that are believed.
-    pub fn read(request: &RequestHeader, peer: Option<IpAddr>, tls: bool, trusted: &[IpNet]) -> Self {
+    pub fn read(request: &RequestHead, peer: Option<IpAddr>, tls: bool, trusted: &[IpNet]) -> Self {
         let peer = peer.map(|addr| addr.to_canonical());
         let trusted = peer.is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer)));
         Self { peer, trusted, https: tls || trusted && forwarded_https(request) == Some(true) }
@@ -45,8 +45,8 @@ impl Client {
     }
 
     /// The `X-Forwarded-*` fields that the upstream is told beside those that pass.
-    pub fn forwarded(&self, request: &RequestHeader, mut tell: impl FnMut(HeaderName, &[u8])) {
-        let said = |name: &HeaderName| self.trusted && request.headers.contains_key(name);
+    pub fn forwarded(&self, request: &RequestHead, mut tell: impl FnMut(HeaderName, &[u8])) {
+        let said = |name: &HeaderName| self.trusted && request.fields.contains(name);
         if let Some(peer) = self.peer {
             let mut chain = Vec::with_capacity(40);
             for line in request::lines(request, FORWARDED_FOR).filter(|_| self.trusted) {
@@ -67,7 +67,7 @@ impl Client {
 
 /// Whether a proxy says that the browser's scheme is encrypted; `None` where it says nothing, or two things. Some name a
 /// WebSocket's scheme.
-fn forwarded_https(request: &RequestHeader) -> Option<bool> {
+fn forwarded_https(request: &RequestHead) -> Option<bool> {
     let mut lines = request::lines(request, FORWARDED_PROTO);
     let (Some(proto), None) = (lines.next(), lines.next()) else { return None };
     let is = |scheme: &str| proto.eq_ignore_ascii_case(scheme.as_bytes());
@@ -110,13 +110,9 @@ mod tests {
 
     fn forwarded(peer: &str, tls: bool, fields: &[(&'static str, &str)]) -> (bool, Vec<(String, String)>) {
         let trusted = ["10.0.0.0/8".parse().unwrap()];
-        let mut request = RequestHeader::build("GET", b"/", None).unwrap();
-        request.append_header("host", "edge.example").unwrap();
-        for (name, value) in fields {
-            request.append_header(*name, *value).unwrap();
-        }
+        let request = RequestHead::of("GET", "/", &[&[("host", "edge.example")], fields].concat());
         let client = Client::read(&request, Some(peer.parse().unwrap()), tls, &trusted);
-        let passing = request.headers.iter().filter(|(name, _)| *name != "host" && client.passes(name));
+        let passing = request.fields.iter().filter(|(name, _)| *name != "host" && client.passes(name));
         let mut sent: Vec<_> =
             passing.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
         client.forwarded(&request, |name, value| {

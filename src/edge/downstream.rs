@@ -5,12 +5,12 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
-use http::response::Parts;
-use pingora::protocols::Stream;
 use pingora::{BError, Result};
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::reply::Reply;
+use crate::edge::message::ResponseHead;
 
 /// One request's client. Errors are the client's.
 pub trait Downstream: Send {
@@ -20,12 +20,11 @@ pub trait Downstream: Send {
     /// The next piece of the request's body; `None` at its end.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>>;
 
-    /// Puts a head on its way, an interim one or the final one. `reason`: the phrase beside its status. `bodiless`: nothing
-    /// follows it.
+    /// Puts a head on its way, an interim one or the final one. `bodiless`: nothing follows it.
     ///
     /// # Errors
     /// The client is gone.
-    fn head(&mut self, head: Parts, reason: Option<&str>, bodiless: bool) -> Result<()>;
+    fn head(&mut self, head: ResponseHead, bodiless: bool) -> Result<()>;
 
     /// Puts a piece of the answer's body on its way. `last`: nothing follows it.
     ///

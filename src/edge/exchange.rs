@@ -14,18 +14,17 @@ use std::time::Duration;
 use bytes::BytesMut;
 use h2::client::SendRequest;
 use http::StatusCode;
-use http::response::Parts;
-use pingora::connectors::{ConnectorOptions, TransportConnector};
-use pingora::protocols::{ALPN, Stream};
 use pingora::server::configuration::ServerConf;
 use pingora::{Error, ErrorSource, ErrorType, Result, RetryType};
 
 use super::body::Frame;
 use super::cache::{Asked, Caching, Hit};
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::forward;
-use super::upstream::{MOST_ATTEMPTS, NO_SERVER, Place, Server, Upstream};
+use super::upstream::{Connector, MOST_ATTEMPTS, NO_SERVER, Place, Server, Upstream};
+use crate::edge::message::ResponseHead;
 
 pub mod head;
 mod http1;
@@ -42,7 +41,7 @@ const MOST_STALE: usize = 16;
 
 /// What exchanges take: the way to open connections.
 pub struct Forwarder {
-    connector: TransportConnector,
+    connector: Connector,
 }
 
 /// One allowed request, and what its answer goes through.
@@ -67,16 +66,14 @@ pub enum Forwarded {
     /// The client is to get this, and got nothing yet.
     ServeCached(Hit),
     /// The upstream switched to WebSocket: its head, its connection, and what came behind the head.
-    Switched(Box<(Parts, Stream, BytesMut)>),
+    Switched(Box<(ResponseHead, Stream, BytesMut)>),
 }
 
 /// The head of an answer, interim or final.
 #[derive(Debug)]
 pub struct AnswerHead {
     /// The head, to be changed at will.
-    parts: Parts,
-    /// The phrase beside its status, where it is not the usual one.
-    reason: Option<Box<str>>,
+    head: ResponseHead,
     /// Nothing follows it.
     bodiless: bool,
 }
@@ -96,7 +93,7 @@ enum Connection {
 impl Forwarder {
     /// Prepares for requests.
     pub fn new(conf: &ServerConf) -> Self {
-        Self { connector: TransportConnector::new(Some(ConnectorOptions::from_server_conf(conf))) }
+        Self { connector: Connector::new(conf) }
     }
 
     /// Forwards one request and answers it.
@@ -109,28 +106,28 @@ impl Forwarder {
         mut request: ForwardRequest<'_>,
         deadline: &mut Deadline,
     ) -> Result<Forwarded> {
-        let (mut pumps, mut head, server) = self.ask(client, &request, deadline).await?;
+        let (mut pumps, mut answer, server) = self.ask(client, &request, deadline).await?;
         loop {
-            let AnswerHead { mut parts, reason, mut bodiless } = head;
-            if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-                return request.switched(parts, pumps.into_exchange());
+            let AnswerHead { mut head, mut bodiless } = answer;
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return request.switched(head, pumps.into_exchange());
             }
-            if let Some(hit) = request.received(&parts) {
+            if let Some(hit) = request.received(&head) {
                 // A 304 leaves its connection as good as it was.
                 if bodiless {
                     pumps.release(&server);
                 }
                 return Ok(Forwarded::ServeCached(hit));
             }
-            *request.status = Some(parts.status.as_u16());
-            let is_interim = parts.status.is_informational();
-            forward::to_browser(&mut parts, request.outgoing.visit, request.https);
+            *request.status = Some(head.status.as_u16());
+            let is_interim = head.status.is_informational();
+            forward::to_browser(&mut head, request.outgoing.visit, request.https);
             // Browsers know of no interim answer to a handshake.
             if !(is_interim && request.outgoing.is_handshake) {
-                pumps.client.head(parts, reason.as_deref(), bodiless)?;
+                pumps.client.head(head, bodiless)?;
             }
             if is_interim {
-                head = pumps.head(deadline).await?;
+                answer = pumps.head(deadline).await?;
                 continue;
             }
             while !bodiless {
@@ -141,7 +138,7 @@ impl Forwarder {
                         (Frame::Data(piece), pumps.is_done())
                     }
                     Frame::Trailers(fields) => {
-                        let fields = forward::trailers_downward(fields, request.outgoing.visit);
+                        let fields = forward::trailers_downward(fields, &request.outgoing.visit.shared);
                         (Frame::Trailers(fields), true)
                     }
                 };
@@ -177,7 +174,7 @@ impl Forwarder {
                 Err(error) => {
                     attempts += 1;
                     if attempts == MOST_ATTEMPTS {
-                        return Err(error.into_up());
+                        return Err(error);
                     }
                     tracing::debug!(upstream = request.upstream.name(), %error, "server passed over");
                     continue;
@@ -192,11 +189,13 @@ impl Forwarder {
             match pumps.head(deadline).await {
                 Ok(head) => return Ok((pumps, head, server)),
                 Err(error) => {
+                    // A server that refuses streams has enough of them.
+                    let most = if *error.etype() == ErrorType::H2Error { MOST_ATTEMPTS } else { MOST_STALE };
                     let again = reused
                         && matches!(error.retry, RetryType::ReusedOnly)
                         && *error.esource() == ErrorSource::Upstream
                         && request.outgoing.can_be_repeated()
-                        && stale < MOST_STALE;
+                        && stale < most;
                     if !again {
                         return Err(error);
                     }
@@ -211,7 +210,7 @@ impl Forwarder {
     async fn connect(&self, server: &Server, is_handshake: bool) -> Result<(Connection, bool)> {
         if is_handshake {
             // There are no WebSockets over HTTP/2 here (RFC 8441), whatever else the server speaks.
-            let stream = Box::pin(self.connector.new_stream(server.http1())).await?;
+            let stream = Box::pin(self.connector.open(server, true)).await?;
             return Ok((Connection::Http1(stream), false));
         }
         if let Some((requests, place)) = server.shared().and_then(|shared| shared.take()) {
@@ -221,9 +220,9 @@ impl Forwarder {
             return Ok((Connection::Http1(stream), true));
         }
         // In a box, so that requests that need no new connection don't carry the room for it.
-        let stream = Box::pin(self.connector.new_stream(server)).await?;
+        let stream = Box::pin(self.connector.open(server, false)).await?;
         match server.shared() {
-            Some(shared) if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) => {
+            Some(shared) if stream.speaks_http2() => {
                 let (requests, place) = Box::pin(shared.add(stream)).await?;
                 Ok((Connection::Http2(requests, place), false))
             }
@@ -249,7 +248,7 @@ impl Connection {
 }
 
 impl ForwardRequest<'_> {
-    fn received(&mut self, head: &Parts) -> Option<Hit> {
+    fn received(&mut self, head: &ResponseHead) -> Option<Hit> {
         let (caching, asked) = self.asset.as_mut()?;
         caching.received(head, asked)
     }
@@ -267,13 +266,13 @@ impl ForwardRequest<'_> {
     }
 
     /// The upstream switched protocols, which only a handshake asks it to.
-    fn switched(&mut self, mut parts: Parts, exchange: Exchange) -> Result<Forwarded> {
+    fn switched(&mut self, mut head: ResponseHead, exchange: Exchange) -> Result<Forwarded> {
         match exchange {
-            Exchange::Http1(exchange) if self.outgoing.is_handshake && is_to_websocket(&parts) => {
-                *self.status = Some(parts.status.as_u16());
-                forward::to_browser(&mut parts, self.outgoing.visit, self.https);
+            Exchange::Http1(exchange) if self.outgoing.is_handshake && is_to_websocket(&head) => {
+                *self.status = Some(head.status.as_u16());
+                forward::to_browser(&mut head, self.outgoing.visit, self.https);
                 let (stream, early) = exchange.into_parts();
-                Ok(Forwarded::Switched(Box::new((parts, stream, early))))
+                Ok(Forwarded::Switched(Box::new((head, stream, early))))
             }
             _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "a 101 that nobody asked for").into_up()),
         }
@@ -281,8 +280,8 @@ impl ForwardRequest<'_> {
 }
 
 /// Whether the upstream speaks WebSocket from here on. Its key is for the browser to check.
-fn is_to_websocket(parts: &Parts) -> bool {
-    let upgrade = parts.headers.get(http::header::UPGRADE);
+fn is_to_websocket(head: &ResponseHead) -> bool {
+    let upgrade = head.fields.get(&http::header::UPGRADE);
     upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 

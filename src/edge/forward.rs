@@ -3,14 +3,16 @@
 use std::borrow::Cow;
 
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
+use http::header::{self, HeaderName, HeaderValue};
 
-use super::visit::Visit;
+use super::route::Route;
+use super::visit::{OwnTerms, SharedTerms, Visit};
+use crate::edge::fields::Fields;
+use crate::edge::message::ResponseHead;
 use crate::policy::decision::Class;
 use crate::policy::headers::{
-    Answer, Grant, SERVER_TIMING, cache_control, is_cdn_directive, is_hop_by_hop, is_stripped, is_trailer,
-    nominated, without_embed_ticket,
+    Grant, OwnAnswer, SERVER_TIMING, SharedAnswer, cache_control, is_cdn_directive, is_hop_by_hop,
+    is_stripped, is_trailer, nominated, without_embed_ticket,
 };
 
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
@@ -20,68 +22,78 @@ const DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
 
 /// What the upstream is told of the verdict.
 pub fn told_upstream(visit: &Visit) -> impl Iterator<Item = (HeaderName, &str)> {
-    let embedder = visit.verified_embedder().and_then(|embedder| embedder.to_str().ok());
+    let embedder = visit.own.verified.as_ref().and_then(|embedder| embedder.to_str().ok());
     [
-        (WIDGET_ID, &*visit.widget),
-        (WIDGET_ENVIRONMENT, visit.environment.as_str()),
-        (DECISION_ID, visit.decision_id.as_str()),
+        (WIDGET_ID, &*visit.shared.widget),
+        (WIDGET_ENVIRONMENT, visit.shared.environment.as_str()),
+        (DECISION_ID, visit.own.decision_id.as_str()),
     ]
     .into_iter()
     .chain(embedder.map(|embedder| (EMBEDDER_ORIGIN, embedder)))
 }
 
 /// Prepares the upstream's answer for the browser.
-pub fn to_browser(response: &mut Parts, visit: &Visit, https: bool) {
-    to_everyone(response, visit, https);
-    let grant = visit.grant().filter(|_| !response.status.is_informational());
-    grant_to(&mut response.headers, grant);
+pub fn to_browser(response: &mut ResponseHead, visit: &Visit, https: bool) {
+    to_everyone(response, &visit.shared, https);
+    if response.status.is_informational() {
+        return grant_to(&mut response.fields, None);
+    }
+    to_visitor(&mut response.fields, visit);
+}
+
+/// Adds what is one visitor's to an answer that is prepared for everyone.
+pub fn to_visitor(fields: &mut Fields, visit: &Visit) {
+    grant_to(fields, visit.grant());
+    let OwnTerms { frame_ancestors, on_ticket, ticket, .. } = &visit.own;
+    let own = OwnAnswer {
+        frame_ancestors: frame_ancestors.as_ref(),
+        on_ticket: *on_ticket,
+        ticket: ticket.as_ref(),
+    };
+    if let Some(value) = own.cache_control() {
+        fields.insert(header::CACHE_CONTROL, value);
+    }
+    own.added().for_each(|(name, value)| fields.append(name, value));
 }
 
 /// Says what CORS grants to the page that asks, in an answer that is prepared for everyone. Which fields may be read is
 /// of no meaning where none may.
-pub fn grant_to(fields: &mut HeaderMap, grant: Option<Grant<'_>>) {
+fn grant_to(fields: &mut Fields, grant: Option<Grant<'_>>) {
     match grant {
         Some(grant) => grant.each(|name, value| {
             fields.insert(name, value.clone());
         }),
         None => {
-            fields.remove(header::ACCESS_CONTROL_EXPOSE_HEADERS);
+            fields.remove(&header::ACCESS_CONTROL_EXPOSE_HEADERS);
         }
     }
 }
 
-/// Prepares it but for what CORS grants.
-pub fn to_everyone(response: &mut Parts, visit: &Visit, https: bool) {
-    let class = visit.route.class;
-    let (status, fields) = (response.status, &mut response.headers);
-    let profile = visit.route.profile(visit.voice);
+/// Prepares it but for what is one visitor's.
+pub fn to_everyone(response: &mut ResponseHead, shared: &SharedTerms, https: bool) {
+    let class = shared.route.class;
+    let (status, fields) = (response.status, &mut response.fields);
+    let profile = shared.profile();
     let cdn =
-        matches!(class, Class::Asset | Class::Frame | Class::Session) && !visit.route.cache.shared_cache;
+        matches!(class, Class::Asset | Class::Frame | Class::Session) && !shared.route.cache.shared_cache;
     let is_final = !status.is_informational();
-    let nominated: Vec<HeaderName> = nominated(fields).collect();
-    remove_where(fields, |name| {
-        is_stripped(class, name)
+    let nominated: Vec<HeaderName> = nominated(fields.get_all(header::CONNECTION)).collect();
+    fields.retain(|name, _| {
+        !(is_stripped(class, name)
             || cdn && is_cdn_directive(name)
             || is_of_upstream(status, name)
             || is_nominated(&nominated, name)
-            || is_final && profile.removed().contains(name)
+            || is_final && profile.removed().contains(name))
     });
     strip_server_timing(fields);
     if !is_final {
         return;
     }
-    set_caching(fields, visit);
-    let answer = Answer {
-        class,
-        profile,
-        https,
-        frame_ancestors: visit.frame_ancestors.as_ref(),
-        on_ticket: visit.on_ticket,
-        ticket: visit.ticket.as_ref(),
-    };
+    set_caching(fields, &shared.route);
+    let answer = SharedAnswer { class, profile, https };
     // A chain is walked faster from within.
     answer.set().for_each(|(name, value)| {
-        fields.insert(name, value.clone());
+        fields.insert(name.clone(), value.clone());
     });
     answer.added().for_each(|(name, value)| {
         fields.append(name, value);
@@ -106,45 +118,37 @@ fn is_nominated(nominated: &[HeaderName], name: &HeaderName) -> bool {
 }
 
 /// Trailers of a request as they go on to the upstream.
-pub fn trailers_upward(mut fields: HeaderMap) -> HeaderMap {
-    remove_where(&mut fields, |name| !is_trailer(name));
+pub fn trailers_upward(mut fields: Fields) -> Fields {
+    fields.retain(|name, _| is_trailer(name));
     fields
 }
 
 /// Trailers of an answer as they go on to the browser.
-pub fn trailers_downward(mut fields: HeaderMap, visit: &Visit) -> HeaderMap {
-    let (class, removed) = (visit.route.class, visit.route.profile(visit.voice).removed());
-    remove_where(&mut fields, |name| !is_trailer(name) || is_stripped(class, name) || removed.contains(name));
+pub fn trailers_downward(mut fields: Fields, shared: &SharedTerms) -> Fields {
+    let (class, removed) = (shared.route.class, shared.profile().removed());
+    fields.retain(|name, _| is_trailer(name) && !is_stripped(class, name) && !removed.contains(name));
     strip_server_timing(&mut fields);
     fields
 }
 
-fn remove_where(fields: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
-    let names: Vec<HeaderName> = fields.keys().filter(|name| unwanted(name)).cloned().collect();
-    for name in names {
-        fields.remove(name);
-    }
-}
-
-fn strip_server_timing(fields: &mut HeaderMap) {
-    if !fields.contains_key(SERVER_TIMING) {
+fn strip_server_timing(fields: &mut Fields) {
+    if !fields.contains(&SERVER_TIMING) {
         return;
     }
     let kept: Vec<HeaderValue> = fields
         .get_all(SERVER_TIMING)
-        .iter()
         .filter_map(|value| without_embed_ticket(value.to_str().ok()?))
         .filter_map(|value| HeaderValue::try_from(value).ok())
         .collect();
-    fields.remove(SERVER_TIMING);
+    fields.remove(&SERVER_TIMING);
     for value in kept {
         fields.append(SERVER_TIMING, value);
     }
 }
 
-fn set_caching(fields: &mut HeaderMap, visit: &Visit) {
-    let upstream = fields.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
-    let value = match cache_control(visit.route.cache, visit.ticket.is_some(), upstream) {
+fn set_caching(fields: &mut Fields, route: &Route) {
+    let upstream = fields.get_all(header::CACHE_CONTROL).filter_map(|value| value.to_str().ok());
+    let value = match cache_control(route.cache, upstream) {
         None => return,
         Some(Cow::Borrowed(value)) => HeaderValue::from_static(value),
         Some(Cow::Owned(value)) => HeaderValue::try_from(value).unwrap_or(PRIVATE_NO_CACHE),

@@ -12,15 +12,15 @@ use std::time::Duration;
 use bytes::{Buf, BytesMut};
 use http::Method;
 use memchr::memmem::Finder;
-use pingora::http::RequestHeader;
-use pingora::protocols::{Shutdown, Stream};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::body::Length;
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::limits::{MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
 use super::request::Noted;
+use crate::edge::message::RequestHead;
 
 pub mod body;
 mod downstream;
@@ -151,7 +151,7 @@ impl Connection {
     }
 
     /// Takes the head that was read; the answer to it is next. `keep`: another request may follow.
-    pub fn begin(&mut self, head: usize, keep: bool) -> Result<(RequestHeader, Noted), Refused> {
+    pub fn begin(&mut self, head: usize, keep: bool) -> Result<(RequestHead, Noted), Refused> {
         let bytes = self.unread.split_to(head).freeze();
         self.answer = Answer::NotBegun;
         self.keep = false;
@@ -201,7 +201,7 @@ impl Connection {
         let Some(mut stream) = self.stream.take() else { return };
         self.unread = BytesMut::new();
         // A client that takes nothing would hold it for ever.
-        let _ = tokio::time::timeout(GOODBYE, Shutdown::shutdown(&mut *stream)).await;
+        let _ = tokio::time::timeout(GOODBYE, stream.shutdown()).await;
         if self.answer != Answer::Whole {
             return;
         }

@@ -9,14 +9,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
-use http::header;
-use http::response::Parts;
+use http::header::{self, HeaderMap, HeaderName};
 use http::{Request, Response, Version};
-use pingora::http::RequestHeader;
-use pingora::protocols::Stream;
+use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, Result};
 
 use super::body::{Frame, Length};
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::http1::head::decimal;
@@ -25,6 +24,7 @@ use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
 use super::request::Noted;
 use super::service::Closing;
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::is_hop_by_hop;
 
 pub mod frames;
@@ -90,7 +90,7 @@ async fn serve_request(
     mut deadline: Deadline,
 ) -> Deadline {
     let (parts, body) = request.into_parts();
-    let request = RequestHeader::from(parts);
+    let request = RequestHead::from(parts);
     let mut client = Client::new(&request, body, respond);
     pipeline.serve(&mut client, (request, Noted::default()), peer, &mut deadline).await;
     client.finish().await;
@@ -115,8 +115,8 @@ struct Client {
 }
 
 impl Client {
-    fn new(head: &RequestHeader, request: RecvStream, respond: SendResponse<Bytes>) -> Self {
-        let stated = head.headers.get(header::CONTENT_LENGTH).and_then(|length| decimal(length.as_bytes()));
+    fn new(head: &RequestHead, request: RecvStream, respond: SendResponse<Bytes>) -> Self {
+        let stated = head.fields.get(&header::CONTENT_LENGTH).and_then(|length| decimal(length.as_bytes()));
         let length = match stated {
             Some(length) => Length::Known(length),
             None if request.is_end_stream() => Length::Absent,
@@ -160,20 +160,39 @@ impl Client {
         let _ = tokio::time::timeout(LINGER.1, Box::pin(rest)).await;
     }
 
-    fn send(&mut self, mut head: Parts, ends: bool) -> Result<()> {
-        head.version = Version::HTTP_2;
-        // Where many share a connection it changes from one answer to the next: it would push out of the compression's
-        // table what all of them have, and the library looks through all those of the same name.
-        if let Some(origin) = head.headers.get_mut(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
-            origin.set_sensitive(origin != "*");
-        }
-        let answer = self.respond.send_response(Response::from_parts(head, ()), ends);
+    fn send(&mut self, mut head: ResponseHead, ends: bool) -> Result<()> {
+        // As over HTTP/1.1, the edge's own (RFC 9110 §6.6.1).
+        head.fields.insert(header::DATE, get_cached_date());
+        let answer = self.respond.send_response(response(head), ends);
         self.answer = Some(answer.map_err(gone)?);
         if ends {
             self.body = BodySender::whole();
         }
         Ok(())
     }
+}
+
+/// A head in the library's words.
+fn response(head: ResponseHead) -> Response<()> {
+    let mut fields = HeaderMap::with_capacity(head.fields.count());
+    for (name, mut value) in head.fields {
+        // It stays out of the compression's table (RFC 7541 §7.1.3), where it would push out what all answers have, and
+        // where the library looks through all values that a field had before.
+        if changes(&name) {
+            value.set_sensitive(true);
+        }
+        fields.append(name, value);
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = head.status;
+    *response.version_mut() = Version::HTTP_2;
+    *response.headers_mut() = fields;
+    response
+}
+
+/// Whether a field changes from one answer of a connection to the next: many visitors may share it.
+fn changes(name: &HeaderName) -> bool {
+    matches!(*name, header::DATE | header::ACCESS_CONTROL_ALLOW_ORIGIN)
 }
 
 fn gone(error: h2::Error) -> BError {
@@ -212,15 +231,10 @@ impl Downstream for Client {
         }
     }
 
-    fn head(&mut self, mut head: Parts, _reason: Option<&str>, bodiless: bool) -> Result<()> {
-        let fields = &mut head.headers;
-        if fields.keys().any(is_hop_by_hop) {
-            let own: Vec<_> = fields.keys().filter(|name| is_hop_by_hop(name)).cloned().collect();
-            own.iter().for_each(|name| drop(fields.remove(name)));
-        }
+    fn head(&mut self, mut head: ResponseHead, bodiless: bool) -> Result<()> {
+        head.fields.retain(|name, _| !is_hop_by_hop(name));
         if head.status.is_informational() {
-            head.version = Version::HTTP_2;
-            return self.respond.send_informational(Response::from_parts(head, ())).map_err(gone);
+            return self.respond.send_informational(response(head)).map_err(gone);
         }
         self.send(head, bodiless)
     }

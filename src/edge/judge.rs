@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::Method;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::decision_id::DecisionId;
 use super::request::lines;
@@ -15,6 +14,7 @@ use super::route::Route;
 use super::tickets::{Reading, Tickets};
 use super::upstream::Upstream;
 use super::visit::{ReadLimit, Visit};
+use crate::edge::message::RequestHead;
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, decide};
 use crate::policy::headers::{members, ticket_for, timing_of_ticket};
@@ -97,7 +97,7 @@ impl Judge<'_> {
         rules: &LiveRules,
         route: &Arc<Route>,
         id: &str,
-        request: &'r RequestHeader,
+        request: &'r RequestHead,
         now: Timestamp,
     ) -> Judged<'r> {
         let started = Instant::now();
@@ -126,20 +126,23 @@ impl Judge<'_> {
             Some(widget) if decision.is_allowed() => {
                 let ancestors = widget_ancestors(&facts, widget, self.policy, now);
                 let opened_by = facts.by_ticket(self.policy);
+                let said = request.fields.get(&header::ORIGIN);
                 let mut allowed = Box::new(Allowed {
                     session: None,
                     upstream: Arc::clone(route.upstream(widget)),
-                    visit: Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, ancestors),
+                    visit: Visit::new(route, decision_id, widget, &decision, &embedder, opened_by, said),
                 });
+                allowed.visit.own.frame_ancestors =
+                    ancestors.and_then(|value| HeaderValue::try_from(value).ok());
                 if route.class == Class::Session {
                     allowed.session = SessionFacts::keep(&facts);
                 }
                 if is_stream {
-                    allowed.visit.read_limit = ReadLimit::OfStream(self.stream_idle);
+                    allowed.visit.own.read_limit = ReadLimit::OfStream(self.stream_idle);
                 }
                 let page = opened_by.map_or(embedder, Embedder::Known);
                 if let Some(embedder) = ticket_for(route.class, &decision, &page, self.policy) {
-                    allowed.visit.ticket = self.framed(id, embedder, now);
+                    allowed.visit.own.ticket = self.framed(id, embedder, now);
                 }
                 Judged::Allowed(allowed)
             }
@@ -159,7 +162,7 @@ impl Judge<'_> {
         class: Class,
         embedder: &Embedder<'_>,
         id: &str,
-        request: &RequestHeader,
+        request: &RequestHead,
     ) -> Option<Reading> {
         if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin)) {
             return None;
@@ -181,7 +184,7 @@ impl Judge<'_> {
 }
 
 /// Whether a session is one that the server keeps sending to: where the route or the browser says so.
-fn is_stream(route: &Route, request: &RequestHeader) -> bool {
+fn is_stream(route: &Route, request: &RequestHead) -> bool {
     let names_events = || {
         // Most say `*/*`.
         let values = lines(request, header::ACCEPT).filter(|value| value.len() >= EVENT_STREAM.len());
@@ -193,7 +196,7 @@ fn is_stream(route: &Route, request: &RequestHeader) -> bool {
 }
 
 /// Whether the browser wants a document for a frame (Fetch Metadata Request Headers), and not for a tab.
-fn is_in_frame(request: &RequestHeader) -> bool {
+fn is_in_frame(request: &RequestHead) -> bool {
     let mut destinations = lines(request, SEC_FETCH_DEST);
     matches!((destinations.next(), destinations.next()), (Some(b"iframe" | b"frame"), None))
 }

@@ -6,18 +6,21 @@
 pub mod body;
 pub mod cache;
 pub mod client;
+pub mod connection;
 pub mod deadline;
 pub mod decision_id;
-pub mod demo;
+
 pub mod downstream;
 pub mod error;
 pub mod exchange;
 pub mod failure;
+pub mod fields;
 pub mod forward;
 pub mod http1;
 pub mod http2;
 pub mod judge;
 pub mod limits;
+pub mod message;
 pub mod pipeline;
 pub mod redirect;
 pub mod reply;

@@ -1,7 +1,8 @@
 //! The way of a request, whatever protocol brings it: check → route → judge → reply, or the cache, an upstream or a
 //! tunnel → record. Every step stands here or in a room of its own, once.
 //!
-//! A request's state is its type: what came in is [`Received`], what the rules let through is [`Admitted`].
+//! A request's state is its type: what has one reading is [`Received`], what asks for a widget is [`admit::Routed`], what
+//! the rules let through is [`Admitted`].
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -12,7 +13,6 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use ipnet::IpNet;
-use pingora::http::RequestHeader;
 use pingora::{Error, ErrorSource, ErrorType, Result};
 
 use super::body::Length;
@@ -33,6 +33,7 @@ use super::tickets::{Tickets, presented};
 use super::tunnel::{Handshake, Tunnels};
 use super::upstream::Upstream;
 use super::visit::Visit;
+use crate::edge::message::RequestHead;
 use crate::policy::decision::{Class, EdgePolicy};
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
@@ -103,7 +104,7 @@ impl Pipeline {
     pub async fn serve(
         &self,
         client: &mut impl Downstream,
-        (mut request, noted): (RequestHeader, Noted),
+        (mut request, noted): (RequestHead, Noted),
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
@@ -149,14 +150,15 @@ impl Pipeline {
     async fn answer(
         &self,
         client: &mut impl Downstream,
-        request: &mut RequestHeader,
+        request: &mut RequestHead,
         received: &Received,
         record: &mut Record,
         deadline: &mut Deadline,
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
         loop {
-            let mut admitted = match self.admit(request, received, record) {
+            let admitted = self.route(request, received, record).and_then(|routed| self.admit(&routed));
+            let mut admitted = match admitted {
                 Ok(admitted) => admitted,
                 Err(reply) => return respond(client, reply, head_only, record, deadline).await,
             };
@@ -174,8 +176,9 @@ impl Pipeline {
                         return Ok(());
                     };
                     let visit = &admitted.visit;
-                    let to = Recipient { request, own: &visit.route.own, https: received.client.https };
-                    let reply = Reply::failed(to, status, &visit.decision_id, visit.cors());
+                    let to =
+                        Recipient { request, own: &visit.shared.route.own, https: received.client.https };
+                    let reply = Reply::failed(to, status, &visit.own.decision_id, visit.cors());
                     return respond(client, reply, head_only, record, deadline).await;
                 }
             }
@@ -186,24 +189,24 @@ impl Pipeline {
     async fn deliver(
         &self,
         client: &mut impl Downstream,
-        request: &mut RequestHeader,
+        request: &mut RequestHead,
         received: &Received,
         admitted: &mut Admitted,
         record: &mut Record,
         deadline: &mut Deadline,
     ) -> Result<Delivered> {
         // A request that is judged again needs its tickets again.
-        let mut bare = presented::stripped(request)?;
-        let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.headers)).flatten();
+        let mut bare = presented::stripped(request);
+        let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
         let request = bare.as_mut().unwrap_or(request);
         let Admitted { upstream, visit, session } = admitted;
         let mut caching = Caching::Outside;
-        if visit.route.class == Class::Asset {
+        if visit.shared.route.class == Class::Asset {
             match self.cache.begin(&asked(request, visit, upstream, received)).await {
                 Begun::Hit(hit) => return from_memory(client, &hit, request, visit, record),
                 Begun::Goes(goes) => caching = goes,
             }
-            caching.ask(request)?;
+            caching.ask(request);
         }
         let forwarded = {
             let outgoing = Outgoing {
@@ -243,7 +246,7 @@ impl Pipeline {
         match forwarded {
             Ok(Forwarded::Done) => Ok(Delivered::Whole),
             Ok(Forwarded::ServeCached(hit)) => {
-                caching.ask_no_more(request)?;
+                caching.ask_no_more(request);
                 from_memory(client, &hit, request, visit, record)
             }
             Ok(Forwarded::Switched(switched)) => {
@@ -255,7 +258,7 @@ impl Pipeline {
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
                 let Some(hit) = caching.instead_of_an_error() else { return Err(error) };
                 self.record_failure(&error, upstream.name());
-                caching.ask_no_more(request)?;
+                caching.ask_no_more(request);
                 from_memory(client, &hit, request, visit, record)
             }
             Err(error) => Err(error),
@@ -274,13 +277,19 @@ impl Pipeline {
 
 /// What the cache has to know of an allowed request for an asset.
 fn asked<'r>(
-    request: &'r RequestHeader,
+    request: &'r RequestHead,
     visit: &'r Visit,
     upstream: &'r Upstream,
     received: &Received,
 ) -> Asked<'r> {
-    let (https, length) = (received.client.https, received.length);
-    Asked { request, visit, upstream: upstream.name(), https, length }
+    Asked {
+        request,
+        shared: &visit.shared,
+        embedder: visit.own.verified.as_ref(),
+        upstream: upstream.name(),
+        https: received.client.https,
+        length: received.length,
+    }
 }
 
 /// Puts an answer of the edge's own on its way, once the rest of a small body is read.
@@ -318,13 +327,13 @@ async fn sent(client: &mut impl Downstream, deadline: &mut Deadline) -> Result<(
 fn from_memory(
     client: &mut impl Downstream,
     hit: &Hit,
-    request: &RequestHeader,
+    request: &RequestHead,
     visit: &Visit,
     record: &mut Record,
 ) -> Result<Delivered> {
     let (head, body) = hit.answer(request, visit);
     record.status = Some(head.status.as_u16());
-    client.head(head, None, body.is_empty())?;
+    client.head(head, body.is_empty())?;
     if !body.is_empty() {
         client.frame(super::body::Frame::Data(body), true)?;
     }

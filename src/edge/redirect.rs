@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use pingora::http::RequestHeader;
-
 use super::reply::{Recipient, Reply};
 use super::request;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::OwnProfile;
 use crate::policy::origin::{OriginBuf, OriginSet, Scheme};
 
@@ -27,7 +26,7 @@ impl HttpsRedirect {
     }
 
     /// The redirect, to the origin of the same name or else the first.
-    pub fn reply(&self, request: &RequestHeader) -> Reply {
+    pub fn reply(&self, request: &RequestHead) -> Reply {
         let host = request::host(request);
         let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
         let same = |origin: &&OriginBuf| origin.as_origin().host_str().eq_ignore_ascii_case(name);

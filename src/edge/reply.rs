@@ -7,17 +7,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
-use http::{Method, Response, StatusCode};
-use pingora::http::RequestHeader;
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use jiff::Timestamp;
 
 use super::decision_id::DecisionId;
-use super::demo::Demo;
 use super::http1::outbox::Framing;
 use super::http1::write;
 use super::limits::MAX_ECHO_BYTES;
-use super::request::{self, NO_LOCATION, Refusal, is_preflight, lines};
+use super::request::{NO_LOCATION, Refusal, is_preflight, lines};
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::{Cors, OwnProfile, PREFLIGHT_MAX_AGE};
 use crate::policy::origin::Embedder;
 
@@ -35,7 +34,7 @@ const MOST_FIELDS: usize = 6;
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
     /// The request.
-    pub request: &'a RequestHeader,
+    pub request: &'a RequestHead,
     /// What such answers carry: on its route, or where it has none.
     pub own: &'a Arc<OwnProfile>,
     /// Whether the browser's scheme is https.
@@ -101,7 +100,7 @@ impl Reply {
         if grant.is_some() && is_preflight(to.request) {
             return Self::preflight(to, grant, true);
         }
-        let id = DecisionId::new();
+        let id = DecisionId::new(Timestamp::now());
         tracing::debug!(decision_id = id.as_str(), status = status.as_u16(), ?detail, "refused unjudged");
         Self::problem(to, status, detail, &id).with_cors(grant)
     }
@@ -134,17 +133,14 @@ impl Reply {
         Self::new(to, StatusCode::OK).with_body(json, body).with_cors(cors)
     }
 
-    /// A host page of the demo, or that there is none. It is no widget's, so no profile holds for it.
-    pub fn demo_page(to: Recipient<'_>, demo: &Demo) -> Self {
+    /// A page that is no widget's, so that no profile holds for it.
+    pub fn page(to: Recipient<'_>, page: String) -> Self {
         if !matches!(to.request.method, Method::GET | Method::HEAD) {
             return Self::method_not_allowed(to, "GET, HEAD");
         }
-        match demo.host_page(request::host(to.request)) {
-            Some(page) => Self { own: None, ..Self::new(to, StatusCode::OK) }
-                .with(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
-                .with_body(HeaderValue::from_static("text/html; charset=utf-8"), page),
-            None => Self::not_found(to),
-        }
+        Self { own: None, ..Self::new(to, StatusCode::OK) }
+            .with(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+            .with_body(HeaderValue::from_static("text/html; charset=utf-8"), page)
     }
 
     /// No route takes this path.
@@ -196,7 +192,7 @@ impl Reply {
             (header::ACCESS_CONTROL_REQUEST_METHOD, header::ACCESS_CONTROL_ALLOW_METHODS),
             (header::ACCESS_CONTROL_REQUEST_HEADERS, header::ACCESS_CONTROL_ALLOW_HEADERS),
         ] {
-            let asked = to.request.headers.get(asked).filter(|value| value.len() <= MAX_ECHO_BYTES);
+            let asked = to.request.fields.get(&asked).filter(|value| value.len() <= MAX_ECHO_BYTES);
             if let Some(value) = asked {
                 reply = reply.with(granted, value.clone());
             }
@@ -226,13 +222,11 @@ impl Reply {
     }
 
     /// Its head and body, for any protocol.
-    pub fn into_parts(mut self) -> (Parts, Bytes) {
+    pub fn into_parts(mut self) -> (ResponseHead, Bytes) {
         self.set_length();
-        let mut head = Response::new(()).into_parts().0;
-        head.status = self.status;
         let own = self.own.as_ref().map(|own| own.fields(self.page, self.https)).unwrap_or_default();
-        head.headers = HeaderMap::from_iter(own.iter().cloned().chain(self.fields));
-        (head, self.body)
+        let fields = own.iter().cloned().chain(self.fields).collect();
+        (ResponseHead::new(self.status, fields), self.body)
     }
 
     fn set_length(&mut self) {

@@ -1,12 +1,13 @@
 //! What is refused before it is judged: requests that two servers could read in two ways (RFC 9112 §11.2,
 //! "request smuggling"), and those over the limits.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{Method, StatusCode, Version};
-use pingora::http::RequestHeader;
 
 use super::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::fields::Fields;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::is_persistence;
 
 /// Why a request is refused, for the one who sent it.
@@ -63,44 +64,42 @@ pub const WEBSOCKET_WITH_BODY: Refusal = Refusal::bad("a WebSocket handshake has
 ///
 /// # Errors
 /// It could be read in two ways, or is over the limits.
-pub fn check(request: &RequestHeader, noted: Noted) -> Result<(), Refusal> {
+pub fn check(request: &RequestHead, noted: Noted) -> Result<(), Refusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         return Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
     }
     check_size(request)?;
-    if request.version == Version::HTTP_2
-        && request.headers.get_all(header::CONTENT_LENGTH).iter().count() > 1
-    {
+    if request.version == Version::HTTP_2 && request.fields.get_all(header::CONTENT_LENGTH).count() > 1 {
         return Err(Refusal::bad("Content-Length must be one number"));
     }
     check_authority(request)?;
     if noted.connection {
-        check_connection(&request.headers)?;
+        check_connection(&request.fields)?;
     }
-    check_path(request.raw_path())
+    check_path(request.target().as_bytes())
 }
 
-fn check_size(request: &RequestHeader) -> Result<(), Refusal> {
-    if request.raw_path().len() > MAX_TARGET_BYTES {
+fn check_size(request: &RequestHead) -> Result<(), Refusal> {
+    if request.target().len() > MAX_TARGET_BYTES {
         return Err(TARGET_TOO_LONG);
     }
     // A head in HTTP/1.1 was measured when it was read.
-    let fields = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    let fields = request.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     if request.version == Version::HTTP_2 && fields.sum::<usize>() > MAX_HEAD_BYTES {
         return Err(Refusal::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "the request head is longer than 64 KiB",
         ));
     }
-    if request.headers.len() > MAX_HEAD_FIELDS {
+    if request.fields.count() > MAX_HEAD_FIELDS {
         return Err(TOO_MANY_FIELDS);
     }
     Ok(())
 }
 
 /// One host is asked, and it is one: upstreams route by it, and repeat it in links.
-fn check_authority(request: &RequestHeader) -> Result<(), Refusal> {
-    let mut hosts = request.headers.get_all(header::HOST).iter();
+fn check_authority(request: &RequestHead) -> Result<(), Refusal> {
+    let mut hosts = request.fields.get_all(header::HOST);
     let host = hosts.next();
     if hosts.next().is_some() {
         return Err(Refusal::bad("Host is there twice"));
@@ -132,7 +131,7 @@ fn is_host(host: &[u8]) -> bool {
 
 /// Fields named in `Connection` are dropped by the next hop: none may be dropped that a verdict, the framing or
 /// the upstream relies on.
-fn check_connection(headers: &HeaderMap) -> Result<(), Refusal> {
+fn check_connection(headers: &Fields) -> Result<(), Refusal> {
     let mut count = 0;
     for value in headers.get_all(header::CONNECTION) {
         for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
@@ -285,13 +284,13 @@ pub enum Upgrade {
 }
 
 /// Reads the upgrade a request wishes for.
-pub fn upgrade(request: &RequestHeader, noted: Noted) -> Upgrade {
+pub fn upgrade(request: &RequestHead, noted: Noted) -> Upgrade {
     if !noted.upgrade {
         return Upgrade::None;
     }
-    let mut wishes = request.headers.get_all(header::UPGRADE).iter();
+    let mut wishes = request.fields.get_all(header::UPGRADE);
     let Some(wish) = wishes.next() else { return Upgrade::None };
-    let names_upgrade = request.headers.get_all(header::CONNECTION).iter().any(|value| {
+    let names_upgrade = request.fields.get_all(header::CONNECTION).any(|value| {
         value
             .as_bytes()
             .split(|byte| *byte == b',')
@@ -306,18 +305,18 @@ pub fn upgrade(request: &RequestHeader, noted: Noted) -> Upgrade {
 }
 
 /// Whether the request is a CORS preflight (Fetch standard, "CORS-preflight request").
-pub fn is_preflight(request: &RequestHeader) -> bool {
-    request.method == Method::OPTIONS && request.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+pub fn is_preflight(request: &RequestHead) -> bool {
+    request.method == Method::OPTIONS && request.fields.contains(&header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// The lines of one field, raw.
-pub fn lines(request: &RequestHeader, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    request.headers.get_all(name).into_iter().map(http::HeaderValue::as_bytes)
+pub fn lines(request: &RequestHead, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    request.fields.get_all(name).map(http::HeaderValue::as_bytes)
 }
 
 /// The `Host` of a request, or its `:authority`; empty where it has neither.
-pub fn host(request: &RequestHeader) -> &str {
-    let named = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+pub fn host(request: &RequestHead) -> &str {
+    let named = request.fields.get(&header::HOST).and_then(|host| host.to_str().ok());
     named.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
 }
 

@@ -1,8 +1,8 @@
 //! The route table: which class a path is, which widget it names and where its requests go.
 
+use std::fmt;
 use std::sync::Arc;
 
-use super::demo::Demo;
 use super::error::EdgeError;
 use super::upstream::{Upstream, Upstreams};
 use crate::config::{self, PathPattern};
@@ -72,8 +72,14 @@ impl Route {
 #[derive(Debug)]
 pub struct RouteTable {
     router: matchit::Router<Place>,
-    demo: Option<Demo>,
+    pages: Option<Arc<dyn HostPages>>,
     own: Arc<OwnProfile>,
+}
+
+/// Pages at `/` of names of their own. They are no widget's, and not judged.
+pub trait HostPages: fmt::Debug + Send + Sync {
+    /// The HTML page for the name that a browser asks for, its port included; `None` where it has none.
+    fn page(&self, authority: &str) -> Option<String>;
 }
 
 /// What a path pattern leads to.
@@ -98,19 +104,19 @@ pub enum Target<'t> {
         /// What stands in the place of `{widget}`.
         widget: &'t str,
     },
-    /// A host page of the demo, which is no widget's and is not judged.
-    DemoPage(&'t Demo),
+    /// One of the [`HostPages`].
+    Page(String),
     /// Nowhere.
     None,
 }
 
 impl RouteTable {
-    /// Builds the table. `tickets`: where tickets are asked for. `demo`: where its host pages are served.
+    /// Builds the table. `tickets`: where tickets are asked for. `pages`: what is served at `/`.
     pub fn prepare(
         routes: &[config::Route],
         tickets: &PathPattern,
         upstreams: &Upstreams,
-        demo: Option<Demo>,
+        pages: Option<Arc<dyn HostPages>>,
     ) -> Result<Self, EdgeError> {
         let mut router = matchit::Router::new();
         let mut insert = |path: &PathPattern, place| {
@@ -123,14 +129,14 @@ impl RouteTable {
             insert(&route.path, Place::Route(Arc::new(Route::prepare(route, upstreams)?)))?;
         }
         insert(tickets, Place::Tickets)?;
-        Ok(Self { router, demo, own: Arc::new(config::routeless_profile(routes)) })
+        Ok(Self { router, pages, own: Arc::new(config::routeless_profile(routes)) })
     }
 
     /// What the edge's own answers to a request for this target carry.
     pub fn own<'t>(&'t self, target: &Target<'t>) -> &'t Arc<OwnProfile> {
         match target {
             Target::Route { route, .. } => &route.own,
-            Target::Tickets { .. } | Target::DemoPage(_) | Target::None => &self.own,
+            Target::Tickets { .. } | Target::Page(_) | Target::None => &self.own,
         }
     }
 
@@ -144,14 +150,7 @@ impl RouteTable {
                 Place::Tickets => Target::Tickets { widget },
             };
         }
-        match &self.demo {
-            Some(demo) if path == "/" && is_demo_host(host()) => Target::DemoPage(demo),
-            _ => Target::None,
-        }
+        let pages = self.pages.as_ref().filter(|_| path == "/");
+        pages.and_then(|pages| pages.page(host())).map_or(Target::None, Target::Page)
     }
-}
-
-fn is_demo_host(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    super::demo::HOSTS.iter().any(|host| name.eq_ignore_ascii_case(host))
 }

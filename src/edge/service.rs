@@ -1,16 +1,15 @@
 //! Application that listeners serve: each connection in the protocol that its client speaks.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora::apps::ServerApp;
-use pingora::protocols::{ALPN, Stream};
-use pingora::server::ShutdownWatch;
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::http1::{Connection, Read};
 use super::http2;
@@ -28,7 +27,6 @@ pub struct EdgeService {
     pipeline: Arc<Pipeline>,
     header_timeout: Duration,
     closing: Closing,
-    tls: Option<Handshakes>,
 }
 
 /// Says that no more requests are wanted on the connections that are open.
@@ -63,21 +61,41 @@ impl Closing {
 impl EdgeService {
     /// Serves with this pipeline.
     pub fn new(pipeline: Pipeline, header_timeout: Duration) -> Self {
-        Self { pipeline: Arc::new(pipeline), header_timeout, closing: Closing::default(), tls: None }
+        Self { pipeline: Arc::new(pipeline), header_timeout, closing: Closing::default() }
     }
 
-    /// The same for a listener with TLS.
-    pub fn over_tls(&self, handshakes: Handshakes) -> Self {
-        Self {
-            pipeline: Arc::clone(&self.pipeline),
-            header_timeout: self.header_timeout,
-            closing: Closing::default(),
-            tls: Some(handshakes),
+    /// Wants no more requests on the connections that are open.
+    pub(super) fn close(&self) {
+        self.closing.begin();
+    }
+
+    /// Serves a connection that was just accepted, to its end.
+    pub(super) async fn serve(
+        self: Arc<Self>,
+        stream: TcpStream,
+        client: SocketAddr,
+        tls: Option<Handshakes>,
+    ) {
+        let peer = PeerInfo { address: Some(client.ip()), tls: tls.is_some() };
+        let stream = match tls {
+            None => Stream::Tcp(stream),
+            // Boxed, so that it takes no memory after it is over.
+            Some(tls) => match Box::pin(tls.shake_hands(stream, client, self.header_timeout)).await {
+                Some(stream) => stream,
+                None => return,
+            },
+        };
+        if stream.speaks_http2() {
+            let served = http2::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout);
+            return Box::pin(served).await;
         }
+        let mut connection = Connection::new(stream);
+        self.serve_http1(&mut connection, peer).await;
+        connection.close().await;
     }
 
     /// Serves a connection over HTTP/1.1, request by request, for as long as it is kept.
-    async fn serve_http1(&self, connection: &mut Connection, peer: PeerInfo, shutdown: &ShutdownWatch) {
+    async fn serve_http1(&self, connection: &mut Connection, peer: PeerInfo) {
         let mut deadline = Deadline::default();
         let mut closing = pin!(self.closing.awaited());
         for left in (0..REQUESTS_PER_CONNECTION).rev() {
@@ -97,7 +115,7 @@ impl EdgeService {
                     return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await;
                 }
             };
-            let keep = left > 0 && !self.closing.has_begun() && !*shutdown.borrow();
+            let keep = left > 0 && !self.closing.has_begun();
             match connection.begin(length, keep) {
                 Ok(request) => self.pipeline.serve(connection, request, peer, &mut deadline).await,
                 Err(refused) => return self.pipeline.refuse(connection, &refused, peer, &mut deadline).await,
@@ -106,30 +124,5 @@ impl EdgeService {
                 return;
             }
         }
-    }
-}
-
-#[async_trait]
-impl ServerApp for EdgeService {
-    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
-        let stream = match &self.tls {
-            // Boxed, so that it takes no memory after it is over.
-            Some(tls) => Box::pin(tls.shake_hands(stream, self.header_timeout)).await?,
-            None => stream,
-        };
-        let address = stream.get_socket_digest().and_then(|digest| Some(digest.peer_addr()?.as_inet()?.ip()));
-        let peer = PeerInfo { address, tls: stream.get_ssl_digest().is_some() };
-        if matches!(stream.selected_alpn_proto(), Some(ALPN::H2)) {
-            http2::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout).await;
-            return None;
-        }
-        let mut connection = Connection::new(stream);
-        self.serve_http1(&mut connection, peer, shutdown).await;
-        connection.close().await;
-        None
-    }
-
-    async fn cleanup(&self) {
-        self.closing.begin();
     }
 }

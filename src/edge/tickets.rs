@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use pingora::http::RequestHeader;
 
 use self::key_file::KeyFile;
 use self::presented::Presented;
 use crate::config::TicketSettings;
+use crate::edge::message::RequestHead;
 use crate::policy::decision::{Class, TicketState};
 use crate::policy::origin::Origin;
 use crate::policy::ticket::{Ticket, TicketError, TicketReader};
@@ -49,12 +49,12 @@ impl Tickets {
     }
 
     /// Reads what a request presents for this widget.
-    pub fn read(&self, request: &RequestHeader, widget: &str) -> Reading {
+    pub fn read(&self, request: &RequestHead, widget: &str) -> Reading {
         self.read_presented(Presented::find(request), widget)
     }
 
     /// Reads what a frame has in its address for this widget.
-    pub fn read_address(&self, request: &RequestHeader, widget: &str) -> Reading {
+    pub fn read_address(&self, request: &RequestHead, widget: &str) -> Reading {
         self.read_presented(Presented::in_address(request), widget)
     }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::HeaderValue;
-use http::response::Parts;
-use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
 
+use super::connection::stream::Stream;
 use super::deadline::Deadline;
 use super::downstream::Downstream;
 use super::exchange::CLIENT_TIMEOUT;
 use super::sessions::SessionGuard;
+use crate::edge::message::ResponseHead;
 use crate::telemetry::metrics::Metrics;
 
 mod frames;
@@ -39,7 +39,7 @@ pub struct Tunnels {
 /// A handshake that the upstream has taken.
 pub struct Handshake {
     /// The head of the upstream's answer, its connection, and what came behind the head.
-    pub switched: (Parts, Stream, BytesMut),
+    pub switched: (ResponseHead, Stream, BytesMut),
     /// The subprotocol to name where the upstream chose none.
     pub subprotocol: Option<HeaderValue>,
     /// The session's entry in the registry, which lasts as long as the tunnel.
@@ -69,8 +69,8 @@ impl Tunnels {
         deadline: &mut Deadline,
     ) -> Result<()> {
         let Handshake { switched: (mut head, upstream, answered), subprotocol, session } = handshake;
-        handshake::accepted(&mut head.headers, subprotocol);
-        client.head(head, None, true)?;
+        handshake::accepted(&mut head.fields, subprotocol);
+        client.head(head, true)?;
         let sent = tokio::select! {
             biased;
             sent = deadline.within(CLIENT_TIMEOUT, client.sent()) => sent,

@@ -22,10 +22,12 @@ use rustls::pki_types::pem::PemObject;
 use super::error::EdgeError;
 use crate::config::{self, Servers};
 
+mod connector;
 mod idle;
 mod servers;
 mod shared;
 
+pub use connector::Connector;
 pub use servers::Server;
 pub use shared::Place;
 

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use super::decision_id::DecisionId;
 use super::route::Route;
 use crate::policy::decision::{Class, Decision, Reason, WidgetRules};
-use crate::policy::headers::{Cors, Grant, allow_origin, cors};
+use crate::policy::headers::{Cors, Grant, Profile, cors};
 use crate::policy::origin::{Embedder, Origin};
 use crate::policy::widget::Environment;
 
@@ -32,19 +32,33 @@ impl ReadLimit {
     }
 }
 
-/// One allowed request.
+/// One allowed request: what all visitors share, and what is its own.
 #[derive(Clone, Debug)]
 pub struct Visit {
-    /// The route it takes.
+    /// What the answers to all visitors rest on: all that the cache is given.
+    pub shared: SharedTerms,
+    /// What is this visitor's.
+    pub own: OwnTerms,
+}
+
+/// What every visitor of a widget gets on a route.
+#[derive(Clone, Debug)]
+pub struct SharedTerms {
+    /// The route.
     pub route: Arc<Route>,
-    /// The decision that allowed it.
-    pub decision_id: DecisionId,
     /// The widget's id.
     pub widget: Box<str>,
     /// The widget's environment.
     pub environment: Environment,
     /// Whether the widget may use the microphone.
     pub voice: bool,
+}
+
+/// What one visitor gets besides.
+#[derive(Clone, Debug)]
+pub struct OwnTerms {
+    /// The decision that allowed the request.
+    pub decision_id: DecisionId,
     /// `Access-Control-Allow-Origin`, where the class has CORS.
     pub allow_origin: Option<HeaderValue>,
     /// `Access-Control-Allow-Credentials`.
@@ -57,11 +71,13 @@ pub struct Visit {
     pub ticket: Option<HeaderValue>,
     /// How long its server may be silent.
     pub read_limit: ReadLimit,
-    verified: Option<HeaderValue>,
+    /// The embedder, where the rules vouch for it.
+    pub verified: Option<HeaderValue>,
 }
 
 impl Visit {
-    /// Copies what is needed out of the rules. `opened_by`: whom the ticket names by which the iframe was judged.
+    /// Copies what is needed out of the rules. `opened_by`: whom the ticket names by which the iframe was judged. `said`: the
+    /// request's `Origin`, to be said again without a copy.
     pub fn new(
         route: &Arc<Route>,
         decision_id: DecisionId,
@@ -69,51 +85,61 @@ impl Visit {
         decision: &Decision,
         embedder: &Embedder<'_>,
         opened_by: Option<Origin<'_>>,
-        frame_ancestors: Option<String>,
+        said: Option<&HeaderValue>,
     ) -> Self {
         let grant = cors(route.class, decision, embedder, route.credentials);
-        Self {
+        let value = |origin: &str| match said {
+            Some(said) if said.as_bytes() == origin.as_bytes() => Some(said.clone()),
+            // A parsed origin is printable ASCII, so it makes a value.
+            _ => HeaderValue::from_str(origin).ok(),
+        };
+        let shared = SharedTerms {
             route: Arc::clone(route),
-            decision_id,
             widget: widget.id.into(),
             environment: widget.environment,
             voice: widget.voice,
-            allow_origin: allow_origin(grant),
+        };
+        let own = OwnTerms {
+            decision_id,
+            allow_origin: grant.and_then(|grant| value(grant.allow_origin)),
             credentials: grant.is_some_and(|cors| cors.credentials),
-            frame_ancestors: frame_ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
+            frame_ancestors: None,
             on_ticket: opened_by.is_some() && route.class == Class::Session,
             ticket: None,
             read_limit: ReadLimit::OfUpstream,
-            verified: verified(decision, opened_by.or(embedder.origin())),
-        }
-    }
-
-    /// The embedder, where the rules vouch for it.
-    pub fn verified_embedder(&self) -> Option<&HeaderValue> {
-        self.verified.as_ref()
+            verified: verified(decision, opened_by.or(embedder.origin()))
+                .and_then(|origin| value(origin.as_str())),
+        };
+        Self { shared, own }
     }
 
     /// The CORS grant, as fields.
     pub fn grant(&self) -> Option<Grant<'_>> {
-        let exposed = self.route.profile(self.voice).exposed();
-        let allow_origin = self.allow_origin.as_ref()?;
-        Some(Grant { allow_origin, credentials: self.credentials, exposed })
+        let allow_origin = self.own.allow_origin.as_ref()?;
+        let exposed = self.shared.profile().exposed();
+        Some(Grant { allow_origin, credentials: self.own.credentials, exposed })
     }
 
     /// The CORS grant, again.
     pub fn cors(&self) -> Option<Cors<'_>> {
-        let allow_origin = self.allow_origin.as_ref()?.to_str().ok()?;
-        Some(Cors { allow_origin, credentials: self.credentials })
+        let allow_origin = self.own.allow_origin.as_ref()?.to_str().ok()?;
+        Some(Cors { allow_origin, credentials: self.own.credentials })
+    }
+}
+
+impl SharedTerms {
+    /// The fixed fields of the answers.
+    pub fn profile(&self) -> &Profile {
+        self.route.profile(self.voice)
     }
 }
 
 /// An embedder that a list, a system origin or a ticket stands for. One that was let through, or that anybody
 /// could have named, is not told to the upstream as a fact.
-fn verified(decision: &Decision, origin: Option<Origin<'_>>) -> Option<HeaderValue> {
+fn verified<'o>(decision: &Decision, origin: Option<Origin<'o>>) -> Option<Origin<'o>> {
     let vouched = matches!(
         decision.reason,
         Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin | Reason::Ticket
     );
-    let origin = origin.filter(|_| vouched && decision.would_deny.is_none())?;
-    HeaderValue::from_str(origin.as_str()).ok()
+    origin.filter(|_| vouched && decision.would_deny.is_none())
 }

@@ -11,7 +11,7 @@ mod fields;
 mod list;
 mod own;
 
-pub use answer::{Answer, Grant, SERVER_TIMING, allow_origin, timing_of_ticket};
+pub use answer::{Grant, OwnAnswer, SERVER_TIMING, SharedAnswer, allow_origin, timing_of_ticket};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use fields::{Sender, is_hop_by_hop, is_persistence, is_trailer, nominated, sender};
 pub use list::{members, without_embed_ticket};

@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 use expected::Graded;
 
-use crate::support::certificates::{Authority, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
 use crate::support::raw::{Answer, Connection};
-use crate::support::{ports, upstream::Scripted};
+use crate::support::tls::EdgeTls;
+use crate::support::upstream::Scripted;
 
 const HOST: &str = "chat.example";
 const STRANGER: &str = "https://stranger.example";
@@ -30,14 +30,10 @@ async fn the_graders_find_nothing_without_a_reason() {
         { "id": "http", "allowed_domains": ["example.com", "http://plain.example"] },
         { "id": "open", "access": "open" },
     ]);
-    let authority = Authority::new();
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = authority.issue(&[HOST]).write(folder.path(), "site");
-    let tls = ports::free();
+    let tls = EdgeTls::of(HOST);
     let mut spec = EdgeSpec { upstream: "demo".to_owned(), ..EdgeSpec::on(upstream.addr, &widgets) };
-    spec.edge = format!(
-        "redirect_http = true\ntls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]"
-    );
+    spec.edge = "redirect_http = true\n".to_owned();
+    tls.add_to(&mut spec);
     spec.public_origins = Some(format!("[\"https://{HOST}\"]"));
     let bare = [("bare", "frame"), ("bare-policy", "public")].map(|(path, class)| {
         format!("[[routes]]\npath = \"/w/{{widget}}/{path}\"\nclass = \"{class}\"\nupstream = \"app\"\n")
@@ -48,7 +44,7 @@ async fn the_graders_find_nothing_without_a_reason() {
     let mut given = Vec::new();
     for graded in expected::answers() {
         let (get, preflight) = (request("GET", graded.path, graded.fields), preflight(graded.path));
-        let mut secure = Connection::over(authority.connect(tls, HOST, &[HTTP11]).await);
+        let mut secure = Connection::over(tls.http1().await);
         let answer = secure.ask(&get).await;
         assert_eq!(answer.status, graded.status, "{}: {answer:?}", graded.name);
         let asked = secure.ask(&preflight).await;

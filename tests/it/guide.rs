@@ -6,9 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::browser::Browser;
-use crate::support::certificates::Authority;
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
-use crate::support::{ports, sites::Sites, upstream::Scripted};
+use crate::support::sites::Sites;
+use crate::support::tls::EdgeTls;
+use crate::support::upstream::Scripted;
 
 const GUIDE: &str = "docs/embedding.md";
 const EDGE: &str = "https://widgets.example";
@@ -65,21 +66,16 @@ async fn its_ten_lines_hold_a_session() {
         }
     })
     .await;
-    let authority = Authority::new();
-    let certificate = authority.issue(&["widgets.example"]);
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = certificate.write(folder.path(), "edge");
-    let tls = ports::free();
+    let tls = EdgeTls::of("widgets.example");
     let mut document = json!({ "id": "w", "access": "enforce", "allowed_domains": ["example.com"] });
     let mut spec = EdgeSpec { source: "store", ..EdgeSpec::on(upstream.addr, &json!([document])) };
     spec.public_origins = Some(format!("[\"{EDGE}\"]"));
-    spec.edge =
-        format!("tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    tls.add_to(&mut spec);
     let on = |upstream: &str| format!("class = \"frame\"\nupstream = \"{upstream}\"");
     spec.routes = Some(usual_routes("demo").replace(&on("demo"), &on("app")));
     let edge = Edge::start(spec).await;
 
-    let sites = Sites::start(&authority, &["example.com"]).await;
+    let sites = Sites::start(&tls.authority, &["example.com"]).await;
     let page = format!(
         "<!doctype html><title>site</title><script type=\"module\" nonce=\"own\">
         window.told = [];
@@ -93,7 +89,8 @@ async fn its_ten_lines_hold_a_session() {
     let policy = ("content-security-policy", strict_site(&guide));
     sites.put("/", &[policy], page.clone());
     sites.put("/silent", &[policy, ("referrer-policy", "no-referrer")], page);
-    let browser = Browser::start(sites.browser(&[("widgets.example:443", tls)], &certificate)).await.unwrap();
+    let browser =
+        Browser::start(sites.browser(&[("widgets.example:443", tls.addr)], &tls.certificate)).await.unwrap();
     for (path, came_with_one) in [("/silent", false), ("/", true)] {
         browser.goto(&format!("{SITE}{path}")).await.unwrap();
         // Once it has reloaded, it has one whatever the page keeps to itself.

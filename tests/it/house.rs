@@ -29,7 +29,7 @@ const FLOORS: [(&str, &[&str]); 10] = [
 const KEPT: [(&str, &[&str]); 18] = [
     ("pingora", &["edge", "app"]),
     ("mimalloc", &["main"]),
-    ("axum", &["admin", "edge/demo"]),
+    ("axum", &["admin"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),

@@ -11,13 +11,13 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::certificates::{Authority, H2, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::streams::StreamUpstream;
+use crate::support::tls::EdgeTls;
 use crate::support::websocket::{
     SOON, Socket, SocketUpstream, closed, exchange, handshake, next, open, open_on,
 };
-use crate::support::{eventually, ports, raw, scale};
+use crate::support::{eventually, raw, scale};
 
 const A: &str = "https://a.example";
 const B: &str = "https://b.example";
@@ -261,22 +261,19 @@ async fn streams_and_long_polls_end_over_http1() {
 }
 
 /// An edge with a TLS listener.
-async fn edge_with_tls(upstream: SocketAddr) -> (Edge, Authority, SocketAddr) {
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+async fn edge_with_tls(upstream: SocketAddr) -> (Edge, EdgeTls) {
+    let tls = EdgeTls::of("chat.example");
     let mut spec = EdgeSpec::on(upstream, &json!([both(), widget("other", &json!(["a.example"]))]));
-    let tls =
-        format!("[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n");
-    spec.more.push_str(&tls);
-    (Edge::start(spec).await, authority, addr)
+    tls.add_to(&mut spec);
+    (Edge::start(spec).await, tls)
 }
 
 #[tokio::test]
 async fn sessions_over_tls_are_told_too() {
     let upstream = SocketUpstream::echo().await;
-    let (edge, authority, addr) = edge_with_tls(upstream.addr).await;
+    let (edge, tls) = edge_with_tls(upstream.addr).await;
     let connect = async |origin: &str| {
-        let stream = authority.connect(addr, "chat.example", &[HTTP11]).await;
+        let stream = tls.http1().await;
         let url = format!("ws://chat.example{PATH}");
         let (mut socket, _) = open_on(stream, &url, origin).await.unwrap();
         assert_eq!(next(&mut socket).await, Message::text("hello"));
@@ -293,10 +290,8 @@ async fn sessions_over_tls_are_told_too() {
 #[tokio::test]
 async fn streams_and_long_polls_end_over_http2() {
     let upstream = StreamUpstream::start().await;
-    let (edge, authority, addr) = edge_with_tls(upstream.addr).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let (edge, tls) = edge_with_tls(upstream.addr).await;
+    let client = tls.http2().await;
     let send = |path: &str, origin: &str| {
         let request = http::Request::get(format!("https://chat.example{path}")).header("origin", origin);
         client.clone().send_request(request.body(()).unwrap(), true).unwrap().0

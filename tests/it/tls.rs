@@ -21,6 +21,7 @@ use tokio_rustls::client::TlsStream;
 use crate::support::certificates::{Authority, H2, HTTP11, Pair};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{self, Connection};
+use crate::support::tls::key;
 use crate::support::upstream::{Upstream, got};
 use crate::support::{eventually, ports};
 
@@ -57,18 +58,16 @@ impl Site {
     }
 
     fn spec(&self, upstream: &Upstream) -> EdgeSpec {
+        self.spec_at(&[self.addr], upstream)
+    }
+
+    /// The same with listeners at these addresses.
+    fn spec_at(&self, listeners: &[SocketAddr], upstream: &Upstream) -> EdgeSpec {
         let widgets = json!([{ "id": "w", "allowed_domains": ["example.com"] }]);
         let mut spec = EdgeSpec::on(upstream.addr, &widgets);
-        let pair = |name: &str| {
-            let (cert, key) = (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key")));
-            format!("{{ cert = {cert:?}, key = {key:?} }}")
-        };
-        spec.edge = format!(
-            "tls = [{{ listen = \"{}\", certificates = [{}, {}] }}]",
-            self.addr,
-            pair("site"),
-            pair("wild")
-        );
+        let files = ["site", "wild"]
+            .map(|name| (self.file(&format!("{name}.pem")), self.file(&format!("{name}.key"))));
+        spec.edge = key(listeners, &files);
         spec.public_origins = Some("[\"https://chat.example\"]".to_owned());
         spec
     }

@@ -7,6 +7,8 @@ mod bodies;
 mod claims;
 mod client;
 mod cookies;
+mod corpus;
+mod faults;
 mod heads;
 mod interim;
 mod recorder;
@@ -15,17 +17,13 @@ mod self_check;
 mod strict;
 mod trailers;
 
-use std::net::SocketAddr;
-
 use serde_json::json;
-use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use self::client::{Http1, Http2};
 use self::recorder::{Recorder, Reply, Request};
-use crate::support::certificates::{Authority, H2, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
-use crate::support::ports;
+use crate::support::tls::{EdgeTls, UpstreamTls};
 
 const LISTED: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";
@@ -36,9 +34,7 @@ struct Stage {
     edge: Edge,
     one: Recorder,
     two: Recorder,
-    tls: SocketAddr,
-    authority: Authority,
-    folder: TempDir,
+    tls: EdgeTls,
 }
 
 impl Stage {
@@ -53,12 +49,10 @@ impl Stage {
         servers: usize,
         answer: impl Fn(&Request) -> Reply + Clone + Send + Sync + 'static,
     ) -> Self {
-        let (authority, folder, tls) = (Authority::new(), tempfile::tempdir().unwrap(), ports::free());
+        let tls = EdgeTls::of("chat.example");
         let one = Recorder::http1(answer.clone()).await;
-        let two = Recorder::http2(servers, &authority, answer).await;
-        let ca = folder.path().join("ca.pem");
-        std::fs::write(&ca, authority.pem()).unwrap();
-        let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+        let behind = UpstreamTls::new();
+        let two = Recorder::http2(servers, behind.acceptor(), answer).await;
         let widgets = json!([
             { "id": "w", "allowed_domains": ["example.com"] },
             { "id": "v", "allowed_domains": ["example.com"] },
@@ -67,16 +61,15 @@ impl Stage {
         // What is in memory goes no way at all.
         let servers: Vec<String> = two.addrs.iter().map(ToString::to_string).collect();
         spec.more.push_str(&format!(
-            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\ntls = true\nhttp2 = true\n\
-             sni = \"app.internal\"\nca = {ca:?}\n",
+            "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\n{}",
+            behind.keys()
         ));
         spec.routes = Some([usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat());
-        spec.edge = format!(
-            "tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]\n{keys}\n"
-        );
+        spec.edge = keys.to_owned();
+        tls.add_to(&mut spec);
         spec.public_origins = Some("[\"https://chat.example\"]".to_owned());
         let edge = Edge::start(spec).await;
-        Self { edge, one, two, tls, authority, folder }
+        Self { edge, one, two, tls }
     }
 
     /// The upstream of what is below `/w/` or `/x/`.
@@ -91,12 +84,12 @@ impl Stage {
 
     /// One with TLS, and HTTP/1.1.
     async fn http1(&self) -> Http1 {
-        Http1::over(self.authority.connect(self.tls, "chat.example", &[HTTP11]).await)
+        Http1::over(self.tls.http1().await)
     }
 
     /// One with TLS, and HTTP/2.
     async fn http2(&self) -> Http2 {
-        Http2::over(self.authority.connect(self.tls, "chat.example", &[H2]).await).await
+        Http2::over(self.tls.h2().await).await
     }
 
     /// That no upstream saw anything but well-formed requests.

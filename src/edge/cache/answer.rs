@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
-use http::response::Parts;
+use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use http_range_header::{RangeInvalid, RangeUnsatisfiableError, parse_range_header};
-use pingora::http::{RequestHeader, ResponseHeader};
-use pingora::protocols::http::conditional_filter::{not_modified_filter, to_304};
+use pingora::protocols::http::conditional_filter::weak_validate_etag;
 
 use super::stored::Stored;
+use crate::edge::fields::Fields;
 use crate::edge::forward;
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::edge::visit::Visit;
 
 /// An answer that is in memory.
@@ -29,13 +29,13 @@ impl Hit {
     }
 
     /// The answer to this request.
-    pub fn answer(&self, request: &RequestHeader, visit: &Visit) -> (Parts, Bytes) {
+    pub fn answer(&self, request: &RequestHead, visit: &Visit) -> (ResponseHead, Bytes) {
         let mut head = self.stored.head();
-        let fields = &mut head.headers;
+        let fields = &mut head.fields;
         fields.insert(header::AGE, HeaderValue::from(self.stored.age(self.at).as_secs()));
-        forward::grant_to(fields, visit.grant());
+        forward::to_visitor(fields, visit);
         let mut body = self.stored.body();
-        if is_conditional(&request.headers) {
+        if is_conditional(&request.fields) {
             (head, body) = as_asked(request, head, body);
         }
         if request.method == Method::HEAD {
@@ -46,41 +46,61 @@ impl Hit {
 }
 
 /// What a request with conditions or a range gets of a whole answer.
-fn as_asked(request: &RequestHeader, head: Parts, body: Bytes) -> (Parts, Bytes) {
-    let mut head = ResponseHeader::from(head);
-    if not_modified_filter(request, &head) {
-        to_304(&mut head);
-        return (head.into(), Bytes::new());
+fn as_asked(request: &RequestHead, mut head: ResponseHead, body: Bytes) -> (ResponseHead, Bytes) {
+    if is_not_modified(request, &head) {
+        head.status = StatusCode::NOT_MODIFIED;
+        OF_A_BODY.iter().for_each(|name| head.fields.remove(name));
+        return (head, Bytes::new());
     }
     if !wants_range(request) {
-        return (head.into(), body);
+        return (head, body);
     }
-    let mut head = Parts::from(head);
     let part = match range(request, &head, body.len()) {
         Range::Whole => {
-            head.headers.insert(header::ACCEPT_RANGES, BYTES);
+            head.fields.insert(header::ACCEPT_RANGES, BYTES);
             return (head, body);
         }
         Range::Part(part) if head.status == StatusCode::OK => part,
         Range::Part(_) => return (head, body),
         Range::Outside => {
             head.status = StatusCode::RANGE_NOT_SATISFIABLE;
-            head.headers.remove(header::CONTENT_TYPE);
-            head.headers.remove(header::CONTENT_ENCODING);
-            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
-            set_content_range(&mut head.headers, &format!("bytes */{}", body.len()));
+            head.fields.remove(&header::CONTENT_TYPE);
+            head.fields.remove(&header::CONTENT_ENCODING);
+            head.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+            set_content_range(&mut head.fields, &format!("bytes */{}", body.len()));
             return (head, Bytes::new());
         }
     };
     head.status = StatusCode::PARTIAL_CONTENT;
-    head.headers.remove(header::ACCEPT_RANGES);
-    set_content_range(&mut head.headers, &format!("bytes {}-{}/{}", part.start, part.end - 1, body.len()));
+    head.fields.remove(&header::ACCEPT_RANGES);
+    set_content_range(&mut head.fields, &format!("bytes {}-{}/{}", part.start, part.end - 1, body.len()));
     let body = body.slice(part);
-    head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+    head.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     (head, body)
 }
 
-fn set_content_range(fields: &mut HeaderMap, range: &str) {
+/// Whether a browser's own copy is still good (RFC 9110 §13.2.2): by its tags where it names some, else by its date.
+fn is_not_modified(request: &RequestHead, head: &ResponseHead) -> bool {
+    if head.status != StatusCode::OK {
+        return false;
+    }
+    if request.fields.contains(&header::IF_NONE_MATCH) {
+        return head.fields.get(&header::ETAG).is_some_and(|own| {
+            let mut named = request.fields.get_all(header::IF_NONE_MATCH);
+            named.any(|tags| weak_validate_etag(tags.as_bytes(), own.as_bytes()))
+        });
+    }
+    let date = |fields: &Fields, name| httpdate::parse_http_date(fields.get(name)?.to_str().ok()?).ok();
+    let since = date(&request.fields, &header::IF_MODIFIED_SINCE);
+    let modified = date(&head.fields, &header::LAST_MODIFIED);
+    since.zip(modified).is_some_and(|(since, modified)| modified <= since)
+}
+
+/// Fields that a 304 leaves out: the browser has them with its copy (RFC 9110 §15.4.5).
+const OF_A_BODY: [HeaderName; 4] =
+    [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::ACCEPT_RANGES];
+
+fn set_content_range(fields: &mut Fields, range: &str) {
     // Numbers and fixed words make a value.
     if let Ok(value) = HeaderValue::from_str(range) {
         fields.insert(header::CONTENT_RANGE, value);
@@ -92,20 +112,20 @@ enum Range {
     Whole,
     /// One part, within the body and not empty.
     Part(std::ops::Range<usize>),
-    /// Parts that the body has not.
+    /// ResponseHead that the body has not.
     Outside,
 }
 
 /// Reads `Range` (RFC 9110 §14.2). What is no range, and more than one, is answered with the whole, which is always right.
-fn range(request: &RequestHeader, head: &Parts, length: usize) -> Range {
-    if let Some(condition) = request.headers.get(header::IF_RANGE) {
+fn range(request: &RequestHead, head: &ResponseHead, length: usize) -> Range {
+    if let Some(condition) = request.fields.get(&header::IF_RANGE) {
         let validator =
             if condition.as_bytes().ends_with(b"\"") { header::ETAG } else { header::LAST_MODIFIED };
-        if head.headers.get(validator) != Some(condition) {
+        if head.fields.get(&validator) != Some(condition) {
             return Range::Whole;
         }
     }
-    let ranges = request.headers.get(header::RANGE).and_then(|ranges| ranges.to_str().ok());
+    let ranges = request.fields.get(&header::RANGE).and_then(|ranges| ranges.to_str().ok());
     let one = ranges.filter(|ranges| !ranges.contains(','));
     let range = match one.map(parse_range_header) {
         Some(Ok(range)) => range,
@@ -124,16 +144,16 @@ fn range(request: &RequestHeader, head: &Parts, length: usize) -> Range {
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Whether a request has fields that its answer is judged by.
-pub(super) fn is_conditional(headers: &HeaderMap) -> bool {
+pub(super) fn is_conditional(headers: &Fields) -> bool {
     [header::RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
         .iter()
-        .any(|name| headers.contains_key(name))
+        .any(|name| headers.contains(name))
 }
 
 /// Ranges are for GET (RFC 9110 §14.2), and a weak tag in `If-Range` fits nothing (§13.1.5).
-fn wants_range(request: &RequestHeader) -> bool {
-    let weak = request.headers.get(header::IF_RANGE).is_some_and(|tag| tag.as_bytes().starts_with(b"W/"));
-    request.method == Method::GET && request.headers.contains_key(header::RANGE) && !weak
+fn wants_range(request: &RequestHead) -> bool {
+    let weak = request.fields.get(&header::IF_RANGE).is_some_and(|tag| tag.as_bytes().starts_with(b"W/"));
+    request.method == Method::GET && request.fields.contains(&header::RANGE) && !weak
 }
 
 #[cfg(test)]

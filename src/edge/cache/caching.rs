@@ -1,13 +1,11 @@
 //! The cache's part in one request: what the pipeline and exchanges call.
 
 use http::Method;
-use http::response::Parts;
-use pingora::Result;
-use pingora::http::RequestHeader;
 
 use super::answer::Hit;
 use super::filling::Filling;
 use super::{Asked, AssetCache, Lookup};
+use crate::edge::message::{RequestHead, ResponseHead};
 
 /// How a request stands to the cache.
 #[derive(Debug, Default)]
@@ -50,27 +48,25 @@ impl AssetCache {
 
 impl Caching {
     /// Makes the request what the cache wants to know of the upstream.
-    pub fn ask(&mut self, request: &mut RequestHeader) -> Result<()> {
-        match self {
-            Self::Filling(filling) => filling.ask(request),
-            Self::Outside | Self::Unsafe(_) => Ok(()),
+    pub fn ask(&mut self, request: &mut RequestHead) {
+        if let Self::Filling(filling) = self {
+            filling.ask(request);
         }
     }
 
     /// Makes the request the browser's again, for an answer from memory.
-    pub fn ask_no_more(&mut self, request: &mut RequestHeader) -> Result<()> {
-        match self {
-            Self::Filling(filling) => filling.ask_no_more(request),
-            Self::Outside | Self::Unsafe(_) => Ok(()),
+    pub fn ask_no_more(&mut self, request: &mut RequestHead) {
+        if let Self::Filling(filling) = self {
+            filling.ask_no_more(request);
         }
     }
 
     /// Shown the head of the upstream's answer, as received. `Some`: the browser is to get this in place of it.
-    pub fn received(&mut self, response: &Parts, asked: &Asked<'_>) -> Option<Hit> {
+    pub fn received(&mut self, response: &ResponseHead, asked: &Asked<'_>) -> Option<Hit> {
         match self {
             // RFC 9111 §4.4. Whatever else of the widget depends on it is not known, so all of it goes.
             Self::Unsafe(cache) if response.status.is_success() || response.status.is_redirection() => {
-                cache.purge(&asked.visit.widget);
+                cache.purge(&asked.shared.widget);
                 None
             }
             Self::Filling(filling) => filling.head(response, asked),

@@ -5,6 +5,8 @@ use http::header::{self, HeaderMap, HeaderName};
 use pingora::cache::cache_control::{CacheControl, DirectiveKey, DirectiveMap, DirectiveValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
+use crate::edge::fields::Fields;
+
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
 /// The directives that hold.
@@ -17,24 +19,28 @@ pub struct Directives {
 }
 
 /// Reads the directives of an answer as its upstream sent it.
-pub fn read(headers: &HeaderMap) -> Directives {
+pub fn read(headers: &Fields) -> Directives {
     if let Some(directives) = targeted(headers) {
         return Directives { control: control(directives), targeted: true };
     }
-    let untargeted = CacheControl::from_headers_named(header::CACHE_CONTROL.as_str(), headers);
+    let mut lines = HeaderMap::new();
+    for line in headers.get_all(header::CACHE_CONTROL) {
+        lines.append(header::CACHE_CONTROL, line.clone());
+    }
+    let untargeted = CacheControl::from_headers_named(header::CACHE_CONTROL.as_str(), &lines);
     Directives { control: untargeted.unwrap_or_else(|| control(DirectiveMap::new())), targeted: false }
 }
 
 /// Whether an answer says at a glance that it is not to be kept, as most of those do that aren't: it names no
 /// lifetime, or one of the directives that [`read`] would find is plainly there. Reading them costs more than all
 /// else that the cache does with such an answer.
-pub fn plainly_refuse(headers: &HeaderMap) -> bool {
-    if headers.contains_key(CDN_CACHE_CONTROL) {
+pub fn plainly_refuse(headers: &Fields) -> bool {
+    if headers.contains(&CDN_CACHE_CONTROL) {
         return false;
     }
-    let mut lines = headers.get_all(header::CACHE_CONTROL).iter();
+    let mut lines = headers.get_all(header::CACHE_CONTROL);
     match (lines.next(), lines.next()) {
-        (None, _) => !headers.contains_key(header::EXPIRES),
+        (None, _) => !headers.contains(&header::EXPIRES),
         // Without a quoted string, each comma ends a directive.
         (Some(line), None) if !line.as_bytes().contains(&b'"') => line
             .as_bytes()
@@ -54,7 +60,7 @@ fn control(directives: DirectiveMap) -> CacheControl {
 }
 
 /// A dictionary (RFC 8941 §3.2). One that can't be parsed, or is empty, counts as absent (RFC 9213 §2.1).
-fn targeted(headers: &HeaderMap) -> Option<DirectiveMap> {
+fn targeted(headers: &Fields) -> Option<DirectiveMap> {
     let mut joined = Vec::new();
     for line in headers.get_all(CDN_CACHE_CONTROL) {
         if !joined.is_empty() {

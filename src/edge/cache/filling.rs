@@ -6,12 +6,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
+use http::header::{self, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use jiff::Timestamp;
-use pingora::Result;
-use pingora::http::RequestHeader;
 use pingora::protocols::http::conditional_filter::weak_validate_etag;
 
 use super::answer::Hit;
@@ -20,6 +17,8 @@ use super::store::{Personal, Place};
 use super::stored::Stored;
 use super::vary::Selected;
 use super::{Asked, Shared};
+use crate::edge::fields::Fields;
+use crate::edge::message::{RequestHead, ResponseHead};
 use crate::telemetry::metrics::CacheOutcome;
 
 /// A request that goes to the upstream, and whose answer may be kept.
@@ -81,36 +80,34 @@ impl Filling {
 
     /// Makes the request one for validation, where there is something to validate (RFC 9111 §4.3.1): the answer to
     /// it is for the cache, which then answers the browser by the browser's own conditions.
-    pub fn ask(&mut self, request: &mut RequestHeader) -> Result<()> {
-        let Some(stale) = &self.stale else { return Ok(()) };
+    pub fn ask(&mut self, request: &mut RequestHead) {
+        let Some(stale) = &self.stale else { return };
         for name in CONDITIONS {
-            let lines = request.headers.get_all(&name).iter();
+            let lines = request.fields.get_all(&name);
             self.conditions.extend(lines.map(|value| (name.clone(), value.clone())));
-            request.remove_header(&name);
+            request.fields.remove(&name);
         }
         for (asks, field) in
             [(header::IF_NONE_MATCH, header::ETAG), (header::IF_MODIFIED_SINCE, header::LAST_MODIFIED)]
         {
-            if let Some(validator) = stale.received().get(field) {
-                request.insert_header(asks, validator.clone())?;
+            if let Some(validator) = stale.received().get(&field) {
+                request.fields.insert(asks, validator.clone());
             }
         }
-        Ok(())
     }
 
     /// Makes it the browser's again, for an answer from memory.
-    pub fn ask_no_more(&mut self, request: &mut RequestHeader) -> Result<()> {
+    pub fn ask_no_more(&mut self, request: &mut RequestHead) {
         for name in CONDITIONS {
-            request.remove_header(&name);
+            request.fields.remove(&name);
         }
         for (name, value) in self.conditions.drain(..) {
-            request.append_header(name, value)?;
+            request.fields.append(name, value);
         }
-        Ok(())
     }
 
     /// The head of the answer, as the upstream sent it. `Some`: the browser is to get this in place of it.
-    pub fn head(&mut self, response: &Parts, asked: &Asked<'_>) -> Option<Hit> {
+    pub fn head(&mut self, response: &ResponseHead, asked: &Asked<'_>) -> Option<Hit> {
         if response.status.is_informational() {
             return None;
         }
@@ -185,17 +182,14 @@ impl Filling {
     }
 
     /// The upstream says that what is in memory is still right: RFC 9111 §4.3.4.
-    fn validated(&mut self, stale: &Arc<Stored>, response: &Parts, asked: &Asked<'_>) -> Hit {
+    fn validated(&mut self, stale: &Arc<Stored>, response: &ResponseHead, asked: &Asked<'_>) -> Hit {
         self.outcome = CacheOutcome::Revalidated;
         let now = Instant::now();
         let mut merged = stale.received().clone();
-        for name in response.headers.keys().filter(|name| !OF_THE_BODY.contains(name)) {
-            merged.remove(name);
-            for value in response.headers.get_all(name) {
-                merged.append(name.clone(), value.clone());
-            }
-        }
-        let is_it = match (stale.received().get(header::ETAG), response.headers.get(header::ETAG)) {
+        let newer = || response.fields.iter().filter(|(name, _)| !OF_THE_BODY.contains(name));
+        newer().for_each(|(name, _)| merged.remove(name));
+        newer().for_each(|(name, value)| merged.append(name.clone(), value.clone()));
+        let is_it = match (stale.received().get(&header::ETAG), response.fields.get(&header::ETAG)) {
             (Some(own), Some(theirs)) => weak_validate_etag(theirs.as_bytes(), own.as_bytes()),
             _ => true,
         };
@@ -206,7 +200,7 @@ impl Filling {
         };
         let about = (selected, freshness, now);
         let stored =
-            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.visit, asked.https));
+            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.shared, asked.https));
         let stored = Arc::new(stored);
         if is_kept {
             self.keep(Arc::clone(&stored));
@@ -220,10 +214,10 @@ impl Filling {
     }
 
     /// What is to be kept of an answer; `None` where it may not be, or would be too large.
-    fn arriving(&self, response: &Parts, asked: &Asked<'_>) -> Option<Arriving> {
-        let (selected, freshness) = self.judge(response.status, &response.headers, asked)?;
-        let chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
-        let length = response.headers.get(header::CONTENT_LENGTH).filter(|_| !chunked);
+    fn arriving(&self, response: &ResponseHead, asked: &Asked<'_>) -> Option<Arriving> {
+        let (selected, freshness) = self.judge(response.status, &response.fields, asked)?;
+        let chunked = response.fields.contains(&header::TRANSFER_ENCODING);
+        let length = response.fields.get(&header::CONTENT_LENGTH).filter(|_| !chunked);
         let length = length.map(|length| length.to_str().ok()?.parse::<u64>().ok());
         let length = match length {
             Some(Some(length)) if length <= self.shared.store.largest() => Some(length),
@@ -235,10 +229,10 @@ impl Filling {
         let about = (selected, freshness, Instant::now());
         let stored = Stored::prepare(
             response.status,
-            &response.headers,
+            &response.fields,
             bytes::Bytes::new(),
             about,
-            (asked.visit, asked.https),
+            (asked.shared, asked.https),
         );
         Some(Arriving { stored, length, body: BytesMut::new() })
     }
@@ -246,7 +240,7 @@ impl Filling {
     fn judge(
         &self,
         status: StatusCode,
-        headers: &HeaderMap,
+        headers: &Fields,
         asked: &Asked<'_>,
     ) -> Option<(Selected, Freshness)> {
         if plainly_refused(status, headers) {
@@ -255,11 +249,11 @@ impl Filling {
         let received = Received {
             status,
             headers,
-            authorized: asked.request.headers.contains_key(header::AUTHORIZATION),
+            authorized: asked.request.fields.contains(&header::AUTHORIZATION),
             delay: self.began.elapsed(),
             at: Timestamp::now(),
         };
-        Some((Selected::read(headers, asked.fields())?, freshness(&received)?))
+        Some((Selected::read(headers, asked.selecting())?, freshness(&received)?))
     }
 
     fn keep(&mut self, stored: Arc<Stored>) {

@@ -5,15 +5,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
-use http::header::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
-use pingora::http::{RequestHeader, ResponseHeader};
 
 use super::storable::{Received, freshness};
 use super::stored::Stored;
-use super::vary::{Fields, Selected};
+use super::vary::{Selected, Selecting};
 use crate::config;
 use crate::edge::decision_id::DecisionId;
+use crate::edge::fields::Fields;
+use crate::edge::message::RequestHead;
 use crate::edge::route::{RouteTable, Target};
 use crate::edge::upstream::Upstreams;
 use crate::edge::visit::Visit;
@@ -30,13 +30,9 @@ const CONFIG: &str = r#"
 "#;
 
 /// A request for an asset of the widget `w`, on HTTP/1.1.
-pub(super) fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
-    let mut request = RequestHeader::build(method, b"/w/w/assets/a.js?v=1", None).unwrap();
-    request.append_header("host", "edge.example").unwrap();
-    for (name, value) in fields {
-        request.append_header(*name, *value).unwrap();
-    }
-    request
+pub(super) fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestHead {
+    let fields = [&[("host", "edge.example")], fields].concat();
+    RequestHead::of(method, "/w/w/assets/a.js?v=1", &fields)
 }
 
 /// An allowed visit of a page of this origin, or of nobody's.
@@ -54,16 +50,7 @@ pub(super) fn visit(origin: Option<&str>) -> Visit {
         near_miss: None,
     };
     let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
-    Visit::new(route, DecisionId::new(), rules.as_rules(), &decision, &embedder, None, None)
-}
-
-/// An upstream's head.
-pub(super) fn response(status: u16, fields: &[(&'static str, &str)]) -> ResponseHeader {
-    let mut response = ResponseHeader::build(status, None).unwrap();
-    for (name, value) in fields {
-        response.append_header(*name, *value).unwrap();
-    }
-    response
+    Visit::new(route, DecisionId::new(Timestamp::now()), rules.as_rules(), &decision, &embedder, None, None)
 }
 
 /// An answer in memory, received now.
@@ -72,18 +59,21 @@ pub(super) fn stored(
     fields: &[(&'static str, &'static str)],
     body: &'static str,
 ) -> Stored {
-    let mut headers = HeaderMap::new();
-    for (name, value) in fields {
-        headers.append(*name, HeaderValue::from_static(value));
-    }
+    let headers = Fields::of(fields);
     let at = Timestamp::now();
     let received =
         Received { status, headers: &headers, authorized: false, delay: std::time::Duration::ZERO, at };
     // Its age is not what these tests are about.
     let mut freshness = freshness(&received).unwrap();
     freshness.age = std::time::Duration::ZERO;
-    let none = HeaderMap::new();
-    let selected = Selected::read(&headers, Fields { headers: &none, embedder: None }).unwrap();
+    let none = Fields::default();
+    let selected = Selected::read(&headers, Selecting { fields: &none, embedder: None }).unwrap();
     let about = (selected, freshness, Instant::now());
-    Stored::prepare(status, &headers, Bytes::from_static(body.as_bytes()), about, (&visit(None), false))
+    Stored::prepare(
+        status,
+        &headers,
+        Bytes::from_static(body.as_bytes()),
+        about,
+        (&visit(None).shared, false),
+    )
 }

@@ -54,8 +54,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
-use http::header;
-use pingora::http::RequestHeader;
+use http::header::{self, HeaderValue};
 
 pub use answer::Hit;
 pub use caching::{Begun, Caching};
@@ -66,10 +65,11 @@ use self::flight::Flight;
 use self::key::KeyRef;
 use self::store::{Claim, Place, Store};
 use self::stored::Stored;
-use self::vary::Fields;
+use self::vary::Selecting;
 use super::body::Length;
 use super::request;
-use super::visit::Visit;
+use super::visit::SharedTerms;
+use crate::edge::message::RequestHead;
 use crate::rules::assets::CachedAssets;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};
@@ -101,9 +101,11 @@ impl Shared {
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'r> {
     /// Its head, as the browser sent it.
-    pub request: &'r RequestHeader,
-    /// What the verdict left for its answer.
-    pub visit: &'r Visit,
+    pub request: &'r RequestHead,
+    /// What its answer shares with those to all other visitors.
+    pub shared: &'r SharedTerms,
+    /// The embedder that the upstream is told: an answer may be selected by it.
+    pub embedder: Option<&'r HeaderValue>,
     /// The name of the upstream that it would go to.
     pub upstream: &'r str,
     /// Whether the browser's scheme is https.
@@ -115,17 +117,17 @@ pub struct Asked<'r> {
 impl Asked<'_> {
     fn key(&self) -> KeyRef<'_> {
         KeyRef {
-            widget: &self.visit.widget,
-            environment: self.visit.environment,
+            widget: &self.shared.widget,
+            environment: self.shared.environment,
             upstream: self.upstream,
             https: self.https,
             host: request::host(self.request),
-            target: self.request.raw_path(),
+            target: self.request.target().as_bytes(),
         }
     }
 
-    fn fields(&self) -> Fields<'_> {
-        Fields { headers: &self.request.headers, embedder: self.visit.verified_embedder() }
+    fn selecting(&self) -> Selecting<'_> {
+        Selecting { fields: &self.request.fields, embedder: self.embedder }
     }
 }
 
@@ -156,7 +158,7 @@ impl AssetCache {
     pub async fn look_up(&self, asked: &Asked<'_>) -> Lookup {
         let Some(shared) = &self.0 else { return Lookup::Bypass };
         let mut waits = 0;
-        let mut collapse = !asked.request.headers.contains_key(header::AUTHORIZATION);
+        let mut collapse = !asked.request.fields.contains(&header::AUTHORIZATION);
         loop {
             match shared.find(asked, collapse) {
                 Found::Now(lookup) => return lookup,
@@ -187,13 +189,13 @@ impl Shared {
         }
         let (key, now) = (asked.key(), Instant::now());
         let resource = self.store.get(&key);
-        let stored = resource.as_ref().and_then(|resource| resource.pick(asked.fields()));
+        let stored = resource.as_ref().and_then(|resource| resource.pick(asked.selecting()));
         match stored {
             Some(stored) if stored.is_fresh(now) => return self.hit(stored, now, CacheOutcome::Hit),
             Some(stored) if stored.has_respite(now) => return self.hit(stored, now, CacheOutcome::Stale),
             // Validation is done with a GET that has no body; the rest goes on as it is.
             _ if asked.request.method != Method::GET => return self.bypass(),
-            None if answer::is_conditional(&asked.request.headers) => return self.bypass(),
+            None if answer::is_conditional(&asked.request.fields) => return self.bypass(),
             _ => {}
         }
         if stored.is_none()
@@ -219,7 +221,7 @@ impl Shared {
     ) -> Found {
         // Somebody may have landed between the look and the claim.
         let resource = self.store.get(&asked.key());
-        let landed = resource.as_ref().and_then(|resource| resource.pick(asked.fields()));
+        let landed = resource.as_ref().and_then(|resource| resource.pick(asked.selecting()));
         if let Some(landed) = landed.filter(|landed| landed.is_fresh(now)) {
             if let Some(flight) = place.flight() {
                 flight.land();
@@ -248,10 +250,10 @@ impl Shared {
 /// Whether a request is one that a cache may answer.
 fn is_for_caches(asked: &Asked<'_>) -> bool {
     let Asked { request, length, .. } = asked;
-    let headers = &request.headers;
+    let headers = &request.fields;
     matches!(request.method, Method::GET | Method::HEAD)
-        && !headers.contains_key(header::IF_MATCH)
-        && !headers.contains_key(header::IF_UNMODIFIED_SINCE)
+        && !headers.contains(&header::IF_MATCH)
+        && !headers.contains(&header::IF_UNMODIFIED_SINCE)
         // What a body asks for is nobody else's answer.
         && length.is_none()
 }

@@ -5,11 +5,12 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderName};
+use http::header::{self, HeaderName};
 use jiff::Timestamp;
 use pingora::cache::cache_control::{Cacheable, DirectiveKey, InterpretCacheControl};
 
 use super::directives::{self, Directives};
+use crate::edge::fields::Fields;
 
 /// Final answers whose meaning this cache knows (§3) and that are of use to more than one visitor. Partial content
 /// (206) is not combined, so not kept.
@@ -30,7 +31,7 @@ pub struct Received<'h> {
     /// Its status.
     pub status: StatusCode,
     /// Its fields.
-    pub headers: &'h HeaderMap,
+    pub headers: &'h Fields,
     /// Whether the request had `Authorization`.
     pub authorized: bool,
     /// From sending the request to having the head.
@@ -53,7 +54,7 @@ pub struct Freshness {
 }
 
 /// Whether a glance is enough to see that an answer may not be kept, as it is for most that may not be.
-pub fn plainly_refused(status: StatusCode, headers: &HeaderMap) -> bool {
+pub fn plainly_refused(status: StatusCode, headers: &Fields) -> bool {
     !UNDERSTOOD.contains(&status) || directives::plainly_refuse(headers)
 }
 
@@ -66,7 +67,7 @@ pub fn freshness(received: &Received<'_>) -> Option<Freshness> {
         || control.is_cacheable() == Cacheable::No
         || !UNDERSTOOD.contains(&received.status)
         // Not forbidden by §3, but a cookie is somebody's.
-        || headers.contains_key(header::SET_COOKIE)
+        || headers.contains(&header::SET_COOKIE)
         || received.authorized && !control.allow_caching_authorized_req()
     {
         return None;
@@ -103,7 +104,7 @@ fn lifetime(directives: &Directives, received: &Received<'_>) -> Option<Duration
 
 /// §4.2.3: what caches on the way say, or what the clocks say, whichever is more; in whole seconds, as both are.
 fn age(received: &Received<'_>) -> Duration {
-    let said = received.headers.get(header::AGE).and_then(|age| {
+    let said = received.headers.get(&header::AGE).and_then(|age| {
         let first = age.to_str().ok()?.split(',').next()?;
         first.trim().parse::<u32>().ok()
     });
@@ -114,8 +115,8 @@ fn age(received: &Received<'_>) -> Duration {
 }
 
 /// A field that holds one HTTP date (RFC 9110 §5.6.7); several lines are as good as none.
-fn date(headers: &HeaderMap, name: &HeaderName) -> Option<Timestamp> {
-    let mut lines = headers.get_all(name).iter();
+fn date(headers: &Fields, name: &HeaderName) -> Option<Timestamp> {
+    let mut lines = headers.get_all(name);
     let (Some(line), None) = (lines.next(), lines.next()) else { return None };
     Timestamp::try_from(httpdate::parse_http_date(line.to_str().ok()?).ok()?).ok()
 }

@@ -5,14 +5,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
-use http::{Response, StatusCode};
+use http::StatusCode;
+use http::header::{self, HeaderName, HeaderValue};
 
 use super::storable::Freshness;
-use super::vary::{Fields, Selected};
+use super::vary::{Selected, Selecting};
+use crate::edge::fields::Fields;
 use crate::edge::forward;
-use crate::edge::visit::Visit;
+use crate::edge::message::ResponseHead;
+use crate::edge::visit::SharedTerms;
 use crate::policy::headers::{Sender, is_hop_by_hop, nominated, sender};
 
 /// For how long an upstream that failed is not asked again for an answer that may stand in for its error.
@@ -28,9 +29,9 @@ const MOST_VARIANTS: usize = 16;
 #[derive(Debug)]
 pub struct Stored {
     /// The upstream's fields, for its validation (RFC 9111 §4.3.4), but for those of one connection or moment.
-    received: HeaderMap,
+    received: Fields,
     /// What a browser gets, but for what differs from visit to visit.
-    head: Parts,
+    head: ResponseHead,
     body: Bytes,
     selected: Selected,
     freshness: Freshness,
@@ -40,34 +41,30 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Makes an answer ready. `received` is the upstream's head, `at` when it came; of `visit`, nothing is kept but
-    /// what its route and widget say to everyone.
+    /// Makes an answer ready. `received` is the upstream's head, `at` when it came.
     pub fn prepare(
         status: StatusCode,
-        received: &HeaderMap,
+        received: &Fields,
         body: Bytes,
         (selected, freshness, at): (Selected, Freshness, Instant),
-        (visit, https): (&Visit, bool),
+        (shared, https): (&SharedTerms, bool),
     ) -> Self {
         let received = lasting(received);
-        let (mut head, ()) = Response::new(()).into_parts();
-        head.status = status;
-        head.headers = received.clone();
-        // What a grant says is one embedder's; each visit adds its own.
-        forward::to_everyone(&mut head, visit, https);
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let mut head = ResponseHead::new(status, received.clone());
+        forward::to_everyone(&mut head, shared, https);
+        head.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         Self { received, head, body, selected, freshness, at, respite: AtomicU64::new(0) }
     }
 
     /// The same with the body that came after the head, copied into as much memory as it needs.
     pub fn with_body(mut self, body: &[u8]) -> Self {
         self.body = Bytes::copy_from_slice(body);
-        self.head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
+        self.head.fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
         self
     }
 
     /// The head for browsers, to which a visit's own fields are to be added.
-    pub fn head(&self) -> Parts {
+    pub fn head(&self) -> ResponseHead {
         self.head.clone()
     }
 
@@ -77,7 +74,7 @@ impl Stored {
     }
 
     /// The upstream's fields.
-    pub fn received(&self) -> &HeaderMap {
+    pub fn received(&self) -> &Fields {
         &self.received
     }
 
@@ -122,10 +119,10 @@ impl Stored {
     }
 
     fn weight(&self) -> usize {
-        let fields = |headers: &HeaderMap| -> usize {
+        let fields = |headers: &Fields| -> usize {
             headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 64).sum()
         };
-        self.body.len() + fields(&self.received) + fields(&self.head.headers) + OVERHEAD
+        self.body.len() + fields(&self.received) + fields(&self.head.fields) + OVERHEAD
     }
 }
 
@@ -157,8 +154,8 @@ impl Resource {
     }
 
     /// The newest answer to a request with these fields.
-    pub fn pick(&self, fields: Fields<'_>) -> Option<&Arc<Stored>> {
-        self.variants.iter().find(|variant| variant.selected.fits(fields))
+    pub fn pick(&self, request: Selecting<'_>) -> Option<&Arc<Stored>> {
+        self.variants.iter().find(|variant| variant.selected.fits(request))
     }
 
     /// What it takes, in bytes.
@@ -176,10 +173,10 @@ fn is_passing(name: &HeaderName) -> bool {
 }
 
 /// The fields that can be kept, copied: a value that was read from a socket holds on to all that was read with it.
-fn lasting(headers: &HeaderMap) -> HeaderMap {
-    let nominated: Vec<HeaderName> = nominated(headers).collect();
-    let mut lasting = HeaderMap::with_capacity(headers.len());
-    for (name, value) in headers {
+fn lasting(headers: &Fields) -> Fields {
+    let nominated: Vec<HeaderName> = nominated(headers.get_all(header::CONNECTION)).collect();
+    let mut lasting = Fields::with_capacity(headers.count());
+    for (name, value) in headers.iter() {
         if is_passing(name) || nominated.contains(name) {
             continue;
         }

@@ -1,10 +1,12 @@
 //! The cache without a proxy around it: as any path to an upstream may use it.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use http::HeaderValue;
+use http::HeaderMap;
 
-use super::fixtures::{request, response, visit};
+use super::fixtures::{request, visit};
 use super::*;
+use crate::edge::message::ResponseHead;
+use crate::edge::visit::Visit;
 
 const WHOLE: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("content-length", "4")];
 
@@ -18,7 +20,7 @@ fn big() -> AssetCache {
 
 /// A request with these fields, for this target.
 struct Ask {
-    request: RequestHeader,
+    request: RequestHead,
     visit: Visit,
 }
 
@@ -32,17 +34,17 @@ impl Ask {
     }
 
     fn target(mut self, target: &str) -> Self {
-        self.request.set_raw_path(target.as_bytes()).unwrap();
+        self.request.uri = target.parse().unwrap();
         self
     }
 
     /// As its head says it.
     fn length(&self) -> Length {
-        let fields = &self.request.headers;
-        let stated = fields.get("content-length").map(|length| length.to_str().unwrap().parse().unwrap());
+        let fields = &self.request.fields;
+        let stated = fields.text("content-length").map(|length| length.parse().unwrap());
         match stated {
             Some(length) => Length::Known(length),
-            None if fields.contains_key("transfer-encoding") => Length::Unknown,
+            None if fields.text("transfer-encoding").is_some() => Length::Unknown,
             None => Length::Absent,
         }
     }
@@ -50,7 +52,8 @@ impl Ask {
     fn asked(&self) -> Asked<'_> {
         Asked {
             request: &self.request,
-            visit: &self.visit,
+            shared: &self.visit.shared,
+            embedder: self.visit.own.verified.as_ref(),
             upstream: "app",
             https: false,
             length: self.length(),
@@ -84,7 +87,7 @@ impl Ask {
     /// Goes to the upstream, which says this.
     async fn fill(&self, cache: &AssetCache, fields: &[(&'static str, &str)], body: &str) {
         let mut filling = self.miss(cache).await;
-        assert!(filling.head(&response(200, fields), &self.asked()).is_none());
+        assert!(filling.head(&ResponseHead::of(200, fields), &self.asked()).is_none());
         filling.piece(body.as_bytes());
         filling.end();
     }
@@ -113,7 +116,7 @@ async fn an_answer_that_is_not_whole_is_not() {
     ] {
         let (cache, ask) = (big(), Ask::plain());
         let mut filling = ask.miss(&cache).await;
-        filling.head(&response(200, fields), &ask.asked());
+        filling.head(&ResponseHead::of(200, fields), &ask.asked());
         for piece in pieces {
             filling.piece(piece.as_bytes());
         }
@@ -134,7 +137,7 @@ async fn a_purge_drops_what_is_there_and_what_is_coming() {
     let other = Ask::plain().target("/w/w/assets/other.js");
     ask.fill(&cache, &WHOLE, "body").await;
     let mut late = other.miss(&cache).await;
-    late.head(&response(200, &WHOLE), &other.asked());
+    late.head(&ResponseHead::of(200, &WHOLE), &other.asked());
     assert_eq!(cache.purge("other"), 0);
     assert_eq!(cache.purge("w"), 1);
     // The widget goes on.
@@ -157,7 +160,7 @@ async fn a_purge_finds_every_fetch() {
     let mut one = ask.miss(&cache).await;
     let two = ask.miss(&cache).await;
     drop(two);
-    one.head(&response(200, &WHOLE), &ask.asked());
+    one.head(&ResponseHead::of(200, &WHOLE), &ask.asked());
     cache.purge("w");
     let _new = Ask::plain().target("/w/w/assets/other.js").miss(&cache).await;
     one.piece(b"body");
@@ -173,7 +176,7 @@ async fn a_key_that_was_personal_may_be_kept_later() {
     ask.fill(&cache, &[("cache-control", "private"), ("content-length", "4")], "mine").await;
     let mut filling = ask.miss(&cache).await;
     cache.purge("another");
-    filling.head(&response(200, &WHOLE), &ask.asked());
+    filling.head(&ResponseHead::of(200, &WHOLE), &ask.asked());
     filling.piece(b"body");
     filling.end();
     assert_eq!(ask.found(&cache).await, None);
@@ -198,7 +201,7 @@ async fn those_who_wait_get_what_one_fetched() {
         })
         .collect();
     tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    filling.head(&response(200, &WHOLE), &ask.asked());
+    filling.head(&ResponseHead::of(200, &WHOLE), &ask.asked());
     filling.piece(b"body");
     filling.end();
     for answer in waiting {
@@ -219,7 +222,7 @@ async fn those_who_wait_in_vain_go_by_themselves_and_all_at_once() {
             .collect();
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         // The head alone says it; the body may take as long as it likes.
-        filling.head(&response(200, fields), &ask.asked());
+        filling.head(&ResponseHead::of(200, fields), &ask.asked());
         let mut held = Vec::new();
         for filling in waiting {
             held.push(
@@ -329,7 +332,7 @@ async fn bodies_that_never_end_take_their_part_only() {
     let mut open = Vec::new();
     for ask in &asks {
         let mut filling = ask.miss(&cache).await;
-        filling.head(&response(200, &fields), &ask.asked());
+        filling.head(&ResponseHead::of(200, &fields), &ask.asked());
         filling.piece(&[b'x'; 30_000]);
         open.push(filling);
     }
@@ -362,23 +365,23 @@ async fn what_went_stale_is_validated() {
 
     let mut filling = ask.miss(&cache).await;
     let mut sent = ask.request.clone();
-    filling.ask(&mut sent).unwrap();
-    assert_eq!(sent.headers["if-none-match"], "\"v1\"");
-    assert_eq!(sent.headers["if-modified-since"], "Mon, 23 Nov 2026 12:00:00 GMT");
-    assert!(!sent.headers.contains_key("range"), "the upstream answers the cache");
+    filling.ask(&mut sent);
+    assert_eq!(sent.fields.text("if-none-match").unwrap(), "\"v1\"");
+    assert_eq!(sent.fields.text("if-modified-since").unwrap(), "Mon, 23 Nov 2026 12:00:00 GMT");
+    assert!(sent.fields.text("range").is_none(), "the upstream answers the cache");
     let not_modified =
-        response(304, &[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("x-version", "2")]);
+        ResponseHead::of(304, &[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("x-version", "2")]);
     let hit = filling.head(&not_modified, &ask.asked()).unwrap();
-    filling.ask_no_more(&mut sent).unwrap();
-    assert_eq!(sent.headers, ask.request.headers);
+    filling.ask_no_more(&mut sent);
+    assert_eq!(HeaderMap::from(sent.fields.clone()), ask.request.fields.clone().into());
     let (head, body) = hit.answer(&sent, &ask.visit);
     assert_eq!((head.status.as_u16(), &body[..]), (206, &b"bo"[..]), "the cache answers the browser");
     drop(filling);
 
     let Lookup::Hit(hit) = Ask::plain().look_up(&cache).await else { panic!("it is fresh again") };
     let (head, body) = hit.answer(&Ask::plain().request, &ask.visit);
-    assert_eq!((&body[..], &head.headers["x-version"]), (&b"body"[..], &HeaderValue::from_static("2")));
-    assert_eq!(head.headers["cache-control"], "private, max-age=60");
+    assert_eq!((&body[..], head.fields.text("x-version")), (&b"body"[..], Some("2")));
+    assert_eq!(head.fields.text("cache-control").unwrap(), "private, max-age=60");
 }
 
 #[tokio::test]
@@ -395,16 +398,16 @@ async fn an_answer_that_is_no_longer_everybodys_goes() {
         ask.fill(&cache, &fields, "body").await;
         tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
         let mut filling = ask.miss(&cache).await;
-        let hit = filling.head(&response(status, next), &ask.asked());
+        let hit = filling.head(&ResponseHead::of(status, next), &ask.asked());
         assert_eq!(hit.is_some(), status == 304);
         filling.piece(b"mine");
         filling.end();
         drop(filling);
         let mut filling = ask.miss(&cache).await;
         let mut sent = ask.request.clone();
-        filling.ask(&mut sent).unwrap();
+        filling.ask(&mut sent);
         assert!(
-            !sent.headers.contains_key("if-none-match"),
+            sent.fields.text("if-none-match").is_none(),
             "{status} {next:?}: nothing is left to validate"
         );
     }
@@ -433,13 +436,13 @@ async fn stale_is_better_than_an_error() {
             continue;
         }
         let mut refused = ask.miss(&cache).await;
-        assert!(refused.head(&response(503, &[]), &ask.asked()).is_none());
+        assert!(refused.head(&ResponseHead::of(503, &[]), &ask.asked()).is_none());
     }
     let (cache, ask) = (big(), Ask::plain());
     ask.fill(&cache, &fields, "body").await;
     tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
     let mut unwell = ask.miss(&cache).await;
-    assert!(unwell.head(&response(503, &[]), &ask.asked()).is_some());
+    assert!(unwell.head(&ResponseHead::of(503, &[]), &ask.asked()).is_some());
     let mut next = Ask::plain();
     next.visit = visit(None);
     assert_eq!(next.found(&cache).await.as_deref(), Some("body"));

@@ -1,17 +1,18 @@
 //! `Vary` (RFC 9111 §4.1): which fields of a request an upstream's answer depends on, and what they were. Compared is
 //! what the upstream gets, so that a field which the edge sets is compared as set.
 
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
+use crate::edge::fields::Fields;
 use crate::policy::headers::{Sender, sender};
 
 const EMBEDDER_ORIGIN: &str = "x-embedder-origin";
 
 /// The fields of a request that an answer may be selected by.
 #[derive(Clone, Copy, Debug)]
-pub struct Fields<'r> {
+pub struct Selecting<'r> {
     /// What the browser sent.
-    pub headers: &'r HeaderMap,
+    pub fields: &'r Fields,
     /// What the edge says as `X-Embedder-Origin`.
     pub embedder: Option<&'r HeaderValue>,
 }
@@ -26,7 +27,7 @@ type Value = Option<Box<[u8]>>;
 impl Selected {
     /// What `response`, the answer to `request`, depends on. `None` where it can't be given to a second request:
     /// `*`, a field that is another one each time, or one that is a person's own.
-    pub fn read(response: &HeaderMap, request: Fields<'_>) -> Option<Self> {
+    pub fn read(response: &Fields, request: Selecting<'_>) -> Option<Self> {
         let mut selected: Vec<(HeaderName, Value)> = Vec::new();
         for line in response.get_all(header::VARY) {
             for name in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
@@ -50,7 +51,7 @@ impl Selected {
     }
 
     /// Whether an answer that was selected so is one to this request, too.
-    pub fn fits(&self, request: Fields<'_>) -> bool {
+    pub fn fits(&self, request: Selecting<'_>) -> bool {
         self.0.iter().all(|(name, value)| request.is(name, value.as_deref()))
     }
 }
@@ -75,13 +76,13 @@ fn origin(name: &HeaderName) -> Origin {
     }
 }
 
-impl Fields<'_> {
+impl Selecting<'_> {
     /// All lines of a field, joined as RFC 9110 §5.3 has it.
     fn value(&self, name: &HeaderName) -> Value {
         if name.as_str() == EMBEDDER_ORIGIN {
             return self.embedder.map(|value| value.as_bytes().into());
         }
-        let mut lines = self.headers.get_all(name).iter();
+        let mut lines = self.fields.get_all(name);
         let mut joined = lines.next()?.as_bytes().to_vec();
         for line in lines {
             joined.extend_from_slice(b", ");
@@ -95,7 +96,7 @@ impl Fields<'_> {
         if name.as_str() == EMBEDDER_ORIGIN {
             return self.embedder.map(HeaderValue::as_bytes) == value;
         }
-        let mut lines = self.headers.get_all(name).iter();
+        let mut lines = self.fields.get_all(name);
         match (lines.next(), lines.next()) {
             (None, _) => value.is_none(),
             (Some(line), None) => value == Some(line.as_bytes()),
@@ -110,12 +111,8 @@ mod tests {
 
     use super::*;
 
-    fn headers(fields: &[(&'static str, &'static str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in fields {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        headers
+    fn headers(fields: &[(&'static str, &'static str)]) -> Fields {
+        Fields::of(fields)
     }
 
     fn fits(
@@ -125,8 +122,8 @@ mod tests {
     ) -> bool {
         let (one, other) = (headers(one), headers(other));
         let selected =
-            Selected::read(&headers(&[("vary", vary)]), Fields { headers: &one, embedder: None }).unwrap();
-        selected.fits(Fields { headers: &other, embedder: None })
+            Selected::read(&headers(&[("vary", vary)]), Selecting { fields: &one, embedder: None }).unwrap();
+        selected.fits(Selecting { fields: &other, embedder: None })
     }
 
     #[test]
@@ -151,7 +148,7 @@ mod tests {
         let (a, b) =
             (HeaderValue::from_static("https://a.example"), HeaderValue::from_static("https://b.example"));
         let vary = headers(&[("vary", "X-Embedder-Origin")]);
-        let of = |embedder| Fields { headers: &forged, embedder };
+        let of = |embedder| Selecting { fields: &forged, embedder };
         let selected = Selected::read(&vary, of(Some(&a))).unwrap();
         assert!(selected.fits(of(Some(&a))));
         assert!(!selected.fits(of(Some(&b))));
@@ -160,7 +157,7 @@ mod tests {
 
     #[test]
     fn what_nobody_shares_is_not_kept() {
-        let none = HeaderMap::new();
+        let none = Fields::default();
         for vary in [
             "*",
             "Accept-Encoding, *",
@@ -171,7 +168,7 @@ mod tests {
             "no field",
         ] {
             let vary = headers(&[("vary", vary)]);
-            assert_eq!(Selected::read(&vary, Fields { headers: &none, embedder: None }), None, "{vary:?}");
+            assert_eq!(Selected::read(&vary, Selecting { fields: &none, embedder: None }), None, "{vary:?}");
         }
     }
 }

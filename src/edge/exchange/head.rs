@@ -3,12 +3,13 @@
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
-use pingora::http::RequestHeader;
 
 use crate::edge::body::Length;
 use crate::edge::client::Client;
+use crate::edge::fields::Fields;
 use crate::edge::forward::told_upstream;
 use crate::edge::http1::write;
+use crate::edge::message::RequestHead;
 use crate::edge::request;
 use crate::edge::visit::Visit;
 use crate::policy::headers::{is_hop_by_hop, nominated};
@@ -20,7 +21,7 @@ const TOLD_BYTES: usize = 512;
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
     /// The request, without its tickets.
-    pub request: &'a RequestHeader,
+    pub request: &'a RequestHead,
     /// What the verdict left for the upstream and for the answer.
     pub visit: &'a Visit,
     /// Who sent it.
@@ -42,7 +43,7 @@ impl Outgoing<'_> {
 
     /// The head in HTTP/1.1.
     pub fn http1(&self) -> Vec<u8> {
-        let (fields, target) = (&self.request.headers, self.target());
+        let (fields, target) = (&self.request.fields, self.target());
         let size: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         let mut head = Vec::with_capacity(target.len() + size + TOLD_BYTES);
         for part in [self.request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -70,7 +71,7 @@ impl Outgoing<'_> {
     /// # Errors
     /// The host is none that an HTTP/2 request could name.
     pub fn http2(&self, scheme: Scheme) -> Result<Request<()>, http::Error> {
-        let mut fields = HeaderMap::with_capacity(self.request.headers.len() + 8);
+        let mut fields = HeaderMap::with_capacity(self.request.fields.count() + 8);
         let takes_trailers = self.each_field(|name, value| {
             // What was a field's value, or an address, is one again.
             if let Ok(value) = HeaderValue::from_bytes(value) {
@@ -118,11 +119,11 @@ impl Outgoing<'_> {
     /// Calls `put` with every field but those of one connection, the host and what frames the body. `true`: the client takes
     /// trailers.
     fn each_field(&self, mut put: impl FnMut(&HeaderName, &[u8])) -> bool {
-        let fields = &self.request.headers;
+        let fields = &self.request.fields;
         // Which may not be among them is checked before the verdict.
-        let nominated: Vec<HeaderName> = nominated(fields).collect();
+        let nominated: Vec<HeaderName> = nominated(fields.get_all(header::CONNECTION)).collect();
         let (mut cookies, mut takes_trailers) = (false, false);
-        for (name, value) in fields {
+        for (name, value) in fields.iter() {
             if *name == header::TE {
                 takes_trailers |= names_trailers(value.as_bytes());
             }
@@ -155,8 +156,8 @@ fn names_trailers(codings: &[u8]) -> bool {
 
 /// Calls `put` with all cookies as one value: HTTP/2 sends them in several fields, and a server may look at one only
 /// (RFC 9113 §8.2.3).
-fn each_cookie(fields: &HeaderMap, put: impl FnOnce(&[u8])) {
-    let mut values = fields.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+fn each_cookie(fields: &Fields, put: impl FnOnce(&[u8])) {
+    let mut values = fields.get_all(header::COOKIE).map(HeaderValue::as_bytes);
     let Some(first) = values.next() else { return };
     let mut others = values.peekable();
     if others.peek().is_none() {

@@ -5,21 +5,22 @@ use std::mem::MaybeUninit;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::response::Parts;
-use http::{Method, Response, StatusCode, Version};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Version};
 use httparse::{ParserConfig, Status};
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result, RetryType};
 
 use super::AnswerHead;
 use super::head::Outgoing;
 use crate::edge::body::{Frame, Length};
+use crate::edge::connection::stream::Stream;
+use crate::edge::fields::Fields;
 use crate::edge::http1::body::{self, BodyReader, Step};
 use crate::edge::http1::head::{decimal, says_close};
 use crate::edge::http1::outbox::{Framing, Outbox};
 use crate::edge::http1::{find_end, poll_read};
 use crate::edge::limits::{MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD_BYTES, MAX_INTERIM_ANSWERS};
+use crate::edge::message::ResponseHead;
 
 /// How much of a request may wait to be sent before more of it is read, in bytes.
 const MOST_WAITING: usize = 16 * 1024;
@@ -121,25 +122,25 @@ impl Http1 {
     }
 
     fn head(&mut self, bytes: &Bytes) -> Result<AnswerHead> {
-        let Some(Head { parts, reason, body, keep }) = Head::read(bytes) else {
+        let Some(Head { head, body, keep }) = Head::read(bytes) else {
             return Err(invalid("its head can't be read"));
         };
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(AnswerHead { parts, reason, bodiless: true });
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(AnswerHead { head, bodiless: true });
         }
-        if parts.status.is_informational() {
+        if head.status.is_informational() {
             self.interim += 1;
             if self.interim > MAX_INTERIM_ANSWERS {
                 return Err(invalid("there are interim answers only"));
             }
-            return Ok(AnswerHead { parts, reason, bodiless: true });
+            return Ok(AnswerHead { head, bodiless: true });
         }
         self.keep &= keep;
         let has_none =
-            self.head_only || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+            self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         self.body = if has_none { BodyReader::Done } else { body };
         self.keep &= self.body != BodyReader::UntilClose;
-        Ok(AnswerHead { parts, reason, bodiless: self.body.is_done() })
+        Ok(AnswerHead { head, bodiless: self.body.is_done() })
     }
 
     /// The next piece of the answer's body; `None` at its end.
@@ -213,8 +214,7 @@ fn is_partial(read: &[u8]) -> bool {
 
 /// A head, and what it says of the body and the connection.
 struct Head {
-    parts: Parts,
-    reason: Option<Box<str>>,
+    head: ResponseHead,
     body: BodyReader,
     keep: bool,
 }
@@ -230,7 +230,7 @@ impl Head {
             return None;
         }
         let status = StatusCode::from_u16(parsed.code?).ok()?;
-        let mut fields = HeaderMap::with_capacity(parsed.headers.len() + 8);
+        let mut fields = Fields::with_capacity(parsed.headers.len() + 8);
         let (mut length, mut encoding) = (None, None);
         for line in parsed.headers.iter() {
             let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
@@ -254,7 +254,7 @@ impl Head {
         }
         let body = match (encoding, length) {
             (Some(()), _) => {
-                fields.remove(header::CONTENT_LENGTH);
+                fields.remove(&header::CONTENT_LENGTH);
                 BodyReader::CHUNKED
             }
             (None, Some(length)) => BodyReader::of_length(length),
@@ -262,11 +262,8 @@ impl Head {
         };
         let keep = parsed.version == Some(1) && !says_close(&fields);
         let reason = parsed.reason.filter(|reason| Some(*reason) != status.canonical_reason()).map(Box::from);
-        let mut parts = Response::new(()).into_parts().0;
-        parts.status = status;
-        parts.version = Version::HTTP_11;
-        parts.headers = fields;
-        Some(Self { parts, reason, body, keep })
+        let head = ResponseHead { status, reason, version: Version::HTTP_11, fields };
+        Some(Self { head, body, keep })
     }
 }
 
@@ -304,11 +301,11 @@ mod tests {
         ] {
             let head = read(&format!("{lines}\r\n\r\n")).unwrap();
             assert_eq!((head.body, head.keep), (body, keep), "{lines}");
-            assert_eq!(head.parts.version, Version::HTTP_11, "{lines}");
+            assert_eq!(head.head.version, Version::HTTP_11, "{lines}");
         }
         let head = read("HTTP/1.1 204 \r\nX-A: one\r\n two\r\n\r\n").unwrap();
         assert_eq!(
-            (head.parts.headers["x-a"].to_str().unwrap(), head.reason.as_deref()),
+            (head.head.fields.text("x-a").unwrap(), head.head.reason.as_deref()),
             ("one two", Some(""))
         );
     }

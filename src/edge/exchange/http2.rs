@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::SendStream;
 use h2::client::{ResponseFuture, SendRequest};
+use http::response::Parts;
 use http::uri::Scheme;
 use pingora::{BError, Error, ErrorType, Result, RetryType};
 
@@ -13,7 +14,7 @@ use super::AnswerHead;
 use super::head::Outgoing;
 use crate::edge::body::Frame;
 use crate::edge::http2::frames::{BodyReader, BodySender};
-use crate::edge::limits::MAX_INTERIM_ANSWERS;
+use crate::edge::limits::{MAX_ANSWER_FIELDS, MAX_INTERIM_ANSWERS};
 use crate::edge::upstream::Place;
 
 /// One exchange.
@@ -67,18 +68,17 @@ impl Http2 {
         if let Poll::Ready(Some(interim)) = self.answer.poll_informational(context) {
             self.interim += 1;
             if self.interim > MAX_INTERIM_ANSWERS {
-                let error = Error::explain(ErrorType::InvalidHTTPHeader, "there are interim answers only");
-                return Poll::Ready(Err(error.into_up()));
+                return Poll::Ready(Err(invalid("there are interim answers only")));
             }
             let (parts, ()) = interim.map_err(failed)?.into_parts();
-            return Poll::Ready(Ok(AnswerHead { parts, reason: None, bodiless: true }));
+            return Poll::Ready(checked(parts, true));
         }
         let answer = ready!(Pin::new(&mut self.answer).poll(context)).map_err(failed)?;
         let (parts, body) = answer.into_parts();
         let body = BodyReader::new(body);
         let bodiless = body.is_done();
         self.body = Some(body);
-        Poll::Ready(Ok(AnswerHead { parts, reason: None, bodiless }))
+        Poll::Ready(checked(parts, bodiless))
     }
 
     /// The next piece of the answer's body; `None` at its end.
@@ -98,6 +98,18 @@ impl Http2 {
     pub fn is_done(&self) -> bool {
         self.body.as_ref().is_some_and(BodyReader::is_done)
     }
+}
+
+/// A head within the limits; how long it may be, the connection knows.
+fn checked(parts: Parts, bodiless: bool) -> Result<AnswerHead> {
+    if parts.headers.len() > MAX_ANSWER_FIELDS {
+        return Err(invalid("its head has too many fields"));
+    }
+    Ok(AnswerHead { head: parts.into(), bodiless })
+}
+
+fn invalid(what: &'static str) -> BError {
+    Error::explain(ErrorType::InvalidHTTPHeader, what).into_up()
 }
 
 fn failed(error: h2::Error) -> BError {

@@ -67,7 +67,7 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             Up::Reading
         };
         let options = server.options();
-        let read_timeout = outgoing.visit.read_limit.or(options.read_timeout);
+        let read_timeout = outgoing.visit.own.read_limit.or(options.read_timeout);
         let write_timeout = options.write_timeout;
         Self {
             client,

@@ -2,11 +2,11 @@
 //! two ways is an error.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 
 use super::find_end;
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
 use crate::edge::limits::MAX_HEAD_BYTES;
 
 /// The longest line before a chunk, in bytes: its size and extensions.
@@ -120,7 +120,7 @@ enum Progress {
     /// Another step can be made.
     On,
     More,
-    Over(Option<HeaderMap>),
+    Over(Option<Fields>),
 }
 
 impl Chunk {
@@ -201,7 +201,7 @@ fn has_bad_line(read: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', read).any(|at| at == 0 || read.get(at - 1) != Some(&b'\r'))
 }
 
-fn trailers(bytes: &Bytes) -> Result<HeaderMap, Malformed> {
+fn trailers(bytes: &Bytes) -> Result<Fields, Malformed> {
     const BAD: Malformed = Malformed("the fields behind the last chunk can't be read");
     if has_bad_line(bytes) {
         return Err(BAD);
@@ -210,7 +210,7 @@ fn trailers(bytes: &Bytes) -> Result<HeaderMap, Malformed> {
     let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(bytes, &mut lines) else {
         return Err(BAD);
     };
-    let mut fields = HeaderMap::with_capacity(lines.len());
+    let mut fields = Fields::with_capacity(lines.len());
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| BAD)?;
         fields.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(|_| BAD)?);

@@ -3,16 +3,16 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::BytesMut;
-use http::response::Parts;
 use http::{StatusCode, header};
-use pingora::protocols::Stream;
 use pingora::{BError, Error, ErrorType, Result};
 
 use super::body::{self, Step};
 use super::outbox::{Framing, Outbox};
 use super::{Answer, Connection, poll_read, write};
 use crate::edge::body::{Frame, Length};
+use crate::edge::connection::stream::Stream;
 use crate::edge::downstream::Downstream;
+use crate::edge::message::ResponseHead;
 use crate::edge::reply::Reply;
 
 fn taken() -> BError {
@@ -55,20 +55,21 @@ impl Downstream for Connection {
         }
     }
 
-    fn head(&mut self, head: Parts, reason: Option<&str>, bodiless: bool) -> Result<()> {
+    fn head(&mut self, head: ResponseHead, bodiless: bool) -> Result<()> {
         if head.status.is_informational() {
             if !self.old {
-                write::interim(self.outbox.bytes(), &head, reason);
+                write::interim(self.outbox.bytes(), &head);
             }
             return Ok(());
         }
         let has_none =
             self.head_only || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        let delimited = has_none || head.headers.contains_key(header::CONTENT_LENGTH);
+        let delimited = has_none || head.fields.contains(&header::CONTENT_LENGTH);
         let framing = if delimited || self.old { Framing::Plain } else { Framing::Chunked };
         // An upstream that answers ahead of the body may want none of it, and a long one is not read for nothing.
         self.keep &= self.is_small();
-        write::head(self.outbox.bytes(), head.status, reason, head.headers.iter(), framing, self.keep);
+        let reason = head.reason.as_deref();
+        write::head(self.outbox.bytes(), head.status, reason, head.fields.iter(), framing, self.keep);
         self.answer = if has_none { Answer::Whole } else { Answer::Body(framing) };
         if bodiless { self.end() } else { Ok(()) }
     }

@@ -4,15 +4,16 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::{Method, Request, StatusCode, Uri, Version};
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Method, StatusCode, Uri, Version};
 use httparse::Status;
-use pingora::http::RequestHeader;
 
 use crate::edge::body::Length;
 use crate::edge::client::FORWARDED_PROTO;
+use crate::edge::fields::Fields;
 use crate::edge::http1::body::BodyReader;
 use crate::edge::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::message::RequestHead;
 use crate::edge::request::{Noted, Refusal, TARGET_TOO_LONG, TOO_MANY_FIELDS};
 
 /// A head that is refused, and what could be read of it all the same: its page can read the refusal.
@@ -21,14 +22,14 @@ pub struct Refused {
     /// Why.
     pub refusal: Refusal,
     /// The request, where nothing but its framing is wrong; otherwise only what it says of its page.
-    pub read: Box<RequestHeader>,
+    pub read: Box<RequestHead>,
 }
 
 /// A request's head, and what it says of its connection.
 #[derive(Debug)]
 pub struct Head {
     /// The head itself.
-    pub request: RequestHeader,
+    pub request: RequestHead,
     /// What of it is about the connection.
     pub noted: Noted,
     /// How long its body is.
@@ -110,7 +111,7 @@ impl Framing {
     }
 }
 
-fn parse(head: &Bytes) -> Result<(RequestHeader, Framing), Refusal> {
+fn parse(head: &Bytes) -> Result<(RequestHead, Framing), Refusal> {
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let status = parsed.parse_with_uninit_headers(head, &mut lines).map_err(fault)?;
@@ -126,7 +127,7 @@ fn parse(head: &Bytes) -> Result<(RequestHeader, Framing), Refusal> {
     if target.contains('#') {
         return Err(Refusal::bad("the request target has a fragment"));
     }
-    let mut fields = HeaderMap::with_capacity(parsed.headers.len());
+    let mut fields = Fields::with_capacity(parsed.headers.len());
     let mut framing = Framing::default();
     for line in parsed.headers.iter() {
         let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_| NO_HEAD)?;
@@ -134,14 +135,12 @@ fn parse(head: &Bytes) -> Result<(RequestHeader, Framing), Refusal> {
         let value = HeaderValue::from_maybe_shared(head.slice_ref(line.value)).map_err(|_| NO_HEAD)?;
         fields.append(name, value);
     }
-    let mut parts = Request::new(()).into_parts().0;
-    parts.method = Method::from_bytes(method.as_bytes()).map_err(|_| NO_HEAD)?;
-    parts.version = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
-    parts.uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| {
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| NO_HEAD)?;
+    let version = if version == 1 { Version::HTTP_11 } else { Version::HTTP_10 };
+    let uri = Uri::from_maybe_shared(head.slice_ref(target.as_bytes())).map_err(|_| {
         Refusal::bad("the request target has a byte that must be percent-encoded, or is none")
     })?;
-    parts.headers = fields;
-    Ok((RequestHeader::from(parts), framing))
+    Ok((RequestHead { method, uri, version, fields }, framing))
 }
 
 const NO_HEAD: Refusal = Refusal::bad("this is no head of an HTTP/1.1 request");
@@ -177,13 +176,13 @@ pub fn malformed(head: &[u8]) -> Refused {
 
 /// The refusal of a head that can't be read, with its target and what an answer to it depends on, as far as there is any.
 fn refused(refusal: Refusal, head: &[u8]) -> Refused {
-    let mut parts = Request::new(()).into_parts().0;
+    let (mut uri, mut fields) = (Uri::default(), Fields::default());
     let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let is_too_large = refusal.status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
     // Of two that are too long, the target comes first, as over HTTP/2.
     let refusal = if is_too_large && target.len() > MAX_TARGET_BYTES { TARGET_TOO_LONG } else { refusal };
     if let Ok(target) = Uri::try_from(target) {
-        parts.uri = target;
+        uri = target;
     }
     for line in head.split(|byte| *byte == b'\n').skip(1) {
         let Some(colon) = memchr::memchr(b':', line) else { continue };
@@ -193,11 +192,12 @@ fn refused(refusal: Refusal, head: &[u8]) -> Refused {
             if name.eq_ignore_ascii_case(field.as_str().as_bytes())
                 && let Ok(value) = HeaderValue::from_bytes(value)
             {
-                parts.headers.append(field, value);
+                fields.append(field, value);
             }
         }
     }
-    Refused { refusal, read: Box::new(RequestHeader::from(parts)) }
+    let read = RequestHead { method: Method::GET, uri, version: Version::HTTP_11, fields };
+    Refused { refusal, read: Box::new(read) }
 }
 
 fn has_bare_line_feed(head: &[u8]) -> bool {
@@ -214,8 +214,8 @@ pub fn decimal(digits: &[u8]) -> Option<u64> {
 }
 
 /// Whether `Connection` asks to close.
-pub fn says_close(fields: &HeaderMap) -> bool {
-    fields.get_all(header::CONNECTION).iter().any(|value| names_close(value.as_bytes()))
+pub fn says_close(fields: &Fields) -> bool {
+    fields.get_all(header::CONNECTION).any(|value| names_close(value.as_bytes()))
 }
 
 fn names_close(options: &[u8]) -> bool {
@@ -254,11 +254,8 @@ mod tests {
             (request.method.as_str(), request.uri.to_string().as_str()),
             ("GET", "/w/w/loader.js?v=1")
         );
-        assert_eq!(
-            (request.raw_path(), head.length, head.keep),
-            (&b"/w/w/loader.js?v=1"[..], Length::Absent, true)
-        );
-        assert_eq!(request.headers["x"], "y");
+        assert_eq!((request.target(), head.length, head.keep), ("/w/w/loader.js?v=1", Length::Absent, true));
+        assert_eq!(request.fields.get(&HeaderName::from_static("x")).unwrap(), "y");
         for (lines, length, keep) in [
             ("POST / HTTP/1.1\r\nContent-Length: 5", Length::Known(5), true),
             ("POST / HTTP/1.1\r\nContent-Length: 0", Length::Known(0), true),
@@ -272,7 +269,7 @@ mod tests {
             assert_eq!((head.length, head.keep), (length, keep), "{lines}");
         }
         let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: 1\r\n".repeat(MAX_HEAD_FIELDS - 1));
-        assert_eq!(read(&many).unwrap().request.headers.len(), MAX_HEAD_FIELDS);
+        assert_eq!(read(&many).unwrap().request.fields.count(), MAX_HEAD_FIELDS);
     }
 
     #[test]

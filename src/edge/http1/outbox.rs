@@ -5,11 +5,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
-use pingora::protocols::Stream;
 
 use super::write;
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
+
+use tokio::io::AsyncWrite;
+
+use crate::edge::connection::stream::Stream;
 
 /// The longest piece that is copied behind what goes out before it, in bytes; a longer one goes out from where it is.
 const MOST_COPIED: usize = 16 * 1024;
@@ -91,10 +94,10 @@ impl Outbox {
         }
     }
 
-    fn last_chunk(&mut self, trailers: Option<&HeaderMap>) {
+    fn last_chunk(&mut self, trailers: Option<&Fields>) {
         let bytes = self.bytes();
         bytes.extend_from_slice(b"0\r\n");
-        for (name, value) in trailers.into_iter().flatten() {
+        for (name, value) in trailers.into_iter().flat_map(Fields::iter) {
             write::field(bytes, name.as_str(), value.as_bytes());
         }
         bytes.extend_from_slice(b"\r\n");
@@ -122,10 +125,10 @@ impl Outbox {
         while self.waiting() > 0 {
             let bytes = self.bytes.get(self.sent..).unwrap_or_default();
             let sent = if self.piece.is_empty() && self.tail.is_empty() {
-                Pin::new(&mut **stream).poll_write(context, bytes)
+                Pin::new(&mut *stream).poll_write(context, bytes)
             } else {
                 let parts = [bytes, &self.piece, self.tail].map(IoSlice::new);
-                Pin::new(&mut **stream).poll_write_vectored(context, &parts)
+                Pin::new(&mut *stream).poll_write_vectored(context, &parts)
             };
             match ready!(sent)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -137,7 +140,7 @@ impl Outbox {
         if self.bytes.capacity() > MOST_KEPT {
             self.bytes = Vec::new();
         }
-        ready!(Pin::new(&mut **stream).poll_flush(context))?;
+        ready!(Pin::new(&mut *stream).poll_flush(context))?;
         self.unflushed = false;
         Poll::Ready(Ok(()))
     }

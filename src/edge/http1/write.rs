@@ -2,10 +2,10 @@
 
 use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
-use http::response::Parts;
 use pingora::protocols::http::date::get_cached_date;
 
 use super::outbox::Framing;
+use crate::edge::message::ResponseHead;
 
 /// Writes a final head. What belongs to this connection is the edge's own, and left out of `fields`.
 pub fn head<'f>(
@@ -29,9 +29,9 @@ pub fn head<'f>(
 }
 
 /// Writes an interim head (RFC 9110 §15.2).
-pub fn interim(out: &mut Vec<u8>, head: &Parts, reason: Option<&str>) {
-    status_line(out, head.status, reason);
-    for (name, value) in &head.headers {
+pub fn interim(out: &mut Vec<u8>, head: &ResponseHead) {
+    status_line(out, head.status, head.reason.as_deref());
+    for (name, value) in head.fields.iter() {
         field(out, name.as_str(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");

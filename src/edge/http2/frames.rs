@@ -4,9 +4,9 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Error, Reason, RecvStream, SendStream};
-use http::HeaderMap;
 
 use crate::edge::body::Frame;
+use crate::edge::fields::Fields;
 
 /// Reader of one body.
 pub struct BodyReader {
@@ -48,7 +48,7 @@ impl BodyReader {
         }
         let trailers = ready!(self.stream.poll_trailers(context))?;
         self.done = true;
-        Poll::Ready(Ok(trailers.map(Frame::Trailers)))
+        Poll::Ready(Ok(trailers.map(|trailers| Frame::Trailers(trailers.into()))))
     }
 }
 
@@ -56,7 +56,7 @@ impl BodyReader {
 #[derive(Debug, Default)]
 pub struct BodySender {
     piece: Bytes,
-    trailers: Option<HeaderMap>,
+    trailers: Option<Fields>,
     /// Nothing follows what is on its way.
     last: bool,
     whole: bool,
@@ -117,7 +117,7 @@ impl BodySender {
             stream.send_data(piece, self.whole)?;
         }
         if let Some(trailers) = self.trailers.take() {
-            stream.send_trailers(trailers)?;
+            stream.send_trailers(trailers.into())?;
             self.whole = true;
         }
         if self.last && !self.whole {

@@ -1,10 +1,10 @@
 //! What is written down of a verdict: in the decision log, and in the count of tickets.
 
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::Judge;
 use crate::edge::decision_id::DecisionId;
+use crate::edge::message::RequestHead;
 use crate::edge::tickets::Reading;
 use crate::policy::decision::{Decision, Facts, Reason, TicketState, WidgetRules};
 use crate::policy::origin::Embedder;
@@ -19,14 +19,14 @@ pub(super) struct Subject<'s, 'r> {
     pub(super) facts: &'s Facts<'s>,
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s Reading>,
-    pub(super) request: &'r RequestHeader,
+    pub(super) request: &'r RequestHead,
     pub(super) now: Timestamp,
 }
 
 impl Judge<'_> {
     /// Gives the decision its id, and logs it.
     pub(super) fn record(&self, subject: &Subject<'_, '_>, decision: &Decision) -> DecisionId {
-        let id = DecisionId::new();
+        let id = DecisionId::new(subject.now);
         if self.decisions.wants(decision) {
             self.log(&id, subject, decision);
         }

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use http::header;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::record::Subject;
 use super::{Denied, Judge, told};
+use crate::edge::message::RequestHead;
 use crate::edge::request::{is_preflight, lines};
 use crate::policy::decision::{Class, Decision, Facts, TicketState, decide};
 use crate::policy::origin::Embedder;
@@ -37,7 +37,7 @@ impl Judge<'_> {
         &self,
         rules: &LiveRules,
         id: &str,
-        request: &'r RequestHeader,
+        request: &'r RequestHead,
         now: Timestamp,
     ) -> TicketCall<'r> {
         let started = Instant::now();

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use http::header;
 use jiff::Timestamp;
-use pingora::http::RequestHeader;
 
 use super::{PeerInfo, Pipeline, Record};
 use crate::edge::body::Length;
 use crate::edge::client::Client;
 use crate::edge::judge::{Denied, Judge, Judged};
+use crate::edge::message::RequestHead;
 use crate::edge::reply::{Denial, Recipient, Reply};
 use crate::edge::request::{self, Noted, Refusal, Upgrade};
-use crate::edge::route::Target;
+use crate::edge::route::{Route, Target};
 use crate::edge::sessions::SessionGuard;
 use crate::edge::upstream::Upstream;
 use crate::edge::visit::Visit;
@@ -27,6 +27,16 @@ pub(super) struct Received {
     /// How long its body is.
     pub(super) length: Length,
     upgrade: Upgrade,
+}
+
+/// A request for a widget.
+#[derive(Debug)]
+pub(super) struct Routed<'r> {
+    /// Whom an answer of the edge's own is for.
+    to: Recipient<'r>,
+    route: &'r Arc<Route>,
+    /// What the path names as the widget.
+    widget: &'r str,
 }
 
 /// A request that the rules let through.
@@ -51,7 +61,7 @@ impl Pipeline {
     /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
     pub(super) fn receive(
         &self,
-        request: &mut RequestHeader,
+        request: &mut RequestHead,
         (noted, length): (Noted, Length),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
@@ -59,31 +69,31 @@ impl Pipeline {
         let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {
-            request.remove_header(&header::UPGRADE);
+            request.fields.remove(&header::UPGRADE);
         }
         Ok(Received { client, length, upgrade })
     }
 
     /// The answer to a request that is refused before it is judged. What its route says to everyone holds for it, too,
     /// where it finds one.
-    pub(super) fn refused(&self, request: &RequestHeader, refusal: Refusal, peer: PeerInfo) -> Reply {
+    pub(super) fn refused(&self, request: &RequestHead, refusal: Refusal, peer: PeerInfo) -> Reply {
         let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let own = self.routes.own(&self.target(request));
         Reply::refusal(Recipient { request, own, https: client.https }, refusal)
     }
 
     /// Where a request goes.
-    fn target<'t>(&'t self, request: &'t RequestHeader) -> Target<'t> {
+    fn target<'t>(&'t self, request: &'t RequestHead) -> Target<'t> {
         self.routes.find(|| request::host(request), request.uri.path())
     }
 
-    /// Routes and judges a request, or says what the edge answers itself.
-    pub(super) fn admit(
-        &self,
-        request: &RequestHeader,
+    /// Finds the route of a request, or says what the edge answers itself.
+    pub(super) fn route<'r>(
+        &'r self,
+        request: &'r RequestHead,
         received: &Received,
         record: &mut Record,
-    ) -> Result<Admitted, Reply> {
+    ) -> Result<Routed<'r>, Reply> {
         let https = received.client.https;
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !https) {
             return Err(redirect.reply(request));
@@ -92,10 +102,10 @@ impl Pipeline {
         let to = Recipient { request, own: self.routes.own(&target), https };
         let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
-            Target::DemoPage(_) | Target::Tickets { .. } if received.is_handshake() => {
+            Target::Page(_) | Target::Tickets { .. } if received.is_handshake() => {
                 return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
-            Target::DemoPage(demo) => return Err(Reply::demo_page(to, demo)),
+            Target::Page(page) => return Err(Reply::page(to, page)),
             Target::Tickets { widget } => {
                 record.class = Some(Class::Session);
                 return Err(self.ticket_reply(widget, to));
@@ -111,10 +121,16 @@ impl Pipeline {
                 return Err(Reply::refusal(to, request::WEBSOCKET_WITH_BODY));
             }
         }
-        let is_preflight = request::is_preflight(request);
+        Ok(Routed { to, route, widget })
+    }
+
+    /// Judges a request, or says what the edge answers itself.
+    pub(super) fn admit(&self, routed: &Routed<'_>) -> Result<Admitted, Reply> {
+        let &Routed { to, route, widget } = routed;
+        let is_preflight = request::is_preflight(to.request);
         loop {
-            let judged =
-                self.judge_with(|judge| judge.judge(&self.rules, route, widget, request, Timestamp::now()));
+            let judged = self
+                .judge_with(|judge| judge.judge(&self.rules, route, widget, to.request, Timestamp::now()));
             let mut allowed = match judged {
                 Judged::Denied(denied) => return Err(denial(to, &denied, route.class)),
                 Judged::Allowed(allowed) => allowed,

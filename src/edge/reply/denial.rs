@@ -77,21 +77,22 @@ mod tests {
 
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
-    use pingora::http::RequestHeader;
+    use jiff::Timestamp;
 
     use super::*;
+    use crate::edge::message::RequestHead;
     use crate::policy::headers::{DENIED_PAGE_POLICY, OwnProfile};
     use crate::policy::origin::{Embedder, OpaqueOrigin, Origin};
 
     fn reply(denial: &Denial<'_>) -> Reply {
-        let request = RequestHeader::build("GET", b"/w/w/loader.js", None).unwrap();
+        let request = RequestHead::of("GET", "/w/w/loader.js", &[]);
         let own = Arc::new(OwnProfile::new([]));
         Reply::denial(Recipient { request: &request, own: &own, https: true }, denial, None)
     }
 
     #[test]
     fn each_shape_names_the_embedder_and_the_decision() {
-        let id = DecisionId::new();
+        let id = DecisionId::new(Timestamp::now());
         let told = Told::Embedder(Embedder::Known(Origin::parse("https://stranger.example").unwrap()));
         for (shape, status) in
             [(DenialShape::Script, 200), (DenialShape::Page, 403), (DenialShape::Problem, 403)]
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn a_script_denial_only_logs() {
-        let id = DecisionId::new();
+        let id = DecisionId::new(Timestamp::now());
         let told = Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null));
         let shape = DenialShape::Script;
         let reply = reply(&Denial { told, decision_id: &id, shape });

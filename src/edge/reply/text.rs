@@ -138,6 +138,8 @@ pub(super) fn explanation(told: Told<'_>) -> [&str; 10] {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use jiff::Timestamp;
+
     use super::*;
     use crate::policy::origin::{OpaqueOrigin, Origin};
 
@@ -203,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_problem_is_a_json_document() {
-        let id = DecisionId::new();
+        let id = DecisionId::new(Timestamp::now());
         let text = problem(StatusCode::FORBIDDEN, &["a", "b"], &id);
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Forbidden", "status": 403, "detail": "ab", "decision_id": id.as_str(),

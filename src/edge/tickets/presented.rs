@@ -3,12 +3,12 @@
 //! alone. All of them are taken out before the upstream, and out of `Referer`.
 
 use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use percent_encoding::percent_decode;
-use pingora::Result;
-use pingora::http::RequestHeader;
 
+use crate::edge::fields::Fields;
+use crate::edge::message::RequestHead;
 use crate::policy::headers::members;
 
 const SCHEME: &[u8] = b"embed";
@@ -28,15 +28,15 @@ pub enum Presented<'r> {
 
 impl<'r> Presented<'r> {
     /// Finds it. Allocates nothing.
-    pub fn find(request: &'r RequestHeader) -> Self {
-        let found = in_authorization(&request.headers)
+    pub fn find(request: &'r RequestHead) -> Self {
+        let found = in_authorization(&request.fields)
             .chain(in_query(request))
-            .chain(offered(&request.headers).filter_map(|token| token.strip_prefix(SUBPROTOCOL)));
+            .chain(offered(&request.fields).filter_map(|token| token.strip_prefix(SUBPROTOCOL)));
         Self::all(found)
     }
 
     /// Finds it where a frame can have it: in its address.
-    pub fn in_address(request: &'r RequestHeader) -> Self {
+    pub fn in_address(request: &'r RequestHead) -> Self {
         Self::all(in_query(request))
     }
 
@@ -49,15 +49,14 @@ impl<'r> Presented<'r> {
     }
 }
 
-fn in_query(request: &RequestHeader) -> impl Iterator<Item = &[u8]> {
+fn in_query(request: &RequestHead) -> impl Iterator<Item = &[u8]> {
     let parameters = request.uri.query().into_iter().flat_map(|query| parameters(query.as_bytes()));
     parameters.filter_map(ticket_parameter)
 }
 
-fn in_authorization(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+fn in_authorization(headers: &Fields) -> impl Iterator<Item = &[u8]> {
     headers
         .get_all(header::AUTHORIZATION)
-        .into_iter()
         // `fetch` joins two fields of a name into one line.
         .flat_map(|value| members(value.as_bytes()))
         .filter_map(embed_credentials)
@@ -94,8 +93,8 @@ fn without_tickets(query: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The subprotocols that a handshake offers (RFC 6455 §11.3.4).
-fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).into_iter();
+fn offered(headers: &Fields) -> impl Iterator<Item = &[u8]> {
+    let lines = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL);
     lines.flat_map(tokens)
 }
 
@@ -105,18 +104,15 @@ fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 
 /// The subprotocol that carries the ticket, to be named in a 101 whose upstream chose none: a browser fails a
 /// handshake that acknowledges none of those it offered.
-pub fn subprotocol(headers: &HeaderMap) -> Option<HeaderValue> {
+pub fn subprotocol(headers: &Fields) -> Option<HeaderValue> {
     let token = offered(headers).find(|token| token.starts_with(SUBPROTOCOL))?;
     HeaderValue::from_bytes(token).ok()
 }
 
 /// The request without its tickets, as the upstream gets it; `None` where it has none.
-///
-/// # Errors
-/// What is left of a field is no value.
-pub fn stripped(request: &RequestHeader) -> Result<Option<RequestHeader>> {
+pub fn stripped(request: &RequestHead) -> Option<RequestHead> {
     let has_some = in_query(request).next().is_some()
-        || request.headers.iter().any(|(name, value)| match *name {
+        || request.fields.iter().any(|(name, value)| match *name {
             header::AUTHORIZATION => {
                 members(value.as_bytes()).any(|member| embed_credentials(member).is_some())
             }
@@ -125,24 +121,24 @@ pub fn stripped(request: &RequestHeader) -> Result<Option<RequestHeader>> {
             _ => false,
         });
     if !has_some {
-        return Ok(None);
+        return None;
     }
     let mut bare = request.clone();
-    strip_authorization(&mut bare)?;
-    strip_subprotocols(&mut bare)?;
-    strip_referer(&mut bare)?;
+    strip_authorization(&mut bare);
+    strip_subprotocols(&mut bare);
+    strip_referer(&mut bare);
     strip_query(&mut bare);
-    Ok(Some(bare))
+    Some(bare)
 }
 
-fn strip_authorization(request: &mut RequestHeader) -> Result<()> {
-    if in_authorization(&request.headers).next().is_none() {
-        return Ok(());
+fn strip_authorization(request: &mut RequestHead) {
+    if in_authorization(&request.fields).next().is_none() {
+        return;
     }
-    let lines = request.headers.get_all(header::AUTHORIZATION).iter();
+    let lines = request.fields.get_all(header::AUTHORIZATION);
     let others: Vec<HeaderValue> = lines.filter_map(without_embed).collect();
-    request.remove_header(&header::AUTHORIZATION);
-    others.into_iter().try_for_each(|value| request.append_header(header::AUTHORIZATION, value).map(drop))
+    request.fields.remove(&header::AUTHORIZATION);
+    others.into_iter().for_each(|value| request.fields.append(header::AUTHORIZATION, value));
 }
 
 /// What is left of a line.
@@ -155,31 +151,33 @@ fn without_embed(line: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&others.join(&b", "[..])).ok().filter(|others| !others.is_empty())
 }
 
-fn strip_subprotocols(request: &mut RequestHeader) -> Result<()> {
-    if subprotocol(&request.headers).is_none() {
-        return Ok(());
+fn strip_subprotocols(request: &mut RequestHead) {
+    if subprotocol(&request.fields).is_none() {
+        return;
     }
     let others: Vec<&[u8]> =
-        offered(&request.headers).filter(|token| !token.starts_with(SUBPROTOCOL)).collect();
+        offered(&request.fields).filter(|token| !token.starts_with(SUBPROTOCOL)).collect();
     let others = HeaderValue::from_bytes(&others.join(&b", "[..])).ok().filter(|others| !others.is_empty());
-    request.remove_header(&header::SEC_WEBSOCKET_PROTOCOL);
-    others.map_or(Ok(()), |others| request.insert_header(header::SEC_WEBSOCKET_PROTOCOL, others))
+    request.fields.remove(&header::SEC_WEBSOCKET_PROTOCOL);
+    if let Some(others) = others {
+        request.fields.append(header::SEC_WEBSOCKET_PROTOCOL, others);
+    }
 }
 
 /// A frame that keeps its ticket in its address names that as the referrer of whatever it asks for.
-fn strip_referer(request: &mut RequestHeader) -> Result<()> {
+fn strip_referer(request: &mut RequestHead) {
     if !is_in_referrer(request) {
-        return Ok(());
+        return;
     }
-    let lines = request.headers.get_all(header::REFERER).iter();
+    let lines = request.fields.get_all(header::REFERER);
     let lines: Vec<HeaderValue> =
         lines.map(|line| without_ticket(line).unwrap_or_else(|| line.clone())).collect();
-    request.remove_header(&header::REFERER);
-    lines.into_iter().try_for_each(|value| request.append_header(header::REFERER, value).map(drop))
+    request.fields.remove(&header::REFERER);
+    lines.into_iter().for_each(|value| request.fields.append(header::REFERER, value));
 }
 
-fn is_in_referrer(request: &RequestHeader) -> bool {
-    request.headers.get_all(header::REFERER).iter().any(|line| without_ticket(line).is_some())
+fn is_in_referrer(request: &RequestHead) -> bool {
+    request.fields.get_all(header::REFERER).any(|line| without_ticket(line).is_some())
 }
 
 /// An address without the tickets in its query; `None` where it has none.
@@ -192,7 +190,7 @@ fn without_ticket(address: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&[before, mark, &others, fragment].concat()).ok()
 }
 
-fn strip_query(request: &mut RequestHeader) {
+fn strip_query(request: &mut RequestHead) {
     let Some(others) = request.uri.query().and_then(|query| without_tickets(query.as_bytes())) else {
         return;
     };
@@ -206,7 +204,7 @@ fn strip_query(request: &mut RequestHeader) {
     parts.path_and_query = PathAndQuery::from_maybe_shared(Bytes::from(target)).ok();
     // What was a target before is one without some of its query.
     if let Ok(uri) = Uri::from_parts(parts) {
-        request.set_uri(uri);
+        request.uri = uri;
     }
 }
 
@@ -216,12 +214,8 @@ mod tests {
 
     use super::*;
 
-    fn request(target: &str, fields: &[(&'static str, &str)]) -> RequestHeader {
-        let mut request = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
-        for (name, value) in fields {
-            request.append_header(*name, *value).unwrap();
-        }
-        request
+    fn request(target: &str, fields: &[(&'static str, &str)]) -> RequestHead {
+        RequestHead::of("GET", target, fields)
     }
 
     const AUTHORIZATION: &str = "authorization";
@@ -293,9 +287,8 @@ mod tests {
             ("https://edge.example/f?", "https://edge.example/f?"),
         ] {
             let request = request("/s", &[("referer", referrer), ("referer", "https://a.example/")]);
-            let request = stripped(&request).unwrap().unwrap_or(request);
-            let lines: Vec<_> =
-                request.headers.get_all("referer").iter().map(HeaderValue::as_bytes).collect();
+            let request = stripped(&request).unwrap_or(request);
+            let lines: Vec<_> = request.fields.get_all(header::REFERER).map(HeaderValue::as_bytes).collect();
             assert_eq!(lines, [left.as_bytes(), b"https://a.example/"], "{referrer}");
         }
     }
@@ -311,11 +304,11 @@ mod tests {
                 (PROTOCOL, "superchat"),
             ],
         );
-        assert_eq!(subprotocol(&request.headers).unwrap(), "embed-ticket.a.b");
-        let request = stripped(&request).unwrap().unwrap();
-        assert_eq!(request.raw_path(), b"/s?x=1&y=%20");
-        assert_eq!(request.headers.get(AUTHORIZATION).unwrap(), "Bearer kept");
-        assert_eq!(request.headers.get(PROTOCOL).unwrap(), "chat, superchat");
+        assert_eq!(subprotocol(&request.fields).unwrap(), "embed-ticket.a.b");
+        let request = stripped(&request).unwrap();
+        assert_eq!(request.target(), "/s?x=1&y=%20");
+        assert_eq!(request.fields.text(AUTHORIZATION), Some("Bearer kept"));
+        assert_eq!(request.fields.text(PROTOCOL), Some("chat, superchat"));
         assert_eq!(Presented::find(&request), Presented::Nothing);
 
         for (joined, left) in [
@@ -323,20 +316,20 @@ mod tests {
             ("Embed a.b, Digest a=\"x, Embed y\", b=c", "Digest a=\"x, Embed y\", b=c"),
         ] {
             let joined = super::tests::request("/s?%74icket=a.b&x", &[(AUTHORIZATION, joined)]);
-            let joined = stripped(&joined).unwrap().unwrap();
-            assert_eq!(joined.raw_path(), b"/s?x");
-            assert_eq!(joined.headers[AUTHORIZATION], left);
+            let joined = stripped(&joined).unwrap();
+            assert_eq!(joined.target(), "/s?x");
+            assert_eq!(joined.fields.text(AUTHORIZATION), Some(left));
         }
 
         let only = super::tests::request("/s?ticket=a.b", &[(PROTOCOL, "embed-ticket.a.b")]);
-        let only = stripped(&only).unwrap().unwrap();
-        assert_eq!(only.raw_path(), b"/s");
-        assert!(!only.headers.contains_key(PROTOCOL));
-        assert_eq!(subprotocol(&only.headers), None);
+        let only = stripped(&only).unwrap();
+        assert_eq!(only.target(), "/s");
+        assert!(only.fields.text(PROTOCOL).is_none());
+        assert_eq!(subprotocol(&only.fields), None);
 
         let mut over_http2 = super::tests::request("/s", &[]);
-        over_http2.set_uri("https://edge.example/s?ticket=a.b&x=1".parse().unwrap());
-        let over_http2 = stripped(&over_http2).unwrap().unwrap();
+        over_http2.uri = "https://edge.example/s?ticket=a.b&x=1".parse().unwrap();
+        let over_http2 = stripped(&over_http2).unwrap();
         assert_eq!(over_http2.uri, "https://edge.example/s?x=1");
     }
 }

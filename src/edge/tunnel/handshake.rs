@@ -1,18 +1,19 @@
 //! A WebSocket's handshake (RFC 6455 §4) as the edge answers it on the browser's connection; `Sec-WebSocket-*` is the two
 //! ends' own business.
 
-use http::HeaderMap;
 use http::header::{self, HeaderValue};
+
+use crate::edge::fields::Fields;
 
 /// Makes the fields of a 101 the edge's own. A browser fails a handshake that names none of the subprotocols it offered
 /// (WebSockets standard, "establish a WebSocket connection"): `subprotocol` is named where the upstream, which may have
 /// seen none, chose none.
-pub fn accepted(fields: &mut HeaderMap, subprotocol: Option<HeaderValue>) {
+pub fn accepted(fields: &mut Fields, subprotocol: Option<HeaderValue>) {
     // There is no body for them to frame.
-    fields.remove(header::CONTENT_LENGTH);
-    fields.remove(header::TRANSFER_ENCODING);
-    if let Some(subprotocol) = subprotocol {
-        fields.entry(header::SEC_WEBSOCKET_PROTOCOL).or_insert(subprotocol);
+    fields.remove(&header::CONTENT_LENGTH);
+    fields.remove(&header::TRANSFER_ENCODING);
+    if let Some(subprotocol) = subprotocol.filter(|_| !fields.contains(&header::SEC_WEBSOCKET_PROTOCOL)) {
+        fields.append(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }
     fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -30,13 +31,13 @@ mod tests {
             (None, ticket(), Some("embed-ticket.a.b")),
             (Some("chat"), ticket(), Some("chat")),
         ] {
-            let mut fields = HeaderMap::new();
+            let mut fields = Fields::default();
             fields.insert(header::CONTENT_LENGTH, HeaderValue::from_static("5"));
             if let Some(chosen) = chosen {
                 fields.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(chosen));
             }
             accepted(&mut fields, offered);
-            let value = |name: &str| fields.get(name).and_then(|value| value.to_str().ok());
+            let value = |name| fields.text(name);
             assert_eq!(value("sec-websocket-protocol"), named);
             assert_eq!((value("connection"), value("upgrade")), (Some("Upgrade"), Some("websocket")));
             assert_eq!(value("content-length"), None);

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use pingora::protocols::Stream;
 use tokio::io::AsyncReadExt;
+
+use crate::edge::connection::stream::Stream;
 
 /// How often closed connections are looked for, whatever the idle time.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -104,7 +105,7 @@ mod tests {
 
     fn pair() -> (Stream, tokio::io::DuplexStream) {
         let (ours, theirs) = tokio::io::duplex(64);
-        (Box::new(ours), theirs)
+        (Stream::Connected(Box::new(ours)), theirs)
     }
 
     #[tokio::test]

@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use h2::client::{Builder, SendRequest};
-use pingora::protocols::Stream;
 use pingora::{Error, ErrorType, Result};
+
+use crate::edge::connection::stream::Stream;
+use crate::edge::limits::MAX_ANSWER_HEAD_BYTES;
 
 /// How much of all answers together a server may send before any of it is taken, in bytes. For one answer it is the
 /// protocol's own 64 KiB.
@@ -78,7 +80,10 @@ impl Shared {
     pub async fn add(self: &Arc<Self>, stream: Stream) -> Result<(SendRequest<Bytes>, Place)> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let mut settings = Builder::new();
-        settings.enable_push(false).initial_connection_window_size(CONNECTION_WINDOW);
+        settings
+            .enable_push(false)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(u32::try_from(MAX_ANSWER_HEAD_BYTES).unwrap_or(u32::MAX));
         let (requests, connection) = settings.handshake(stream).await.map_err(|error| {
             Error::because(ErrorType::H2Error, "while greeting the server", error).into_up()
         })?;

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use crate::policy::csp::widget_ancestors;
 use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, WidgetRules, decide};
 use crate::policy::headers::{
-    Answer, CacheRule, Cors, DenialShape, Destination, Grant, OwnProfile, Profile, allow_origin,
-    cache_control, cors, ticket_for, timing_of_ticket,
+    CacheRule, Cors, DenialShape, Destination, Grant, OwnAnswer, OwnProfile, Profile, SharedAnswer,
+    allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
 };
 use crate::policy::origin::Embedder;
 
@@ -62,26 +62,24 @@ impl RouteAnswers {
         let page = facts.by_ticket(policy).map_or(facts.embedder, Embedder::Known);
         let ticket = ticket_for(facts.class, decision, &page, policy);
         let ticket = ticket.and_then(|_| timing_of_ticket("..."));
-        let answer = Answer {
-            class: facts.class,
-            profile,
-            https: self.https,
+        let shared = SharedAnswer { class: facts.class, profile, https: self.https };
+        let own = OwnAnswer {
             frame_ancestors: ancestors.as_ref(),
             on_ticket: facts.class == Class::Session && facts.ticket.opened_by().is_some(),
             ticket: ticket.as_ref(),
         };
-        let mut fields: Vec<_> = answer.set().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
             let grant = Grant { allow_origin, credentials, exposed: profile.exposed() };
             grant.each(|name, value| fields.push((name, value.clone())));
         }
         // Of an upstream that says nothing about caching.
         let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
-        let caching = cache_control(self.cache, ticket.is_some(), std::iter::empty()).filter(|_| !stated);
-        fields.extend(
-            caching.and_then(|value| Some((header::CACHE_CONTROL, HeaderValue::from_str(&value).ok()?))),
-        );
-        fields.extend(answer.added());
+        let caching = cache_control(self.cache, std::iter::empty()).filter(|_| !stated);
+        let caching = caching.and_then(|value| HeaderValue::from_str(&value).ok());
+        let caching = own.cache_control().or(caching);
+        fields.extend(caching.map(|value| (header::CACHE_CONTROL, value)));
+        fields.extend(shared.added().chain(own.added()));
         fields
     }
 

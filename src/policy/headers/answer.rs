@@ -8,15 +8,20 @@ use crate::policy::decision::Class;
 
 static TRUE: HeaderValue = HeaderValue::from_static("true");
 
-/// The answer to one allowed request.
+/// What the answers to all visitors of a route get.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer<'a> {
+pub struct SharedAnswer<'a> {
     /// The class of the route.
     pub class: Class,
     /// The fixed fields of the route.
     pub profile: &'a Profile,
     /// Whether the browser's scheme is https.
     pub https: bool,
+}
+
+/// What the answer to one visitor gets besides, but for what CORS grants.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnAnswer<'a> {
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<&'a HeaderValue>,
     /// Whether it is to a session that rests on a ticket.
@@ -60,7 +65,7 @@ pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-impl Answer<'_> {
+impl SharedAnswer<'_> {
     /// Fields to set in place of the upstream's.
     pub fn set(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
         self.profile.fields(self.https)
@@ -69,14 +74,25 @@ impl Answer<'_> {
     /// Fields to add beside the upstream's: a browser enforces every policy that it gets (CSP Level 3 §3.1), and
     /// caches heed every `Vary`.
     pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let ancestors = self.frame_ancestors.cloned();
-        let none = (self.class == Class::Public).then_some(FRAME_ANCESTORS_NONE);
-        let policies =
-            ancestors.into_iter().chain(none).map(|value| (header::CONTENT_SECURITY_POLICY, value));
-        let ticket = self.ticket.map(|ticket| (SERVER_TIMING, ticket.clone()));
+        let policy = (self.class == Class::Public).then_some(FRAME_ANCESTORS_NONE);
+        let policy = policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy));
+        policy.into_iter().chain([(header::VARY, VARY)])
+    }
+}
+
+impl OwnAnswer<'_> {
+    /// The `Cache-Control` to set in place of any other: a ticket is nobody else's, and good for a short while.
+    pub fn cache_control(&self) -> Option<HeaderValue> {
+        self.ticket.map(|_| HeaderValue::from_static("private, no-store"))
+    }
+
+    /// Fields to add beside all others.
+    pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let policy = self.frame_ancestors.map(|policy| (header::CONTENT_SECURITY_POLICY, policy.clone()));
         // The iframes of all pages have one origin: what tells them apart is who their tickets name.
         let on_ticket = self.on_ticket.then(|| (header::VARY, HeaderValue::from_static("Authorization")));
-        policies.chain([(header::VARY, VARY)]).chain(on_ticket).chain(ticket)
+        let ticket = self.ticket.map(|ticket| (SERVER_TIMING, ticket.clone()));
+        policy.into_iter().chain(on_ticket).chain(ticket)
     }
 }
 

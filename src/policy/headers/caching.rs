@@ -18,16 +18,13 @@ pub struct CacheRule {
     pub shared_cache: bool,
 }
 
-/// The value to send in place of the upstream's `Cache-Control` lines; `None` leaves them as they are. `ticket`: the
-/// answer carries one, which is nobody else's and good for a short while.
+/// The value to send in place of the upstream's `Cache-Control` lines; `None` leaves them as they are.
 pub fn cache_control<'v>(
     rule: CacheRule,
-    ticket: bool,
     mut upstream: impl Iterator<Item = &'v str>,
 ) -> Option<std::borrow::Cow<'static, str>> {
     match rule.class {
         Class::Public => None,
-        Class::Frame if ticket => Some("private, no-store".into()),
         Class::Frame => Some("private, no-cache".into()),
         Class::Session => upstream.next().is_none().then(|| "no-store".into()),
         Class::Asset if rule.fixed_path => Some("private, no-cache".into()),

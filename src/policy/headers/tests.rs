@@ -124,7 +124,7 @@ fn shared_caches_are_kept_out() {
     let rule = |class, fixed_path, shared_cache| CacheRule { class, fixed_path, shared_cache };
     let asset = rule(Class::Asset, false, false);
     let sent = |rule, lines: &[&'static str]| {
-        cache_control(rule, false, lines.iter().copied()).map(std::borrow::Cow::into_owned)
+        cache_control(rule, lines.iter().copied()).map(std::borrow::Cow::into_owned)
     };
     for (upstream, expected) in [
         (&["public, max-age=60, immutable"][..], "private, max-age=60, immutable"),

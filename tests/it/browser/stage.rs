@@ -1,14 +1,12 @@
 //! Where the tests here play: an edge under its own name over TLS, customers' sites under theirs.
 
-use std::net::SocketAddr;
-
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::browser::{Browser, BrowserOptions};
-use crate::support::certificates::{Authority, Pair};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::{eventually, ports, sites::Sites};
+use crate::support::eventually;
+use crate::support::sites::Sites;
+use crate::support::tls::EdgeTls;
 
 /// Where browsers see the edge.
 pub const EDGE: &str = "https://widgets.example";
@@ -21,26 +19,18 @@ pub const STRANGER: &str = "https://stranger.example";
 pub struct Stage {
     pub edge: Edge,
     pub sites: Sites,
-    certificate: Pair,
-    tls: SocketAddr,
-    _folder: TempDir,
+    tls: EdgeTls,
 }
 
 impl Stage {
     /// Starts the edge as `spec` says, over TLS beside, and sites under these names.
     pub async fn start(mut spec: EdgeSpec, hosts: &[&str]) -> Self {
-        let authority = Authority::new();
-        let certificate = authority.issue(&["widgets.example"]);
-        let folder = tempfile::tempdir().unwrap();
-        let (cert, key) = certificate.write(folder.path(), "edge");
-        let tls = ports::free();
-        spec.edge += &format!(
-            "tls = [{{ listen = \"{tls}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]\n"
-        );
+        let tls = EdgeTls::of("widgets.example");
+        tls.add_to(&mut spec);
         spec.public_origins.get_or_insert_with(|| format!("[\"{EDGE}\"]"));
         let edge = Edge::start(spec).await;
-        let sites = Sites::start(&authority, hosts).await;
-        Self { edge, sites, certificate, tls, _folder: folder }
+        let sites = Sites::start(&tls.authority, hosts).await;
+        Self { edge, sites, tls }
     }
 
     /// The demo, rules written through the control plane, every decision logged; [`SITE`] and [`STRANGER`].
@@ -52,9 +42,12 @@ impl Stage {
     /// A browser for these names. The edge without TLS is at its name's port 80 and at `localhost:8080`.
     pub fn options(&self) -> BrowserOptions {
         let plain = self.edge.http;
-        let edge =
-            [("widgets.example:443", self.tls), ("widgets.example:80", plain), ("localhost:8080", plain)];
-        self.sites.browser(&edge, &self.certificate)
+        let edge = [
+            ("widgets.example:443", self.tls.addr),
+            ("widgets.example:80", plain),
+            ("localhost:8080", plain),
+        ];
+        self.sites.browser(&edge, &self.tls.certificate)
     }
 
     /// That browser.

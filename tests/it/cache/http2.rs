@@ -10,9 +10,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use super::{ASSET, LISTED, Origin, get, ok, outcomes, widget};
-use crate::support::certificates::{Authority, H2, HTTP11};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::ports;
+use crate::support::tls::{EdgeTls, UpstreamTls};
 use crate::support::upstream::Scripted;
 
 async fn browse(
@@ -39,16 +38,11 @@ async fn browse(
 #[tokio::test]
 async fn a_get_with_a_body_fills_nothing() {
     let origin = Origin::start(|_, _| ok("Cache-Control: max-age=60\r\n", "answer")).await;
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = origin.spec();
-    spec.more.push_str(&format!(
-        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-    ));
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
     for (round, is_fat) in (1..).zip([true, true, false]) {
         if is_fat {
             let request = Request::get(format!("https://chat.example{ASSET}")).header("origin", LISTED);
@@ -74,16 +68,11 @@ async fn browsers_get_every_form_over_http2() {
         _ => "HTTP/1.1 503 Unwell\r\nContent-Length: 6\r\n\r\nunwell".to_owned(),
     })
     .await;
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = origin.spec();
-    spec.more.push_str(&format!(
-        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-    ));
+    tls.add_to(&mut spec);
     let edge = Edge::start(spec).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
 
     for round in 0..3 {
         let (head, body) = browse(&client, "GET", &[]).await;
@@ -110,10 +99,8 @@ async fn browsers_get_every_form_over_http2() {
 
 #[tokio::test]
 async fn an_upstream_may_speak_http2() {
-    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, authority.pem()).unwrap();
-    let acceptor = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
+    let tls = UpstreamTls::new();
+    let acceptor = tls.acceptor();
     let count = Arc::new(AtomicUsize::new(0));
     let asked = Arc::clone(&count);
     let upstream = Scripted::start(move |connection, _| {
@@ -139,10 +126,7 @@ async fn an_upstream_may_speak_http2() {
     })
     .await;
     let mut spec = EdgeSpec::on(upstream.addr, &json!([widget("w")]));
-    spec.more = format!(
-        "[upstreams.app]\nservers = [\"{}\"]\ntls = true\nhttp2 = true\nsni = \"app.internal\"\nca = {ca:?}\n",
-        upstream.addr
-    );
+    spec.more = format!("[upstreams.app]\nservers = [\"{}\"]\n{}", upstream.addr, tls.keys());
     let edge = Edge::start(spec).await;
     for round in 0..3 {
         for _ in 0..2 {

@@ -3,12 +3,12 @@
 use serde_json::{Value, json};
 
 use super::{LISTED, STRANGER, one_widget, route, told};
-use crate::support::certificates::Authority;
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::Connection;
+use crate::support::tls::EdgeTls;
 use crate::support::upstream::Upstream;
 use crate::support::websocket::{SocketUpstream, exchange, next, open};
-use crate::support::{eventually, ports, raw};
+use crate::support::{eventually, raw};
 
 #[tokio::test]
 async fn public_pages_are_for_everyone_and_for_no_frame() {
@@ -145,14 +145,10 @@ async fn other_paths_do_not_exist() {
 #[tokio::test]
 async fn plain_http_is_sent_to_https_where_asked() {
     let upstream = Upstream::start("app").await;
-    let folder = tempfile::tempdir().unwrap();
-    let (cert, key) = Authority::new().issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = EdgeSpec::on(upstream.addr, &one_widget());
-    spec.edge = format!(
-        "redirect_http = true\ntrusted_proxies = [\"127.0.0.1/32\"]\n\
-         tls = [{{ listen = \"{}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]",
-        ports::free()
-    );
+    spec.edge = "redirect_http = true\ntrusted_proxies = [\"127.0.0.1/32\"]\n".to_owned();
+    tls.add_to(&mut spec);
     spec.public_origins = Some("[\"https://chat.example\", \"https://other.example:8443\"]".to_owned());
     spec.routes = Some(route("session", "session", "headers = { \"Referrer-Policy\" = \"no-referrer\" }"));
     let edge = Edge::start(spec).await;

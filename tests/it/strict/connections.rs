@@ -1,5 +1,7 @@
 //! What becomes of a connection.
 
+use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -8,6 +10,7 @@ use tokio::net::TcpStream;
 
 use super::{LISTED, STRANGER, edge_on, one_widget, session};
 use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::eventually;
 use crate::support::raw;
 use crate::support::raw::Connection;
 use crate::support::upstream::{Scripted, Upstream};
@@ -164,4 +167,40 @@ async fn a_head_has_to_be_complete_in_time() {
     assert_eq!(slow.answer().await.status, 200);
     tokio::time::sleep(Duration::from_millis(700)).await;
     assert_eq!(slow.ask(session(&edge, "GET", "")).await.status, 200);
+}
+
+#[tokio::test]
+async fn without_room_for_another_connection_the_edge_waits_for_some() {
+    const ROOM: usize = 10;
+    let upstream = Upstream::start("app").await;
+    let edge = edge_on(&upstream).await;
+    let process = format!("/proc/{}", edge.id());
+    let ask = async || {
+        let mut connection = Connection::open(edge.http).await;
+        connection.ask(raw::request("GET", edge.http, "/w/w/session", &[("Origin", STRANGER)])).await.status
+    };
+    assert_eq!(ask().await, 403);
+    let limit = fs::read_dir(format!("{process}/fd")).unwrap().count() + ROOM;
+    let limit = ["--pid", &edge.id().to_string(), &format!("--nofile={limit}")].map(str::to_owned);
+    assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+
+    let mut clients = Vec::new();
+    for _ in 0..ROOM * 3 {
+        clients.push(TcpStream::connect(edge.http).await.unwrap());
+    }
+    let said = "no connection can be accepted";
+    eventually("it is said", async || edge.log().contains(said)).await;
+    let ticks = || {
+        let stat = fs::read_to_string(format!("{process}/stat")).unwrap();
+        let after_name = stat.rsplit_once(") ").unwrap().1;
+        after_name.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let before = ticks();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Of 100 a second.
+    assert!(ticks() - before < 20, "{} ticks", ticks() - before);
+    assert_eq!(edge.log().matches(said).count(), 1, "{}", edge.log());
+
+    drop(clients);
+    assert_eq!(ask().await, 403);
 }

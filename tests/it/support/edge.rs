@@ -179,6 +179,11 @@ impl Edge {
         assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The process's resident memory.
     pub fn resident_bytes(&self) -> usize {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();

@@ -1,4 +1,4 @@
-//! What the tests share: a running edge, an upstream that tells what it got, raw sockets, ports.
+//! What the tests share: a running edge, TLS in front of it, an upstream that tells what it got, raw sockets, ports.
 
 pub mod browser;
 pub mod certificates;
@@ -8,6 +8,7 @@ pub mod ports;
 pub mod raw;
 pub mod sites;
 pub mod streams;
+pub mod tls;
 pub mod upstream;
 pub mod websocket;
 

@@ -168,6 +168,24 @@ impl Scripted {
         .await
     }
 
+    /// On each connection, answers one request with these bytes and breaks off at the second one. With the count of the
+    /// requests that broke off.
+    pub async fn breaking(answer: &'static str) -> (Self, Arc<AtomicUsize>) {
+        let broken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&broken);
+        let upstream = Self::start(move |mut connection, _| {
+            let count = Arc::clone(&count);
+            async move {
+                connection.request().await;
+                connection.send(answer).await;
+                if connection.request().await.is_some() {
+                    count.fetch_add(1, Ordering::SeqCst);
+                }
+            }
+        });
+        (upstream.await, broken)
+    }
+
     /// How many connections it got.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::SeqCst)

@@ -7,11 +7,11 @@ use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{SESSION, SITE, ask, call, given, own, renew, session, spec, ticket};
-use crate::support::certificates::{Authority, H2};
 use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::eventually;
+use crate::support::tls::EdgeTls;
 use crate::support::upstream::{Upstream, got};
 use crate::support::websocket::{SocketUpstream, field, next, open_offering};
-use crate::support::{eventually, ports};
 
 /// Nothing of the ticket, and all else.
 fn assert_clean(told: &Value, ticket: &str) {
@@ -56,18 +56,13 @@ async fn each_way_opens_a_session_and_none_reaches_the_upstream() {
 #[tokio::test]
 async fn over_http2_too() {
     let upstream = Upstream::start("app").await;
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec =
         EdgeSpec { public_origins: Some("[\"https://chat.example\"]".to_owned()), ..spec(upstream.addr) };
-    spec.more.push_str(&format!(
-        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-    ));
+    tls.add_to(&mut spec);
     let edge = Edge::start(spec).await;
     let ticket = ticket(&edge, "w", SITE, 60);
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
     for method in ["GET", "POST"] {
         for (query, credentials) in [("?ticket=", "Bearer x".to_owned()), ("?x=", format!("Embed {ticket}"))]
         {

@@ -8,11 +8,11 @@ use http::Request;
 use serde_json::json;
 
 use super::{SESSION, SITE, STRANGER, ask, outcome, own, save, spec, ticket};
-use crate::support::certificates::{Authority, H2};
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
+use crate::support::raw;
 use crate::support::raw::Connection;
+use crate::support::tls::EdgeTls;
 use crate::support::upstream::{Scripted, Upstream};
-use crate::support::{ports, raw};
 
 const EVENTS: (&str, &str) = ("Accept", "text/event-stream");
 
@@ -117,16 +117,11 @@ async fn a_silent_server_has_the_time_of_a_websocket() {
 #[tokio::test]
 async fn over_http2_too() {
     let upstream = slow().await;
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = patient(&upstream, "10s");
-    spec.more.push_str(&format!(
-        "[[edge.tls]]\nlisten = \"{addr}\"\ncertificates = [{{ cert = {cert:?}, key = {key:?} }}]\n"
-    ));
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
     let request = Request::get(format!("https://chat.example{SESSION}?chunks"))
         .header("origin", SITE)
         .header("accept", "text/event-stream")

@@ -62,8 +62,7 @@ async fn resumed(visitors: &[Visitor], addr: SocketAddr) -> usize {
 /// An edge at an address of its own, with the certificates of the site.
 fn beside(site: &Site, upstream: &Upstream, more: &str) -> (SocketAddr, EdgeSpec) {
     let addr = ports::free();
-    let mut spec = site.spec(upstream);
-    spec.edge = spec.edge.replace(&site.addr.to_string(), &addr.to_string());
+    let mut spec = site.spec_at(&[addr], upstream);
     spec.more += more;
     (addr, spec)
 }
@@ -118,12 +117,8 @@ async fn edges_with_the_same_keys_resume_each_others_sessions() {
 async fn each_listener_resumes_its_own_sessions_alone() {
     let upstream = Upstream::start("app").await;
     let site = Site::new();
-    let mut spec = site.spec(&upstream);
     let second = ports::free();
-    let listener = spec.edge.strip_prefix("tls = [").and_then(|rest| rest.strip_suffix(']')).unwrap();
-    let again = listener.replace(&site.addr.to_string(), &second.to_string());
-    spec.edge = format!("tls = [{listener}, {again}]");
-    let _edge = Edge::start(spec).await;
+    let _edge = Edge::start(site.spec_at(&[site.addr, second], &upstream)).await;
     for version in VERSIONS {
         for (from, to) in [(site.addr, second), (second, site.addr)] {
             let visitor = Visitor::new(&site, version);

@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::{LISTED, OK, one_widget};
-use crate::support::certificates::{Authority, H2};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::ports;
+use crate::support::tls::EdgeTls;
 
 #[tokio::test]
 async fn an_empty_last_piece_ends_a_body_once() {
@@ -32,15 +32,11 @@ async fn an_empty_last_piece_ends_a_body_once() {
             }
         }
     });
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
+    let tls = EdgeTls::of("chat.example");
     let mut spec = EdgeSpec::on(upstream, &one_widget());
-    spec.edge =
-        format!("tls = [{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let stream = authority.connect(addr, "chat.example", &[H2]).await;
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
 
     for (method, pieces) in
         [("POST", &["abc", ""][..]), ("POST", &[""]), ("PUT", &["", "a", "", ""]), ("DELETE", &["", ""])]

@@ -1,15 +1,15 @@
 //! Reuse, repetition and streams.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::{LISTED, OK, ask, assert_failed, named, spec_on};
+use super::{LISTED, OK, ask, assert_failed, failures, named, spec_on};
 use crate::support::edge::Edge;
-use crate::support::raw;
-use crate::support::raw::Connection;
+use crate::support::ports;
+use crate::support::raw::{self, Connection};
 use crate::support::upstream::Scripted;
 
 #[tokio::test]
@@ -29,20 +29,7 @@ async fn connections_are_used_again() {
 
 #[tokio::test]
 async fn only_what_may_be_repeated_is_sent_twice() {
-    let heads = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&heads);
-    // Each connection answers once and breaks off at its second request.
-    let upstream = Scripted::start(move |mut connection, _| {
-        let seen = Arc::clone(&seen);
-        async move {
-            connection.request().await;
-            connection.send(OK).await;
-            if connection.request().await.is_some() {
-                seen.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    })
-    .await;
+    let (upstream, broken) = Scripted::breaking(OK).await;
     let mut spec = spec_on(&[upstream.addr], "");
     // One worker: one pool of connections.
     spec.edge = "workers = 1".to_owned();
@@ -53,10 +40,50 @@ async fn only_what_may_be_repeated_is_sent_twice() {
     };
     assert_eq!(send("GET").await.status, 200);
     assert_failed(&send("POST").await, 502);
-    assert_eq!(heads.load(Ordering::SeqCst), 1, "what the server did with it is not known");
+    assert_eq!(broken.load(Ordering::SeqCst), 1, "what the server did with it is not known");
     assert_eq!(send("GET").await.status, 200);
     assert_eq!(send("GET").await.status, 200, "again, on a new connection");
-    assert_eq!(heads.load(Ordering::SeqCst), 2);
+    assert_eq!(broken.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_was_just_closed_costs_no_request() {
+    let (upstream, broken) = Scripted::breaking(OK).await;
+    let mut spec = spec_on(&[upstream.addr], "");
+    // One worker: one pool of connections.
+    spec.edge = "workers = 1".to_owned();
+    let edge = Edge::start(spec).await;
+    for n in 0..5 {
+        let answer = ask(&edge).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{n}");
+    }
+    assert!(broken.load(Ordering::SeqCst) > 0, "a connection was used again");
+    failures(&edge, "closed", 0.0).await;
+}
+
+#[tokio::test]
+async fn a_new_connection_that_breaks_off_is_not_tried_again() {
+    let upstream = Scripted::start(|mut connection, _| async move {
+        connection.request().await;
+    })
+    .await;
+    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
+    assert_failed(&ask(&edge).await, 502);
+    assert_eq!(upstream.connections(), 1);
+    failures(&edge, "closed", 1.0).await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_passed_over() {
+    let upstream = Scripted::answering(OK).await;
+    let edge = Edge::start(spec_on(&[ports::free(), upstream.addr, ports::free()], "")).await;
+    let mut connection = Connection::open(edge.http).await;
+    for n in 0..6 {
+        let answer =
+            connection.ask(raw::request("GET", edge.http, "/w/w/session", &[("Origin", LISTED)])).await;
+        assert_eq!(answer.status, 200, "{n}");
+    }
+    failures(&edge, "connect_refused", 0.0).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::{LISTED, ask, assert_failed, failures, spec_on};
 use crate::support::edge::Edge;
 use crate::support::raw::Connection;
 use crate::support::upstream::Scripted;
-use crate::support::{ports, raw};
+use crate::support::{eventually, ports, raw};
 
 #[tokio::test]
 async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
@@ -106,6 +106,25 @@ async fn a_client_that_leaves_is_not_waited_for() {
     let mut connection = Connection::open(edge.http).await;
     connection.send(raw::request("GET", edge.http, "/w/w/session", &[("Origin", LISTED)])).await;
     connection.until("data: 1\n\n").await.unwrap();
+    drop(connection);
+    assert_eq!(end.recv().await, Some(true));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_answer_is_not_waited_for() {
+    let (ended, mut end) = mpsc::unbounded_channel();
+    let upstream = Scripted::start(move |mut connection, _| {
+        let ended = ended.clone();
+        async move {
+            connection.request().await.unwrap();
+            ended.send(connection.is_closed().await).unwrap();
+        }
+    })
+    .await;
+    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
+    let mut connection = Connection::open(edge.http).await;
+    connection.send(raw::request("GET", edge.http, "/w/w/assets/a", &[("Origin", LISTED)])).await;
+    eventually("it is asked for", async || upstream.connections() == 1).await;
     drop(connection);
     assert_eq!(end.recv().await, Some(true));
 }

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::{LISTED, assert_failed, spec_on};
-use crate::support::certificates::{Authority, H2, HTTP11};
+use crate::support::certificates::{Authority, H2};
 use crate::support::edge::Edge;
-use crate::support::raw;
-use crate::support::raw::Connection;
+use crate::support::raw::{self, Connection};
+use crate::support::tls::UpstreamTls;
 use crate::support::upstream::Scripted;
 
 #[tokio::test]
@@ -67,11 +67,8 @@ async fn an_upstreams_certificate_is_verified() {
 
 #[tokio::test]
 async fn an_upstream_may_speak_http2_and_websockets_still_speak_http11() {
-    let authority = Authority::new();
-    let folder = tempfile::tempdir().unwrap();
-    let ca = folder.path().join("ca.pem");
-    std::fs::write(&ca, authority.pem()).unwrap();
-    let acceptor = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
+    let tls = UpstreamTls::new();
+    let acceptor = tls.acceptor();
     let upstream = Scripted::start(move |connection, _| {
         let acceptor = acceptor.clone();
         async move {
@@ -101,8 +98,7 @@ async fn an_upstream_may_speak_http2_and_websockets_still_speak_http11() {
         }
     })
     .await;
-    let keys = format!("tls = true\nhttp2 = true\nsni = \"app.internal\"\nca = {ca:?}");
-    let edge = Edge::start(spec_on(&[upstream.addr], &keys)).await;
+    let edge = Edge::start(spec_on(&[upstream.addr], &tls.keys())).await;
     let host = edge.http.to_string();
     for target in ["/w/w/session/a?b=c".to_owned(), format!("http://{host}/w/w/session/a?b=c")] {
         let answer = raw::get(edge.http, &target, &[("Origin", LISTED), ("Connection", "keep-alive")]).await;

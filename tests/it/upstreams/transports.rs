@@ -1,9 +1,9 @@
-//! Every transport gives the same answer, whatever an upstream says; and what becomes of the connections to it.
+//! Every transport gives the same answer, whatever an upstream says.
+
+mod answers;
 
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -13,170 +13,15 @@ use h2::client::SendRequest;
 use http::{HeaderMap, Request};
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 
-use super::{LISTED, OK, assert_failed, failures, spec_on};
-use crate::support::certificates::{Authority, H2};
+use self::answers::{ANSWERS, Then};
+use super::{LISTED, spec_on};
 use crate::support::edge::Edge;
-use crate::support::ports;
-use crate::support::raw::{self, Connection};
+use crate::support::tls::EdgeTls;
 use crate::support::upstream::Scripted;
 
-/// What follows an answer.
-#[derive(Clone, Copy, PartialEq)]
-enum Then {
-    /// The next request's.
-    Keep,
-    Close,
-}
-use Then::{Close, Keep};
-
-/// Answers; what is parted by `|` is sent with time in between.
-const ANSWERS: &[(&str, &str, Then, &str)] = &[
-    ("length", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nETag: \"x\"\r\n\r\nbody", Keep, "200 body"),
-    ("length-zero", "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", Keep, "200"),
-    (
-        "length-twice-the-same",
-        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 4\r\n\r\nbody",
-        Keep,
-        "200 body",
-    ),
-    ("length-twice", "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\nbody!", Close, "502"),
-    ("length-negative", "HTTP/1.1 200 OK\r\nContent-Length: -4\r\n\r\nbody", Close, "502"),
-    (
-        "length-and-chunks",
-        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-        Keep,
-        "200 body",
-    ),
-    (
-        "more-than-length",
-        "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbodyHTTP/1.1 200 OK\r\n\r\n",
-        Keep,
-        "200 body",
-    ),
-    (
-        "chunks",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\nbody\r\n|3\r\n!!!\r\n|0\r\n\r\n",
-        Keep,
-        "200 body!!!",
-    ),
-    (
-        "chunks-upper",
-        "HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-        Keep,
-        "200 body",
-    ),
-    ("chunks-none", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", Keep, "200"),
-    (
-        "trailers",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n4\r\nbody\r\n0\r\nX-Sum: 1\r\n\r\n",
-        Keep,
-        "200 body",
-    ),
-    (
-        "chunks-broken",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\nzz\r\n",
-        Close,
-        "200 body …",
-    ),
-    (
-        "encoded-twice",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-        Close,
-        "502",
-    ),
-    ("until-close", "HTTP/1.1 200 OK\r\n\r\nbo|dy", Close, "200 body"),
-    ("until-close-nothing", "HTTP/1.1 200 OK\r\n\r\n", Close, "200"),
-    ("old", "HTTP/1.0 200 OK\r\nContent-Length: 4\r\n\r\nbody", Close, "200 body"),
-    ("old-until-close", "HTTP/1.0 200 OK\r\n\r\nbody", Close, "200 body"),
-    (
-        "interim",
-        "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nServer: x\r\n\r\n|HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-        Keep,
-        "103 200 body",
-    ),
-    (
-        "interims",
-        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
-        Keep,
-        "100 102 204",
-    ),
-    ("no-content", "HTTP/1.1 204 No Content\r\nX-A: 1\r\n\r\n", Keep, "204"),
-    ("not-modified", "HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\nContent-Length: 400\r\n\r\n", Keep, "304"),
-    (
-        "redirect",
-        "HTTP/1.1 302 Found\r\nLocation: /w/w/session/next\r\nContent-Length: 0\r\n\r\n",
-        Keep,
-        "302",
-    ),
-    ("error", "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 4\r\n\r\noops", Keep, "500 oops"),
-    (
-        "upgrade-required",
-        "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nContent-Length: 0\r\n\r\n",
-        Keep,
-        "426",
-    ),
-    ("own-reason", "HTTP/1.1 200 As You Wish\r\nContent-Length: 4\r\n\r\nbody", Keep, "200 body"),
-    ("no-reason", "HTTP/1.1 200 \r\nContent-Length: 4\r\n\r\nbody", Keep, "200 body"),
-    ("own-status", "HTTP/1.1 599 Odd\r\nContent-Length: 4\r\n\r\nbody", Keep, "599 body"),
-    (
-        "says-close",
-        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nbody",
-        Close,
-        "200 body",
-    ),
-    (
-        "hop-by-hop",
-        "HTTP/1.1 200 OK\r\nConnection: X-Hop, keep-alive\r\nX-Hop: 1\r\nKeep-Alive: timeout=9\r\nContent-Length: 4\r\n\r\nbody",
-        Keep,
-        "200 body",
-    ),
-    (
-        "stripped",
-        "HTTP/1.1 200 OK\r\nServer: x\r\nX-Powered-By: y\r\nAccess-Control-Allow-Origin: *\r\nCDN-Cache-Control: max-age=9\r\nServer-Timing: a, embed-ticket;desc=b\r\nContent-Length: 4\r\n\r\nbody",
-        Keep,
-        "200 body",
-    ),
-    (
-        "fields-twice",
-        "HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\nVary: Accept\r\nContent-Length: 4\r\n\r\nbody",
-        Keep,
-        "200 body",
-    ),
-    (
-        "field-folded",
-        "HTTP/1.1 200 OK\r\nX-A: one\r\n two\r\nContent-Length: 4\r\n\r\nbody",
-        Keep,
-        "200 body",
-    ),
-    ("field-bytes", "HTTP/1.1 200 OK\r\nX-A: é\r\nContent-Length: 4\r\n\r\nbody", Keep, "200 body"),
-    ("field-spaced", "HTTP/1.1 200 OK\r\nX-A : 1\r\nContent-Length: 4\r\n\r\nbody", Keep, "200 body"),
-    ("field-broken", "HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 4\r\n\r\nbody", Close, "502"),
-    ("head-in-pieces", "HTTP/1.1 2|00 OK\r\nContent-|Length: 4\r\n\r|\nbo|dy", Keep, "200 body"),
-    ("short-of-length", "HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf", Close, "200 half …"),
-    (
-        "short-of-chunks",
-        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-        Close,
-        "200 half …",
-    ),
-    ("short-of-head", "HTTP/1.1 200 OK\r\nContent-Le", Close, "502"),
-    ("nothing", "", Close, "502"),
-    ("nonsense", "SSH-2.0-OpenSSH_9.2\r\n\r\n", Close, "502"),
-    ("huge-head", "HTTP/1.1 200 OK\r\nX-A: LONG\r\nContent-Length: 4\r\n\r\nbody", Keep, "200 body"),
-    (
-        "too-huge-head",
-        "HTTP/1.1 200 OK\r\nX-A: LONGLONGLONGLONGLONGLONGLONGLONGLONGLONGLONGLONG\r\nContent-Length: 4\r\n\r\nbody",
-        Close,
-        "502",
-    ),
-    ("too-many-fields", "HTTP/1.1 200 OK\r\nMANYContent-Length: 4\r\n\r\nbody", Close, "502"),
-    ("large-body", "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nLONG", Keep, "200 LONG"),
-];
-
 /// What one request came to, without what the protocols themselves differ in.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Outcome {
     /// Interim heads and the final one: status, and the fields that are not of the connection.
     heads: Vec<(u16, Vec<String>)>,
@@ -186,13 +31,18 @@ struct Outcome {
 }
 
 /// What an answer's protocol says of its connection or its framing.
-const OF_PROTOCOL: [&str; 5] = ["connection", "transfer-encoding", "date", "keep-alive", "upgrade"];
+const OF_PROTOCOL: [&str; 4] = ["connection", "transfer-encoding", "keep-alive", "upgrade"];
 
 fn fields<'f>(fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> Vec<String> {
     let fields = fields.map(|(name, value)| (name.to_ascii_lowercase(), value));
     let fields = fields.filter(|(name, _)| !OF_PROTOCOL.contains(&name.as_str()));
-    let mut fields: Vec<String> =
-        fields.map(|(name, value)| format!("{name}: {}", String::from_utf8_lossy(value))).collect();
+    let mut fields: Vec<String> = fields
+        .map(|(name, value)| match &*name {
+            // Of the second that it is.
+            "date" => name,
+            _ => format!("{name}: {}", String::from_utf8_lossy(value)),
+        })
+        .collect();
     fields.sort();
     fields
 }
@@ -203,8 +53,9 @@ fn of_head(lines: &str) -> Vec<String> {
 }
 
 impl Outcome {
-    /// An answer over HTTP/1.1, by whose end the connection was closed or silent.
-    fn parse(mut bytes: &[u8]) -> Self {
+    /// An answer over HTTP/1 to this request, by whose end the connection was closed or silent. With it, whether another
+    /// request may follow.
+    fn parse(mut bytes: &[u8], request: &str) -> (Self, bool) {
         let mut outcome = Self::default();
         let mut head = String::new();
         while let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") {
@@ -218,17 +69,18 @@ impl Outcome {
             }
         }
         let head = head.to_ascii_lowercase();
+        let status = outcome.heads.last().map_or(0, |(status, _)| *status);
+        let is_bodiless = request.starts_with("HEAD ") || matches!(status, 204 | 304);
         let length = head.split("content-length: ").nth(1).map(|rest| rest.split('\r').next().unwrap());
+        let text = String::from_utf8_lossy(bytes).into_owned();
         (outcome.body, outcome.whole, outcome.trailers) = match length {
-            Some(length) => {
-                let is_bodiless = outcome.heads.last().unwrap().0 == 304;
-                let whole = is_bodiless || length.parse() == Ok(bytes.len());
-                (String::from_utf8_lossy(bytes).into_owned(), whole, Vec::new())
-            }
+            _ if is_bodiless => (text, bytes.is_empty(), Vec::new()),
+            Some(length) => (text, length.parse() == Ok(bytes.len()), Vec::new()),
             None if head.contains("transfer-encoding: chunked") => unchunk(bytes),
-            None => (String::from_utf8_lossy(bytes).into_owned(), bytes.is_empty(), Vec::new()),
+            // Until the connection is closed, in HTTP/1.0 alone.
+            None => (text, request.contains(" HTTP/1.0\r\n"), Vec::new()),
         };
-        outcome.without_id()
+        (outcome.without_id(), head.contains("connection: keep-alive"))
     }
 
     /// A failed request's id is its own.
@@ -238,6 +90,22 @@ impl Outcome {
             self.body = Value::Object(problem).to_string();
         }
         self
+    }
+
+    /// The same as the answer to a `HEAD`.
+    fn of_head(&self) -> Self {
+        Self { heads: self.heads.clone(), whole: true, ..Self::default() }
+    }
+
+    /// The same over HTTP/1.0, which knows no interim answers and no trailers, and can't tell a body without a length from
+    /// a part of it.
+    fn old(&self) -> Self {
+        let head = self.heads.last().cloned();
+        let fields = head.iter().flat_map(|(_, fields)| fields);
+        let has_length = fields.into_iter().any(|field| field.starts_with("content-length: "));
+        let is_bodiless = matches!(head, Some((204 | 304, _)));
+        let whole = self.whole || !has_length && !is_bodiless;
+        Self { heads: head.into_iter().collect(), body: self.body.clone(), whole, trailers: Vec::new() }
     }
 
     /// In the words of the table.
@@ -273,7 +141,7 @@ fn unchunk(mut bytes: &[u8]) -> (String, bool, Vec<String>) {
     (String::from_utf8_lossy(&body).into_owned(), false, Vec::new())
 }
 
-async fn over_http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: String) -> Outcome {
+async fn over_http1(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), request: &str) -> (Outcome, bool) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let (mut bytes, mut chunk) = (Vec::new(), vec![0; 64 * 1024]);
     loop {
@@ -284,7 +152,7 @@ async fn over_http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: St
             Ok(Ok(0) | Err(_)) | Err(_) => break,
         }
     }
-    Outcome::parse(&bytes)
+    Outcome::parse(&bytes, request)
 }
 
 async fn over_http2(client: &SendRequest<Bytes>, method: &str, path: &str, body: &'static str) -> Outcome {
@@ -342,8 +210,10 @@ async fn answering() -> Scripted {
                 connection.send(piece).await;
                 tokio::time::sleep(Duration::from_millis(40)).await;
             }
-            if *then == Close {
-                return;
+            match then {
+                Then::Keep => {}
+                Then::Close => return,
+                Then::Reset => return connection.into_inner().0.set_zero_linger().unwrap(),
             }
         }
     })
@@ -356,17 +226,13 @@ async fn an_answer_is_the_same_over_every_transport() {
     let mut spec = spec_on(&[upstream.addr], "");
     // What is in memory went no way at all.
     spec.more.push_str("[cache]\nbytes = \"0B\"\n");
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
-    spec.edge =
-        format!("tls = [{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    let tls = EdgeTls::of("chat.example");
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let (client, connection) =
-        h2::client::handshake(authority.connect(addr, "chat.example", &[H2]).await).await.unwrap();
-    tokio::spawn(connection);
+    let client = tls.http2().await;
     for class in ["session", "assets"] {
         let answers = ANSWERS.iter().map(async |(name, _, _, expected)| {
-            let path = format!("/w/w/{class}/{name}");
+            let (path, after) = (format!("/w/w/{class}/{name}"), format!("/w/w/{class}/length"));
             let request = |method: &str, more: &str| {
                 format!("{method} {path} HTTP/1.1\r\nHost: chat.example\r\nOrigin: {LISTED}\r\n{more}")
             };
@@ -374,23 +240,40 @@ async fn an_answer_is_the_same_over_every_transport() {
                 ("GET over HTTP/2", over_http2(&client, "GET", &path, "").await),
                 ("POST over HTTP/2", over_http2(&client, "POST", &path, "body").await),
             ];
-            for (what, request) in [
+            for (what, asked) in [
                 ("GET", request("GET", "\r\n")),
                 ("GET and close", request("GET", "Connection: close\r\n\r\n")),
                 ("POST", request("POST", "Content-Length: 4\r\n\r\nbody")),
                 ("chunks", request("POST", "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n")),
             ] {
-                let stream = authority.connect(addr, "chat.example", &[]).await;
-                outcomes.push((what, over_http1(stream, request).await));
+                let mut stream = tls.http1().await;
+                let (outcome, keeps) = over_http1(&mut stream, &asked).await;
+                if keeps && outcome.whole {
+                    let next = request("GET", "Connection: close\r\n\r\n").replacen(&path, &after, 1);
+                    let told = over_http1(&mut stream, &next).await.0.told();
+                    assert_eq!(told, "200 body", "behind {what} of {class} {name}");
+                }
+                outcomes.push((what, outcome));
             }
-            (name, expected, outcomes)
+            let asked = request("HEAD", "Connection: close\r\n\r\n");
+            let heads = [
+                ("HEAD", over_http1(&mut tls.http1().await, &asked).await.0),
+                ("HEAD over HTTP/2", over_http2(&client, "HEAD", &path, "").await),
+            ];
+            let asked = request("GET", "\r\n").replacen("HTTP/1.1", "HTTP/1.0", 1);
+            let (old, _) = over_http1(&mut tls.http1().await, &asked).await;
+            (name, expected, outcomes, heads, old)
         });
-        for (name, expected, outcomes) in join_all(answers).await {
+        for (name, expected, outcomes, heads, old) in join_all(answers).await {
             let (_, first) = &outcomes[0];
             assert_eq!(first.told(), **expected, "{class} {name}");
             for (what, outcome) in &outcomes[1..] {
                 assert_eq!(outcome, first, "{class} {name}: {what}");
             }
+            for (what, outcome) in heads {
+                assert_eq!(outcome, first.of_head(), "{class} {name}: {what}");
+            }
+            assert_eq!(old, first.old(), "{class} {name}: HTTP/1.0");
         }
     }
 }
@@ -407,12 +290,10 @@ async fn a_slow_reader_gets_the_whole_answer() {
     })
     .await;
     let mut spec = spec_on(&[upstream.addr], "");
-    let (authority, addr, folder) = (Authority::new(), ports::free(), tempfile::tempdir().unwrap());
-    let (cert, key) = authority.issue(&["chat.example"]).write(folder.path(), "site");
-    spec.edge =
-        format!("tls = [{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}] }}]");
+    let tls = EdgeTls::of("chat.example");
+    tls.add_to(&mut spec);
     let _edge = Edge::start(spec).await;
-    let mut stream = authority.connect(addr, "chat.example", &[]).await;
+    let mut stream = tls.http1().await;
     let request = format!("GET /w/w/session HTTP/1.1\r\nHost: chat.example\r\nOrigin: {LISTED}\r\n\r\n");
     for pause in [300, 50, 5] {
         stream.write_all(request.as_bytes()).await.unwrap();
@@ -430,76 +311,4 @@ async fn a_slow_reader_gets_the_whole_answer() {
         };
         tokio::time::timeout(Duration::from_secs(30), whole).await.expect("all of it comes");
     }
-}
-
-#[tokio::test]
-async fn a_connection_that_was_just_closed_costs_no_request() {
-    let heads = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&heads);
-    // Each connection answers once and breaks off at its second request.
-    let upstream = Scripted::start(move |mut connection, _| {
-        let seen = Arc::clone(&seen);
-        async move {
-            connection.request().await;
-            connection.send(OK).await;
-            if connection.request().await.is_some() {
-                seen.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-    })
-    .await;
-    let mut spec = spec_on(&[upstream.addr], "");
-    // One worker: one pool of connections.
-    spec.edge = "workers = 1".to_owned();
-    let edge = Edge::start(spec).await;
-    for n in 0..5 {
-        let answer = raw::get(edge.http, "/w/w/session", &[("Origin", LISTED)]).await;
-        assert_eq!((answer.status, answer.body.as_str()), (200, "ok"), "{n}");
-    }
-    assert!(heads.load(Ordering::SeqCst) > 0, "a connection was used again");
-    failures(&edge, "closed", 0.0).await;
-}
-
-#[tokio::test]
-async fn a_new_connection_that_breaks_off_is_not_tried_again() {
-    let upstream = Scripted::start(|mut connection, _| async move {
-        connection.request().await;
-    })
-    .await;
-    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
-    assert_failed(&raw::get(edge.http, "/w/w/session", &[("Origin", LISTED)]).await, 502);
-    assert_eq!(upstream.connections(), 1);
-    failures(&edge, "closed", 1.0).await;
-}
-
-#[tokio::test]
-async fn a_server_that_is_not_there_is_passed_over() {
-    let upstream = Scripted::answering(OK).await;
-    let edge = Edge::start(spec_on(&[ports::free(), upstream.addr, ports::free()], "")).await;
-    let mut connection = Connection::open(edge.http).await;
-    for n in 0..6 {
-        let answer =
-            connection.ask(raw::request("GET", edge.http, "/w/w/session", &[("Origin", LISTED)])).await;
-        assert_eq!(answer.status, 200, "{n}");
-    }
-    failures(&edge, "connect_refused", 0.0).await;
-}
-
-#[tokio::test]
-async fn a_client_that_leaves_before_the_answer_is_not_waited_for() {
-    let (ended, mut end) = mpsc::unbounded_channel();
-    let upstream = Scripted::start(move |mut connection, _| {
-        let ended = ended.clone();
-        async move {
-            connection.request().await.unwrap();
-            ended.send(connection.is_closed().await).unwrap();
-        }
-    })
-    .await;
-    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
-    let mut connection = Connection::open(edge.http).await;
-    connection.send(raw::request("GET", edge.http, "/w/w/assets/a", &[("Origin", LISTED)])).await;
-    crate::support::eventually("it is asked for", async || upstream.connections() == 1).await;
-    drop(connection);
-    assert_eq!(end.recv().await, Some(true));
 }

@@ -125,7 +125,7 @@ impl<'s> Visitor<'s> {
         };
         let seen = self.stage.upstream(head.below).of(case);
         match &seen[..] {
-            [] if answer.broken.is_none() => (Outcome::Answered(answer.status), decision_id(&answer)),
+            [] if answer.broken.is_none() => (Outcome::Answered(answer.status), answer.decision_id()),
             [seen] if answer.status == 200 && answer.broken.is_none() => {
                 let id = seen.field("x-decision-id").first().map(|id| (*id).to_owned());
                 (Outcome::Passed(comparable(&seen.fields)), id)
@@ -186,13 +186,6 @@ fn comparable(fields: &Fields) -> Fields {
     // The order of lines of one name means something, that of names does not.
     fields.sort_by(|(one, _), (other, _)| one.cmp(other));
     fields
-}
-
-fn decision_id(answer: &Answer) -> Option<String> {
-    let body = answer.text();
-    let is_id = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
-    let mut words = body.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
-    words.find(is_id).map(str::to_owned)
 }
 
 // ---- agreement -----------------------------------------------------------------------------------------------------

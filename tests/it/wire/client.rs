@@ -39,6 +39,14 @@ impl Answer {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
+
+    /// The decision that an answer of the edge's own names.
+    pub fn decision_id(&self) -> Option<String> {
+        let body = self.text();
+        let is_id = |word: &&str| word.len() == 36 && word.matches('-').count() == 4;
+        let mut words = body.split(|c: char| !c.is_ascii_hexdigit() && c != '-');
+        words.find(is_id).map(str::to_owned)
+    }
 }
 
 /// One end of an HTTP/1 connection.

@@ -13,8 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 
-use super::strict::{Fault, Fields, Socket, Wire, framing, values};
-use crate::support::certificates::{Authority, H2, HTTP11};
+use super::strict::{Fault, Fields, Socket, Wire, framing, is_token, values};
+use crate::support::certificates::H2;
 use crate::support::ports;
 
 /// One request as it came.
@@ -156,13 +156,12 @@ impl Recorder {
         Self::start(1, None, Arc::new(answer)).await
     }
 
-    /// So many servers over TLS as `app.internal`, HTTP/2 where that is offered.
+    /// So many servers over this TLS, HTTP/2 where that was agreed on.
     pub async fn http2(
         servers: usize,
-        authority: &Authority,
+        tls: TlsAcceptor,
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        let tls = authority.acceptor(&["app.internal"], &[H2, HTTP11]);
         Self::start(servers, Some(tls), Arc::new(answer)).await
     }
 
@@ -294,7 +293,7 @@ async fn serve_one(
         return Err(Fault::Wrong(format!("no request: {:?}", head.first)));
     };
     let is_request = !method.is_empty()
-        && method.bytes().all(|byte| byte.is_ascii_uppercase())
+        && method.bytes().all(is_token)
         && target.starts_with('/')
         && target.bytes().all(|byte| byte.is_ascii_graphic() || byte >= 0x80)
         && values(&head.fields, "host").len() == 1;

@@ -146,10 +146,10 @@ async fn run(program: &str, args: Vec<impl AsRef<OsStr> + Send + 'static>) -> (b
 async fn curl(stage: &Stage, file: &Path, how: &[&str], path: &str, origin: &str) -> (bool, String, String) {
     let with_tls = !how.contains(&"plain");
     let (scheme, port, addr) =
-        if with_tls { ("https", 443, stage.tls) } else { ("http", 80, stage.edge.http) };
+        if with_tls { ("https", 443, stage.tls.addr) } else { ("http", 80, stage.edge.http) };
     let mut args: Vec<String> =
         ["-sS", "--noproxy", "*", "--path-as-is", "--max-time", "30"].map(str::to_owned).into();
-    args.extend(["--cacert".to_owned(), stage.folder.path().join("ca.pem").display().to_string()]);
+    args.extend(["--cacert".to_owned(), stage.tls.ca().display().to_string()]);
     args.extend(["--connect-to".to_owned(), format!("chat.example:{port}:{addr}")]);
     args.extend(["-w", "\n%{http_code} %{http_version}", "-H"].map(str::to_owned));
     args.extend([format!("Origin: {origin}"), "--data-binary".to_owned(), format!("@{}", file.display())]);
@@ -162,7 +162,7 @@ async fn curl(stage: &Stage, file: &Path, how: &[&str], path: &str, origin: &str
 async fn curl_reads_the_answer_to_a_refused_body() {
     let stage = Stage::start(echo).await;
     for size in SIZES {
-        let file = stage.folder.path().join(format!("{size}.body"));
+        let file = stage.tls.folder().join(format!("{size}.body"));
         std::fs::write(&file, body(size)).unwrap();
         for (path, origin, status) in REFUSED {
             for (how, version) in [
@@ -222,8 +222,8 @@ async fn python_reads_the_answer_to_a_refused_body() {
     let all =
         SIZES.iter().flat_map(|size| REFUSED.map(|(path, origin, status)| (size, path, origin, status)));
     let cases = serde_json::to_string(&all.collect::<Vec<_>>()).unwrap();
-    let ca = stage.folder.path().join("ca.pem").display().to_string();
-    let args = ["-I", "-c", PYTHON, &stage.edge.http.to_string(), &stage.tls.to_string(), &ca, &cases];
+    let ca = stage.tls.ca().display().to_string();
+    let args = ["-I", "-c", PYTHON, &stage.edge.http.to_string(), &stage.tls.addr.to_string(), &ca, &cases];
     let (success, out, error) = run("python3", args.map(str::to_owned).into()).await;
     assert!(success && out.is_empty(), "{out}\n{error}");
     assert_nothing_smuggled(&stage);

@@ -9,7 +9,8 @@ use tokio::net::TcpStream;
 use super::client::{Answer, Frame, Http1, Http2, head};
 use super::recorder::{Ends, Recorder, Reply, Request, Told};
 use super::strict::{Fields, Wire, framing};
-use crate::support::certificates::{Authority, H2};
+use crate::support::certificates::H2;
+use crate::support::tls::UpstreamTls;
 
 fn full(request: &Request) -> Reply {
     Reply {
@@ -38,8 +39,8 @@ fn assert_full(answer: &Answer, request: &Request, expected: &[u16]) {
 
 #[tokio::test]
 async fn every_part_of_a_message_is_told() {
-    let authority = Authority::new();
-    let (one, two) = (Recorder::http1(full).await, Recorder::http2(1, &authority, full).await);
+    let tls = UpstreamTls::new();
+    let (one, two) = (Recorder::http1(full).await, Recorder::http2(1, tls.acceptor(), full).await);
 
     let mut connection = Http1::over(TcpStream::connect(one.addrs[0]).await.unwrap());
     let fields = [("X-Case", "1"), ("Transfer-Encoding", "chunked"), ("Expect", "100-continue")];
@@ -47,7 +48,7 @@ async fn every_part_of_a_message_is_told() {
     let answer = connection.ask(head("POST", "/a?b", &fields) + body).await;
     assert_full(&answer, &one.one("1"), &[100, 102, 103]);
 
-    let stream = authority.connect(two.addrs[0], "app.internal", &[H2]).await;
+    let stream = tls.authority.connect(two.addrs[0], "app.internal", &[H2]).await;
     let connection = Http2::over(stream).await;
     let frames = [
         Frame::Data(b"bo".to_vec()),

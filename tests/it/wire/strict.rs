@@ -208,8 +208,12 @@ impl Wire {
     }
 }
 
+/// `tchar` of RFC 9110 §5.6.2: what names and methods are made of.
+pub fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
 fn fields(lines: &str) -> Result<Fields, Fault> {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let lines = lines.split("\r\n").filter(|_| !lines.is_empty());
     lines
         .map(|line| {

@@ -11,10 +11,7 @@ const NOW: &str = "2026-11-23T12:00:00Z";
 const DATE: &str = "Mon, 23 Nov 2026 12:00:00 GMT";
 
 fn judged(status: u16, authorized: bool, fields: &[(&'static str, &'static str)]) -> Kept {
-    let mut headers = HeaderMap::new();
-    for (name, value) in fields {
-        headers.append(*name, HeaderValue::from_static(value));
-    }
+    let headers = Fields::of(fields);
     let status = StatusCode::from_u16(status).unwrap();
     let (delay, at) = (Duration::ZERO, NOW.parse().unwrap());
     let kept = freshness(&Received { status, headers: &headers, authorized, delay, at })?;
@@ -140,9 +137,7 @@ fn an_answer_to_authorization_is_kept_where_it_says_so() {
 
 #[test]
 fn the_time_on_the_way_counts() {
-    let mut headers = HeaderMap::new();
-    headers.append("cache-control", HeaderValue::from_static("max-age=60"));
-    headers.append("age", HeaderValue::from_static("10"));
+    let headers = Fields::of(&[("cache-control", "max-age=60"), ("age", "10")]);
     let (status, at) = (StatusCode::OK, NOW.parse().unwrap());
     let delay = Duration::from_secs(5);
     let kept = freshness(&Received { status, headers: &headers, authorized: false, delay, at }).unwrap();
@@ -160,7 +155,7 @@ proptest::proptest! {
         expires in proptest::bool::ANY,
         targeted in proptest::option::of("max-age=60|no-store|,"),
     ) {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::default();
         for line in &lines {
             // What is around a value is not part of it (RFC 9110 §5.5).
             headers.append(header::CACHE_CONTROL, HeaderValue::from_str(line.trim()).unwrap());
@@ -169,7 +164,7 @@ proptest::proptest! {
             headers.append(header::EXPIRES, HeaderValue::from_static("Mon, 23 Nov 2026 13:00:00 GMT"));
         }
         if let Some(targeted) = &targeted {
-            headers.append("cdn-cache-control", HeaderValue::from_str(targeted).unwrap());
+            headers.append(header::HeaderName::from_static("cdn-cache-control"), HeaderValue::from_str(targeted).unwrap());
         }
         let (status, delay, at) = (StatusCode::OK, Duration::ZERO, NOW.parse().unwrap());
         if plainly_refused(status, &headers) {

@@ -8,11 +8,11 @@ use axum::http::request::Parts;
 
 /// The widget, its environment and its embedder, as the edge names them to an upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Visit {
-    pub(super) widget: String,
-    pub(super) environment: String,
+pub(crate) struct Visit {
+    pub(crate) widget: String,
+    pub(crate) environment: String,
     /// The verified origin of the embedding page; none where the request carried none.
-    pub(super) embedder: Option<String>,
+    pub(crate) embedder: Option<String>,
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Visit {

@@ -17,10 +17,10 @@ use super::visit::Visit;
 
 const TICK: Duration = Duration::from_secs(1);
 /// A person's question fits easily; a frame or a body beyond it is not one.
-pub(super) const MAX_MESSAGE_BYTES: usize = 16 * 1024;
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 
 /// `GET /w/{widget}/session`: a WebSocket where one is asked for, else the session's description.
-pub(super) async fn open(
+pub(crate) async fn open(
     visit: Visit,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
@@ -42,18 +42,18 @@ pub(super) async fn open(
 }
 
 /// `POST /w/{widget}/session/messages`: `{"text"}` in, `{"reply"}` out.
-pub(super) async fn message(visit: Visit, Json(said): Json<Said>) -> Response {
+pub(crate) async fn message(visit: Visit, Json(said): Json<Said>) -> Response {
     uncached(Json(json!({ "reply": reply(&said.text, &visit) })))
 }
 
 /// One message of a visitor.
 #[derive(Deserialize)]
-pub(super) struct Said {
+pub(crate) struct Said {
     text: String,
 }
 
 /// `GET /w/{widget}/session/events`: a `greeting`, then a `tick` a second for as long as the client listens.
-pub(super) async fn events(visit: Visit) -> Response {
+pub(crate) async fn events(visit: Visit) -> Response {
     uncached(Sse::new(ticking(visit)))
 }
 

@@ -10,15 +10,15 @@ const LOADER: Asset = Asset::new("text/javascript; charset=utf-8", include_str!(
 const FRAME_SCRIPT: Asset = Asset::new("text/javascript; charset=utf-8", include_str!("frame.js"));
 const SESSION_SCRIPT: Asset = Asset::new("text/javascript; charset=utf-8", include_str!("session.js"));
 const STYLE: Asset = Asset::new("text/css; charset=utf-8", include_str!("widget.css"));
-pub(super) const ICON: Asset = Asset::new("image/svg+xml", include_str!("icon.svg"));
+pub(crate) const ICON: Asset = Asset::new("image/svg+xml", include_str!("icon.svg"));
 
 /// `GET /w/{widget}/loader.js`.
-pub(super) async fn loader(headers: HeaderMap) -> Response {
+pub(crate) async fn loader(headers: HeaderMap) -> Response {
     LOADER.answer(&headers)
 }
 
 /// `GET /w/{widget}/assets/{*rest}`.
-pub(super) async fn file(params: RawPathParams, headers: HeaderMap) -> Response {
+pub(crate) async fn file(params: RawPathParams, headers: HeaderMap) -> Response {
     match params.iter().find(|(name, _)| *name == "rest").map(|(_, rest)| rest) {
         Some("frame.js") => FRAME_SCRIPT.answer(&headers),
         Some("session.js") => SESSION_SCRIPT.answer(&headers),
@@ -29,18 +29,18 @@ pub(super) async fn file(params: RawPathParams, headers: HeaderMap) -> Response 
 }
 
 /// A file that is part of the binary.
-pub(super) struct Asset {
+pub(crate) struct Asset {
     content_type: &'static str,
     body: &'static str,
 }
 
 impl Asset {
-    pub(super) const fn new(content_type: &'static str, body: &'static str) -> Self {
+    pub(crate) const fn new(content_type: &'static str, body: &'static str) -> Self {
         Asset { content_type, body }
     }
 
     /// The file, or 304 when a tag of `If-None-Match` is the file's (RFC 9110 §13.1.2).
-    pub(super) fn answer(&self, headers: &HeaderMap) -> Response {
+    pub(crate) fn answer(&self, headers: &HeaderMap) -> Response {
         let tag = self.tag();
         let status = if matches(headers, &tag) { StatusCode::NOT_MODIFIED } else { StatusCode::OK };
         let mut response = match status {

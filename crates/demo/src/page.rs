@@ -105,7 +105,7 @@ impl Demo {
 }
 
 /// `GET /w/{widget}/frame`.
-pub(super) async fn frame(visit: Visit) -> Response {
+pub(crate) async fn frame(visit: Visit) -> Response {
     let loaded = match &visit.embedder {
         Some(embedder) => format!("Loaded on {embedder}"),
         None => "No embedding page is known".to_owned(),
@@ -120,13 +120,13 @@ pub(super) async fn frame(visit: Visit) -> Response {
 }
 
 /// `GET /w/{widget}/trust`.
-pub(super) async fn trust(uri: Uri, visit: Visit) -> Response {
+pub(crate) async fn trust(uri: Uri, visit: Visit) -> Response {
     trust_page(&uri, &visit, "")
 }
 
 /// `GET /w/{widget}/trust/{*rest}`: the consent and terms pages, and their style sheet and icon, which have to be as
 /// public as they are.
-pub(super) async fn trust_file(
+pub(crate) async fn trust_file(
     params: RawPathParams,
     uri: Uri,
     visit: Visit,
@@ -170,7 +170,7 @@ fn html(body: String, csp: Option<&'static str>) -> Response {
 
 /// Puts values for the `{{names}}` of a template, escaped for element content and quoted attributes. One pass, so that
 /// a value is never read as a template; a name without a value becomes empty.
-pub(super) fn fill(template: &str, fields: &[(&str, &str)]) -> String {
+pub(crate) fn fill(template: &str, fields: &[(&str, &str)]) -> String {
     let mut out = String::with_capacity(template.len() + 512);
     let mut rest = template;
     while let Some((before, (name, tail))) =
