@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -13,6 +13,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Deadline {
     /// Never later than the limit in force; `None` until something had to be waited for.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Who is told when the timer goes off.
+    waker: Option<Waker>,
 }
 
 /// The time was over first.
@@ -46,13 +48,24 @@ impl Deadline {
     pub fn poll_until(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() > at {
+            self.waker = None;
             timer.as_mut().reset(at);
+        }
+        let waker = context.waker();
+        // Most waits are over long before: a timer that stands is only asked once for each of its tasks.
+        if !timer.is_elapsed() && self.waker.as_ref().is_some_and(|told| told.will_wake(waker)) {
+            return Poll::Pending;
         }
         while timer.as_mut().poll(context).is_ready() {
             if timer.deadline() >= at {
+                self.waker = None;
                 return Poll::Ready(());
             }
             timer.as_mut().reset(at);
+        }
+        match &mut self.waker {
+            Some(told) => told.clone_from(waker),
+            none => *none = Some(waker.clone()),
         }
         Poll::Pending
     }
