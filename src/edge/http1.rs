@@ -6,7 +6,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -53,13 +53,17 @@ pub fn find_end(bytes: &[u8]) -> Option<usize> {
     EMPTY_LINE.find(bytes)
 }
 
-/// Reads what there is of a connection into `read`.
+/// Reads what there is of a connection into `read`. While there is nothing, an empty one holds no memory.
 pub fn poll_read(
     stream: &mut Stream,
     read: &mut BytesMut,
     context: &mut Context<'_>,
 ) -> Poll<std::io::Result<usize>> {
-    read.reserve(READ_BYTES / 2);
+    if read.is_empty() {
+        *read = BytesMut::new();
+    }
+    ready!(stream.poll_readable(context))?;
+    read.reserve(if read.capacity() == 0 { READ_BYTES } else { READ_BYTES / 2 });
     pin!(stream.read_buf(read)).poll(context)
 }
 
@@ -142,8 +146,7 @@ impl Connection {
                 return Read::Malformed;
             }
             searched = self.unread.len().saturating_sub(3);
-            self.unread.reserve(if self.unread.capacity() == 0 { READ_BYTES } else { READ_BYTES / 2 });
-            match stream.read_buf(&mut self.unread).await {
+            match poll_fn(|context| poll_read(stream, &mut self.unread, context)).await {
                 Ok(0) | Err(_) => return Read::Nothing,
                 Ok(_) => {}
             }

@@ -64,7 +64,11 @@ impl Stage {
             "[cache]\nbytes = \"0B\"\n[upstreams.two]\nservers = {servers:?}\n{}",
             behind.keys()
         ));
-        spec.routes = Some([usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat());
+        let routes = [usual_routes("app"), usual_routes("two").replace("\"/w/", "\"/x/")].concat();
+        // One has headers of its own.
+        let own = "headers = { \"Strict-Transport-Security\" = \"\", \"X-Robots-Tag\" = \"none\" }";
+        let loader = "/{widget}/loader.js\"\n";
+        spec.routes = Some(routes.replace(loader, &format!("{loader}{own}\n")));
         spec.edge = keys.to_owned();
         tls.add_to(&mut spec);
         spec.public_origins = Some("[\"https://chat.example\"]".to_owned());

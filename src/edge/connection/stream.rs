@@ -22,6 +22,15 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Ready once there may be something to read, so that no room is held for it before.
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            // What TLS has decrypted already shows when it is read.
+            Self::Tls(_) | Self::Connected(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Whether both sides have agreed on HTTP/2 (ALPN, RFC 7301).
     pub fn speaks_http2(&self) -> bool {
         match self {

@@ -25,9 +25,6 @@ use crate::edge::message::ResponseHead;
 /// How much of a request may wait to be sent before more of it is read, in bytes.
 const MOST_WAITING: usize = 16 * 1024;
 
-/// Read at once; most heads with the body of a small answer fit.
-const READ_BYTES: usize = 4 * 1024;
-
 /// One exchange.
 pub struct Http1 {
     stream: Stream,
@@ -54,7 +51,7 @@ impl Http1 {
             outbox,
             framing: if outgoing.length == Length::Unknown { Framing::Chunked } else { Framing::Plain },
             sent: false,
-            read: BytesMut::with_capacity(READ_BYTES),
+            read: BytesMut::new(),
             searched: 0,
             interim: 0,
             body: BodyReader::Done,

@@ -64,6 +64,46 @@ async fn each_embedder_is_granted_its_own_access() {
     assert_eq!(origin.count(), 1);
 }
 
+/// Whoever asked first: nothing of that visit is in what the next visitor gets.
+#[tokio::test]
+async fn a_hit_is_what_its_own_visitor_would_have_got() {
+    let origin = Origin::start(|_, _| {
+        ok("Cache-Control: max-age=60\r\nAccess-Control-Expose-Headers: X-A\r\nX-A: 1\r\n", "answer")
+    })
+    .await;
+    let mut spec = origin.spec();
+    spec.routes = Some(
+        "[[routes]]\npath = \"/w/{widget}/assets/{*rest}\"\nclass = \"asset\"\nupstream = \"app\"\ncredentials = true\n"
+            .to_owned(),
+    );
+    let edge = Edge::start(spec).await;
+    edge.put(&json!({ "id": "w", "access": "monitor", "allowed_domains": ["example.com"] })).await;
+    let visitors = [
+        &[("Origin", LISTED)][..],
+        &[("Origin", OTHER)],
+        &[("Origin", STRANGER), ("Cookie", "a=1")],
+        &[("Origin", "null")],
+        &[("Referer", LISTED), ("Sec-Fetch-Dest", "script")],
+        &[],
+    ];
+    let all = visitors.iter().flat_map(|first| visitors.map(|second| (first, second)));
+    for (turn, (first, second)) in all.enumerate() {
+        let path = format!("{ASSET}?{turn}");
+        assert_eq!(raw::get(edge.http, &path, first).await.status, 200, "{first:?}");
+        let mut hit = raw::get(edge.http, &path, second).await;
+        let mut own = raw::get(edge.http, &format!("{path}&own"), second).await;
+        assert_eq!(hit.fields.remove("age").as_deref(), Some("0"), "{first:?} {second:?}");
+        own.fields.remove("date");
+        hit.fields.remove("date");
+        assert_eq!(
+            (hit.status, hit.body, hit.fields),
+            (own.status, own.body, own.fields),
+            "{first:?} {second:?}"
+        );
+        assert_eq!(origin.count(), 2 * (turn + 1), "{first:?} {second:?}");
+    }
+}
+
 /// A hit says what an answer through the proxy says, but for its age.
 #[tokio::test]
 async fn both_ways_say_the_same() {

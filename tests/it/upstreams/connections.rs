@@ -34,16 +34,39 @@ async fn only_what_may_be_repeated_is_sent_twice() {
     // One worker: one pool of connections.
     spec.edge = "workers = 1".to_owned();
     let edge = Edge::start(spec).await;
-    let send = async |method: &str| {
-        let fields = [("Origin", LISTED), ("Content-Length", "0")];
-        Connection::open(edge.http).await.ask(raw::request(method, edge.http, "/w/w/session", &fields)).await
-    };
-    assert_eq!(send("GET").await.status, 200);
-    assert_failed(&send("POST").await, 502);
-    assert_eq!(broken.load(Ordering::SeqCst), 1, "what the server did with it is not known");
-    assert_eq!(send("GET").await.status, 200);
-    assert_eq!(send("GET").await.status, 200, "again, on a new connection");
-    assert_eq!(broken.load(Ordering::SeqCst), 2);
+    let (zero, length, chunks) = (
+        ("Content-Length", "0", ""),
+        ("Content-Length", "4", "body"),
+        ("Transfer-Encoding", "chunked", "4\r\nbody\r\n0\r\n\r\n"),
+    );
+    for (method, framing, is_repeated) in [
+        ("GET", None, true),
+        ("OPTIONS", None, true),
+        ("POST", None, false),
+        ("POST", Some(zero), false),
+        ("POST", Some(length), false),
+        ("POST", Some(chunks), false),
+        ("PUT", Some(length), false),
+        ("DELETE", None, false),
+        ("GET", Some(length), false),
+        ("GET", Some(chunks), false),
+    ] {
+        // A connection that breaks off at its next request.
+        assert_eq!(ask(&edge).await.status, 200);
+        let before = broken.load(Ordering::SeqCst);
+        let mut fields = vec![("Origin", LISTED)];
+        fields.extend(framing.map(|(name, value, _)| (name, value)));
+        let body = framing.map(|(.., body)| body).unwrap_or_default();
+        let request = raw::request(method, edge.http, "/w/w/session", &fields) + body;
+        let answer = Connection::open(edge.http).await.ask(request).await;
+        assert_eq!(broken.load(Ordering::SeqCst), before + 1, "{method} {framing:?}");
+        if is_repeated {
+            assert_eq!(answer.status, 200, "{method} {framing:?}: again, on a new connection");
+        } else {
+            // What the server did with it is not known.
+            assert_failed(&answer, 502);
+        }
+    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub struct Request {
     pub fields: Fields,
     pub body: Vec<u8>,
     pub trailers: Fields,
-    /// `false`: the edge broke it off.
+    /// `false`: the edge broke it off before its end.
     pub whole: bool,
 }
 
@@ -262,7 +262,8 @@ async fn serve_http1(stream: impl Socket + 'static, number: usize, answer: &Answ
             Err(_) => true,
         };
         if served.is_err() && !request.method.is_empty() {
-            request.whole = false;
+            // With what follows it, it is none.
+            request.whole &= served == Err(Fault::Cut);
             seen.note(request);
         }
         if let Err(Fault::Wrong(what)) = served {
@@ -311,11 +312,12 @@ async fn serve_one(
         write(wire, request, &reply).await;
     }
     (request.body, request.trailers) = wire.body(framing).await?;
+    // Whatever becomes of its sender.
+    request.whole = true;
     if !reply.early {
         // A client that sends more before it has its answer would be one that sends without waiting: the edge is none.
         wire.stays_silent(reply.after).await?;
     }
-    request.whole = true;
     // Whoever has the answer can look for its request.
     seen.note(request.clone());
     if !reply.early {

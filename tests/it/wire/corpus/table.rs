@@ -55,6 +55,7 @@ const PASSED: &[Line] = &[
     ("POST", "session?a=b", &[], Unknown(5), &[]),
     ("GET", "session/a/b/c/", &[], Nothing, &[]),
     ("GET", "session/%41%c3%bc%7E;v=1/~!$&'()*+,=:@", &[], Nothing, &[]),
+    ("GET", "loader.js", &[], Nothing, &[]),
     ("GET", "assets/a.js?v=1", &[], Nothing, &[]),
     ("POST", "assets/a.js", &[], Known(5), &[]),
     ("GET", "frame?a=b", &[], Nothing, &[]),
