@@ -17,6 +17,7 @@ use crate::scenario::{Request, Scenario};
 
 mod answer;
 mod blocking;
+pub mod held;
 mod http1;
 mod http2;
 mod tls;

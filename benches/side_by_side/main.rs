@@ -7,13 +7,14 @@
 //! | [`rounds`] | processor time a request, requests/s, p50 and p99: short rounds, the peers taking turns |
 //! | [`instructions`] | user-space instructions a request, by callgrind |
 //! | [`latency`] | p50 and p99 at a constant rate, half of the slowest peer's peak, by oha |
+//! | [`memory`] | what an open connection takes, by what it waits for, and what is given back |
 //! | [`scale`] | a million widgets: start, memory, change to enforced, the stall it causes |
 //!
 //! The peers ([`peers`]) enforce the same rules ([`rules`]), one worker each, no access log, connections to the
 //! upstream kept. In rounds a peer has the first core for itself; load ([`load`]) and upstream ([`upstream`]) have
 //! the second. Everything runs from a temporary folder, on loopback, and is ended by process id ([`process`]).
 //! [`report`] holds the raw figures (JSON), [`tables`] and [`plot`] show them, [`targets`] holds them against what they
-//! are to be: `--only instructions,rounds` prints just that.
+//! are to be: `--only instructions,rounds,memory` prints just that.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, clippy::panic)]
 #![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a program of its own")]
@@ -33,6 +34,7 @@ mod instructions;
 mod latency;
 mod load;
 mod machine;
+mod memory;
 mod peers;
 mod plot;
 #[path = "../../tests/it/support/ports.rs"]
@@ -97,6 +99,7 @@ enum Part {
     Rounds,
     Instructions,
     Latency,
+    Memory,
     Scale,
 }
 
@@ -141,7 +144,11 @@ fn measure(arguments: &Arguments) -> Result<()> {
         report.rounds = rounds::measure(&settings, &peers, &scenarios)?;
         println!("{}\n{}", tables::rounds(&report), tables::cpu(&report));
     }
-    if peers.contains(&Peer::Embedgate) && !(report.instructions.is_empty() && report.rounds.is_empty()) {
+    if parts.contains(&Part::Memory) {
+        report.memory = memory::measure(&settings, &peers)?;
+        println!("{}", tables::memory(&report));
+    }
+    if peers.contains(&Peer::Embedgate) {
         println!("{}", tables::targets(&report));
     }
     if parts.contains(&Part::Latency) {

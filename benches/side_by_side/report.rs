@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::instructions::Count;
 use crate::latency::Turn;
 use crate::machine::Machine;
+use crate::memory::Memory;
 use crate::rounds::Round;
 use crate::scale::Scale;
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ pub struct Report {
     pub instructions: Vec<Count>,
     pub rounds: Vec<Round>,
     pub latency: Vec<Turn>,
+    #[serde(default)]
+    pub memory: Vec<Memory>,
     pub scale: Vec<Scale>,
 }
 
@@ -39,6 +42,7 @@ impl Report {
             instructions: Vec::new(),
             rounds: Vec::new(),
             latency: Vec::new(),
+            memory: Vec::new(),
             scale: Vec::new(),
         }
     }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub connections: usize,
     pub latency_rounds: usize,
     pub latency_round: Duration,
+    /// Connections of the memory part: each takes two descriptors of a peer.
+    pub held: usize,
     /// Widgets of the scale part, four entries each.
     pub widgets: usize,
     /// Changes of the rules where one takes milliseconds, and where one takes half a minute.
@@ -48,6 +50,7 @@ impl Settings {
             connections: 32,
             latency_rounds: number("EMBEDGATE_BENCH_LATENCY_ROUNDS", of(11, 1))?,
             latency_round: millis("EMBEDGATE_BENCH_LATENCY_ROUND_MS", of(3000, 1000))?,
+            held: of(2_000, 100),
             widgets: number("EMBEDGATE_BENCH_WIDGETS", of(1_000_000, 10_000))?,
             changes: of(200, 20),
             reloads: of(2, 1),

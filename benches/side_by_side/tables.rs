@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::memory::{self, Held};
 use crate::peers::Peer;
 use crate::report::Report;
 use crate::rounds::{self, Figure};
@@ -96,7 +97,15 @@ fn cpu_table(report: &Report) -> Table {
 }
 
 pub fn targets(report: &Report) -> String {
-    format!("What embedgate is to cost at most\n\n{}", targets::table(report).text())
+    let mut text = String::new();
+    if !(report.instructions.is_empty() && report.rounds.is_empty()) {
+        let _ = writeln!(text, "What embedgate is to cost at most\n\n{}", targets::costs(report).text());
+    }
+    if !report.memory.is_empty() {
+        let _ =
+            write!(text, "What its connections are to take at most\n\n{}", targets::memory(report).text());
+    }
+    text
 }
 
 /// Scenarios down, peers across; no row where nothing was measured.
@@ -185,6 +194,33 @@ fn latency_table(report: &Report) -> Table {
         let ratios = constant::ratio(&report.latency, peer).filter(|_| peer != Peer::Embedgate);
         let ratios = ratios.map_or_else(Default::default, |(p50, p99)| [said(&p50, 2), said(&p99, 2)]);
         table.row([peer.title().to_owned(), said(&p50, 0), said(&p99, 0)].into_iter().chain(ratios));
+    }
+    table
+}
+
+pub fn memory(report: &Report) -> String {
+    format!("{}\n\n{}", memory_note(report), memory_table(report).text())
+}
+
+fn memory_note(report: &Report) -> String {
+    format!(
+        "KiB of memory a connection, {} open (in brackets: how much of it was given back {} s after they were closed)",
+        report.memory.first().map_or(0, |memory| memory.connections),
+        memory::GIVEN_BACK_WITHIN.as_secs()
+    )
+}
+
+fn memory_table(report: &Report) -> Table {
+    let mut heading = vec![""];
+    let peers: Vec<Peer> = peers(report).filter(|peer| peer.enforces()).collect();
+    heading.extend(peers.iter().map(|peer| peer.title()));
+    let mut table = Table::new(&heading);
+    for held in Held::value_variants() {
+        let cells = peers.iter().map(|peer| {
+            let of = memory::of(&report.memory, *peer, *held);
+            of.map(|of| format!("{:.1} ({:.0} %)", of.kib(), of.given_back() * 100.0)).unwrap_or_default()
+        });
+        table.row(std::iter::once(held.title().to_owned()).chain(cells));
     }
     table
 }
@@ -280,6 +316,7 @@ pub fn markdown(report: &Report) -> String {
         &format!("Latency at a constant {rate} requests/s, half of the slowest peer's peak."),
         latency_table(report),
     );
+    part(!report.memory.is_empty(), &format!("{}.", memory_note(report)), memory_table(report));
     let widgets = report.settings.widgets;
     part(!report.scale.is_empty(), &format!("{widgets} widgets, four entries each."), size_table(report));
     part(!report.scale.is_empty(), "A change of one widget's rules among them.", changes_table(report));

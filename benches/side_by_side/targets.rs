@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 
 use crate::instructions;
+use crate::memory::{self, Held};
 use crate::peers::Peer;
 use crate::report::Report;
 use crate::rounds::{self, Figure};
@@ -27,8 +28,54 @@ fn most(scenario: Scenario) -> Option<u64> {
     }
 }
 
+/// KiB of embedgate's memory that a connection takes.
+fn most_kib(held: Held) -> f64 {
+    match held {
+        Held::Idle => 6.0,
+        Held::Events | Held::Upload => 20.0,
+        Held::WebSocket => 12.0,
+        Held::SecureWebSocket => 22.0,
+    }
+}
+
+/// How much of it is to be given back once they are closed.
+const GIVEN_BACK: f64 = 0.8;
+
+/// What connections that wait take of the memory, with what they are to take at most.
+pub fn memory(report: &Report) -> Table {
+    let mut table = Table::new(&[
+        "",
+        "KiB a connection",
+        "at most",
+        "is",
+        "nginx, map",
+        "HAProxy",
+        "given back",
+        "at least",
+        "is",
+    ]);
+    for held in Held::value_variants() {
+        let figure = |peer| memory::of(&report.memory, peer, *held);
+        let Some(ours) = figure(Peer::Embedgate) else { continue };
+        let peer = |peer| figure(peer).map(|memory| format!("{:.1}", memory.kib())).unwrap_or_default();
+        let (most, given_back) = (most_kib(*held), ours.given_back());
+        table.row([
+            held.title().to_owned(),
+            format!("{:.1}", ours.kib()),
+            format!("{most}"),
+            judged(ours.kib(), most),
+            peer(Peer::NginxMap),
+            peer(Peer::Haproxy),
+            format!("{:.0} %", given_back * 100.0),
+            format!("{:.0} %", GIVEN_BACK * 100.0),
+            if given_back >= GIVEN_BACK { "met".to_owned() } else { "too little".to_owned() },
+        ]);
+    }
+    table
+}
+
 /// Every scenario that was measured with what it is to cost at most; "over" says by how much it costs more.
-pub fn table(report: &Report) -> Table {
+pub fn costs(report: &Report) -> Table {
     let mut table = Table::new(&[
         "",
         "instructions",

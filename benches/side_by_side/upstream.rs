@@ -1,8 +1,8 @@
 //! The upstream of every peer: as little work as an HTTP/1.1 server can do, on one thread.
 //!
 //! `/count` tells how many answers it has given, so that a cache can be believed. `.../assets/...` may be stored for
-//! a day, other answers by nobody. A POST is answered once its body is there. A WebSocket handshake is accepted, and
-//! what is said on it is said back, a Close frame with a Close frame.
+//! a day, other answers by nobody. A POST is answered once its body is there. Who accepts events gets one, and no end. A
+//! WebSocket handshake is accepted, and what is said on it is said back, a Close frame with a Close frame.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -82,6 +82,11 @@ struct Answers {
 
 const SWITCH: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+/// An event's chunk.
+pub const EVENT: &[u8] = b"d\r\ndata: hello\n\n\r\n";
+/// A stream that begins; nginx is told not to keep it until there is more.
+const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n\
+    X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n";
 /// Code 1000, as a server sends it.
 const CLOSE: &[u8] = &[0x88, 2, 3, 0xe8];
 
@@ -125,6 +130,9 @@ async fn serve(mut stream: TcpStream, answers: &'static Answers) -> std::io::Res
             ANSWERS.fetch_add(1, Ordering::Relaxed);
             stream.write_all(SWITCH).await?;
             return talk(stream, &mut buffer).await;
+        } else if memmem::find(head, b"text/event-stream").is_some() {
+            ANSWERS.fetch_add(1, Ordering::Relaxed);
+            stream.write_all(&[EVENTS, EVENT].concat()).await?;
         } else {
             ANSWERS.fetch_add(1, Ordering::Relaxed);
             let may_store = memmem::find(line, b"/assets/").is_some();

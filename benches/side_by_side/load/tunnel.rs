@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use anyhow::{Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::http1::{connect, exchange};
@@ -66,12 +66,25 @@ impl Talker {
 
 async fn open(addr: SocketAddr, request: &[u8], buffer: &mut [u8]) -> Result<TcpStream> {
     let mut stream = connect(addr).await?;
-    let head = exchange(&mut stream, request, buffer).await?;
-    ensure!(head.status == 101, "{} in place of 101", head.status);
+    shake_hands(&mut stream, request, buffer).await?;
     Ok(stream)
 }
 
-async fn echo(stream: &mut TcpStream, buffer: &mut [u8]) -> Result<()> {
+/// The handshake, on an open connection.
+pub async fn shake_hands<S>(stream: &mut S, request: &[u8], buffer: &mut [u8]) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let head = exchange(stream, request, buffer).await?;
+    ensure!(head.status == 101, "{} in place of 101", head.status);
+    Ok(())
+}
+
+/// Says one message and hears it back.
+pub async fn echo<S>(stream: &mut S, buffer: &mut [u8]) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
     stream.write_all(&MESSAGE).await?;
     let mut filled = 0;
     // With room for more than is to come: a read that fills its buffer is followed by one that finds nothing.
