@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | ground | [`policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
 //! | first | [`rules`] | the rules in force, their one writer, and the ways in which they arrive |
-//! | second | [`edge`] | requests, on pingora's listeners, TLS and connectors; the only place that names it but for the root |
+//! | second | [`edge`] | requests, on listeners of its own and pingora's connectors; the only place that names it but for the root |
 //! | side wing | [`admin`] | the control plane: rules over HTTP, verdicts explained, health and metrics |
 //! | root | [`app`] | puts everything together; the one place that knows everyone |
 //! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
@@ -19,8 +19,8 @@
 //!
 //! # The way of a request
 //!
-//! There is one, whatever protocol brings a request. [`edge::service`] takes a connection, [`edge::http1`] or
-//! [`edge::http2`] reads its requests, each behind [`edge::downstream`], and [`edge::pipeline`] serves them:
+//! There is one, whatever protocol brings a request. [`edge::connection`] accepts a connection, [`edge::service`] finds out
+//! its protocol, [`edge::http1`] or [`edge::http2`] reads its requests, each behind [`edge::downstream`], and [`edge::pipeline`] serves them:
 //!
 //! 1. **check**: [`edge::request`] refuses what could be read in two ways.
 //! 2. **route**: [`edge::route`] finds the class and the widget.

@@ -3,9 +3,10 @@
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The time limits of one connection, one after the other.
@@ -13,6 +14,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub struct Deadline {
     /// Never later than the limit in force; `None` until something had to be waited for.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Who is told when the timer goes off.
+    waker: Option<Waker>,
 }
 
 /// The time was over first.
@@ -46,13 +49,25 @@ impl Deadline {
     pub fn poll_until(&mut self, at: Instant, context: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if timer.deadline() > at {
+            self.waker = None;
             timer.as_mut().reset(at);
         }
-        while timer.as_mut().poll(context).is_ready() {
+        let waker = context.waker();
+        // Most waits are over long before: a timer that stands is only asked once for each of its tasks.
+        if !timer.is_elapsed() && self.waker.as_ref().is_some_and(|told| told.will_wake(waker)) {
+            return Poll::Pending;
+        }
+        // Without a share of the task's budget it would not be told where that is used up.
+        while pin!(unconstrained(timer.as_mut())).poll(context).is_ready() {
             if timer.deadline() >= at {
+                self.waker = None;
                 return Poll::Ready(());
             }
             timer.as_mut().reset(at);
+        }
+        match &mut self.waker {
+            Some(told) => told.clone_from(waker),
+            none => *none = Some(waker.clone()),
         }
         Poll::Pending
     }
@@ -62,7 +77,8 @@ impl Deadline {
 mod tests {
     use std::future::{pending, ready};
 
-    use tokio::time::sleep;
+    use tokio::task::coop::poll_proceed;
+    use tokio::time::{sleep, timeout};
 
     use super::*;
 
@@ -103,5 +119,45 @@ mod tests {
         assert_eq!(deadline.within(Duration::ZERO, ready(1)).await, Ok(1));
         assert!(deadline.timer.is_none());
         assert_eq!(deadline.within(Duration::ZERO, pending::<()>()).await, Err(Elapsed));
+    }
+
+    /// Whether this task is told of a limit that another one waited for before.
+    async fn is_told(
+        deadline: &mut Deadline,
+        before: impl Fn(&mut Deadline, Instant, &mut Context<'_>),
+    ) -> bool {
+        let at = Instant::now() + SECOND;
+        let mut is_first = true;
+        let waited = poll_fn(|context| {
+            if std::mem::take(&mut is_first) {
+                before(deadline, at, context);
+            }
+            deadline.poll_until(at, context)
+        });
+        timeout(SECOND * 2, waited).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_task_that_waits_last_is_told() {
+        let mut deadline = Deadline::default();
+        for _ in 0..2 {
+            let other = |deadline: &mut Deadline, at, _: &mut Context<'_>| {
+                assert!(deadline.poll_until(at, &mut Context::from_waker(Waker::noop())).is_pending());
+            };
+            assert!(is_told(&mut deadline, other).await);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_used_up_its_budget_is_told() {
+        let mut deadline = Deadline::default();
+        for _ in 0..2 {
+            let used_up = |_: &mut Deadline, _, context: &mut Context<'_>| {
+                while let Poll::Ready(share) = poll_proceed(context) {
+                    share.made_progress();
+                }
+            };
+            assert!(is_told(&mut deadline, used_up).await);
+        }
     }
 }

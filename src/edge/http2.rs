@@ -2,21 +2,17 @@
 //! none needs a task or a channel of its own, and what serves them ends with the connection.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use h2::server::{Builder, SendResponse};
 use h2::{Reason, RecvStream, SendStream};
-use http::header;
+use http::header::{self, HeaderMap, HeaderName};
 use http::{Request, Response, Version};
 use pingora::protocols::http::date::get_cached_date;
 use pingora::{BError, Error, ErrorType, Result};
-use tokio::time::Instant;
 
 use super::body::{Frame, Length};
 use super::connection::stream::Stream;
@@ -27,14 +23,21 @@ use super::limits::MAX_HEAD_BYTES;
 use super::pipeline::{PeerInfo, Pipeline};
 use super::reply::Reply;
 use super::request::Noted;
-use super::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use super::service::Closing;
 use super::tunnel::Tunnel;
 use crate::edge::message::{RequestHead, ResponseHead};
 use crate::policy::headers::is_hop_by_hop;
 
 pub mod frames;
+mod requests;
+mod transport;
+mod turns;
+mod wakes;
 
 use frames::{BodyReader, BodySender};
+use transport::Transport;
+use turns::Turns;
+use wakes::{Wakes, Who};
 
 /// How many requests a client may have under way on one connection.
 const MOST_STREAMS: u32 = 100;
@@ -52,7 +55,7 @@ const LINGER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_sec
 /// Serves a connection to its end.
 pub(super) async fn serve(
     stream: Stream,
-    pipeline: &Arc<Pipeline>,
+    pipeline: &Pipeline,
     peer: PeerInfo,
     closing: &Closing,
     header_timeout: Duration,
@@ -65,78 +68,34 @@ pub(super) async fn serve(
         .max_send_buffer_size(SEND_BUFFER)
         // Somewhat more than a head may have: the library's own refusal is none that a page could read.
         .max_header_list_size(u32::try_from(2 * MAX_HEAD_BYTES).unwrap_or(u32::MAX));
-    let handshake = settings.handshake::<_, Bytes>(stream);
-    let mut connection = match deadline.within(header_timeout, handshake).await {
+    let wakes = Arc::new(Wakes::default());
+    let transport = Transport::new(stream, wakes.waker(Who::Socket));
+    let handshake = settings.handshake::<_, Bytes>(transport.clone());
+    let connection = match deadline.within(header_timeout, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "no HTTP/2 connection came about"),
         Err(_) => return,
     };
-    let mut requests = FuturesUnordered::new();
-    let mut closed = pin!(closing.awaited());
-    let (mut is_closing, mut served, mut idle_until) = (false, 0, None);
-    poll_fn(|context| {
-        loop {
-            if !is_closing && closed.as_mut().poll(context).is_ready() {
-                (is_closing, idle_until) = (true, None);
-                connection.graceful_shutdown();
-            }
-            // Those under way first: what they send goes out when the connection is polled.
-            while let Poll::Ready(Some(())) = requests.poll_next_unpin(context) {}
-            match connection.poll_accept(context) {
-                Poll::Ready(Some(Ok((request, respond)))) => {
-                    idle_until = None;
-                    let mut request = Box::pin(serve_request(Arc::clone(pipeline), peer, request, respond));
-                    // Most that the edge answers itself are answered at once.
-                    if request.as_mut().poll(context).is_pending() {
-                        requests.push(request);
-                    }
-                    served += 1;
-                    if served == REQUESTS_PER_CONNECTION && !is_closing {
-                        is_closing = true;
-                        connection.graceful_shutdown();
-                    }
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    tracing::debug!(%error, "HTTP/2 connection ended early");
-                    return Poll::Ready(());
-                }
-                Poll::Ready(None) => return Poll::Ready(()),
-                Poll::Pending if !requests.is_empty() => {
-                    idle_until = None;
-                    return Poll::Pending;
-                }
-                Poll::Pending => {
-                    let limit = if is_closing { LINGER.1 } else { IDLE };
-                    let until = *idle_until.get_or_insert_with(|| Instant::now() + limit);
-                    if deadline.poll_until(until, context).is_pending() {
-                        return Poll::Pending;
-                    }
-                    if is_closing {
-                        return Poll::Ready(());
-                    }
-                    (is_closing, idle_until) = (true, None);
-                    connection.graceful_shutdown();
-                }
-            }
-        }
-    })
-    .await;
+    let begin = |request, respond, deadline| serve_request(pipeline, peer, request, respond, deadline);
+    Turns::new(connection, transport, wakes, closing, begin).serve().await;
 }
 
 /// How long what was sent of an answer that broke off has to get out.
 const BREAK: Duration = Duration::from_millis(100);
 
 async fn serve_request(
-    pipeline: Arc<Pipeline>,
+    pipeline: &Pipeline,
     peer: PeerInfo,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) {
+    mut deadline: Deadline,
+) -> Deadline {
     let (parts, body) = request.into_parts();
     let request = RequestHead::from(parts);
     let mut client = Client::new(&request, body, respond);
-    pipeline.serve(&mut client, (request, Noted::default()), peer, &mut Deadline::default()).await;
+    pipeline.serve(&mut client, (request, Noted::default()), peer, &mut deadline).await;
     client.finish().await;
+    deadline
 }
 
 /// One request's client.
@@ -216,11 +175,25 @@ impl Client {
 
 /// A head in the library's words.
 fn response(head: ResponseHead) -> Response<()> {
+    let mut fields = HeaderMap::with_capacity(head.fields.count());
+    for (name, mut value) in head.fields {
+        // It stays out of the compression's table (RFC 7541 §7.1.3), where it would push out what all answers have, and
+        // where the library looks through all values that a field had before.
+        if changes(&name) {
+            value.set_sensitive(true);
+        }
+        fields.append(name, value);
+    }
     let mut response = Response::new(());
     *response.status_mut() = head.status;
     *response.version_mut() = Version::HTTP_2;
-    *response.headers_mut() = head.fields.into();
+    *response.headers_mut() = fields;
     response
+}
+
+/// Whether a field changes from one answer of a connection to the next: many visitors may share it.
+fn changes(name: &HeaderName) -> bool {
+    matches!(*name, header::DATE | header::ACCESS_CONTROL_ALLOW_ORIGIN)
 }
 
 fn gone(error: h2::Error) -> BError {

@@ -35,12 +35,13 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    fn begin(&self) {
+    /// It begins.
+    pub(super) fn begin(&self) {
         self.begun.store(true, Ordering::Release);
         self.told.notify_waiters();
     }
 
-    /// Whether it has.
+    /// Whether it has begun.
     pub(super) fn has_begun(&self) -> bool {
         self.begun.load(Ordering::Acquire)
     }

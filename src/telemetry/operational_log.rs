@@ -30,6 +30,8 @@ fn targets(level: LevelFilter) -> Targets {
         .with_default(of_libraries(level))
         .with_target("embedgate", level)
         .with_target("pingora_core::apps", greetings)
+        // It warns of frames that a client sends out of turn, one line each: nobody is to fill a disk with them.
+        .with_target("h2", of_libraries(level).min(LevelFilter::ERROR))
 }
 
 /// `info` of pingora tells each step of its start and stop; who asks for `debug` wants that, too.
@@ -90,6 +92,7 @@ mod tests {
                 && !usual.would_enable("pingora_load_balancing", &Level::INFO)
         );
         assert!(usual.would_enable("embedgate::app", &Level::INFO));
+        assert!(!usual.would_enable("h2::proto::ping_pong", &Level::WARN));
         assert!(targets(LevelFilter::DEBUG).would_enable("pingora_core::apps", &Level::ERROR));
     }
 }

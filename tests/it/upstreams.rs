@@ -1,6 +1,5 @@
 //! The way to the upstreams: TLS, timeouts, health, turns, reuse, WebSockets and streams.
 
-mod bodies;
 mod connections;
 mod failures;
 mod servers;

@@ -31,7 +31,7 @@ impl BodyReader {
     /// The next piece; `None` at the end. An empty piece is none: only the flag at the end of the stream counts (RFC 9113
     /// §8.1).
     pub fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>, Error>> {
-        if self.done {
+        if self.is_done() {
             return Poll::Ready(Ok(None));
         }
         while !self.data_read {
