@@ -13,15 +13,16 @@ TIMED := \
 	websocket::no_tunnel_is_lost
 OHA := $(TOOLS)/bin/oha
 OHA_VERSION := 1.16.0
-# It has to be of the library's version.
+# The same version as the library.
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun"$$/{n;s/^version = "\(.*\)"/\1/p}' Cargo.lock)
 GUNGRAUN := $(TOOLS)/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner
+QUICKLY := CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/instructions.jsonl
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test prove bench bench-scale bench-peers instructions instructions-baseline count-instructions \
-	fmt lint deny docs unit advisories setup setup-tests setup-peers clean
+.PHONY: help run build quick one test prove bench bench-scale bench-peers instructions instructions-baseline \
+	count-instructions fmt lint deny docs unit advisories setup setup-tests setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-21s %s\n", $$1, $$2 }'
@@ -32,73 +33,84 @@ run: setup ## Build and start the edge with its demo widget, on conf/embedgate.t
 build: setup ## Build the optimised binary: target/release/embedgate
 	cargo build --locked --release
 
-test: setup setup-tests fmt lint deny docs unit instructions ## Set up and pass every check and test (this is what CI runs)
+quick: fmt setup lint ## Check the format, clippy and the tests of functions: while you work
+	cargo test --locked --workspace --lib --bins
 
-prove: test ## The tests again, optimised, with the long counts; those with a bound on time alone, on a quiet machine
+one: setup setup-tests ## Run the tests whose path has T in it: make one T=revocation
+	@[ -n "$(T)" ] || { echo "say which: make one T=revocation"; exit 2; }
+	$(INSTALLED) cargo test --locked --workspace -- $(T)
+
+# Cheap checks first; what has to be built for a check alone is built right before it.
+test: fmt setup lint docs unit deny instructions ## Install what the tests need and run every check and test (CI runs this)
+
+prove: test ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
 	$(PROVE) --include-ignored $(addprefix --skip ,$(TIMED))
 	$(PROVE) --nocapture --test-threads 1 --exact $(TIMED)
 
 bench: setup ## Time parsing, verdicts and the rule book
-	cargo bench --locked --bench decide --bench rulebook
+	cargo bench --locked --package bench-timings --bench decide --bench rulebook
 
-bench-scale: setup ## Print what a million widgets cost: import, start, memory, saves, reads
-	cargo bench --locked --bench scale
+bench-scale: setup ## Print the costs of a million widgets: import, start, memory, saves, reads
+	cargo bench --locked --package bench-timings --bench scale
 
-bench-peers: setup setup-peers ## Print figures side by side with nginx, HAProxy and bare pingora (ARGS=--help tells more)
-	EMBEDGATE_BENCH_OHA=$(OHA) cargo bench --locked --bench side_by_side -- $(ARGS)
+bench-peers: build setup-peers ## Compare with nginx, HAProxy and bare pingora (ARGS=--help tells more)
+	EMBEDGATE_BENCH_OHA=$(OHA) cargo bench --locked --package bench-side-by-side -- $(ARGS)
 
-instructions: count-instructions ## Count a request's instructions; 3 % more than are stored is a failure
-	cargo bench --locked --quiet --bench gate -- check $(COUNTS)
+instructions: count-instructions ## Count the instructions of requests; fails at 3 % more than the stored counts
+	cargo run --locked --quiet --package bench-instructions -- check $(COUNTS)
 
-instructions-baseline: count-instructions ## Store what is counted now, for this compiler
-	cargo bench --locked --quiet --bench gate -- store $(COUNTS)
+instructions-baseline: count-instructions ## Store the current counts, for this compiler
+	cargo run --locked --quiet --package bench-instructions -- store $(COUNTS)
 
-count-instructions: $(GUNGRAUN) setup setup-tests
-	PATH="$(dir $(GUNGRAUN)):$$PATH" cargo bench --locked --bench instructions -- --output-format=json >$(COUNTS)
+count-instructions: setup $(GUNGRAUN)
+	@command -v valgrind >/dev/null || $(call install,valgrind)
+	@mkdir -p $(dir $(COUNTS))
+	PATH="$(dir $(GUNGRAUN)):$$PATH" cargo bench --locked --package bench-instructions --bench instructions -- \
+	  --output-format=json >$(COUNTS)
 
 fmt: ## Check the format
 	cargo fmt --all --check
 
-lint: ## Check with clippy, warnings are errors
+lint: setup ## Run clippy; warnings are errors
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --no-default-features -- -D warnings
 
-deny: $(CARGO_DENY) ## Check licences, bans and sources of everything that is built in
+deny: $(CARGO_DENY) ## Check licences, bans and sources of all dependencies
 	$(CARGO_DENY) --all-features check bans licenses sources
 
-docs: ## Build the documentation of every room, warnings are errors
+docs: setup ## Build the code documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
 
-unit: ## Run all tests, those of functions and those on real sockets, files and browsers
+unit: setup setup-tests ## Run all tests: of functions, and on real sockets, files and browsers
 	$(INSTALLED) cargo test --locked --workspace
 
 advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
 	$(CARGO_DENY) --all-features check advisories
 
-setup: ## Install what the build needs: a C compiler and cmake, for the proxy library's zlib-ng
+setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, its driver, valgrind, schemathesis, graders of headers
+setup-tests: $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, chromedriver, valgrind, schemathesis, header graders
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)
-	@command -v valgrind >/dev/null || $(call install,valgrind)
 
-setup-peers: $(OHA) ## Install what the peers' figures need: nginx with Lua, HAProxy, valgrind, oha
+setup-peers: $(OHA) ## Install what bench-peers needs: nginx with Lua, HAProxy, valgrind, oha
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v valgrind >/dev/null \
 	  && ls /usr/lib*/nginx/modules /usr/share/nginx/modules 2>/dev/null | grep -q ngx_http_lua_module.so \
 	  || $(call install-stopped,nginx libnginx-mod-http-lua haproxy valgrind util-linux)
 
-clean: ## Remove what was built
+clean: ## Remove build results
 	cargo clean
 
+# Not optimised: compiling costs more than they ever run.
 $(CARGO_DENY):
-	cargo install cargo-deny --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
+	$(QUICKLY) cargo install cargo-deny --debug --locked --version $(CARGO_DENY_VERSION) --root $(TOOLS)
 
 $(OHA):
 	cargo install oha --locked --version $(OHA_VERSION) --root $(TOOLS)
 
 $(GUNGRAUN):
-	cargo install gungraun-runner --locked --version $(GUNGRAUN_VERSION) --root $(dir $(@D))
+	$(QUICKLY) cargo install gungraun-runner --debug --locked --version $(GUNGRAUN_VERSION) --root $(dir $(@D))
 
 $(SCHEMATHESIS): tests/data/schemathesis.txt
 	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
@@ -106,7 +118,7 @@ $(SCHEMATHESIS): tests/data/schemathesis.txt
 	$(TOOLS)/schemathesis/bin/pip install --quiet --requirement $<
 	@touch $@
 
-# Nothing of the packages runs while they are installed: their own scripts would fetch more.
+# Without their install scripts, which would fetch more.
 $(GRADERS)/installed: tests/headers/package.json tests/headers/package-lock.json
 	@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
 	mkdir -p $(GRADERS)
@@ -114,13 +126,13 @@ $(GRADERS)/installed: tests/headers/package.json tests/headers/package-lock.json
 	cd $(GRADERS) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
 	@touch $@
 
-# Debian packages; elsewhere the names to look for.
+# Debian packages; on other systems, their names.
 define install
 { command -v apt-get >/dev/null || { echo "please install: $(1)"; exit 1; }; \
   $(SUDO) apt-get update -qq && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1); }
 endef
 
-# The same for servers: installed, and neither started now nor at the next boot.
+# The same for servers, which are neither started now nor at the next boot.
 define install-stopped
 { [ -e /usr/sbin/policy-rc.d ] || { kept=no; printf '#!/bin/sh\nexit 101\n' | $(SUDO) tee /usr/sbin/policy-rc.d >/dev/null; $(SUDO) chmod 755 /usr/sbin/policy-rc.d; }; \
   $(call install,$(1)); done=$$?; \

@@ -1,50 +1,49 @@
-//! The composition root: the one file that knows everyone. It puts the floors together from the settings, in the
-//! order in which each may fail, and hands them to the server.
+//! Composition root: builds all parts of the edge from the settings, in the order in which each may fail, and
+//! hands them to the server.
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
 
 use arc_swap::ArcSwap;
-use pingora::server::configuration::ServerConf;
-use pingora::server::{RunArgs, Server};
-use pingora::services::ServiceHandle;
-use pingora::services::background::background_service;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::server::{RunArgs, Server};
+use pingora_core::services::ServiceHandle;
+use pingora_core::services::background::background_service;
 
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
-use crate::config::{self, RuleSource, Settings, StoreSettings};
+use crate::app::welcome::Welcome;
+use crate::config::{self, Settings};
+use crate::edge::admission::redirect::HttpsRedirect;
+use crate::edge::admission::route::RouteTable;
+use crate::edge::admission::tickets::Tickets;
+use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::cache::AssetCache;
 use crate::edge::connection::listeners::{Listener, Listeners};
+use crate::edge::connection::service::EdgeService;
+use crate::edge::connection::tls::Certificates;
+use crate::edge::connection::tls::handshakes::Handshakes;
+use crate::edge::connection::tls::resumption::Resumption;
 use crate::edge::error::EdgeError;
-use crate::edge::exchange::Forwarder;
+use crate::edge::forward::exchange::Forwarder;
+use crate::edge::forward::upstream::{UpstreamTask, Upstreams};
 use crate::edge::pipeline::Pipeline;
-use crate::edge::redirect::HttpsRedirect;
-use crate::edge::route::RouteTable;
-use crate::edge::service::EdgeService;
-use crate::edge::sessions::Sessions;
-use crate::edge::tickets::Tickets;
-use crate::edge::tickets::key_file::KeyFile;
-use crate::edge::tls::Certificates;
-use crate::edge::tls::handshakes::Handshakes;
-use crate::edge::tls::resumption::Resumption;
-use crate::edge::tunnel::{Limits, Tunnels};
-use crate::edge::upstream::{UpstreamTask, Upstreams};
+use crate::edge::session::opening::Tunnels;
+use crate::edge::session::registry::SessionRegistry;
+use crate::edge::session::tunnel::Limits;
 use crate::files::Reload;
-use crate::policy::decision::Class;
-use crate::policy::ticket::TicketReader;
 use crate::rules::assets::CachedAssets;
-use crate::rules::audit::FileAuditLog;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::sessions::OpenSessions;
-use crate::rules::source::SourceKind;
-use crate::rules::source::file::FileSource;
-use crate::rules::source::store;
+use crate::rules::source::StartedSource;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
+use embedgate_policy::ticket::TicketReader;
+use embedgate_policy::verdict::Class;
 
 mod control;
 mod demo;
@@ -53,6 +52,7 @@ mod live;
 mod observe;
 mod offline;
 mod signals;
+mod source;
 mod tasks;
 mod welcome;
 
@@ -66,6 +66,10 @@ use live::LiveSettings;
 use observe::RuleMetrics;
 
 /// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP.
+///
+/// # Errors
+///
+/// Something in the settings can't be used, an address is taken, or the server crashed.
 pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let level = operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings);
@@ -86,17 +90,17 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let tickets = Tickets::new(Arc::clone(&ticket_keys), &settings.tickets);
 
     let rules = LiveRules::new();
-    let sessions = Sessions::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
+    let sessions = SessionRegistry::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
     let swaps = Arc::new(SwapFeed::new());
     let cache = AssetCache::new(settings.cache.bytes, Arc::clone(&metrics));
     let observers: [Arc<dyn Observer>; 4] = [
-        // First, so that nothing else stands between a save and the sessions it ends.
+        // First, so that nothing else delays the end of the sessions that a save denies.
         sessions.clone(),
         Arc::new(cache.clone()),
         Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
         swaps.clone(),
     ];
-    let (publisher, source) = start_rules(&settings, &rules, &observers)?;
+    let StartedSource { publisher, follower } = start_rules(&settings, rules.clone(), &observers)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     let listeners = listeners(&settings, handshakes(&certificates, &ticket_keys)?)?;
@@ -138,13 +142,14 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         metrics,
         decisions: Arc::clone(&decisions),
         readiness: Arc::clone(&readiness),
+        start_page: Welcome::new(&settings).to_string(),
     });
     server.add_service(background_service(
         "admin",
         tasks::AdminTask::new(admin, admin_listener, admin_tls.clone()),
     ));
-    if let Some(source) = source {
-        server.add_service(background_service("rules", tasks::SourceTask::new(source)));
+    if let Some(follower) = follower {
+        server.add_service(background_service("rules", tasks::SourceTask::new(follower)));
     }
     server.add_service(background_service("sessions", tasks::SessionTask::new(Arc::clone(&sessions))));
     if let Some(demo) = demo {
@@ -157,27 +162,27 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     server.add_service(background_service("memory", tasks::MemoryTask));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
-    // An edge that is ready can be told to read its configuration again.
+    // Before the edge is ready, it must listen for SIGHUP: from then on it may come.
     edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
     serve(server, signals::Signals::new(readiness))
 }
 
-/// Runs the server until a signal stops it. Once that was a polite one the library sleeps through the whole grace
-/// period and listens to nobody, so it has a thread of its own, which the end of the process may leave behind.
+/// Runs the server until a signal stops it. After SIGTERM the library sleeps through the whole grace period
+/// and handles nothing else. So it has a thread of its own, which a second signal leaves behind.
 fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> {
     let (end, ended) = mpsc::channel();
-    server.add_service(background_service("impatience", tasks::ImpatienceTask::new(end.clone())));
+    server.add_service(background_service("impatience", tasks::SecondSignalTask::new(end.clone())));
     let run = move || {
         let run = || server.run(RunArgs { shutdown_signal: Box::new(signals) });
         let ended = panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| AppError::BrokeDown);
-        // Nobody there: the process is ending already.
+        // An error means that the process is ending already.
         let _ = end.send(ended);
     };
     thread::Builder::new().name("server".to_owned()).spawn(run).map_err(AppError::Thread)?;
     ended.recv().unwrap_or(Err(AppError::BrokeDown))
 }
 
-/// Every fault, the rules' aside, that would keep the edge from starting; addresses are not tried.
+/// Every error that would keep the edge from starting, except those of the rules. Addresses are not tried.
 pub fn faults(settings: &Settings) -> Vec<AppError> {
     let somewhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere)).and_then(|(upstreams, _)| {
@@ -187,7 +192,7 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
     let edge = certificates.chain(routes.err()).map(AppError::from).chain(Demo::fault(settings));
     let keys = &settings.tickets.key_file;
-    // A start makes one where there is none.
+    // A start makes a missing key file.
     let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();
     edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
 }
@@ -198,7 +203,7 @@ pub fn missing_denied(settings: &Settings, class: Class) -> bool {
     of_class.peek().is_some() && of_class.all(|route| route.missing_denied)
 }
 
-/// What is allowed but probably not meant, and what this version does not do yet.
+/// Logs the settings that are allowed but probably unintended, and those without effect in this version.
 fn say_what_to_know(settings: &Settings) {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
@@ -208,47 +213,33 @@ fn say_what_to_know(settings: &Settings) {
     }
 }
 
+/// Puts the rules in force, whatever they come from, and has these observers told of them.
 fn start_rules(
     settings: &Settings,
-    rules: &LiveRules,
+    live: LiveRules,
     observers: &[Arc<dyn Observer>],
-) -> Result<(Arc<Publisher>, Option<FileSource>), AppError> {
+) -> Result<StartedSource, AppError> {
     let suffixes = public_suffixes(settings)?;
-    let publisher = |kind, path: &Path| {
-        let publisher = Publisher::new(rules.clone(), kind, path.display().to_string());
-        let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
-        publisher.with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())))
-    };
-    match settings.rules.source {
-        RuleSource::File => {
-            let path = &settings.rules.file;
-            let publisher = Arc::new(publisher(SourceKind::File, path));
-            let source = FileSource::start(path.clone(), suffixes, Arc::clone(&publisher))?;
-            Ok((publisher, Some(source)))
-        }
-        RuleSource::Store => {
-            let StoreSettings { path, seed } = &settings.rules.store;
-            let publisher = store::start(publisher(SourceKind::Store, path), path, seed, suffixes)?;
-            Ok((Arc::new(publisher), None))
-        }
-        // The configuration refuses it.
-        RuleSource::Nats => Err(AppError::SourceUnavailable),
-    }
+    let source = source::of(settings)?;
+    let publisher = source::publisher(&*source, live, settings);
+    let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
+    Ok(source.start(publisher, suffixes)?)
 }
 
-/// Reads the certificates of every TLS listener, in their order.
+/// The certificates of every TLS listener, in the listeners' order.
 fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, EdgeError> {
     let listeners = settings.edge.tls.iter();
     listeners.map(|tls| Ok(Arc::new(Certificates::load(tls.certificates.clone())?))).collect()
 }
 
-/// The handshakes of every TLS listener, in their order, by which edges with the same keys know each other's.
+/// The TLS handshakes of every TLS listener, in the listeners' order. That order matters: by it, edges with
+/// the same keys resume each other's sessions.
 fn handshakes(certificates: &[Arc<Certificates>], keys: &Arc<KeyFile>) -> Result<Vec<Handshakes>, EdgeError> {
     let listeners = certificates.iter().zip(0..);
     listeners.map(|(listener, place)| listener.handshakes(Resumption::new(Arc::clone(keys), place))).collect()
 }
 
-/// Takes the addresses of the edge. Nothing listens at them yet.
+/// Binds the addresses of the edge, without listening yet.
 fn listeners(settings: &Settings, handshakes: Vec<Handshakes>) -> Result<Vec<Listener>, EdgeError> {
     let plain = settings.edge.listen.iter().map(|addr| Listener::bind(*addr, None));
     let tls = settings.edge.tls.iter().zip(handshakes);
@@ -258,7 +249,7 @@ fn listeners(settings: &Settings, handshakes: Vec<Handshakes>) -> Result<Vec<Lis
 fn add_edge(server: &mut Server, listeners: Listeners, upstream_tasks: Vec<UpstreamTask>) -> ServiceHandle {
     let edge = server.add_service(listeners);
     for task in upstream_tasks {
-        // Nothing listens before every upstream was looked up once.
+        // The edge listens only after every upstream was looked up once.
         edge.add_dependency(server.add_service(task));
     }
     edge
@@ -272,7 +263,7 @@ fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
     settings.edge.listen.iter().copied().chain(settings.edge.tls.iter().map(|tls| tls.listen)).collect()
 }
 
-/// Binds an address, so that one which is taken is a clear error at start and not a dead listener later.
+/// Binds an address, so that a taken one is a clear error at start and not a dead listener later.
 fn bind(addr: SocketAddr) -> Result<TcpListener, EdgeError> {
     TcpListener::bind(addr).map_err(|source| EdgeError::Listen { addr, source })
 }
@@ -281,8 +272,8 @@ fn server_conf(settings: &Settings) -> ServerConf {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let builtin = config::Servers::plain(Vec::new()).keepalive;
     let keepalive = settings.upstreams.values().map(|upstream| match upstream {
-        config::Upstream::Servers(servers) => servers.keepalive,
-        config::Upstream::Builtin => builtin,
+        config::UpstreamSettings::Servers(servers) => servers.keepalive,
+        config::UpstreamSettings::Builtin => builtin,
     });
     ServerConf {
         threads: settings.edge.workers.map_or(cores, usize::from),

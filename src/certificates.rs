@@ -1,5 +1,5 @@
-//! Certificates and keys from PEM files, for every listener that speaks TLS. A leaf: it knows files and rustls,
-//! and nothing of the house.
+//! Certificates and keys from PEM files, for every listener that speaks TLS. Depends only on files and
+//! rustls.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-/// A file that can't be used, and what would be right.
+/// Error of a certificate or key file, with what would be right.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {detail}", path.display())]
 pub struct CertificateFault {
@@ -21,13 +21,17 @@ pub struct CertificateFault {
 }
 
 impl CertificateFault {
-    /// A fault of this file.
+    /// An error of this file.
     pub fn new(path: &Path, detail: impl Into<String>) -> Self {
         Self { path: path.to_owned(), detail: detail.into() }
     }
 }
 
 /// A certificate chain, the site's own certificate first, and its key.
+///
+/// # Errors
+///
+/// A file can't be read, or the key does not belong to the certificate.
 pub fn read_pair(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, CertificateFault> {
     let chain = read_chain(cert)?;
     let key_der = read_key(key)?;
@@ -41,26 +45,40 @@ pub fn read_pair(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Certifica
 }
 
 /// The certificates of a file, at least one.
+///
+/// # Errors
+///
+/// The file can't be read, or has no certificate.
 pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
-    const WANTED: &str = "it must hold PEM certificates, the site's own first";
-    let chain = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| CertificateFault::new(path, format!("no certificate chain: {error}; {WANTED}")))?;
+    const WANTED: &str = "the file must have PEM certificates, the site's own first";
+    let chain =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(
+            |error| CertificateFault::new(path, format!("not a certificate chain: {error}; {WANTED}")),
+        )?;
     if chain.is_empty() {
-        return Err(CertificateFault::new(path, format!("there is no certificate in it; {WANTED}")));
+        return Err(CertificateFault::new(path, format!("no certificate; {WANTED}")));
     }
     Ok(chain)
 }
 
 /// The private key of a file.
+///
+/// # Errors
+///
+/// The file can't be read, or has no private key.
 pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| {
-        let detail = format!("no private key: {error}; it must hold one PEM key, PKCS #8, PKCS #1 or SEC 1");
+        let detail =
+            format!("not a private key: {error}; the file must have one PEM key (PKCS #8, PKCS #1 or SEC 1)");
         CertificateFault::new(path, detail)
     })
 }
 
-/// The authorities of a file, at least one.
+/// The certificate authorities of a file, at least one.
+///
+/// # Errors
+///
+/// The file can't be read, or has a certificate that can't be an authority.
 pub fn read_authorities(path: &Path) -> Result<RootCertStore, CertificateFault> {
     let mut store = RootCertStore::empty();
     for certificate in read_chain(path)? {

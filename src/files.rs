@@ -1,53 +1,54 @@
-//! Files that are read again while they are in use. A leaf: it knows nothing of the house.
+//! Files that are reloaded while the edge runs.
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
+
+use parking_lot::Mutex;
 
 pub mod private;
 
-/// Something that is made of files and can be made again while it is in use.
+/// Value that is read from files and can be reloaded.
 pub trait Reload: Send + Sync {
-    /// What it is, for logs: "certificates".
+    /// The name for logs, such as "certificates".
     fn name(&self) -> &'static str;
 
-    /// Reads the files again where one has changed since the last look; says whether it did.
+    /// Reloads the files if one has changed since the last check. Returns whether it did.
     ///
     /// # Errors
     ///
-    /// They can't be used. All that is in force stays, and the next look tries again only after another change.
+    /// The files can't be used. What is in force stays, and they are tried again only after another change.
     fn reload_if_changed(&self) -> Result<bool, Box<dyn Error + Send + Sync>>;
 }
 
-/// Tells whether files have changed, by time and length and through links: looking needs no notice from the
-/// system, which links and some file systems don't give.
+/// Watch on files by modification time and length, following links. It does not use the system's notices,
+/// because links and some file systems give none.
 #[derive(Debug)]
 pub struct Watched {
     paths: Vec<PathBuf>,
-    seen: Mutex<Vec<Stamp>>,
+    seen: Mutex<Vec<ContentStamp>>,
 }
 
-type Stamp = Option<(SystemTime, u64)>;
+type ContentStamp = Option<(SystemTime, u64)>;
 
 impl Watched {
-    /// Files as they are now. Look before reading them, so that a change in between is not missed.
+    /// Watches files from their current state on. Call this before reading them, so that no change is missed.
     pub fn new(paths: Vec<PathBuf>) -> Self {
         let seen = Mutex::new(stamps(&paths));
         Self { paths, seen }
     }
 
-    /// Whether one of them has changed since the last look.
+    /// Whether one of the files has changed since the last check.
     pub fn changed(&self) -> bool {
         let now = stamps(&self.paths);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let changed = *seen != now;
         *seen = now;
         changed
     }
 }
 
-fn stamps(paths: &[PathBuf]) -> Vec<Stamp> {
+fn stamps(paths: &[PathBuf]) -> Vec<ContentStamp> {
     let stamp = |path: &PathBuf| {
         let metadata = std::fs::metadata(path).ok()?;
         Some((metadata.modified().ok()?, metadata.len()))

@@ -1,9 +1,9 @@
 //! Whole requests over real sockets: read, checked, judged, answered or proxied, counted and logged. Ten each, so
 //! that what happens now and then weighs little.
 
+use bench_support::edge::{BROWSER, WIDGET};
 use gungraun::{library_benchmark, library_benchmark_group};
 
-use crate::edge::{BROWSER, WIDGET};
 use crate::over_http2::Http2;
 use crate::served::{Served, body};
 

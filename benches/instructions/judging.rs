@@ -2,16 +2,17 @@
 
 use std::hint::black_box;
 
-use embedgate::edge::message::RequestHead;
-use embedgate::edge::request::lines;
-use embedgate::edge::route::Target;
-use embedgate::policy::decision::{Class, Decision, Facts, TicketState, decide};
-use embedgate::policy::origin::Embedder;
+use bench_support::edge::{Edge, WIDGET, request};
+use embedgate::edge::admission::request::lines;
+use embedgate::edge::admission::route::Target;
+use embedgate::edge::http::message::RequestHead;
 use gungraun::{library_benchmark, library_benchmark_group};
 use http::header;
 use jiff::Timestamp;
 
-use crate::edge::{Edge, WIDGET, request};
+use embedgate_policy::decision::{Decision, Facts, TicketState, decide};
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::verdict::Class;
 
 library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision, judge]);
 
@@ -70,6 +71,6 @@ fn decision((asked, facts): (&'static Asked, Facts<'static>)) -> Decision {
 #[library_benchmark(setup = asked)]
 #[bench::allowed("https://example.com")]
 #[bench::denied("https://stranger.example")]
-fn judge(asked: &'static Asked) -> embedgate::edge::judge::Judged<'static> {
+fn judge(asked: &'static Asked) -> embedgate::edge::admission::judge::Judged<'static> {
     black_box(asked.edge.judge(black_box(&asked.request), asked.now))
 }

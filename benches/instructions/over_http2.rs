@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use embedgate::edge::tls::handshakes::Handshakes;
+use embedgate::edge::connection::tls::handshakes::Handshakes;
 use h2::client::SendRequest;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};

@@ -4,16 +4,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bench_support::edge::Edge;
 use embedgate::edge::connection::listeners::{Listener, Listeners};
-use embedgate::edge::tls::handshakes::Handshakes;
-use pingora::services::Service as _;
+use embedgate::edge::connection::tls::handshakes::Handshakes;
+use pingora_core::services::Service as _;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio::task::yield_now;
-
-use crate::edge::Edge;
 
 /// The head of the upstream's answer. What no cache may keep goes the whole way each time.
 pub const ANSWER: [(&str, &str); 7] = [

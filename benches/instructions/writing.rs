@@ -3,23 +3,23 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use embedgate::edge::body::Length;
-use embedgate::edge::client::Client;
-use embedgate::edge::decision_id::DecisionId;
-use embedgate::edge::exchange::head::Outgoing;
+use bench_support::edge::{Edge, request};
+use embedgate::edge::admission::client::ClientInfo;
+use embedgate::edge::admission::decision_id::DecisionId;
+use embedgate::edge::admission::judge::Told;
+use embedgate::edge::admission::reply::{Denial, Recipient, Reply};
+use embedgate::edge::admission::terms::Admission;
 use embedgate::edge::forward;
-use embedgate::edge::judge::Told;
-use embedgate::edge::message::{RequestHead, ResponseHead};
-use embedgate::edge::reply::{Denial, Recipient, Reply};
-use embedgate::edge::visit::Visit;
-use embedgate::policy::decision::Class;
-use embedgate::policy::headers::{DenialShape, Destination, OwnProfile};
-use embedgate::policy::origin::{Embedder, Origin};
+use embedgate::edge::forward::exchange::head::Outgoing;
+use embedgate::edge::http::body::BodyLength;
+use embedgate::edge::http::message::{RequestHead, ResponseHead};
 use gungraun::{library_benchmark, library_benchmark_group};
 use http::{HeaderName, HeaderValue, StatusCode};
 use jiff::Timestamp;
 
-use crate::edge::{Edge, request};
+use embedgate_policy::headers::{DenialShape, Destination, OwnProfile};
+use embedgate_policy::origin::{Embedder, Origin};
+use embedgate_policy::verdict::Class;
 
 library_benchmark_group!(name = headers, benchmarks = [to_upstream, to_browser, denial]);
 
@@ -28,18 +28,18 @@ library_benchmark_group!(name = headers, benchmarks = [to_upstream, to_browser, 
 struct Way {
     request: RequestHead,
     response: ResponseHead,
-    client: Client,
-    visit: &'static Visit,
+    client: ClientInfo,
+    admission: &'static Admission,
 }
 
 /// One that others went before: what is made at its first use is there, and so is memory to take again.
 fn way() -> Way {
     let request = request(Some("https://example.com"));
-    let visit = Edge::alone().allow(&request).visit;
+    let admission = Edge::alone().allow(&request).admission;
     let field = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
     let response = ResponseHead::new(StatusCode::OK, crate::served::ANSWER.map(field).into_iter().collect());
-    let client = Client::read(&request, Some([192, 0, 2, 1].into()), true, &[]);
-    let way = Way { request, response, client, visit: Box::leak(Box::new(visit)) };
+    let client = ClientInfo::read(&request, Some([192, 0, 2, 1].into()), true, &[]);
+    let way = Way { request, response, client, admission: Box::leak(Box::new(admission)) };
     drop(upward(&downward(way.clone())));
     way
 }
@@ -61,14 +61,14 @@ fn shaped(destination: Destination) -> Shaped {
 }
 
 fn upward(way: &Way) -> Vec<u8> {
-    let Way { request, client, visit, .. } = way;
+    let Way { request, client, admission, .. } = way;
     let outgoing =
-        Outgoing { request, visit, client, host: None, length: Length::Absent, is_handshake: false };
+        Outgoing { request, admission, client, host: None, length: BodyLength::Absent, is_handshake: false };
     outgoing.http1()
 }
 
 fn downward(mut way: Way) -> Way {
-    forward::to_browser(&mut way.response, way.visit, true);
+    forward::headers::to_browser(&mut way.response, way.admission, true);
     way
 }
 

@@ -17,13 +17,17 @@
 //! are to be: `--only instructions,rounds,memory` prints just that.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout, clippy::expect_used, clippy::panic)]
-#![allow(clippy::print_stderr, clippy::disallowed_methods, reason = "a program of its own")]
+#![allow(
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a program of its own"
+)]
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
-
 use peers::Peer;
 use report::Report;
 use scenario::Scenario;
@@ -169,7 +173,7 @@ fn keep(report: &Report, docs: bool) -> Result<()> {
         if report.settings.quick {
             bail!("a quick run's figures are worth nothing, docs/bench keeps those of a full one");
         }
-        folders.push(PathBuf::from("docs/bench"));
+        folders.push(PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/bench")));
     }
     for folder in folders {
         std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

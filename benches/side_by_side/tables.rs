@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use clap::ValueEnum;
+
 use crate::memory::{self, Held};
 use crate::peers::Peer;
 use crate::report::Report;
@@ -9,8 +11,6 @@ use crate::rounds::{self, Figure};
 use crate::scenario::Scenario;
 use crate::spread::{Spread, percentile};
 use crate::{instructions as counts, latency as constant, scale, targets};
-
-use clap::ValueEnum;
 
 /// Rows of texts under a heading.
 pub struct Table(Vec<Vec<String>>);

@@ -6,27 +6,28 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use embedgate::app::{decision_scope, edge_policy};
 use embedgate::config::{self, Settings};
+use embedgate::edge::admission::judge::{Allowed, Judge, Judged};
+use embedgate::edge::admission::route::{Route, RouteTable, Target};
+use embedgate::edge::admission::tickets::Tickets;
+use embedgate::edge::admission::tickets::key_file::KeyFile;
 use embedgate::edge::cache::AssetCache;
-use embedgate::edge::exchange::Forwarder;
-use embedgate::edge::http1::head;
-use embedgate::edge::judge::{Allowed, Judge, Judged};
-use embedgate::edge::message::RequestHead;
+use embedgate::edge::connection::service::EdgeService;
+use embedgate::edge::forward::exchange::Forwarder;
+use embedgate::edge::forward::upstream::{UpstreamTask, Upstreams};
+use embedgate::edge::http::http1::head;
+use embedgate::edge::http::message::RequestHead;
 use embedgate::edge::pipeline::Pipeline;
-use embedgate::edge::route::{Route, RouteTable, Target};
-use embedgate::edge::service::EdgeService;
-use embedgate::edge::sessions::Sessions;
-use embedgate::edge::tickets::Tickets;
-use embedgate::edge::tickets::key_file::KeyFile;
-use embedgate::edge::tunnel::{Limits, Tunnels};
-use embedgate::edge::upstream::{UpstreamTask, Upstreams};
-use embedgate::policy::decision::EdgePolicy;
+use embedgate::edge::session::opening::Tunnels;
+use embedgate::edge::session::registry::SessionRegistry;
+use embedgate::edge::session::tunnel::Limits;
 use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
-use pingora::server::configuration::ServerConf;
+use pingora_core::server::configuration::ServerConf;
 
-use super::rules::{in_memory, put, save};
+use crate::rules::{in_memory, put, save};
+use embedgate_policy::decision::EdgePolicy;
 
 /// The widget that is asked for.
 pub const WIDGET: &str = "wgt_demo";
@@ -73,7 +74,8 @@ impl Edge {
 
     /// The application that a listener serves.
     pub fn service(self) -> EdgeService {
-        let sessions = Sessions::new(self.rules.clone(), Arc::clone(&self.policy), Arc::clone(&self.metrics));
+        let sessions =
+            SessionRegistry::new(self.rules.clone(), Arc::clone(&self.policy), Arc::clone(&self.metrics));
         let pipeline = Pipeline {
             rules: self.rules,
             policy: self.policy,

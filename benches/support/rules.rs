@@ -1,15 +1,15 @@
 //! Rules to measure with.
-#![allow(dead_code, reason = "each program takes what it needs")]
 
 use std::sync::Arc;
 
-use embedgate::policy::suffix::PublicSuffixes;
-use embedgate::policy::widget::Widget;
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
 use embedgate::rules::import::import;
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::Publisher;
 use embedgate::rules::source::SourceKind;
+
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Widget;
 
 /// The id of the widget of this number.
 pub fn id(n: usize) -> String {

@@ -1,7 +1,7 @@
-//! Who calls: bearer tokens (RFC 6750) from a file, each with a role.
+//! Authentication of callers: bearer tokens (RFC 6750) from a file, each with a role.
 //!
-//! Only digests of the tokens are kept, so that a comparison takes the same time whatever it compares, and so
-//! that nothing here can print one.
+//! Only digests of tokens are kept. So every comparison takes the same time, and no token can be printed by
+//! accident.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ mod token_file;
 
 pub use token_file::{TokenFault, Tokens};
 
-/// What a token may do.
+/// Role of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Look at everything.
+    /// May read everything.
     Read,
-    /// Change the rules, too.
+    /// May also change the rules.
     Write,
 }
 
@@ -38,20 +38,21 @@ impl Role {
     }
 }
 
-/// A caller whose token is known.
+/// Caller with a known token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// What it may do.
+    /// The token's role.
     pub role: Role,
-    /// The first 8 hexadecimal digits of the token's SHA-256: enough to tell tokens apart, useless as one.
+    /// The first 8 hexadecimal digits of the token's SHA-256: enough to tell tokens apart, useless for a
+    /// call.
     pub fingerprint: Arc<str>,
 }
 
-/// Paths that a probe or a scraper asks for without a token.
-const OPEN: [&str; 3] = ["/livez", "/readyz", "/metrics"];
+/// Paths that a person, a probe or a scraper asks for without a token.
+const OPEN: [&str; 4] = ["/", "/livez", "/readyz", "/metrics"];
 
-/// Lets a request through whose token is known, and tells the calls whose it is. Nothing of a body has been read
-/// yet, and nothing says whether the call exists.
+/// Middleware that refuses requests without a known token, and passes the caller on to the call. It runs
+/// before any body is read and before it is known whether the call exists.
 pub(super) async fn authenticate(
     State(admin): State<Arc<Admin>>,
     mut request: Request,
@@ -88,7 +89,7 @@ fn unauthorized(challenge: &'static str, detail: &str) -> Problem {
         .with_field(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
-/// A caller that may change rules. A call that takes one as its first argument refuses everybody else before it
+/// Caller that may change rules. A call with this as its first argument refuses everybody else before it
 /// reads the body.
 pub(super) struct Writer(pub(super) Caller);
 
@@ -100,7 +101,7 @@ impl<S: Sync> FromRequestParts<S> for Writer {
             Some(caller) if caller.role == Role::Write => Ok(Self(caller.clone())),
             Some(_) => {
                 let detail =
-                    "this call changes rules, and the token may only read; use one with the role `write`";
+                    "this call changes rules, but the token may only read; use one with the role `write`";
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
             }
             None => Err(unauthorized("Bearer", "this call needs a token")),

@@ -1,4 +1,4 @@
-//! `POST /v1/batch`: many changes, one swap, all or nothing.
+//! `POST /v1/batch`: many changes in one swap, all or nothing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use super::input::{self, NDJSON, Parameters};
 use super::openapi::{BatchLine, WriteProblems};
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
-use crate::policy::widget::WidgetId;
 use crate::rules::change::{Absent, ApplyOptions, ChangedWidget, Stale};
-use crate::rules::error::RulesError;
+use crate::rules::error::SaveError;
+use embedgate_policy::widget::WidgetId;
 
 mod lines;
 
@@ -24,21 +24,21 @@ use lines::Lines;
 
 const LARGEST: usize = 64 << 20;
 
-/// How the batch is taken.
+/// Query of a batch.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BatchQuery {
-    /// What becomes of lines whose revision is not above the stored one.
+    /// What to do with lines whose revision is not above the stored one.
     #[serde(default)]
     #[param(inline, required = false)]
     stale: StaleLines,
-    /// Make the rule book exactly this: widgets that are not named are deleted.
+    /// Replace all widgets: those that the batch does not name are deleted.
     #[serde(default)]
     #[param(required = false)]
     replace: bool,
-    /// How many widgets it may change at most where that has to be confirmed (`wide_change`): a `replace` that leaves
-    /// no widget at all.
+    /// Confirms a `replace` that leaves no widget (`wide_change`): the largest number of widgets that it may
+    /// delete.
     #[param(nullable = false, maximum = 18446744073709551615_u64)]
     confirm: Option<usize>,
 }
@@ -46,10 +46,10 @@ pub(super) struct BatchQuery {
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum StaleLines {
-    /// They are errors, and with them the batch.
+    /// Refuse the batch.
     #[default]
     Refuse,
-    /// They are left out.
+    /// Skip these lines.
     Skip,
 }
 
@@ -65,16 +65,16 @@ impl From<BatchQuery> for ApplyOptions {
     }
 }
 
-/// What became of the batch.
+/// Result of a batch.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Applied {
-    /// The version of the rule book that holds it.
+pub(super) struct BatchResult {
+    /// The version of the rule book with these changes.
     generation: u64,
-    /// Lines that made a difference.
+    /// Lines that changed something.
     applied: usize,
-    /// Lines that found everything as they wanted it.
+    /// Lines that changed nothing, because the widget was already so.
     unchanged: usize,
-    /// Lines that came too late and were left out.
+    /// Lines that were skipped, because their revision was not above the stored one.
     skipped: usize,
     /// Widgets that were deleted because the batch does not name them.
     removed: usize,
@@ -82,27 +82,27 @@ pub(super) struct Applied {
 
 /// Save and delete many widgets
 ///
-/// One change a line, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB and 100,000 lines.
-/// All come in force with one swap, or none does; then `errors` lists what is wrong with which line. A `replace` that
-/// leaves no widget has to be confirmed by the number of those that it deletes.
+/// One change per line, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB and
+/// 100,000 lines. All changes come into force with one swap, or none does; then `errors` lists the errors of
+/// each line. A `replace` that leaves no widget must be confirmed with the number of widgets that it deletes.
 #[utoipa::path(
     post,
     path = "/v1/batch",
     operation_id = "applyBatch",
     tag = "widgets",
     params(BatchQuery),
-    request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One JSON object a line"),
-    responses((status = 200, description = "In force", body = Applied), WriteProblems),
+    request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One JSON object per line"),
+    responses((status = 200, description = "In force", body = BatchResult), WriteProblems),
 )]
 pub(super) async fn apply(
     Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     Parameters(query): Parameters<BatchQuery>,
     request: Request,
-) -> Result<Json<Applied>, Problem> {
+) -> Result<Json<BatchResult>, Problem> {
     let mut body = input::checked(request, NDJSON, LARGEST)?.into_data_stream();
     let (mut lines, mut total) = (Lines::new(Arc::clone(&admin.suffixes)), 0usize);
-    // Read line by line as it comes: what is kept is what was understood.
+    // Parsed line by line as the body arrives, so that only parsed changes take memory.
     while let Some(chunk) = body.next().await {
         let chunk = chunk.map_err(|error| input::torn(&error))?;
         total += chunk.len();
@@ -116,7 +116,7 @@ pub(super) async fn apply(
         let parsed = lines.finish()?;
         let options = ApplyOptions::from(query);
         if !parsed.errors.is_empty() {
-            // What the writer would say about the others is told as well: one round is enough to mend all.
+            // The writer's errors about the other lines are added, so that one round is enough to fix all.
             let others = admin.publisher.live().load_full().apply(&parsed.changes, options);
             let mut errors = parsed.errors;
             let faults = others.err().into_iter().flatten().map(Into::into);
@@ -130,14 +130,14 @@ pub(super) async fn apply(
         };
         let published = admin.publisher.apply_confirmed(changes, options, query.confirm, actor);
         let published = published.map_err(|error| match error {
-            RulesError::Invalid { faults } => {
+            SaveError::Invalid(faults) => {
                 refused(faults.into_iter().map(|fault| numbers.locate(fault)).collect())
             }
-            error => refusal::of_storage(&error),
+            error => refusal::of_save(&error),
         })?;
         let unnamed = |changed: &&ChangedWidget| changed.after.is_none() && !named.contains(&changed.id);
         let removed = published.changed.iter().filter(unnamed).count();
-        Ok(Json(Applied {
+        Ok(Json(BatchResult {
             generation: published.generation,
             applied: published.applied(),
             unchanged: published.unchanged(),

@@ -1,4 +1,4 @@
-//! `POST /v1/widgets/{id}/dry-run`: what saving a document would do, without saving it.
+//! `POST /v1/widgets/{id}/dry-run`: effects of a save, without saving.
 
 use std::sync::Arc;
 
@@ -9,27 +9,28 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::input::{self, JSON, NewId};
-use super::openapi::{DryRunProblems, WidgetDocument};
+use super::openapi::DryRunProblems;
 use super::problem::Problem;
 use super::{Admin, blocking, refusal, widgets};
-use crate::policy::lint::{Finding, lint};
-use crate::policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
 use crate::rules::change::{ApplyOptions, Change, Outcome};
-use crate::rules::error::RulesError;
+use crate::rules::error::SaveError;
+use embedgate_policy::lint::{Finding, lint};
+use embedgate_policy::widget::WidgetDocument;
+use embedgate_policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
 
-/// The most embedders of cut sessions that are listed.
+/// Maximum number of embedders listed for ended sessions.
 const EMBEDDERS: usize = 100;
 
-/// What would become of it.
+/// Result of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct DryRun {
-    /// What the save would be.
+    /// What the save would do to the widget.
     outcome: Save,
     /// The document as it would be stored.
     widget: Widget,
     /// Any site could embed the widget.
     unrestricted: bool,
-    /// What is allowed by the document but probably not meant.
+    /// What the document allows but probably should not.
     lints: Vec<Finding>,
     /// The widget's open sessions on this edge.
     sessions: Sessions,
@@ -38,47 +39,47 @@ pub(super) struct DryRun {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Save {
-    /// There is no such widget yet.
+    /// It would create the widget.
     Created,
-    /// The widget would have another document or revision.
+    /// It would change the widget's document or revision.
     Updated,
-    /// That is how it is.
+    /// It would change nothing.
     Unchanged,
 }
 
-/// What would become of open sessions.
+/// Effect on open sessions.
 #[derive(Debug, Serialize, ToSchema)]
 struct Sessions {
-    /// How many there are.
+    /// How many sessions are open.
     open: usize,
-    /// How many of them would be cut.
+    /// How many of them would be ended.
     cut: usize,
-    /// Whose they are, those with the most sessions first, 100 at most.
+    /// The embedders of those sessions, the ones with the most sessions first, at most 100.
     cut_embedders: Vec<CutEmbedder>,
 }
 
-/// Sessions that one embedder would lose.
+/// Embedder that would lose sessions.
 #[derive(Debug, Serialize, ToSchema)]
 struct CutEmbedder {
-    /// The origin of the page that opened them, by their ticket where they rest on one; `null` where it is opaque or
-    /// unknown.
+    /// The origin of the page that opened the sessions, by their ticket if they have one; `null` if it is
+    /// opaque or unknown.
     origin: Option<String>,
-    /// How many of its sessions would be cut.
+    /// How many of its sessions would be ended.
     sessions: usize,
 }
 
 /// Try a save
 ///
-/// Says what saving this document would do, and does nothing: lints, and the open sessions that would be cut. What
-/// would be refused is refused here.
+/// Reports what saving this document would do, without saving it: lints, and the open sessions that would
+/// end. A document that a save would refuse is refused here too.
 #[utoipa::path(
     post,
     path = "/v1/widgets/{id}/dry-run",
     operation_id = "dryRun",
     tag = "widgets",
     params(("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same.")),
-    request_body(content = WidgetDocument, content_type = "application/json"),
-    responses((status = 200, description = "What would happen", body = DryRun), DryRunProblems),
+    request_body(content = WidgetDocument<'static>, content_type = "application/json"),
+    responses((status = 200, description = "The effects of the save", body = DryRun), DryRunProblems),
 )]
 pub(super) async fn dry_run(
     State(admin): State<Arc<Admin>>,
@@ -93,10 +94,9 @@ pub(super) async fn dry_run(
 fn tried(admin: &Admin, widget: Widget) -> Result<DryRun, Problem> {
     let book = admin.publisher.live().load_full();
     let change = [Change::put(widget.clone())];
-    let applied = book.apply(&change, ApplyOptions::default()).map_err(|rejections| {
-        let faults = rejections.into_iter().map(Into::into).collect();
-        refusal::of_one(RulesError::Invalid { faults })
-    })?;
+    let applied = book
+        .apply(&change, ApplyOptions::default())
+        .map_err(|rejections| refusal::of_one(SaveError::Invalid(rejections.into_iter().collect())))?;
     let Some(outcome) = applied.outcomes.first() else {
         return Err(Problem::internal("the change has no outcome"));
     };

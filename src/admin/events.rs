@@ -1,5 +1,6 @@
 //! `GET /v1/events`: decisions and swaps as they happen, as server-sent events (HTML standard, "Server-sent
-//! events"). Nothing is written down for it: who is not connected misses them, who is slow is told how many.
+//! events"). Events are not stored: a client that is not connected misses them, and a slow one is told how
+//! many it missed.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,15 +20,15 @@ use crate::rules::publisher::{Observer, Swap};
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log;
 
-/// How many swaps a listener may be behind before it misses some.
+/// Number of swaps that a listener may be behind before it misses some.
 const BACKLOG: usize = 256;
-/// The most widgets that one event names; the rest is counted.
+/// Maximum number of widgets named in one event; the rest is counted.
 const WIDGETS: usize = 100;
-/// The most faults of a refused update that one event tells.
+/// Maximum number of errors of a refused update in one event.
 const FAULTS: usize = 20;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Tells listeners of every swap and refusal. Costs the writer one look where nobody listens.
+/// Feed of every swap and refusal to listeners. Without listeners it costs the writer one check.
 #[derive(Debug)]
 pub struct SwapFeed(broadcast::Sender<(&'static str, Arc<str>)>);
 
@@ -42,7 +43,7 @@ impl SwapFeed {
             return;
         }
         if let Some(json) = data() {
-            // An error is that the last listener has just gone.
+            // An error means that the last listener has just left.
             let _ = self.0.send((kind, json.into()));
         }
     }
@@ -109,8 +110,8 @@ impl Observer for SwapFeed {
 
 /// Watch decisions and swaps
 ///
-/// Server-sent events: `decision` (as in the decision log, whatever its scope), `swap`, `refused` (an update of the
-/// rules), and `lagged` with how many were missed by a slow reader.
+/// Server-sent events: `decision` (as in the decision log, but independent of its scope), `swap`, `refused`
+/// (an update of the rules), and `lagged` with the number of events that a slow reader missed.
 #[utoipa::path(
     get,
     path = "/v1/events",
@@ -127,7 +128,7 @@ pub(super) async fn events(
     let listening = Listening {
         decisions: admin.decisions.listen(),
         swaps: admin.swaps.0.subscribe(),
-        // Said first: whatever happens from now on is told.
+        // The first event: everything that happens after it is reported.
         first: Some(format!("{{\"generation\":{}}}", admin.publisher.live().load().generation())),
     };
     let events = stream::unfold(listening, |mut listening| async move {
@@ -137,9 +138,9 @@ pub(super) async fn events(
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }
 
-/// One connected reader.
+/// Connected client.
 struct Listening {
-    decisions: decision_log::Listener,
+    decisions: decision_log::DecisionListener,
     swaps: broadcast::Receiver<(&'static str, Arc<str>)>,
     first: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/explain`: one verdict in full, by the rules in force or by a draft of them.
+//! `POST /v1/explain`: one verdict in full, by the rules in force or by a draft.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,35 +11,37 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::input::{self, JSON};
-use super::openapi::{QuestionProblems, WidgetDocument};
+use super::openapi::QuestionProblems;
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
-use crate::policy::decision::{Class, Facts, TicketState};
-use crate::policy::explain::{Explanation, RouteAnswers, explain};
-use crate::policy::headers::Destination;
-use crate::policy::origin::Embedder;
-use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget};
+use embedgate_policy::decision::{Facts, TicketState};
+use embedgate_policy::explain::{Explanation, RouteAnswers, explain};
+use embedgate_policy::headers::Destination;
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::verdict::Class;
+use embedgate_policy::widget::WidgetDocument;
+use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget};
 
-/// A draft and what is asked about it.
+/// Largest body, in bytes: a draft and the question about it.
 const LARGEST: usize = MAX_DOCUMENT_BYTES + 64 * 1024;
 
-/// What the routes of each class do, for those classes that have one.
+/// Answers of the routes, for the classes that have one.
 pub type ClassAnswers = BTreeMap<Class, ClassAnswer>;
 
-/// What the routes of one class do.
+/// Answers of the routes of one class.
 #[derive(Clone, Debug)]
 pub struct ClassAnswer {
-    /// They refuse requests that name no embedder.
+    /// The routes refuse requests that name no embedder.
     pub missing_denied: bool,
-    /// What their answers get.
+    /// The headers of their answers.
     pub answers: RouteAnswers,
 }
 
-/// What is asked.
+/// Question about one request.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question<'q> {
-    /// The widget's id; what is no id is an unknown widget.
+    /// The widget's id; a text that is not an id is an unknown widget.
     #[schema(value_type = String, example = "wgt_demo")]
     widget: String,
     /// The request's `Origin`.
@@ -48,26 +50,26 @@ pub(super) struct Question<'q> {
     /// The request's `Referer`.
     #[schema(example = "https://example.com/page")]
     referer: Option<String>,
-    /// The class of the route; left out: session where there is a ticket, else asset.
+    /// The class of the route. Left out: session if there is a ticket, else asset.
     #[serde(default)]
     class: Option<Class>,
-    /// The request's `Sec-Fetch-Dest`, which decides in which shape a denial comes; left out: an iframe for class
+    /// The request's `Sec-Fetch-Dest`, which decides the form of a denial. Left out: an iframe for class
     /// frame, else neither a script nor a page.
     #[schema(example = "iframe")]
     destination: Option<String>,
-    /// The ticket that a session presents, or a frame that moves within itself. It counts where `origin` or `referer` is
-    /// one of the edge's own: inside the iframe.
+    /// The ticket of a session, or of a frame that reloads or follows a link. It counts if `origin` or
+    /// `referer` is one of the edge's own, as inside the iframe.
     ticket: Option<String>,
-    /// A document to judge by in place of the one that is stored.
+    /// A document to judge by instead of the stored one.
     #[serde(borrow)]
-    #[schema(value_type = Option<WidgetDocument>)]
+    #[schema(value_type = Option<WidgetDocument<'static>>)]
     draft: Option<&'q RawValue>,
 }
 
 /// Explain a verdict
 ///
-/// Judges a request as the edge would: the verdict, every entry and why it did or didn't match, the near miss with
-/// the entry to add, the headers that would be sent.
+/// Judges a request as the edge would. Reports the verdict, every entry and why it matches or not, the near
+/// miss, the entry to add, and the headers that would be sent.
 #[utoipa::path(
     post,
     path = "/v1/explain",
@@ -126,7 +128,7 @@ pub(super) async fn answer(
     }))
 }
 
-/// Reads a question; the first thing that doesn't fit is told with its place.
+/// Reads a question; the error names the first place that does not fit.
 fn read<'b>(json: &'b [u8]) -> Result<Question<'b>, Problem> {
     serde_json::from_slice(json).map_err(|error| {
         let code = if error.is_data() { "invalid_question" } else { "invalid_json" };
@@ -141,7 +143,7 @@ fn draft_of(admin: &Admin, draft: &RawValue, id: &str) -> Result<Widget, Problem
         Problem::invalid_document(parts.collect())
     })?;
     if widget.id.as_str() != id {
-        let detail = format!("the draft is about `{}`, the question about another widget", widget.id);
+        let detail = format!("the draft is about `{}`, but the question is about another widget", widget.id);
         let part =
             ErrorPart { pointer: "/id".to_owned(), code: "id_mismatch", detail, ..ErrorPart::default() };
         return Err(Problem::invalid_document(vec![in_draft(part)]));

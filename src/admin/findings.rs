@@ -1,4 +1,4 @@
-//! `GET /v1/lint`: what the rules allow but hardly mean.
+//! `GET /v1/lint`: what the rules allow but probably should not.
 
 use std::sync::Arc;
 
@@ -13,37 +13,37 @@ use super::openapi::ReadProblems;
 use super::problem::Problem;
 use super::widgets::{after, within};
 use super::{Admin, blocking, refusal};
-use crate::policy::lint::{Finding, lint};
-use crate::policy::widget::WidgetId;
+use embedgate_policy::lint::{Finding, lint};
+use embedgate_policy::widget::WidgetId;
 
 const PAGE: usize = 1000;
 const LARGEST_PAGE: usize = 10_000;
 
-/// Which widgets.
+/// Query of the findings.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct LintQuery {
-    /// How many widgets to look at.
+    /// How many widgets to check.
     #[param(minimum = 1, maximum = 10000, default = 1000)]
     limit: Option<usize>,
-    /// Those after this id: the `next` of the page before.
+    /// Only widgets after this id: the `next` of the previous page.
     #[param(value_type = Option<WidgetId>)]
     after: Option<String>,
 }
 
-/// What was found.
+/// Page of findings.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Findings {
-    /// By widget, in the order of ids.
+    /// The findings, sorted by widget id.
     findings: Vec<WidgetFinding>,
-    /// How many widgets were looked at.
+    /// How many widgets were checked.
     widgets: usize,
-    /// What to give as `after` for the next page; `null` on the last.
+    /// The `after` of the next page; `null` on the last page.
     next: Option<WidgetId>,
 }
 
-/// A finding and whose it is.
+/// Finding with its widget.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WidgetFinding {
     /// The widget.
@@ -52,9 +52,9 @@ pub(super) struct WidgetFinding {
     finding: Finding,
 }
 
-/// Find what is probably not meant
+/// List what is probably unintended
 ///
-/// Looks at widgets a page at a time, in the order of their ids.
+/// Checks one page of widgets at a time, sorted by id.
 #[utoipa::path(
     get,
     path = "/v1/lint",

@@ -1,5 +1,5 @@
-//! Keeps pages in a browser out: a page that rebinds its name to this address sends its own `Host`, and a page
-//! that posts here sends its own `Origin`.
+//! Guard against pages in a browser. A page that rebinds its name to this address (DNS rebinding) sends its
+//! own `Host`, and a page that posts here sends its own `Origin`.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use http::{HeaderMap, StatusCode, header};
 use super::Admin;
 use super::problem::Problem;
 
-/// Lets a request through whose `Host` is one of `admin.hosts`, and whose `Origin`, if any, names the same host.
+/// Middleware that passes only requests whose `Host` is one of `admin.hosts`, and whose `Origin`, if any,
+/// names the same host.
 pub(super) async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
     match check(&admin.hosts, request.headers()) {
         Ok(()) => next.run(request).await,

@@ -1,4 +1,4 @@
-//! Whether traffic may be sent here.
+//! Readiness: whether the edge can take traffic.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use super::problem::Problem;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Whether the data listeners accept connections. They are tried until each has; from then on only a stop makes
-/// the edge unready, so that a probe costs nothing.
+/// Readiness of the data listeners. They are tried until each has accepted a connection. From then on only a
+/// stop makes the edge unready, so a probe costs nothing.
 #[derive(Debug)]
 pub struct Readiness {
     listeners: Vec<SocketAddr>,
@@ -24,17 +24,17 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Of an edge that listens there.
+    /// Readiness of an edge with these listeners.
     pub fn new(listeners: Vec<SocketAddr>) -> Self {
         Self { listeners, accepted: AtomicBool::new(false), stopping: AtomicBool::new(false) }
     }
 
-    /// The edge begins to stop: load balancers should send no more.
+    /// Marks the edge as stopping, so that load balancers send no more requests.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// What keeps the edge from being ready; `None` when it is.
+    /// The reason why the edge is not ready; `None` when it is.
     pub async fn obstacle(&self) -> Option<String> {
         if self.stopping.load(Ordering::Relaxed) {
             return Some("the edge is stopping".to_owned());
@@ -53,7 +53,7 @@ impl Readiness {
     }
 }
 
-/// An address under which a listener on all interfaces is reached from here.
+/// The address at which a listener can be reached from here, also one on all interfaces.
 fn reachable(listener: SocketAddr) -> SocketAddr {
     let ip = match listener.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -63,7 +63,7 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listener.port())
 }
 
-/// `GET /readyz`. Rules are loaded before anything listens, so only the listeners are asked.
+/// `GET /readyz`. Rules are loaded before anything listens, so only the listeners are checked.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     match admin.readiness.obstacle().await {
         None => "ready\n".into_response(),

@@ -1,5 +1,5 @@
-//! What a call is given: its body, its query and its preconditions, each read strictly, so that a slip of the pen
-//! is an error and not something else.
+//! Input of calls: body, query and preconditions, each parsed strictly, so that a typing error is an error
+//! and not ignored.
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, Query, Request};
@@ -11,13 +11,13 @@ use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
 use super::problem::{ErrorPart, Problem};
-use crate::policy::widget::WidgetId;
 use crate::rules::change::Precondition;
+use embedgate_policy::widget::WidgetId;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
 
-/// The query of a call; a parameter that it doesn't have, or has twice, is an error.
+/// Query of a call; an unknown or repeated parameter is an error.
 pub(super) struct Parameters<T>(pub(super) T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
@@ -37,7 +37,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Parameters<T> {
     }
 }
 
-/// The widget that a path names, for calls that need one to be there: what is no id is no widget.
+/// Widget id in a path, for calls on existing widgets. A text that is not an id is an unknown widget.
 pub(super) struct KnownId(pub(super) WidgetId);
 
 impl<S: Send + Sync> FromRequestParts<S> for KnownId {
@@ -49,7 +49,7 @@ impl<S: Send + Sync> FromRequestParts<S> for KnownId {
     }
 }
 
-/// The widget that a path names, for calls that may make one.
+/// Widget id in a path, for calls that may create the widget.
 pub(super) struct NewId(pub(super) WidgetId);
 
 impl<S: Send + Sync> FromRequestParts<S> for NewId {
@@ -58,7 +58,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NewId {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Path(text) = path(parts, state).await?;
         WidgetId::parse(&text).map(Self).map_err(|error| {
-            let detail = format!("{error}; the path's `{}` isn't", text.escape_debug());
+            let detail = format!("{error}; `{}` in the path is not one", text.escape_debug());
             Problem::invalid_document(vec![ErrorPart {
                 pointer: "/id".to_owned(),
                 code: "invalid_id",
@@ -71,12 +71,12 @@ impl<S: Send + Sync> FromRequestParts<S> for NewId {
 
 async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path<String>, Problem> {
     Path::from_request_parts(parts, state).await.map_err(|rejection| {
-        // Bytes that are no UTF-8: no id has any.
+        // The path is not UTF-8, so it is not an id.
         Problem::new(StatusCode::NOT_FOUND, "unknown_widget", rejection.body_text())
     })
 }
 
-/// The body of a request that says it is of this media type, up to a limit.
+/// The body of a request with this media type, up to a limit.
 pub(super) async fn body(request: Request, media: &str, limit: usize) -> Result<Bytes, Problem> {
     let mut body = checked(request, media, limit)?.into_data_stream();
     let mut bytes = BytesMut::new();
@@ -90,7 +90,7 @@ pub(super) async fn body(request: Request, media: &str, limit: usize) -> Result<
     Ok(bytes.freeze())
 }
 
-/// The body of a request that says it is of this media type and not larger than the limit.
+/// The body of a request with this media type and no larger stated length than the limit.
 pub(super) fn checked(request: Request, media: &str, limit: usize) -> Result<Body, Problem> {
     let headers = request.headers();
     let unsupported = |detail: String| {
@@ -99,10 +99,10 @@ pub(super) fn checked(request: Request, media: &str, limit: usize) -> Result<Bod
     let given = single(headers, header::CONTENT_TYPE).unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case(media) {
-        return unsupported(format!("this call takes {media}"));
+        return unsupported(format!("this call needs a body of type {media}"));
     }
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
-        return unsupported("this call takes no content coding".to_owned());
+        return unsupported("this call does not accept a Content-Encoding".to_owned());
     }
     let length = single(headers, header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
     if length.is_some_and(|length| length > limit) {
@@ -111,12 +111,12 @@ pub(super) fn checked(request: Request, media: &str, limit: usize) -> Result<Bod
     Ok(request.into_body())
 }
 
-/// A body that ended early.
+/// The problem of a body that ended early.
 pub(super) fn torn(error: &axum::Error) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("the body could not be read: {error}"))
+    Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("can't read the body: {error}"))
 }
 
-/// What the writer has to find (RFC 9110 §13.1): `If-Match` with entity tags or `*`, or `If-None-Match: *`.
+/// The precondition of a change (RFC 9110 §13.1): `If-Match` with entity tags or `*`, or `If-None-Match: *`.
 pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem> {
     let matching = joined(headers, header::IF_MATCH, "If-Match")?;
     let none_matching = joined(headers, header::IF_NONE_MATCH, "If-None-Match")?;
@@ -130,24 +130,24 @@ pub(super) fn precondition(headers: &HeaderMap) -> Result<Precondition, Problem>
     match (matching, none_matching.as_deref()) {
         (matching, None) => Ok(matching.unwrap_or_default()),
         (None, Some("*")) => Ok(Precondition::Absent),
-        // Both at once can't hold: the answer is a lost race, whatever is stored.
+        // Both can't hold at once, so the precondition fails, whatever is stored.
         (Some(_), Some("*")) => Ok(Precondition::Revision([].into())),
         (_, Some(_)) => Err(Problem::invalid_parameter(
             "If-None-Match",
-            "a change takes `*` alone: it must not exist yet",
+            "only `*` is allowed here, for a widget that must not exist yet",
         )),
     }
 }
 
-/// Whether a reader has this revision already.
+/// Whether the client already has this revision.
 pub(super) fn is_known(headers: &HeaderMap, revision: u64) -> bool {
     let Ok(Some(tags)) = joined(headers, header::IF_NONE_MATCH, "If-None-Match") else { return false };
     // Weak comparison (RFC 9110 §8.8.3.2).
     tags == "*" || revisions(&tags.replace("W/", "")).is_some_and(|revisions| revisions.contains(&revision))
 }
 
-/// The revisions that a list of entity tags names. A weak tag matches nothing here (RFC 9110 §13.1.1), nor does
-/// one that is no revision. `None`: not a list of entity tags.
+/// The revisions in a list of entity tags. A weak tag matches nothing here (RFC 9110 §13.1.1), and neither
+/// does a tag that is not a revision. `None`: not a list of entity tags.
 fn revisions(tags: &str) -> Option<Vec<u64>> {
     let mut revisions = Vec::new();
     for tag in tags.split(',').map(str::trim) {
@@ -167,7 +167,7 @@ fn joined(headers: &HeaderMap, field: HeaderName, name: &'static str) -> Result<
     match lines {
         Ok(lines) if lines.is_empty() => Ok(None),
         Ok(lines) => Ok(Some(lines.join(","))),
-        Err(_) => Err(Problem::invalid_parameter(name, "not readable")),
+        Err(_) => Err(Problem::invalid_parameter(name, "not readable as text")),
     }
 }
 

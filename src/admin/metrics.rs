@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::Admin;
 use super::problem::Problem;
 
-/// Prometheus text format. How the source is doing is looked up when it is asked for.
+/// Metrics in the Prometheus text format. The state of the source is read at each call.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let status = admin.publisher.status();
     let lag = status.lag(Timestamp::now());

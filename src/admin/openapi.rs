@@ -1,4 +1,4 @@
-//! The API's own description (OpenAPI 3.1), made from the calls themselves.
+//! OpenAPI 3.1 description of the admin API, made from the calls themselves.
 
 use std::collections::BTreeMap;
 
@@ -7,23 +7,23 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::problem::{ErrorPart, ProblemDocument};
-use crate::policy::widget::{Access, Capability, Environment, Rule, WidgetId};
-use crate::rules::brake::WideChange;
+use crate::rules::error::WideChange;
+use embedgate_policy::widget::{WidgetDocument, WidgetId};
 
-/// What does not belong to one call.
+/// Parts of the description that belong to no single call.
 #[derive(OpenApi)]
 #[openapi(
     info(
-        title = "embedgate control plane",
-        description = "Which widget may be embedded where: rules, verdicts, and what the edge is doing. Errors are \
+        title = "embedgate admin API",
+        description = "Rules that say which widget may be embedded where, verdicts, and the state of the edge. Errors are \
                        problem documents (RFC 9457) with a stable `code` and JSON Pointers (RFC 6901).",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     servers((url = "/", description = "The admin listener")),
     tags(
-        (name = "widgets", description = "Documents: when a change is answered, it is durable and in force."),
+        (name = "widgets", description = "Documents. A change is durable and in force when it is answered."),
         (name = "verdicts", description = "Who may embed what, and why."),
-        (name = "edge", description = "How this edge is doing."),
+        (name = "edge", description = "The state of this edge."),
     ),
     components(schemas(ProblemDocument, ErrorPart, WideChange)),
     security(("token" = [])),
@@ -43,7 +43,7 @@ impl Modify for TokenSecurity {
     }
 }
 
-/// Every error of a call, by status, for the descriptions of calls.
+/// Declares sets of error responses by status, for the descriptions of calls.
 macro_rules! problems {
     ($($(#[$meta:meta])* $name:ident: $($status:literal)+;)+) => {$(
         $(#[$meta])*
@@ -60,74 +60,40 @@ macro_rules! problems {
 }
 
 problems! {
-    /// Errors of calls that look.
+    /// Errors of calls that read.
     ReadProblems: 400 401 403 404 500;
     /// Errors of calls that ask with a body.
     QuestionProblems: 400 401 403 413 415 422 500;
-    /// Errors of a save that is only tried.
+    /// Errors of a dry run.
     DryRunProblems: 400 401 403 409 413 415 422 500;
     /// Errors of calls that change rules.
     WriteProblems: 400 401 403 404 409 412 413 415 422 500 503 507;
-    /// Errors of calls that neither take nor find anything.
+    /// Errors of calls without input.
     StreamProblems: 401 403;
 }
 
 fn problem(status: u16) -> Response {
     let meaning = match status {
-        400 => "`invalid_parameter`, `incomplete_body`: the query, a header or the transfer",
-        401 => "`unauthorized`: no token, or one that is not known",
-        403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not this listener's",
+        400 => {
+            "`invalid_parameter`: the query or a header is invalid; `incomplete_body`: the body ended early"
+        }
+        401 => "`unauthorized`: no token, or an unknown one",
+        403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
         404 => "`unknown_widget`",
-        409 => "`stale_revision`; `read_only_source` where rules come from a file",
-        412 => "`precondition_failed`: somebody else was faster",
+        409 => "`stale_revision`; `read_only_source` if rules come from a file",
+        412 => "`precondition_failed`: someone else was faster",
         413 => "`too_large`",
         415 => "`unsupported_media_type`",
         422 => {
-            "`invalid_document`, `invalid_revision`, `would_open_widget`: `errors` has each fault with its place; \
-             `wide_change`: it has to be confirmed"
+            "`invalid_document`, `invalid_revision`, `would_open_widget`: `errors` has each error with its place; \
+            `wide_change`: the change must be confirmed"
         }
-        503 => "`audit_unavailable`: the change could not be recorded, so it was not made",
+        503 => "`audit_unavailable`: the change can't be written to the audit log, so it was not made",
         507 => "`storage_full`: nothing was changed",
         _ => "`internal_error`, `storage_failed`",
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     ResponseBuilder::new().description(meaning).content("application/problem+json", content).build()
-}
-
-/// A widget's document as a writer sends it: what is left out, or `null`, takes its default.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(
-    example = json!({
-        "id": "wgt_demo", "environment": "production", "access": "enforce", "enabled": true,
-        "allowed_domains": ["example.com", "*.example.org",
-            {"pattern": "https://pr-*.preview.example.com", "expires_at": "2027-12-31T00:00:00Z", "note": "launch"}],
-        "capabilities": ["chat", "voice"], "public_trust_center": true, "labels": {"team": "growth"},
-    }),
-)]
-#[expect(dead_code, reason = "read by the schema's derivation alone; `policy::widget` reads documents")]
-pub(super) struct WidgetDocument {
-    id: WidgetId,
-    /// Left out: production.
-    environment: Option<Environment>,
-    /// Left out: `open` for an empty list, `enforce` for a list.
-    access: Option<Access>,
-    /// `false` denies everything but public pages at once. Left out: `true`.
-    enabled: Option<bool>,
-    /// Where the widget may be embedded.
-    #[schema(max_items = 1000, required = false)]
-    allowed_domains: Vec<Rule>,
-    /// What the widget can do.
-    #[schema(required = false)]
-    capabilities: Vec<Capability>,
-    /// Whether its public pages answer. Left out: `true`.
-    public_trust_center: Option<bool>,
-    /// The owner's own marks.
-    #[schema(required = false)]
-    labels: BTreeMap<String, String>,
-    /// Its version; it only grows. Left out: the stored one plus one, at first 1; a widget always has a next one.
-    #[schema(maximum = 9007199253692416_u64)]
-    revision: Option<u64>,
 }
 
 /// One line of a batch: a document to save, or a widget to delete.
@@ -137,50 +103,50 @@ pub(super) struct WidgetDocument {
 #[expect(dead_code, reason = "read by the schema's derivation alone; `batch::lines` reads lines")]
 pub(super) enum BatchLine {
     /// Save this document.
-    Put(WidgetDocument),
+    Put(WidgetDocument<'static>),
     /// Delete this widget.
-    Delete(Deletion),
+    Delete(DeletionDocument),
 }
 
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "read by the schema's derivation alone; `batch::lines` reads lines")]
-pub(super) struct Deletion {
+pub(super) struct DeletionDocument {
     id: WidgetId,
-    /// The revision of the deletion; left out, the stored one plus one.
+    /// The revision of the deletion. Left out: the stored one plus one.
     #[schema(maximum = 9007199253692416_u64)]
     revision: Option<u64>,
 }
 
-/// What a save has to find.
+/// Preconditions of a save.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "read by the description's derivation alone; `input` reads headers")]
 pub(super) struct SaveConditions {
-    /// Save only over one of these revisions, or over any (`*`).
+    /// Save only if the stored revision is one of these; `*`: only if the widget exists.
     #[param(rename = "If-Match", nullable = false, pattern = r#"^([*]|"[0-9]{1,19}"(, ?"[0-9]{1,19}")*)$"#)]
     if_match: Option<String>,
-    /// `*`: create only.
+    /// `*`: save only if the widget does not exist.
     #[param(rename = "If-None-Match", nullable = false, pattern = "^[*]$")]
     if_none_match: Option<String>,
 }
 
-/// What a deletion has to find.
+/// Preconditions of a deletion.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "read by the description's derivation alone; `input` reads headers")]
 pub(super) struct DeleteConditions {
-    /// Delete only at one of these revisions, or at any (`*`).
+    /// Delete only if the stored revision is one of these; `*`: only if the widget exists.
     #[param(rename = "If-Match", nullable = false, pattern = r#"^([*]|"[0-9]{1,19}"(, ?"[0-9]{1,19}")*)$"#)]
     if_match: Option<String>,
 }
 
-/// What a reader has.
+/// Condition of a read.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Header)]
 #[expect(dead_code, reason = "read by the description's derivation alone; `input` reads headers")]
 pub(super) struct ReadConditions {
-    /// The entity tags of what is there already: 304 where the widget is at one of them still.
+    /// Entity tags that the client already has: 304 if the widget is still at one of them.
     #[param(rename = "If-None-Match", nullable = false)]
     if_none_match: Option<String>,
 }

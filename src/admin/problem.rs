@@ -1,5 +1,5 @@
-//! Errors of the admin listener: problem documents (RFC 9457) with a stable `code`. Its callers are trusted, so
-//! they are told all that is wrong, each fault with its place.
+//! Errors of the admin listener: problem documents (RFC 9457) with a stable `code`. Callers are trusted, so
+//! they get every error with its place.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
@@ -7,13 +7,13 @@ use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::policy::widget::Fault;
-use crate::rules::brake::WideChange;
+use crate::rules::error::WideChange;
+use embedgate_policy::widget::DocumentFault;
 
-/// The most faults that one answer lists; the rest is counted.
+/// Maximum number of errors listed in one answer; the rest is counted.
 pub(super) const MOST_ERRORS: usize = 10_000;
 
-/// One error.
+/// Error answer of the admin listener.
 #[derive(Clone, Debug)]
 pub(super) struct Problem(Box<Parts>);
 
@@ -28,25 +28,25 @@ struct Parts {
     field: Option<(HeaderName, HeaderValue)>,
 }
 
-/// One of the things that are wrong with a request.
+/// One error of a request.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(super) struct ErrorPart {
     /// The line of a batch, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) line: Option<usize>,
-    /// The query parameter or header field it is about, where it is not about the body.
+    /// The query parameter or header field with the error, if it is not in the body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) parameter: Option<String>,
-    /// Where in the body, or in the line: a JSON Pointer (RFC 6901); empty for the whole.
+    /// The place in the body, or in the line: a JSON Pointer (RFC 6901); empty for the whole.
     pub(super) pointer: String,
-    /// What kind, a stable code.
+    /// The kind of error, a stable code.
     pub(super) code: &'static str,
     /// What is wrong and what would be right.
     pub(super) detail: String,
 }
 
-impl From<Fault> for ErrorPart {
-    fn from(Fault { pointer, code, detail }: Fault) -> Self {
+impl From<DocumentFault> for ErrorPart {
+    fn from(DocumentFault { pointer, code, detail }: DocumentFault) -> Self {
         Self { pointer, code, detail, ..Self::default() }
     }
 }
@@ -55,26 +55,26 @@ impl From<Fault> for ErrorPart {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub(super) struct ProblemDocument {
-    /// Always `about:blank`: the code says which kind it is.
+    /// Always `about:blank`: the code names the kind of error.
     r#type: &'static str,
     /// The status in words.
     title: &'static str,
     /// The status of the answer.
     #[schema(minimum = 400, maximum = 599)]
     status: u16,
-    /// What kind of error, a stable code.
+    /// The kind of error: a stable code.
     code: &'static str,
     /// What is wrong and what would be right.
     detail: String,
-    /// Every single thing that is wrong, where there can be several.
+    /// Every error, for calls that can have several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<ErrorPart>,
-    /// How many more there are than `errors` lists.
+    /// The number of errors that are not listed in `errors`.
     #[serde(skip_serializing_if = "is_zero")]
     #[schema(required = false)]
     errors_omitted: usize,
-    /// What the change would have done, and the number that confirms it, where it is `wide_change`.
+    /// The effect of the change and the number that confirms it, for the code `wide_change`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     wide_change: Option<WideChange>,
@@ -102,7 +102,7 @@ impl Problem {
         self
     }
 
-    /// Says that there are more than those listed.
+    /// Adds the number of errors that are not listed.
     pub(super) fn with_omitted(mut self, omitted: usize) -> Self {
         self.0.omitted = omitted;
         self
@@ -118,7 +118,11 @@ impl Problem {
     }
 
     pub(super) fn method_not_allowed() -> Self {
-        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "the call takes another method")
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this call does not accept this method",
+        )
     }
 
     pub(super) fn unknown_widget() -> Self {
@@ -126,25 +130,25 @@ impl Problem {
     }
 
     pub(super) fn too_large(limit: usize, what: &str) -> Self {
-        let detail = format!("{what} is larger than the {limit} bytes that this call takes");
+        let detail = format!("{what} is larger than {limit} bytes, the limit of this call");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    /// A document that can't be taken, with every fault of it.
+    /// An invalid document, with every error.
     pub(super) fn invalid_document(errors: Vec<ErrorPart>) -> Self {
         let detail = match errors.as_slice() {
             [only] if only.pointer.is_empty() => only.detail.clone(),
             [only] => format!("{}: {}", only.pointer, only.detail),
-            several => format!("{} faults, see `errors`", several.len()),
+            several => format!("{} errors, see `errors`", several.len()),
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_document", detail).with_errors(errors)
     }
 
-    /// A batch of which nothing was taken, with what is wrong with each line.
+    /// A refused batch, with the errors of each line.
     pub(super) fn refused_batch(code: &'static str, errors: Vec<ErrorPart>) -> Self {
         let detail = match errors.as_slice() {
             [only] => format!("line {}: {}", only.line.unwrap_or_default(), only.detail),
-            several => format!("nothing was taken: {} faults, see `errors`", several.len()),
+            several => format!("nothing was changed: {} errors, see `errors`", several.len()),
         };
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with_errors(errors)
     }
@@ -156,7 +160,7 @@ impl Problem {
         problem
     }
 
-    /// A query parameter or header field that can't be taken.
+    /// An invalid query parameter or header field.
     pub(super) fn invalid_parameter(parameter: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
         let part = ErrorPart {
@@ -189,7 +193,7 @@ impl IntoResponse for Problem {
             errors_omitted,
             wide_change,
         };
-        // Plain strings and numbers: there is nothing that can't be written as JSON.
+        // Plain strings and numbers can always be written as JSON.
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();

@@ -1,4 +1,4 @@
-//! `POST /v1/widgets/{id}/purge`: drops what is kept in memory of a widget.
+//! `POST /v1/widgets/{id}/purge`: removal of a widget's assets from memory.
 
 use std::sync::Arc;
 
@@ -12,21 +12,21 @@ use super::auth::Writer;
 use super::input::KnownId;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
-use crate::policy::widget::WidgetId;
+use embedgate_policy::widget::WidgetId;
 
-/// The answer to a purge.
+/// Answer to a purge.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Purged {
     /// The widget.
     id: WidgetId,
-    /// How many addresses had answers in memory on this edge.
+    /// How many addresses had stored answers on this edge.
     purged: usize,
 }
 
 /// Purge a widget's assets
 ///
-/// Drops the widget's assets from this edge's memory. When it is answered, they are asked for anew; what was on its
-/// way from an upstream is not kept. Every change of the widget does the same.
+/// Drops the widget's assets from this edge's memory. Every later request asks the upstream again, and
+/// answers that were on their way are not stored. Every change of the widget does the same.
 #[utoipa::path(
     post,
     path = "/v1/widgets/{id}/purge",

@@ -1,14 +1,14 @@
-//! Why the writer refused, as an answer.
+//! Refusals of the writer, as problem documents.
 
 use http::StatusCode;
 
 use super::problem::{ErrorPart, Problem};
-use crate::rules::error::{RuleFault, RulesError};
+use crate::rules::error::{RuleFault, SaveError, StoreError};
 
 /// The refusal of one change.
-pub(super) fn of_one(error: RulesError) -> Problem {
+pub(super) fn of_one(error: SaveError) -> Problem {
     let fault = match error.faults() {
-        [] => return of_storage(&error),
+        [] => return of_save(&error),
         [first, ..] => first.clone(),
     };
     let status = match fault.code {
@@ -20,13 +20,22 @@ pub(super) fn of_one(error: RulesError) -> Problem {
     Problem::new(status, fault.code, fault.detail.clone()).with_errors(vec![ErrorPart::from(fault)])
 }
 
-/// What kept the writer from keeping anything.
-pub(super) fn of_storage(error: &RulesError) -> Problem {
+/// What kept the writer from saving anything.
+pub(super) fn of_save(error: &SaveError) -> Problem {
     let status = match error {
-        RulesError::ReadOnly { .. } => StatusCode::CONFLICT,
-        RulesError::AuditUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        RulesError::StorageFull { .. } => StatusCode::INSUFFICIENT_STORAGE,
-        RulesError::WideChange(wide) => return Problem::wide_change(*wide, error.to_string()),
+        SaveError::ReadOnly { .. } => StatusCode::CONFLICT,
+        SaveError::AuditUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        SaveError::WideChange(wide) => return Problem::wide_change(*wide, error.to_string()),
+        SaveError::Storage(error) => return of_storage(error),
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Problem::new(status, error.code(), error.to_string())
+}
+
+/// What kept the storage from reading or writing.
+pub(super) fn of_storage(error: &StoreError) -> Problem {
+    let status = match error {
+        StoreError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Problem::new(status, error.code(), error.to_string())

@@ -1,4 +1,4 @@
-//! `GET /v1/status`: which rules are in force, and whether the source says otherwise.
+//! `GET /v1/status`: the rules in force, the state of their source, and what is open.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::openapi::StreamProblems;
-use crate::policy::widget::{Access, Environment};
 use crate::rules::status::SourceStatus;
+use embedgate_policy::widget::{Access, Environment};
 
-/// The answer.
+/// State of the edge.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Status {
-    /// The version of the program.
+    /// The version of embedgate.
     version: &'static str,
     /// The version of the rule book in force.
     generation: u64,
     widgets: Widgets,
-    /// Rules can be changed only where they come from.
+    /// The admin API can't change rules, because they come from a file.
     read_only: bool,
     rules: SourceStatus,
-    /// Open WebSockets, streams and long polls.
+    /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
     /// Lines of the decision log that were dropped because the standard output was too slow.
     decisions_not_logged: usize,
@@ -32,25 +32,25 @@ pub(super) struct Status {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct Widgets {
-    /// All of them.
+    /// The number of widgets.
     total: usize,
-    /// By environment, then by the access in effect.
+    /// The number of widgets by environment, then by access in effect.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, usize>>)]
     by_environment: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
-    /// Widgets that any site may embed, by environment.
+    /// The number of widgets that any site may embed, by environment.
     #[schema(value_type = BTreeMap<String, usize>)]
     unrestricted: BTreeMap<&'static str, usize>,
 }
 
-/// Say how the edge is doing
+/// Report how the edge is doing
 ///
-/// Which rules are in force, whether their source says otherwise, and what is open.
+/// The rules in force, whether their source has other ones, and open sessions.
 #[utoipa::path(
     get,
     path = "/v1/status",
     operation_id = "status",
     tag = "edge",
-    responses((status = 200, description = "How it is", body = Status), StreamProblems),
+    responses((status = 200, description = "The state of the edge", body = Status), StreamProblems),
 )]
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
     let book = admin.publisher.live().load_full();

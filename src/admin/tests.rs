@@ -7,13 +7,13 @@ use std::net::SocketAddr;
 use serde_json::Value;
 
 use super::*;
-use crate::policy::ticket::{Ticket, TicketError};
-use crate::policy::widget::Widget;
-use crate::rules::error::RulesError;
+use crate::rules::error::SourceError;
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::OpenSession;
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log::Scope;
+use embedgate_policy::ticket::{Ticket, TicketError};
+use embedgate_policy::widget::Widget;
 
 struct Served {
     admin: Arc<Admin>,
@@ -66,6 +66,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
         readiness: Arc::new(Readiness::new(data)),
+        start_page: "edge ready".to_owned(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -127,7 +128,7 @@ async fn a_refusal_that_stands_is_a_lag_and_an_absent_file_a_lost_source() {
     assert_eq!(served.metric(connected).await, 1.0);
 
     let source = Arc::new(io::Error::from(io::ErrorKind::NotFound));
-    served.admin.publisher.reject(&RulesError::Unreadable { path: "w.json".into(), source });
+    served.admin.publisher.reject(&SourceError::Unreadable { path: "w.json".into(), source }.into());
     assert_eq!(served.metric(connected).await, 0.0);
 
     apply(r#"{"id": "w", "allowed_domains": ["example.com"]}"#).unwrap();

@@ -1,4 +1,5 @@
-//! Mutual TLS of the admin listener: nobody gets as far as a token without a certificate from `admin.tls.client_ca`.
+//! Mutual TLS of the admin listener: nobody can present a token without a certificate from
+//! `admin.tls.client_ca`.
 
 use std::error::Error;
 use std::io;
@@ -21,12 +22,12 @@ use tokio_rustls::server::TlsStream;
 use crate::certificates::{CertificateFault, read_authorities, read_pair};
 use crate::files::{Reload, Watched};
 
-/// How long a client may take for its handshake.
+/// Time limit of a client's handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many clients may be in their handshake at once; more wait for a place.
+/// Maximum number of clients in their handshake at once; others wait.
 const HANDSHAKES: usize = 64;
 
-/// What mutual TLS is made of, PEM files all.
+/// PEM files of mutual TLS.
 #[derive(Clone, Debug)]
 pub struct MutualTlsFiles {
     /// The listener's own chain, leaf first.
@@ -37,7 +38,7 @@ pub struct MutualTlsFiles {
     pub client_ca: PathBuf,
 }
 
-/// The TLS settings in force, replaced when their files change.
+/// TLS settings in force, replaced when their files change.
 #[derive(Debug)]
 pub struct MutualTls {
     files: MutualTlsFiles,
@@ -46,7 +47,11 @@ pub struct MutualTls {
 }
 
 impl MutualTls {
-    /// Reads the pair and the authorities.
+    /// Reads the certificate with its key, and the authorities.
+    ///
+    /// # Errors
+    ///
+    /// A file can't be read or used, or the key does not belong to the certificate.
     pub fn load(files: MutualTlsFiles) -> Result<Self, CertificateFault> {
         let paths: [&PathBuf; 3] = [&files.cert, &files.key, &files.client_ca];
         let watched = Watched::new(paths.map(Clone::clone).into());
@@ -83,13 +88,13 @@ fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
     let mut config =
         builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Nothing is resumed: each connection shows its certificate, and is judged by the authorities of the moment.
+    // No resumption: each connection has to show its certificate to the authorities in force.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(config)
 }
 
-/// Accepts connections and shakes hands with many clients at a time, so that a slow one keeps nobody waiting.
+/// Listener that does many handshakes at once, so that a slow client does not delay the others.
 pub(super) struct TlsListener {
     listener: TcpListener,
     tls: Arc<MutualTls>,
@@ -107,7 +112,7 @@ impl TlsListener {
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => Some((stream, peer)),
                 Ok(Err(error)) => {
-                    tracing::warn!(%peer, %error, "a TLS handshake on the admin listener failed");
+                    tracing::warn!(%peer, %error, "TLS handshake failed on the admin listener");
                     None
                 }
                 Err(_) => None,

@@ -1,4 +1,4 @@
-//! One widget's document: read, saved, deleted; and the list of them.
+//! Calls on one widget's document: read, save, delete; and the list of widgets.
 
 use std::sync::Arc;
 
@@ -13,58 +13,56 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Writer;
 use super::input::{self, JSON, KnownId, NewId, Parameters};
-use super::openapi::{
-    DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WidgetDocument, WriteProblems,
-};
+use super::openapi::{DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WriteProblems};
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
-use crate::policy::lint::{Finding, lint};
-use crate::policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
 use crate::rules::change::{Actor, ApplyOptions, Change, Outcome};
+use embedgate_policy::lint::{Finding, lint};
+use embedgate_policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetDocument, WidgetId};
 
 mod list;
 
 pub(super) use list::{__path_list, after, list, within};
 
-/// The answer to a save.
+/// Answer to a save.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Saved {
     /// The document as it is stored.
     widget: Widget,
-    /// The version of the rule book that holds it: every request that starts later is judged by it.
+    /// The version of the rule book with this document. Every request that starts later is judged by it.
     generation: u64,
     /// Any site may embed the widget.
     unrestricted: bool,
-    /// What is allowed by the document but probably not meant.
+    /// What the document allows but probably should not.
     lints: Vec<Finding>,
 }
 
-/// The answer to a deletion.
+/// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Deleted {
-    /// The widget that is gone.
+    /// The deleted widget.
     id: WidgetId,
-    /// The revision of the deletion: what comes back has a higher one.
+    /// The revision of the deletion. A widget with this id can come back only with a higher one.
     revision: u64,
     /// The version of the rule book without it.
     generation: u64,
 }
 
-/// Which revision a deletion is.
+/// Query of a deletion.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeleteQuery {
-    /// The revision of the deletion; left out, the stored one plus one. With one, a deletion may arrive before the
-    /// widget it is about.
+    /// The revision of the deletion. Left out: the stored one plus one. A deletion with a revision may arrive
+    /// before the widget itself.
     #[param(maximum = 9007199253692416_u64)]
     revision: Option<u64>,
 }
 
 /// Save a widget
 ///
-/// The whole document. When it is answered, the document is durable and every request that starts later is judged
-/// by it. The same document again changes nothing.
+/// The body is the whole document. When the call is answered, the document is durable, and every request that
+/// starts later is judged by it. Saving the same document again changes nothing.
 #[utoipa::path(
     put,
     path = "/v1/widgets/{id}",
@@ -74,7 +72,7 @@ pub(super) struct DeleteQuery {
         ("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same."),
         SaveConditions,
     ),
-    request_body(content = WidgetDocument, content_type = "application/json"),
+    request_body(content = WidgetDocument<'static>, content_type = "application/json"),
     responses(
         (status = 200, description = "Saved, or unchanged", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         (status = 201, description = "Created", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
@@ -113,14 +111,14 @@ pub(super) async fn put(
     Ok((status, etag(outcome.revision()), body).into_response())
 }
 
-/// Reads a document that is about this widget.
+/// Reads a document of this widget.
 pub(super) fn parse(admin: &Admin, id: &WidgetId, json: &[u8]) -> Result<Widget, Problem> {
     let widget = Widget::parse(json, &admin.suffixes);
     let widget = widget
         .map_err(|faults| Problem::invalid_document(faults.into_iter().map(ErrorPart::from).collect()))?;
     if widget.id != *id {
         let detail = format!(
-            "the document is about `{}`, the path about `{id}`; both must name the same widget",
+            "the document is about `{}`, but the path is about `{id}`; use the same id in both",
             widget.id
         );
         let part =
@@ -132,7 +130,7 @@ pub(super) fn parse(admin: &Admin, id: &WidgetId, json: &[u8]) -> Result<Widget,
 
 /// Read a widget
 ///
-/// The canonical document: every field written, entries in canonical text.
+/// Returns the canonical document: all fields, entries in canonical text.
 #[utoipa::path(
     get,
     path = "/v1/widgets/{id}",
@@ -167,8 +165,8 @@ pub(super) async fn get(
 
 /// Delete a widget
 ///
-/// Its revision, and whether it was restricted, are remembered for good: a late push can't bring it back, and it
-/// can't come back open in silence.
+/// The widget's revision, and whether it was restricted, are remembered for good. So a late push can't bring
+/// it back, and it can't come back unrestricted by accident.
 #[utoipa::path(
     delete,
     path = "/v1/widgets/{id}",
@@ -205,7 +203,7 @@ fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {
 }
 
 impl super::auth::Caller {
-    /// How the audit log names it.
+    /// The caller's name in the audit log.
     pub(super) fn actor(&self) -> Actor {
         Actor::Token(format!("{}:{}", self.role.as_str(), self.fingerprint).into())
     }

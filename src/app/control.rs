@@ -1,16 +1,16 @@
-//! What the control plane needs of the settings.
+//! Settings of the admin listener, in its own types.
 
 use std::sync::Arc;
 
 use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
-use crate::config::{AdminTls, CertificateFiles, Route, Settings};
+use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings};
 use crate::edge::error::EdgeError;
-use crate::policy::decision::Class;
-use crate::policy::explain::RouteAnswers;
-use crate::policy::origin::Scheme;
+use embedgate_policy::explain::RouteAnswers;
+use embedgate_policy::origin::Scheme;
+use embedgate_policy::verdict::Class;
 
-/// What the routes of each class do. Where several of one class differ, the first speaks for them, and requests
-/// without an embedder are told to be refused only where all of them refuse.
+/// Answers of the routes, by class. Where routes of one class differ, the first stands for them, but requests
+/// without an embedder count as refused only if all of them refuse.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
     let https =
         settings.edge.public_origins.iter().next().is_some_and(|origin| origin.scheme() == Scheme::Https);
@@ -22,7 +22,7 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
     Class::ALL.into_iter().filter_map(answer).collect()
 }
 
-fn route_answers(route: &Route, https: bool) -> RouteAnswers {
+fn route_answers(route: &RouteSettings, https: bool) -> RouteAnswers {
     RouteAnswers {
         silent: route.profile(false),
         voice: route.profile(true),
@@ -33,7 +33,7 @@ fn route_answers(route: &Route, https: bool) -> RouteAnswers {
     }
 }
 
-/// The certificates of the admin listener, where it has any.
+/// Mutual TLS of the admin listener, if it is configured.
 pub(super) fn mutual_tls(settings: &Settings) -> Result<Option<Arc<MutualTls>>, EdgeError> {
     let Some(AdminTls { certificate: CertificateFiles { cert, key }, client_ca }) =
         settings.admin.tls.clone()

@@ -1,7 +1,7 @@
-//! The demo widget as an upstream that is built in, and the two sites that embed it. Left out of a binary that is built
-//! without the feature `demo`.
+//! Demo widget: a built-in upstream, and the two sites that embed it. A binary without the feature `demo` has
+//! neither.
 
-use crate::config::{Settings, Upstream};
+use crate::config::{Settings, UpstreamSettings};
 
 #[cfg(feature = "demo")]
 mod built_in;
@@ -13,13 +13,13 @@ pub(super) use built_in::Demo;
 #[cfg(not(feature = "demo"))]
 pub(super) use left_out::Demo;
 
-/// The widget that the demo's sites embed, in the shipped rules.
+/// Id of the widget that the demo's sites embed, in the shipped rules.
 pub(super) const WIDGET: &str = "wgt_demo";
 
-/// The names of the sites: one that the shipped rules list, and one that they don't.
+/// Host names of the sites: one that the shipped rules list, and one that they don't.
 pub(super) const HOSTS: [&str; 2] = ["site.localhost", "stranger.localhost"];
 
-/// Where browsers see the edge first.
+/// The edge's main public origin.
 pub(super) fn public_origin(settings: &Settings) -> String {
     // The configuration refuses an empty list.
     settings.edge.public_origins.iter().next().map(|origin| origin.as_str().to_owned()).unwrap_or_default()
@@ -27,5 +27,5 @@ pub(super) fn public_origin(settings: &Settings) -> String {
 
 /// Whether an upstream is the demo.
 fn is_wanted(settings: &Settings) -> bool {
-    settings.upstreams.values().any(|upstream| *upstream == Upstream::Builtin)
+    settings.upstreams.values().any(|upstream| *upstream == UpstreamSettings::Builtin)
 }

@@ -1,15 +1,15 @@
-//! Why the edge did not start.
+//! Errors at start.
 
 use std::io;
 use std::path::PathBuf;
 
 use crate::admin::TokenFault;
+use crate::edge::admission::tickets::key_file::KeyFileFault;
 use crate::edge::error::EdgeError;
-use crate::edge::tickets::key_file::KeyFileFault;
-use crate::policy::suffix::SuffixError;
 use crate::rules::error::RulesError;
+use embedgate_policy::suffix::SuffixError;
 
-/// A fault that keeps the edge from starting.
+/// Error that keeps the edge from starting.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppError {
@@ -23,14 +23,14 @@ pub enum AppError {
     #[error("tickets.key_file: {0}")]
     TicketKeys(#[from] KeyFileFault),
     /// The rules.
-    #[error("the rules have faults:\n{0}")]
+    #[error("the rules can't be read:\n{0}")]
     Rules(#[from] RulesError),
     /// The public suffix list of the configuration.
     #[error("{}: {source}", path.display())]
     Suffixes {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         source: SuffixError,
     },
     /// A file that can't be read.
@@ -38,27 +38,27 @@ pub enum AppError {
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A source of rules that this version has not.
-    #[error("this version takes rules from `source = \"store\"` or `\"file\"` only")]
+    /// A source of rules that this version does not have.
+    #[error("this version takes rules only from `source = \"store\"` or `\"file\"`")]
     SourceUnavailable,
-    /// The system gave no thread.
-    #[error("no thread to serve with: {0}")]
+    /// The system refused a thread.
+    #[error("can't start the server's thread: {0}")]
     Thread(io::Error),
     /// A panic in the server.
-    #[error("the server broke down; what it said on standard error is a fault of embedgate's")]
+    #[error("the server crashed; please report what it wrote to standard error")]
     BrokeDown,
-    /// Rules that can't be taken in here.
-    #[error("rules come from {} here: import into those, or set `source = \"store\"` in [rules]", .0.display())]
+    /// An import although the rules come from a file.
+    #[error("the rules come from {}: edit them there, or set `source = \"store\"` in [rules]", .0.display())]
     NoStore(PathBuf),
     /// An export that can't be written.
-    #[error("the documents can't be written: {0}")]
+    #[error("can't write the documents: {0}")]
     Export(io::Error),
     /// A configuration that asks for a demo which is not built in.
     #[error(
-        "this binary has no demo: build it with the feature `demo`, or name `servers` in place of `builtin`"
+        "this binary has no demo: build it with the feature `demo`, or set `servers` instead of `builtin`"
     )]
     NoDemo,
     /// The demo's own listener.
@@ -68,6 +68,6 @@ pub enum AppError {
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
     /// The process has a log already.
-    #[error("a log is running in this process already")]
+    #[error("this process already has a log")]
     LogTaken,
 }

@@ -1,20 +1,21 @@
-//! Settings in their working form, and what of them a SIGHUP changes while the edge runs.
+//! Settings in their working form, and the part of them that a SIGHUP changes while the edge runs.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::AppError;
 use crate::config::{self, EmptyAllowlist, LogLevel, Settings};
-use crate::edge::sessions::Sessions;
-use crate::policy::decision::EdgePolicy;
-use crate::policy::suffix::PublicSuffixes;
+use crate::edge::session::registry::SessionRegistry;
 use crate::telemetry::decision_log::{DecisionLog, Scope};
 use crate::telemetry::operational_log::LevelHandle;
+use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::suffix::PublicSuffixes;
 
-/// What the settings say for all widgets.
+/// Policy of the edge for all widgets, by the settings.
 pub fn edge_policy(settings: &Settings) -> EdgePolicy {
     EdgePolicy {
         own_origins: settings.edge.public_origins.clone(),
@@ -24,6 +25,10 @@ pub fn edge_policy(settings: &Settings) -> EdgePolicy {
 }
 
 /// The public suffix list of the settings, or the one compiled in.
+///
+/// # Errors
+///
+/// The file can't be read or is not a public suffix list.
 pub fn public_suffixes(settings: &Settings) -> Result<Arc<PublicSuffixes>, AppError> {
     let Some(path) = &settings.policy.public_suffix_list else {
         return Ok(Arc::new(PublicSuffixes::shipped().clone()));
@@ -34,12 +39,12 @@ pub fn public_suffixes(settings: &Settings) -> Result<Arc<PublicSuffixes>, AppEr
     suffixes.map(Arc::new).map_err(|source| AppError::Suffixes { path: path.clone(), source })
 }
 
-/// Which decisions the settings want logged.
-pub fn decision_scope(log: config::DecisionLog) -> Scope {
+/// Scope of the decision log, by the settings.
+pub fn decision_scope(log: config::LoggedDecisions) -> Scope {
     match log {
-        config::DecisionLog::All => Scope::All,
-        config::DecisionLog::Denied => Scope::Denied,
-        config::DecisionLog::Off => Scope::Off,
+        config::LoggedDecisions::All => Scope::All,
+        config::LoggedDecisions::Denied => Scope::Denied,
+        config::LoggedDecisions::Off => Scope::Off,
     }
 }
 
@@ -54,12 +59,12 @@ pub(super) fn level(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// What a SIGHUP can change.
+/// Parts of the edge that a SIGHUP can change.
 pub(super) struct LiveSettings {
     config: PathBuf,
     settings: Mutex<Settings>,
     policy: Arc<ArcSwap<EdgePolicy>>,
-    sessions: Arc<Sessions>,
+    sessions: Arc<SessionRegistry>,
     decisions: Arc<DecisionLog>,
     level: LevelHandle,
 }
@@ -69,37 +74,37 @@ impl LiveSettings {
         config: PathBuf,
         settings: Settings,
         policy: Arc<ArcSwap<EdgePolicy>>,
-        sessions: Arc<Sessions>,
+        sessions: Arc<SessionRegistry>,
         decisions: Arc<DecisionLog>,
         level: LevelHandle,
     ) -> Self {
         Self { config, settings: Mutex::new(settings), policy, sessions, decisions, level }
     }
 
-    /// Reads the configuration again. One with faults changes nothing.
+    /// Reads the configuration again. One with errors changes nothing.
     pub(super) fn reload(&self) {
         let new = match config::load(&self.config, config::process_environment()) {
             Ok(new) => new,
             Err(error) => {
-                tracing::error!("configuration not taken, the running one stays:\n{error}");
+                tracing::error!("configuration refused, the running one stays in force:\n{error}");
                 return;
             }
         };
-        let mut running = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.settings.lock();
         let changes = config::compare(&running, &new);
         self.policy.store(Arc::new(edge_policy(&config::in_force(&running, &new))));
         self.sessions.judge_all();
         self.decisions.set_scope(decision_scope(new.log.decisions));
-        // What is said of the change is for whoever reads at the old level or at the new one.
+        // The change is reported to readers of the old level and of the new one.
         self.level.set(level(running.log.level).max(level(new.log.level)));
         if changes.is_empty() {
-            tracing::info!("configuration read again; nothing changed");
+            tracing::info!("configuration reloaded; nothing changed");
         }
         if !changes.live.is_empty() {
-            tracing::info!("configuration read again; in force now: {}", changes.live.join(", "));
+            tracing::info!("configuration reloaded; now in force: {}", changes.live.join(", "));
         }
         if !changes.restart.is_empty() {
-            tracing::warn!("changed, but in force only after a restart: {}", changes.restart.join(", "));
+            tracing::warn!("changed, but needs a restart: {}", changes.restart.join(", "));
         }
         self.level.set(level(new.log.level));
         *running = config::in_force(&running, &new);

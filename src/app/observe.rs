@@ -1,14 +1,14 @@
-//! Swaps and refusals of rules, as metrics.
+//! Metrics of swaps and refusals of rules.
 
 use std::sync::Arc;
 
-use crate::policy::widget::{Access, Environment};
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};
 use crate::rules::source::SourceKind;
 use crate::telemetry::metrics::Metrics;
+use embedgate_policy::widget::{Access, Environment};
 
-/// Keeps the metrics of the rules.
+/// Observer that keeps the metrics of the rules.
 pub(super) struct RuleMetrics(Arc<Metrics>);
 
 impl RuleMetrics {

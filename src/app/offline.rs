@@ -1,75 +1,64 @@
-//! The configured rules without a running edge: read, exported, imported.
+//! Access to the configured rules without a running edge, for commands.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use super::{AppError, public_suffixes};
-use crate::config::{RuleSource, Settings, StoreSettings};
-use crate::policy::widget::{Widget, WidgetId};
-use crate::rules::audit::FileAuditLog;
-use crate::rules::documents::Documents;
+use super::error::AppError;
+use super::live::public_suffixes;
+use super::source;
+use crate::config::Settings;
+use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
-use crate::rules::source::SourceKind;
-use crate::rules::source::file::FileSource;
-use crate::rules::source::store;
+use crate::rules::source::DocumentPages;
+use embedgate_policy::widget::Widget;
 
 /// The documents that the configured source holds, read as at start.
+///
+/// # Errors
+///
+/// The rules or the public suffix list can't be read.
 pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
-    let suffixes = public_suffixes(settings)?;
-    match settings.rules.source {
-        RuleSource::File => Ok(FileSource::load_once(&settings.rules.file, &suffixes)?),
-        RuleSource::Store => {
-            let StoreSettings { path, seed } = &settings.rules.store;
-            Ok(store::load_once(path, seed, &suffixes)?)
-        }
-        RuleSource::Nats => Err(AppError::SourceUnavailable),
+    let mut documents = Vec::new();
+    for page in pages(settings)? {
+        documents.extend(page.map_err(RulesError::from)?);
     }
+    Ok(documents)
 }
 
 /// The file or folder that a start would read rules from.
-pub fn rules_path(settings: &Settings) -> &Path {
-    let StoreSettings { path, seed } = &settings.rules.store;
-    match settings.rules.source {
-        RuleSource::File => &settings.rules.file,
-        RuleSource::Store if path.exists() => path,
-        RuleSource::Store => seed,
-        RuleSource::Nats => &settings.rules.nats.cache,
-    }
+pub fn rules_path(settings: &Settings) -> Result<PathBuf, AppError> {
+    Ok(source::of(settings)?.location().to_owned())
 }
 
-/// Each document that the configured source holds, in the order of ids where they come from a store.
+/// Calls a function with each document that the configured source holds; those of a store are sorted by id.
+///
+/// # Errors
+///
+/// The rules can't be read, or the function fails.
 pub fn each_document(
     settings: &Settings,
     mut take: impl FnMut(&Widget) -> io::Result<()>,
 ) -> Result<(), AppError> {
-    let StoreSettings { path, .. } = &settings.rules.store;
-    if settings.rules.source != RuleSource::Store || !path.exists() {
-        return documents(settings)?.iter().try_for_each(take).map_err(AppError::Export);
+    for page in pages(settings)? {
+        page.map_err(RulesError::from)?.iter().try_for_each(&mut take).map_err(AppError::Export)?;
     }
-    let documents = store::documents(path, public_suffixes(settings)?)?;
-    let mut after: Option<WidgetId> = None;
-    loop {
-        let page = documents.page(after.as_ref().map(WidgetId::as_str), PAGE)?;
-        page.iter().try_for_each(&mut take).map_err(AppError::Export)?;
-        match page.into_iter().next_back() {
-            Some(last) => after = Some(last.id),
-            None => return Ok(()),
-        }
-    }
+    Ok(())
 }
 
-/// Documents that are in memory at once.
-const PAGE: usize = 1000;
+fn pages(settings: &Settings) -> Result<DocumentPages, AppError> {
+    let suffixes = public_suffixes(settings)?;
+    Ok(source::of(settings)?.documents(suffixes)?)
+}
 
-/// The writer of the configured store, while no edge has it open. Makes the store where there is none.
+/// The writer of the configured store, while no edge has it open. Makes the store if there is none.
+///
+/// # Errors
+///
+/// The rules do not come from a store, or it can't be opened.
 pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
-    let StoreSettings { path, .. } = &settings.rules.store;
-    if settings.rules.source != RuleSource::Store {
-        return Err(AppError::NoStore(settings.rules.file.clone()));
-    }
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string())
-        .with_audit(Arc::new(FileAuditLog::new(settings.log.audit.clone())));
-    Ok(store::start_unseeded(publisher, path, public_suffixes(settings)?)?)
+    let source = source::of(settings)?;
+    let publisher = source::publisher(&*source, LiveRules::new(), settings);
+    let opened = source.open_offline(publisher, public_suffixes(settings)?).map_err(RulesError::from)?;
+    opened.ok_or_else(|| AppError::NoStore(source.location().to_owned()))
 }

@@ -1,14 +1,14 @@
-//! What stops the edge: SIGTERM and SIGQUIT end it once open requests had their grace period, SIGINT at once.
+//! Stop signals: SIGTERM and SIGQUIT end the edge after the grace period for open requests, SIGINT at once.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pingora::server::{ShutdownSignal, ShutdownSignalWatch};
+use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin::Readiness;
 
-/// Waits for a signal, and says to load balancers that the edge is going.
+/// Watch for stop signals that marks the edge as stopping for load balancers.
 pub(super) struct Signals(Arc<Readiness>);
 
 impl Signals {
@@ -34,11 +34,11 @@ impl ShutdownSignalWatch for Signals {
 
 /// Listens for the signals of one kind from now on. `None` where the system refuses.
 pub(super) fn listen(kind: SignalKind) -> Option<Signal> {
-    let refused = |error: &std::io::Error| tracing::error!(%error, "a signal can't be listened for");
+    let refused = |error: &std::io::Error| tracing::error!(%error, "can't listen for a signal");
     signal(kind).inspect_err(refused).ok()
 }
 
-/// Resolves with the next signal, or with one that came since the last; never, where nobody listens.
+/// Resolves with the next signal, or with one that came since the last. Never resolves where nobody listens.
 pub(super) async fn next(signals: &mut Option<Signal>) {
     if let Some(signals) = signals
         && signals.recv().await.is_some()

@@ -1,16 +1,17 @@
-//! What runs beside the proxy, each as a background service of the server, on a thread of its own.
+//! Background services of the server, each on a thread of its own.
 
 use std::hint::black_box;
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pingora::server::ShutdownWatch;
-use pingora::services::ServiceReadyNotifier;
-use pingora::services::background::BackgroundService;
+use parking_lot::Mutex;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::ServiceReadyNotifier;
+use pingora_core::services::background::BackgroundService;
 use tokio::signal::unix::SignalKind;
 
 use super::AppError;
@@ -19,11 +20,11 @@ use super::signals::{listen, next};
 use super::welcome::Welcome;
 use crate::admin::{self, Admin, MutualTls, Readiness};
 use crate::config::Settings;
-use crate::edge::sessions::Sessions;
+use crate::edge::session::registry::SessionRegistry;
 use crate::files::Reload;
-use crate::rules::source::file::FileSource;
+use crate::rules::source::SourceFollower;
 
-/// A value that the first start takes away: a service starts once.
+/// Value that the first start takes: a service starts once.
 struct Once<T>(Mutex<Option<T>>);
 
 impl<T> Once<T> {
@@ -32,11 +33,11 @@ impl<T> Once<T> {
     }
 
     fn take(&self) -> Option<T> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.lock().take()
     }
 }
 
-/// Serves the admin listener, to the end: who asks during the grace period learns that the edge is going.
+/// Service of the admin listener. It runs to the end: a probe in the grace period learns that the edge stops.
 pub(super) struct AdminTask(Arc<Admin>, Once<(TcpListener, Option<Arc<MutualTls>>)>);
 
 impl AdminTask {
@@ -55,12 +56,12 @@ impl BackgroundService for AdminTask {
     }
 }
 
-/// Follows the source of the rules, to the end: requests that are still open obey the rules, too.
-pub(super) struct SourceTask(Once<FileSource>);
+/// Watch on the source of the rules. It runs to the end: requests that are still open obey the rules, too.
+pub(super) struct SourceTask(Once<Box<dyn SourceFollower>>);
 
 impl SourceTask {
-    pub(super) fn new(source: FileSource) -> Self {
-        Self(Once::new(source))
+    pub(super) fn new(follower: Box<dyn SourceFollower>) -> Self {
+        Self(Once::new(follower))
     }
 }
 
@@ -68,34 +69,34 @@ impl SourceTask {
 impl BackgroundService for SourceTask {
     async fn start(&self, _: ShutdownWatch) {
         let (_to_the_end, never) = tokio::sync::watch::channel(false);
-        if let Some(source) = self.0.take() {
-            source.watch(never).await;
+        if let Some(follower) = self.0.take() {
+            follower.follow(never).await;
         }
     }
 }
 
-/// Judges open sessions again when an entry expires.
-pub(super) struct SessionTask(Arc<Sessions>);
+/// Service that judges open sessions again when an entry expires.
+pub(super) struct SessionTask(Arc<SessionRegistry>);
 
 impl SessionTask {
-    pub(super) fn new(sessions: Arc<Sessions>) -> Self {
+    pub(super) fn new(sessions: Arc<SessionRegistry>) -> Self {
         Self(sessions)
     }
 }
 
 #[async_trait]
 impl BackgroundService for SessionTask {
-    /// Goes on through the grace period: sessions that are left then obey as before.
+    /// Goes on through the grace period: the remaining sessions obey the rules, too.
     async fn start(&self, _shutdown: ShutdownWatch) {
         self.0.watch_expiries().await;
     }
 }
 
-/// Reads certificates and keys again when their files change.
+/// Service that reloads certificates and keys when their files change.
 pub(super) struct FileTask(Vec<Arc<dyn Reload>>);
 
-/// Between two looks at the files. Looking needs no notice from the system, which links and some file systems
-/// don't give.
+/// Time between two looks at the files. The system's notices are not used, because links and some file
+/// systems give none.
 const FILE_INTERVAL: Duration = Duration::from_secs(1);
 
 impl FileTask {
@@ -120,7 +121,7 @@ impl BackgroundService for FileTask {
                     Ok(false) => {}
                     Ok(true) => tracing::info!("new {} in force", files.name()),
                     Err(error) => {
-                        tracing::error!(%error, "{} not taken; the last good ones stay in force", files.name())
+                        tracing::error!(%error, "new {} refused; the last good ones stay in force", files.name())
                     }
                 }
             }
@@ -128,11 +129,11 @@ impl BackgroundService for FileTask {
     }
 }
 
-/// Has the allocator give back what nobody uses. It does that when a thread ends, and otherwise as more is used: once a
-/// crowd has left, it could be long until then.
+/// Service that makes the allocator return unused memory. On its own the allocator does so when a thread ends
+/// or when more is allocated, which can take long after many visitors have left.
 pub(super) struct MemoryTask;
 
-/// How often. The allocator itself waits for a second, in case what was freed is wanted again.
+/// Time between two runs. The allocator itself keeps freed memory for a second, in case it is needed again.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
 #[async_trait]
@@ -143,15 +144,15 @@ impl BackgroundService for MemoryTask {
                 () = tokio::time::sleep(MEMORY_INTERVAL) => {}
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
-            // One that has used nothing is none of the allocator's.
+            // The allocator knows only threads that have allocated something.
             let thread = thread::Builder::new().spawn(|| drop(black_box(Box::new(0_u8))));
-            // Where there is no room for a thread now, there may be the next time.
+            // If no thread can be started now, one may be the next time.
             let _ = thread.map(JoinHandle::join);
         }
     }
 }
 
-/// Says where to look, once the edge is ready.
+/// Service that logs the edge's addresses once it is ready.
 pub(super) struct WelcomeTask(Welcome, Arc<Readiness>);
 
 impl WelcomeTask {
@@ -169,11 +170,11 @@ impl BackgroundService for WelcomeTask {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.0.say();
+        self.0.log();
     }
 }
 
-/// Reads the configuration again on SIGHUP.
+/// Service that reloads the configuration on SIGHUP.
 pub(super) struct ReloadTask(LiveSettings);
 
 impl ReloadTask {
@@ -185,7 +186,7 @@ impl ReloadTask {
 #[async_trait]
 impl BackgroundService for ReloadTask {
     async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
-        // One listener for all of them: a signal that comes while the file is read means another reading.
+        // One listener for all signals: one that comes while the file is read causes another reading.
         let mut hangups = listen(SignalKind::hangup());
         ready.notify_ready();
         loop {
@@ -197,10 +198,10 @@ impl BackgroundService for ReloadTask {
     }
 }
 
-/// Ends the process at once when somebody who asked it to stop does not want to wait any longer.
-pub(super) struct ImpatienceTask(Sender<Result<(), AppError>>);
+/// Service that ends the process at once on a second stop signal.
+pub(super) struct SecondSignalTask(Sender<Result<(), AppError>>);
 
-impl ImpatienceTask {
+impl SecondSignalTask {
     /// The other end of `end` ends the process.
     pub(super) fn new(end: Sender<Result<(), AppError>>) -> Self {
         Self(end)
@@ -208,12 +209,12 @@ impl ImpatienceTask {
 }
 
 #[async_trait]
-impl BackgroundService for ImpatienceTask {
+impl BackgroundService for SecondSignalTask {
     async fn start(&self, mut shutdown: ShutdownWatch) {
         let mut interrupts = listen(SignalKind::interrupt());
         if shutdown.wait_for(|stop| *stop).await.is_ok() {
             next(&mut interrupts).await;
-            // Nobody there: the process is ending already.
+            // An error means that the process is ending already.
             let _ = self.0.send(Ok(()));
         }
     }

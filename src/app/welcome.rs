@@ -1,15 +1,17 @@
-//! What a person who starts the edge for the first time wants to know.
+//! Log lines of a ready edge: its addresses, and how to try the demo.
+
+use std::fmt;
 
 use super::demo::{self, HOSTS, WIDGET};
-use crate::config::{Route, Settings, Upstream};
-use crate::policy::widget::Environment;
+use crate::config::{RouteSettings, Settings, UpstreamSettings};
+use embedgate_policy::widget::Environment;
 
-fn leads_to_demo(route: &Route, settings: &Settings) -> bool {
+fn leads_to_demo(route: &RouteSettings, settings: &Settings) -> bool {
     let upstream = |environment| settings.upstreams.get(route.upstream.of(environment));
-    Environment::ALL.into_iter().any(|environment| upstream(environment) == Some(&Upstream::Builtin))
+    Environment::ALL.into_iter().any(|environment| upstream(environment) == Some(&UpstreamSettings::Builtin))
 }
 
-/// The lines to say.
+/// Lines that tell a person where to look.
 pub(super) struct Welcome(Vec<String>);
 
 impl Welcome {
@@ -17,9 +19,10 @@ impl Welcome {
         let listeners = settings.edge.listen.iter().map(|addr| format!("http://{addr}"));
         let listeners =
             listeners.chain(settings.edge.tls.iter().map(|tls| format!("https://{}", tls.listen)));
+        let admin_scheme = if settings.admin.tls.is_some() { "https" } else { "http" };
         let mut lines = vec![
             format!("edge ready on {}", listeners.collect::<Vec<_>>().join(", ")),
-            format!("admin on http://{}: /readyz /metrics /v1/status", settings.admin.listen),
+            format!("admin on {admin_scheme}://{}: /readyz /metrics /v1/status", settings.admin.listen),
         ];
         let origin = demo::public_origin(settings);
         if settings.routes.iter().any(|route| leads_to_demo(route, settings))
@@ -29,17 +32,49 @@ impl Welcome {
             let [site, stranger] = HOSTS.map(|name| format!("{scheme}://{name}{port}"));
             let loader = format!("{origin}/w/{WIDGET}/loader.js");
             lines.extend([
-                format!("a site on the widget's list: {site}/   one that is not: {stranger}/"),
-                format!("passes:  curl -i -H 'Origin: https://example.com' {loader}"),
-                format!("refused: curl -i -H 'Origin: https://stranger.example' {loader}"),
+                format!("demo: a site on the widget's list: {site}/   a site that is not: {stranger}/"),
+                format!("allowed: curl -i -H 'Origin: https://example.com' {loader}"),
+                format!("denied:  curl -i -H 'Origin: https://stranger.example' {loader}"),
             ]);
         }
         Self(lines)
     }
 
-    pub(super) fn say(&self) {
+    pub(super) fn log(&self) {
         for line in &self.0 {
             tracing::info!("{line}");
         }
+    }
+}
+
+impl fmt::Display for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::config;
+
+    fn lines(admin: &str) -> Vec<String> {
+        let text = format!(
+            "[edge]\npublic_origins = [\"http://localhost:8080\"]\n[admin]\n{admin}\n[rules]\n[policy]\n\
+             [upstreams.demo]\nbuiltin = true\n[[routes]]\npath = \"/w/{{widget}}/loader.js\"\nclass = \"asset\"\n\
+             upstream = \"demo\"\n"
+        );
+        Welcome::new(&config::parse("embedgate.toml", &text, []).unwrap()).0
+    }
+
+    #[test]
+    fn the_admin_listener_has_its_scheme() {
+        let plain = lines("");
+        assert!(plain.iter().any(|line| line.starts_with("admin on http://127.0.0.1:9090: ")), "{plain:?}");
+        let tls =
+            lines("hosts = [\"edge\"]\ntls = { cert = \"a.pem\", key = \"a.key\", client_ca = \"ca.pem\" }");
+        assert!(tls.iter().any(|line| line.starts_with("admin on https://127.0.0.1:9090: ")), "{tls:?}");
     }
 }

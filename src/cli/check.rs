@@ -1,4 +1,4 @@
-//! `embedgate check`: everything that a start would read, without starting; or how a running edge is doing.
+//! `embedgate check`: a dry run of everything that a start would read, or the state of a running edge.
 
 use std::process::ExitCode;
 
@@ -9,10 +9,10 @@ use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app::{self, AppError};
 use crate::config;
-use crate::rules::error::RulesError;
+use crate::rules::error::{RulesError, StoreError};
 
 #[derive(Debug, Serialize)]
-struct Report {
+struct CheckReport {
     /// The configuration file, or the running edge that was asked.
     config: String,
     #[serde(skip)]
@@ -23,26 +23,32 @@ struct Report {
     faults: Vec<String>,
     warnings: Vec<String>,
     widgets: usize,
+    /// The widgets could not be read, because an edge holds the store.
+    #[serde(skip)]
+    unchecked: bool,
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for CheckReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for fault in &self.faults {
-            writeln!(f, "fault: {fault}")?;
+            writeln!(f, "error: {fault}")?;
         }
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
         if !self.ok {
-            let faults = count(self.faults.len(), "fault");
+            let faults = count(self.faults.len(), "error");
             let so = match self.running {
                 true => "the last good rules stay in force",
                 false => "the edge would not start",
             };
             return write!(f, "{}: {faults}; {so}", self.config);
         }
-        write!(f, "{}: fine, {}", self.config, count(self.widgets, "widget"))?;
-        self.rules.iter().try_for_each(|rules| write!(f, " in {rules}"))
+        let rules = self.rules.as_deref().unwrap_or_default();
+        match self.unchecked {
+            true => write!(f, "{}: fine, but the widgets in {rules} were not checked", self.config),
+            false => write!(f, "{}: fine, {} in {rules}", self.config, count(self.widgets, "widget")),
+        }
     }
 }
 
@@ -56,43 +62,43 @@ pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError
     Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What a running edge says of itself, as far as it is told here.
+/// Answer of `GET /v1/status`, as far as it is shown here.
 #[derive(Deserialize)]
-struct Status {
-    widgets: Widgets,
-    rules: Source,
+struct ReportedStatus {
+    widgets: ReportedWidgets,
+    rules: ReportedSource,
 }
 
 #[derive(Deserialize)]
-struct Widgets {
+struct ReportedWidgets {
     total: usize,
 }
 
 #[derive(Deserialize)]
-struct Source {
+struct ReportedSource {
     source: String,
     name: String,
-    last_error: Option<LastError>,
+    last_error: Option<ReportedError>,
 }
 
 #[derive(Deserialize)]
-struct LastError {
+struct ReportedError {
     at: String,
     detail: String,
 }
 
-/// Whether a running edge has the rules that its source has.
-fn remotely(edge: RemoteEdge) -> Result<Report, CliError> {
-    let status: Status = edge.get("/v1/status")?;
+/// Checks whether a running edge has the rules that its source has.
+fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
+    let status: ReportedStatus = edge.get("/v1/status")?;
     let refused = status.rules.last_error.iter().flat_map(|error| {
         error.detail.lines().map(|line| format!("refused at {}: {line}", error.at)).collect::<Vec<_>>()
     });
-    // Where rules come through the control plane, a refusal was its caller's to hear and left nothing behind.
+    // The admin API reports a refusal to its caller, so with a store it is only worth a warning here.
     let (warnings, faults) = match status.rules.source.as_str() {
         "store" => (refused.collect(), Vec::new()),
         _ => (Vec::new(), refused.collect()),
     };
-    Ok(Report {
+    Ok(CheckReport {
         config: edge.url,
         running: true,
         rules: Some(status.rules.name),
@@ -100,11 +106,12 @@ fn remotely(edge: RemoteEdge) -> Result<Report, CliError> {
         faults,
         warnings,
         widgets: status.widgets.total,
+        unchecked: false,
     })
 }
 
-fn locally(common: &Common) -> Result<Report, CliError> {
-    let mut report = Report {
+fn locally(common: &Common) -> Result<CheckReport, CliError> {
+    let mut report = CheckReport {
         config: common.config.display().to_string(),
         running: false,
         rules: None,
@@ -112,32 +119,34 @@ fn locally(common: &Common) -> Result<Report, CliError> {
         faults: Vec::new(),
         warnings: Vec::new(),
         widgets: 0,
+        unchecked: false,
     };
     match common.settings() {
         Err(CliError::Config(error)) => report.faults.extend(lines(&error)),
         Err(error) => return Err(error),
         Ok(settings) => {
-            report.rules = Some(app::rules_path(&settings).display().to_string());
+            report.rules = app::rules_path(&settings).ok().map(|path| path.display().to_string());
             report.warnings.extend(settings.warnings.iter().map(ToString::to_string));
             report.warnings.extend(config::notices(&settings));
             report.faults.extend(app::faults(&settings).iter().flat_map(lines));
             match app::documents(&settings) {
                 Ok(documents) => report.widgets = documents.len(),
-                // That is a running edge, most likely this one; its rules were checked when they were saved.
-                Err(AppError::Rules(error @ RulesError::StoreLocked { .. })) => {
-                    report.warnings.push(format!("the widgets are not checked: {error}"));
+                // Most likely this edge is running. It checked its rules when they were saved.
+                Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. }))) => {
+                    report.unchecked = true;
+                    report.warnings.push(format!("the widgets were not checked: {error}"));
                 }
                 Err(AppError::Rules(error)) => report.faults.extend(lines(&error)),
                 Err(error) => report.faults.extend(lines(&error)),
             }
-            // A suffix list that can't be read is in the way of both.
+            // Both of them report a suffix list that can't be read.
             report.faults.dedup();
         }
     }
     Ok(report)
 }
 
-/// An error that holds many faults prints one a line.
+/// The lines of an error: one that holds many faults prints one per line.
 fn lines(error: &impl ToString) -> Vec<String> {
     error.to_string().lines().map(str::to_owned).collect()
 }

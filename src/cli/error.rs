@@ -1,4 +1,4 @@
-//! Why a command could not be carried out.
+//! Errors of commands.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,14 +7,14 @@ use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::rules::import::ImportError;
 
-/// A fault that ends a command.
+/// Error that ends a command.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CliError {
     /// The configuration.
-    #[error("the configuration has faults:\n{0}")]
+    #[error("the configuration has errors:\n{0}")]
     Config(#[from] ConfigError),
-    /// What the configuration names: the rules, certificates, upstreams.
+    /// The rules, certificates or upstreams of the configuration.
     #[error(transparent)]
     App(#[from] AppError),
     /// A file of `--admin` that can't be used.
@@ -22,18 +22,18 @@ pub enum CliError {
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         detail: String,
     },
     /// An https listener whose certificate could not be checked.
-    #[error("an https listener needs --ca FILE, the authority of its certificate")]
+    #[error("an https listener needs --ca FILE, the authority that signed its certificate")]
     NoAuthority,
-    /// A running edge that was asked.
+    /// The answer of a running edge.
     #[error("{url}: {detail}")]
     Remote {
-        /// Its admin listener.
+        /// The edge's admin listener.
         url: String,
-        /// What it said, or what kept it from saying anything.
+        /// The edge's error, or the error of the call.
         detail: String,
     },
     /// A bulk import.
@@ -44,7 +44,7 @@ pub enum CliError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
     /// The output.

@@ -1,4 +1,4 @@
-//! `embedgate explain`: one verdict in full, by the rules as they are configured or by those of a running edge.
+//! `embedgate explain`: one verdict in full, by the configured rules or by those of a running edge.
 
 use std::process::ExitCode;
 
@@ -9,14 +9,15 @@ use super::output::print;
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app;
-use crate::policy::decision::{Class, Facts, TicketState, Verdict};
-use crate::policy::explain::{Explanation, explain};
-use crate::policy::headers::Destination;
-use crate::policy::origin::Embedder;
+use embedgate_policy::decision::{Facts, TicketState};
+use embedgate_policy::explain::{Explanation, explain};
+use embedgate_policy::headers::Destination;
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::verdict::{Class, Verdict};
 
-/// What is asked.
+/// Arguments of `embedgate explain`.
 #[derive(Args, Debug)]
-pub(super) struct Question {
+pub(super) struct ExplainArguments {
     /// The widget's id.
     #[arg(long, value_name = "ID")]
     widget: String,
@@ -29,14 +30,14 @@ pub(super) struct Question {
     /// The class of the route: asset, frame, session or public.
     #[arg(long, default_value = "asset")]
     class: Class,
-    /// The request's `Sec-Fetch-Dest`, such as `script` or `iframe`: it decides in which shape a denial comes.
+    /// The request's `Sec-Fetch-Dest`, such as `script` or `iframe`: it decides the form of a denial.
     #[arg(long, value_name = "DEST")]
     destination: Option<String>,
     #[command(flatten)]
     remote: Remote,
 }
 
-pub(super) fn run(common: &Common, question: &Question) -> Result<ExitCode, CliError> {
+pub(super) fn run(common: &Common, question: &ExplainArguments) -> Result<ExitCode, CliError> {
     let explanation = match question.remote.edge()? {
         Some(edge) => remotely(&edge, question)?,
         None => locally(common, question)?,
@@ -45,7 +46,7 @@ pub(super) fn run(common: &Common, question: &Question) -> Result<ExitCode, CliE
     Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn remotely(edge: &RemoteEdge, question: &Question) -> Result<Explanation, CliError> {
+fn remotely(edge: &RemoteEdge, question: &ExplainArguments) -> Result<Explanation, CliError> {
     let question = serde_json::json!({
         "widget": question.widget,
         "origin": question.origin,
@@ -56,7 +57,7 @@ fn remotely(edge: &RemoteEdge, question: &Question) -> Result<Explanation, CliEr
     edge.ask("/v1/explain", &question)
 }
 
-fn locally(common: &Common, question: &Question) -> Result<Explanation, CliError> {
+fn locally(common: &Common, question: &ExplainArguments) -> Result<Explanation, CliError> {
     let settings = common.settings()?;
     let documents = app::documents(&settings)?;
     let facts = Facts {

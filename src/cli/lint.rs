@@ -1,4 +1,4 @@
-//! `embedgate lint`: what the rules allow but hardly mean.
+//! `embedgate lint`: what the rules allow but probably should not.
 
 use std::process::ExitCode;
 
@@ -9,18 +9,18 @@ use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app;
-use crate::policy::lint::{Finding, Severity, lint};
-use crate::policy::widget::WidgetId;
+use embedgate_policy::lint::{Finding, Severity, lint};
+use embedgate_policy::widget::WidgetId;
 
 #[derive(Debug, Serialize)]
-struct Report {
-    findings: Vec<Found>,
+struct LintReport {
+    findings: Vec<ReceivedFinding>,
     widgets: usize,
 }
 
-/// A [`Finding`] and whose it is, also as a running edge tells it.
+/// A [`Finding`] with its widget, as computed here or received from a running edge.
 #[derive(Debug, Serialize, Deserialize)]
-struct Found {
+struct ReceivedFinding {
     widget: String,
     code: String,
     severity: Severity,
@@ -30,20 +30,20 @@ struct Found {
     detail: String,
 }
 
-impl Found {
+impl ReceivedFinding {
     fn new(widget: &WidgetId, Finding { code, severity, pointer, entry, detail }: Finding) -> Self {
         Self { widget: widget.to_string(), code: code.to_owned(), severity, pointer, entry, detail }
     }
 }
 
-impl std::fmt::Display for Found {
+impl std::fmt::Display for ReceivedFinding {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { widget, code, severity, pointer, detail, .. } = self;
         write!(f, "{widget}: {} {code} {pointer}: {detail}", severity.as_str())
     }
 }
 
-impl std::fmt::Display for Report {
+impl std::fmt::Display for LintReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for found in &self.findings {
             writeln!(f, "{found}")?;
@@ -63,17 +63,17 @@ pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError
 
 /// One page of a running edge's findings.
 #[derive(Deserialize)]
-struct Page {
-    findings: Vec<Found>,
+struct FindingsPage {
+    findings: Vec<ReceivedFinding>,
     widgets: usize,
     next: Option<String>,
 }
 
-fn remotely(edge: &RemoteEdge) -> Result<Report, CliError> {
-    let mut report = Report { findings: Vec::new(), widgets: 0 };
+fn remotely(edge: &RemoteEdge) -> Result<LintReport, CliError> {
+    let mut report = LintReport { findings: Vec::new(), widgets: 0 };
     let mut after = String::new();
     loop {
-        let page: Page = edge.get(&format!("/v1/lint?limit=10000{after}"))?;
+        let page: FindingsPage = edge.get(&format!("/v1/lint?limit=10000{after}"))?;
         report.findings.extend(page.findings);
         report.widgets += page.widgets;
         match page.next {
@@ -84,7 +84,7 @@ fn remotely(edge: &RemoteEdge) -> Result<Report, CliError> {
     }
 }
 
-fn locally(common: &Common) -> Result<Report, CliError> {
+fn locally(common: &Common) -> Result<LintReport, CliError> {
     let settings = common.settings()?;
     let mut documents = app::documents(&settings)?;
     documents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
@@ -92,8 +92,8 @@ fn locally(common: &Common) -> Result<Report, CliError> {
     let now = Timestamp::now();
     let findings = documents.iter().flat_map(|widget| {
         let found = lint(widget, &policy, &suffixes, now).into_iter();
-        found.map(|finding| Found::new(&widget.id, finding))
+        found.map(|finding| ReceivedFinding::new(&widget.id, finding))
     });
-    let findings: Vec<Found> = findings.collect();
-    Ok(Report { findings, widgets: documents.len() })
+    let findings: Vec<ReceivedFinding> = findings.collect();
+    Ok(LintReport { findings, widgets: documents.len() })
 }

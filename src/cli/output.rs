@@ -1,11 +1,11 @@
-//! Printing, for people or for programs.
+//! Output, as text or as JSON.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
 
 use serde::Serialize;
 
-/// Prints a value: as JSON in one piece, or as its text.
+/// Prints a value, as JSON or as its text.
 pub(super) fn print(json: bool, value: &(impl Serialize + Display)) -> io::Result<()> {
     let mut text = if json { serde_json::to_string_pretty(value)? } else { value.to_string() };
     text.truncate(text.trim_end().len());
@@ -13,7 +13,7 @@ pub(super) fn print(json: bool, value: &(impl Serialize + Display)) -> io::Resul
     write(text.as_bytes())
 }
 
-/// Writes to standard output. A reader that has seen enough, such as `head`, is no fault.
+/// Writes to standard output. A reader that has seen enough, such as `head`, is not an error.
 pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

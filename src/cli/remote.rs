@@ -1,4 +1,4 @@
-//! `--admin URL`: a running edge is asked in place of the configured rules.
+//! `--admin URL`: questions to a running edge instead of the configured rules.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,25 +15,26 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsPr
 use super::CliError;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer that is read.
+/// Largest answer that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
 
-/// Which edge, and how to come in.
+/// Options that name a running edge and the credentials for it.
 #[derive(Args, Debug)]
 pub(super) struct Remote {
-    /// Ask a running edge at its admin listener, such as http://127.0.0.1:9090, in place of the configured rules.
+    /// Ask a running edge at its admin listener, such as http://127.0.0.1:9090, instead of reading the
+    /// configured rules.
     #[arg(long, value_name = "URL")]
     admin: Option<String>,
-    /// A file with a token for it: the edge's own token file, or one that holds nothing else.
+    /// File with a token: the edge's token file, or a file with only the token.
     #[arg(long, value_name = "FILE", default_value = "data/admin.tokens", requires = "admin")]
     token_file: PathBuf,
-    /// For https: the authority of the listener's certificate, PEM.
+    /// For https: PEM file of the authority that signed the listener's certificate.
     #[arg(long, value_name = "FILE", requires = "admin")]
     ca: Option<PathBuf>,
-    /// For https: the certificate to show, PEM.
+    /// For https: PEM file of the client certificate to present.
     #[arg(long, value_name = "FILE", requires = "client_key")]
     client_cert: Option<PathBuf>,
-    /// For https: its key, PEM.
+    /// For https: PEM file of the client certificate's key.
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
 }
@@ -47,7 +48,7 @@ impl Remote {
             .http_status_as_error(false)
             .timeout_global(Some(TIMEOUT))
             .max_redirects(0)
-            // Whatever the environment says about proxies: the token is for this listener alone.
+            // No proxy, even if the environment names one: the token is for this listener alone.
             .proxy(None);
         if url.starts_with("https://") {
             config = config.tls_config(self.tls()?);
@@ -89,25 +90,25 @@ fn unusable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
     CliError::Unusable { path: path.to_owned(), detail: error.to_string() }
 }
 
-/// The first token of a token file, or of a file that holds just one.
+/// The first token of a token file, or the only word of a file with just a token.
 fn token(path: &Path) -> Result<String, CliError> {
     let text = String::from_utf8_lossy(&read(path)?).into_owned();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
     let token = lines.filter_map(|line| line.split_ascii_whitespace().last()).next();
-    token.map(str::to_owned).ok_or_else(|| unusable(path, &"there is no token in it"))
+    token.map(str::to_owned).ok_or_else(|| unusable(path, &"the file has no token"))
 }
 
-/// A running edge.
+/// Client of a running edge's admin listener.
 pub(super) struct RemoteEdge {
     agent: Agent,
-    /// Without a slash at its end.
+    /// Base URL, without a slash at its end.
     pub(super) url: String,
     token: String,
 }
 
-/// What a problem document says (RFC 9457).
+/// Problem document (RFC 9457), as far as it is shown here.
 #[derive(Deserialize)]
-struct Problem {
+struct ReceivedProblem {
     code: String,
     detail: String,
 }
@@ -140,12 +141,12 @@ impl RemoteEdge {
         let body = body.map_err(|error| fault(error.to_string()))?;
         if !status.is_success() {
             let detail = match serde_json::from_slice(&body) {
-                Ok(Problem { code, detail }) => format!("{code}: {detail}"),
-                Err(_) => format!("it answers {status}"),
+                Ok(ReceivedProblem { code, detail }) => format!("{code}: {detail}"),
+                Err(_) => format!("the answer is {status}"),
             };
             return Err(fault(detail));
         }
         serde_json::from_slice(&body)
-            .map_err(|error| fault(format!("its answer isn't the control plane's: {error}")))
+            .map_err(|error| fault(format!("this is not an answer of embedgate's admin API: {error}")))
     }
 }

@@ -1,4 +1,4 @@
-//! `embedgate widgets`: documents in bulk, on the store's file while no edge has it open.
+//! `embedgate widgets`: export and import of documents, on the store's file while no edge has it open.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,27 +10,27 @@ use super::{CliError, Common};
 mod export;
 mod import;
 
-/// What to do with them.
+/// Subcommands of `embedgate widgets`.
 #[derive(Debug, Subcommand)]
-pub(super) enum Widgets {
-    /// Write every document, one a line (NDJSON), in the order of their ids.
+pub(super) enum WidgetsCommand {
+    /// Write every document, one per line (NDJSON), sorted by id.
     Export {
-        /// Where to; standard output when left out or `-`.
+        /// The file to write; `-` or nothing writes to standard output.
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Take documents, one a line (NDJSON). Each takes the place of the widget's document that is there; one that is
-    /// there already is unchanged, so an import that was interrupted is just run again. Widgets that are not named stay.
+    /// Import documents, one per line (NDJSON). Each replaces the widget's stored document. Identical ones
+    /// change nothing, so an interrupted import can be run again. Other widgets stay.
     Import {
-        /// The documents; `-` for standard input, which can't be checked as a whole before the first is written.
+        /// The documents; `-` reads standard input, which can't be checked before writing starts.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
 }
 
-pub(super) fn run(common: &Common, command: &Widgets) -> Result<ExitCode, CliError> {
+pub(super) fn run(common: &Common, command: &WidgetsCommand) -> Result<ExitCode, CliError> {
     match command {
-        Widgets::Export { file } => export::run(common, file.as_deref()),
-        Widgets::Import { file } => import::run(common, file),
+        WidgetsCommand::Export { file } => export::run(common, file.as_deref()),
+        WidgetsCommand::Import { file } => import::run(common, file),
     }
 }

@@ -1,29 +1,30 @@
-//! Addresses, servers, hosts and networks: text in, a checked type out. An error says what would be right.
+//! Parsers of addresses, servers, hosts and networks. Their errors say what would be right.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::settings::Server;
+use super::settings::ServerAddress;
 
-/// Where to listen. Names are not looked up: they can mean several addresses, and change.
+/// Parses an address to listen on. Names are not looked up, because they can have several addresses, and
+/// change.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| {
         if text.parse::<IpAddr>().is_ok() {
             return format!("'{text}' has no port; write \"{}\"", with_port(text, 8080));
         }
-        let example = "write it such as \"127.0.0.1:8080\" or \"[::1]:8080\"";
+        let example = "write it like \"127.0.0.1:8080\" or \"[::1]:8080\"";
         match text.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()) {
             Some(("localhost", port)) => {
                 format!("'{text}' is a name; write an address, \"127.0.0.1:{port}\" or \"[::1]:{port}\"")
             }
             Some(("" | "*", port)) => {
-                format!("'{text}' has no address; write \"0.0.0.0:{port}\" for all of them")
+                format!("'{text}' has no address; write \"0.0.0.0:{port}\" for all addresses")
             }
             Some((host, _)) if is_host_name(host) => {
                 format!("'{text}' is a name, and names are not looked up; {example}")
             }
-            _ => format!("'{text}' is no IP address and port; {example}"),
+            _ => format!("'{text}' is not an IP address and port; {example}"),
         }
     })
 }
@@ -32,8 +33,8 @@ fn with_port(ip: &str, port: u16) -> String {
     if ip.contains(':') && !ip.starts_with('[') { format!("[{ip}]:{port}") } else { format!("{ip}:{port}") }
 }
 
-/// An upstream's server: `127.0.0.1:7001`, `[::1]:7001` or `app.internal:7001`.
-pub(super) fn server(text: &str) -> Result<Server, String> {
+/// Parses an upstream's server: `127.0.0.1:7001`, `[::1]:7001` or `app.internal:7001`.
+pub(super) fn server(text: &str) -> Result<ServerAddress, String> {
     if let Some((scheme, rest)) = text.split_once("://") {
         let bare = rest.split('/').next().unwrap_or(rest);
         let tls = if scheme == "https" { " and set tls = true" } else { "" };
@@ -41,9 +42,9 @@ pub(super) fn server(text: &str) -> Result<Server, String> {
     }
     if let Ok(addr) = text.parse::<SocketAddr>() {
         return if addr.port() == 0 {
-            Err("port 0 can't be connected to".into())
+            Err("can't connect to port 0".into())
         } else {
-            Ok(Server::Ip(addr))
+            Ok(ServerAddress::Ip(addr))
         };
     }
     if text.parse::<IpAddr>().is_ok() || is_host_name(text) {
@@ -52,9 +53,9 @@ pub(super) fn server(text: &str) -> Result<Server, String> {
     let named = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
     match named {
         Some((host, port)) if port > 0 && is_host_name(host) => {
-            Ok(Server::Name { host: host.to_ascii_lowercase().into(), port })
+            Ok(ServerAddress::Name { host: host.to_ascii_lowercase().into(), port })
         }
-        _ => Err(format!("'{text}' is no server; write host:port, such as \"127.0.0.1:7001\"")),
+        _ => Err(format!("'{text}' is not a server; write host:port, such as \"127.0.0.1:7001\"")),
     }
 }
 
@@ -67,7 +68,7 @@ fn completed(host: &str, tls: bool) -> String {
     }
 }
 
-/// A DNS name in ASCII, of any case; an IPv4 address is none.
+/// Whether the text is a DNS name in ASCII, of any case. An IPv4 address is not.
 pub(super) fn is_host_name(text: &str) -> bool {
     let label = |label: &str| {
         (1..=63).contains(&label.len())
@@ -79,8 +80,8 @@ pub(super) fn is_host_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label) && !last_is_number
 }
 
-/// What a `Host` header may name, lower case, without a port: a name, an IPv4 address, or an IPv6 address in
-/// brackets.
+/// Parses a host as in a `Host` header without a port, into lower case: a name, an IPv4 address, or an IPv6
+/// address in brackets.
 pub(super) fn host(text: &str) -> Result<String, String> {
     let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_ipv6 = bracketed.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
@@ -88,24 +89,24 @@ pub(super) fn host(text: &str) -> Result<String, String> {
         return Ok(text.to_ascii_lowercase());
     }
     if text.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("'{text}' lacks its brackets; write \"[{text}]\""));
+        return Err(format!("'{text}' needs brackets; write \"[{text}]\""));
     }
     match text.rsplit_once(':') {
         Some((name, port)) if port.parse::<u16>().is_ok() && is_host_name(name) => {
-            Err(format!("'{text}' has a port; write \"{name}\", the port does not matter"))
+            Err(format!("'{text}' has a port; write \"{name}\" without it"))
         }
-        _ => Err(format!("'{text}' is no host name; write it such as \"localhost\" or \"edge.example.com\"")),
+        _ => Err(format!("'{text}' is not a host name; write it like \"localhost\" or \"edge.example.com\"")),
     }
 }
 
-/// A network in CIDR notation, without bits beyond its prefix.
+/// Parses a network in CIDR notation, without bits beyond its prefix.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     match text.parse::<IpNet>() {
         Ok(net) if net == net.trunc() => Ok(net),
         Ok(net) => Err(format!("'{text}' has bits beyond its prefix; write \"{}\"", net.trunc())),
         Err(_) => match text.parse::<IpAddr>() {
             Ok(ip) => Err(format!("'{text}' has no prefix length; write \"{}\"", IpNet::from(ip))),
-            Err(_) => Err(format!("'{text}' is no network; write it such as \"10.0.0.0/8\" or \"fd00::/8\"")),
+            Err(_) => Err(format!("'{text}' is not a network; write it like \"10.0.0.0/8\" or \"fd00::/8\"")),
         },
     }
 }
@@ -128,15 +129,15 @@ mod tests {
             ("edge.example.com:80", "names are not looked up"),
             ("127.0.0.1", "\"127.0.0.1:8080\""),
             ("::1", "\"[::1]:8080\""),
-            ("8080", "no IP address and port"),
-            ("127.0.0.1:99999", "no IP address and port"),
+            ("8080", "not an IP address and port"),
+            ("127.0.0.1:99999", "not an IP address and port"),
         ];
         refuse(address, &refused);
     }
 
     #[test]
     fn servers_are_host_and_port() {
-        assert_eq!(server("127.0.0.1:7001").unwrap(), Server::Ip("127.0.0.1:7001".parse().unwrap()));
+        assert_eq!(server("127.0.0.1:7001").unwrap(), ServerAddress::Ip("127.0.0.1:7001".parse().unwrap()));
         let named = server("App.Internal:80").unwrap();
         assert_eq!((named.name(), named.port(), named.ip()), (Some("app.internal"), 80, None));
         for text in ["[::1]:7001", "app_1.internal:7001"] {
@@ -150,9 +151,9 @@ mod tests {
             ("app.internal", "\"app.internal:80\""),
             ("::1", "\"[::1]:80\""),
             ("127.0.0.1:0", "port 0"),
-            ("app internal:80", "no server"),
-            ("1.2.3:80", "no server"),
-            ("", "no server"),
+            ("app internal:80", "not a server"),
+            ("1.2.3:80", "not a server"),
+            ("", "not a server"),
         ];
         refuse(server, &refused);
     }
@@ -165,8 +166,8 @@ mod tests {
         let refused = [
             ("localhost:9090", "\"localhost\""),
             ("::1", "\"[::1]\""),
-            ("http://x", "no host name"),
-            ("", "no host name"),
+            ("http://x", "not a host name"),
+            ("", "not a host name"),
         ];
         refuse(host, &refused);
     }
@@ -178,7 +179,7 @@ mod tests {
         }
         refuse(
             network,
-            &[("10.0.0.1/8", "\"10.0.0.0/8\""), ("10.0.0.1", "\"10.0.0.1/32\""), ("all", "no network")],
+            &[("10.0.0.1/8", "\"10.0.0.0/8\""), ("10.0.0.1", "\"10.0.0.1/32\""), ("all", "not a network")],
         );
     }
 }

@@ -1,6 +1,6 @@
-//! The parsed form: a tree of values that remember where they were written.
+//! Parsed configuration: a tree of values that know their place in the file.
 //!
-//! The tree is read by hand and not through serde, because a deserialiser stops at the first fault: an operator
+//! The tree is read by hand and not with serde, because a deserialiser stops at the first error. An operator
 //! should see all of them at once.
 
 use std::cell::RefCell;
@@ -10,11 +10,11 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fault::{Fault, Place};
+use super::fault::{ConfigFault, ConfigPlace};
 
-/// Where a value comes from: a byte offset into the text, or an environment variable.
+/// Source of a value: a byte offset into the text, or an environment variable.
 #[derive(Clone, Debug)]
-pub(super) enum Spot {
+pub(super) enum ValueSource {
     Offset(usize),
     Variable(Arc<str>),
     Nowhere,
@@ -22,27 +22,27 @@ pub(super) enum Spot {
 
 #[derive(Clone, Debug)]
 pub(super) struct Node {
-    pub spot: Spot,
-    pub value: Value,
+    pub spot: ValueSource,
+    pub value: ConfigValue,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Value {
+pub(super) enum ConfigValue {
     String(String),
-    /// `None` when it doesn't fit 64 bits.
+    /// A whole number; `None` if it doesn't fit into 64 bits.
     Integer(Option<i64>),
     Boolean(bool),
     Array(Vec<Node>),
     Table(Entries),
-    /// A type that no setting has; its name.
+    /// A type that no setting has, by name.
     Other(&'static str),
 }
 
-/// A table's keys, each with the place of the key itself.
-pub(super) type Entries = BTreeMap<String, (Spot, Node)>;
+/// Keys of a table, each with the place of the key itself.
+pub(super) type Entries = BTreeMap<String, (ValueSource, Node)>;
 
-impl Value {
-    /// With its article, for messages.
+impl ConfigValue {
+    /// The kind of value with its article, for messages.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::String(_) => "a string",
@@ -55,83 +55,85 @@ impl Value {
     }
 }
 
-/// One configuration being read: its name and text, and what was found wrong so far.
-pub(super) struct Document<'t> {
+/// Configuration while it is read: its name and text, and the errors and warnings so far.
+pub(super) struct ConfigDocument<'t> {
     file: Arc<str>,
     text: &'t str,
-    faults: RefCell<Vec<Fault>>,
-    warnings: RefCell<Vec<Fault>>,
+    faults: RefCell<Vec<ConfigFault>>,
+    warnings: RefCell<Vec<ConfigFault>>,
 }
 
-impl<'t> Document<'t> {
+impl<'t> ConfigDocument<'t> {
     pub fn new(file: &str, text: &'t str) -> Self {
         Self { file: file.into(), text, faults: RefCell::default(), warnings: RefCell::default() }
     }
 
-    /// The text's tree. Syntax errors become faults, all of them; then the tree is not worth reading.
+    /// Parses the text. All syntax errors become faults, and then there is no tree.
     pub fn parse(&self) -> Option<Entries> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
-            let spot = error.span().map_or(Spot::Nowhere, |span| Spot::Offset(span.start));
+            let spot = error.span().map_or(ValueSource::Nowhere, |span| ValueSource::Offset(span.start));
             self.fault(&spot, format!("not TOML: {}", error.message().replace('\n', ", ")));
         }
-        errors.is_empty().then(|| entries(table.into_inner(), &|span| Spot::Offset(span)))
+        errors.is_empty().then(|| entries(table.into_inner(), &|span| ValueSource::Offset(span)))
     }
 
-    pub fn fault(&self, spot: &Spot, detail: impl Into<String>) {
-        self.faults.borrow_mut().push(Fault { place: self.place(spot), detail: detail.into() });
+    pub fn fault(&self, spot: &ValueSource, detail: impl Into<String>) {
+        self.faults.borrow_mut().push(ConfigFault { place: self.place(spot), detail: detail.into() });
     }
 
-    pub fn warn(&self, spot: &Spot, detail: impl Into<String>) {
-        self.warnings.borrow_mut().push(Fault { place: self.place(spot), detail: detail.into() });
+    pub fn warn(&self, spot: &ValueSource, detail: impl Into<String>) {
+        self.warnings.borrow_mut().push(ConfigFault { place: self.place(spot), detail: detail.into() });
     }
 
-    /// Faults and warnings.
-    pub fn finish(self) -> (Vec<Fault>, Vec<Fault>) {
+    /// The faults and the warnings.
+    pub fn finish(self) -> (Vec<ConfigFault>, Vec<ConfigFault>) {
         let mut warnings = self.warnings.into_inner();
         warnings.sort();
         (self.faults.into_inner(), warnings)
     }
 
-    pub fn place(&self, spot: &Spot) -> Place {
+    pub fn place(&self, spot: &ValueSource) -> ConfigPlace {
         match spot {
-            Spot::Nowhere => Place::File(self.file.clone()),
-            Spot::Variable(name) => Place::Variable(name.clone()),
-            Spot::Offset(offset) => {
+            ValueSource::Nowhere => ConfigPlace::File(self.file.clone()),
+            ValueSource::Variable(name) => ConfigPlace::Variable(name.clone()),
+            ValueSource::Offset(offset) => {
                 let before = self.text.get(..*offset).unwrap_or(self.text);
                 let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
                 let line = before.matches('\n').count() + 1;
                 let column = before.get(line_start..).map_or(0, |part| part.chars().count()) + 1;
-                Place::Line { file: self.file.clone(), line, column }
+                ConfigPlace::Line { file: self.file.clone(), line, column }
             }
         }
     }
 }
 
-/// A value that an environment variable holds: TOML where it reads as TOML, else its text.
+/// The value of an environment variable: TOML if it parses as TOML, else a string.
 pub(super) fn variable_value(variable: &Arc<str>, text: &str) -> Node {
-    let spot = |_: usize| Spot::Variable(variable.clone());
+    let spot = |_: usize| ValueSource::Variable(variable.clone());
     match DeValue::parse(text) {
         Ok(value) => node(value, &spot),
-        Err(_) => Node { spot: spot(0), value: Value::String(text.to_owned()) },
+        Err(_) => Node { spot: spot(0), value: ConfigValue::String(text.to_owned()) },
     }
 }
 
-fn node(spanned: Spanned<DeValue<'_>>, spot: &dyn Fn(usize) -> Spot) -> Node {
+fn node(spanned: Spanned<DeValue<'_>>, spot: &dyn Fn(usize) -> ValueSource) -> Node {
     let start = spanned.span().start;
     let value = match spanned.into_inner() {
-        DeValue::String(text) => Value::String(text.into_owned()),
-        DeValue::Integer(number) => Value::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok()),
-        DeValue::Boolean(flag) => Value::Boolean(flag),
-        DeValue::Array(items) => Value::Array(items.into_iter().map(|item| node(item, spot)).collect()),
-        DeValue::Table(table) => Value::Table(entries(table, spot)),
-        DeValue::Float(_) => Value::Other("a number with a fraction"),
-        DeValue::Datetime(_) => Value::Other("a date"),
+        DeValue::String(text) => ConfigValue::String(text.into_owned()),
+        DeValue::Integer(number) => {
+            ConfigValue::Integer(i64::from_str_radix(number.as_str(), number.radix()).ok())
+        }
+        DeValue::Boolean(flag) => ConfigValue::Boolean(flag),
+        DeValue::Array(items) => ConfigValue::Array(items.into_iter().map(|item| node(item, spot)).collect()),
+        DeValue::Table(table) => ConfigValue::Table(entries(table, spot)),
+        DeValue::Float(_) => ConfigValue::Other("a number with a fraction"),
+        DeValue::Datetime(_) => ConfigValue::Other("a date"),
     };
     Node { spot: spot(start), value }
 }
 
-fn entries(table: DeTable<'_>, spot: &dyn Fn(usize) -> Spot) -> Entries {
+fn entries(table: DeTable<'_>, spot: &dyn Fn(usize) -> ValueSource) -> Entries {
     let entry = |(key, value): (Spanned<_>, _)| {
         let key_spot = spot(key.span().start);
         let name: std::borrow::Cow<'_, str> = key.into_inner();
@@ -140,7 +142,7 @@ fn entries(table: DeTable<'_>, spot: &dyn Fn(usize) -> Spot) -> Entries {
     table.into_iter().map(entry).collect()
 }
 
-/// The dotted names of all keys in the tree, tables themselves aside: `edge.listen`, `rules.store.path`.
+/// The dotted names of all keys in the tree, without tables: `edge.listen`, `rules.store.path`.
 pub(super) fn stated(entries: &Entries) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     collect(entries, "", &mut names);
@@ -151,7 +153,7 @@ fn collect(entries: &Entries, prefix: &str, names: &mut BTreeSet<String>) {
     for (key, (_, node)) in entries {
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match &node.value {
-            Value::Table(inner) => collect(inner, &name, names),
+            ConfigValue::Table(inner) => collect(inner, &name, names),
             _ => {
                 names.insert(name);
             }

@@ -1,16 +1,16 @@
-//! What is wrong with a configuration, and where.
+//! Errors and warnings of a configuration, with their place.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// Where a setting was written.
+/// Place of a setting.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum ConfigPlace {
     /// The file as a whole.
     File(Arc<str>),
     /// A place in the file; line and column (in characters) count from 1.
     Line {
-        /// The file, as it was named.
+        /// The name of the file, as given.
         file: Arc<str>,
         /// The line.
         line: usize,
@@ -22,7 +22,7 @@ pub enum Place {
 }
 
 /// `conf/embedgate.toml:12:5`, the file alone, or the variable's name.
-impl fmt::Display for Place {
+impl fmt::Display for ConfigPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(file) => f.write_str(file),
@@ -32,28 +32,28 @@ impl fmt::Display for Place {
     }
 }
 
-/// One thing that is wrong, or (among the warnings) probably not meant.
+/// Error in a configuration, or (as a warning) something that is probably unintended.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
-    /// Where.
-    pub place: Place,
+pub struct ConfigFault {
+    /// The place.
+    pub place: ConfigPlace,
     /// What is wrong and what would be right, in one line.
     pub detail: String,
 }
 
 /// `conf/embedgate.toml:12:5: unknown key 'lisen' in [edge]; did you mean 'listen'?`
-impl fmt::Display for Fault {
+impl fmt::Display for ConfigFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.detail)
     }
 }
 
-/// Every fault found in one configuration; at least one, in the order of the file, variables last.
+/// Error with every fault of one configuration, at least one, in the order of the file, variables last.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError(Vec<Fault>);
+pub struct ConfigError(Vec<ConfigFault>);
 
 impl ConfigError {
-    pub(super) fn new(mut faults: Vec<Fault>) -> Self {
+    pub(super) fn new(mut faults: Vec<ConfigFault>) -> Self {
         faults.sort();
         faults.dedup();
         Self(faults)
@@ -67,11 +67,11 @@ impl ConfigError {
             std::io::ErrorKind::InvalidData => "is not UTF-8 text".to_owned(),
             _ => format!("can't be read: {error}"),
         };
-        Self(vec![Fault { place: Place::File(file.into()), detail }])
+        Self(vec![ConfigFault { place: ConfigPlace::File(file.into()), detail }])
     }
 
     /// The faults.
-    pub fn faults(&self) -> &[Fault] {
+    pub fn faults(&self) -> &[ConfigFault] {
         &self.0
     }
 }

@@ -3,16 +3,18 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A pattern such as `/w/{widget}/assets/{*rest}`: absolute, exactly one `{widget}` that fills a segment, at most
-/// one `{*rest}` that fills the last. No other braces, no dot segments, no escapes. The syntax is that of the
-/// `matchit` crate.
+/// Path pattern such as `/w/{widget}/assets/{*rest}`: absolute, with exactly one `{widget}` as a segment, and
+/// at most one `{*rest}` as the last segment. No other braces, no dot segments, no escapes. The syntax is
+/// that of the `matchit` crate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PathPattern(Arc<str>);
 
 impl PathPattern {
+    /// Parses a pattern.
+    ///
     /// # Errors
     ///
-    /// Says what is wrong and what would be right.
+    /// The text is not a pattern; the error says what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         let Some(segments) = text.strip_prefix('/') else {
             return Err(format!("'{text}' must begin with a slash"));
@@ -24,12 +26,12 @@ impl PathPattern {
         }
         match segments.iter().filter(|segment| **segment == WIDGET).count() {
             1 => Ok(Self(text.into())),
-            0 => Err(format!("'{text}' lacks {WIDGET}; write it such as \"/w/{WIDGET}/loader.js\"")),
+            0 => Err(format!("'{text}' has no {WIDGET}; write it like \"/w/{WIDGET}/loader.js\"")),
             _ => Err(format!("'{text}' has {WIDGET} more than once")),
         }
     }
 
-    /// Where tickets are asked for, unless the configuration says otherwise.
+    /// The default path of tickets.
     pub(super) fn of_tickets() -> Self {
         Self("/w/{widget}/embed-ticket".into())
     }
@@ -39,7 +41,7 @@ impl PathPattern {
         &self.0
     }
 
-    /// Does it end in `{*rest}`?
+    /// Whether the pattern ends in `{*rest}`.
     pub fn has_rest(&self) -> bool {
         self.0.ends_with(REST)
     }
@@ -60,19 +62,19 @@ fn segment_fault(segment: &str, is_last: bool) -> Option<String> {
         REST if is_last => None,
         REST => Some(format!("{REST} must be the last segment")),
         "" if is_last => None,
-        "" => Some("empty segments (//) never reach a route".into()),
-        "." | ".." => Some("dot segments never reach a route".into()),
+        "" => Some("has an empty segment (//), which is always refused; leave it out".into()),
+        "." | ".." => Some("has a dot segment, which is always refused; leave it out".into()),
         _ if segment.contains(['{', '}']) => Some(format!(
-            "'{segment}' is no segment; braces are for {WIDGET} and {REST}, each a whole segment"
+            "'{segment}' is not a segment; braces are only for {WIDGET} and {REST}, each as a whole segment"
         )),
         _ => {
             let odd = segment.chars().find(|c| !is_literal(*c))?;
-            Some(format!("'{odd}' can't stand in a path; letters, digits and -._~!$&'()*+,;=:@ can"))
+            Some(format!("'{odd}' can't be in a path; letters, digits and -._~!$&'()*+,;=:@ can"))
         }
     }
 }
 
-/// `pchar` of RFC 3986 §3.3 without percent-encoding.
+/// Whether a character is `pchar` of RFC 3986 §3.3, without percent-encoding.
 fn is_literal(c: char) -> bool {
     c.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(c)
 }
@@ -103,17 +105,17 @@ mod tests {
         let refused = [
             ("w/{widget}", "begin with a slash"),
             ("", "begin with a slash"),
-            ("/w/loader.js", "lacks {widget}"),
+            ("/w/loader.js", "has no {widget}"),
             ("/{widget}/{widget}", "more than once"),
             ("/{*rest}/{widget}", "must be the last segment"),
-            ("/w//{widget}", "empty segments"),
-            ("/../{widget}", "dot segments"),
-            ("/w-{widget}", "each a whole segment"),
-            ("/w/{id}", "each a whole segment"),
-            ("/{widget}/a b", "' ' can't stand in a path"),
-            ("/{widget}/%2f", "'%' can't stand in a path"),
-            ("/{widget}?x", "each a whole segment"),
-            ("/{widget}/x?y", "'?' can't stand in a path"),
+            ("/w//{widget}", "an empty segment"),
+            ("/../{widget}", "a dot segment"),
+            ("/w-{widget}", "each as a whole segment"),
+            ("/w/{id}", "each as a whole segment"),
+            ("/{widget}/a b", "' ' can't be in a path"),
+            ("/{widget}/%2f", "'%' can't be in a path"),
+            ("/{widget}?x", "each as a whole segment"),
+            ("/{widget}/x?y", "'?' can't be in a path"),
         ];
         for (text, detail) in refused {
             let fault = PathPattern::parse(text).unwrap_err();

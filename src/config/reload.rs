@@ -1,61 +1,83 @@
-//! What a changed configuration means for a running edge.
+//! Comparison of two configurations: what a changed one means for a running edge.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::settings::{LogSettings, PolicySettings, Settings};
 
-/// Which parts differ between two configurations.
+/// Names of the parts that differ between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// In force at once.
-    pub live: Vec<&'static str>,
-    /// In force after a restart.
-    pub restart: Vec<&'static str>,
+    /// Parts that are in force at once.
+    pub live: Vec<String>,
+    /// Parts that are in force after a restart.
+    pub restart: Vec<String>,
 }
 
+/// The keys that a running edge takes over, as [`in_force`] does. Whatever is not named here waits for a restart, so that
+/// a key nobody thought of is never lost in silence.
+const LIVE: [&str; 5] =
+    ["log.level", "log.decisions", "policy.empty_allowlist", "policy.system_origins", "policy.max_staleness"];
+
 impl Changes {
-    /// Is everything as it was?
+    /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
         self.live.is_empty() && self.restart.is_empty()
     }
 }
 
-/// What changed from `old` to `new`.
+/// Compares two configurations. Keys of `[edge]`, `[policy]` and `[log]` are told one by one, other tables as a whole.
 pub fn compare(old: &Settings, new: &Settings) -> Changes {
-    let live = [
-        ("log.level", old.log.level != new.log.level),
-        ("log.decisions", old.log.decisions != new.log.decisions),
-        ("policy.empty_allowlist", old.policy.empty_allowlist != new.policy.empty_allowlist),
-        ("policy.system_origins", old.policy.system_origins != new.policy.system_origins),
-        ("policy.max_staleness", old.policy.max_staleness != new.policy.max_staleness),
-    ];
-    let restart = [
-        ("edge.listen", old.edge.listen != new.edge.listen),
-        ("edge.tls", old.edge.tls != new.edge.tls),
-        ("edge.public_origins", old.edge.public_origins != new.edge.public_origins),
-        ("edge.trusted_proxies", old.edge.trusted_proxies != new.edge.trusted_proxies),
-        ("edge.redirect_http", old.edge.redirect_http != new.edge.redirect_http),
-        ("edge.workers", old.edge.workers != new.edge.workers),
-        ("edge.header_timeout", old.edge.header_timeout != new.edge.header_timeout),
-        ("edge.grace_period", old.edge.grace_period != new.edge.grace_period),
-        ("edge.tunnel_idle_timeout", old.edge.tunnel_idle_timeout != new.edge.tunnel_idle_timeout),
-        ("edge.tunnel_lifetime", old.edge.tunnel_lifetime != new.edge.tunnel_lifetime),
-        ("admin", old.admin != new.admin),
-        ("rules", old.rules != new.rules),
-        ("policy.public_suffix_list", old.policy.public_suffix_list != new.policy.public_suffix_list),
-        ("tickets", old.tickets != new.tickets),
-        ("log.audit", old.log.audit != new.log.audit),
-        ("cache", old.cache != new.cache),
-        ("upstreams", old.upstreams != new.upstreams),
-        ("routes", old.routes != new.routes),
-    ];
-    Changes { live: changed(&live), restart: changed(&restart) }
+    // Taken apart so that a new table can't be forgotten here.
+    let Settings {
+        edge,
+        admin,
+        rules,
+        policy,
+        tickets,
+        log,
+        cache,
+        upstreams,
+        routes,
+        warnings: _,
+        stated: _,
+    } = old;
+    let changed = changed_keys("edge", edge, &new.edge)
+        .chain(whole("admin", *admin != new.admin))
+        .chain(whole("rules", *rules != new.rules))
+        .chain(changed_keys("policy", policy, &new.policy))
+        .chain(whole("tickets", *tickets != new.tickets))
+        .chain(changed_keys("log", log, &new.log))
+        .chain(whole("cache", *cache != new.cache))
+        .chain(whole("upstreams", *upstreams != new.upstreams))
+        .chain(whole("routes", *routes != new.routes));
+    let (live, restart) = changed.partition(|name| LIVE.contains(&name.as_str()));
+    Changes { live, restart }
 }
 
-fn changed(parts: &[(&'static str, bool)]) -> Vec<&'static str> {
-    parts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect()
+fn whole(name: &str, differs: bool) -> Option<String> {
+    differs.then(|| name.to_owned())
 }
 
-/// What is in force after `new` was read while `running` ran: its live parts, and what runs for the rest. The
-/// next comparison starts from this, so that what waits for a restart is said again.
+/// The keys of a table whose values differ, in the order of the settings.
+fn changed_keys<T: Serialize>(table: &str, old: &T, new: &T) -> impl Iterator<Item = String> {
+    let (old, new) = (keys(old), keys(new));
+    old.into_iter()
+        .filter(move |(key, value)| new.get(key) != Some(value))
+        .map(move |(key, _)| format!("{table}.{key}"))
+}
+
+fn keys<T: Serialize>(table: &T) -> Map<String, Value> {
+    match serde_json::to_value(table) {
+        Ok(Value::Object(keys)) => keys,
+        // A table of settings is an object of plain values: it has no key that JSON can't name.
+        Ok(_) | Err(_) => Map::new(),
+    }
+}
+
+/// The settings in force after `new` was read while `running` was in force: the live parts of `new`, and the
+/// rest of `running`. The next comparison starts from these, so that parts that need a restart are reported
+/// again.
 pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     let mut settings = running.clone();
     settings.log = LogSettings { audit: running.log.audit.clone(), ..new.log.clone() };

@@ -1,30 +1,34 @@
-//! From the parsed tree to [`Settings`]: defaults, checks of each section, and checks between them.
+//! Resolver of the parsed tree into [`Settings`]: defaults, checks of each section, and checks between
+//! sections.
 
 use std::net::SocketAddr;
 
-use super::document::{Document, Entries, Spot, stated};
+use super::document::{ConfigDocument, Entries, ValueSource, stated};
 use super::settings::Settings;
-use super::table::Table;
+use super::table::ConfigTable;
 
-mod admin;
-mod edge;
+pub mod admin;
+pub mod cache;
+pub mod edge;
 mod headers;
-mod policy;
-mod route;
-mod rules;
-mod upstream;
+pub mod log;
+pub mod policy;
+pub mod route;
+pub mod rules;
+pub mod tickets;
+pub mod upstream;
 
-/// Everything in the tree, defaults filled in. It can be used when the document has no faults afterwards.
-pub(super) fn resolve(document: &Document<'_>, entries: &Entries) -> Settings {
-    Table::root(document, entries, |root| {
-        let mut listeners = Listeners::default();
+/// The settings of the tree, with defaults. They are valid only if the document has no faults afterwards.
+pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Settings {
+    ConfigTable::root(document, entries, |root| {
+        let mut listeners = ListenAddresses::default();
         let edge = root.table("edge", |table| edge::read(table, &mut listeners));
         let admin = root.table("admin", |table| admin::read(table, &mut listeners));
         let rules = root.table("rules", rules::read);
         let policy = root.table("policy", |table| policy::read(table, &edge.public_origins));
-        let tickets = root.table("tickets", policy::tickets);
-        let log = root.table("log", policy::log);
-        let cache = root.table("cache", policy::cache);
+        let tickets = root.table("tickets", tickets::read);
+        let log = root.table("log", log::read);
+        let cache = root.table("cache", cache::read);
         let upstreams = root.table("upstreams", upstream::read);
         let routes = route::read(root, &upstreams, &tickets.path);
         Settings {
@@ -43,20 +47,20 @@ pub(super) fn resolve(document: &Document<'_>, entries: &Entries) -> Settings {
     })
 }
 
-/// The addresses that are taken, each with the place that takes it.
+/// Addresses of listeners, each with the place of its setting.
 #[derive(Default)]
-struct Listeners<'d>(Vec<(SocketAddr, &'d Spot)>);
+struct ListenAddresses<'d>(Vec<(SocketAddr, &'d ValueSource)>);
 
-impl<'d> Listeners<'d> {
-    /// Takes an address; a fault when another listener has it already.
-    fn claim(&mut self, document: &Document<'_>, address: SocketAddr, spot: &'d Spot) {
+impl<'d> ListenAddresses<'d> {
+    /// Takes an address; a fault if another listener already has it.
+    fn claim(&mut self, document: &ConfigDocument<'_>, address: SocketAddr, spot: &'d ValueSource) {
         if let Some((other, first)) = self.0.iter().find(|(other, _)| overlap(*other, address)) {
-            // A default has no place of its own to point at.
-            let blamed = if matches!(spot, Spot::Nowhere) { first } else { spot };
+            // A default has no place, so the other setting is blamed.
+            let blamed = if matches!(spot, ValueSource::Nowhere) { first } else { spot };
             let detail = if *other == address {
-                format!("two listeners want {address}; give each its own address or port")
+                format!("two listeners have {address}; give each its own address or port")
             } else {
-                format!("{address} and {other} can't both be listened on; give each its own port")
+                format!("can't listen on both {address} and {other}; give each its own port")
             };
             document.fault(blamed, detail);
         }
@@ -64,7 +68,8 @@ impl<'d> Listeners<'d> {
     }
 }
 
-/// An unspecified address takes the port on every address of its family, and `[::]` on IPv4 too.
+/// Whether two addresses overlap. An unspecified address takes the port on every address of its family, and
+/// `[::]` on IPv4 too.
 fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let covers = |a: SocketAddr, b: SocketAddr| {
         a.ip() == b.ip() || (a.ip().is_unspecified() && (a.is_ipv6() || b.is_ipv4()))

@@ -1,13 +1,13 @@
-//! Times, sizes, paths and origins: text in, a checked type out. An error says what would be right.
+//! Parsers of times, sizes, paths and origins. Their errors say what would be right.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use crate::policy::origin::OriginBuf;
+use embedgate_policy::origin::OriginBuf;
 
-/// Longer waits are slips of the pen, and would overflow a clock somewhere.
+/// Longest time in a configuration. A longer one is a typing error, and could overflow a clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 const TIME_UNITS: [&str; 17] = [
@@ -15,14 +15,14 @@ const TIME_UNITS: [&str; 17] = [
     "hours", "d", "day", "days",
 ];
 
-/// A time with its unit, zero included: `60s`, `1m 30s`, `12h`.
+/// Parses a time with its unit, which may be zero: `60s`, `1m 30s`, `12h`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if is_bare_number(text) {
         return Err(format!("'{text}' has no unit; write \"{text}s\" for seconds (units: ms, s, m, h, d)"));
     }
     let wrong =
-        || format!("'{text}' is no time; write it with its unit, such as \"500ms\", \"60s\" or \"12h\"");
-    // Looser units, such as M for months beside m for minutes, only hide mistakes.
+        || format!("'{text}' is not a time; write it with its unit, such as \"500ms\", \"60s\" or \"12h\"");
+    // The parser's other units, such as M for months next to m for minutes, would only hide mistakes.
     let mut units = text.split(|c: char| !c.is_alphabetic()).filter(|unit| !unit.is_empty());
     if !units.all(|unit| TIME_UNITS.contains(&unit)) {
         return Err(wrong());
@@ -31,7 +31,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
     if time > LONGEST { Err(format!("'{text}' is longer than a year (365d)")) } else { Ok(time) }
 }
 
-/// A time that is not zero.
+/// Parses a time that is not zero.
 pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
         Duration::ZERO => Err("must be longer than zero".into()),
@@ -39,12 +39,13 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// A size with its unit, in bytes.
+/// Parses a size with its unit, into bytes.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     if is_bare_number(text) {
         return Err(format!("'{text}' has no unit; write \"{text}MiB\" or \"{text}B\""));
     }
-    let wrong = |_| format!("'{text}' is no size; write it with its unit, such as \"64KiB\" or \"256MiB\"");
+    let wrong =
+        |_| format!("'{text}' is not a size; write it with its unit, such as \"64KiB\" or \"256MiB\"");
     text.trim().parse::<ByteSize>().map(|size| size.as_u64()).map_err(wrong)
 }
 
@@ -53,7 +54,7 @@ fn is_bare_number(text: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
 }
 
-/// A file or folder.
+/// Parses the path of a file or folder.
 pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     if text.is_empty() || text.contains('\0') {
         return Err("must name a file".into());
@@ -61,15 +62,15 @@ pub(super) fn path(text: &str) -> Result<PathBuf, String> {
     Ok(PathBuf::from(text))
 }
 
-/// A web origin exactly as browsers write it.
+/// Parses an origin, exactly as browsers write it.
 pub(super) fn origin(text: &str) -> Result<OriginBuf, String> {
     OriginBuf::parse(text).map_err(|error| match canonical_origin(text) {
-        Some(right) => format!("'{text}' is no canonical origin ({error}); write \"{right}\""),
-        None => format!("'{text}' is no origin ({error}); write it such as \"https://widgets.example.com\""),
+        Some(right) => format!("'{text}' is not a canonical origin ({error}); write \"{right}\""),
+        None => format!("'{text}' is not an origin ({error}); write it like \"https://widgets.example.com\""),
     })
 }
 
-/// What was probably meant: lower case, A-labels, no path, no default port.
+/// The canonical origin that was probably meant: lower case, A-labels, no path, no default port.
 fn canonical_origin(text: &str) -> Option<String> {
     if text.eq_ignore_ascii_case("null") {
         return None;
@@ -115,13 +116,13 @@ mod tests {
             ("60", "\"60s\""),
             ("-1", "no unit"),
             ("1.5", "no unit"),
-            ("1M", "is no time"),
-            ("1y", "is no time"),
-            ("soon", "is no time"),
-            ("", "is no time"),
-            ("-1s", "is no time"),
+            ("1M", "is not a time"),
+            ("1y", "is not a time"),
+            ("soon", "is not a time"),
+            ("", "is not a time"),
+            ("-1s", "is not a time"),
             ("366d", "longer than a year"),
-            ("99999999999999999999s", "is no time"),
+            ("99999999999999999999s", "is not a time"),
         ];
         refuse(duration, &refused);
         refuse(positive_duration, &[("0s", "longer than zero"), ("0ms", "longer than zero")]);
@@ -137,9 +138,9 @@ mod tests {
             &[
                 ("256", "\"256MiB\""),
                 ("0", "no unit"),
-                ("big", "no size"),
-                ("", "no size"),
-                ("5s", "no size"),
+                ("big", "not a size"),
+                ("", "not a size"),
+                ("5s", "not a size"),
             ],
         );
     }
@@ -157,9 +158,9 @@ mod tests {
             ("https://münchen.example", "\"https://xn--mnchen-3ya.example\""),
             ("https://user@x.example", "\"https://x.example\""),
             ("https://x.example.", "\"https://x.example\""),
-            ("null", "write it such as"),
-            ("https://", "write it such as"),
-            ("*", "write it such as"),
+            ("null", "write it like"),
+            ("https://", "write it like"),
+            ("*", "write it like"),
         ];
         refuse(origin, &refused);
     }

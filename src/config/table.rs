@@ -1,35 +1,40 @@
-//! Reading the parsed tree: tables and items note every fault with its place, and go on.
+//! Reader of the parsed tree: tables and items note every fault with its place, and go on.
 
 use std::cell::{Cell, RefCell};
 
-use super::document::{Document, Entries, Node, Spot};
+use super::document::{ConfigDocument, Entries, Node, ValueSource};
 
 mod item;
 
 pub(super) use item::{Item, closest, distinct};
 
-/// One table. The keys asked for are the keys it knows: whatever else it holds is a fault.
-pub(super) struct Table<'d> {
-    document: &'d Document<'d>,
+/// Table of the configuration. The keys that are read are the known ones; any other key is a fault.
+pub(super) struct ConfigTable<'d> {
+    document: &'d ConfigDocument<'d>,
     name: String,
     header: String,
-    spot: Spot,
+    spot: ValueSource,
     entries: &'d Entries,
     asked: RefCell<Vec<&'static str>>,
     any_key: Cell<bool>,
 }
 
-impl<'d> Table<'d> {
-    /// Reads the document's outermost table.
-    pub fn root<T>(document: &'d Document<'d>, entries: &'d Entries, read: impl FnOnce(&Self) -> T) -> T {
-        Self::new(document, String::new(), "at the top level".to_owned(), &Spot::Nowhere, entries).read(read)
+impl<'d> ConfigTable<'d> {
+    /// Reads the outermost table of the document.
+    pub fn root<T>(
+        document: &'d ConfigDocument<'d>,
+        entries: &'d Entries,
+        read: impl FnOnce(&Self) -> T,
+    ) -> T {
+        Self::new(document, String::new(), "at the top level".to_owned(), &ValueSource::Nowhere, entries)
+            .read(read)
     }
 
     fn new(
-        document: &'d Document<'d>,
+        document: &'d ConfigDocument<'d>,
         name: String,
         header: String,
-        spot: &Spot,
+        spot: &ValueSource,
         entries: &'d Entries,
     ) -> Self {
         let (asked, any_key) = (RefCell::default(), Cell::default());
@@ -53,19 +58,19 @@ impl<'d> Table<'d> {
             }
             let right = match closest(key, &asked) {
                 Some(known) => format!("did you mean '{known}'?"),
-                None => format!("known are {}", asked.join(", ")),
+                None => format!("known keys: {}", asked.join(", ")),
             };
             self.fault(spot, format!("unknown key '{key}' {}; {right}", self.header));
         }
     }
 
-    /// The value of a key, when it is there.
+    /// The value of a key, if it is there.
     pub fn item(&self, key: &'static str) -> Option<Item<'d>> {
         self.asked.borrow_mut().push(key);
         self.entries.get(key).map(|(_, node)| self.child(key, node))
     }
 
-    /// The value of a key that must be there.
+    /// The value of a required key.
     pub fn required(&self, key: &'static str, example: &str) -> Option<Item<'d>> {
         let item = self.item(key);
         if item.is_none() {
@@ -74,24 +79,25 @@ impl<'d> Table<'d> {
         item
     }
 
-    /// The value of a key, read, or its default.
+    /// The parsed value of a key, or its default.
     pub fn or<T>(&self, key: &'static str, read: impl FnOnce(Item<'d>) -> Option<T>, default: T) -> T {
         self.item(key).and_then(read).unwrap_or(default)
     }
 
-    /// A table inside this one; an empty one when it is left out, so that its defaults have one home.
-    pub fn table<T>(&self, key: &'static str, read: impl FnOnce(&Table<'d>) -> T) -> T {
+    /// Reads a table inside this one. If it is left out, an empty one is read, so that all defaults come from
+    /// one place.
+    pub fn table<T>(&self, key: &'static str, read: impl FnOnce(&ConfigTable<'d>) -> T) -> T {
         const NONE: &Entries = &Entries::new();
         let item = self.item(key);
         let table = item.as_ref().and_then(Item::as_table).unwrap_or_else(|| {
-            let spot = item.as_ref().map_or(&Spot::Nowhere, Item::spot);
-            Table::new(self.document, self.path(key), format!("in [{}]", self.path(key)), spot, NONE)
+            let spot = item.as_ref().map_or(&ValueSource::Nowhere, Item::spot);
+            ConfigTable::new(self.document, self.path(key), format!("in [{}]", self.path(key)), spot, NONE)
         });
         table.read(read)
     }
 
-    /// Every key with its place and value, for a table whose keys are free names.
-    pub fn named(&self) -> impl Iterator<Item = (&'d str, &'d Spot, Item<'d>)> {
+    /// All keys with their place and value, for a table whose keys are free names.
+    pub fn named(&self) -> impl Iterator<Item = (&'d str, &'d ValueSource, Item<'d>)> {
         self.any_key.set(true);
         self.entries.iter().map(|(key, (spot, node))| (key.as_str(), spot, self.child(key, node)))
     }
@@ -100,26 +106,26 @@ impl<'d> Table<'d> {
         self.entries.contains_key(key)
     }
 
-    /// The place of a key, when it is there.
-    pub fn place_of(&self, key: &str) -> Option<&'d Spot> {
+    /// The place of a key, if it is there.
+    pub fn place_of(&self, key: &str) -> Option<&'d ValueSource> {
         self.entries.get(key).map(|(spot, _)| spot)
     }
 
     /// The table's own place.
-    pub fn spot(&self) -> &Spot {
+    pub fn spot(&self) -> &ValueSource {
         &self.spot
     }
 
-    /// Its dotted name.
+    /// The table's dotted name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    pub fn document(&self) -> &'d Document<'d> {
+    pub fn document(&self) -> &'d ConfigDocument<'d> {
         self.document
     }
 
-    pub fn fault(&self, spot: &Spot, detail: impl Into<String>) {
+    pub fn fault(&self, spot: &ValueSource, detail: impl Into<String>) {
         self.document.fault(spot, detail);
     }
 

@@ -6,6 +6,7 @@ use super::{ConfigError, Settings};
 
 mod environment;
 mod faults;
+mod reference;
 mod reload;
 mod resolved;
 mod routes;

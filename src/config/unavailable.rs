@@ -1,17 +1,17 @@
-//! Settings that are read already but do nothing yet. Each line here goes when its feature comes.
+//! Settings without effect in this version. They are removed from here when their feature comes.
 
-use super::settings::{RuleSource, Settings};
+use super::settings::{Settings, SourceSetting};
 
 /// Why a source can't be used; `None` when it can.
-pub(super) fn source(source: RuleSource) -> Option<String> {
+pub(super) fn source(source: SourceSetting) -> Option<String> {
     let name = match source {
-        RuleSource::File | RuleSource::Store => return None,
-        RuleSource::Nats => "nats",
+        SourceSetting::File | SourceSetting::Store => return None,
+        SourceSetting::Nats => "nats",
     };
     Some(format!("rules.source: \"{name}\" is not available in this version; use \"store\" or \"file\""))
 }
 
-/// What the operator set and this version does nothing with, one line each, to be said at start.
+/// One line for each setting that the operator has set and that has no effect in this version.
 pub fn notices(settings: &Settings) -> Vec<String> {
     IDLE.iter()
         .filter(|(key, _)| settings.stated.iter().any(|stated| is_within(stated, key)))
@@ -20,7 +20,7 @@ pub fn notices(settings: &Settings) -> Vec<String> {
         .collect()
 }
 
-const IDLE: [(&str, &str); 1] = [("policy.max_staleness", "the rules keep serving however old they are")];
+const IDLE: [(&str, &str); 1] = [("policy.max_staleness", "rules of any age stay in force")];
 
 fn is_within(stated: &str, key: &str) -> bool {
     stated.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))

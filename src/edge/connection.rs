@@ -1,4 +1,11 @@
-//! Connections: the listeners that accept a client's, and the stream that every one is read from and written to.
+//! Connections of clients: listeners, TLS, and the two protocols HTTP/1.1 and HTTP/2, which read requests and
+//! write answers.
+//!
+//! In: connections. Out: requests, each behind a [`Downstream`](super::pipeline::downstream::Downstream), given to the
+//! [`pipeline`](super::pipeline).
 
+mod http1;
+mod http2;
 pub mod listeners;
-pub mod stream;
+pub mod service;
+pub mod tls;

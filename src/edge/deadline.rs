@@ -1,5 +1,5 @@
-//! Time limits on the hot path. A timer that is set and taken back for each thing awaited costs more than the reading
-//! it guards. This one stands for as long as its connection and is moved only when it goes off too early.
+//! Time limits on the hot path. To set and cancel a timer for each wait costs more than the read that it
+//! guards. This timer lives as long as its connection, and is moved only when it fires too early.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -9,25 +9,25 @@ use std::time::Duration;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// The time limits of one connection, one after the other.
+/// Time limits of one connection, one after the other.
 #[derive(Debug, Default)]
 pub struct Deadline {
-    /// Never later than the limit in force; `None` until something had to be waited for.
+    /// The timer, never later than the current limit; `None` until the first wait.
     timer: Option<Pin<Box<Sleep>>>,
-    /// Who is told when the timer goes off.
+    /// The waker that the timer wakes.
     waker: Option<Waker>,
 }
 
-/// The time was over first.
+/// Error: the time limit was reached first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
 impl Deadline {
-    /// Waits for `future`, from its first wait on for no longer than `limit`.
+    /// Waits for `future`, at most for `limit` after its first poll that has to wait.
     ///
     /// # Errors
     ///
-    /// It was not ready by then.
+    /// The time limit was reached.
     pub async fn within<T>(
         &mut self,
         limit: Duration,
@@ -53,11 +53,11 @@ impl Deadline {
             timer.as_mut().reset(at);
         }
         let waker = context.waker();
-        // Most waits are over long before: a timer that stands is only asked once for each of its tasks.
+        // Most waits end long before the limit, so a running timer is polled only once for each task.
         if !timer.is_elapsed() && self.waker.as_ref().is_some_and(|told| told.will_wake(waker)) {
             return Poll::Pending;
         }
-        // Without a share of the task's budget it would not be told where that is used up.
+        // Unconstrained: without this, a task that has used up its budget could not register with the timer.
         while pin!(unconstrained(timer.as_mut())).poll(context).is_ready() {
             if timer.deadline() >= at {
                 self.waker = None;

@@ -1,20 +1,20 @@
-//! What can keep the edge from starting. Each says which file or address, and what would be right.
+//! Errors at the start of the edge. Each names its file or address, and says what would be right.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::certificates::CertificateFault;
 
-/// A fault found while the edge is put together.
+/// Error at the start of the edge.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EdgeError {
     /// A certificate authority file of an upstream.
-    #[error("{}: not usable as certificate authorities: {detail}; it must hold PEM certificates", path.display())]
+    #[error("{}: not usable as certificate authorities: {detail}; the file must have PEM certificates", path.display())]
     Authorities {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The error.
         detail: String,
     },
     /// A health check's path.
@@ -22,7 +22,7 @@ pub enum EdgeError {
     HealthCheckPath {
         /// The path.
         path: String,
-        /// What is wrong with it.
+        /// The error.
         detail: String,
     },
     /// A certificate or key of a TLS listener.
@@ -31,23 +31,23 @@ pub enum EdgeError {
     /// A TLS listener that the TLS library won't set up.
     #[error("TLS listener: {detail}")]
     Tls {
-        /// What it said.
+        /// The error of the library.
         detail: String,
     },
-    /// Two routes that some path would fit both.
+    /// Two routes match the same path.
     #[error("route {path}: {detail}")]
     Route {
         /// The later route.
         path: String,
-        /// What it collides with.
+        /// The conflict.
         detail: String,
     },
     /// An address that can't be listened on.
-    #[error("cannot listen on {addr}: {source}")]
+    #[error("can't listen on {addr}: {source}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// Why.
+        /// The error of the system.
         source: std::io::Error,
     },
 }

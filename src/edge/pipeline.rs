@@ -1,71 +1,73 @@
-//! The way of a request, whatever protocol brings it: check → route → judge → reply, or the cache, an upstream or a
-//! tunnel → record. Every step stands here or in a room of its own, once.
+//! Pipeline of requests, over any protocol: check → route → judge → reply, or the cache, an upstream or a
+//! tunnel → record. Each step exists once, here or in its own module.
 //!
-//! A request's state is its type: what has one reading is [`Received`], what asks for a widget is [`admit::Routed`], what
-//! the rules let through is [`Admitted`].
+//! The type of a request is its state: [`Received`] after the checks, [`admit::Routed`] with a route,
+//! [`Admitted`] after the verdict.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
 use ipnet::IpNet;
-use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use tokio::time::Instant;
 
-use super::body::Length;
-use super::cache::{Asked, AssetCache, Begun, Caching, Hit};
+use super::admission::redirect::HttpsRedirect;
+use super::admission::reply::{Recipient, Reply};
+use super::admission::request::Noted;
+use super::admission::route::RouteTable;
+use super::admission::terms::Admission;
+use super::admission::tickets::{Tickets, presented};
+use super::cache::{AssetCache, AssetRequest, BegunLookup, CacheState, Hit};
 use super::deadline::Deadline;
-use super::downstream::Downstream;
-use super::exchange::head::Outgoing;
-use super::exchange::{CLIENT_TIMEOUT, ForwardRequest, Forwarded, Forwarder};
-use super::failure;
-use super::http1::DRAIN;
-use super::http1::head::Refused;
-use super::redirect::HttpsRedirect;
-use super::reply::{Recipient, Reply};
-use super::request::Noted;
-use super::route::RouteTable;
-use super::sessions::Sessions;
-use super::tickets::{Tickets, presented};
-use super::tunnel::{Handshake, Tunnels};
-use super::upstream::Upstream;
-use super::visit::Visit;
-use crate::edge::message::RequestHead;
-use crate::policy::decision::{Class, EdgePolicy};
+use super::forward::exchange::head::Outgoing;
+use super::forward::exchange::{ForwardRequest, Forwarded, Forwarder};
+use super::forward::failure;
+use super::forward::upstream::Upstream;
+use super::http::body::{BodyLength, Frame};
+use super::http::http1::head::Refused;
+use super::http::limits::{CLIENT_TIMEOUT, DRAIN};
+use super::pipeline::downstream::Downstream;
+use super::session::opening::{Handshake, Tunnels};
+use super::session::registry::SessionRegistry;
+use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
+use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::verdict::Class;
 
 mod admit;
+pub(super) mod downstream;
 mod tickets;
 
 use admit::{Admitted, Received};
 
-/// What serving requests takes, all of it shared.
+/// Pipeline, with everything that requests share.
 #[derive(Debug)]
 pub struct Pipeline {
     /// The rules in force.
     pub rules: LiveRules,
-    /// What holds for all widgets.
+    /// The edge's policy for all widgets.
     pub policy: Arc<ArcSwap<EdgePolicy>>,
-    /// Which path goes where.
+    /// The route table.
     pub routes: RouteTable,
-    /// Proxies that are believed.
+    /// The networks of trusted proxies.
     pub trusted_proxies: Vec<IpNet>,
-    /// Where plain HTTP is sent to, if it is.
+    /// The redirect to https, if it is configured.
     pub redirect: Option<HttpsRedirect>,
     /// Tickets for iframe sessions.
     pub tickets: Tickets,
-    /// Assets in memory.
+    /// The cache of assets.
     pub cache: AssetCache,
     /// Registry of open sessions.
-    pub sessions: Arc<Sessions>,
-    /// WebSockets.
+    pub sessions: Arc<SessionRegistry>,
+    /// The opener of tunnels for WebSockets.
     pub tunnels: Tunnels,
-    /// The way to the upstreams.
+    /// The forwarder to upstreams.
     pub forwarder: Forwarder,
     /// The counters.
     pub metrics: Arc<Metrics>,
@@ -73,29 +75,29 @@ pub struct Pipeline {
     pub decisions: Arc<DecisionLog>,
 }
 
-/// Who is on the other side of a connection.
+/// Peer of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerInfo {
     /// The address that opened it.
     pub address: Option<IpAddr>,
-    /// Whether it is encrypted.
+    /// Whether the connection is encrypted.
     pub tls: bool,
 }
 
-/// What is counted of a request.
+/// Record of a request, for the metrics.
 #[derive(Debug)]
-struct Record {
+struct RequestRecord {
     started: Instant,
     class: Option<Class>,
-    /// The status that the browser is told, once it is known.
+    /// The status for the browser, once it is known.
     status: Option<u16>,
 }
 
-/// What became of an admitted request.
+/// Outcome of an admitted request.
 enum Delivered {
-    /// It is answered, as far as it can be.
+    /// The request is answered, as far as possible.
     Whole,
-    /// A change of the rules took a tunnel back before anything was answered.
+    /// A change of the rules revoked a tunnel before anything was answered.
     Revoked,
 }
 
@@ -108,7 +110,7 @@ impl Pipeline {
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
-        let mut record = Record { started: Instant::now(), class: None, status: None };
+        let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
         let head_only = request.method == Method::HEAD;
         let served = match self.receive(&mut request, (noted, client.length()), peer) {
             Ok(received) => self.answer(client, &mut request, &received, &mut record, deadline).await,
@@ -129,7 +131,7 @@ impl Pipeline {
         }
     }
 
-    /// Refuses what is no request.
+    /// Answers a head that was refused.
     pub async fn refuse(
         &self,
         client: &mut impl Downstream,
@@ -137,7 +139,7 @@ impl Pipeline {
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
-        let mut record = Record { started: Instant::now(), class: None, status: None };
+        let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
         let reply = self.refused(&refused.read, refused.refusal, peer);
         let answered = respond(client, reply, false, &mut record, deadline).await;
         if let (Ok(()), Some(status)) = (answered, record.status)
@@ -152,7 +154,7 @@ impl Pipeline {
         client: &mut impl Downstream,
         request: &mut RequestHead,
         received: &Received,
-        record: &mut Record,
+        record: &mut RequestRecord,
         deadline: &mut Deadline,
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
@@ -164,66 +166,66 @@ impl Pipeline {
             };
             match self.deliver(client, request, received, &mut admitted, record, deadline).await {
                 Ok(Delivered::Whole) => return Ok(()),
-                // To be judged again, and denied as anybody else is now.
+                // The request is judged again, and denied like any other.
                 Ok(Delivered::Revoked) => {}
                 Err(error) => {
                     self.record_failure(&error, admitted.upstream.name());
                     let status = failure::status(&error).filter(|_| !client.has_begun());
                     let Some(status) = status else {
-                        // What was passed on goes out, the end does not.
+                        // Data that was passed on is sent, but not the end of the body.
                         let _ = sent(client, deadline).await;
                         client.abort(false);
                         return Ok(());
                     };
-                    let visit = &admitted.visit;
+                    let admission = &admitted.admission;
                     let to =
-                        Recipient { request, own: &visit.shared.route.own, https: received.client.https };
-                    let reply = Reply::failed(to, status, &visit.own.decision_id, visit.cors());
+                        Recipient { request, own: &admission.shared.route.own, https: received.client.https };
+                    let reply = Reply::failed(to, status, &admission.own.decision_id, admission.cors());
                     return respond(client, reply, head_only, record, deadline).await;
                 }
             }
         }
     }
 
-    /// Answers an admitted request from memory, or passes it on for as long as the rules allow it.
+    /// Answers an admitted request from memory, or forwards it for as long as the rules allow.
     async fn deliver(
         &self,
         client: &mut impl Downstream,
         request: &mut RequestHead,
         received: &Received,
         admitted: &mut Admitted,
-        record: &mut Record,
+        record: &mut RequestRecord,
         deadline: &mut Deadline,
     ) -> Result<Delivered> {
-        // A request that is judged again needs its tickets again.
+        // A copy without tickets: if the request is judged again, it needs them.
         let mut bare = presented::stripped(request);
         let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
         let request = bare.as_mut().unwrap_or(request);
-        let Admitted { upstream, visit, session } = admitted;
-        let mut caching = Caching::Outside;
-        if visit.shared.route.class == Class::Asset {
-            match self.cache.begin(&asked(request, visit, upstream, received)).await {
-                Begun::Hit(hit) => return from_memory(client, &hit, request, visit, record),
-                Begun::Goes(goes) => caching = goes,
+        let Admitted { upstream, admission, session } = admitted;
+        let mut caching = CacheState::Bypass;
+        if admission.shared.route.class == Class::Asset {
+            match self.cache.begin(&asked(request, admission, upstream, received)).await {
+                BegunLookup::Hit(hit) => return from_memory(client, &hit, request, admission, record),
+                BegunLookup::Forward(goes) => caching = goes,
             }
-            caching.ask(request);
+            caching.add_validators(request);
         }
         let forwarded = {
             let outgoing = Outgoing {
                 request,
-                visit,
+                admission,
                 client: &received.client,
                 host: upstream.host(),
                 length: received.length,
                 is_handshake: received.is_handshake(),
             };
-            let is_looked_at = matches!(caching, Caching::Filling(_) | Caching::Unsafe(_));
+            let is_looked_at = matches!(caching, CacheState::Fill(_) | CacheState::Invalidate(_));
             let forward = ForwardRequest {
                 outgoing,
                 upstream,
                 https: received.client.https,
                 status: &mut record.status,
-                asset: is_looked_at.then_some((&mut caching, asked(request, visit, upstream, received))),
+                asset: is_looked_at.then_some((&mut caching, asked(request, admission, upstream, received))),
             };
             let forwarding = self.forwarder.forward(client, forward, deadline);
             match session {
@@ -236,7 +238,7 @@ impl Pipeline {
                         if received.is_handshake() && !client.has_begun() {
                             return Ok(Delivered::Revoked);
                         }
-                        // The client must see that it was cut: no end is sent.
+                        // No end is sent, so that the client sees the cut.
                         client.abort(true);
                         return Ok(Delivered::Whole);
                     }
@@ -246,11 +248,11 @@ impl Pipeline {
         match forwarded {
             Ok(Forwarded::Done) => Ok(Delivered::Whole),
             Ok(Forwarded::ServeCached(hit)) => {
-                caching.ask_no_more(request);
-                from_memory(client, &hit, request, visit, record)
+                caching.restore_conditions(request);
+                from_memory(client, &hit, request, admission, record)
             }
             Ok(Forwarded::Switched(switched)) => {
-                // Only sessions are handshakes; one that is over by now was revoked.
+                // Only sessions have handshakes, so a missing session was revoked.
                 let Some(session) = session.take() else { return Ok(Delivered::Revoked) };
                 let handshake = Handshake { switched: *switched, subprotocol, session };
                 Box::pin(self.tunnels.open(client, handshake, deadline)).await.map(|()| Delivered::Whole)
@@ -258,8 +260,8 @@ impl Pipeline {
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
                 let Some(hit) = caching.instead_of_an_error() else { return Err(error) };
                 self.record_failure(&error, upstream.name());
-                caching.ask_no_more(request);
-                from_memory(client, &hit, request, visit, record)
+                caching.restore_conditions(request);
+                from_memory(client, &hit, request, admission, record)
             }
             Err(error) => Err(error),
         }
@@ -275,40 +277,40 @@ impl Pipeline {
     }
 }
 
-/// What the cache has to know of an allowed request for an asset.
+/// The request for the cache.
 fn asked<'r>(
     request: &'r RequestHead,
-    visit: &'r Visit,
+    admission: &'r Admission,
     upstream: &'r Upstream,
     received: &Received,
-) -> Asked<'r> {
-    Asked {
+) -> AssetRequest<'r> {
+    AssetRequest {
         request,
-        shared: &visit.shared,
-        embedder: visit.own.verified.as_ref(),
+        shared: &admission.shared,
+        embedder: admission.own.verified.as_ref(),
         upstream: upstream.name(),
         https: received.client.https,
         length: received.length,
     }
 }
 
-/// Puts an answer of the edge's own on its way, once the rest of a small body is read.
+/// Sends a reply, after the rest of a small body is read.
 async fn respond(
     client: &mut impl Downstream,
     reply: Reply,
     head_only: bool,
-    record: &mut Record,
+    record: &mut RequestRecord,
     deadline: &mut Deadline,
 ) -> Result<()> {
     record.status = Some(reply.status().as_u16());
-    if !reply.closes() && client.length() != Length::Absent {
-        // Where it does not come in time, the connection is closed behind the answer.
+    if !reply.closes() && client.length() != BodyLength::Absent {
+        // If it does not arrive in time, the connection is closed after the reply.
         let _ = deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
     }
     client.reply(reply, head_only)
 }
 
-/// Waits until the client has taken what is on its way to it, for as long as it goes on taking some of it.
+/// Waits until the client has read everything, as long as it keeps reading.
 async fn sent(client: &mut impl Downstream, deadline: &mut Deadline) -> Result<()> {
     let (mut waiting, mut until) = (client.waiting(), None);
     poll_fn(|context| {
@@ -328,14 +330,14 @@ fn from_memory(
     client: &mut impl Downstream,
     hit: &Hit,
     request: &RequestHead,
-    visit: &Visit,
-    record: &mut Record,
+    admission: &Admission,
+    record: &mut RequestRecord,
 ) -> Result<Delivered> {
-    let (head, body) = hit.answer(request, visit);
+    let (head, body) = hit.answer(request, admission);
     record.status = Some(head.status.as_u16());
     client.head(head, body.is_empty())?;
     if !body.is_empty() {
-        client.frame(super::body::Frame::Data(body), true)?;
+        client.frame(Frame::Data(body), true)?;
     }
     Ok(Delivered::Whole)
 }

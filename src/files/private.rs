@@ -1,4 +1,4 @@
-//! Files that hold secrets: only their owner may read them.
+//! Private files: files with secrets, which only their owner may read.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -11,52 +11,52 @@ const MODE: u32 = 0o600;
 /// The permission bits of the group and of everybody else.
 const OTHERS: u32 = 0o077;
 
-/// Why such a file can't be taken.
+/// Error of a private file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PrivateFileFault {
-    /// It can't be read or made.
+    /// The file can't be read or made.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         #[source]
         source: io::Error,
     },
-    /// Others than its owner may read or change it.
-    #[error("{}: mode {mode:04o} lets others read its secrets; run: chmod 600 {}", path.display(), path.display())]
+    /// Other users may read or change the file.
+    #[error("{}: mode {mode:04o} lets other users read its secrets; run: chmod 600 {}", path.display(), path.display())]
     Mode {
         /// The file.
         path: PathBuf,
-        /// Its permission bits.
+        /// The file's permission bits.
         mode: u32,
     },
 }
 
 impl PrivateFileFault {
-    /// A fault of the system's.
+    /// An error of the system.
     pub fn io(path: &Path, source: io::Error) -> Self {
         Self::File { path: path.to_owned(), source }
     }
 }
 
-/// By which a changed file is told.
+/// Stamp of a file that shows whether it has changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct PrivateStamp {
     inode: u64,
     changed: (i64, i64),
     length: u64,
 }
 
-impl Stamp {
-    /// That of a file as it is; `None` where it can't be looked at.
+impl PrivateStamp {
+    /// The stamp of a file now; `None` if it can't be read.
     pub fn of(path: &Path) -> Option<Self> {
         fs::metadata(path).ok().map(|metadata| Self::new(&metadata))
     }
 
     fn new(metadata: &fs::Metadata) -> Self {
-        // The time of the last change of the inode: unlike that of the content, nobody sets it back.
+        // The change time of the inode: unlike the modification time, nobody can set it back.
         Self {
             inode: metadata.ino(),
             changed: (metadata.ctime(), metadata.ctime_nsec()),
@@ -65,12 +65,12 @@ impl Stamp {
     }
 }
 
-/// Its text, and the stamp of what was read.
+/// Reads a private file: its text, and its stamp.
 ///
 /// # Errors
 ///
-/// It can't be read, or others can.
-pub fn read(path: &Path) -> Result<(String, Stamp), PrivateFileFault> {
+/// The file can't be read, or other users can read it.
+pub fn read(path: &Path) -> Result<(String, PrivateStamp), PrivateFileFault> {
     let fault = |source| PrivateFileFault::io(path, source);
     let mut file = File::open(path).map_err(fault)?;
     let metadata = file.metadata().map_err(fault)?;
@@ -80,14 +80,14 @@ pub fn read(path: &Path) -> Result<(String, Stamp), PrivateFileFault> {
     }
     let mut text = String::new();
     file.read_to_string(&mut text).map_err(fault)?;
-    Ok((text, Stamp::new(&metadata)))
+    Ok((text, PrivateStamp::new(&metadata)))
 }
 
-/// Makes one with this text, and its folder; never in place of one that is there.
+/// Creates a private file with this text, and its folder. Never replaces an existing file.
 ///
 /// # Errors
 ///
-/// The system's.
+/// The file exists or can't be written.
 pub fn make(path: &Path, text: &str) -> Result<(), PrivateFileFault> {
     let write = || {
         if let Some(folder) = path.parent() {
@@ -100,13 +100,13 @@ pub fn make(path: &Path, text: &str) -> Result<(), PrivateFileFault> {
     write().map_err(|source| PrivateFileFault::io(path, source))
 }
 
-/// Bytes that nobody can guess, for a secret to be made.
+/// Random bytes for a new secret.
 ///
 /// # Errors
 ///
-/// The system gives none.
+/// The system has no random bytes.
 pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system gives no random bytes"))?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| io::Error::other("the system has no random bytes"))?;
     Ok(bytes)
 }

@@ -1,7 +1,7 @@
-//! Assets that are kept in memory, as far as rules are about them: whoever keeps them implements [`CachedAssets`],
-//! whoever is asked to drop a widget's calls it.
+//! Cached assets, as far as rules are about them: the cache implements [`CachedAssets`], the control plane purges
+//! through it.
 
-/// The assets that this edge keeps.
+/// Cache of assets on this edge.
 pub trait CachedAssets: Send + Sync {
     /// Drops everything that is kept of a widget, and what is on its way is not kept any more. How many addresses
     /// there were.

@@ -4,27 +4,14 @@
 //! a batch always has to be confirmed. Single saves and the first seed know no brake; a rules file is one document that
 //! says what it holds (`{"widgets": []}`), and an empty or missing one is a fault.
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
-use super::book::{Applied, RuleBook};
+use super::book::{AppliedBatch, RuleBook};
 use super::change::{Absent, ApplyOptions};
+use super::error::WideChange;
 
-/// What a change would do to many widgets at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct WideChange {
-    /// How many widgets there are.
-    pub widgets: usize,
-    /// How many of them it would delete.
-    pub deleted: usize,
-    /// The number by which it is confirmed: of all widgets that it would touch.
-    pub confirm: usize,
-}
-
-/// Lets a change pass, or says what it would do. `confirmed`: how many widgets it may touch at most, as its writer says.
+/// Passes a change, or says what it would do. `confirmed`: how many widgets it may touch at most, as its writer says.
 pub(in crate::rules) fn check(
     before: &RuleBook,
-    applied: &Applied,
+    applied: &AppliedBatch,
     options: ApplyOptions,
     confirmed: Option<usize>,
 ) -> Result<(), WideChange> {

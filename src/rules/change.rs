@@ -1,13 +1,13 @@
-//! What a writer asks for, and what became of it.
+//! Changes to the rules, and their outcomes.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::source::SourceKind;
-use crate::policy::widget::{Widget, WidgetId};
+use super::source::kind::SourceKind;
+use embedgate_policy::widget::{Widget, WidgetId};
 
-/// One change to the rules.
+/// Change to the rules.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// This document, whole, from now on. Without a revision it gets the stored one plus one, at first 1.
@@ -57,8 +57,8 @@ impl Change {
     }
 }
 
-/// What must hold of a widget for a change to be taken (RFC 9110 section 13.1). The writer judges it together with
-/// the change, so that nothing comes in between.
+/// Precondition of a change (RFC 9110 section 13.1). The writer judges it together with the change, so that nothing
+/// comes in between.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Precondition {
     /// Nothing.
@@ -89,7 +89,7 @@ impl Precondition {
     }
 }
 
-/// Who asks for a change: for the audit log.
+/// Author of a change, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Actor {
     /// Somebody with an admin token, by the name under which that may be written down: never the token itself.
@@ -117,7 +117,7 @@ impl Serialize for Actor {
     }
 }
 
-/// How a batch is taken. The default is the careful one: late changes are errors, widgets not named stay.
+/// Options of a batch. The default is the careful one: late changes are errors, widgets not named stay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ApplyOptions {
     /// What becomes of changes that come too late.
@@ -149,7 +149,7 @@ pub enum Absent {
     Withdraw,
 }
 
-/// What became of one change.
+/// Outcome of one change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// There was no such widget, now there is.
@@ -197,7 +197,7 @@ impl Outcome {
     }
 }
 
-/// A widget whose rules are others after a swap: its open sessions are to be judged again.
+/// Widget whose rules a swap has changed: its open sessions are to be judged again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChangedWidget {
     /// The widget.

@@ -1,14 +1,16 @@
 //! What several tests of this floor build on.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::change::{Change, ChangedWidget};
 use super::error::RulesError;
 use super::publisher::{Observer, Swap};
 use super::source::SourceKind;
-use crate::policy::suffix::PublicSuffixes;
-use crate::policy::widget::{Widget, WidgetId};
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::{Widget, WidgetId};
 
 /// A document that is in order.
 pub(crate) fn widget(json: &str) -> Widget {
@@ -39,20 +41,20 @@ impl Notebook {
     }
 
     pub(crate) fn rejections(&self) -> Vec<(&'static str, String)> {
-        self.rejected.lock().unwrap().clone()
+        self.rejected.lock().clone()
     }
 
     pub(crate) fn generations(&self) -> Vec<u64> {
-        self.swaps.lock().unwrap().iter().map(|(generation, _)| *generation).collect()
+        self.swaps.lock().iter().map(|(generation, _)| *generation).collect()
     }
 }
 
 impl Observer for Notebook {
     fn swapped(&self, swap: &Swap<'_>) {
-        self.swaps.lock().unwrap().push((swap.book.generation(), swap.changed.to_vec()));
+        self.swaps.lock().push((swap.book.generation(), swap.changed.to_vec()));
     }
 
     fn rejected(&self, _source: SourceKind, error: &RulesError) {
-        self.rejected.lock().unwrap().push((error.code(), error.to_string()));
+        self.rejected.lock().push((error.code(), error.to_string()));
     }
 }

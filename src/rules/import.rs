@@ -1,20 +1,23 @@
-//! Documents in bulk: one a line (NDJSON), in chunks, each of which is one transaction.
+//! Bulk import of documents: one a line (NDJSON), in chunks, each of which is one transaction.
 //!
 //! An import that was interrupted is run again: what is there already is unchanged. A line with a fault stops the
 //! writing, not the reading, so that all faults are told at once.
 
-use std::io::{self, BufRead};
+use std::io::BufRead;
 use std::mem;
 
 use serde::Serialize;
 
+pub use self::error::{ImportError, LineFault};
 use self::lines::{Piece, for_each_piece};
-use super::book::{FingerprintKey, Prepared, RuleBook};
+use super::book::{PreparedChange, RuleBook};
 use super::change::{Actor, ApplyOptions, Outcome};
-use super::error::{RuleFault, RulesError};
+use super::error::{RuleFault, SaveError};
+use super::fingerprint::FingerprintKey;
 use super::publisher::Publisher;
-use crate::policy::suffix::PublicSuffixes;
+use embedgate_policy::suffix::PublicSuffixes;
 
+mod error;
 mod lines;
 
 /// Pieces of one transaction: 10,000 lines, or fewer long ones.
@@ -22,7 +25,7 @@ const CHUNK_PIECES: usize = 10;
 /// Faults that are kept; the rest is counted.
 const FAULTS_KEPT: usize = 1000;
 
-/// What an import did.
+/// Report of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
     /// Documents read.
@@ -39,42 +42,12 @@ pub struct ImportReport {
     pub errors: Vec<LineFault>,
 }
 
-/// A fault in one line.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LineFault {
-    /// The line, from 1.
-    pub line: u64,
-    /// Where in its document: a JSON Pointer (RFC 6901).
-    pub pointer: String,
-    /// What kind, a stable code.
-    pub code: &'static str,
-    /// What is wrong and what would be right.
-    pub detail: String,
-}
-
-impl std::fmt::Display for LineFault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "line {}: ", self.line)?;
-        if !self.pointer.is_empty() {
-            write!(f, "{}: ", self.pointer)?;
-        }
-        write!(f, "{} ({})", self.detail, self.code)
-    }
-}
-
-/// Why an import stopped; what was written until then stays.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ImportError {
-    /// The lines can't be read.
-    #[error("the documents can't be read: {0}")]
-    Read(#[from] io::Error),
-    /// A chunk can't be kept.
-    #[error(transparent)]
-    Rules(#[from] RulesError),
-}
-
 /// Writes the documents through `publisher`. `progress` is told the bytes read so far.
+///
+/// # Errors
+///
+/// Where the documents can't be read, or a chunk can't be saved for another reason than its faults, which the report
+/// tells. What was written until then stays.
 pub fn import(
     publisher: &Publisher,
     documents: impl BufRead + Send,
@@ -90,6 +63,10 @@ pub fn import(
 }
 
 /// What [`import`] would do, with every fault, and nothing written.
+///
+/// # Errors
+///
+/// Where the documents can't be read.
 pub fn check(
     book: &RuleBook,
     documents: impl BufRead + Send,
@@ -99,9 +76,8 @@ pub fn check(
     let mut report = ImportReport::default();
     let mut book = book.clone();
     read(documents, suffixes, book.key(), &mut report, progress, |changes| {
-        let applied = book.take(changes, ApplyOptions::default()).map_err(|rejections| {
-            RulesError::Invalid { faults: rejections.into_iter().map(RuleFault::from).collect() }
-        })?;
+        let applied = book.take(changes, ApplyOptions::default());
+        let applied = applied.map_err(|rejections| SaveError::Invalid(rejections.into_iter().collect()))?;
         book = applied.book;
         Ok(applied.outcomes)
     })?;
@@ -115,7 +91,7 @@ fn read(
     key: FingerprintKey,
     report: &mut ImportReport,
     mut progress: impl FnMut(u64),
-    mut write: impl FnMut(Vec<Prepared>) -> Result<Vec<Outcome>, RulesError>,
+    mut write: impl FnMut(Vec<PreparedChange>) -> Result<Vec<Outcome>, SaveError>,
 ) -> Result<(), ImportError> {
     let mut write = |chunk: Piece| {
         let Piece { bytes, lines, changes, faults } = chunk;
@@ -124,7 +100,7 @@ fn read(
         if report.faults == 0 {
             match write(changes) {
                 Ok(outcomes) => outcomes.iter().for_each(|outcome| report.count(outcome)),
-                Err(RulesError::Invalid { faults }) => {
+                Err(SaveError::Invalid(faults)) => {
                     report.tell(faults.into_iter().map(|fault| on_line(fault, &lines)).collect());
                 }
                 Err(error) => return Err(ImportError::from(error)),
@@ -173,10 +149,10 @@ mod tests {
     use std::fmt::Write as _;
 
     use super::*;
-    use crate::policy::widget::MAX_DOCUMENT_BYTES;
     use crate::rules::fixtures::{Notebook, put};
     use crate::rules::live::LiveRules;
     use crate::rules::source::SourceKind;
+    use embedgate_policy::widget::MAX_DOCUMENT_BYTES;
 
     const CHUNK_LINES: usize = 10_000;
 

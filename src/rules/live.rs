@@ -1,4 +1,4 @@
-//! The read handle of the rules in force.
+//! Read handle of the rules in force.
 
 use std::sync::Arc;
 
@@ -6,11 +6,12 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::book::RuleBook;
 
-/// A book borrowed for the length of one decision. It keeps its book alive and unchanged; holding many of them
+/// Guard of a book, borrowed for the length of one decision. It keeps its book alive and unchanged; holding many of them
 /// for long makes [`LiveRules::load`] dearer, so whoever keeps a book takes [`LiveRules::load_full`].
 pub type BookGuard = Guard<Arc<RuleBook>>;
 
-/// The newest rule book, for any number of readers, who never wait: neither for each other nor for a writer.
+/// Read handle of the newest rule book, for any number of readers, who never wait: neither for each other nor for a
+/// writer.
 ///
 /// Clones are cheap and see the same book. A read that starts after [`super::publisher::Publisher`] has answered
 /// a change sees that change.

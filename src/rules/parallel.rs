@@ -1,4 +1,4 @@
-//! Work on all cores, for batches so large that it pays.
+//! Work on all cores, for batches large enough to pay for the threads.
 
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;

@@ -1,84 +1,40 @@
-//! The single writer: everything that changes rules goes through here.
+//! Single writer of the rules: every change goes through here.
 //!
-//! The road of a change: judged against the book in force → the next book made → kept (written to the store,
-//! recorded in the audit log) → swapped in → observers told → answered. Nothing of a batch is visible before the
-//! swap and all of it after; whoever got an answer knows that it is durable and that every read that starts later
-//! sees it. What can't be kept changes nothing. Writers who wait share one stroke; readers wait for nobody.
+//! A change is judged against the book in force, the next book is made, kept (written to the store, recorded in the
+//! audit log) and swapped in, observers are told, and then the caller has its answer. Nothing of a batch is visible
+//! before the swap and all of it after; whoever got an answer knows that it is durable and that every read that starts
+//! later sees it. What can't be kept changes nothing. Callers who wait share one commit (group commit); readers wait for
+//! nobody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
-use self::queue::{Answer, Call, Failure, Queue};
+pub use self::observer::{Observer, Swap};
+pub use self::published::Published;
+use self::queue::{AnswerSlot, Call, CallFailure, Queue};
 use super::audit::AuditLog;
-use super::book::{FingerprintKey, Prepared, RuleBook, prepare};
-use super::change::{Absent, Actor, ApplyOptions, Change, ChangedWidget, Outcome};
-use super::documents::{Documents, InMemory};
-use super::error::{RuleFault, RulesError};
+use super::book::{PreparedChange, RuleBook, prepare};
+use super::change::{Absent, Actor, ApplyOptions, Change};
+use super::documents::Documents;
+use super::error::{RuleFault, RulesError, SaveError};
+use super::fingerprint::FingerprintKey;
 use super::live::LiveRules;
-use super::source::SourceKind;
+use super::source::kind::SourceKind;
 use super::status::{FAULTS_SHOWN, SourceStatus};
 use super::storage::Storage;
-use super::store::Store;
-use crate::policy::widget::Widget;
+use super::storage::memory::InMemory;
+use embedgate_policy::widget::Widget;
 
+mod observer;
+mod published;
 mod queue;
 mod writer;
 
-/// Told of every swap and every refusal. Called by the writer, one at a time and in the order of the
-/// generations, before the change is answered: be quick, hand long work on.
-pub trait Observer: Send + Sync {
-    /// Other rules are in force.
-    fn swapped(&self, swap: &Swap<'_>);
-
-    /// An update was refused; the rules in force stayed, whole.
-    fn rejected(&self, source: SourceKind, error: &RulesError);
-}
-
-/// Other rules came into force.
-#[derive(Clone, Copy, Debug)]
-pub struct Swap<'a> {
-    /// Where they came from.
-    pub source: SourceKind,
-    /// The book in force now, with its generation and its census.
-    pub book: &'a RuleBook,
-    /// The widgets whose rules are others now, by id; none of a store's book at start.
-    pub changed: &'a [ChangedWidget],
-    /// From taking up the change to having it in force.
-    pub took: Duration,
-}
-
-/// The answer to a change: it is in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// The generation of the book in force, which holds the change.
-    pub generation: u64,
-    /// What became of each change, in their order.
-    pub outcomes: Vec<Outcome>,
-    /// The widgets whose rules are others now, by id; also those that a batch took out by not naming them.
-    pub changed: Vec<ChangedWidget>,
-}
-
-impl Published {
-    /// How many changes made a difference.
-    pub fn applied(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| outcome.is_change()).count()
-    }
-
-    /// How many found everything as they wanted it.
-    pub fn unchanged(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Unchanged { .. })).count()
-    }
-
-    /// How many came too late and were left out.
-    pub fn skipped(&self) -> usize {
-        self.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Skipped { .. })).count()
-    }
-}
-
-/// The writer's side of [`LiveRules`]: there is one for each of them, shared by reference.
+/// Single writer of [`LiveRules`]: there is one for each of them, shared by reference.
 ///
 /// Its calls block, for as long as the disk, the batch and the observers take: never on a thread that serves
 /// requests.
@@ -86,6 +42,7 @@ pub struct Publisher {
     live: LiveRules,
     observers: Vec<Arc<dyn Observer>>,
     source: SourceKind,
+    read_only: bool,
     storage: Arc<dyn Storage>,
     audit: Option<Arc<dyn AuditLog>>,
     queue: Queue,
@@ -102,6 +59,7 @@ impl Publisher {
             live,
             observers: Vec::new(),
             source,
+            read_only: false,
             storage: Arc::new(InMemory::default()),
             audit: None,
             queue: Queue::default(),
@@ -123,17 +81,23 @@ impl Publisher {
         Self { audit: Some(audit), ..self }
     }
 
-    /// Keeps everything in this store from now on, whose book comes in force.
+    /// Refuses every change but those of the source itself ([`Publisher::replace_all`]).
     #[must_use]
-    pub(in crate::rules) fn with_store(self, store: Arc<Store>, book: RuleBook) -> Self {
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
+    }
+
+    /// Keeps everything in this storage from now on, whose book comes in force.
+    #[must_use]
+    pub(in crate::rules) fn with_storage(self, storage: Arc<dyn Storage>, book: RuleBook) -> Self {
         let started = Instant::now();
         let book = Arc::new(book);
         self.live.swap(Arc::clone(&book));
         if book.generation() > 0 {
             self.announce(&Swap { source: self.source, book: &book, changed: &[], took: started.elapsed() });
         }
-        lock(&self.status).accepted(Timestamp::now());
-        Self { storage: store, ..self }
+        self.status.lock().accepted(Timestamp::now());
+        Self { storage, ..self }
     }
 
     /// The rules it writes.
@@ -148,52 +112,59 @@ impl Publisher {
 
     /// How the source is doing.
     pub fn status(&self) -> SourceStatus {
-        lock(&self.status).clone()
+        self.status.lock().clone()
     }
 
     /// Whether rules can be changed only where they come from.
     pub fn is_read_only(&self) -> bool {
-        self.source == SourceKind::File
+        self.read_only
     }
 
-    /// Takes a batch, whole or not at all. When it returns the batch is durable and in force; on failure, nothing
-    /// of it is: every change that can't be made, by its number, or why it could not be kept
-    /// ([`RulesError::StorageFull`], [`RulesError::StorageFailed`], [`RulesError::AuditUnavailable`]).
-    /// [`RulesError::ReadOnly`] where rules come from files, [`RulesError::WideChange`] where it has to be confirmed.
+    /// Applies a batch, whole or not at all. When it returns, the batch is durable and in force.
+    ///
+    /// # Errors
+    ///
+    /// Every change that is refused, by its number ([`SaveError::Invalid`]); [`SaveError::Storage`] and
+    /// [`SaveError::AuditUnavailable`] where the batch could not be kept, [`SaveError::ReadOnly`] where rules come from
+    /// files, [`SaveError::WideChange`] where the batch has to be confirmed. Nothing of it is in force then.
     pub fn apply(
         &self,
         changes: Vec<Change>,
         options: ApplyOptions,
         actor: Actor,
-    ) -> Result<Published, RulesError> {
+    ) -> Result<Published, SaveError> {
         self.apply_prepared(prepare(changes, self.key()), options, actor)
     }
 
-    /// The same, where its writer has said how many widgets a wide change may touch ([`brake`](super::brake)).
+    /// [`Publisher::apply`] with the number of widgets that a wide change may touch at most, as its writer confirms it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Publisher::apply`].
     pub fn apply_confirmed(
         &self,
         changes: Vec<Change>,
         options: ApplyOptions,
         confirmed: Option<usize>,
         actor: Actor,
-    ) -> Result<Published, RulesError> {
+    ) -> Result<Published, SaveError> {
         self.writable()?;
         self.publish(prepare(changes, self.key()), options, confirmed, actor, |fault| fault)
     }
 
-    /// The same, prepared with this key.
+    /// [`Publisher::apply`] for changes that were prepared with [`Publisher::key`].
     pub(in crate::rules) fn apply_prepared(
         &self,
-        changes: Vec<Prepared>,
+        changes: Vec<PreparedChange>,
         options: ApplyOptions,
         actor: Actor,
-    ) -> Result<Published, RulesError> {
+    ) -> Result<Published, SaveError> {
         self.writable()?;
         self.publish(changes, options, None, actor, |fault| fault)
     }
 
-    fn writable(&self) -> Result<(), RulesError> {
-        if self.is_read_only() { Err(RulesError::ReadOnly { source_kind: self.source }) } else { Ok(()) }
+    fn writable(&self) -> Result<(), SaveError> {
+        if self.is_read_only() { Err(SaveError::ReadOnly { source_kind: self.source }) } else { Ok(()) }
     }
 
     /// The key of the book's fingerprints.
@@ -204,11 +175,15 @@ impl Publisher {
     /// Makes the book exactly these documents, for a source that holds the whole truth at any time. Widgets not
     /// among them are withdrawn ([`Absent::Withdraw`]). `locate` adds to a fault where the document of that
     /// number stands.
+    ///
+    /// # Errors
+    ///
+    /// Every document that is refused ([`SaveError::Invalid`]), or why the documents could not be kept.
     pub fn replace_all(
         &self,
         documents: Vec<Widget>,
         locate: impl Fn(RuleFault) -> RuleFault,
-    ) -> Result<Published, RulesError> {
+    ) -> Result<Published, SaveError> {
         let changes: Vec<Change> = documents.into_iter().map(Change::put).collect();
         let options = ApplyOptions { absent: Absent::Withdraw, ..ApplyOptions::default() };
         self.publish(prepare(changes, self.key()), options, None, Actor::Source(self.source), locate)
@@ -216,7 +191,7 @@ impl Publisher {
 
     /// Records an update that failed before it came to be judged, such as a file that is no JSON.
     pub fn reject(&self, error: &RulesError) {
-        lock(&self.status).refused(Timestamp::now(), error);
+        self.status.lock().refused(Timestamp::now(), error);
         let (source, code) = (self.source.as_str(), error.code());
         tracing::warn!(source, code, "rules refused; the last good ones stay in force");
         for line in error.summary(FAULTS_SHOWN).lines() {
@@ -227,26 +202,25 @@ impl Publisher {
 
     fn publish(
         &self,
-        changes: Vec<Prepared>,
+        changes: Vec<PreparedChange>,
         options: ApplyOptions,
         confirmed: Option<usize>,
         actor: Actor,
         locate: impl Fn(RuleFault) -> RuleFault,
-    ) -> Result<Published, RulesError> {
-        let call = Call { changes, options, confirmed, actor, answer: Arc::new(Answer::default()) };
+    ) -> Result<Published, SaveError> {
+        let call = Call { changes, options, confirmed, actor, answer: Arc::new(AnswerSlot::default()) };
         let failure = match self.queue.run(call, |group| self.write(group)) {
             Ok(published) => return Ok(published),
             Err(failure) => failure,
         };
         let error = match failure {
-            Failure::NotKept(error) => error,
-            Failure::Held(wide) => RulesError::WideChange(wide),
-            Failure::Rejected(rejections) => {
-                let faults = rejections.into_iter().map(RuleFault::from).map(locate).collect();
-                RulesError::Invalid { faults }
+            CallFailure::NotSaved(error) => error,
+            CallFailure::Rejected(rejections) => {
+                let faults = rejections.into_iter().map(RuleFault::from).map(locate);
+                SaveError::Invalid(faults.collect())
             }
         };
-        self.reject(&error);
+        self.reject(&RulesError::Save(error.clone()));
         Err(error)
     }
 
@@ -264,18 +238,13 @@ impl Publisher {
 
     /// Whoever panics is left behind: the change is in force, and the others are to hear of it.
     fn tell(&self, say: impl Fn(&dyn Observer)) {
-        let _one_at_a_time = lock(&self.telling);
+        let _one_at_a_time = self.telling.lock();
         for observer in &self.observers {
             if catch_unwind(AssertUnwindSafe(|| say(&**observer))).is_err() {
                 tracing::error!("an observer of the rules panicked; the rules are in force all the same");
             }
         }
     }
-}
-
-/// No holder leaves half-made data behind, so a lock that saw a panic is as good as before.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
-//! Open sessions, as far as rules are about them: what each rests on, and who keeps count. Whoever serves sessions
+//! Open sessions, as far as rules are about them: the facts each rests on, and the registry that counts them. Whoever serves sessions
 //! implements [`OpenSessions`]; whoever asks what a save would cut reads it.
 
 use jiff::Timestamp;
 
-use crate::policy::decision::{Class, Decision, EdgePolicy, Facts, TicketState, WidgetRules, decide};
-use crate::policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
+use embedgate_policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
+use embedgate_policy::verdict::Class;
 
-/// What an allowed session said about itself, kept so that it can be judged again by other rules.
+/// Facts that an allowed session rests on, kept so that it can be judged again by other rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionFacts {
     embedder: SessionEmbedder,
@@ -15,7 +17,7 @@ pub struct SessionFacts {
     missing_denied: bool,
 }
 
-/// Who embeds. A malformed embedder opens no session.
+/// Embedder of a session. A malformed embedder opens no session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionEmbedder {
     /// None was named.
@@ -75,7 +77,7 @@ impl SessionFacts {
     }
 }
 
-/// One open session.
+/// Open session.
 #[derive(Clone, Debug)]
 pub struct OpenSession {
     /// What it rests on.
@@ -84,7 +86,7 @@ pub struct OpenSession {
     pub since: Timestamp,
 }
 
-/// The sessions that are open on this edge.
+/// Registry of the sessions that are open on this edge.
 pub trait OpenSessions: Send + Sync {
     /// Those of one widget, in no particular order.
     fn of_widget(&self, id: &str) -> Vec<OpenSession>;
@@ -98,9 +100,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::policy::decision::Reason;
-    use crate::policy::origin::{Origin, OriginError, OriginSet};
     use crate::rules::fixtures::widget;
+    use embedgate_policy::origin::{Origin, OriginError, OriginSet};
+    use embedgate_policy::verdict::Reason;
 
     fn facts<'a>(embedder: Embedder<'a>, ticket: TicketState<'a>) -> Facts<'a> {
         Facts { class: Class::Session, embedder, missing_denied: false, ticket }

@@ -1,44 +1,83 @@
-//! The ways in which rules arrive. Each ends in the one publisher.
+//! Sources of rules. Each puts its rules in force through the one publisher.
+//!
+//! A source implements [`RuleSource`]: a start puts its rules in force and gives, where there is something to follow,
+//! a [`SourceFollower`] that keeps them current. The composition root builds one from the configuration and knows no
+//! more of it than this trait.
 
-use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::error::{RulesError, StoreError};
+use super::publisher::Publisher;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Widget;
 
 pub mod file;
+pub(in crate::rules) mod kind;
 pub mod store;
 
-/// Which kind of source the rules come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// A watched file or folder.
-    File,
-    /// The embedded store, written through the control plane.
-    Store,
-    /// A bucket that a fleet shares.
-    Nats,
-}
+pub use self::kind::SourceKind;
 
-impl SourceKind {
-    /// The word in the configuration, logs and metrics.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Store => "store",
-            Self::Nats => "nats",
-        }
+/// Source of rules, as the configuration names it.
+pub trait RuleSource: Send + Sync {
+    /// Which kind of source.
+    fn kind(&self) -> SourceKind;
+
+    /// Its name, as status and logs tell it: a path, a bucket.
+    fn name(&self) -> String;
+
+    /// The file or folder that a start would read now.
+    fn location(&self) -> &Path;
+
+    /// Puts the rules in force, for the first time. `publisher` is the writer of this source's rules.
+    ///
+    /// # Errors
+    ///
+    /// Where the source can't be read, its documents have faults, or its store is damaged, newer than this version or
+    /// in use by another process. Nothing is in force then.
+    fn start(&self, publisher: Publisher, suffixes: Arc<PublicSuffixes>)
+    -> Result<StartedSource, RulesError>;
+
+    /// The documents that a start would find, read without changing anything: for tools, while no edge runs.
+    ///
+    /// # Errors
+    ///
+    /// Where the source can't be opened or read, or its documents have faults.
+    fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError>;
+
+    /// Opens the source for changes in bulk, while no edge runs; `None` where its rules are not changed through a
+    /// publisher.
+    ///
+    /// # Errors
+    ///
+    /// Where its store can't be opened, or is damaged, newer than this version or in use by another process.
+    fn open_offline(
+        &self,
+        publisher: Publisher,
+        suffixes: Arc<PublicSuffixes>,
+    ) -> Result<Option<Publisher>, StoreError> {
+        let _ = (publisher, suffixes);
+        Ok(None)
     }
 }
 
-impl fmt::Display for SourceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
+/// Source that was started.
+pub struct StartedSource {
+    /// The writer of its rules, which are in force.
+    pub publisher: Arc<Publisher>,
+    /// What keeps the rules current; `None` where they change through the publisher alone.
+    pub follower: Option<Box<dyn SourceFollower>>,
 }
 
-impl Serialize for SourceKind {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
+/// Follower of a source: puts in force what changes there.
+#[async_trait]
+pub trait SourceFollower: Send {
+    /// Follows the source until `shutdown` turns true or its sender is gone.
+    async fn follow(self: Box<Self>, shutdown: watch::Receiver<bool>);
 }
+
+/// Documents of a source, page by page, so that a large source needn't be in memory as a whole.
+pub type DocumentPages = Box<dyn Iterator<Item = Result<Vec<Widget>, StoreError>>>;

@@ -1,11 +1,11 @@
-//! How the source of the rules is doing, for people who ask.
+//! Status of the source, for people who ask.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::RulesError;
-use super::source::SourceKind;
+use super::source::kind::SourceKind;
 
 /// How many faults of one refusal are kept and logged; the rest is counted.
 pub const FAULTS_SHOWN: usize = 20;

@@ -1,38 +1,41 @@
-//! Where a publisher keeps what it publishes: the seam between the writer and what is durable.
+//! Storage of what a publisher publishes: the seam between the writer and what is durable.
+
+pub(in crate::rules) mod memory;
+pub(in crate::rules) mod redb;
 
 use std::sync::Arc;
 
-use super::book::Tombstone;
 use super::documents::{Documents, Json};
-use super::error::RulesError;
-use crate::policy::widget::WidgetId;
+use super::error::StoreError;
+use super::tombstone::Tombstone;
+use embedgate_policy::widget::WidgetId;
 
-/// Keeps documents and what the book is made of, so that it is there again after a restart.
+/// Storage of documents and of what the book is made of.
 pub(in crate::rules) trait Storage: Send + Sync {
     /// The documents that are kept.
     fn documents(&self) -> &dyn Documents;
 
-    /// Writes everything but the last stroke: dropped, nothing of it has happened.
-    fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, RulesError>;
+    /// Writes everything and leaves the commit: where the pending commit is dropped, nothing of it has happened.
+    fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError>;
 }
 
-/// Written, but not in force.
+/// Pending commit: written, and neither durable nor in force.
 pub(in crate::rules) trait Pending {
     /// What each write found, in their order; `None` where there was no document.
-    fn previous(&self) -> Vec<Option<Previous>>;
+    fn previous(&self) -> Vec<Option<PreviousDocument>>;
 
-    /// The last stroke: durable when it returns, or it hasn't happened.
-    fn commit(self: Box<Self>) -> Result<(), RulesError>;
+    /// Commits: durable when it returns, or it hasn't happened.
+    fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// A document that a write replaces.
+/// Document that a write replaces.
 #[derive(Clone, Debug)]
-pub(in crate::rules) struct Previous {
+pub(in crate::rules) struct PreviousDocument {
     pub(in crate::rules) revision: u64,
     pub(in crate::rules) json: Json,
 }
 
-/// What one swap writes.
+/// Commit of one swap: everything that it writes.
 #[derive(Debug, Default)]
 pub(in crate::rules) struct Commit {
     /// The generation of the book that holds it.
@@ -41,15 +44,16 @@ pub(in crate::rules) struct Commit {
     pub(in crate::rules) writes: Vec<Write>,
 }
 
-/// What became of a widget.
+/// Write of one widget.
 #[derive(Debug)]
 pub(in crate::rules) struct Write {
     pub(in crate::rules) id: WidgetId,
-    pub(in crate::rules) state: State,
+    pub(in crate::rules) state: WidgetState,
 }
 
+/// State of a widget after a commit.
 #[derive(Debug)]
-pub(in crate::rules) enum State {
+pub(in crate::rules) enum WidgetState {
     /// It has this document, and in the book this record.
     Put { revision: u64, json: Json, record: Arc<[u8]> },
     /// It is gone, and this is remembered.

@@ -1,5 +1,5 @@
-//! The decision log: one JSON object a line on standard output, and the same to whoever listens live. It names
-//! embedders by origin alone, never the path or query of a page, and no visitor.
+//! Decision log: one JSON object per line on standard output, and the same to live listeners. It names
+//! embedders only by origin, never by the path or query of a page, and it names no visitors.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -10,28 +10,29 @@ use jiff::Timestamp;
 use tokio::sync::broadcast;
 use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
 
-use crate::policy::decision::{Decision, Verdict};
+use embedgate_policy::decision::Decision;
+use embedgate_policy::verdict::Verdict;
 
-/// Which decisions are written.
+/// Scope of the decision log: which decisions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Scope {
-    /// Each one.
+    /// All decisions.
     All = 0,
-    /// Denials, and what a monitored widget would have denied.
+    /// Denials, and requests that `access: monitor` allowed and `enforce` would deny.
     Denied = 1,
-    /// None.
+    /// No decisions.
     Off = 2,
 }
 
-/// One line.
+/// Record of one decision, one line of the log.
 #[derive(Debug)]
-pub struct Record<'a> {
+pub struct DecisionRecord<'a> {
     /// When the request arrived, RFC 3339.
     pub time: Timestamp,
     /// The decision's id; the denied page shows the same one.
     pub decision_id: &'a str,
-    /// The widget that was asked for; absent when the path names no possible id.
+    /// The requested widget; absent if the path's name is not an id.
     pub widget: Option<&'a str>,
     /// The class of the route.
     pub class: &'a str,
@@ -39,32 +40,33 @@ pub struct Record<'a> {
     pub verdict: &'a str,
     /// The stable reason code.
     pub reason: &'a str,
-    /// The code with which `enforce` would deny what `monitor` let through.
+    /// The reason code with which `enforce` would deny what `monitor` allowed.
     pub would_deny: Option<&'a str>,
-    /// The embedder's origin, `null` for an opaque one; absent when unknown or malformed.
+    /// The embedder's origin, `null` if it is opaque; absent if it is unknown or malformed.
     pub embedder: Option<&'a str>,
-    /// What is wrong with a malformed `Origin` or `Referer`.
+    /// The error of a malformed `Origin` or `Referer`.
     pub malformed: Option<&'a str>,
-    /// The origin that opened the widget, as a genuine ticket says. Never the ticket itself.
+    /// The origin that opened the widget, by a genuine ticket. Never the ticket itself.
     pub opened_by: Option<&'a str>,
-    /// Why what was presented as a ticket is none.
+    /// The error of an invalid ticket.
     pub ticket_fault: Option<&'a str>,
     /// The entry that matched.
     pub entry: Option<String>,
-    /// The entry that nearly did.
+    /// The near miss.
     pub near_miss: Option<String>,
     /// The request method.
     pub method: &'a str,
 }
 
-/// Room for most lines.
+/// Buffer size that is enough for most lines, in bytes.
 const LINE_BYTES: usize = 512;
 
-impl Record<'_> {
-    /// The line, without its end. Written field by field: nearly every value is plain, and a request waits for it.
+impl DecisionRecord<'_> {
+    /// The line, without its line end. It is written by hand because a request waits for it, and nearly every
+    /// value needs no escaping.
     fn to_line(&self) -> String {
         let mut line = String::with_capacity(LINE_BYTES);
-        // Writing into memory does not fail.
+        // Writing to a string can't fail.
         let _ = write!(line, "{{\"time\":\"{}\"", self.time);
         let fields = [
             ("decision_id", Some(self.decision_id)),
@@ -94,7 +96,7 @@ impl Record<'_> {
 }
 
 fn push_text(line: &mut String, text: &str) {
-    // Without a way out in between, so that many bytes are looked at at once.
+    // No early exit, so that the compiler can check many bytes at once.
     let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
     if !text.bytes().fold(false, |special, byte| special | is_special(byte)) {
         line.push('"');
@@ -105,48 +107,54 @@ fn push_text(line: &mut String, text: &str) {
     }
 }
 
-/// How many decisions a listener may be behind before it misses some.
+/// Number of decisions that a listener may be behind before it misses some.
 const LIVE_BACKLOG: usize = 1024;
 
-/// The writer. A line that the standard output can't take in time is dropped, never waited for.
+/// Writer of the decision log. A line that standard output can't take in time is dropped; no request waits
+/// for it.
 #[derive(Debug)]
 pub struct DecisionLog {
     scope: AtomicU8,
     out: NonBlocking,
-    /// How many listen: asked for every request, and cheaper than the channel's own count, which takes a lock.
+    /// Number of live listeners. Every request reads it, and it is cheaper than the channel's own count,
+    /// which takes a lock.
     listeners: AtomicUsize,
     live: broadcast::Sender<Arc<str>>,
 }
 
-/// Hears every decision as it is made, whatever the scope of the log: one JSON object each.
+/// Live listener: gets every decision as one JSON object, independent of the scope of the log.
 #[derive(Debug)]
-pub struct Listener {
+pub struct DecisionListener {
     log: Arc<DecisionLog>,
     live: broadcast::Receiver<Arc<str>>,
 }
 
-impl Listener {
-    /// The next decision, or how many were missed because this listener was too slow.
+impl DecisionListener {
+    /// The next decision.
+    ///
+    /// # Errors
+    ///
+    /// The number of decisions that were missed because this listener was too slow.
     pub async fn next(&mut self) -> Result<Arc<str>, u64> {
         loop {
             match self.live.recv().await {
                 Ok(line) => return Ok(line),
                 Err(broadcast::error::RecvError::Lagged(missed)) => return Err(missed),
-                // The log is held by this listener, so its end of the channel is never gone.
+                // This listener holds the log, so the channel is never closed.
                 Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
             }
         }
     }
 }
 
-impl Drop for Listener {
+impl Drop for DecisionListener {
     fn drop(&mut self) {
         self.log.listeners.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl DecisionLog {
-    /// Starts the writing thread; lines still queued are written when the guard is dropped.
+    /// Starts the writing thread. Dropping the guard writes the lines that are still queued.
     pub fn start(scope: Scope, out: impl Write + Send + 'static) -> (Self, WorkerGuard) {
         let (out, guard) = tracing_appender::non_blocking(out);
         let (live, _) = broadcast::channel(LIVE_BACKLOG);
@@ -154,10 +162,10 @@ impl DecisionLog {
     }
 
     /// Listens from now on.
-    pub fn listen(self: &Arc<Self>) -> Listener {
+    pub fn listen(self: &Arc<Self>) -> DecisionListener {
         let live = self.live.subscribe();
         self.listeners.fetch_add(1, Ordering::Relaxed);
-        Listener { log: Arc::clone(self), live }
+        DecisionListener { log: Arc::clone(self), live }
     }
 
     /// Changes which decisions are written.
@@ -165,17 +173,21 @@ impl DecisionLog {
         self.scope.store(scope as u8, Ordering::Relaxed);
     }
 
-    /// Whether anybody wants to know of this decision.
+    /// Whether this decision has to be written, to the log or to a listener.
     pub fn wants(&self, decision: &Decision) -> bool {
         self.in_scope(decision.verdict == Verdict::Deny || decision.would_deny.is_some())
             || self.listeners.load(Ordering::Relaxed) > 0
     }
 
-    /// Queues one line, and tells those who listen.
-    pub fn write(&self, record: &Record<'_>) -> io::Result<()> {
+    /// Queues one line, and sends it to live listeners.
+    ///
+    /// # Errors
+    ///
+    /// The line can't be queued.
+    pub fn write(&self, record: &DecisionRecord<'_>) -> io::Result<()> {
         let mut line = record.to_line();
         if self.listeners.load(Ordering::Relaxed) > 0 {
-            // An error is that the last of them has just gone.
+            // An error means that the last listener has just left.
             let _ = self.live.send(line.as_str().into());
         }
         if !self.in_scope(record.verdict == Verdict::Deny.as_str() || record.would_deny.is_some()) {
@@ -190,7 +202,7 @@ impl DecisionLog {
         scope == Scope::All as u8 || scope == Scope::Denied as u8 && denied
     }
 
-    /// How many lines were dropped because the standard output was too slow.
+    /// Number of lines that were dropped because standard output was too slow.
     pub fn dropped(&self) -> usize {
         self.out.error_counter().dropped_lines()
     }
@@ -201,14 +213,14 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
-    use crate::policy::decision::Reason;
+    use embedgate_policy::verdict::Reason;
 
     fn decision(verdict: Verdict) -> Decision {
         Decision { verdict, reason: Reason::Exact, would_deny: None, entry: None, near_miss: None }
     }
 
-    fn record(verdict: Verdict, id: &str) -> Record<'_> {
-        Record {
+    fn record(verdict: Verdict, id: &str) -> DecisionRecord<'_> {
+        DecisionRecord {
             time: Timestamp::UNIX_EPOCH,
             decision_id: id,
             widget: None,
@@ -229,7 +241,7 @@ mod tests {
     #[test]
     fn a_line_is_a_json_object() {
         let odd = "a\"b\\c\u{1}d\u{e9}";
-        let record = Record {
+        let record = DecisionRecord {
             widget: Some("w"),
             malformed: Some(odd),
             opened_by: Some("https://a.example"),

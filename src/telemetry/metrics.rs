@@ -1,7 +1,8 @@
-//! Every metric's name, in one place. Prometheus text format, prefix `embedgate_`, base units (seconds, bytes).
+//! Metrics: all names in one place. Prometheus text format, prefix `embedgate_`, base units (seconds, bytes).
 //!
-//! No label carries a widget's id, an origin or a path: a visitor could grow it without bound. What the hot path
-//! counts is resolved to its counter once, the first time, so that counting is one atomic addition.
+//! No label has a widget's id, an origin or a path, because visitors could grow the number of its values
+//! without bound. The hot path finds each counter once, at its first use; from then on, counting is one
+//! atomic addition.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::policy::decision::{Class, Decision, Reason, Verdict};
+use embedgate_policy::decision::Decision;
+use embedgate_policy::verdict::{Class, Reason, Verdict};
 
 mod tickets;
 
@@ -20,25 +22,25 @@ pub use tickets::TicketOutcome;
 const NAMESPACE: &str = "embedgate";
 const STATUSES: std::ops::Range<u16> = 100..600;
 
-/// Class labels: those of routes, and `none` for requests that no route takes.
-/// The worst that is promised, 50 ms, is a bound of its own.
+/// Bucket bounds of revocation times, in seconds. One of them is the promised maximum, 50 ms.
 const REVOCATION_BUCKETS: [f64; 14] =
     [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
+/// Class labels: those of routes, and `none` for requests that no route takes.
 const CLASSES: [&str; 5] = ["asset", "frame", "session", "public", "none"];
 
-/// What the cache did for one request.
+/// Outcome of one request at the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheOutcome {
     /// Answered from memory.
     Hit,
-    /// Answered from memory although it was stale: its upstream failed, or somebody else was asking it.
+    /// Answered from memory with a stale answer: its upstream failed, or another request was revalidating it.
     Stale,
-    /// The upstream said that what is in memory is still right.
+    /// Answered from memory after the upstream confirmed the stored answer.
     Revalidated,
-    /// Answered by the upstream, and kept if it might be.
+    /// Answered by the upstream; the answer is stored if it may be.
     Miss,
-    /// Not for the cache: the request is conditional, or of a kind that is not kept.
+    /// Not for the cache: the request is conditional, or its answers can't be stored.
     Bypass,
 }
 
@@ -62,9 +64,10 @@ pub struct Metrics {
     pub rules_widgets: IntGaugeVec,
     /// `rules_unrestricted{environment}`: widgets that any site may embed.
     pub rules_unrestricted: IntGaugeVec,
-    /// `rules_apply_duration_seconds{source}`: from the change's arrival until every later request obeys it.
+    /// `rules_apply_duration_seconds{source}`: from the arrival of a change until every later request is
+    /// judged by it.
     pub rules_apply_duration: HistogramVec,
-    /// `rules_rejected_total{source,code}`: updates refused whole.
+    /// `rules_rejected_total{source,code}`: refused updates.
     pub rules_rejected: IntCounterVec,
     /// `rules_source_connected`: 1 while the source can be reached.
     pub rules_source_connected: IntGauge,
@@ -72,22 +75,27 @@ pub struct Metrics {
     pub sessions_open: IntGauge,
     /// `sessions_revoked_total`: open sessions that a change of the rules, or an entry's expiry, denied.
     pub sessions_revoked: IntCounter,
-    /// `session_revocation_duration_seconds`: from the change being in force until the session was cut.
+    /// `session_revocation_duration_seconds`: from a change coming into force until the end of a session that
+    /// it denies.
     pub session_revocation_duration: Histogram,
     cache_requests: Vec<IntCounter>,
-    /// `cache_bytes`: what assets in memory take.
+    /// `cache_bytes`: memory used by stored assets.
     pub cache_bytes: IntGauge,
-    /// `cache_entries`: how many there are, variants of one counted once.
+    /// `cache_entries`: assets in memory; variants of one asset count once.
     pub cache_entries: IntGauge,
-    /// `cache_purged_total`: those dropped because their widget was changed or purged.
+    /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
-    /// `rules_source_lag_seconds`: for how long the source has had something that is not in force.
+    /// `rules_source_lag_seconds`: for how long the source has had rules that are not in force.
     pub rules_source_lag: prometheus::Gauge,
 }
 
 impl Metrics {
-    /// Registers all of them. Fails only when two carry the same name.
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    ///
+    /// Two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(NAMESPACE.to_owned()), None)?;
         let decisions = counters(
@@ -99,7 +107,7 @@ impl Metrics {
         let would_deny = counters(
             &registry,
             "decisions_would_deny_total",
-            "Requests let through by `access: monitor` that `enforce` would deny.",
+            "Requests that `access: monitor` allowed and `enforce` would deny.",
             &["class", "reason"],
         )?;
         let requests = counters(
@@ -111,23 +119,19 @@ impl Metrics {
         let durations = histograms(
             &registry,
             "request_duration_seconds",
-            "From a request's head until its answer is done.",
+            "Time from a request's head until its answer is complete.",
             &["class"],
             prometheus::exponential_buckets(0.000_25, 2.0, 16)?,
         )?;
         let cached = counters(
             &registry,
             "cache_requests_total",
-            "Allowed requests for assets, by what the cache did for them.",
+            "Allowed requests for assets, by outcome at the cache.",
             &["outcome"],
         )?;
-        let tickets = counters(
-            &registry,
-            "tickets_total",
-            "Tickets given out, and those presented for sessions, by what became of them.",
-            &["outcome"],
-        )?;
-        let build = gauges(&registry, "build_info", "Always 1; says which build runs.", &["version"])?;
+        let tickets =
+            counters(&registry, "tickets_total", "Tickets issued and presented, by outcome.", &["outcome"])?;
+        let build = gauges(&registry, "build_info", "Always 1; the label has the version.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             decisions_by_reason: (0..Class::ALL.len() * Verdict::ALL.len() * Reason::ALL.len())
@@ -138,7 +142,7 @@ impl Metrics {
             decision_duration: register(
                 &registry,
                 Histogram::with_opts(
-                    HistogramOpts::new("decision_duration_seconds", "To reach one verdict.")
+                    HistogramOpts::new("decision_duration_seconds", "Time to reach one verdict.")
                         .buckets(prometheus::exponential_buckets(50e-9, 2.0, 16)?),
                 )?,
             )?,
@@ -148,7 +152,7 @@ impl Metrics {
             upstream_errors: counters(
                 &registry,
                 "upstream_errors_total",
-                "Requests that an upstream failed, by upstream and kind.",
+                "Requests that failed at an upstream, by upstream and kind.",
                 &["upstream", "kind"],
             )?,
             rules_generation: gauge(&registry, "rules_generation", "Version of the rule book in force.")?,
@@ -167,25 +171,25 @@ impl Metrics {
             rules_apply_duration: histograms(
                 &registry,
                 "rules_apply_duration_seconds",
-                "From a change's arrival until every later request obeys it.",
+                "Time from the arrival of a change until every later request is judged by it.",
                 &["source"],
                 prometheus::exponential_buckets(0.000_01, 4.0, 12)?,
             )?,
             rules_rejected: counters(
                 &registry,
                 "rules_rejected_total",
-                "Updates refused whole, by source and code.",
+                "Refused updates of the rules, by source and code.",
                 &["source", "code"],
             )?,
             rules_source_connected: gauge(
                 &registry,
                 "rules_source_connected",
-                "1 while the source of rules can be reached.",
+                "1 while the source of rules can be read, else 0.",
             )?,
             sessions_open: gauge(
                 &registry,
                 "sessions_open",
-                "Sessions being served: requests of class session, WebSockets and streams for as long as they last.",
+                "Open sessions: requests of class session, including WebSockets and streams, from verdict to end.",
             )?,
             sessions_revoked: register(
                 &registry,
@@ -199,17 +203,17 @@ impl Metrics {
                 Histogram::with_opts(
                     HistogramOpts::new(
                         "session_revocation_duration_seconds",
-                        "From a change being in force until a session it denies was cut.",
+                        "Time from a change coming into force until the end of a session that it denies.",
                     )
                     .buckets(REVOCATION_BUCKETS.to_vec()),
                 )?,
             )?,
             cache_requests: CACHE_OUTCOMES.iter().map(|name| cached.with_label_values(&[name])).collect(),
-            cache_bytes: gauge(&registry, "cache_bytes", "What assets in memory take, in bytes.")?,
+            cache_bytes: gauge(&registry, "cache_bytes", "Memory used by stored assets, in bytes.")?,
             cache_entries: gauge(
                 &registry,
                 "cache_entries",
-                "Assets in memory, each counted once however often it varies.",
+                "Assets in memory; variants of one asset count once.",
             )?,
             cache_purged: register(
                 &registry,
@@ -225,14 +229,14 @@ impl Metrics {
                 &registry,
                 prometheus::Gauge::new(
                     "rules_source_lag_seconds",
-                    "For how long the source has had something that is not in force.",
+                    "For how long the source of rules has had rules that are not in force.",
                 )?,
             )?,
             registry,
         })
     }
 
-    /// One verdict, and how long it took.
+    /// Counts one verdict, and the time it took.
     pub fn decided(&self, class: Class, decision: &Decision, took: Duration) {
         if let Some(cell) =
             self.decisions_by_reason.get(decision_index(class, decision.verdict, decision.reason))
@@ -246,7 +250,7 @@ impl Metrics {
         self.decision_duration.observe(took.as_secs_f64());
     }
 
-    /// One answer. `class` is `None` for a request that no route takes.
+    /// Counts one answer. `class` is `None` for a request that no route takes.
     pub fn answered(&self, class: Option<Class>, status: u16, took: Duration) {
         let class = class.map_or(CLASSES.len() - 1, |class| class as usize);
         if let Some(histogram) = self.request_duration.get(class) {
@@ -259,26 +263,30 @@ impl Metrics {
         }
     }
 
-    /// What the cache did for one request.
+    /// Counts the outcome of one request at the cache.
     pub fn cache_answered(&self, outcome: CacheOutcome) {
         if let Some(counter) = self.cache_requests.get(outcome as usize) {
             counter.inc();
         }
     }
 
-    /// What became of a ticket.
+    /// Counts the outcome of a ticket.
     pub fn ticket(&self, outcome: TicketOutcome) {
         if let Some(counter) = self.tickets.get(outcome.place()) {
             counter.inc();
         }
     }
 
-    /// An upstream failed a request.
+    /// Counts a request that failed at an upstream.
     pub fn upstream_failed(&self, upstream: &str, kind: &str) {
         self.upstream_errors.with_label_values(&[upstream, kind]).inc();
     }
 
-    /// All of them, in the Prometheus text format.
+    /// All metrics, in the Prometheus text format.
+    ///
+    /// # Errors
+    ///
+    /// A metric can't be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
@@ -335,7 +343,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
-    use crate::policy::ticket::TicketError;
+    use embedgate_policy::ticket::TicketError;
 
     #[test]
     fn counts_under_the_published_names() {

@@ -1,6 +1,6 @@
-//! The operational log: what an operator reads, as text on standard error. Pingora logs through the
-//! same place; of its own doings, only warnings matter to an operator. What libraries say for developers is whole
-//! requests, with tickets, cookies and visitors' addresses in them: that is written at no level.
+//! Operational log: text for operators on standard error. Pingora logs through it too, but only its warnings
+//! matter to an operator. Debug lines of libraries contain whole requests, with tickets, cookies and
+//! visitors' addresses, so they are never written.
 
 use tracing::Subscriber;
 use tracing_subscriber::filter::{LevelFilter, Targets};
@@ -8,12 +8,12 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
-/// Changes the level of a running process.
+/// Handle to change the log's level while the process runs.
 #[derive(Clone, Debug)]
 pub struct LevelHandle(reload::Handle<Targets, Registry>);
 
 impl LevelHandle {
-    /// Sets the level; `false` when the log is gone.
+    /// Sets the level; `false` if the log has ended.
     pub fn set(&self, level: LevelFilter) -> bool {
         let set = self.0.reload(targets(level)).is_ok();
         hear(level);
@@ -21,25 +21,27 @@ impl LevelHandle {
     }
 }
 
-/// What is written at this level.
+/// Filter of the lines that are written at this level.
 fn targets(level: LevelFilter) -> Targets {
-    // An error there is a client that left in the middle of HTTP/2's greeting, as browsers do with connections that
-    // they opened ahead of need.
+    // These errors are clients that left during the HTTP/2 preface, as browsers do with connections that they
+    // opened in advance.
     let greetings = if level > LevelFilter::INFO { of_libraries(level) } else { LevelFilter::OFF };
     Targets::new()
         .with_default(of_libraries(level))
         .with_target("embedgate", level)
         .with_target("pingora_core::apps", greetings)
-        // It warns of frames that a client sends out of turn, one line each: nobody is to fill a disk with them.
+        // h2 warns once for each unexpected frame of a client, and a client must not be able to fill a disk.
         .with_target("h2", of_libraries(level).min(LevelFilter::ERROR))
 }
 
-/// `info` of pingora tells each step of its start and stop; who asks for `debug` wants that, too.
+/// Level of libraries. Pingora's `info` reports each step of its start and stop, which is useful only at
+/// `debug`.
 fn of_libraries(level: LevelFilter) -> LevelFilter {
     if level > LevelFilter::INFO { LevelFilter::INFO } else { level.min(LevelFilter::WARN) }
 }
 
-/// What is below the level is not even handed over: libraries have many lines for each request.
+/// Sets the level of the `log` crate, so that lines below it are not even built: libraries have many for each
+/// request.
 fn hear(level: LevelFilter) {
     log::set_max_level(match of_libraries(level).into_level() {
         None => log::LevelFilter::Off,
@@ -51,7 +53,11 @@ fn hear(level: LevelFilter) {
     });
 }
 
-/// Starts the log of this process. Fails when one was started before.
+/// Starts the log of this process.
+///
+/// # Errors
+///
+/// The process already has a log.
 pub fn start(level: LevelFilter) -> Result<LevelHandle, TryInitError> {
     let (log, handle) = prepare(level);
     log.try_init()?;
@@ -59,8 +65,8 @@ pub fn start(level: LevelFilter) -> Result<LevelHandle, TryInitError> {
     Ok(LevelHandle(handle))
 }
 
-/// The log at this level. The filter is a layer of its own right above the registry: put together with another first, it
-/// would not tell how much it lets through, and each of a library's lines would be asked about.
+/// Builds the log at this level. The filter is a separate layer directly above the registry. Combined with
+/// another layer, it would not report its maximum level, and every line of a library would be checked.
 fn prepare(level: LevelFilter) -> (impl Subscriber + Send + Sync, reload::Handle<Targets, Registry>) {
     let (filter, handle) = reload::Layer::new(targets(level));
     let text = fmt::layer().with_writer(std::io::stderr).with_target(false);

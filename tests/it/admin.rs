@@ -235,7 +235,7 @@ async fn pages_that_rebind_a_name_or_post_from_elsewhere_are_kept_out() {
 #[tokio::test]
 async fn what_is_not_there_is_a_problem() {
     let edge = Edge::start(EdgeSpec::default()).await;
-    for path in ["/", "/v1", "/v1/", "/v1/status/", "/metrics/x", "/w/wgt_demo/loader.js"] {
+    for path in ["/v1", "/v1/", "/v1/status/", "/metrics/x", "/w/wgt_demo/loader.js"] {
         is_problem(edge.admin(path).await, 404, "not_found").await;
     }
     for (method, path) in
@@ -244,6 +244,25 @@ async fn what_is_not_there_is_a_problem() {
         let answer = edge.api(method, path).send().await.unwrap();
         assert_eq!(answer.headers()["allow"], "GET,HEAD");
         is_problem(answer, 405, "method_not_allowed").await;
+    }
+}
+
+/// Whoever opens an address that the start names is told where to go.
+#[tokio::test]
+async fn a_person_with_a_browser_finds_the_way() {
+    let edge = Edge::start(EdgeSpec::default()).await;
+    let port = edge.http.port();
+    let answer = edge.admin("/").await;
+    assert_eq!(answer.status(), 200);
+    let page = answer.text().await.unwrap();
+    for place in [format!("http://site.localhost:{port}/"), "/v1/openapi.json".to_owned()] {
+        assert!(page.contains(&place), "{place}: {page}");
+    }
+    let request = format!("GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
+    let answer = raw::send(edge.http, request.as_bytes()).await;
+    assert_eq!((answer.status, answer.field("content-type")), (200, "text/html; charset=utf-8"));
+    for name in ["site", "stranger"] {
+        assert!(answer.body.contains(&format!("href=\"//{name}.localhost:{port}/\"")), "{answer:?}");
     }
 }
 

@@ -3,19 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use allocation_counter::measure;
 use embedgate::app::edge_policy;
 use embedgate::config;
-use embedgate::edge::http1::head;
-use embedgate::edge::message::RequestHead;
-use embedgate::edge::request::{host, lines};
-use embedgate::edge::route::{RouteTable, Target};
-use embedgate::edge::upstream::Upstreams;
-use embedgate::policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
-use embedgate::policy::origin::Embedder;
-use embedgate::policy::suffix::PublicSuffixes;
-use embedgate::policy::widget::Widget;
+use embedgate::edge::admission::request::{host, lines};
+use embedgate::edge::admission::route::{RouteTable, Target};
+use embedgate::edge::forward::upstream::Upstreams;
+use embedgate::edge::http::http1::head;
+use embedgate::edge::http::message::RequestHead;
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::Publisher;
@@ -24,7 +21,11 @@ use embedgate::telemetry::metrics::Metrics;
 use http::header;
 use jiff::Timestamp;
 use serde_json::json;
-use std::time::Instant;
+
+use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Widget;
 
 /// What a verdict rests on beside the request.
 struct Edge {

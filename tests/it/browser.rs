@@ -75,11 +75,14 @@ async fn one_save_lets_a_site_in_and_ends_the_chats_of_another() {
 
     browser.goto(&of(stranger)).await.unwrap();
     browser.wait_for("#outcome[data-outcome=refused]", SOON).await.unwrap();
+    let badge = "document.getElementById('list-badge').textContent";
+    assert_eq!(browser.eval(badge).await.unwrap(), "This site may not embed the widget");
     let entries = document["allowed_domains"].as_array_mut().unwrap();
     entries.push(json!(stranger));
     assert_eq!(edge.put(&document).await.0, 200);
     browser.goto(&of(stranger)).await.unwrap();
     browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
+    assert_eq!(browser.eval(badge).await.unwrap(), "This site may embed the widget");
 
     open_chat(&browser).await;
     browser.enter_frame(FRAME).await.unwrap();

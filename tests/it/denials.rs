@@ -4,12 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use embedgate::policy::origin::Origin;
-use embedgate::policy::ticket::{Ticket, TicketKeys};
-
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{self, Answer, Connection};
 use crate::support::websocket::handshake;
+use embedgate_policy::origin::Origin;
+use embedgate_policy::ticket::{Ticket, TicketKeys};
 
 const SITE: &str = "https://site.example";
 
@@ -70,7 +69,7 @@ fn says(said: &str, parts: &[&str], never: &[&str]) {
 }
 
 const NO_BROWSER: &str = "not what a browser sends";
-const ADVICE: &str = "its owner adds";
+const ADVICE: &str = "owner has to add";
 
 /// Browsers take such addresses, and send them as they are.
 #[tokio::test]
@@ -103,7 +102,7 @@ async fn a_page_under_a_name_that_no_entry_can_have_is_told_which_part_of_it() {
 async fn a_local_file_is_told_that_it_is_one() {
     let edge = stage().await;
     let file = said(&edge, "/w/listed/loader.js", &[("Origin", "file://")]).await;
-    says(&file, &["a local file", "file://", "scheme of its own"], &["sandbox", "redirect", "https address"]);
+    says(&file, &["a local file", "file://", "its own scheme"], &["sandbox", "redirect", "https address"]);
     let null = said(&edge, "/w/listed/loader.js", &[("Origin", "null")]).await;
     says(&null, &["sandboxed frame", "ask for the https address"], &["file://"]);
     for (origin, parts, never) in [
@@ -125,7 +124,11 @@ async fn a_request_from_the_edge_s_own_origin_is_told_what_is_missing() {
     let never = ["Referrer-Policy", "does not name the page", ADVICE];
     for widget in ["listed", "off", "unknown"] {
         let without = said(&edge, &format!("/w/{widget}/session"), &[("Origin", &own)]).await;
-        says(&without, &["its own address without a ticket", "React Native", "an Origin of its own"], &never);
+        says(
+            &without,
+            &["its own address without a ticket", "React Native", "an Origin that the widget's owner allows"],
+            &never,
+        );
         let request = handshake(&format!("/w/{widget}/session"), &own, "");
         let refused = Connection::open(edge.http).await.ask(request).await;
         assert_eq!((refused.status, detail(&refused)), (403, without));
@@ -144,7 +147,7 @@ async fn a_request_from_the_edge_s_own_origin_is_told_what_is_missing() {
         says(&foreign, &["a ticket that was not issued here for it"], &never);
         says(&foreign, &[], &["without a ticket", SITE]);
         let over = with(ticket(widget, -5)).await;
-        says(&over, &[SITE, "Where it is allowed already, the ticket is past its lifetime"], &never[..2]);
+        says(&over, &[SITE, "If it is already allowed, the ticket has expired"], &never[..2]);
     }
     let told = explained(&edge, &json!({ "widget": "listed", "class": "session", "origin": own })).await;
     assert_eq!(told["reason"], "ticket_missing");

@@ -8,9 +8,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use serde_json::{Value, json};
-
 use expected::Graded;
+use serde_json::{Value, json};
 
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
 use crate::support::raw::{Answer, Connection};

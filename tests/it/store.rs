@@ -10,20 +10,22 @@ mod refused;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use embedgate::policy::suffix::PublicSuffixes;
-use embedgate::policy::widget::{Widget, WidgetId};
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
-use embedgate::rules::error::RulesError;
+use embedgate::rules::error::{SaveError, StoreError};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::{Published, Publisher};
-use embedgate::rules::source::{SourceKind, store};
+use embedgate::rules::source::SourceKind;
+use embedgate::rules::source::store::StoreSource;
 
-fn open(path: &Path) -> Result<Publisher, RulesError> {
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::{Widget, WidgetId};
+
+fn open(path: &Path) -> Result<Publisher, StoreError> {
     let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string());
-    store::start_unseeded(publisher, path, Arc::new(PublicSuffixes::shipped().clone()))
+    StoreSource::new(path, "no seed").open_bulk(publisher, Arc::new(PublicSuffixes::shipped().clone()))
 }
 
-fn save(publisher: &Publisher, changes: Vec<Change>) -> Result<Published, RulesError> {
+fn save(publisher: &Publisher, changes: Vec<Change>) -> Result<Published, SaveError> {
     publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine)
 }
 

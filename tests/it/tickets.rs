@@ -3,12 +3,11 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use embedgate::policy::origin::Origin;
-use embedgate::policy::ticket::{Ticket, TicketKeys};
-
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::eventually;
 use crate::support::raw::{Answer, Connection, request};
+use embedgate_policy::origin::Origin;
+use embedgate_policy::ticket::{Ticket, TicketKeys};
 
 mod demo;
 mod frames;

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use clap::Args;
-use pingora::listeners::tls::TlsSettings;
-use pingora::prelude::HttpPeer;
-use pingora::proxy::{ProxyHttp, Session, http_proxy_service};
-use pingora::server::Server;
-use pingora::server::configuration::ServerConf;
+use pingora_core::listeners::tls::TlsSettings;
+use pingora_core::server::Server;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::upstreams::peer::HttpPeer;
+use pingora_proxy::{ProxyHttp, Session, http_proxy_service};
 
 use crate::command;
 use crate::ground::Ground;
@@ -84,7 +84,7 @@ impl ProxyHttp for Forward {
 
     fn new_ctx(&self) {}
 
-    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora::Result<Box<HttpPeer>> {
+    async fn upstream_peer(&self, _: &mut Session, (): &mut ()) -> pingora_core::Result<Box<HttpPeer>> {
         Ok(Box::new(HttpPeer::new(self.upstream, false, String::new())))
     }
 }

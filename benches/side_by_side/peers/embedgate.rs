@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -10,9 +11,10 @@ use crate::ground::Ground;
 use crate::rules::Form;
 use crate::{command, process};
 
-/// The one that `cargo bench` built, or another to compare: `EMBEDGATE_BENCH_BINARY`.
+/// The binary that `make build` built, or another to compare: `EMBEDGATE_BENCH_BINARY`.
 pub fn binary() -> OsString {
-    std::env::var_os("EMBEDGATE_BENCH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_embedgate").into())
+    let built = || Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("release").join("embedgate");
+    std::env::var_os("EMBEDGATE_BENCH_BINARY").unwrap_or_else(|| built().into())
 }
 
 /// The control plane's token.

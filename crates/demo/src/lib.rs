@@ -39,14 +39,14 @@ pub const HOSTS: [&str; 2] = ["site.localhost", "stranger.localhost"];
 
 /// What the demo has to know of the edge in front of it, for the script tag on its host pages.
 #[derive(Clone, Debug)]
-pub struct Demo {
+pub struct DemoSite {
     /// Where browsers see the edge: a serialised origin such as `http://localhost:8080`.
     pub public_origin: String,
     /// The widget that the host pages embed.
     pub widget: String,
 }
 
-impl Demo {
+impl DemoSite {
     /// The routes, for any server. The paths are those that browsers ask the edge for.
     pub fn router() -> Router {
         Router::new()

@@ -6,9 +6,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::asset::{Asset, ICON};
 use super::visit::Visit;
-use super::{Demo, HOSTS};
+use super::{DemoSite, HOSTS};
 
 const HOST: &str = include_str!("host.html");
+const INDEX: &str = include_str!("index.html");
 const FRAME: &str = include_str!("frame.html");
 const TRUST: &str = include_str!("trust.html");
 const TRUST_STYLE: Asset = Asset::new("text/css; charset=utf-8", include_str!("trust.css"));
@@ -29,7 +30,6 @@ struct Site {
     headline: &'static str,
     lead: &'static str,
     goods: [(&'static str, &'static str); 3],
-    badge: &'static str,
 }
 
 const SITES: [Site; 2] = [
@@ -46,7 +46,6 @@ const SITES: [Site; 2] = [
             ("Sidamo, washed", "Bergamot and apricot"),
             ("Night shift decaf", "All of the taste"),
         ],
-        badge: "This site is on the list",
     },
     Site {
         host: HOSTS[1],
@@ -61,23 +60,33 @@ const SITES: [Site; 2] = [
             ("Dusk pendant", "For tables of six"),
             ("Harbour lantern", "Rated for weather"),
         ],
-        badge: "This site is not on the list",
     },
 ];
 
-impl Demo {
-    /// The customer's page for the name that a browser asks for, its port included; `None` for any other name.
+impl DemoSite {
+    /// The customer's page for the name that a browser asks for, its port included; for the edge's own name a page that
+    /// says where they are, and `None` for any other.
     pub fn host_page(&self, authority: &str) -> Option<String> {
         let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+        let own = self.public_origin.split_once("://").map(|(_, own)| own);
+        if own.is_some_and(|own| own.eq_ignore_ascii_case(authority)) {
+            return Some(self.index_page(port));
+        }
         let site = SITES.iter().find(|site| host.eq_ignore_ascii_case(site.host))?;
         Some(self.page_of(site, port))
     }
 
+    fn index_page(&self, port: &str) -> String {
+        let [site, stranger] = HOSTS.map(|host| with_port(host, port));
+        let loader = format!("{}/w/{}/loader.js", self.public_origin, self.widget);
+        fill(
+            INDEX,
+            &[("site", &site), ("stranger", &stranger), ("widget", &self.widget), ("loader", &loader)],
+        )
+    }
+
     fn page_of(&self, site: &Site, port: &str) -> String {
-        let other = match port {
-            "" => site.other.to_owned(),
-            port => format!("{}:{port}", site.other),
-        };
+        let other = with_port(site.other, port);
         let script = format!("{}/w/{}/loader.js", self.public_origin, self.widget);
         let [first, second, third] = site.goods;
         fill(
@@ -91,7 +100,6 @@ impl Demo {
                 ("trade", site.trade),
                 ("headline", site.headline),
                 ("lead", site.lead),
-                ("badge", site.badge),
                 ("script", &script),
                 ("good_1", first.0),
                 ("good_1_text", first.1),
@@ -102,6 +110,10 @@ impl Demo {
             ],
         )
     }
+}
+
+fn with_port(host: &str, port: &str) -> String {
+    if port.is_empty() { host.to_owned() } else { format!("{host}:{port}") }
 }
 
 /// `GET /w/{widget}/frame`.

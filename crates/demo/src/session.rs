@@ -116,13 +116,14 @@ fn reply(text: &str, visit: &Visit) -> String {
     } else if has(&["why", "allowed", "list"]) {
         let embedder = visit.embedder.as_deref().unwrap_or("this page");
         format!(
-            "Because the rules of {} allow {embedder}. Take it off the list, and I am gone at once.",
+            "Because the rules of {} allow {embedder}. Remove it from the list, and I am gone at once.",
             visit.widget
         )
     } else if has(&["elsewhere", "other site", "copy"]) {
-        "Then the edge refuses my script, my frame and this conversation alike, and tells the page's owner why.".to_owned()
+        "Then the edge refuses my script, my frame and this conversation, and tells the page's owner why."
+            .to_owned()
     } else if has(&["human", "person", "agent"]) {
-        "I am all there is: a script of a few lines behind a proxy. But I answer at any hour.".to_owned()
+        "There is only me: a script of a few lines behind a proxy. But I answer at any hour.".to_owned()
     } else {
         format!("You said “{text}”.")
     }

@@ -11,7 +11,7 @@ use super::*;
 async fn start() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    tokio::spawn(Demo::serve(listener));
+    tokio::spawn(DemoSite::serve(listener));
     address
 }
 
@@ -57,17 +57,27 @@ async fn static_files_have_their_type_and_are_revalidated_by_their_tag() {
 
 #[test]
 fn a_host_page_carries_the_tag_and_stands_for_its_own_name_only() {
-    let demo = Demo { public_origin: "http://edge.test:81".to_owned(), widget: "wgt_demo".to_owned() };
+    let demo = DemoSite { public_origin: "http://edge.test:81".to_owned(), widget: "wgt_demo".to_owned() };
     let tag = r#"<script src="http://edge.test:81/w/wgt_demo/loader.js" async></script>"#;
     for (host, says, other) in [
-        ("site.localhost:8080", "This site is on the list", "//stranger.localhost:8080/"),
-        ("STRANGER.localhost", "This site is not on the list", "//site.localhost/"),
+        ("site.localhost:8080", "Larkfield Coffee", "//stranger.localhost:8080/"),
+        ("STRANGER.localhost", "Copperline Lamps", "//site.localhost/"),
     ] {
         let page = demo.host_page(host).unwrap();
         assert!(page.contains(tag) && page.contains(says) && page.contains(other), "{host}: {page}");
         assert!(!page.contains("{{"), "{host}: an unfilled field");
     }
     assert_eq!(demo.host_page("127.0.0.1:1"), None);
+    let index = demo.host_page("Edge.test:81").unwrap();
+    for place in [
+        "//site.localhost:81/",
+        "//stranger.localhost:81/",
+        "wgt_demo",
+        "http://edge.test:81/w/wgt_demo/loader.js",
+    ] {
+        assert!(index.contains(place), "{place}: {index}");
+    }
+    assert!(!index.contains("{{"), "an unfilled field");
 }
 
 #[tokio::test]

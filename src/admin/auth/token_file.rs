@@ -1,29 +1,30 @@
-//! The token file: `read TOKEN` or `write TOKEN` a line, `#` for comments. Several may be good at once, so that one
-//! can be replaced by another without a gap: add the new one, move the callers, remove the old one.
+//! Token file: one `read TOKEN` or `write TOKEN` per line, `#` for comments. Several tokens can be valid at
+//! once. So a token can be replaced without a gap: add the new one, move the callers, remove the old one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::ConstantTimeEq;
 
 use super::{Caller, Role};
-use crate::files::private::{self, PrivateFileFault, Stamp};
+use crate::files::private::{self, PrivateFileFault, PrivateStamp};
 
-/// Tokens shorter than this can be guessed; they are taken, with a warning.
+/// Minimum length of a token that can't be guessed; a shorter one is accepted with a warning.
 const SENSIBLE_LENGTH: usize = 20;
-/// The random bytes of a token that is made here.
+/// Random bytes of a token that is made here.
 const TOKEN_BYTES: usize = 32;
 
-/// Why a token file can't be taken.
+/// Error of a token file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenFault {
-    /// It can't be read or made, or others can read it.
+    /// The file can't be read or made, or other users can read it.
     #[error(transparent)]
     File(#[from] PrivateFileFault),
-    /// A line that is neither a token nor a comment. The line itself is not repeated: it may hold one.
+    /// A line is neither a token nor a comment. The error does not repeat the line, because it may contain a
+    /// token.
     #[error("{}:{line}: not `read TOKEN` or `write TOKEN`, with a token of A-Z a-z 0-9 - . _ ~ + / =", path.display())]
     Line {
         /// The file.
@@ -33,19 +34,19 @@ pub enum TokenFault {
     },
 }
 
-/// The tokens in force. The file is looked at with every call and read again when it has changed, so that a token
-/// that was taken out ends with the next call. One that can't be read changes nothing and is logged.
+/// Tokens in force. Each call checks the file and reloads it when it has changed, so a removed token is
+/// refused from the next call on. A file with errors changes nothing and is logged.
 pub struct Tokens {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<TokenFileState>,
 }
 
-struct State {
-    known: Vec<Known>,
-    seen: Option<Stamp>,
+struct TokenFileState {
+    known: Vec<KnownTokens>,
+    seen: Option<PrivateStamp>,
 }
 
-struct Known {
+struct KnownTokens {
     digest: [u8; SHA256_OUTPUT_LEN],
     caller: Caller,
 }
@@ -57,25 +58,29 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Reads the file; where there is none, makes one with one write token, readable by its owner alone.
+    /// Reads the file. If it is missing, makes one with one write token that only its owner can read.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read or made, other users can read it, or a line is not a token.
     pub fn open(path: PathBuf) -> Result<Self, TokenFault> {
         if !path.exists() {
             make(&path)?;
-            tracing::info!("made {} with one write token", path.display());
+            tracing::info!("created {} with one write token", path.display());
         }
         let (known, seen) = read(&path)?;
         if known.is_empty() {
-            tracing::warn!("{} holds no token: nobody can call the control plane", path.display());
+            tracing::warn!("{} has no token, so nobody can call the admin API", path.display());
         }
-        Ok(Self { path, state: Mutex::new(State { known, seen: Some(seen) }) })
+        Ok(Self { path, state: Mutex::new(TokenFileState { known, seen: Some(seen) }) })
     }
 
-    /// Whose token this is.
+    /// The caller with this token.
     pub(super) fn find(&self, token: &str) -> Option<Caller> {
         let presented = sha256(token);
         let mut state = self.lock();
         self.refresh(&mut state);
-        // Through all of them, whichever it is: the time tells nothing.
+        // All tokens are compared, so that the time does not show which one matched.
         let mut found = None;
         for known in &state.known {
             if bool::from(known.digest.ct_eq(&presented)) {
@@ -85,36 +90,36 @@ impl Tokens {
         found
     }
 
-    fn refresh(&self, state: &mut State) {
-        let now = Stamp::of(&self.path);
+    fn refresh(&self, state: &mut TokenFileState) {
+        let now = PrivateStamp::of(&self.path);
         if now == state.seen {
             return;
         }
-        // Also after a failure: the next look tries again only after another change.
+        // Also after a failure: a broken file is read again only after another change.
         state.seen = now;
         match read(&self.path) {
             Ok((known, seen)) => {
-                tracing::info!("{} read again: {} tokens", self.path.display(), known.len());
-                *state = State { known, seen: Some(seen) };
+                tracing::info!("{} reloaded: {} tokens", self.path.display(), known.len());
+                *state = TokenFileState { known, seen: Some(seen) };
             }
-            Err(error) => tracing::error!(%error, "tokens not taken; the last good ones stay in force"),
+            Err(error) => tracing::error!(%error, "new tokens refused; the last good ones stay in force"),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, TokenFileState> {
         // Replaced as a whole or not at all.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
-fn read(path: &Path) -> Result<(Vec<Known>, Stamp), TokenFault> {
+fn read(path: &Path) -> Result<(Vec<KnownTokens>, PrivateStamp), TokenFault> {
     let (text, seen) = private::read(path)?;
     let known = parse(&text).map_err(|line| TokenFault::Line { path: path.to_owned(), line })?;
     Ok((known, seen))
 }
 
-/// The tokens, or the number of the first line that is none.
-fn parse(text: &str) -> Result<Vec<Known>, usize> {
+/// The tokens, or the number of the first line that is not one.
+fn parse(text: &str) -> Result<Vec<KnownTokens>, usize> {
     let mut known = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
         let text = text.trim();
@@ -138,10 +143,10 @@ fn parse(text: &str) -> Result<Vec<Known>, usize> {
         let fingerprint: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         if token.len() < SENSIBLE_LENGTH {
             tracing::warn!(
-                "the admin token {fingerprint} is short: make a new one of {TOKEN_BYTES} random bytes"
+                "the admin token {fingerprint} is short: replace it with {TOKEN_BYTES} random bytes"
             );
         }
-        known.push(Known { digest, caller: Caller { role, fingerprint: fingerprint.into() } });
+        known.push(KnownTokens { digest, caller: Caller { role, fingerprint: fingerprint.into() } });
     }
     Ok(known)
 }
@@ -156,7 +161,7 @@ fn make(path: &Path) -> Result<(), PrivateFileFault> {
     let random = private::random::<TOKEN_BYTES>().map_err(|source| PrivateFileFault::io(path, source))?;
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let text = format!(
-        "# Bearer tokens of the admin listener: `read TOKEN` or `write TOKEN` a line; re-read when changed.\n\
+        "# Bearer tokens of the admin listener: one `read TOKEN` or `write TOKEN` per line; reloaded when changed.\n\
          write {token}\n"
     );
     private::make(path, &text)

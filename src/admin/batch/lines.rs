@@ -1,4 +1,4 @@
-//! A batch's lines, cut out of the body as it arrives and understood one by one.
+//! Lines of a batch, split and parsed one by one as the body arrives.
 
 use std::sync::Arc;
 
@@ -6,26 +6,26 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::admin::problem::{ErrorPart, MOST_ERRORS, Problem};
-use crate::policy::suffix::PublicSuffixes;
-use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
 use crate::rules::change::Change;
 use crate::rules::error::RuleFault;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
 
 const MOST_LINES: usize = 100_000;
-/// A document and what stands around it.
+/// Longest line, in bytes: a document and what is around it.
 const LONGEST_LINE: usize = MAX_DOCUMENT_BYTES + 1024;
 
 pub(super) struct Lines {
     suffixes: Arc<PublicSuffixes>,
-    /// The beginning of a line whose end hasn't come yet.
+    /// Start of a line whose end has not arrived yet.
     rest: Vec<u8>,
-    /// Lines so far, blank ones included.
+    /// Number of lines so far, blank ones included.
     seen: usize,
     filled: usize,
     parsed: Parsed,
 }
 
-/// What was understood, and what was not.
+/// Parsed changes, and the errors of lines that can't be parsed.
 #[derive(Default)]
 pub(super) struct Parsed {
     pub(super) changes: Vec<Change>,
@@ -34,12 +34,12 @@ pub(super) struct Parsed {
     pub(super) errors_omitted: usize,
 }
 
-/// On which line each change stands, and under which member.
+/// Line number and member name of each change.
 #[derive(Default)]
 pub(super) struct Numbers(Vec<(usize, &'static str)>);
 
 impl Numbers {
-    /// A fault of the writer, with its line.
+    /// An error of the writer, with its line.
     pub(super) fn locate(&self, fault: RuleFault) -> ErrorPart {
         let at = fault.index.and_then(|index| self.0.get(index));
         let mut part = ErrorPart::from(fault);
@@ -56,7 +56,7 @@ impl Lines {
         Self { suffixes, rest: Vec::new(), seen: 0, filled: 0, parsed: Parsed::default() }
     }
 
-    /// Takes the next piece of the body.
+    /// Parses the next piece of the body.
     pub(super) fn take(&mut self, mut chunk: &[u8]) -> Result<(), Problem> {
         while let Some(end) = memchr::memchr(b'\n', chunk) {
             let (line, after) = chunk.split_at(end);
@@ -76,7 +76,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The last line may have no end.
+    /// Parses the last line, which may have no line end.
     pub(super) fn finish(mut self) -> Result<Parsed, Problem> {
         let rest = std::mem::take(&mut self.rest);
         self.line(&rest)?;
@@ -93,7 +93,7 @@ impl Lines {
         }
         self.filled += 1;
         if self.filled > MOST_LINES {
-            let detail = format!("more than the {MOST_LINES} lines that one batch takes");
+            let detail = format!("a batch has at most {MOST_LINES} lines");
             return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
         match change(line, &self.suffixes) {
@@ -113,18 +113,18 @@ impl Lines {
     }
 }
 
-/// One line.
+/// One line of a batch, before its document is parsed.
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Line<'l> {
+enum BatchInput<'l> {
     #[serde(borrow)]
     Put(&'l RawValue),
-    Delete(Deletion),
+    Delete(DeletionLine),
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Deletion {
+struct DeletionLine {
     id: String,
     revision: Option<u64>,
 }
@@ -139,13 +139,13 @@ fn change(line: &[u8], suffixes: &PublicSuffixes) -> Result<(Change, &'static st
         fault("", code, format!("{error}; {wanted}"))
     })?;
     match line {
-        Line::Put(document) => Widget::parse(document.get().as_bytes(), suffixes)
+        BatchInput::Put(document) => Widget::parse(document.get().as_bytes(), suffixes)
             .map(|widget| (Change::put(widget), "/put"))
             .map_err(|faults| {
                 let parts = faults.into_iter().map(ErrorPart::from);
                 parts.map(|part| ErrorPart { pointer: format!("/put{}", part.pointer), ..part }).collect()
             }),
-        Line::Delete(Deletion { id, revision }) => WidgetId::parse(&id)
+        BatchInput::Delete(DeletionLine { id, revision }) => WidgetId::parse(&id)
             .map(|id| (Change::delete(id, revision), "/delete"))
             .map_err(|error| fault("/delete/id", "invalid_id", error.to_string())),
     }

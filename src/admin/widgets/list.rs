@@ -1,4 +1,4 @@
-//! `GET /v1/widgets`: documents by id, a page at a time.
+//! `GET /v1/widgets`: documents sorted by id, one page at a time.
 
 use std::collections::BinaryHeap;
 use std::sync::Arc;
@@ -12,53 +12,53 @@ use crate::admin::input::Parameters;
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking, refusal};
-use crate::policy::widget::{Access, Environment, Widget, WidgetId};
-use crate::rules::error::RulesError;
+use crate::rules::error::StoreError;
+use embedgate_policy::widget::{Access, Environment, Widget, WidgetId};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
 
-/// Which widgets.
+/// Query of the list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::admin) struct ListQuery {
-    /// How many at most.
+    /// Maximum number of widgets on the page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
-    /// Those after this id: the `next` of the page before.
+    /// Only widgets after this id: the `next` of the previous page.
     #[param(value_type = Option<WidgetId>)]
     after: Option<String>,
-    /// Only those of this environment.
+    /// Only widgets of this environment.
     environment: Option<Environment>,
-    /// Only those with this access in effect.
+    /// Only widgets with this access in effect.
     access: Option<Access>,
 }
 
-/// A page of documents.
+/// Page of documents.
 #[derive(Debug, Serialize, ToSchema)]
-pub(in crate::admin) struct Page {
-    /// Canonical documents, by id.
+pub(in crate::admin) struct WidgetPage {
+    /// Canonical documents, sorted by id.
     widgets: Vec<Widget>,
-    /// What to give as `after` for the next page; `null` on the last.
+    /// The `after` of the next page; `null` on the last page.
     next: Option<WidgetId>,
 }
 
 /// List widgets
 ///
-/// By id. Widgets that are saved or deleted meanwhile are on their page or not; none is on two.
+/// Sorted by id. A widget that is saved or deleted meanwhile may be missing, but none is on two pages.
 #[utoipa::path(
     get,
     path = "/v1/widgets",
     operation_id = "listWidgets",
     tag = "widgets",
     params(ListQuery),
-    responses((status = 200, description = "A page", body = Page), ReadProblems),
+    responses((status = 200, description = "A page", body = WidgetPage), ReadProblems),
 )]
 pub(in crate::admin) async fn list(
     State(admin): State<Arc<Admin>>,
     Parameters(query): Parameters<ListQuery>,
-) -> Result<Json<Page>, Problem> {
+) -> Result<Json<WidgetPage>, Problem> {
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let after = after(query.after.as_deref())?;
     let wanted = (query.environment, query.access);
@@ -67,15 +67,15 @@ pub(in crate::admin) async fn list(
         .map(Json)
 }
 
-/// A number of things, within what is sensible.
+/// The given limit, checked, or the usual one.
 pub(in crate::admin) fn within(given: Option<usize>, usual: usize, most: usize) -> Result<usize, Problem> {
     match given.unwrap_or(usual) {
         limit if (1..=most).contains(&limit) => Ok(limit),
-        _ => Err(Problem::invalid_parameter("limit", format!("a number from 1 to {most}"))),
+        _ => Err(Problem::invalid_parameter("limit", format!("must be a number from 1 to {most}"))),
     }
 }
 
-/// The id that a page begins after.
+/// The id after which a page begins.
 pub(in crate::admin) fn after(given: Option<&str>) -> Result<Option<WidgetId>, Problem> {
     let parsed = given.map(WidgetId::parse).transpose();
     parsed.map_err(|error| Problem::invalid_parameter("after", error.to_string()))
@@ -86,9 +86,9 @@ fn page(
     after: Option<&WidgetId>,
     limit: usize,
     wanted: (Option<Environment>, Option<Access>),
-) -> Result<Page, RulesError> {
+) -> Result<WidgetPage, StoreError> {
     let documents = admin.publisher.documents();
-    // One more than asked for tells whether there is another page.
+    // One more than asked for shows whether there is another page.
     let most = limit.saturating_add(1);
     let last_of = |ids: &mut dyn Iterator<Item = WidgetId>| ids.nth(limit.saturating_sub(1));
     if let (None, None) = wanted {
@@ -96,16 +96,16 @@ fn page(
         let more = widgets.len() > limit;
         widgets.truncate(limit);
         let next = last_of(&mut widgets.iter().map(|widget| widget.id.clone())).filter(|_| more);
-        return Ok(Page { widgets, next });
+        return Ok(WidgetPage { widgets, next });
     }
     let ids = first_ids(admin, after, most, wanted);
     let found = ids.iter().take(limit).map(|id| documents.get(id.as_str()));
     let widgets = found.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     let more = ids.len() > limit;
-    Ok(Page { widgets, next: last_of(&mut ids.into_iter()).filter(|_| more) })
+    Ok(WidgetPage { widgets, next: last_of(&mut ids.into_iter()).filter(|_| more) })
 }
 
-/// The first so many ids whose rules are wanted, in order: found in the rule book, which costs no disk.
+/// The first ids whose rules match, in order. They come from the rule book, without reading the disk.
 fn first_ids(
     admin: &Admin,
     after: Option<&WidgetId>,

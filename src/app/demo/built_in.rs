@@ -1,16 +1,17 @@
-//! A binary with the demo.
+//! Demo of a binary that has it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
+use parking_lot::Mutex;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
 
 use super::{WIDGET, is_wanted, public_origin};
 use crate::app::AppError;
 use crate::config::Settings;
-use crate::edge::route::HostPages;
+use crate::edge::admission::route::HostPages;
 
 /// The demo, listening on a loopback port of its own.
 pub(in crate::app) struct Demo {
@@ -21,10 +22,10 @@ pub(in crate::app) struct Demo {
 }
 
 #[derive(Debug)]
-struct Sites(embedgate_demo::Demo);
+struct Sites(embedgate_demo::DemoSite);
 
 impl Demo {
-    /// Listens, where a configuration asks for the demo.
+    /// Starts to listen, if a configuration asks for the demo.
     pub(in crate::app) fn start(settings: &Settings) -> Result<Option<Self>, AppError> {
         if !is_wanted(settings) {
             return Ok(None);
@@ -32,16 +33,16 @@ impl Demo {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(AppError::Demo)?;
         let addr = listener.local_addr().map_err(AppError::Demo)?;
         let (public_origin, widget) = (public_origin(settings), WIDGET.to_owned());
-        let sites = Arc::new(Sites(embedgate_demo::Demo { public_origin, widget }));
+        let sites = Arc::new(Sites(embedgate_demo::DemoSite { public_origin, widget }));
         Ok(Some(Self { listener: Mutex::new(Some(listener)), addr, sites }))
     }
 
-    /// Why a configuration asks for more than this binary has.
+    /// The error of a configuration that asks for a demo this binary doesn't have.
     pub(in crate::app) fn fault(_: &Settings) -> Option<AppError> {
         None
     }
 
-    /// Where it listens.
+    /// The address of the demo's listener.
     pub(in crate::app) fn addr(&self) -> SocketAddr {
         self.addr
     }
@@ -54,13 +55,13 @@ impl Demo {
 
 #[async_trait]
 impl BackgroundService for Demo {
-    /// Serves to the end: open requests end as they would on any upstream.
+    /// Serves until the process ends, so that open requests end as on any upstream.
     async fn start(&self, _: ShutdownWatch) {
-        let listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = self.listener.lock().take();
         let Some(listener) = listener else { return };
         let serving = async {
             listener.set_nonblocking(true)?;
-            embedgate_demo::Demo::serve(tokio::net::TcpListener::from_std(listener)?).await
+            embedgate_demo::DemoSite::serve(tokio::net::TcpListener::from_std(listener)?).await
         };
         let served: std::io::Result<()> = serving.await;
         if let Err(error) = served {

@@ -1,18 +1,18 @@
-//! A binary without the demo.
+//! Demo of a binary that is built without it.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use pingora::server::ShutdownWatch;
-use pingora::services::background::BackgroundService;
+use pingora_core::server::ShutdownWatch;
+use pingora_core::services::background::BackgroundService;
 
 use crate::app::AppError;
 use crate::config::Settings;
-use crate::edge::route::HostPages;
+use crate::edge::admission::route::HostPages;
 
-/// The demo, of which there is none.
+/// Demo that does not exist.
 pub(in crate::app) struct Demo(Infallible);
 
 impl Demo {
@@ -20,7 +20,7 @@ impl Demo {
         Self::fault(settings).map_or(Ok(None), Err)
     }
 
-    /// Why a configuration asks for more than this binary has.
+    /// The error of a configuration that asks for a demo this binary doesn't have.
     pub(in crate::app) fn fault(settings: &Settings) -> Option<AppError> {
         super::is_wanted(settings).then_some(AppError::NoDemo)
     }

@@ -10,15 +10,15 @@ use serde::Serialize;
 use crate::app;
 use crate::cli::output::print;
 use crate::cli::{CliError, Common};
-use crate::policy::widget::Widget;
+use embedgate_policy::widget::Widget;
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct ExportReport<'a> {
     file: &'a Path,
     documents: u64,
 }
 
-impl std::fmt::Display for Report<'_> {
+impl std::fmt::Display for ExportReport<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {} widgets", self.file.display(), self.documents)
     }
@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, file: Option<&Path>) -> Result<ExitCode, CliE
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     };
-    // Whole or not at all: half an export would pass for all there is.
+    // Whole or not at all: half an export would look like a complete one.
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".part");
     let unfinished = Path::new(&unfinished);
@@ -48,11 +48,11 @@ pub(super) fn run(common: &Common, file: Option<&Path>) -> Result<ExitCode, CliE
         out.sync_all().and_then(|()| fs::rename(unfinished, file)).map_err(named)
     });
     if written.is_err() {
-        // The fault that is told is the one before.
+        // The error to report is the earlier one.
         let _ = fs::remove_file(unfinished);
     }
     written?;
-    let report = Report { file, documents };
+    let report = ExportReport { file, documents };
     print(common.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -13,18 +13,18 @@ use crate::cli::output::{count, print};
 use crate::cli::{CliError, Common};
 use crate::rules::import::{ImportReport, check, import};
 
-/// Faults shown to people; `--json` has more.
+/// Number of faults shown in text; `--json` has more.
 const SHOWN: usize = 50;
 
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+struct ImportSummary<'a> {
     file: &'a Path,
     store: &'a Path,
     #[serde(flatten)]
     import: ImportReport,
 }
 
-impl std::fmt::Display for Report<'_> {
+impl std::fmt::Display for ImportSummary<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ImportReport { documents, created, updated, unchanged, faults, errors } = &self.import;
         for fault in errors.iter().take(SHOWN) {
@@ -34,20 +34,20 @@ impl std::fmt::Display for Report<'_> {
             writeln!(f, "and {} more", faults - SHOWN as u64)?;
         }
         write!(f, "{}: {documents} documents: {created} new, {updated} changed", self.store.display())?;
-        write!(f, ", {unchanged} as they were")?;
+        write!(f, ", {unchanged} unchanged")?;
         match (*faults, created + updated) {
             (0, _) => Ok(()),
             (_, 0) => write!(f, "; {}, nothing was written", number(*faults)),
             (_, _) => {
                 let faults = number(*faults);
-                write!(f, "; {faults}, nothing after the first was written: mend them and run it again")
+                write!(f, "; {faults}, nothing after the first was written: fix them and run it again")
             }
         }
     }
 }
 
 fn number(faults: u64) -> String {
-    count(usize::try_from(faults).unwrap_or(usize::MAX), "fault")
+    count(usize::try_from(faults).unwrap_or(usize::MAX), "error")
 }
 
 pub(super) fn run(common: &Common, file: &Path) -> Result<ExitCode, CliError> {
@@ -74,12 +74,12 @@ pub(super) fn run(common: &Common, file: &Path) -> Result<ExitCode, CliError> {
             report
         }
     };
-    let report = Report { file, store, import };
+    let report = ImportSummary { file, store, import };
     print(common.json, &report)?;
     Ok(if report.import.faults == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A file that is read, and how far.
+/// Input file with its progress bar.
 struct Input {
     lines: Box<dyn BufRead + Send>,
     bar: ProgressBar,
@@ -97,7 +97,7 @@ impl Input {
         };
         let bar = ProgressBar::with_draw_target(Some(bytes), target).with_message(what);
         let template = "{msg:10} [{bar:40}] {bytes}/{total_bytes}  {bytes_per_sec}  {eta} left";
-        // A template that doesn't fit is no reason to refuse.
+        // A broken template is not a reason to refuse the import.
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Ok(Self { lines: Box::new(BufReader::with_capacity(1 << 16, opened)), bar: bar.with_style(style) })
     }

@@ -1,19 +1,43 @@
-//! `[admin]`.
+//! Resolver of `[admin]`.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
-use super::Listeners;
+use super::ListenAddresses;
+use super::edge::CertificateFiles;
 use super::edge::certificate;
-use crate::config::document::Spot;
-use crate::config::settings::{AdminSettings, AdminTls};
-use crate::config::table::{Item, Table, distinct};
+use crate::config::document::ValueSource;
+use crate::config::table::{ConfigTable, Item, distinct};
 use crate::config::{address, scalar};
+
+/// Settings of the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminSettings {
+    /// The address. Default: `127.0.0.1:9090`. It is a loopback address unless `tls` is set.
+    pub listen: SocketAddr,
+    /// File of bearer tokens, mode 0600. Default: `data/admin.tokens`.
+    pub token_file: PathBuf,
+    /// Names that a request's `Host` may have, lower case, without a port; an IPv6 address has its brackets.
+    /// Default: `localhost`, `127.0.0.1`.
+    pub hosts: Vec<String>,
+    /// Mutual TLS. Default: none.
+    pub tls: Option<AdminTls>,
+}
+
+/// Mutual TLS of the admin listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTls {
+    /// The listener's own certificate.
+    pub certificate: CertificateFiles,
+    /// Authorities that client certificates must come from, a PEM file.
+    pub client_ca: PathBuf,
+}
 
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 9090);
 
-pub(super) fn read<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> AdminSettings {
+pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<'d>) -> AdminSettings {
     let item = table.item("listen");
-    let spot = item.as_ref().map_or(&Spot::Nowhere, Item::spot);
+    let spot = item.as_ref().map_or(&ValueSource::Nowhere, Item::spot);
     let default = SocketAddr::from(LISTEN);
     let address = item.map_or(Some(default), |item| item.text(address::address));
     if let Some(address) = address {
@@ -28,8 +52,8 @@ pub(super) fn read<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Admi
     }
 }
 
-/// An admin listener that others can reach needs more than a token.
-fn guard(table: &Table<'_>, listen: SocketAddr, spot: &Spot) {
+/// Checks that an admin listener beyond loopback has mutual TLS: a token alone is not enough there.
+fn guard(table: &ConfigTable<'_>, listen: SocketAddr, spot: &ValueSource) {
     if listen.ip().is_loopback() {
         return;
     }
@@ -37,7 +61,7 @@ fn guard(table: &Table<'_>, listen: SocketAddr, spot: &Spot) {
         table.fault(
             spot,
             format!(
-                "admin.listen: {listen} is not loopback, so it needs mutual TLS; write 127.0.0.1:{} or add \
+                "admin.listen: {listen} is not a loopback address, so it needs mutual TLS; write 127.0.0.1:{} or add \
                  tls = {{ cert = \"...\", key = \"...\", client_ca = \"...\" }} in [admin]",
                 listen.port()
             ),
@@ -45,19 +69,19 @@ fn guard(table: &Table<'_>, listen: SocketAddr, spot: &Spot) {
     } else if !table.has("hosts") {
         table.document().warn(
             spot,
-            "admin.hosts is left at localhost, so calls under another name are refused; name this host in it",
+            "admin.hosts is not set, so only calls to localhost are accepted; add this host's name to it",
         );
     }
 }
 
-fn tls(table: &Table<'_>) -> Option<AdminTls> {
+fn tls(table: &ConfigTable<'_>) -> Option<AdminTls> {
     let certificate = certificate(table);
     let client_ca =
         table.required("client_ca", "\"tls/clients.pem\"").and_then(|item| item.text(scalar::path));
     Some(AdminTls { certificate: certificate?, client_ca: client_ca? })
 }
 
-fn hosts(table: &Table<'_>) -> Vec<String> {
+fn hosts(table: &ConfigTable<'_>) -> Vec<String> {
     let Some(item) = table.item("hosts") else { return vec!["localhost".into(), "127.0.0.1".into()] };
     let hosts = item.some_texts("[\"localhost\", \"127.0.0.1\"]", address::host).unwrap_or_default();
     distinct(table.document(), hosts)

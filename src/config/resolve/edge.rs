@@ -1,19 +1,68 @@
-//! `[edge]` and `[[edge.tls]]`.
+//! Resolver of `[edge]` and `[[edge.tls]]`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::Listeners;
-use crate::config::document::Spot;
-use crate::config::settings::{CertificateFiles, EdgeSettings, TlsListener};
-use crate::config::table::{Item, Table, distinct};
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::ListenAddresses;
+use crate::config::document::ValueSource;
+use crate::config::table::{ConfigTable, Item, distinct};
 use crate::config::{address, scalar};
-use crate::policy::origin::{OriginBuf, OriginSet, Scheme};
+use embedgate_policy::origin::{OriginBuf, OriginSet, Scheme};
+
+/// Settings of the data listeners.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EdgeSettings {
+    /// Plain HTTP listeners. Default: `127.0.0.1:8080`. May be empty when there are TLS listeners.
+    pub listen: Vec<SocketAddr>,
+    /// TLS listeners. Default: none.
+    pub tls: Vec<TlsListenerSettings>,
+    /// Where browsers see this edge; at least one, in the order written. Default: `http://localhost:8080`.
+    pub public_origins: OriginSet,
+    /// Proxies whose `X-Forwarded-*` is trusted. Default: none.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Answer plain HTTP with a redirect to https. Default: off. When on, there is a TLS listener, and an https
+    /// origin among `public_origins`.
+    pub redirect_http: bool,
+    /// Worker threads; `None` (written `0`, the default) is one for each core.
+    pub workers: Option<NonZeroUsize>,
+    /// Time limit for the whole head of a request. Default: 10 s.
+    pub header_timeout: Duration,
+    /// Time for open requests to finish after a stop signal. Default: 30 s.
+    pub grace_period: Duration,
+    /// Maximum idle time of a WebSocket or stream. A WebSocket may be closed up to a 32nd of it later. `None`
+    /// (written `0s`) means no limit. Default: 1 h.
+    pub tunnel_idle_timeout: Option<Duration>,
+    /// Maximum total lifetime of a WebSocket. `None` (written `0s`) means no limit. Default: 24 h.
+    pub tunnel_lifetime: Option<Duration>,
+}
+
+/// One `[[edge.tls]]` table.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TlsListenerSettings {
+    /// The address.
+    pub listen: SocketAddr,
+    /// At least one pair, picked by the server name that the client asks for; the first if none matches.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+/// Certificate chain and its private key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CertificateFiles {
+    /// The chain, leaf first.
+    pub cert: PathBuf,
+    /// The leaf's private key.
+    pub key: PathBuf,
+}
 
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
 const PUBLIC_ORIGIN: &str = "http://localhost:8080";
 
-pub(super) fn read<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> EdgeSettings {
+pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<'d>) -> EdgeSettings {
     let edge = EdgeSettings {
         listen: listen(table, listeners),
         tls: tls(table, listeners),
@@ -39,16 +88,16 @@ pub(super) fn read<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Edge
     EdgeSettings { redirect_http, ..edge }
 }
 
-/// A time that may be left without bound by `0s`.
-fn limit(table: &Table<'_>, name: &'static str, default: Duration) -> Option<Duration> {
+/// A time limit; `0s` means none.
+fn limit(table: &ConfigTable<'_>, name: &'static str, default: Duration) -> Option<Duration> {
     let time = table.or(name, |item| item.quantity(scalar::duration), default);
     (time > Duration::ZERO).then_some(time)
 }
 
-fn listen<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Vec<SocketAddr> {
+fn listen<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<'d>) -> Vec<SocketAddr> {
     let Some(item) = table.item("listen") else {
         let address = SocketAddr::from(LISTEN);
-        listeners.claim(table.document(), address, &Spot::Nowhere);
+        listeners.claim(table.document(), address, &ValueSource::Nowhere);
         return vec![address];
     };
     let example = "[\"127.0.0.1:8080\"]";
@@ -64,7 +113,7 @@ fn listen<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Vec<SocketAdd
     addresses.into_iter().map(|(address, _)| address).collect()
 }
 
-fn tls<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Vec<TlsListener> {
+fn tls<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<'d>) -> Vec<TlsListenerSettings> {
     let Some(item) = table.item("tls") else { return Vec::new() };
     let Some(items) = item.list("[{ listen = \"0.0.0.0:8443\", certificates = [...] }]") else {
         return Vec::new();
@@ -75,7 +124,10 @@ fn tls<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Vec<TlsListener>
         .collect()
 }
 
-fn tls_listener<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Option<TlsListener> {
+fn tls_listener<'d>(
+    table: &ConfigTable<'d>,
+    listeners: &mut ListenAddresses<'d>,
+) -> Option<TlsListenerSettings> {
     let item = table.required("listen", "\"0.0.0.0:8443\"");
     let spot = item.as_ref().map(Item::spot);
     let listen = item.and_then(|item| item.text(address::address));
@@ -87,20 +139,20 @@ fn tls_listener<'d>(table: &Table<'d>, listeners: &mut Listeners<'d>) -> Option<
     let spot = item.spot();
     let items = item.list(example)?;
     if items.is_empty() {
-        table.fault(spot, format!("edge.tls.certificates: at least one is needed, such as {example}"));
+        table.fault(spot, format!("edge.tls.certificates: needs at least one, such as {example}"));
     }
     let certificates = items.into_iter().filter_map(|item| item.table(certificate).flatten()).collect();
-    Some(TlsListener { listen: listen?, certificates })
+    Some(TlsListenerSettings { listen: listen?, certificates })
 }
 
-/// `cert` and `key` of any table.
-pub(super) fn certificate(table: &Table<'_>) -> Option<CertificateFiles> {
+/// The keys `cert` and `key` of any table.
+pub(super) fn certificate(table: &ConfigTable<'_>) -> Option<CertificateFiles> {
     let cert = table.required("cert", "\"tls/site.pem\"").and_then(|item| item.text(scalar::path));
     let key = table.required("key", "\"tls/site.key\"").and_then(|item| item.text(scalar::path));
     Some(CertificateFiles { cert: cert?, key: key? })
 }
 
-fn public_origins(table: &Table<'_>) -> OriginSet {
+fn public_origins(table: &ConfigTable<'_>) -> OriginSet {
     let Some(item) = table.item("public_origins") else {
         return OriginSet::new(OriginBuf::parse(PUBLIC_ORIGIN));
     };
@@ -112,11 +164,11 @@ fn web_origin(text: &str) -> Result<OriginBuf, String> {
     let origin = scalar::origin(text)?;
     match origin.as_origin().scheme() {
         Scheme::Http | Scheme::Https => Ok(origin),
-        Scheme::Other(_) => Err(format!("'{text}' is not reached over http or https")),
+        Scheme::Other(_) => Err(format!("'{text}' is not an http or https origin")),
     }
 }
 
-fn trusted_proxies(table: &Table<'_>) -> Vec<ipnet::IpNet> {
+fn trusted_proxies(table: &ConfigTable<'_>) -> Vec<ipnet::IpNet> {
     let Some(item) = table.item("trusted_proxies") else { return Vec::new() };
     let networks = item.texts("[\"10.0.0.0/8\"]", address::network).unwrap_or_default();
     for (network, spot) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
@@ -127,39 +179,41 @@ fn trusted_proxies(table: &Table<'_>) -> Vec<ipnet::IpNet> {
     distinct(table.document(), networks)
 }
 
-fn redirect_http(table: &Table<'_>, edge: &EdgeSettings) -> bool {
+fn redirect_http(table: &ConfigTable<'_>, edge: &EdgeSettings) -> bool {
     let Some(item) = table.item("redirect_http") else { return false };
     let spot = item.spot();
     if item.boolean() != Some(true) {
         return false;
     }
     if !table.has("tls") {
-        table.fault(spot, "edge.redirect_http: there is nothing to lead to; add an [[edge.tls]] listener");
+        table.fault(spot, "edge.redirect_http: nothing to redirect to; add an [[edge.tls]] listener");
     }
     if !edge.public_origins.is_empty() && !has_https(edge) {
-        table.fault(spot, "edge.redirect_http: needs an https origin in edge.public_origins to lead to");
+        table.fault(spot, "edge.redirect_http: needs an https origin in edge.public_origins to redirect to");
     }
     true
 }
 
-fn warn(table: &Table<'_>, edge: &EdgeSettings) {
+fn warn(table: &ConfigTable<'_>, edge: &EdgeSettings) {
     let document = table.document();
     if table.has("listen") && !table.has("public_origins") {
         document.warn(
             table.spot(),
-            format!("edge.public_origins is left at {PUBLIC_ORIGIN}; write where browsers see this edge"),
+            format!("edge.public_origins is not set, so it is {PUBLIC_ORIGIN}; set it to where browsers see this edge"),
         );
     }
     let has_tls = table.has("tls");
     if has_tls && !edge.public_origins.is_empty() && !has_https(edge) {
-        document
-            .warn(table.spot(), "edge.public_origins names no https origin, though there is an [[edge.tls]]");
+        document.warn(
+            table.spot(),
+            "edge.public_origins has no https origin, but there is an [[edge.tls]] listener",
+        );
     }
     if !has_tls && edge.trusted_proxies.is_empty() && has_https(edge) {
         document.warn(
             table.spot(),
-            "edge.public_origins names an https origin, but there is neither an [[edge.tls]] nor a proxy in \
-             edge.trusted_proxies whose X-Forwarded-Proto could tell that browsers came over https",
+            "edge.public_origins has an https origin, but there is neither an [[edge.tls]] listener nor a proxy in \
+            edge.trusted_proxies that could report https in X-Forwarded-Proto",
         );
     }
 }

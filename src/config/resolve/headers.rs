@@ -1,18 +1,18 @@
-//! `headers` of a route: which of the answer's headers the configuration may set.
+//! Resolver of a route's `headers`: the response headers that a configuration may set.
 
 use http::{HeaderName, HeaderValue};
 
-use crate::config::settings::HeaderOverride;
-use crate::config::table::{Item, Table};
-use crate::policy::decision::Class;
-use crate::policy::headers::is_cdn_directive;
+use super::route::HeaderOverride;
+use crate::config::table::{ConfigTable, Item};
+use embedgate_policy::headers::is_cdn_directive;
+use embedgate_policy::verdict::Class;
 
 const LONGEST_VALUE: usize = 4096;
 
-/// What the edge works out for each answer; a fixed value would contradict the verdict.
+/// Headers that the edge computes for each answer; a fixed value would contradict the verdict.
 const COMPUTED: [&str; 4] = ["vary", "content-security-policy", "server-timing", "set-cookie"];
 
-/// What frames the message or belongs to one connection (RFC 9110 §7.6.1 and §8.6).
+/// Headers that frame the message or belong to one connection (RFC 9110 §7.6.1 and §8.6).
 const FRAMING: [&str; 15] = [
     "connection",
     "keep-alive",
@@ -31,11 +31,11 @@ const FRAMING: [&str; 15] = [
     "sec-websocket-protocol",
 ];
 
-/// What would break frames in particular: who may embed is the list's to say, when a frame may be stored depends
-/// on its ticket, and timing data would show that ticket to the page around it.
+/// Headers that can't be set on frames: the list decides who may embed, storing a frame depends on its
+/// ticket, and timing data would show that ticket to the page around it.
 const NOT_ON_FRAMES: [&str; 3] = ["x-frame-options", "timing-allow-origin", "cache-control"];
 
-pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) -> Vec<HeaderOverride> {
+pub(super) fn read(table: &ConfigTable<'_>, class: Option<Class>, shared_cache: bool) -> Vec<HeaderOverride> {
     let mut headers: Vec<HeaderOverride> = Vec::new();
     for (key, spot, item) in table.named() {
         match name(key, class, shared_cache) {
@@ -43,7 +43,9 @@ pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) 
             Ok(name) if headers.iter().any(|header| header.name == name) => {
                 table.fault(
                     spot,
-                    format!("routes.headers: '{name}' is written twice, in upper and lower case"),
+                    format!(
+                        "routes.headers: '{name}' is there twice, in upper and lower case; leave one out"
+                    ),
                 );
             }
             Ok(name) => headers.extend(header(name, item, class, shared_cache)),
@@ -53,28 +55,26 @@ pub(super) fn read(table: &Table<'_>, class: Option<Class>, shared_cache: bool) 
 }
 
 fn name(key: &str, class: Option<Class>, shared_cache: bool) -> Result<HeaderName, String> {
-    let name = HeaderName::from_bytes(key.as_bytes()).map_err(|_| format!("'{key}' is no header name"))?;
+    let name = HeaderName::from_bytes(key.as_bytes()).map_err(|_| format!("'{key}' is not a header name"))?;
     let text = name.as_str();
     if name == http::header::ACCESS_CONTROL_EXPOSE_HEADERS {
-        return Err(
-            "'access-control-expose-headers' has a key of its own; write expose = [\"X-Name\"]".to_owned()
-        );
+        return Err("'access-control-expose-headers' has its own key; write expose = [\"X-Name\"]".to_owned());
     }
     if COMPUTED.contains(&text) || text.starts_with("access-control-") {
-        return Err(format!("'{text}' follows from the verdict and can't be set; leave it out"));
+        return Err(format!("'{text}' depends on the verdict and can't be set; leave it out"));
     }
     if FRAMING.contains(&text) {
         return Err(format!("'{text}' belongs to the message or connection and can't be set; leave it out"));
     }
     if class == Some(Class::Frame) && NOT_ON_FRAMES.contains(&text) {
         return Err(format!(
-            "'{text}' can't be set on class frame, whose verdict or ticket decides it; leave it out"
+            "'{text}' can't be set on class frame, because the verdict or ticket decides it; leave it out"
         ));
     }
     let kept_apart = class == Some(Class::Frame) || class == Some(Class::Session);
     if is_cdn_directive(&name) && (kept_apart || class == Some(Class::Asset) && !shared_cache) {
         let hint = if kept_apart { "leave it out" } else { "leave it out or set shared_cache = true" };
-        return Err(format!("'{text}' would let shared caches answer in the edge's place; {hint}"));
+        return Err(format!("'{text}' would let shared caches answer instead of the edge; {hint}"));
     }
     Ok(name)
 }
@@ -106,15 +106,15 @@ fn value(text: &str) -> Result<Option<HeaderValue>, String> {
         || !text.bytes().all(|byte| (b' '..=b'~').contains(&byte))
     {
         return Err(format!(
-            "must be at most {LONGEST_VALUE} visible ASCII characters without space at either end (\"\" removes \
-             the header)"
+            "must be at most {LONGEST_VALUE} visible ASCII characters without spaces at the start or end (\"\" removes \
+            the header)"
         ));
     }
     HeaderValue::from_str(text).map(Some).map_err(|error| error.to_string())
 }
 
-/// The last policy that a browser knows counts (Referrer Policy §8.1). Without a referrer, some of a frame's own
-/// calls would name no embedder.
+/// Checks a frame's `Referrer-Policy`. The last policy that a browser knows counts (Referrer Policy §8.1).
+/// Without a referrer, some of a frame's own calls would name no embedder.
 fn frame_referrer(text: &str) -> Result<(), String> {
     match text.rsplit(',').next().map(|last| last.trim().to_ascii_lowercase()).as_deref() {
         Some("no-referrer") => {
@@ -126,7 +126,7 @@ fn frame_referrer(text: &str) -> Result<(), String> {
     }
 }
 
-/// A shared cache would give an answer meant for one embedder to all.
+/// Checks that a `Cache-Control` forbids shared caches, which would give an answer for one embedder to all.
 fn unshared(text: &str) -> Result<(), String> {
     let is_shared = |directive: &str| {
         let name = directive.split('=').next().unwrap_or(directive).trim().to_ascii_lowercase();

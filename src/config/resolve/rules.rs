@@ -1,16 +1,61 @@
-//! `[rules]`.
+//! Resolver of `[rules]`.
+
+use std::path::PathBuf;
 
 use crate::config::scalar;
-use crate::config::settings::{NatsSettings, RuleSource, RulesSettings, StoreSettings};
-use crate::config::table::{Table, distinct};
+use crate::config::table::{ConfigTable, distinct};
 use crate::config::unavailable;
+
+/// Settings of the rules and their source. The tables of other sources may be there, too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RulesSettings {
+    /// The source in use.
+    pub source: SourceSetting,
+    /// `rules.store`.
+    pub store: StoreSettings,
+    /// `rules.file.path`: a file or a folder of `.json` files, watched. Default: `conf/widgets.json`.
+    pub file: PathBuf,
+    /// `rules.nats`.
+    pub nats: NatsSettings,
+}
+
+/// Kind of rule source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceSetting {
+    /// The embedded store, written through the admin listener.
+    Store,
+    /// A watched file or folder.
+    File,
+    /// A JetStream key-value bucket.
+    Nats,
+}
+
+/// Settings of the embedded store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreSettings {
+    /// The store's file. Default: `data/rules.redb`.
+    pub path: PathBuf,
+    /// The rules file that fills a new store at the first start. Default: `conf/widgets.json`.
+    pub seed: PathBuf,
+}
+
+/// Settings of the NATS source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NatsSettings {
+    /// Servers to try, as URLs. Default: `nats://127.0.0.1:4222`.
+    pub servers: Vec<String>,
+    /// The key-value bucket. Default: `embedgate-widgets`.
+    pub bucket: String,
+    /// The local store of applied rules. Default: `data/rules.redb`.
+    pub cache: PathBuf,
+}
 
 const STORE: &str = "data/rules.redb";
 const FILE: &str = "conf/widgets.json";
-const SOURCES: [(&str, RuleSource); 3] =
-    [("store", RuleSource::Store), ("file", RuleSource::File), ("nats", RuleSource::Nats)];
+const SOURCES: [(&str, SourceSetting); 3] =
+    [("store", SourceSetting::Store), ("file", SourceSetting::File), ("nats", SourceSetting::Nats)];
 
-pub(super) fn read(table: &Table<'_>) -> RulesSettings {
+pub(super) fn read(table: &ConfigTable<'_>) -> RulesSettings {
     RulesSettings {
         source: source(table),
         store: table.table("store", |table| StoreSettings {
@@ -26,17 +71,17 @@ pub(super) fn read(table: &Table<'_>) -> RulesSettings {
     }
 }
 
-fn source(table: &Table<'_>) -> RuleSource {
-    let Some(item) = table.item("source") else { return RuleSource::Store };
+fn source(table: &ConfigTable<'_>) -> SourceSetting {
+    let Some(item) = table.item("source") else { return SourceSetting::Store };
     let spot = item.spot();
-    let source = item.choice(&SOURCES).unwrap_or(RuleSource::Store);
+    let source = item.choice(&SOURCES).unwrap_or(SourceSetting::Store);
     if let Some(detail) = unavailable::source(source) {
         table.fault(spot, detail);
     }
     source
 }
 
-fn servers(table: &Table<'_>) -> Vec<String> {
+fn servers(table: &ConfigTable<'_>) -> Vec<String> {
     let Some(item) = table.item("servers") else { return vec!["nats://127.0.0.1:4222".into()] };
     let servers = item.some_texts("[\"nats://127.0.0.1:4222\"]", server).unwrap_or_default();
     distinct(table.document(), servers)
@@ -46,16 +91,16 @@ fn server(text: &str) -> Result<String, String> {
     match text.split_once("://") {
         Some(("nats" | "tls" | "ws" | "wss", rest)) if !rest.is_empty() => Ok(text.into()),
         Some((scheme, rest)) if !rest.is_empty() => {
-            Err(format!("'{scheme}' is no scheme of NATS; write \"nats://{rest}\" or \"tls://{rest}\""))
+            Err(format!("'{scheme}' is not a NATS scheme; write \"nats://{rest}\" or \"tls://{rest}\""))
         }
-        _ => Err(format!("'{text}' is no URL; write it such as \"nats://127.0.0.1:4222\"")),
+        _ => Err(format!("'{text}' is not a URL; write it like \"nats://127.0.0.1:4222\"")),
     }
 }
 
 fn bucket(text: &str) -> Result<String, String> {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if text.is_empty() || !text.bytes().all(is_allowed) {
-        return Err(format!("'{text}' is no bucket name; letters, digits, '-' and '_' make one"));
+        return Err(format!("'{text}' is not a bucket name; use letters, digits, '-' and '_'"));
     }
     Ok(text.into())
 }

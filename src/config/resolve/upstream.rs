@@ -1,30 +1,160 @@
-//! `[upstreams.NAME]`.
+//! Resolver of `[upstreams.NAME]`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 
-use crate::config::document::Spot;
-use crate::config::settings::{HealthCheck, Server, Servers, Upstream, UpstreamTls};
-use crate::config::table::{Item, Table, distinct};
+use crate::config::document::ValueSource;
+use crate::config::table::{ConfigTable, Item, distinct};
 use crate::config::{address, scalar};
 
-/// The upstreams that can be used, and the names of all, so that a faulty one isn't called unknown too.
-pub(super) struct Upstreams<'d> {
-    pub settings: BTreeMap<Arc<str>, Upstream>,
-    pub names: BTreeMap<&'d str, &'d Spot>,
+/// Settings of one upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamSettings {
+    /// The demo widget served by this binary (`builtin = true`).
+    Builtin,
+    /// Servers reached over the network.
+    Servers(Box<Servers>),
 }
 
-pub(super) fn read<'d>(table: &Table<'d>) -> Upstreams<'d> {
-    let mut upstreams = Upstreams { settings: BTreeMap::new(), names: BTreeMap::new() };
+/// Group of equal servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Servers {
+    /// At least one, no two equal.
+    pub servers: Vec<ServerAddress>,
+    /// The `Host` of requests to them. Default: the browser's.
+    pub host: Option<HeaderValue>,
+    /// Speak TLS to them (`tls = true`). Default: no.
+    pub tls: Option<UpstreamTls>,
+    /// Speak HTTP/2 if the server agrees by ALPN. Default: no. Only with `tls`.
+    pub http2: bool,
+    /// Time limit to open a connection, including the TLS handshake. Default: 5 s.
+    pub connect_timeout: Duration,
+    /// Time limit between two reads of an answer. Default: 60 s. It does not apply to open WebSockets and
+    /// streams.
+    pub read_timeout: Duration,
+    /// Time limit between two writes of a request. Default: 60 s.
+    pub write_timeout: Duration,
+    /// How long an unused connection is kept. Default: 60 s.
+    pub idle_timeout: Duration,
+    /// Maximum number of unused HTTP/1.1 connections to each server. Default: 128.
+    pub keepalive: usize,
+    /// Active health checks. Default: none.
+    pub health_check: Option<HealthCheck>,
+}
+
+impl Servers {
+    /// Servers over plain HTTP/1.1, with every default.
+    pub fn plain(servers: Vec<ServerAddress>) -> Self {
+        Self {
+            servers,
+            host: None,
+            tls: None,
+            http2: false,
+            connect_timeout: Duration::from_secs(5),
+            read_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(60),
+            keepalive: 128,
+            health_check: None,
+        }
+    }
+}
+
+/// Address of a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// A name that is looked up, in lower case, and a port.
+    Name {
+        /// The name.
+        host: Box<str>,
+        /// The port.
+        port: u16,
+    },
+}
+
+impl ServerAddress {
+    /// The host's name; `None` for an IP address.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Ip(_) => None,
+            Self::Name { host, .. } => Some(host),
+        }
+    }
+
+    /// The IP address; `None` for a name.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(addr) => Some(addr.ip()),
+            Self::Name { .. } => None,
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(addr) => addr.port(),
+            Self::Name { port, .. } => *port,
+        }
+    }
+}
+
+/// `host:port`, as `ToSocketAddrs` reads it.
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(addr) => addr.fmt(f),
+            Self::Name { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// TLS settings toward the servers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The name to ask for and to verify; `None`: each server's own name.
+    pub sni: Option<String>,
+    /// PEM file of authorities to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Check the certificate and its name. Default: yes.
+    pub verify: bool,
+}
+
+/// Settings of active health checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The path that must answer 200 to GET; `None`: opening a connection is enough.
+    pub path: Option<String>,
+    /// Time between two checks. Default: 5 s.
+    pub interval: Duration,
+    /// Time limit of one check, shorter than `interval`. Default: 1 s.
+    pub timeout: Duration,
+    /// Number of successful checks in a row that bring a server back. Default: 1.
+    pub healthy_after: usize,
+    /// Number of failed checks in a row that take a server out. Default: 3.
+    pub unhealthy_after: usize,
+}
+
+/// Valid upstreams, and the names of all, so that an invalid one isn't also reported as unknown.
+pub(super) struct KnownUpstreams<'d> {
+    pub settings: BTreeMap<Arc<str>, UpstreamSettings>,
+    pub names: BTreeMap<&'d str, &'d ValueSource>,
+}
+
+pub(super) fn read<'d>(table: &ConfigTable<'d>) -> KnownUpstreams<'d> {
+    let mut upstreams = KnownUpstreams { settings: BTreeMap::new(), names: BTreeMap::new() };
     for (name, spot, item) in table.named() {
         if !is_name(name) {
             table.fault(
                 spot,
-                format!("'{name}' is no upstream name; 1 to 64 letters, digits, '-' and '_' make one"),
+                format!("'{name}' is not an upstream name; use 1 to 64 letters, digits, '-' and '_'"),
             );
         }
         if let Some(upstream) = item.table(upstream).flatten() {
@@ -40,16 +170,16 @@ fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
-fn upstream(table: &Table<'_>) -> Option<Upstream> {
+fn upstream(table: &ConfigTable<'_>) -> Option<UpstreamSettings> {
     let builtin = table.or("builtin", Item::boolean, false);
     if !builtin {
-        return servers(table).map(|servers| Upstream::Servers(Box::new(servers)));
+        return servers(table).map(|servers| UpstreamSettings::Servers(Box::new(servers)));
     }
-    // Asked for all the same: these keys are out of place, not unknown.
+    // The keys are read, so that they are reported as out of place and not as unknown.
     for item in KEYS.into_iter().filter_map(|key| table.item(key)) {
-        item.fault("can't stand beside builtin = true; leave one of the two out");
+        item.fault("can't be combined with builtin = true; leave one out");
     }
-    Some(Upstream::Builtin)
+    Some(UpstreamSettings::Builtin)
 }
 
 const KEYS: [&str; 13] = [
@@ -68,7 +198,7 @@ const KEYS: [&str; 13] = [
     "health_check",
 ];
 
-fn servers(table: &Table<'_>) -> Option<Servers> {
+fn servers(table: &ConfigTable<'_>) -> Option<Servers> {
     let servers = addresses(table);
     let tls = tls(table, servers.as_deref().unwrap_or_default());
     let http2 = http2(table);
@@ -89,12 +219,12 @@ fn servers(table: &Table<'_>) -> Option<Servers> {
     Some(Servers { servers: servers?, ..upstream })
 }
 
-fn addresses(table: &Table<'_>) -> Option<Vec<Server>> {
+fn addresses(table: &ConfigTable<'_>) -> Option<Vec<ServerAddress>> {
     let example = "[\"127.0.0.1:7001\"]";
     let Some(item) = table.item("servers") else {
         table.fault(
             table.spot(),
-            format!("{} leads nowhere; write servers = {example} or builtin = true", table.name()),
+            format!("{} has no servers; write servers = {example} or builtin = true", table.name()),
         );
         return None;
     };
@@ -102,17 +232,17 @@ fn addresses(table: &Table<'_>) -> Option<Vec<Server>> {
     Some(distinct(table.document(), servers))
 }
 
-fn tls(table: &Table<'_>, servers: &[Server]) -> Option<UpstreamTls> {
+fn tls(table: &ConfigTable<'_>, servers: &[ServerAddress]) -> Option<UpstreamTls> {
     let tls = table.or("tls", Item::boolean, false);
     let items = ["sni", "ca", "verify"].map(|key| (key, table.item(key)));
     if !tls {
         for (key, item) in items.iter().filter_map(|(key, item)| Some((key, item.as_ref()?))) {
-            item.fault(format!("needs tls = true beside it; without TLS, leave {key} out"));
+            item.fault(format!("needs tls = true; without TLS, leave {key} out"));
         }
         return None;
     }
     let [sni, ca, verify] = items.map(|(_, item)| item);
-    let verify_spot = verify.as_ref().map_or(&Spot::Nowhere, Item::spot);
+    let verify_spot = verify.as_ref().map_or(&ValueSource::Nowhere, Item::spot);
     let settings = UpstreamTls {
         sni: sni.and_then(|item| item.text(server_name)),
         ca: ca.and_then(|item| item.text(scalar::path)),
@@ -122,7 +252,7 @@ fn tls(table: &Table<'_>, servers: &[Server]) -> Option<UpstreamTls> {
         table.document().warn(
             verify_spot,
             format!(
-                "{}.verify: anyone on the way can pose as this upstream; name its authority with ca",
+                "{}.verify: anyone on the network can pose as this upstream; set ca to its authority instead",
                 table.name()
             ),
         );
@@ -131,10 +261,7 @@ fn tls(table: &Table<'_>, servers: &[Server]) -> Option<UpstreamTls> {
     {
         table.fault(
             table.place_of("tls").unwrap_or(table.spot()),
-            format!(
-                "{}: {server} has no name that a certificate could prove; add sni = \"...\"",
-                table.name()
-            ),
+            format!("{}: {server} has no name to check in a certificate; add sni = \"...\"", table.name()),
         );
     }
     Some(settings)
@@ -144,10 +271,10 @@ fn server_name(text: &str) -> Result<String, String> {
     if address::is_host_name(text) {
         return Ok(text.to_ascii_lowercase());
     }
-    Err(format!("'{text}' is no server name; write a host name without a port, such as \"app.internal\""))
+    Err(format!("'{text}' is not a server name; write a host name without a port, such as \"app.internal\""))
 }
 
-/// `Host` toward the servers: a name or an address, with a port perhaps.
+/// Parses the `Host` toward the servers: a name or an address, with or without a port.
 fn host(text: &str) -> Result<HeaderValue, String> {
     let lower = text.to_ascii_lowercase();
     let (name, port) = match lower.rsplit_once(':') {
@@ -158,24 +285,27 @@ fn host(text: &str) -> Result<HeaderValue, String> {
     let is_name = address::is_host_name(name) || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let value = HeaderValue::try_from(lower.as_str()).ok().filter(|_| is_port && is_name);
     value.ok_or_else(|| {
-        format!("'{text}' is no host; write it such as \"app.internal\" or \"app.internal:8443\"")
+        format!("'{text}' is not a host; write it like \"app.internal\" or \"app.internal:8443\"")
     })
 }
 
-fn http2(table: &Table<'_>) -> bool {
+fn http2(table: &ConfigTable<'_>) -> bool {
     let Some(item) = table.item("http2") else { return false };
     let spot = item.spot();
     let http2 = item.boolean().unwrap_or(false);
     if http2 && !table.has("tls") {
         table.fault(
             spot,
-            format!("{}.http2: is agreed on in the TLS handshake; add tls = true", table.name()),
+            format!(
+                "{}.http2: needs tls = true, because it is negotiated in the TLS handshake",
+                table.name()
+            ),
         );
     }
     http2
 }
 
-fn health_check(table: &Table<'_>) -> HealthCheck {
+fn health_check(table: &ConfigTable<'_>) -> HealthCheck {
     let time = |key, default| {
         table.or(key, |item| item.quantity(scalar::positive_duration), Duration::from_secs(default))
     };
@@ -202,5 +332,5 @@ fn request_path(text: &str) -> Result<String, String> {
     if text.starts_with('/') && text.bytes().all(is_allowed) {
         return Ok(text.into());
     }
-    Err(format!("'{text}' is no path; write it such as \"/healthz\""))
+    Err(format!("'{text}' is not a path; write it like \"/healthz\""))
 }

@@ -1,21 +1,21 @@
-//! One value: what it must be, and what is said when it isn't.
+//! Values of the configuration and their checks.
 
 use std::fmt::Display;
 
-use super::Table;
-use crate::config::document::{Document, Node, Spot, Value};
+use super::ConfigTable;
+use crate::config::document::{ConfigDocument, ConfigValue, Node, ValueSource};
 
-/// One value with its dotted name.
+/// Value of the configuration with its dotted name.
 pub(in crate::config) struct Item<'d> {
-    pub(super) document: &'d Document<'d>,
+    pub(super) document: &'d ConfigDocument<'d>,
     pub(super) name: String,
     pub(super) node: &'d Node,
-    /// Is it one of an array's?
+    /// Whether the value is an element of an array.
     pub(super) member: bool,
 }
 
 impl<'d> Item<'d> {
-    pub fn spot(&self) -> &'d Spot {
+    pub fn spot(&self) -> &'d ValueSource {
         &self.node.spot
     }
 
@@ -30,7 +30,7 @@ impl<'d> Item<'d> {
 
     pub fn boolean(self) -> Option<bool> {
         match self.node.value {
-            Value::Boolean(flag) => Some(flag),
+            ConfigValue::Boolean(flag) => Some(flag),
             _ => {
                 self.mismatch("true or false");
                 None
@@ -38,11 +38,11 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// A whole number within bounds, both included.
+    /// A whole number within bounds, inclusive.
     pub fn count(self, least: usize, most: usize) -> Option<usize> {
         let number = match self.node.value {
-            Value::Integer(Some(number)) => usize::try_from(number).ok(),
-            Value::Integer(None) => None,
+            ConfigValue::Integer(Some(number)) => usize::try_from(number).ok(),
+            ConfigValue::Integer(None) => None,
             _ => {
                 self.mismatch("a whole number");
                 return None;
@@ -55,10 +55,10 @@ impl<'d> Item<'d> {
         bounded
     }
 
-    /// A string that `parse` understands; its error says what would be right.
+    /// A string that `parse` accepts; its error says what would be right.
     pub fn text<T>(self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match &self.node.value {
-            Value::String(text) => parse(text).map_err(|detail| self.fault(detail)).ok(),
+            ConfigValue::String(text) => parse(text).map_err(|detail| self.fault(detail)).ok(),
             _ => {
                 self.mismatch("a string");
                 None
@@ -66,17 +66,17 @@ impl<'d> Item<'d> {
         }
     }
 
-    /// A string or number with a unit. A bare number gets as far as `parse`, which knows the units to offer.
+    /// A string or number with a unit. A bare number is passed to `parse`, whose error names the units.
     pub fn quantity<T>(self, parse: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match self.node.value {
-            Value::Integer(Some(number)) => {
+            ConfigValue::Integer(Some(number)) => {
                 parse(&number.to_string()).map_err(|detail| self.fault(detail)).ok()
             }
             _ => self.text(parse),
         }
     }
 
-    /// One of a few words.
+    /// One of some words.
     pub fn choice<T: Copy>(self, words: &[(&str, T)]) -> Option<T> {
         self.text(|text| {
             let found = words.iter().find(|(word, _)| *word == text);
@@ -90,9 +90,9 @@ impl<'d> Item<'d> {
         })
     }
 
-    /// The members of an array; `example` shows one that is right.
+    /// The elements of an array; `example` shows a valid one.
     pub fn list(self, example: &str) -> Option<Vec<Item<'d>>> {
-        let Value::Array(nodes) = &self.node.value else {
+        let ConfigValue::Array(nodes) = &self.node.value else {
             self.fault(format!("must be an array such as {example}, not {}", self.node.value.kind()));
             return None;
         };
@@ -100,12 +100,12 @@ impl<'d> Item<'d> {
         Some(nodes.iter().map(member).collect())
     }
 
-    /// An array of strings, each read by `parse` and kept with its place. All faults are noted.
+    /// The strings of an array, each parsed and with its place. All faults are noted.
     pub fn texts<T>(
         self,
         example: &str,
         parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<(T, &'d Spot)>> {
+    ) -> Option<Vec<(T, &'d ValueSource)>> {
         let read = |item: Item<'d>| {
             let spot = item.spot();
             item.text(&parse).map(|value| (value, spot))
@@ -113,43 +113,43 @@ impl<'d> Item<'d> {
         Some(self.list(example)?.into_iter().filter_map(read).collect())
     }
 
-    /// Like [`Self::texts`], for an array that can't be empty.
+    /// Like [`Self::texts`], but the array can't be empty.
     pub fn some_texts<T>(
         self,
         example: &str,
         parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<(T, &'d Spot)>> {
-        if matches!(&self.node.value, Value::Array(nodes) if nodes.is_empty()) {
-            self.fault(format!("can't be empty; write it such as {example}"));
+    ) -> Option<Vec<(T, &'d ValueSource)>> {
+        if matches!(&self.node.value, ConfigValue::Array(nodes) if nodes.is_empty()) {
+            self.fault(format!("can't be empty; write it like {example}"));
             return None;
         }
         self.texts(example, parse)
     }
 
     /// A table.
-    pub fn table<T>(self, read: impl FnOnce(&Table<'d>) -> T) -> Option<T> {
+    pub fn table<T>(self, read: impl FnOnce(&ConfigTable<'d>) -> T) -> Option<T> {
         self.as_table().map(|table| table.read(read))
     }
 
     pub fn is_table(&self) -> bool {
-        matches!(self.node.value, Value::Table(_))
+        matches!(self.node.value, ConfigValue::Table(_))
     }
 
-    pub(super) fn as_table(&self) -> Option<Table<'d>> {
-        let Value::Table(entries) = &self.node.value else {
+    pub(super) fn as_table(&self) -> Option<ConfigTable<'d>> {
+        let ConfigValue::Table(entries) = &self.node.value else {
             self.mismatch("a table");
             return None;
         };
         let header =
             if self.member { format!("in [[{}]]", self.name) } else { format!("in [{}]", self.name) };
-        Some(Table::new(self.document, self.name.clone(), header, self.spot(), entries))
+        Some(ConfigTable::new(self.document, self.name.clone(), header, self.spot(), entries))
     }
 }
 
-/// The values of a list in which none may stand twice.
+/// The values of a list, which must not repeat.
 pub(in crate::config) fn distinct<T: PartialEq + Display>(
-    document: &Document<'_>,
-    values: Vec<(T, &Spot)>,
+    document: &ConfigDocument<'_>,
+    values: Vec<(T, &ValueSource)>,
 ) -> Vec<T> {
     let mut kept: Vec<T> = Vec::with_capacity(values.len());
     for (value, spot) in values {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{ROUTE, read};
-use crate::config::{LogLevel, Place, Settings, Upstream};
+use crate::config::{ConfigPlace, LogLevel, Settings, UpstreamSettings};
 
 fn with(text: &str, variables: &[(&str, &str)]) -> Settings {
     read(&format!("{ROUTE}{text}"), variables).unwrap_or_else(|error| panic!("{error}"))
@@ -9,7 +9,7 @@ fn with(text: &str, variables: &[(&str, &str)]) -> Settings {
 
 fn refused(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let error = read(&format!("{ROUTE}{text}"), variables).expect_err("a fault");
-    assert!(error.faults().iter().all(|fault| matches!(fault.place, Place::Variable(_))), "{error}");
+    assert!(error.faults().iter().all(|fault| matches!(fault.place, ConfigPlace::Variable(_))), "{error}");
     error.faults().iter().map(ToString::to_string).collect()
 }
 
@@ -47,7 +47,7 @@ fn finds_an_upstream_whatever_its_case() {
         "upstreams.App.servers = [\"127.0.0.1:1\"]\n",
         &[("EMBEDGATE__UPSTREAMS__APP__SERVERS", "[\"127.0.0.1:2\"]")],
     );
-    let Some(Upstream::Servers(app)) = s.upstreams.get("App") else { panic!("{:?}", s.upstreams) };
+    let Some(UpstreamSettings::Servers(app)) = s.upstreams.get("App") else { panic!("{:?}", s.upstreams) };
     assert_eq!(app.servers[0].port(), 2);
     assert_eq!(s.upstreams.len(), 2);
 }
@@ -77,14 +77,18 @@ fn faults_name_the_variable() {
         ("EMBEDGATE__LOGS__LEVEL", "info", "unknown key 'logs' at the top level; did you mean 'log'?"),
         ("EMBEDGATE__TICKETS__LIFETIME", "60", "'60' has no unit; write \"60s\""),
         ("EMBEDGATE__EDGE__LISTEN", "0.0.0.0:80", "must be an array such as [\"127.0.0.1:8080\"]"),
-        ("EMBEDGATE__EDGE__LISTEN", "[\"x\"]", "'x' is no IP address and port"),
-        ("EMBEDGATE__EDGE", "{}", "names the whole table [edge]; name one key of it: EMBEDGATE__EDGE__KEY"),
-        ("EMBEDGATE__", "x", "names no setting"),
-        ("EMBEDGATE__LOG____LEVEL", "x", "names no setting"),
+        ("EMBEDGATE__EDGE__LISTEN", "[\"x\"]", "'x' is not an IP address and port"),
+        (
+            "EMBEDGATE__EDGE",
+            "{}",
+            "this is the whole table [edge]; name one of its keys: EMBEDGATE__EDGE__KEY",
+        ),
+        ("EMBEDGATE__", "x", "not the name of a setting"),
+        ("EMBEDGATE__LOG____LEVEL", "x", "not the name of a setting"),
         ("EMBEDGATE__ROUTES__0__PATH", "/x", "can't be set by a variable; write them in the file"),
         ("EMBEDGATE__ROUTES", "[]", "can't be set by a variable; write them in the file"),
         ("EMBEDGATE__EDGE__TLS", "[]", "can't be set by a variable; write them in the file"),
-        ("EMBEDGATE__CACHE__BYTES__MORE", "1", "'bytes' has no keys of its own: it is a string"),
+        ("EMBEDGATE__CACHE__BYTES__MORE", "1", "'bytes' has no keys: it is a string"),
     ];
     for (name, value, detail) in cases {
         let faults = refused("cache.bytes = \"1MiB\"\n", &[(name, value)]);
@@ -96,8 +100,5 @@ fn faults_name_the_variable() {
 #[test]
 fn two_spellings_of_one_key_are_refused() {
     let faults = refused("", &[("EMBEDGATE__LOG__LEVEL", "info"), ("EMBEDGATE__log__level", "debug")]);
-    assert_eq!(
-        faults,
-        ["EMBEDGATE__log__level: sets the same key as EMBEDGATE__LOG__LEVEL; keep one of the two"]
-    );
+    assert_eq!(faults, ["EMBEDGATE__log__level: sets the same key as EMBEDGATE__LOG__LEVEL; keep only one"]);
 }

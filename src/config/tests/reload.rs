@@ -18,7 +18,7 @@ fn every_key_is_live_or_waits() {
     ];
     for (text, name) in live {
         let changes = compare(&settings(""), &settings(text));
-        assert_eq!((changes.live.as_slice(), changes.restart.len()), ([name].as_slice(), 0), "{text}");
+        assert_eq!((changes.live, changes.restart.len()), (vec![name.to_owned()], 0), "{text}");
     }
     let restart = [
         ("edge.listen = [\"127.0.0.1:1\"]", "edge.listen"),
@@ -43,7 +43,7 @@ fn every_key_is_live_or_waits() {
     ];
     for (text, name) in restart {
         let changes = compare(&settings(""), &settings(text));
-        assert_eq!((changes.restart.as_slice(), changes.live.len()), ([name].as_slice(), 0), "{text}");
+        assert_eq!((changes.restart, changes.live.len()), (vec![name.to_owned()], 0), "{text}");
     }
 }
 

@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use super::{read, settings};
 use crate::config::{
-    DecisionLog, EmptyAllowlist, LogLevel, RuleSource, Server, Upstream, UpstreamTls, notices,
+    EmptyAllowlist, LogLevel, LoggedDecisions, ServerAddress, SourceSetting, UpstreamSettings, UpstreamTls,
+    notices,
 };
-use crate::policy::decision::Class;
-use crate::policy::widget::Environment;
+use embedgate_policy::verdict::Class;
+use embedgate_policy::widget::Environment;
 
 #[test]
 fn defaults() {
@@ -26,7 +27,7 @@ fn defaults() {
     assert_eq!(s.admin.token_file, Path::new("data/admin.tokens"));
     assert_eq!(s.admin.hosts, ["localhost", "127.0.0.1"]);
     assert_eq!(s.admin.tls, None);
-    assert_eq!(s.rules.source, RuleSource::Store);
+    assert_eq!(s.rules.source, SourceSetting::Store);
     assert_eq!(s.rules.file, Path::new("conf/widgets.json"));
     assert_eq!(s.rules.store.path, Path::new("data/rules.redb"));
     assert_eq!(s.rules.store.seed, Path::new("conf/widgets.json"));
@@ -40,7 +41,7 @@ fn defaults() {
     assert_eq!(s.tickets.key_file, Path::new("data/ticket.keys"));
     assert_eq!(s.tickets.lifetime, Duration::from_secs(60));
     assert_eq!(s.tickets.renewable_for, Duration::from_secs(12 * 60 * 60));
-    assert_eq!((s.log.level, s.log.decisions), (LogLevel::Info, DecisionLog::Denied));
+    assert_eq!((s.log.level, s.log.decisions), (LogLevel::Info, LoggedDecisions::Denied));
     assert_eq!(s.log.audit, Path::new("data/audit.jsonl"));
     assert_eq!(s.cache.bytes, 256 << 20);
     let route = &s.routes[0];
@@ -72,8 +73,8 @@ fn upstream_with_everything() {
         health_check = { path = "/up", interval = "2s", timeout = "500ms", unhealthy_after = 5 }
         "#,
     );
-    let Some(Upstream::Servers(app)) = s.upstreams.get("app") else { panic!("no app") };
-    let name = |host: &str| Server::Name { host: host.into(), port: 7001 };
+    let Some(UpstreamSettings::Servers(app)) = s.upstreams.get("app") else { panic!("no app") };
+    let name = |host: &str| ServerAddress::Name { host: host.into(), port: 7001 };
     assert_eq!(app.servers, [name("app.internal"), name("app2.internal")]);
     assert_eq!(app.tls, Some(UpstreamTls { sni: None, ca: Some("tls/ca.pem".into()), verify: true }));
     assert!(app.http2);
@@ -87,7 +88,7 @@ fn upstream_with_everything() {
         (Duration::from_millis(500), 1, 5)
     );
     assert_eq!(s.warnings.len(), 1, "{:?}", s.warnings);
-    assert_eq!(s.warnings[0].to_string(), "edge.toml:4:20: no route leads to the upstream 'app'");
+    assert_eq!(s.warnings[0].to_string(), "edge.toml:4:20: no route uses the upstream 'app'");
 }
 
 #[test]
@@ -164,14 +165,17 @@ fn tls_and_admin_beyond_loopback() {
 #[test]
 fn warnings() {
     let cases = [
-        ("edge.listen = [\"0.0.0.0:80\"]", "edge.public_origins is left at"),
+        ("edge.listen = [\"0.0.0.0:80\"]", "edge.public_origins is not set, so it is"),
         ("edge.trusted_proxies = [\"0.0.0.0/0\"]", "lets anyone claim"),
-        ("edge.public_origins = [\"https://x.example\"]", "neither an [[edge.tls]] nor a proxy"),
+        ("edge.public_origins = [\"https://x.example\"]", "neither an [[edge.tls]] listener nor a proxy"),
         (
             "edge.tls = [{ listen = \"0.0.0.0:8443\", certificates = [{ cert = \"c\", key = \"k\" }] }]",
-            "names no https origin",
+            "has no https origin",
         ),
-        ("upstreams.app = { servers = [\"a:1\"], tls = true, verify = false }", "anyone on the way can pose"),
+        (
+            "upstreams.app = { servers = [\"a:1\"], tls = true, verify = false }",
+            "anyone on the network can pose",
+        ),
         (
             "admin = { listen = \"0.0.0.0:1\", tls = { cert = \"c\", key = \"k\", client_ca = \"a\" } }",
             "admin.hosts",

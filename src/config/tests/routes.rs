@@ -3,9 +3,12 @@ use super::read;
 #[test]
 fn there_must_be_a_route() {
     let none = read("", &[]).unwrap_err().to_string();
-    assert!(none.starts_with("edge.toml: there is no route; add a [[routes]] table with path = "), "{none}");
+    assert!(
+        none.starts_with("edge.toml: there are no routes; add a [[routes]] table with path = "),
+        "{none}"
+    );
     let empty = read("routes = []", &[]).unwrap_err().to_string();
-    assert!(empty.starts_with("edge.toml:1:10: routes: at least one is needed"), "{empty}");
+    assert!(empty.starts_with("edge.toml:1:10: routes: needs at least one"), "{empty}");
 }
 
 /// The faults of one route, whose first line is line 3.
@@ -28,7 +31,7 @@ fn routes() {
         ),
         (format!("{path}{demo}"), "3:1", "'class' is missing in [[routes]]"),
         (format!("{path}{class}"), "3:1", "'upstream' is missing in [[routes]]"),
-        (format!("{class}{demo}path = \"/x\""), "6:8", "routes.path: '/x' lacks {widget}"),
+        (format!("{class}{demo}path = \"/x\""), "6:8", "routes.path: '/x' has no {widget}"),
         (
             format!("{path}{demo}class = \"assets\""),
             "6:9",
@@ -42,7 +45,7 @@ fn routes() {
         (
             format!("{path}{class}upstream = \"other\""),
             "6:12",
-            "known are demo; or add a table [upstreams.other]",
+            "known upstreams: demo; or add a table [upstreams.other]",
         ),
         (
             format!("{path}{class}upstream = {{ production = \"demo\" }}"),
@@ -59,26 +62,26 @@ fn routes() {
         (
             format!("{path}{class}{demo}[[routes]]\n{path}{class}{demo}"),
             "8:8",
-            "'/{widget}/x' has a route already",
+            "'/{widget}/x' already has a route",
         ),
         (
             format!("{path}{demo}class = \"session\"\nmissing = \"deny\""),
             "7:11",
-            "has no meaning for class session, only for asset and frame",
+            "does not apply to class session, only to asset and frame",
         ),
-        (format!("{path}{demo}class = \"frame\"\ncredentials = true"), "7:15", "only for asset and session"),
-        (format!("{path}{demo}class = \"public\"\nshared_cache = true"), "7:16", "only for asset"),
-        (format!("{path}{demo}class = \"frame\"\nstream = true"), "7:10", "only for session"),
+        (format!("{path}{demo}class = \"frame\"\ncredentials = true"), "7:15", "only to asset and session"),
+        (format!("{path}{demo}class = \"public\"\nshared_cache = true"), "7:16", "only to asset"),
+        (format!("{path}{demo}class = \"frame\"\nstream = true"), "7:10", "only to session"),
         (format!("{path}{class}{demo}stream = \"yes\""), "7:10", "must be"),
         (
             format!("{path}{demo}class = \"frame\"\nexpose = []"),
             "7:10",
-            "only for asset and session; leave it out",
+            "only to asset and session; leave it out",
         ),
         (
             format!("{path}{demo}class = \"public\"\nexpose = [\"X-A\"]"),
             "7:10",
-            "no meaning for class public",
+            "does not apply to class public",
         ),
         (
             format!("{path}{class}{demo}expose = \"X-A\""),
@@ -89,10 +92,10 @@ fn routes() {
         (
             format!("{path}{class}{demo}expose = [\"X A\"]"),
             "7:11",
-            "'X A' is no header name; write it such as \"Mcp-Session-Id\"",
+            "'X A' is not a header name; write it like \"Mcp-Session-Id\"",
         ),
-        (format!("{path}{class}{demo}expose = [\"\"]"), "7:11", "'' is no header name"),
-        (format!("{path}{class}{demo}expose = [\"A\", \"A, B\"]"), "7:16", "'A, B' is no header name"),
+        (format!("{path}{class}{demo}expose = [\"\"]"), "7:11", "'' is not a header name"),
+        (format!("{path}{class}{demo}expose = [\"A\", \"A, B\"]"), "7:16", "'A, B' is not a header name"),
         (
             format!("{path}{class}{demo}expose = [\"X-A\", \"x-a\"]"),
             "7:18",
@@ -101,14 +104,14 @@ fn routes() {
         (
             format!("{path}{class}{demo}expose = [\"Set-Cookie\"]"),
             "7:11",
-            "to no page, whoever exposes it; leave it out",
+            "browsers never expose 'Set-Cookie'; leave it out",
         ),
         (
             format!("{path}{class}{demo}expose = [\"*\", \"X-A\"]"),
             "7:1",
-            "write [\"*\"], or the names without it",
+            "write [\"*\"] alone, or only the names",
         ),
-        (format!("{path}{class}{demo}credentials = true\nexpose = [\"*\"]"), "8:11", "name the headers"),
+        (format!("{path}{class}{demo}credentials = true\nexpose = [\"*\"]"), "8:11", "list the headers"),
     ];
     for (fields, place, detail) in cases {
         let found = route(&fields);
@@ -123,28 +126,28 @@ fn routes() {
 #[test]
 fn route_headers() {
     let cases = [
-        ("asset", "Access-Control-Allow-Origin = \"*\"", "follows from the verdict"),
-        ("asset", "Access-Control-Expose-Headers = \"X-A\"", "has a key of its own; write expose = "),
-        ("asset", "vary = \"Cookie\"", "follows from the verdict"),
-        ("frame", "Content-Security-Policy = \"\"", "follows from the verdict"),
-        ("frame", "Server-Timing = \"x\"", "follows from the verdict"),
-        ("session", "Set-Cookie = \"a=b\"", "follows from the verdict"),
+        ("asset", "Access-Control-Allow-Origin = \"*\"", "depends on the verdict"),
+        ("asset", "Access-Control-Expose-Headers = \"X-A\"", "has its own key; write expose = "),
+        ("asset", "vary = \"Cookie\"", "depends on the verdict"),
+        ("frame", "Content-Security-Policy = \"\"", "depends on the verdict"),
+        ("frame", "Server-Timing = \"x\"", "depends on the verdict"),
+        ("session", "Set-Cookie = \"a=b\"", "depends on the verdict"),
         ("asset", "Connection = \"close\"", "belongs to the message or connection"),
         ("asset", "Content-Length = \"1\"", "belongs to the message or connection"),
-        ("asset", "\"x y\" = \"1\"", "'x y' is no header name"),
+        ("asset", "\"x y\" = \"1\"", "'x y' is not a header name"),
         ("asset", "X-A = \"ü\"", "visible ASCII"),
         ("asset", "X-A = \"a\\r\\nb\"", "visible ASCII"),
         ("asset", "X-A = \" a\"", "visible ASCII"),
         ("asset", "X-A = 1", "must be a string, not a number"),
-        ("asset", "X-A = \"1\"\nx-a = \"2\"", "written twice"),
+        ("asset", "X-A = \"1\"\nx-a = \"2\"", "is there twice"),
         ("asset", "Cache-Control = \"Public, max-age=1\"", "add shared_cache = true"),
         ("asset", "Cache-Control = \"s-maxage=1\"", "add shared_cache = true"),
         (
             "frame",
             "CDN-Cache-Control = \"max-age=600\"",
-            "shared caches answer in the edge's place; leave it out",
+            "shared caches answer instead of the edge; leave it out",
         ),
-        ("session", "Surrogate-Control = \"max-age=600\"", "shared caches answer in the edge's place"),
+        ("session", "Surrogate-Control = \"max-age=600\"", "shared caches answer instead of the edge"),
         ("asset", "X-Accel-Expires = \"600\"", "leave it out or set shared_cache = true"),
         ("frame", "Cache-Control = \"private\"", "can't be set on class frame"),
         ("frame", "X-Frame-Options = \"DENY\"", "can't be set on class frame"),

@@ -1,8 +1,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Settings, Upstream, compare, load, notices};
-use crate::policy::decision::Class;
+use crate::config::{Settings, UpstreamSettings, compare, load, notices};
+use embedgate_policy::verdict::Class;
 
 fn shipped() -> Settings {
     let file = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/conf/embedgate.toml"));
@@ -14,8 +14,8 @@ fn needs_nothing_and_warns_of_nothing() {
     let settings = shipped();
     assert_eq!(settings.warnings, []);
     assert_eq!(notices(&settings), [""; 0]);
-    let demo: Vec<(&Arc<str>, &Upstream)> = settings.upstreams.iter().collect();
-    assert_eq!(demo, [(&"demo".into(), &Upstream::Builtin)]);
+    let demo: Vec<(&Arc<str>, &UpstreamSettings)> = settings.upstreams.iter().collect();
+    assert_eq!(demo, [(&"demo".into(), &UpstreamSettings::Builtin)]);
 }
 
 #[test]
@@ -73,14 +73,14 @@ fn shows_the_defaults() {
     assert_eq!(changes.live, [""; 0]);
     // Its own routes and upstreams differ from the least ones, nothing else does.
     assert_eq!(changes.restart, ["upstreams", "routes"]);
-    let Some(Upstream::Servers(app)) = all.upstreams.get("app") else { panic!("no app") };
+    let Some(UpstreamSettings::Servers(app)) = all.upstreams.get("app") else { panic!("no app") };
     let bare = super::settings("upstreams.app.servers = [\"127.0.0.1:7001\", \"app.internal:7001\"]");
-    let Some(Upstream::Servers(default)) = bare.upstreams.get("app") else { panic!("no app") };
+    let Some(UpstreamSettings::Servers(default)) = bare.upstreams.get("app") else { panic!("no app") };
     assert_eq!((app.connect_timeout, app.read_timeout), (default.connect_timeout, default.read_timeout));
     assert_eq!((app.write_timeout, app.idle_timeout), (default.write_timeout, default.idle_timeout));
     assert_eq!((app.keepalive, app.http2, &app.tls), (default.keepalive, default.http2, &default.tls));
     let checked =
         super::settings("upstreams.app = { servers = [\"a:1\"], health_check = { path = \"/healthz\" } }");
-    let Some(Upstream::Servers(default)) = checked.upstreams.get("app") else { panic!("no app") };
+    let Some(UpstreamSettings::Servers(default)) = checked.upstreams.get("app") else { panic!("no app") };
     assert_eq!(app.health_check, default.health_check);
 }

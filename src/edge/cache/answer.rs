@@ -1,39 +1,39 @@
-//! An answer from memory: a prepared head with the few fields that are this visit's own, whole or as the request
-//! wants it. Conditions are judged by pingora, ranges are read by `http-range-header`.
+//! Answers from memory: a prepared head plus the fields of the admission, with conditions and ranges applied.
+//! Pingora evaluates conditions, `http-range-header` parses ranges.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use http_range_header::{RangeInvalid, RangeUnsatisfiableError, parse_range_header};
-use pingora::protocols::http::conditional_filter::weak_validate_etag;
+use pingora_core::protocols::http::conditional_filter::weak_validate_etag;
+use tokio::time::Instant;
 
-use super::stored::Stored;
-use crate::edge::fields::Fields;
-use crate::edge::forward;
-use crate::edge::message::{RequestHead, ResponseHead};
-use crate::edge::visit::Visit;
+use super::stored::StoredAnswer;
+use crate::edge::admission::terms::Admission;
+use crate::edge::forward::headers;
+use crate::edge::http::fields::Fields;
+use crate::edge::http::message::{RequestHead, ResponseHead};
 
-/// An answer that is in memory.
+/// Cache hit: an answer in memory.
 #[derive(Debug)]
 pub struct Hit {
-    stored: Arc<Stored>,
+    stored: Arc<StoredAnswer>,
     at: Instant,
 }
 
 impl Hit {
-    pub(super) fn new(stored: Arc<Stored>, at: Instant) -> Self {
+    pub(super) fn new(stored: Arc<StoredAnswer>, at: Instant) -> Self {
         Self { stored, at }
     }
 
     /// The answer to this request.
-    pub fn answer(&self, request: &RequestHead, visit: &Visit) -> (ResponseHead, Bytes) {
+    pub fn answer(&self, request: &RequestHead, admission: &Admission) -> (ResponseHead, Bytes) {
         let mut head = self.stored.head();
         let fields = &mut head.fields;
         fields.insert(header::AGE, HeaderValue::from(self.stored.age(self.at).as_secs()));
-        forward::to_visitor(fields, visit);
+        headers::to_visitor(fields, admission);
         let mut body = self.stored.body();
         if is_conditional(&request.fields) {
             (head, body) = as_asked(request, head, body);
@@ -45,7 +45,7 @@ impl Hit {
     }
 }
 
-/// What a request with conditions or a range gets of a whole answer.
+/// Applies the request's conditions or range to a complete answer.
 fn as_asked(request: &RequestHead, mut head: ResponseHead, body: Bytes) -> (ResponseHead, Bytes) {
     if is_not_modified(request, &head) {
         head.status = StatusCode::NOT_MODIFIED;
@@ -79,7 +79,8 @@ fn as_asked(request: &RequestHead, mut head: ResponseHead, body: Bytes) -> (Resp
     (head, body)
 }
 
-/// Whether a browser's own copy is still good (RFC 9110 §13.2.2): by its tags where it names some, else by its date.
+/// Whether the browser's own copy is still valid (RFC 9110 §13.2.2): by entity tags if it sends some, else by
+/// date.
 fn is_not_modified(request: &RequestHead, head: &ResponseHead) -> bool {
     if head.status != StatusCode::OK {
         return false;
@@ -96,27 +97,28 @@ fn is_not_modified(request: &RequestHead, head: &ResponseHead) -> bool {
     since.zip(modified).is_some_and(|(since, modified)| modified <= since)
 }
 
-/// Fields that a 304 leaves out: the browser has them with its copy (RFC 9110 §15.4.5).
+/// Fields that a 304 omits, because the browser has them with its copy (RFC 9110 §15.4.5).
 const OF_A_BODY: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::CONTENT_TYPE, header::CONTENT_ENCODING, header::ACCEPT_RANGES];
 
 fn set_content_range(fields: &mut Fields, range: &str) {
-    // Numbers and fixed words make a value.
+    // Numbers and fixed words are a valid value.
     if let Ok(value) = HeaderValue::from_str(range) {
         fields.insert(header::CONTENT_RANGE, value);
     }
 }
 
-/// What a request wants of a body.
+/// Part of a body that a request asks for.
 enum Range {
     Whole,
-    /// One part, within the body and not empty.
+    /// One range, within the body and not empty.
     Part(std::ops::Range<usize>),
-    /// ResponseHead that the body has not.
+    /// A range outside the body.
     Outside,
 }
 
-/// Reads `Range` (RFC 9110 §14.2). What is no range, and more than one, is answered with the whole, which is always right.
+/// Parses `Range` (RFC 9110 §14.2). An invalid value or several ranges get the whole body, which is always
+/// correct.
 fn range(request: &RequestHead, head: &ResponseHead, length: usize) -> Range {
     if let Some(condition) = request.fields.get(&header::IF_RANGE) {
         let validator =
@@ -143,14 +145,15 @@ fn range(request: &RequestHead, head: &ResponseHead, length: usize) -> Range {
 
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
-/// Whether a request has fields that its answer is judged by.
+/// Whether a request has conditions or a range.
 pub(super) fn is_conditional(headers: &Fields) -> bool {
     [header::RANGE, header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE]
         .iter()
         .any(|name| headers.contains(name))
 }
 
-/// Ranges are for GET (RFC 9110 §14.2), and a weak tag in `If-Range` fits nothing (§13.1.5).
+/// Whether the request's range applies: ranges are for GET (RFC 9110 §14.2), and a weak tag in `If-Range`
+/// never matches (§13.1.5).
 fn wants_range(request: &RequestHead) -> bool {
     let weak = request.fields.get(&header::IF_RANGE).is_some_and(|tag| tag.as_bytes().starts_with(b"W/"));
     request.method == Method::GET && request.fields.contains(&header::RANGE) && !weak

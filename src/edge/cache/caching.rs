@@ -1,98 +1,99 @@
-//! The cache's part in one request: what the pipeline and exchanges call.
+//! Cache state of one request, used by the pipeline and exchanges.
 
 use http::Method;
 
 use super::answer::Hit;
-use super::filling::Filling;
-use super::{Asked, AssetCache, Lookup};
-use crate::edge::message::{RequestHead, ResponseHead};
+use super::filling::CacheFill;
+use super::{AssetCache, AssetRequest, CacheLookup};
+use crate::edge::http::message::{RequestHead, ResponseHead};
 
-/// How a request stands to the cache.
+/// Cache state of a request.
 #[derive(Debug, Default)]
-pub enum Caching {
-    /// It is none of the cache's business.
+pub enum CacheState {
+    /// The cache is not involved.
     #[default]
-    Outside,
-    /// Its answer is looked at as it passes.
-    Filling(Box<Filling>),
-    /// It may change what its URI stands for.
-    Unsafe(AssetCache),
+    Bypass,
+    /// The fill reads the answer as it passes, and stores it if it may.
+    Fill(Box<CacheFill>),
+    /// The request may change the resource: if it succeeds, the widget's assets are dropped.
+    Invalidate(AssetCache),
 }
 
-/// What the cache makes of a request.
+/// Result of a lookup, for the pipeline.
 #[derive(Debug)]
-pub enum Begun {
-    /// This is the answer.
+pub enum BegunLookup {
+    /// An answer from memory.
     Hit(Hit),
-    /// It goes on to the upstream, and the cache looks at its answer so.
-    Goes(Caching),
+    /// The request goes to the upstream.
+    Forward(CacheState),
 }
 
 impl AssetCache {
-    /// Looks a judged request up. Where it goes on, [`Caching::ask`] comes next.
-    pub async fn begin(&self, asked: &Asked<'_>) -> Begun {
+    /// Looks up an allowed request. If it is forwarded, [`CacheState::add_validators`] comes next.
+    pub async fn begin(&self, asked: &AssetRequest<'_>) -> BegunLookup {
         let method = &asked.request.method;
         if self.0.is_none() || *method == Method::OPTIONS {
-            return Begun::Goes(Caching::Outside);
+            return BegunLookup::Forward(CacheState::Bypass);
         }
         if !method.is_safe() {
-            return Begun::Goes(Caching::Unsafe(self.clone()));
+            return BegunLookup::Forward(CacheState::Invalidate(self.clone()));
         }
         match self.look_up(asked).await {
-            Lookup::Hit(hit) => Begun::Hit(hit),
-            Lookup::Miss(filling) => Begun::Goes(Caching::Filling(filling)),
-            Lookup::Bypass => Begun::Goes(Caching::Outside),
+            CacheLookup::Hit(hit) => BegunLookup::Hit(hit),
+            CacheLookup::Miss(filling) => BegunLookup::Forward(CacheState::Fill(filling)),
+            CacheLookup::Bypass => BegunLookup::Forward(CacheState::Bypass),
         }
     }
 }
 
-impl Caching {
-    /// Makes the request what the cache wants to know of the upstream.
-    pub fn ask(&mut self, request: &mut RequestHead) {
-        if let Self::Filling(filling) = self {
-            filling.ask(request);
+impl CacheState {
+    /// Adds the validators of a stale answer, so that the upstream can say that it is still good.
+    pub fn add_validators(&mut self, request: &mut RequestHead) {
+        if let Self::Fill(filling) = self {
+            filling.add_validators(request);
         }
     }
 
-    /// Makes the request the browser's again, for an answer from memory.
-    pub fn ask_no_more(&mut self, request: &mut RequestHead) {
-        if let Self::Filling(filling) = self {
-            filling.ask_no_more(request);
+    /// Restores the browser's own conditions, for an answer from memory.
+    pub fn restore_conditions(&mut self, request: &mut RequestHead) {
+        if let Self::Fill(filling) = self {
+            filling.restore_conditions(request);
         }
     }
 
-    /// Shown the head of the upstream's answer, as received. `Some`: the browser is to get this in place of it.
-    pub fn received(&mut self, response: &ResponseHead, asked: &Asked<'_>) -> Option<Hit> {
+    /// Processes the head of the upstream's answer, as received. `Some`: this answer replaces it.
+    pub fn received(&mut self, response: &ResponseHead, asked: &AssetRequest<'_>) -> Option<Hit> {
         match self {
-            // RFC 9111 §4.4. Whatever else of the widget depends on it is not known, so all of it goes.
-            Self::Unsafe(cache) if response.status.is_success() || response.status.is_redirection() => {
+            // RFC 9111 §4.4. It is unknown which other assets of the widget depend on the resource, so all of
+            // them are dropped.
+            Self::Invalidate(cache) if response.status.is_success() || response.status.is_redirection() => {
                 cache.purge(&asked.shared.widget);
                 None
             }
-            Self::Filling(filling) => filling.head(response, asked),
-            Self::Outside | Self::Unsafe(_) => None,
+            Self::Fill(filling) => filling.head(response, asked),
+            Self::Bypass | Self::Invalidate(_) => None,
         }
     }
 
-    /// Shown a piece of its body.
+    /// Processes a piece of the body.
     pub fn passes(&mut self, piece: &[u8]) {
-        if let Self::Filling(filling) = self {
+        if let Self::Fill(filling) = self {
             filling.piece(piece);
         }
     }
 
-    /// Told that the body is whole.
+    /// Marks the body as complete.
     pub fn ended(&mut self) {
-        if let Self::Filling(filling) = self {
+        if let Self::Fill(filling) = self {
             filling.end();
         }
     }
 
-    /// What may be sent in place of an error, once the upstream has failed before it answered.
+    /// A stale answer that replaces an error, if the upstream failed before it answered.
     pub fn instead_of_an_error(&mut self) -> Option<Hit> {
         match self {
-            Self::Filling(filling) => filling.stand_in(),
-            Self::Outside | Self::Unsafe(_) => None,
+            Self::Fill(filling) => filling.stand_in(),
+            Self::Bypass | Self::Invalidate(_) => None,
         }
     }
 }

@@ -1,24 +1,24 @@
-//! Which caching directives an upstream's answer has for this cache: those of `CDN-Cache-Control` where it is
-//! there and valid (RFC 9213 §2.2), else those of `Cache-Control` (RFC 9111 §5.2.2).
+//! Caching directives of an upstream's answer: those of a valid `CDN-Cache-Control` (RFC 9213 §2.2), else
+//! those of `Cache-Control` (RFC 9111 §5.2.2).
 
 use http::header::{self, HeaderMap, HeaderName};
-use pingora::cache::cache_control::{CacheControl, DirectiveKey, DirectiveMap, DirectiveValue};
+use pingora_cache::cache_control::{CacheControl, DirectiveKey, DirectiveMap, DirectiveValue};
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use crate::edge::fields::Fields;
+use crate::edge::http::fields::Fields;
 
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 
-/// The directives that hold.
+/// Directives that apply to this cache.
 #[derive(Debug)]
 pub struct Directives {
-    /// What they say; none of them where the answer has neither field.
+    /// The directives; empty if the answer has neither field.
     pub control: CacheControl,
-    /// They were meant for this kind of cache alone: `Cache-Control` and `Expires` say nothing then.
+    /// The directives come from `CDN-Cache-Control`, so `Cache-Control` and `Expires` are ignored.
     pub targeted: bool,
 }
 
-/// Reads the directives of an answer as its upstream sent it.
+/// Reads the directives of an answer, as its upstream sent it.
 pub fn read(headers: &Fields) -> Directives {
     if let Some(directives) = targeted(headers) {
         return Directives { control: control(directives), targeted: true };
@@ -31,9 +31,8 @@ pub fn read(headers: &Fields) -> Directives {
     Directives { control: untargeted.unwrap_or_else(|| control(DirectiveMap::new())), targeted: false }
 }
 
-/// Whether an answer says at a glance that it is not to be kept, as most of those do that aren't: it names no
-/// lifetime, or one of the directives that [`read`] would find is plainly there. Reading them costs more than all
-/// else that the cache does with such an answer.
+/// Fast check for answers that can't be stored: without a lifetime, or with an obvious directive against it.
+/// Full parsing with [`read`] would cost more than everything else that the cache does with such an answer.
 pub fn plainly_refuse(headers: &Fields) -> bool {
     if headers.contains(&CDN_CACHE_CONTROL) {
         return false;
@@ -41,7 +40,7 @@ pub fn plainly_refuse(headers: &Fields) -> bool {
     let mut lines = headers.get_all(header::CACHE_CONTROL);
     match (lines.next(), lines.next()) {
         (None, _) => !headers.contains(&header::EXPIRES),
-        // Without a quoted string, each comma ends a directive.
+        // In a line without quoted strings, each comma ends a directive.
         (Some(line), None) if !line.as_bytes().contains(&b'"') => line
             .as_bytes()
             .split(|byte| *byte == b',')
@@ -51,15 +50,17 @@ pub fn plainly_refuse(headers: &Fields) -> bool {
     }
 }
 
-/// Directives of which one is enough to keep an answer out. Qualified forms (`private="a"`, `no-cache="a"`) are taken
-/// for the whole (RFC 9111 §5.2.2.4, §5.2.2.7). What would have to be validated each time is not worth its place.
+/// Directives against storing; one is enough. Qualified forms (`private="a"`, `no-cache="a"`) count like the
+/// unqualified ones (RFC 9111 §5.2.2.4, §5.2.2.7). An answer that needs validation each time is not worth its
+/// memory.
 pub const KEPT_OUT: [&str; 3] = ["no-store", "private", "no-cache"];
 
 fn control(directives: DirectiveMap) -> CacheControl {
     CacheControl { directives, allow_float_seconds: false }
 }
 
-/// A dictionary (RFC 8941 §3.2). One that can't be parsed, or is empty, counts as absent (RFC 9213 §2.1).
+/// The directives of `CDN-Cache-Control`, a dictionary (RFC 8941 §3.2). An invalid or empty one counts as
+/// absent (RFC 9213 §2.1).
 fn targeted(headers: &Fields) -> Option<DirectiveMap> {
     let mut joined = Vec::new();
     for line in headers.get_all(CDN_CACHE_CONTROL) {
@@ -84,7 +85,7 @@ fn dictionary_directives(dictionary: Dictionary) -> DirectiveMap {
                 | DirectiveKey::StaleWhileRevalidate
                 | DirectiveKey::StaleIfError
         );
-        // A member of the wrong type is ignored, and only that (RFC 9213 §2.1).
+        // Only a member with the wrong type is ignored (RFC 9213 §2.1).
         let value = match item.bare_item {
             BareItem::Integer(number) if seconds && number >= 0 => {
                 Some(DirectiveValue(number.to_string().into()))

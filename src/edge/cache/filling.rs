@@ -1,34 +1,34 @@
-//! An answer on its way from an upstream, looked at as it passes: kept where it may be, given up where it may not.
-//! Knows nothing of how it is proxied: whoever does that shows it the head as received, the pieces of the body, and
-//! the end. Dropped before the end, nothing is kept.
+//! Fill of the cache by an answer on its way from an upstream. The exchange passes it the head as received,
+//! the pieces of the body, and the end. If the fill is dropped before the end, nothing is stored.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{StatusCode, Version};
 use jiff::Timestamp;
-use pingora::protocols::http::conditional_filter::weak_validate_etag;
+use pingora_core::protocols::http::conditional_filter::weak_validate_etag;
+use tokio::time::Instant;
 
 use super::answer::Hit;
-use super::storable::{Freshness, Received, freshness, plainly_refused};
-use super::store::{Personal, Place};
-use super::stored::Stored;
+use super::storable::{Freshness, UpstreamAnswer, freshness, plainly_refused};
+use super::store::{FillPermit, Uncacheable};
+use super::stored::StoredAnswer;
 use super::vary::Selected;
-use super::{Asked, Shared};
-use crate::edge::fields::Fields;
-use crate::edge::message::{RequestHead, ResponseHead};
+use super::{AssetRequest, CacheShared};
+use crate::edge::http::fields::Fields;
+use crate::edge::http::message::{RequestHead, ResponseHead};
 use crate::telemetry::metrics::CacheOutcome;
 
-/// A request that goes to the upstream, and whose answer may be kept.
+/// Fill by a forwarded request whose answer may be stored.
 #[derive(Debug)]
-pub struct Filling {
-    shared: Arc<Shared>,
-    right: Right,
-    /// What is in memory and has to be validated.
-    stale: Option<Arc<Stored>>,
-    /// What the browser asked for, while the request asks for something else.
+pub struct CacheFill {
+    shared: Arc<CacheShared>,
+    right: Permit,
+    /// The stale answer that has to be validated.
+    stale: Option<Arc<StoredAnswer>>,
+    /// The browser's own conditions, while the request has those of the cache.
     conditions: Vec<(HeaderName, HeaderValue)>,
     began: Instant,
     arriving: Option<Arriving>,
@@ -36,36 +36,41 @@ pub struct Filling {
     outcome: CacheOutcome,
 }
 
-/// The right to store the answer.
+/// Permit to store the answer.
 #[derive(Debug)]
-pub enum Right {
-    /// Taken when it was asked for.
-    Held(Place),
-    /// To be taken once the head says that it may be kept, which those before it did not.
-    Late(Personal),
-    /// It is settled what becomes of the answer.
-    Settled,
+pub enum Permit {
+    /// The permit was taken when the request was sent.
+    Held(FillPermit),
+    /// The permit will be taken if the head allows storing, unlike the heads before it.
+    Deferred(Uncacheable),
+    /// No longer needed: the answer was stored or will not be.
+    Released,
 }
 
-impl Right {
-    fn place(&self) -> Option<&Place> {
+impl Permit {
+    fn place(&self) -> Option<&FillPermit> {
         match self {
             Self::Held(place) => Some(place),
-            Self::Late(_) | Self::Settled => None,
+            Self::Deferred(_) | Self::Released => None,
         }
     }
 }
 
-/// An answer that will be kept, if the rest of it comes.
+/// Answer that will be stored when it is complete.
 #[derive(Debug)]
 struct Arriving {
-    stored: Stored,
+    stored: StoredAnswer,
     length: Option<u64>,
     body: BytesMut,
 }
 
-impl Filling {
-    pub(super) fn new(shared: Arc<Shared>, right: Right, stale: Option<Arc<Stored>>, began: Instant) -> Self {
+impl CacheFill {
+    pub(super) fn new(
+        shared: Arc<CacheShared>,
+        right: Permit,
+        stale: Option<Arc<StoredAnswer>>,
+        began: Instant,
+    ) -> Self {
         Self {
             shared,
             right,
@@ -78,9 +83,9 @@ impl Filling {
         }
     }
 
-    /// Makes the request one for validation, where there is something to validate (RFC 9111 §4.3.1): the answer to
-    /// it is for the cache, which then answers the browser by the browser's own conditions.
-    pub fn ask(&mut self, request: &mut RequestHead) {
+    /// Turns the request into a validation (RFC 9111 §4.3.1), if there is a stale answer. The cache gets the
+    /// answer, and then answers the browser by the browser's own conditions.
+    pub fn add_validators(&mut self, request: &mut RequestHead) {
         let Some(stale) = &self.stale else { return };
         for name in CONDITIONS {
             let lines = request.fields.get_all(&name);
@@ -96,8 +101,8 @@ impl Filling {
         }
     }
 
-    /// Makes it the browser's again, for an answer from memory.
-    pub fn ask_no_more(&mut self, request: &mut RequestHead) {
+    /// Restores the browser's conditions, for an answer from memory.
+    pub fn restore_conditions(&mut self, request: &mut RequestHead) {
         for name in CONDITIONS {
             request.fields.remove(&name);
         }
@@ -106,8 +111,8 @@ impl Filling {
         }
     }
 
-    /// The head of the answer, as the upstream sent it. `Some`: the browser is to get this in place of it.
-    pub fn head(&mut self, response: &ResponseHead, asked: &Asked<'_>) -> Option<Hit> {
+    /// Processes the head of the answer, as the upstream sent it. `Some`: this answer replaces it.
+    pub fn head(&mut self, response: &ResponseHead, asked: &AssetRequest<'_>) -> Option<Hit> {
         if response.status.is_informational() {
             return None;
         }
@@ -121,21 +126,27 @@ impl Filling {
                     return Some(hit);
                 }
             } else if let Some(place) = self.right.place() {
+                // The upstream has another answer now, so the stale one must go, even if the new one can't be
+                // stored.
                 self.shared.store.supersede(place, &stale);
             }
         }
         match self.arriving(response, asked) {
             Some(arriving) => {
-                if let Right::Late(personal) = self.right {
-                    let Some(place) = self.shared.store.claim_late(&asked.key(), personal) else {
-                        self.right = Right::Settled;
+                // Only now, because most answers for a deferred permit can't be stored, and a permit takes a
+                // lock.
+                if let Permit::Deferred(personal) = self.right {
+                    let Some(place) = self.shared.store.claim_deferred(&asked.key(), personal) else {
+                        self.right = Permit::Released;
                         return None;
                     };
-                    self.right = Right::Held(place);
+                    self.right = Permit::Held(place);
                 }
-                if let Some(flight) = self.right.place().and_then(Place::flight) {
+                if let Some(flight) = self.right.place().and_then(FillPermit::flight) {
+                    // Requests that wait get more time: there will be an answer for them.
                     flight.coming();
                 }
+                // Without a body, no later call would end the fill.
                 let is_whole = arriving.length == Some(0);
                 self.arriving = Some(arriving);
                 if is_whole {
@@ -147,7 +158,7 @@ impl Filling {
         None
     }
 
-    /// A piece of the body.
+    /// Processes a piece of the body.
     pub fn piece(&mut self, piece: &[u8]) {
         let Some(arriving) = &mut self.arriving else { return };
         let size = u64::try_from(piece.len()).unwrap_or(u64::MAX);
@@ -161,7 +172,7 @@ impl Filling {
         arriving.body.extend_from_slice(piece);
     }
 
-    /// The answer is whole.
+    /// Stores the answer, which is complete now.
     pub fn end(&mut self) {
         let Some(Arriving { stored, length, body }) = self.arriving.take() else { return };
         if length.is_some_and(|length| length != body.len() as u64) {
@@ -171,24 +182,30 @@ impl Filling {
         self.keep(Arc::new(stored));
     }
 
-    /// The upstream failed before there was a head. `Some`: the browser is to get this in place of an error.
+    /// Handles a failure of the upstream before its head. `Some`: this stale answer replaces the error.
     pub fn stand_in(&mut self) -> Option<Hit> {
         let now = Instant::now();
         let stale = self.stale.take().filter(|stale| stale.serves_if_error(now))?;
-        stale.grant_respite(now);
+        stale.start_backoff(now);
         self.outcome = CacheOutcome::Stale;
         self.settle(true);
         Some(Hit::new(stale, now))
     }
 
-    /// The upstream says that what is in memory is still right: RFC 9111 §4.3.4.
-    fn validated(&mut self, stale: &Arc<Stored>, response: &ResponseHead, asked: &Asked<'_>) -> Hit {
+    /// Handles a 304: the stale answer is valid again, with updated fields (RFC 9111 §4.3.4).
+    fn validated(
+        &mut self,
+        stale: &Arc<StoredAnswer>,
+        response: &ResponseHead,
+        asked: &AssetRequest<'_>,
+    ) -> Hit {
         self.outcome = CacheOutcome::Revalidated;
         let now = Instant::now();
         let mut merged = stale.received().clone();
         let newer = || response.fields.iter().filter(|(name, _)| !OF_THE_BODY.contains(name));
         newer().for_each(|(name, _)| merged.remove(name));
         newer().for_each(|(name, value)| merged.append(name.clone(), value.clone()));
+        // A 304 with another entity tag is about another answer.
         let is_it = match (stale.received().get(&header::ETAG), response.fields.get(&header::ETAG)) {
             (Some(own), Some(theirs)) => weak_validate_etag(theirs.as_bytes(), own.as_bytes()),
             _ => true,
@@ -198,9 +215,10 @@ impl Filling {
             Some((selected, freshness)) => (selected, freshness, true),
             None => (Selected::default(), Freshness::NONE, false),
         };
+        // Even if it may not be stored, the 304 makes it a valid answer to this one request.
         let about = (selected, freshness, now);
         let stored =
-            Stored::prepare(stale.status(), &merged, stale.body(), about, (asked.shared, asked.https));
+            StoredAnswer::prepare(stale.status(), &merged, stale.body(), about, (asked.shared, asked.https));
         let stored = Arc::new(stored);
         if is_kept {
             self.keep(Arc::clone(&stored));
@@ -213,8 +231,8 @@ impl Filling {
         Hit::new(stored, now)
     }
 
-    /// What is to be kept of an answer; `None` where it may not be, or would be too large.
-    fn arriving(&self, response: &ResponseHead, asked: &Asked<'_>) -> Option<Arriving> {
+    /// The answer to store; `None` if it may not be stored or is too large.
+    fn arriving(&self, response: &ResponseHead, asked: &AssetRequest<'_>) -> Option<Arriving> {
         let (selected, freshness) = self.judge(response.status, &response.fields, asked)?;
         let chunked = response.fields.contains(&header::TRANSFER_ENCODING);
         let length = response.fields.get(&header::CONTENT_LENGTH).filter(|_| !chunked);
@@ -222,12 +240,12 @@ impl Filling {
         let length = match length {
             Some(Some(length)) if length <= self.shared.store.largest() => Some(length),
             Some(_) => return None,
-            // A body that ends with its connection can be cut short unseen (RFC 9112 §8).
+            // If a body ends with its connection, a lost part of it can't be noticed (RFC 9112 §8).
             None if !chunked && response.version < Version::HTTP_2 => return None,
             None => None,
         };
         let about = (selected, freshness, Instant::now());
-        let stored = Stored::prepare(
+        let stored = StoredAnswer::prepare(
             response.status,
             &response.fields,
             bytes::Bytes::new(),
@@ -241,12 +259,12 @@ impl Filling {
         &self,
         status: StatusCode,
         headers: &Fields,
-        asked: &Asked<'_>,
+        asked: &AssetRequest<'_>,
     ) -> Option<(Selected, Freshness)> {
         if plainly_refused(status, headers) {
             return None;
         }
-        let received = Received {
+        let received = UpstreamAnswer {
             status,
             headers,
             authorized: asked.request.fields.contains(&header::AUTHORIZATION),
@@ -256,25 +274,25 @@ impl Filling {
         Some((Selected::read(headers, asked.selecting())?, freshness(&received)?))
     }
 
-    fn keep(&mut self, stored: Arc<Stored>) {
+    fn keep(&mut self, stored: Arc<StoredAnswer>) {
         let is_kept = self.right.place().is_some_and(|place| self.shared.store.put(place, stored));
         self.settle(is_kept);
     }
 
-    /// Nothing will be kept. `personal`: nor of the next answer, most likely.
+    /// Gives up the fill. `personal`: the next answers can't be stored either, most likely.
     fn give_up(&mut self, personal: bool) {
         self.arriving = None;
         match &self.right {
-            Right::Held(place) if personal => self.shared.store.note_personal(place, Instant::now()),
-            Right::Late(known) if personal => self.shared.store.still_personal(*known, self.began),
+            Permit::Held(place) if personal => self.shared.store.mark_uncacheable(place, Instant::now()),
+            Permit::Deferred(known) if personal => self.shared.store.renew_uncacheable(*known, self.began),
             _ => {}
         }
         self.settle(false);
     }
 
-    /// Lets those go who wait. `landed`: there is something for them to find.
+    /// Ends the fill and wakes the waiting requests. `landed`: there is an answer for them.
     fn settle(&mut self, landed: bool) {
-        let Right::Held(place) = std::mem::replace(&mut self.right, Right::Settled) else { return };
+        let Permit::Held(place) = std::mem::replace(&mut self.right, Permit::Released) else { return };
         self.shared.store.unreserve(std::mem::take(&mut self.reserved));
         match place.flight() {
             Some(flight) if landed => flight.land(),
@@ -286,7 +304,7 @@ impl Filling {
     }
 }
 
-impl Drop for Filling {
+impl Drop for CacheFill {
     fn drop(&mut self) {
         self.settle(false);
         self.shared.metrics.cache_answered(self.outcome);
@@ -294,7 +312,7 @@ impl Drop for Filling {
 }
 
 impl Freshness {
-    /// Of an answer that is used once.
+    /// Freshness of an answer that is used only once.
     const NONE: Self = Self {
         age: Duration::ZERO,
         fresh_for: Duration::ZERO,
@@ -303,15 +321,15 @@ impl Freshness {
     };
 }
 
-/// The errors for which a stale answer may stand in (RFC 5861 §4).
+/// Whether a status is an error that a stale answer may replace (RFC 5861 §4).
 fn is_failure(status: StatusCode) -> bool {
     matches!(status.as_u16(), 500 | 502 | 503 | 504)
 }
 
-/// The browser's own, which its answer is judged by afterwards.
+/// Condition and range fields of the browser, which are applied to the stored answer later.
 const CONDITIONS: [HeaderName; 4] =
     [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE, header::RANGE, header::IF_RANGE];
 
-/// Fields of a 304 that would be about a body it has not.
+/// Fields of a 304 that do not apply, because it has no body.
 const OF_THE_BODY: [HeaderName; 4] =
     [header::CONTENT_LENGTH, header::CONTENT_ENCODING, header::CONTENT_RANGE, header::TRANSFER_ENCODING];

@@ -1,25 +1,25 @@
-//! What several tests of the cache build on.
+//! Fixtures for tests of the cache.
 #![allow(clippy::unwrap_used, clippy::panic)]
-
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::storable::{Received, freshness};
-use super::stored::Stored;
+use super::storable::{UpstreamAnswer, freshness};
+use super::stored::StoredAnswer;
 use super::vary::{Selected, Selecting};
 use crate::config;
-use crate::edge::decision_id::DecisionId;
-use crate::edge::fields::Fields;
-use crate::edge::message::RequestHead;
-use crate::edge::route::{RouteTable, Target};
-use crate::edge::upstream::Upstreams;
-use crate::edge::visit::Visit;
-use crate::policy::decision::{Decision, Reason, Verdict};
-use crate::policy::origin::{Embedder, Origin};
+use crate::edge::admission::decision_id::DecisionId;
+use crate::edge::admission::route::{RouteTable, Target};
+use crate::edge::admission::terms::Admission;
+use crate::edge::forward::upstream::Upstreams;
+use crate::edge::http::fields::Fields;
+use crate::edge::http::message::RequestHead;
 use crate::rules::fixtures::widget;
+use embedgate_policy::decision::Decision;
+use embedgate_policy::origin::{Embedder, Origin};
+use embedgate_policy::verdict::{Reason, Verdict};
 
 const CONFIG: &str = r#"
     upstreams.app.servers = ["127.0.0.1:1"]
@@ -35,8 +35,8 @@ pub(super) fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestH
     RequestHead::of(method, "/w/w/assets/a.js?v=1", &fields)
 }
 
-/// An allowed visit of a page of this origin, or of nobody's.
-pub(super) fn visit(origin: Option<&str>) -> Visit {
+/// An admission of a page with this origin, or without an embedder.
+pub(super) fn admission(origin: Option<&str>) -> Admission {
     let settings = config::parse("test", CONFIG, []).unwrap();
     let (upstreams, _) = Upstreams::prepare(&settings.upstreams, None).unwrap();
     let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap();
@@ -50,7 +50,15 @@ pub(super) fn visit(origin: Option<&str>) -> Visit {
         near_miss: None,
     };
     let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
-    Visit::new(route, DecisionId::new(Timestamp::now()), rules.as_rules(), &decision, &embedder, None, None)
+    Admission::new(
+        route,
+        DecisionId::new(Timestamp::now()),
+        rules.as_rules(),
+        &decision,
+        &embedder,
+        None,
+        None,
+    )
 }
 
 /// An answer in memory, received now.
@@ -58,22 +66,22 @@ pub(super) fn stored(
     status: StatusCode,
     fields: &[(&'static str, &'static str)],
     body: &'static str,
-) -> Stored {
+) -> StoredAnswer {
     let headers = Fields::of(fields);
     let at = Timestamp::now();
     let received =
-        Received { status, headers: &headers, authorized: false, delay: std::time::Duration::ZERO, at };
-    // Its age is not what these tests are about.
+        UpstreamAnswer { status, headers: &headers, authorized: false, delay: std::time::Duration::ZERO, at };
+    // These tests are not about the age.
     let mut freshness = freshness(&received).unwrap();
     freshness.age = std::time::Duration::ZERO;
     let none = Fields::default();
     let selected = Selected::read(&headers, Selecting { fields: &none, embedder: None }).unwrap();
     let about = (selected, freshness, Instant::now());
-    Stored::prepare(
+    StoredAnswer::prepare(
         status,
         &headers,
         Bytes::from_static(body.as_bytes()),
         about,
-        (&visit(None).shared, false),
+        (&admission(None).shared, false),
     )
 }

@@ -1,5 +1,5 @@
-//! One request fetches, the others wait for it (RFC 9111 §4, "collapsed requests"): for a while, and never for an
-//! answer that turns out to be no use to them.
+//! Single flight: one request fetches, and others for the same asset wait (RFC 9111 §4, "collapsed
+//! requests"). They wait only for a limited time, and not for an answer that can't be stored.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,67 +7,69 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-/// How long others wait for the head of an answer.
+/// Maximum wait for the head of an answer.
 const FOR_THE_HEAD: Duration = Duration::from_secs(5);
 
-/// How long others wait for its body once the head was one to keep: it comes no faster than the browser of the
-/// request that fetches takes it.
+/// Maximum wait for the body, once the head allows storing. The body comes no faster than the fetching
+/// request's browser reads it.
 const FOR_THE_BODY: Duration = Duration::from_secs(1);
 
-/// How far a fetch has come.
+/// State of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
-    Asked,
-    /// The head came, and the answer will be kept.
+enum FetchProgress {
+    AssetRequest,
+    /// The head has arrived, and the answer will be stored.
     Coming,
-    /// There is something to find now.
+    /// The answer is stored.
     Landed,
-    /// There will be nothing to find.
+    /// Nothing will be stored.
     Lost,
 }
 
-/// A fetch under way.
+/// Fetch under way, for which others wait.
 #[derive(Debug)]
-pub struct Flight(watch::Sender<Progress>);
+pub struct Flight(watch::Sender<FetchProgress>);
 
 impl Flight {
-    /// A request that was just sent.
+    /// Begins a flight for a request that was just sent.
     pub fn begin() -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(Progress::Asked)))
+        Arc::new(Self(watch::Sender::new(FetchProgress::AssetRequest)))
     }
 
-    /// The head came, and the answer will be kept.
+    /// Reports that the head has arrived, and that the answer will be stored.
     pub fn coming(&self) {
-        self.0.send_replace(Progress::Coming);
+        self.0.send_replace(FetchProgress::Coming);
     }
 
-    /// There is something to find now.
+    /// Reports that the answer is stored.
     pub fn land(&self) {
-        self.0.send_replace(Progress::Landed);
+        self.0.send_replace(FetchProgress::Landed);
     }
 
-    /// There will be nothing to find. What has landed stays so.
+    /// Reports that nothing will be stored. A landed flight stays landed.
     pub fn lose(&self) {
         self.0.send_if_modified(|progress| {
-            let lost = *progress != Progress::Landed;
+            let lost = *progress != FetchProgress::Landed;
             if lost {
-                *progress = Progress::Lost;
+                *progress = FetchProgress::Lost;
             }
             lost
         });
     }
 
-    /// Waits for it: `true` where it is worth looking again, `false` where whoever waits better goes by itself.
+    /// Waits for the flight. `true`: look up again; `false`: fetch without waiting.
     pub async fn landed(&self) -> bool {
         let mut progress = self.0.subscribe();
-        let known = timeout(FOR_THE_HEAD, progress.wait_for(|progress| *progress != Progress::Asked)).await;
+        let known =
+            timeout(FOR_THE_HEAD, progress.wait_for(|progress| *progress != FetchProgress::AssetRequest))
+                .await;
         match known.map(|known| known.map(|known| *known)) {
-            Ok(Ok(Progress::Landed)) => true,
-            Ok(Ok(Progress::Coming)) => {
-                let ended = progress.wait_for(|progress| *progress != Progress::Coming);
+            Ok(Ok(FetchProgress::Landed)) => true,
+            Ok(Ok(FetchProgress::Coming)) => {
+                let ended = progress.wait_for(|progress| *progress != FetchProgress::Coming);
                 timeout(FOR_THE_BODY, ended)
                     .await
-                    .is_ok_and(|ended| ended.is_ok_and(|ended| *ended == Progress::Landed))
+                    .is_ok_and(|ended| ended.is_ok_and(|ended| *ended == FetchProgress::Landed))
             }
             _ => false,
         }
@@ -76,7 +78,7 @@ impl Flight {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use tokio::time::Instant;
 
     use super::*;
 

@@ -1,14 +1,14 @@
-//! What an answer is kept under: the effective request URI (RFC 9110 §7.1) with its query, and whose it is.
+//! Cache keys: the effective request URI (RFC 9110 §7.1) with its query, and the widget.
 
 use std::sync::Arc;
 
 use quick_cache::Equivalent;
 
-use crate::policy::widget::Environment;
+use embedgate_policy::widget::Environment;
 
-/// The key of a resource, owned. Which of its answers fits a request is a matter of `Vary`, not of the key.
+/// Cache key of a resource, owned. `Vary` decides which of its answers fits a request.
 #[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct AssetKey {
     widget: Box<str>,
     environment: Environment,
     upstream: Box<str>,
@@ -17,28 +17,28 @@ pub struct Key {
     target: Box<[u8]>,
 }
 
-impl Key {
-    /// The widget whose purge drops what is kept here.
+impl AssetKey {
+    /// The widget whose purge drops this key.
     pub fn widget(&self) -> &str {
         &self.widget
     }
 
-    /// What it takes, in bytes.
+    /// Memory used by the key, in bytes.
     pub fn weight(&self) -> u64 {
         (self.widget.len() + self.upstream.len() + self.host.len() + self.target.len()) as u64
     }
 }
 
-/// The same, borrowed from a request, so that looking up allocates nothing.
+/// Cache key borrowed from a request, so that a lookup allocates nothing.
 #[derive(Clone, Copy, Debug, Hash)]
-pub struct KeyRef<'r> {
-    /// The widget that the request is for.
+pub struct AssetKeyRef<'r> {
+    /// The widget of the request.
     pub widget: &'r str,
-    /// The environment that its upstream is told.
+    /// The environment that the upstream gets.
     pub environment: Environment,
-    /// The name of the upstream that it would go to.
+    /// The name of the request's upstream.
     pub upstream: &'r str,
-    /// Whether the browser's scheme is https: its answers carry `Strict-Transport-Security`.
+    /// Whether the browser's scheme is https: its answers have `Strict-Transport-Security`.
     pub https: bool,
     /// The authority, as the request names it.
     pub host: &'r str,
@@ -46,11 +46,11 @@ pub struct KeyRef<'r> {
     pub target: &'r [u8],
 }
 
-impl KeyRef<'_> {
+impl AssetKeyRef<'_> {
     /// The owned key.
-    pub fn to_key(self) -> Arc<Key> {
+    pub fn to_key(self) -> Arc<AssetKey> {
         let Self { widget, environment, upstream, https, host, target } = self;
-        Arc::new(Key {
+        Arc::new(AssetKey {
             widget: widget.into(),
             environment,
             upstream: upstream.into(),
@@ -61,8 +61,8 @@ impl KeyRef<'_> {
     }
 }
 
-impl Equivalent<Arc<Key>> for KeyRef<'_> {
-    fn equivalent(&self, key: &Arc<Key>) -> bool {
+impl Equivalent<Arc<AssetKey>> for AssetKeyRef<'_> {
+    fn equivalent(&self, key: &Arc<AssetKey>) -> bool {
         *self.target == *key.target
             && *self.widget == *key.widget
             && *self.upstream == *key.upstream
@@ -91,14 +91,14 @@ mod tests {
         ("[ab]{0,3}", environment, "[ab]{0,3}", any::<bool>(), "[ab]{0,3}", target)
     }
 
-    fn key((widget, environment, upstream, https, host, target): &Parts) -> KeyRef<'_> {
-        KeyRef { widget, environment: *environment, upstream, https: *https, host, target }
+    fn key((widget, environment, upstream, https, host, target): &Parts) -> AssetKeyRef<'_> {
+        AssetKeyRef { widget, environment: *environment, upstream, https: *https, host, target }
     }
 
     #[test]
     fn each_part_counts() {
         let environment = Environment::Production;
-        let one = KeyRef {
+        let one = AssetKeyRef {
             widget: "w",
             environment,
             upstream: "app",
@@ -108,13 +108,13 @@ mod tests {
         };
         let owned = one.to_key();
         for other in [
-            KeyRef { widget: "v", ..one },
-            KeyRef { environment: Environment::Staging, ..one },
-            KeyRef { upstream: "other", ..one },
-            KeyRef { https: true, ..one },
-            KeyRef { host: "b.example", ..one },
-            KeyRef { target: b"/a?v=2", ..one },
-            KeyRef { target: b"/a", ..one },
+            AssetKeyRef { widget: "v", ..one },
+            AssetKeyRef { environment: Environment::Staging, ..one },
+            AssetKeyRef { upstream: "other", ..one },
+            AssetKeyRef { https: true, ..one },
+            AssetKeyRef { host: "b.example", ..one },
+            AssetKeyRef { target: b"/a?v=2", ..one },
+            AssetKeyRef { target: b"/a", ..one },
         ] {
             assert!(!other.equivalent(&owned) && other.to_key() != owned, "{other:?}");
         }

@@ -1,19 +1,19 @@
-//! May a shared cache keep an answer, and for how long is it fresh: RFC 9111 §3 and §4.2, decided from what the
-//! upstream sent, before anything of it is rewritten for browsers. Only answers with an explicit lifetime are kept;
-//! nothing is guessed from `Last-Modified` (§4.2.2 allows it, and nobody who saves a script expects it).
+//! Storability and freshness of answers: RFC 9111 §3 and §4.2, decided by the upstream's answer before it is
+//! rewritten for browsers. Only answers with an explicit lifetime are stored. No lifetime is guessed from
+//! `Last-Modified`: §4.2.2 allows it, but nobody who saves a script expects it.
 
 use std::time::Duration;
 
 use http::StatusCode;
 use http::header::{self, HeaderName};
 use jiff::Timestamp;
-use pingora::cache::cache_control::{Cacheable, DirectiveKey, InterpretCacheControl};
+use pingora_cache::cache_control::{Cacheable, DirectiveKey, InterpretCacheControl};
 
 use super::directives::{self, Directives};
-use crate::edge::fields::Fields;
+use crate::edge::http::fields::Fields;
 
-/// Final answers whose meaning this cache knows (§3) and that are of use to more than one visitor. Partial content
-/// (206) is not combined, so not kept.
+/// Statuses that this cache understands (§3) and that are useful for more than one visitor. Partial content
+/// (206) is not stored, because it is not combined.
 const UNDERSTOOD: [StatusCode; 8] = [
     StatusCode::OK,
     StatusCode::NON_AUTHORITATIVE_INFORMATION,
@@ -25,48 +25,48 @@ const UNDERSTOOD: [StatusCode; 8] = [
     StatusCode::GONE,
 ];
 
-/// The answer to a GET, as it came.
+/// Answer to a GET, as received.
 #[derive(Clone, Copy, Debug)]
-pub struct Received<'h> {
-    /// Its status.
+pub struct UpstreamAnswer<'h> {
+    /// The status.
     pub status: StatusCode,
-    /// Its fields.
+    /// The fields.
     pub headers: &'h Fields,
     /// Whether the request had `Authorization`.
     pub authorized: bool,
-    /// From sending the request to having the head.
+    /// Time from sending the request to receiving the head.
     pub delay: Duration,
-    /// When the head was there.
+    /// When the head was received.
     pub at: Timestamp,
 }
 
-/// How long an answer may be used. All from the moment it was received.
+/// Freshness of an answer. All times count from its receipt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// How old it was then (§4.2.3).
+    /// The answer's age at its receipt (§4.2.3).
     pub age: Duration,
-    /// For how long it is fresh; never zero.
+    /// How long it is fresh; never zero.
     pub fresh_for: Duration,
-    /// For how long after that it may be used while it is being validated (RFC 5861 §3).
+    /// How long after that it may be used while it is validated (RFC 5861 §3).
     pub stale_while_revalidate: Duration,
-    /// For how long after that it may stand in for an error (RFC 5861 §4).
+    /// How long after that it may replace an error (RFC 5861 §4).
     pub stale_if_error: Duration,
 }
 
-/// Whether a glance is enough to see that an answer may not be kept, as it is for most that may not be.
+/// Fast check for answers that can't be stored; it finds most of them.
 pub fn plainly_refused(status: StatusCode, headers: &Fields) -> bool {
     !UNDERSTOOD.contains(&status) || directives::plainly_refuse(headers)
 }
 
-/// How an answer may be kept; `None` where it may not.
-pub fn freshness(received: &Received<'_>) -> Option<Freshness> {
+/// The freshness of an answer; `None` if it may not be stored.
+pub fn freshness(received: &UpstreamAnswer<'_>) -> Option<Freshness> {
     let headers = received.headers;
     let directives = directives::read(headers);
     let control = &directives.control;
     if directives::KEPT_OUT.iter().any(|directive| control.has_key(directive))
         || control.is_cacheable() == Cacheable::No
         || !UNDERSTOOD.contains(&received.status)
-        // Not forbidden by §3, but a cookie is somebody's.
+        // §3 does not forbid it, but a cookie is personal.
         || headers.contains(&header::SET_COOKIE)
         || received.authorized && !control.allow_caching_authorized_req()
     {
@@ -83,9 +83,9 @@ pub fn freshness(received: &Received<'_>) -> Option<Freshness> {
     })
 }
 
-/// §4.2.1: `s-maxage`, `max-age`, or `Expires` less `Date`, the first that is there. One that is there and can't be
-/// read makes the answer stale.
-fn lifetime(directives: &Directives, received: &Received<'_>) -> Option<Duration> {
+/// The lifetime by §4.2.1: the first of `s-maxage`, `max-age`, and `Expires` minus `Date`. An invalid value
+/// makes the answer stale.
+fn lifetime(directives: &Directives, received: &UpstreamAnswer<'_>) -> Option<Duration> {
     let control = &directives.control;
     for (directive, seconds) in
         [(DirectiveKey::SMaxAge, control.s_maxage()), (DirectiveKey::MaxAge, control.max_age())]
@@ -102,8 +102,8 @@ fn lifetime(directives: &Directives, received: &Received<'_>) -> Option<Duration
     Duration::try_from(expires.duration_since(sent)).ok()
 }
 
-/// §4.2.3: what caches on the way say, or what the clocks say, whichever is more; in whole seconds, as both are.
-fn age(received: &Received<'_>) -> Duration {
+/// The age by §4.2.3: from `Age` or from the clocks, whichever is more, in whole seconds.
+fn age(received: &UpstreamAnswer<'_>) -> Duration {
     let said = received.headers.get(&header::AGE).and_then(|age| {
         let first = age.to_str().ok()?.split(',').next()?;
         first.trim().parse::<u32>().ok()
@@ -114,7 +114,7 @@ fn age(received: &Received<'_>) -> Duration {
     Duration::from_secs(said.max(apparent.unwrap_or_default()).as_secs())
 }
 
-/// A field that holds one HTTP date (RFC 9110 §5.6.7); several lines are as good as none.
+/// The HTTP date of a field (RFC 9110 §5.6.7); several lines count as none.
 fn date(headers: &Fields, name: &HeaderName) -> Option<Timestamp> {
     let mut lines = headers.get_all(name);
     let (Some(line), None) = (lines.next(), lines.next()) else { return None };

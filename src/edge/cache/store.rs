@@ -1,94 +1,98 @@
-//! Where answers are: bounded in bytes, found by key, and indexed by widget, so that a purge finds what it is about.
+//! Store of answers: bounded in bytes, looked up by key, and indexed by widget for purges.
 //!
-//! Everything that changes the store goes through the lock of the index, so that a purge and what it must keep out
-//! can't miss each other. Hits don't: they read the store alone.
+//! Every change of the store takes the lock of the widget index, so that a purge and a late answer can't miss
+//! each other. Hits don't take it: they only read the store.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use foldhash::quality::RandomState;
+use parking_lot::{Mutex, MutexGuard};
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
+use tokio::time::Instant;
 
 use super::flight::Flight;
-use super::key::{Key, KeyRef};
-use super::stored::{Resource, Stored};
+use super::key::{AssetKey, AssetKeyRef};
+use super::stored::{Resource, StoredAnswer};
 
-/// For how long a key whose answers are not kept is remembered, so that nobody waits for them.
-const PERSONAL_FOR: Duration = Duration::from_secs(60);
-/// How many of those.
-const PERSONAL_KEYS: usize = 10_000;
+/// Lifetime of a hit-for-miss marker.
+const UNCACHEABLE_FOR: Duration = Duration::from_secs(60);
+/// Maximum number of hit-for-miss markers.
+const UNCACHEABLE_KEYS: usize = 10_000;
 
-/// Memory for one lock of the store.
+/// Bytes of the store under one lock.
 const SHARD_BYTES: u64 = 32 << 20;
 const MOST_SHARDS: u64 = 16;
-/// A guess at the size of an asset: the store's own tables are laid out for it.
+/// Estimated size of an asset, for the size of the store's own tables.
 const USUAL_BYTES: u64 = 16 << 10;
 
-/// Answers in memory.
+/// Store of answers in memory.
 #[derive(Debug)]
-pub struct Store {
-    resources: Cache<Arc<Key>, Arc<Resource>, Weigh, DefaultHashBuilder, Gather>,
-    /// By the hash of the key: two that share one share no answer, only that nobody waits for them.
-    personal: Cache<u64, Instant>,
+pub struct AssetStore {
+    resources: Cache<Arc<AssetKey>, Arc<Resource>, Weigh, DefaultHashBuilder, EvictionCollector>,
+    /// Hit-for-miss markers by the hash of the key. If two keys have the same hash, requests for both don't
+    /// wait; they never share an answer.
+    uncacheable: Cache<u64, Instant>,
     hasher: RandomState,
-    shelves: Mutex<HashMap<Box<str>, Shelf>>,
-    /// How many there were, of whatever widget. Counted under the lock of the shelves.
+    indexes: Mutex<HashMap<Box<str>, WidgetIndex>>,
+    /// Number of purges so far, of any widget. Changed only under the lock of the indexes.
     purges: AtomicU64,
-    /// Bytes of bodies that are not whole yet.
+    /// Bytes of incomplete bodies.
     arriving: AtomicU64,
     most_arriving: u64,
     largest: u64,
 }
 
-/// What there is of one widget.
+/// Widget index: the keys and flights of one widget.
 #[derive(Debug, Default)]
-struct Shelf {
-    keys: HashSet<Arc<Key>>,
-    flights: HashMap<Arc<Key>, Arc<Flight>>,
-    /// Held by every fill that began after the last purge. A purge leaves its holders behind.
+struct WidgetIndex {
+    keys: HashSet<Arc<AssetKey>>,
+    flights: HashMap<Arc<AssetKey>, Arc<Flight>>,
+    /// Token of every fill that began after the last purge. A purge makes a new one, so older fills no longer
+    /// match.
     since_purge: Arc<()>,
 }
 
-/// The right to store one answer, until the widget is purged.
+/// Fill permit: the right to store one answer until the widget is purged.
 #[derive(Debug)]
-pub struct Place {
-    key: Arc<Key>,
+pub struct FillPermit {
+    key: Arc<AssetKey>,
     since_purge: Arc<()>,
     flight: Option<Arc<Flight>>,
 }
 
-impl Place {
-    /// Those who wait for this answer; `None` where nobody was asked to.
+impl FillPermit {
+    /// The flight of requests that wait for this answer; `None` if none can wait.
     pub fn flight(&self) -> Option<&Flight> {
         self.flight.as_deref()
     }
 }
 
-/// A key whose answers are not kept, as it was when one was asked for. Whoever asks for one more takes no place, and
-/// so no lock, for what will hardly be stored.
+/// Hit-for-miss marker of a key, as a request found it. The request then takes no permit, and so no lock, for
+/// an answer that will probably not be stored.
 #[derive(Clone, Copy, Debug)]
-pub struct Personal {
+pub struct Uncacheable {
     hash: u64,
     until: Instant,
     purges: u64,
 }
 
-/// Who fetches.
+/// Result of a claim to fetch.
 #[derive(Debug)]
 pub enum Claim {
-    /// The one who asked.
-    Yours(Place),
-    /// Somebody else, already.
+    /// The caller fetches.
+    Yours(FillPermit),
+    /// Another request is already fetching.
     Taken(Arc<Flight>),
 }
 
-impl Store {
-    /// A store that holds `bytes`, seven parts of eight for what is whole, one for what is arriving. One answer may
-    /// take a thirty-second part.
+impl AssetStore {
+    /// A store of `bytes`: seven eighths for complete answers, one eighth for arriving ones. One answer may
+    /// take a 32nd.
     pub fn new(bytes: u64) -> Self {
         let kept = bytes - bytes / 8;
         let items = usize::try_from(kept / USUAL_BYTES).unwrap_or(usize::MAX).max(64);
@@ -99,15 +103,17 @@ impl Store {
             .shards(shards)
             .build();
         let resources = match options {
-            Ok(options) => Cache::with_options(options, Weigh, DefaultHashBuilder::default(), Gather),
-            // Both capacities are given.
-            Err(_) => Cache::with(items, kept, Weigh, DefaultHashBuilder::default(), Gather),
+            Ok(options) => {
+                Cache::with_options(options, Weigh, DefaultHashBuilder::default(), EvictionCollector)
+            }
+            // Both capacities are set, so this can't fail.
+            Err(_) => Cache::with(items, kept, Weigh, DefaultHashBuilder::default(), EvictionCollector),
         };
         Self {
             resources,
-            personal: Cache::new(PERSONAL_KEYS),
+            uncacheable: Cache::new(UNCACHEABLE_KEYS),
             hasher: RandomState::default(),
-            shelves: Mutex::default(),
+            indexes: Mutex::default(),
             purges: AtomicU64::new(0),
             arriving: AtomicU64::new(0),
             most_arriving: bytes / 8,
@@ -115,121 +121,127 @@ impl Store {
         }
     }
 
-    /// The largest body that is kept, in bytes.
+    /// Maximum size of a stored body, in bytes.
     pub fn largest(&self) -> u64 {
         self.largest
     }
 
-    /// What is kept under a key.
-    pub fn get(&self, key: &KeyRef<'_>) -> Option<Arc<Resource>> {
+    /// The resource of a key.
+    pub fn get(&self, key: &AssetKeyRef<'_>) -> Option<Arc<Resource>> {
         self.resources.get(key)
     }
 
-    /// What is known of a key whose last answer was not one to keep.
-    pub fn personal(&self, key: &KeyRef<'_>, now: Instant) -> Option<Personal> {
+    /// The hit-for-miss marker of a key, if it is still valid.
+    pub fn uncacheable(&self, key: &AssetKeyRef<'_>, now: Instant) -> Option<Uncacheable> {
         let hash = self.hasher.hash_one(key);
-        let until = self.personal.get(&hash).filter(|until| now < *until)?;
-        Some(Personal { hash, until, purges: self.purges.load(Ordering::Acquire) })
+        let until = self.uncacheable.get(&hash).filter(|until| now < *until)?;
+        Some(Uncacheable { hash, until, purges: self.purges.load(Ordering::Acquire) })
     }
 
-    /// Notes that an answer was not one to keep.
-    pub fn note_personal(&self, place: &Place, now: Instant) {
-        self.personal.insert(self.hasher.hash_one(&place.key), now + PERSONAL_FOR);
+    /// Sets a hit-for-miss marker.
+    pub fn mark_uncacheable(&self, place: &FillPermit, now: Instant) {
+        self.uncacheable.insert(self.hasher.hash_one(&place.key), now + UNCACHEABLE_FOR);
     }
 
-    /// Notes that another one was not, before the first is forgotten.
-    pub fn still_personal(&self, personal: Personal, now: Instant) {
-        if personal.until < now + PERSONAL_FOR / 2 {
-            self.personal.insert(personal.hash, now + PERSONAL_FOR);
+    /// Renews a hit-for-miss marker before it expires.
+    pub fn renew_uncacheable(&self, personal: Uncacheable, now: Instant) {
+        if personal.until < now + UNCACHEABLE_FOR / 2 {
+            self.uncacheable.insert(personal.hash, now + UNCACHEABLE_FOR);
         }
     }
 
-    /// Takes the right to store an answer that turned out to be one to keep after all; `None` where anything was
-    /// purged since it was asked for.
-    pub fn claim_late(&self, key: &KeyRef<'_>, personal: Personal) -> Option<Place> {
-        let mut shelves = self.shelves();
+    /// Takes a permit for an answer that can be stored despite the marker; `None` if anything was purged
+    /// since its request.
+    pub fn claim_deferred(&self, key: &AssetKeyRef<'_>, personal: Uncacheable) -> Option<FillPermit> {
+        let mut indexes = self.indexes();
+        // Without a permit, no token shows when this request began. So any purge since then, of any widget,
+        // counts.
         if self.purges.load(Ordering::Relaxed) != personal.purges {
             return None;
         }
-        let shelf = shelves.entry(key.widget.into()).or_default();
-        Some(Place { key: key.to_key(), since_purge: Arc::clone(&shelf.since_purge), flight: None })
+        let index = indexes.entry(key.widget.into()).or_default();
+        Some(FillPermit { key: key.to_key(), since_purge: Arc::clone(&index.since_purge), flight: None })
     }
 
-    /// Takes the right to fetch and store. `collapse`: where somebody does so already, wait for them.
-    pub fn claim(&self, key: &KeyRef<'_>, collapse: bool) -> Claim {
-        let mut shelves = self.shelves();
+    /// Takes the right to fetch and store. `collapse`: if another request is already fetching, wait for it.
+    pub fn claim(&self, key: &AssetKeyRef<'_>, collapse: bool) -> Claim {
+        let mut indexes = self.indexes();
         let owned = key.to_key();
-        let shelf = shelves.entry(key.widget.into()).or_default();
-        if collapse && let Some(flight) = shelf.flights.get(&owned) {
+        let index = indexes.entry(key.widget.into()).or_default();
+        if collapse && let Some(flight) = index.flights.get(&owned) {
             return Claim::Taken(Arc::clone(flight));
         }
         let flight = collapse.then(Flight::begin);
         if let Some(flight) = &flight {
-            shelf.flights.insert(Arc::clone(&owned), Arc::clone(flight));
+            index.flights.insert(Arc::clone(&owned), Arc::clone(flight));
         }
-        Claim::Yours(Place { key: owned, since_purge: Arc::clone(&shelf.since_purge), flight })
+        Claim::Yours(FillPermit { key: owned, since_purge: Arc::clone(&index.since_purge), flight })
     }
 
-    /// Keeps an answer; `false` where the widget was purged since the place was taken.
-    pub fn put(&self, place: &Place, stored: Arc<Stored>) -> bool {
-        // Freed last, when nothing is locked any more.
+    /// Stores an answer; `false` if the widget was purged since the permit was taken.
+    pub fn put(&self, place: &FillPermit, stored: Arc<StoredAnswer>) -> bool {
+        // Declared first, so that it is freed last, after the locks.
         let mut evicted = Evicted::default();
-        let mut shelves = self.shelves();
-        let Some(shelf) = place.shelf(&mut shelves) else { return false };
-        shelf.keys.insert(Arc::clone(&place.key));
+        let mut indexes = self.indexes();
+        // After a purge the token differs, and the answer may be older than the change that caused the purge.
+        let Some(index) = place.index(&mut indexes) else { return false };
+        index.keys.insert(Arc::clone(&place.key));
         let resource = Resource::with(stored, self.resources.peek(&place.key).as_deref());
         self.resources.insert_with_lifecycle(Arc::clone(&place.key), Arc::new(resource), &mut evicted);
-        self.personal.remove(&self.hasher.hash_one(&place.key));
+        self.uncacheable.remove(&self.hasher.hash_one(&place.key));
         for (key, _) in &evicted {
-            unlist(&mut shelves, key);
+            unlist(&mut indexes, key);
         }
         true
     }
 
-    /// Drops an answer that a newer one has taken the place of.
-    pub fn supersede(&self, place: &Place, old: &Arc<Stored>) {
-        let mut shelves = self.shelves();
+    /// Drops an answer that a newer one replaces.
+    pub fn supersede(&self, place: &FillPermit, old: &Arc<StoredAnswer>) {
+        let mut indexes = self.indexes();
         let Some(resource) = self.resources.peek(&place.key) else { return };
         match resource.without(old) {
             Some(others) => drop(self.resources.replace(Arc::clone(&place.key), Arc::new(others), true)),
             None => {
                 self.resources.remove(&place.key);
-                unlist(&mut shelves, &place.key);
+                unlist(&mut indexes, &place.key);
             }
         }
     }
 
-    /// Ends a fetch, whatever came of it.
-    pub fn release(&self, place: Place) {
-        let mut shelves = self.shelves();
-        let Some(shelf) = place.shelf(&mut shelves) else { return };
-        let listed = shelf.flights.get(&place.key);
+    /// Ends a fetch, with any result.
+    pub fn release(&self, place: FillPermit) {
+        let mut indexes = self.indexes();
+        let Some(index) = place.index(&mut indexes) else { return };
+        // A later request may have its own flight for this key, which has to stay.
+        let listed = index.flights.get(&place.key);
         if let (Some(listed), Some(own)) = (listed, &place.flight)
             && Arc::ptr_eq(listed, own)
         {
-            shelf.flights.remove(&place.key);
+            index.flights.remove(&place.key);
         }
-        let Place { key, since_purge, .. } = place;
+        // The token goes first: while a permit holds it, the index is in use.
+        let FillPermit { key, since_purge, .. } = place;
         drop(since_purge);
-        tidy(&mut shelves, key.widget());
+        drop_if_empty(&mut indexes, key.widget());
     }
 
-    /// Drops everything of a widget, and what is arriving for it will not be kept. How many keys there were.
+    /// Drops all answers of a widget; arriving ones will not be stored. Returns the number of its keys.
     pub fn purge(&self, widget: &str) -> usize {
-        let mut shelves = self.shelves();
+        let mut indexes = self.indexes();
         self.purges.fetch_add(1, Ordering::Release);
-        let Some(shelf) = shelves.remove(widget) else { return 0 };
-        for key in &shelf.keys {
+        // With the index goes its token, so that no permit of before matches any more.
+        let Some(index) = indexes.remove(widget) else { return 0 };
+        for key in &index.keys {
             self.resources.remove(key);
         }
-        // Whoever waits looks again, finds nothing, and fetches anew.
-        for flight in shelf.flights.values() {
+        // Waiting requests look again, find nothing, and fetch a new answer.
+        for flight in index.flights.values() {
             flight.land();
         }
-        shelf.keys.len()
+        index.keys.len()
     }
 
-    /// Takes room for bytes that arrive; `false` where there is none.
+    /// Reserves room for arriving bytes; `false` if there is none.
     pub fn reserve(&self, bytes: u64) -> bool {
         let taken = self.arriving.fetch_add(bytes, Ordering::Relaxed);
         let fits = taken.saturating_add(bytes) <= self.most_arriving;
@@ -239,67 +251,67 @@ impl Store {
         fits
     }
 
-    /// Gives room back.
+    /// Frees reserved room.
     pub fn unreserve(&self, bytes: u64) {
         self.arriving.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Keys, and bytes that their answers take.
+    /// Number of keys, and bytes of their answers.
     pub fn size(&self) -> (usize, u64) {
         (self.resources.len(), self.resources.weight())
     }
 
-    fn shelves(&self) -> MutexGuard<'_, HashMap<Box<str>, Shelf>> {
-        self.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+    fn indexes(&self) -> MutexGuard<'_, HashMap<Box<str>, WidgetIndex>> {
+        self.indexes.lock()
     }
 }
 
-impl Place {
-    /// The widget's shelf, unless it was purged since.
-    fn shelf<'s>(&self, shelves: &'s mut HashMap<Box<str>, Shelf>) -> Option<&'s mut Shelf> {
-        let shelf = shelves.get_mut(self.key.widget())?;
-        Arc::ptr_eq(&shelf.since_purge, &self.since_purge).then_some(shelf)
+impl FillPermit {
+    /// The widget's index, unless the widget was purged since.
+    fn index<'s>(&self, indexes: &'s mut HashMap<Box<str>, WidgetIndex>) -> Option<&'s mut WidgetIndex> {
+        let index = indexes.get_mut(self.key.widget())?;
+        Arc::ptr_eq(&index.since_purge, &self.since_purge).then_some(index)
     }
 }
 
-fn unlist(shelves: &mut HashMap<Box<str>, Shelf>, key: &Arc<Key>) {
-    if let Some(shelf) = shelves.get_mut(key.widget()) {
-        shelf.keys.remove(key);
+fn unlist(indexes: &mut HashMap<Box<str>, WidgetIndex>, key: &Arc<AssetKey>) {
+    if let Some(index) = indexes.get_mut(key.widget()) {
+        index.keys.remove(key);
     }
-    tidy(shelves, key.widget());
+    drop_if_empty(indexes, key.widget());
 }
 
-/// Takes an empty shelf away. One that a fetch holds on to stays: a purge has to find it.
-fn tidy(shelves: &mut HashMap<Box<str>, Shelf>, widget: &str) {
-    let is_empty = shelves.get(widget).is_some_and(|shelf| {
-        shelf.keys.is_empty() && shelf.flights.is_empty() && Arc::strong_count(&shelf.since_purge) == 1
+/// Removes an empty index. An index with a fetch under way stays, so that a purge finds it.
+fn drop_if_empty(indexes: &mut HashMap<Box<str>, WidgetIndex>, widget: &str) {
+    let is_empty = indexes.get(widget).is_some_and(|index| {
+        index.keys.is_empty() && index.flights.is_empty() && Arc::strong_count(&index.since_purge) == 1
     });
     if is_empty {
-        shelves.remove(widget);
+        indexes.remove(widget);
     }
 }
 
-/// Entries weigh what they take in memory.
+/// Weight of an entry: the memory that it takes.
 #[derive(Clone, Debug)]
 struct Weigh;
 
-impl Weighter<Arc<Key>, Arc<Resource>> for Weigh {
-    fn weight(&self, key: &Arc<Key>, resource: &Arc<Resource>) -> u64 {
+impl Weighter<Arc<AssetKey>, Arc<Resource>> for Weigh {
+    fn weight(&self, key: &Arc<AssetKey>, resource: &Arc<Resource>) -> u64 {
         key.weight() + resource.weight()
     }
 }
 
-/// What had to go for something new.
-type Evicted = Vec<(Arc<Key>, Arc<Resource>)>;
+/// Entries that were evicted for a new one.
+type Evicted = Vec<(Arc<AssetKey>, Arc<Resource>)>;
 
-/// Gathers it, so that the index learns of it.
+/// Collector of evicted entries, so that the widget index is updated.
 #[derive(Clone, Debug)]
-struct Gather;
+struct EvictionCollector;
 
-impl Lifecycle<Arc<Key>, Arc<Resource>> for Gather {
+impl Lifecycle<Arc<AssetKey>, Arc<Resource>> for EvictionCollector {
     type RequestState = Evicted;
 
-    fn on_evict(&self, evicted: &mut Evicted, key: Arc<Key>, resource: Arc<Resource>) {
+    fn on_evict(&self, evicted: &mut Evicted, key: Arc<AssetKey>, resource: Arc<Resource>) {
         evicted.push((key, resource));
     }
 }

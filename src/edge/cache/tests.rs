@@ -3,10 +3,10 @@
 
 use http::HeaderMap;
 
-use super::fixtures::{request, visit};
+use super::fixtures::{admission, request};
 use super::*;
-use crate::edge::message::ResponseHead;
-use crate::edge::visit::Visit;
+use crate::edge::admission::terms::Admission;
+use crate::edge::http::message::ResponseHead;
 
 const WHOLE: [(&str, &str); 2] = [("cache-control", "max-age=60"), ("content-length", "4")];
 
@@ -21,12 +21,12 @@ fn big() -> AssetCache {
 /// A request with these fields, for this target.
 struct Ask {
     request: RequestHead,
-    visit: Visit,
+    admission: Admission,
 }
 
 impl Ask {
     fn of(method: &str, fields: &[(&'static str, &str)]) -> Self {
-        Self { request: request(method, fields), visit: visit(Some("https://example.com")) }
+        Self { request: request(method, fields), admission: admission(Some("https://example.com")) }
     }
 
     fn plain() -> Self {
@@ -39,21 +39,21 @@ impl Ask {
     }
 
     /// As its head says it.
-    fn length(&self) -> Length {
+    fn length(&self) -> BodyLength {
         let fields = &self.request.fields;
         let stated = fields.text("content-length").map(|length| length.parse().unwrap());
         match stated {
-            Some(length) => Length::Known(length),
-            None if fields.text("transfer-encoding").is_some() => Length::Unknown,
-            None => Length::Absent,
+            Some(length) => BodyLength::Known(length),
+            None if fields.text("transfer-encoding").is_some() => BodyLength::Unknown,
+            None => BodyLength::Absent,
         }
     }
 
-    fn asked(&self) -> Asked<'_> {
-        Asked {
+    fn asked(&self) -> AssetRequest<'_> {
+        AssetRequest {
             request: &self.request,
-            shared: &self.visit.shared,
-            embedder: self.visit.own.verified.as_ref(),
+            shared: &self.admission.shared,
+            embedder: self.admission.own.verified.as_ref(),
             upstream: "app",
             https: false,
             length: self.length(),
@@ -61,15 +61,15 @@ impl Ask {
     }
 
     /// Looks up, and must not have to wait.
-    async fn look_up(&self, cache: &AssetCache) -> Lookup {
+    async fn look_up(&self, cache: &AssetCache) -> CacheLookup {
         tokio::time::timeout(std::time::Duration::from_millis(100), cache.look_up(&self.asked()))
             .await
             .unwrap()
     }
 
-    async fn miss(&self, cache: &AssetCache) -> Box<Filling> {
+    async fn miss(&self, cache: &AssetCache) -> Box<CacheFill> {
         match self.look_up(cache).await {
-            Lookup::Miss(filling) => filling,
+            CacheLookup::Miss(filling) => filling,
             other => panic!("{other:?}"),
         }
     }
@@ -77,8 +77,8 @@ impl Ask {
     /// What is in memory for it.
     async fn found(&self, cache: &AssetCache) -> Option<String> {
         match self.look_up(cache).await {
-            Lookup::Hit(hit) => {
-                Some(String::from_utf8(hit.answer(&self.request, &self.visit).1.to_vec()).unwrap())
+            CacheLookup::Hit(hit) => {
+                Some(String::from_utf8(hit.answer(&self.request, &self.admission).1.to_vec()).unwrap())
             }
             _ => None,
         }
@@ -93,7 +93,7 @@ impl Ask {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_whole_answer_is_kept() {
     let (cache, ask) = (big(), Ask::plain());
     ask.fill(&cache, &WHOLE, "body").await;
@@ -103,7 +103,7 @@ async fn a_whole_answer_is_kept() {
     assert_eq!(other.found(&cache).await, None, "another query is another resource");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_not_whole_is_not() {
     for (fields, pieces, ended) in [
         (&WHOLE[..], &["bo"][..], false),
@@ -131,7 +131,7 @@ async fn an_answer_that_is_not_whole_is_not() {
     assert_eq!(ask.found(&cache).await.as_deref(), Some("body"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_purge_drops_what_is_there_and_what_is_coming() {
     let (cache, ask) = (big(), Ask::plain());
     let other = Ask::plain().target("/w/w/assets/other.js");
@@ -153,7 +153,7 @@ async fn a_purge_drops_what_is_there_and_what_is_coming() {
 }
 
 /// Also one that nobody waits for: after a personal answer, each request fetches for itself.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_purge_finds_every_fetch() {
     let (cache, ask) = (big(), Ask::plain());
     ask.fill(&cache, &[("cache-control", "private"), ("content-length", "4")], "mine").await;
@@ -170,7 +170,7 @@ async fn a_purge_finds_every_fetch() {
 }
 
 /// An upstream may change its mind, and then the next answer is kept; but not across a purge, of whatever widget.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_key_that_was_personal_may_be_kept_later() {
     let (cache, ask) = (big(), Ask::plain());
     ask.fill(&cache, &[("cache-control", "private"), ("content-length", "4")], "mine").await;
@@ -184,7 +184,7 @@ async fn a_key_that_was_personal_may_be_kept_later() {
     assert_eq!(ask.found(&cache).await.as_deref(), Some("ours"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn those_who_wait_get_what_one_fetched() {
     let (cache, ask) = (big(), Ask::plain());
     let mut filling = ask.miss(&cache).await;
@@ -194,7 +194,7 @@ async fn those_who_wait_get_what_one_fetched() {
             tokio::spawn(async move {
                 let ask = Ask::plain();
                 match cache.look_up(&ask.asked()).await {
-                    Lookup::Hit(hit) => hit.answer(&ask.request, &ask.visit).1,
+                    CacheLookup::Hit(hit) => hit.answer(&ask.request, &ask.admission).1,
                     other => panic!("{other:?}"),
                 }
             })
@@ -209,7 +209,7 @@ async fn those_who_wait_get_what_one_fetched() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn those_who_wait_in_vain_go_by_themselves_and_all_at_once() {
     for fields in [&[("cache-control", "private")][..], &[("cache-control", "max-age=60"), ("vary", "*")]] {
         let (cache, ask) = (big(), Ask::plain());
@@ -237,15 +237,15 @@ async fn those_who_wait_in_vain_go_by_themselves_and_all_at_once() {
 }
 
 impl Ask {
-    async fn miss_after_waiting(&self, cache: &AssetCache) -> Box<Filling> {
+    async fn miss_after_waiting(&self, cache: &AssetCache) -> Box<CacheFill> {
         match cache.look_up(&self.asked()).await {
-            Lookup::Miss(filling) => filling,
+            CacheLookup::Miss(filling) => filling,
             other => panic!("{other:?}"),
         }
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_fetch_that_fails_lets_the_others_go() {
     let (cache, ask) = (big(), Ask::plain());
     let filling = ask.miss(&cache).await;
@@ -258,7 +258,7 @@ async fn a_fetch_that_fails_lets_the_others_go() {
     tokio::time::timeout(std::time::Duration::from_secs(1), waiting).await.unwrap().unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn each_way_of_vary_has_its_own() {
     let cache = big();
     let fields = [("cache-control", "max-age=60"), ("content-length", "4"), ("vary", "Accept-Encoding")];
@@ -271,7 +271,7 @@ async fn each_way_of_vary_has_its_own() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn some_requests_are_not_for_caches() {
     let cache = big();
     Ask::plain().fill(&cache, &WHOLE, "body").await;
@@ -283,19 +283,19 @@ async fn some_requests_are_not_for_caches() {
         ("GET", &[("transfer-encoding", "chunked")]),
     ] {
         let lookup = Ask::of(method, fields).look_up(&cache).await;
-        assert!(matches!(lookup, Lookup::Bypass), "{method} {fields:?}");
+        assert!(matches!(lookup, CacheLookup::Bypass), "{method} {fields:?}");
     }
     let other = |method, fields: &[(&'static str, &str)]| Ask::of(method, fields).target("/w/w/assets/b.js");
     for ask in [other("HEAD", &[]), other("GET", &[("range", "bytes=0-1")])] {
-        assert!(matches!(ask.look_up(&cache).await, Lookup::Bypass), "nothing whole would come of it");
+        assert!(matches!(ask.look_up(&cache).await, CacheLookup::Bypass), "nothing whole would come of it");
     }
     assert!(matches!(
         Ask::plain().look_up(&AssetCache::new(0, Arc::new(Metrics::new().unwrap()))).await,
-        Lookup::Bypass
+        CacheLookup::Bypass
     ));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn memory_is_bounded() {
     let metrics = Arc::new(Metrics::new().unwrap());
     let cache = AssetCache::new(1 << 20, Arc::clone(&metrics));
@@ -324,7 +324,7 @@ async fn memory_is_bounded() {
 }
 
 /// What arrives is bounded, too, and given back.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn bodies_that_never_end_take_their_part_only() {
     let cache = big();
     let fields = [("cache-control", "max-age=60"), ("transfer-encoding", "chunked")];
@@ -350,7 +350,7 @@ async fn bodies_that_never_end_take_their_part_only() {
     assert!(ask.found(&cache).await.is_some(), "all of it is free again");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_went_stale_is_validated() {
     let (cache, ask) = (big(), Ask::of("GET", &[("range", "bytes=0-1"), ("if-none-match", "\"mine\"")]));
     let fields = [
@@ -365,26 +365,26 @@ async fn what_went_stale_is_validated() {
 
     let mut filling = ask.miss(&cache).await;
     let mut sent = ask.request.clone();
-    filling.ask(&mut sent);
+    filling.add_validators(&mut sent);
     assert_eq!(sent.fields.text("if-none-match").unwrap(), "\"v1\"");
     assert_eq!(sent.fields.text("if-modified-since").unwrap(), "Mon, 23 Nov 2026 12:00:00 GMT");
     assert!(sent.fields.text("range").is_none(), "the upstream answers the cache");
     let not_modified =
         ResponseHead::of(304, &[("cache-control", "max-age=60"), ("etag", "\"v1\""), ("x-version", "2")]);
     let hit = filling.head(&not_modified, &ask.asked()).unwrap();
-    filling.ask_no_more(&mut sent);
+    filling.restore_conditions(&mut sent);
     assert_eq!(HeaderMap::from(sent.fields.clone()), ask.request.fields.clone().into());
-    let (head, body) = hit.answer(&sent, &ask.visit);
+    let (head, body) = hit.answer(&sent, &ask.admission);
     assert_eq!((head.status.as_u16(), &body[..]), (206, &b"bo"[..]), "the cache answers the browser");
     drop(filling);
 
-    let Lookup::Hit(hit) = Ask::plain().look_up(&cache).await else { panic!("it is fresh again") };
-    let (head, body) = hit.answer(&Ask::plain().request, &ask.visit);
+    let CacheLookup::Hit(hit) = Ask::plain().look_up(&cache).await else { panic!("it is fresh again") };
+    let (head, body) = hit.answer(&Ask::plain().request, &ask.admission);
     assert_eq!((&body[..], head.fields.text("x-version")), (&b"body"[..], Some("2")));
     assert_eq!(head.fields.text("cache-control").unwrap(), "private, max-age=60");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_is_no_longer_everybodys_goes() {
     let fields = [("cache-control", "max-age=1"), ("content-length", "4"), ("etag", "\"v1\"")];
     for (status, next) in [
@@ -405,7 +405,7 @@ async fn an_answer_that_is_no_longer_everybodys_goes() {
         drop(filling);
         let mut filling = ask.miss(&cache).await;
         let mut sent = ask.request.clone();
-        filling.ask(&mut sent);
+        filling.add_validators(&mut sent);
         assert!(
             sent.fields.text("if-none-match").is_none(),
             "{status} {next:?}: nothing is left to validate"
@@ -413,7 +413,7 @@ async fn an_answer_that_is_no_longer_everybodys_goes() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stale_is_better_than_an_error() {
     let fields = [("cache-control", "max-age=1, stale-if-error=60"), ("content-length", "4")];
     let strict =
@@ -444,11 +444,11 @@ async fn stale_is_better_than_an_error() {
     let mut unwell = ask.miss(&cache).await;
     assert!(unwell.head(&ResponseHead::of(503, &[]), &ask.asked()).is_some());
     let mut next = Ask::plain();
-    next.visit = visit(None);
+    next.admission = admission(None);
     assert_eq!(next.found(&cache).await.as_deref(), Some("body"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn stale_while_somebody_validates() {
     let (cache, ask) = (big(), Ask::plain());
     let fields = [("cache-control", "max-age=1, stale-while-revalidate=60"), ("content-length", "4")];
@@ -460,7 +460,7 @@ async fn stale_while_somebody_validates() {
     ask.miss(&cache).await;
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn authorization_waits_for_nobody() {
     let (cache, ask) = (big(), Ask::of("GET", &[("authorization", "Bearer x")]));
     let _one = Ask::plain().miss(&cache).await;

@@ -1,46 +1,46 @@
-//! `Vary` (RFC 9111 §4.1): which fields of a request an upstream's answer depends on, and what they were. Compared is
-//! what the upstream gets, so that a field which the edge sets is compared as set.
+//! `Vary` (RFC 9111 §4.1): the request fields that an answer depends on, and their values. The fields are
+//! compared as the upstream gets them, including those that the edge sets.
 
 use http::header::{self, HeaderName, HeaderValue};
 
-use crate::edge::fields::Fields;
-use crate::policy::headers::{Sender, sender};
+use crate::edge::http::fields::Fields;
+use embedgate_policy::headers::{Sender, sender};
 
 const EMBEDDER_ORIGIN: &str = "x-embedder-origin";
 
-/// The fields of a request that an answer may be selected by.
+/// Request fields that can select an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Selecting<'r> {
-    /// What the browser sent.
+    /// The fields from the browser.
     pub fields: &'r Fields,
-    /// What the edge says as `X-Embedder-Origin`.
+    /// The edge's `X-Embedder-Origin`.
     pub embedder: Option<&'r HeaderValue>,
 }
 
-/// The fields that an answer was selected by, and their values.
+/// Fields that an answer was selected by, with their values.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Selected(Box<[(HeaderName, Value)]>);
+pub struct Selected(Box<[(HeaderName, FieldValue)]>);
 
-/// The value of a field; `None` where the request had none.
-type Value = Option<Box<[u8]>>;
+/// Value of a field; `None` if the request had none.
+type FieldValue = Option<Box<[u8]>>;
 
 impl Selected {
-    /// What `response`, the answer to `request`, depends on. `None` where it can't be given to a second request:
-    /// `*`, a field that is another one each time, or one that is a person's own.
+    /// The fields that `response`, the answer to `request`, depends on. `None` if no second request can get
+    /// it: `*`, a field that differs for each request, or a personal one.
     pub fn read(response: &Fields, request: Selecting<'_>) -> Option<Self> {
-        let mut selected: Vec<(HeaderName, Value)> = Vec::new();
+        let mut selected: Vec<(HeaderName, FieldValue)> = Vec::new();
         for line in response.get_all(header::VARY) {
             for name in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 if name.is_empty() {
                     continue;
                 }
-                // `*` is a token as well, so it comes this way.
+                // `*` is also a token, so it is handled here.
                 let name = HeaderName::from_bytes(name).ok()?;
                 match origin(&name) {
-                    Origin::Nobody => return None,
-                    Origin::Key => {}
-                    Origin::Request if selected.iter().any(|(known, _)| *known == name) => {}
-                    Origin::Request => {
+                    FieldOrigin::Nobody => return None,
+                    FieldOrigin::Key => {}
+                    FieldOrigin::Request if selected.iter().any(|(known, _)| *known == name) => {}
+                    FieldOrigin::Request => {
                         let value = request.value(&name);
                         selected.push((name, value));
                     }
@@ -50,35 +50,35 @@ impl Selected {
         Some(Self(selected.into()))
     }
 
-    /// Whether an answer that was selected so is one to this request, too.
+    /// Whether an answer with this selection also fits another request.
     pub fn fits(&self, request: Selecting<'_>) -> bool {
         self.0.iter().all(|(name, value)| request.is(name, value.as_deref()))
     }
 }
 
-/// Where the value of a field comes from that an upstream names.
-enum Origin {
-    /// The request, or what the edge found out about it.
+/// Source of the value of a field in `Vary`.
+enum FieldOrigin {
+    /// The request, or a fact that the edge adds.
     Request,
-    /// What an answer is kept under: no two requests for one key differ in it.
+    /// The cache key: all requests for one key have the same value.
     Key,
-    /// Each request has its own.
+    /// Differs for each request.
     Nobody,
 }
 
-fn origin(name: &HeaderName) -> Origin {
+fn origin(name: &HeaderName) -> FieldOrigin {
     match name.as_str() {
-        "*" | "authorization" | "cookie" => Origin::Nobody,
-        EMBEDDER_ORIGIN => Origin::Request,
-        "host" | "x-widget-id" | "x-widget-environment" => Origin::Key,
-        _ if sender(name) != Sender::Anyone => Origin::Nobody,
-        _ => Origin::Request,
+        "*" | "authorization" | "cookie" => FieldOrigin::Nobody,
+        EMBEDDER_ORIGIN => FieldOrigin::Request,
+        "host" | "x-widget-id" | "x-widget-environment" => FieldOrigin::Key,
+        _ if sender(name) != Sender::Anyone => FieldOrigin::Nobody,
+        _ => FieldOrigin::Request,
     }
 }
 
 impl Selecting<'_> {
-    /// All lines of a field, joined as RFC 9110 §5.3 has it.
-    fn value(&self, name: &HeaderName) -> Value {
+    /// All lines of a field, joined by RFC 9110 §5.3.
+    fn value(&self, name: &HeaderName) -> FieldValue {
         if name.as_str() == EMBEDDER_ORIGIN {
             return self.embedder.map(|value| value.as_bytes().into());
         }
@@ -91,7 +91,7 @@ impl Selecting<'_> {
         Some(joined.into())
     }
 
-    /// Whether a field has this value; allocates only where it has several lines.
+    /// Whether a field has this value. Allocates only if it has several lines.
     fn is(&self, name: &HeaderName, value: Option<&[u8]>) -> bool {
         if name.as_str() == EMBEDDER_ORIGIN {
             return self.embedder.map(HeaderValue::as_bytes) == value;

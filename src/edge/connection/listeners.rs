@@ -1,8 +1,8 @@
-//! Listeners of the edge, as one service of the server: what listens with TLS and what listens without share its threads.
+//! Listeners of the edge, with and without TLS, as one service of the server that shares its threads.
 //!
-//! The life of a listener: it takes its address at the start, so that one which is taken already is an error there → it
-//! listens once all that it depends on is ready → each connection is served by a task of its own → it closes when the
-//! server stops, and then the connections that are open are told.
+//! The life of a listener: it binds its address at the start, so that a taken address is an error there → it
+//! listens once everything that it depends on is ready → each connection is served by its own task → it
+//! closes when the server stops, and then the open connections are told.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -12,25 +12,25 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join_all;
-use pingora::server::{ListenFds, ShutdownWatch};
-use pingora::services::Service;
+use pingora_core::server::{ListenFds, ShutdownWatch};
+use pingora_core::services::Service;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::{Instant, sleep};
 
+use crate::edge::connection::service::EdgeService;
+use crate::edge::connection::tls::handshakes::Handshakes;
 use crate::edge::error::EdgeError;
-use crate::edge::service::EdgeService;
-use crate::edge::tls::handshakes::Handshakes;
 
-/// The most connections that wait to be accepted, where the system allows as many.
+/// Maximum number of connections that wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 65_535;
 
-/// How long nothing is accepted after the system had no room for another connection.
+/// Pause after the system had no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How often it is said that the system has no room.
+/// Minimum time between two log lines about that.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// A place to listen at. Nobody is let in before the server starts its service.
+/// Bound address that does not listen yet; the server's service starts it.
 #[derive(Debug)]
 pub struct Listener {
     addr: SocketAddr,
@@ -39,14 +39,14 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Takes this address, for connections with TLS where there are handshakes.
+    /// Binds an address; with `tls`, for connections with TLS.
     ///
     /// # Errors
-    /// It is taken, or not this machine's.
+    /// The address is taken, or does not belong to this machine.
     pub fn bind(addr: SocketAddr, tls: Option<Handshakes>) -> Result<Self, EdgeError> {
         let bind = || {
             let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-            // Connections of an edge before this one may linger on the address.
+            // Old connections of a previous process may still be on the address.
             socket.set_reuseaddr(true)?;
             socket.bind(addr)?;
             Ok((socket.local_addr()?, socket))
@@ -55,51 +55,51 @@ impl Listener {
         Ok(Self { addr, socket, tls })
     }
 
-    /// Its address; the system has picked the port where it was to.
+    /// The address, with the port that the system has picked for port 0.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Lets connections in until the server stops.
+    /// Accepts connections until the server stops.
     async fn run(self, edge: Arc<EdgeService>, mut shutdown: ShutdownWatch) {
         let Self { addr, socket, tls } = self;
         let listener = match socket.listen(BACKLOG) {
             Ok(listener) => listener,
-            Err(error) => return tracing::error!(%addr, %error, "cannot listen"),
+            Err(error) => return tracing::error!(%addr, %error, "can't listen"),
         };
         let mut accepting = pin!(accept(listener, addr, edge, tls));
         tokio::select! {
-            // The end of the server itself counts as a stop.
+            // An error means that the server has ended, which is a stop too.
             _ = shutdown.wait_for(|stop| *stop) => {}
             () = &mut accepting => {}
         }
     }
 }
 
-/// Lets connections in, for ever.
+/// Accepts connections, for ever.
 async fn accept(listener: TcpListener, addr: SocketAddr, edge: Arc<EdgeService>, tls: Option<Handshakes>) {
     let mut said: Option<Instant> = None;
     loop {
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
-            // The connection's own end, and no reason to wait.
+            // Only this connection failed, so there is no reason to wait.
             Err(error) if is_of_connection(&error) => continue,
             Err(error) => {
                 if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
-                    tracing::error!(%addr, %error, "no connection can be accepted");
+                    tracing::error!(%addr, %error, "can't accept connections");
                     said = Some(Instant::now());
                 }
                 sleep(PAUSE).await;
                 continue;
             }
         };
-        // What is written is written whole. A connection that is gone already shows it when it is read.
+        // No Nagle delay: all writes are complete. If the connection is already gone, reading shows it.
         let _ = stream.set_nodelay(true);
         tokio::spawn(Arc::clone(&edge).serve(stream, client, tls.clone()));
     }
 }
 
-/// Whether what failed is the connection that was to be accepted, and not the listener.
+/// Whether the accepted connection failed, and not the listener.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -107,14 +107,14 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-/// The service of the listeners.
+/// Service of the listeners.
 pub struct Listeners {
     edge: Arc<EdgeService>,
     listeners: Vec<Listener>,
 }
 
 impl Listeners {
-    /// Serves what comes in at these.
+    /// A service for these listeners.
     pub fn new(edge: EdgeService, listeners: Vec<Listener>) -> Self {
         Self { edge: Arc::new(edge), listeners }
     }

@@ -1,72 +1,73 @@
-//! A request up to its verdict, and what the edge answers itself: refused, redirected, denied, preflight.
+//! Pipeline up to the verdict: checks, routing, judging, and the replies of the edge's own.
 
 use std::sync::Arc;
 
 use http::header;
 use jiff::Timestamp;
 
-use super::{PeerInfo, Pipeline, Record};
-use crate::edge::body::Length;
-use crate::edge::client::Client;
-use crate::edge::judge::{Denied, Judge, Judged};
-use crate::edge::message::RequestHead;
-use crate::edge::reply::{Denial, Recipient, Reply};
-use crate::edge::request::{self, Noted, Refusal, Upgrade};
-use crate::edge::route::{Route, Target};
-use crate::edge::sessions::SessionGuard;
-use crate::edge::upstream::Upstream;
-use crate::edge::visit::Visit;
-use crate::policy::decision::Class;
-use crate::policy::headers::{DenialShape, Destination, cors};
+use super::{PeerInfo, Pipeline, RequestRecord};
+use crate::edge::admission::client::ClientInfo;
+use crate::edge::admission::judge::{Denied, Judge, Judged};
+use crate::edge::admission::reply::{Denial, Recipient, Reply};
+use crate::edge::admission::request;
+use crate::edge::admission::request::{Noted, RequestRefusal, Upgrade};
+use crate::edge::admission::route::{Route, Target};
+use crate::edge::admission::terms::Admission;
+use crate::edge::forward::upstream::Upstream;
+use crate::edge::http::body::BodyLength;
+use crate::edge::http::message::RequestHead;
+use crate::edge::session::registry::SessionGuard;
+use embedgate_policy::headers::{DenialShape, Destination, cors};
+use embedgate_policy::verdict::Class;
 
-/// A request that has one reading.
+/// Request that has passed the checks.
 #[derive(Debug)]
 pub(super) struct Received {
-    /// Who sent it.
-    pub(super) client: Client,
-    /// How long its body is.
-    pub(super) length: Length,
+    /// The sender.
+    pub(super) client: ClientInfo,
+    /// The length of the body.
+    pub(super) length: BodyLength,
     upgrade: Upgrade,
 }
 
-/// A request for a widget.
+/// Request with a route.
 #[derive(Debug)]
 pub(super) struct Routed<'r> {
-    /// Whom an answer of the edge's own is for.
+    /// The recipient of a reply.
     to: Recipient<'r>,
     route: &'r Arc<Route>,
-    /// What the path names as the widget.
+    /// The widget's name in the path.
     widget: &'r str,
 }
 
-/// A request that the rules let through.
+/// Request that the rules allow.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    /// Where it goes.
+    /// The upstream.
     pub(super) upstream: Arc<Upstream>,
-    /// What its upstream is told, and what its answer needs.
-    pub(super) visit: Visit,
-    /// Its entry in the registry, where it is a session.
+    /// The terms for its upstream and its answer.
+    pub(super) admission: Admission,
+    /// The guard in the session registry, if the request is a session.
     pub(super) session: Option<SessionGuard>,
 }
 
 impl Received {
-    /// Whether it opens a WebSocket.
+    /// Whether the request is a WebSocket handshake.
     pub(super) fn is_handshake(&self) -> bool {
         self.upgrade == Upgrade::WebSocket
     }
 }
 
 impl Pipeline {
-    /// Checks that a request has one reading. A wish for an upgrade that the edge does not serve is taken out.
+    /// Checks a request. An upgrade that the edge does not serve is removed.
     pub(super) fn receive(
         &self,
         request: &mut RequestHead,
-        (noted, length): (Noted, Length),
+        (noted, length): (Noted, BodyLength),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
         request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
-        let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
+        let client = ClientInfo::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {
             request.fields.remove(&header::UPGRADE);
@@ -74,25 +75,25 @@ impl Pipeline {
         Ok(Received { client, length, upgrade })
     }
 
-    /// The answer to a request that is refused before it is judged. What its route says to everyone holds for it, too,
-    /// where it finds one.
-    pub(super) fn refused(&self, request: &RequestHead, refusal: Refusal, peer: PeerInfo) -> Reply {
-        let client = Client::read(request, peer.address, peer.tls, &self.trusted_proxies);
+    /// The reply to a request that is refused before it is judged. If it has a route, the route's profile
+    /// applies.
+    pub(super) fn refused(&self, request: &RequestHead, refusal: RequestRefusal, peer: PeerInfo) -> Reply {
+        let client = ClientInfo::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let own = self.routes.own(&self.target(request));
         Reply::refusal(Recipient { request, own, https: client.https }, refusal)
     }
 
-    /// Where a request goes.
+    /// The target of a request.
     fn target<'t>(&'t self, request: &'t RequestHead) -> Target<'t> {
         self.routes.find(|| request::host(request), request.uri.path())
     }
 
-    /// Finds the route of a request, or says what the edge answers itself.
+    /// Finds the route of a request, or the reply of the edge's own.
     pub(super) fn route<'r>(
         &'r self,
         request: &'r RequestHead,
         received: &Received,
-        record: &mut Record,
+        record: &mut RequestRecord,
     ) -> Result<Routed<'r>, Reply> {
         let https = received.client.https;
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !https) {
@@ -124,7 +125,7 @@ impl Pipeline {
         Ok(Routed { to, route, widget })
     }
 
-    /// Judges a request, or says what the edge answers itself.
+    /// Judges a request. The error is the reply of the edge's own.
     pub(super) fn admit(&self, routed: &Routed<'_>) -> Result<Admitted, Reply> {
         let &Routed { to, route, widget } = routed;
         let is_preflight = request::is_preflight(to.request);
@@ -136,21 +137,21 @@ impl Pipeline {
                 Judged::Allowed(allowed) => allowed,
             };
             if is_preflight {
-                return Err(Reply::preflight(to, allowed.visit.cors(), false));
+                return Err(Reply::preflight(to, allowed.admission.cors(), false));
             }
             let session = match allowed.session.take() {
                 None => None,
                 Some(facts) => match self.sessions.open(widget, facts) {
                     Some(session) => Some(session),
-                    // Other rules came into force in between: it is judged by those.
+                    // New rules came into force in between, and they deny the session: judge by those.
                     None => continue,
                 },
             };
-            return Ok(Admitted { upstream: allowed.upstream, visit: allowed.visit, session });
+            return Ok(Admitted { upstream: allowed.upstream, admission: allowed.admission, session });
         }
     }
 
-    /// Judges by what is in force now.
+    /// Judges by the rules and keys in force.
     pub(super) fn judge_with<T>(&self, judging: impl FnOnce(&Judge<'_>) -> T) -> T {
         judging(&Judge {
             policy: &self.policy.load(),
@@ -162,7 +163,8 @@ impl Pipeline {
     }
 }
 
-/// The answer to a denied request. Its preflight passes where there is a page that can read the denial itself.
+/// The reply to a denied request. Its preflight succeeds if there is a page that can then read the denial
+/// itself.
 pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Reply {
     let grant = cors(class, &denied.decision, &denied.embedder, false);
     if request::is_preflight(to.request) && grant.is_some() {

@@ -1,20 +1,20 @@
-//! Calls for tickets, which the edge answers itself.
+//! Calls for tickets in the pipeline, which the edge answers itself.
 
 use http::Method;
 use jiff::Timestamp;
 
 use super::Pipeline;
-use crate::edge::judge::TicketCall;
-use crate::edge::reply::{Recipient, Reply};
-use crate::edge::request::is_preflight;
-use crate::policy::decision::Class;
-use crate::policy::headers::cors;
+use crate::edge::admission::judge::TicketCall;
+use crate::edge::admission::reply::{Recipient, Reply};
+use crate::edge::admission::request::is_preflight;
+use embedgate_policy::headers::cors;
+use embedgate_policy::verdict::Class;
 
 /// The methods of the call.
 const METHODS: &str = "POST, OPTIONS";
 
 impl Pipeline {
-    /// The answer to a call for a ticket of this widget.
+    /// The reply to a call for a ticket of this widget.
     pub(super) fn ticket_reply(&self, widget: &str, to: Recipient<'_>) -> Reply {
         let request = to.request;
         let is_preflight = is_preflight(request);

@@ -1,30 +1,31 @@
-//! The audit log as a file: one JSON object a line, on disk before the change is in force.
+//! Audit log in a file: one JSON object a line, on disk before the change is in force.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::{AuditLog, AuditRecord, AuditedDocument, AuditedState};
+use super::record::{AuditLog, AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::change::Actor;
 
 const PRIVATE_MODE: u32 = 0o600;
 
-/// Appends to a file of its own, which may be moved away while it runs: the next record begins a new one.
+/// Audit log in a file of its own, which may be moved away while the edge runs: the next record begins a new one.
 #[derive(Debug)]
 pub struct FileAuditLog {
     path: PathBuf,
-    open: Mutex<Option<Open>>,
+    open: Mutex<Option<OpenLogFile>>,
 }
 
+/// Log file that is open for appending.
 #[derive(Debug)]
-struct Open {
+struct OpenLogFile {
     file: File,
     /// Where the last records begin: what is taken back when the change can't be kept.
     before_last: u64,
@@ -36,12 +37,12 @@ impl FileAuditLog {
         Self { path, open: Mutex::new(None) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<OpenLogFile>> {
+        self.open.lock()
     }
 
     /// The file under the path as it is now.
-    fn current<'o>(&self, open: &'o mut Option<Open>) -> io::Result<&'o mut Open> {
+    fn current<'o>(&self, open: &'o mut Option<OpenLogFile>) -> io::Result<&'o mut OpenLogFile> {
         let same = match (&*open, fs::metadata(&self.path)) {
             (Some(open), Ok(there)) => {
                 let ours = open.file.metadata()?;
@@ -58,7 +59,7 @@ impl FileAuditLog {
             if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 File::open(folder)?.sync_all()?;
             }
-            *open = Some(Open { file, before_last: 0 });
+            *open = Some(OpenLogFile { file, before_last: 0 });
         }
         open.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
     }
@@ -68,7 +69,7 @@ impl AuditLog for FileAuditLog {
     fn record(&self, records: &[AuditRecord<'_>]) -> io::Result<()> {
         let mut lines = Vec::new();
         for record in records {
-            serde_json::to_writer(&mut lines, &Line::of(record)?)?;
+            serde_json::to_writer(&mut lines, &AuditLine::of(record)?)?;
             lines.push(b'\n');
         }
         let mut guard = self.lock();
@@ -92,9 +93,9 @@ impl AuditLog for FileAuditLog {
     }
 }
 
-/// One line.
+/// Line of the audit log.
 #[derive(Serialize)]
-struct Line<'a> {
+struct AuditLine<'a> {
     /// When, RFC 3339.
     at: jiff::Timestamp,
     generation: u64,
@@ -115,7 +116,7 @@ struct Line<'a> {
     changes: Option<Map<String, Value>>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> AuditLine<'a> {
     fn of(record: &AuditRecord<'a>) -> serde_json::Result<Self> {
         let before = record.before;
         let (action, after, document, changes) = match (before, record.after) {

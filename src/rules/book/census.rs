@@ -1,8 +1,8 @@
-//! How many widgets of which kind: kept up with every change, so that metrics never walk the book.
+//! Counts of widgets by environment and access, kept up with every change so that metrics never walk the book.
 
-use crate::policy::widget::{Access, Environment};
+use embedgate_policy::widget::{Access, Environment};
 
-/// Widgets of a book by environment and effective access.
+/// Counts of a book's widgets by environment and effective access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Census {
     production: ByAccess,

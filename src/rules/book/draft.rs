@@ -1,50 +1,69 @@
-//! A batch at work: judged change by change, and only then put into the tables, each leaf of which is made once.
+//! A batch being applied: judged change by change, and only then written to the tables, each leaf of which is built once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-use super::prepared::{Prepared, Put, Work};
-use super::record::Stored;
+use super::census::Census;
+use super::prepared::{PreparedChange, PreparedPut, PreparedWork};
+use super::record::WidgetRecord;
+use super::rejection::ChangeError;
+use super::rule_book::RuleBook;
 use super::table::Edit;
-use super::{Applied, Census, ChangeError, Fingerprint, RuleBook, Tombstone};
-use crate::policy::decision::WidgetRules;
-use crate::policy::widget::{Access, Environment, RevisionTooHigh, WidgetId, next_revision};
 use crate::rules::change::{Absent, ChangedWidget, Outcome};
-use crate::rules::storage::{State, Write};
+use crate::rules::fingerprint::Fingerprint;
+use crate::rules::storage::{WidgetState, Write};
+use crate::rules::tombstone::Tombstone;
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::widget::{Access, Environment, RevisionTooHigh, WidgetId, next_revision};
 
-/// The next book, being written.
+/// Result of applying a batch: the next book, not in force yet.
+#[derive(Debug)]
+pub struct AppliedBatch {
+    /// The book with the batch in it; its generation is one more, unless nothing changed.
+    pub book: RuleBook,
+    /// What became of each change, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// The widgets that differ between the books, each once.
+    pub changed: Vec<ChangedWidget>,
+    /// What is to be kept of it.
+    pub(in crate::rules) writes: Vec<Write>,
+}
+
+/// Draft of the next book.
 pub(super) struct Draft<'b> {
     before: &'b RuleBook,
     census: Census,
     /// Every widget the batch changed.
-    touched: HashMap<WidgetId, Touched, RandomState>,
+    touched: HashMap<WidgetId, DraftWidget, RandomState>,
     writes: Vec<Write>,
 }
 
-struct Touched {
+/// Widget that the batch changed.
+struct DraftWidget {
     /// Its revision before the batch.
     before: Option<u64>,
-    now: Now,
+    now: DraftState,
 }
 
-enum Now {
-    There { known: Known, record: Arc<[u8]> },
+/// State of a changed widget in the next book.
+enum DraftState {
+    Present { current: CurrentWidget, record: Arc<[u8]> },
     Deleted(Tombstone),
 }
 
-/// What judging takes of a widget that is there.
+/// Facts about an existing widget that changes are judged by.
 #[derive(Clone, Copy)]
-struct Known {
+struct CurrentWidget {
     revision: u64,
     fingerprint: Fingerprint,
     environment: Environment,
     access: Access,
 }
 
-impl From<Stored<'_>> for Known {
-    fn from(Stored { rules, fingerprint }: Stored<'_>) -> Self {
+impl From<WidgetRecord<'_>> for CurrentWidget {
+    fn from(WidgetRecord { rules, fingerprint }: WidgetRecord<'_>) -> Self {
         let WidgetRules { revision, environment, access, .. } = rules;
         Self { revision, fingerprint, environment, access }
     }
@@ -60,53 +79,58 @@ impl<'b> Draft<'b> {
         }
     }
 
-    pub(super) fn take(&mut self, change: Prepared) -> Result<Outcome, ChangeError> {
-        let Prepared { id, only_if, work } = change;
+    pub(super) fn take(&mut self, change: PreparedChange) -> Result<Outcome, ChangeError> {
+        let PreparedChange { id, only_if, work } = change;
         RevisionTooHigh::check(work.stated_revision())?;
-        let known = self.known(&id);
-        let stored = known.map(|known| known.revision);
+        let current = self.current(&id);
+        let stored = current.map(|current| current.revision);
         if !only_if.holds(stored) {
             return Err(ChangeError::PreconditionFailed { stored });
         }
         match work {
-            Work::Put(put) => self.put(id, *put, known),
-            Work::Delete { revision } => self.delete(&id, revision, known),
+            PreparedWork::Put(put) => self.put(id, *put, current),
+            PreparedWork::Delete { revision } => self.delete(&id, revision, current),
         }
     }
 
-    fn known(&self, id: &WidgetId) -> Option<Known> {
+    fn current(&self, id: &WidgetId) -> Option<CurrentWidget> {
         match self.touched.get(id) {
-            Some(Touched { now: Now::There { known, .. }, .. }) => Some(*known),
-            Some(Touched { now: Now::Deleted(_), .. }) => None,
-            None => self.before.stored(id.as_str()).map(Known::from),
+            Some(DraftWidget { now: DraftState::Present { current, .. }, .. }) => Some(*current),
+            Some(DraftWidget { now: DraftState::Deleted(_), .. }) => None,
+            None => self.before.stored(id.as_str()).map(CurrentWidget::from),
         }
     }
 
     fn tombstone(&self, id: &WidgetId) -> Option<Tombstone> {
         match self.touched.get(id) {
-            Some(Touched { now: Now::Deleted(tombstone), .. }) => Some(*tombstone),
-            Some(Touched { now: Now::There { .. }, .. }) => None,
+            Some(DraftWidget { now: DraftState::Deleted(tombstone), .. }) => Some(*tombstone),
+            Some(DraftWidget { now: DraftState::Present { .. }, .. }) => None,
             None => self.before.tombstone(id.as_str()),
         }
     }
 
-    fn put(&mut self, id: WidgetId, put: Put, known: Option<Known>) -> Result<Outcome, ChangeError> {
-        if let Some(known) = known {
-            let revision = if known.fingerprint == put.fingerprint {
+    fn put(
+        &mut self,
+        id: WidgetId,
+        put: PreparedPut,
+        current: Option<CurrentWidget>,
+    ) -> Result<Outcome, ChangeError> {
+        if let Some(current) = current {
+            let revision = if current.fingerprint == put.fingerprint {
                 // A higher revision is worth remembering though the rules stay: without it an older push of
                 // another document, arriving late, would pass for news.
-                match put.revision.filter(|given| *given > known.revision) {
-                    None => return Ok(Outcome::Unchanged { revision: known.revision }),
+                match put.revision.filter(|given| *given > current.revision) {
+                    None => return Ok(Outcome::Unchanged { revision: current.revision }),
                     Some(revision) => revision,
                 }
             } else {
-                let revision = revision_after(known.revision, put.revision, false)?;
-                if put.opens && known.access != Access::Open {
+                let revision = revision_after(current.revision, put.revision, false)?;
+                if put.opens && current.access != Access::Open {
                     return Err(ChangeError::WouldOpen { deleted: false });
                 }
                 revision
             };
-            self.store(id, put, revision, Some(known));
+            self.store(id, put, revision, Some(current));
             return Ok(Outcome::Updated { revision });
         }
         let revision = match self.tombstone(&id) {
@@ -132,12 +156,12 @@ impl<'b> Draft<'b> {
         &mut self,
         id: &WidgetId,
         given: Option<u64>,
-        known: Option<Known>,
+        current: Option<CurrentWidget>,
     ) -> Result<Outcome, ChangeError> {
-        if let Some(known) = known {
-            let was_restricted = known.access != Access::Open;
-            let revision = revision_after(known.revision, given, false)?;
-            self.bury(id, Tombstone { revision, was_restricted, withdrawn: None }, Some(known));
+        if let Some(current) = current {
+            let was_restricted = current.access != Access::Open;
+            let revision = revision_after(current.revision, given, false)?;
+            self.bury(id, Tombstone { revision, was_restricted, withdrawn: None }, Some(current));
             return Ok(Outcome::Deleted { revision });
         }
         let given = given.ok_or(ChangeError::Unknown)?;
@@ -160,44 +184,44 @@ impl<'b> Draft<'b> {
     pub(super) fn drop_absent(&mut self, named: &HashSet<WidgetId>, absent: Absent) {
         for stored in self.before.all_stored().filter(|stored| !named.contains(stored.rules.id)) {
             let Ok(id) = WidgetId::parse(stored.rules.id) else { continue };
-            let known = Known::from(stored);
+            let current = CurrentWidget::from(stored);
             let (revision, withdrawn) = match absent {
-                Absent::Withdraw => (known.revision, Some(known.fingerprint)),
-                Absent::Keep | Absent::Delete => (next_revision(known.revision), None),
+                Absent::Withdraw => (current.revision, Some(current.fingerprint)),
+                Absent::Keep | Absent::Delete => (next_revision(current.revision), None),
             };
-            let was_restricted = known.access != Access::Open;
-            self.bury(&id, Tombstone { revision, was_restricted, withdrawn }, Some(known));
+            let was_restricted = current.access != Access::Open;
+            self.bury(&id, Tombstone { revision, was_restricted, withdrawn }, Some(current));
         }
     }
 
-    fn store(&mut self, id: WidgetId, put: Put, revision: u64, known: Option<Known>) {
-        let Put { rules, fingerprint, json, .. } = put;
-        let stored = Stored { rules: WidgetRules { revision, ..rules.as_rules() }, fingerprint };
+    fn store(&mut self, id: WidgetId, put: PreparedPut, revision: u64, current: Option<CurrentWidget>) {
+        let PreparedPut { rules, fingerprint, json, .. } = put;
+        let stored = WidgetRecord { rules: WidgetRules { revision, ..rules.as_rules() }, fingerprint };
         let record: Arc<[u8]> = stored.write().into();
         self.census.add(stored.rules.environment, stored.rules.access);
-        let now = Now::There { known: stored.into(), record: Arc::clone(&record) };
-        self.turn(id.clone(), now, known);
-        self.writes.push(Write { id, state: State::Put { revision, json, record } });
+        let now = DraftState::Present { current: stored.into(), record: Arc::clone(&record) };
+        self.turn(id.clone(), now, current);
+        self.writes.push(Write { id, state: WidgetState::Put { revision, json, record } });
     }
 
-    fn bury(&mut self, id: &WidgetId, tombstone: Tombstone, known: Option<Known>) {
-        self.turn(id.clone(), Now::Deleted(tombstone), known);
-        self.writes.push(Write { id: id.clone(), state: State::Deleted(tombstone) });
+    fn bury(&mut self, id: &WidgetId, tombstone: Tombstone, current: Option<CurrentWidget>) {
+        self.turn(id.clone(), DraftState::Deleted(tombstone), current);
+        self.writes.push(Write { id: id.clone(), state: WidgetState::Deleted(tombstone) });
     }
 
-    /// `known`: what the widget was until now.
-    fn turn(&mut self, id: WidgetId, now: Now, known: Option<Known>) {
-        if let Some(known) = known {
-            self.census.subtract(known.environment, known.access);
+    /// `current`: what the widget was until now.
+    fn turn(&mut self, id: WidgetId, now: DraftState, current: Option<CurrentWidget>) {
+        if let Some(current) = current {
+            self.census.subtract(current.environment, current.access);
         }
         let before = match self.touched.get(&id) {
             Some(touched) => touched.before,
-            None => known.map(|known| known.revision),
+            None => current.map(|current| current.revision),
         };
-        self.touched.insert(id, Touched { before, now });
+        self.touched.insert(id, DraftWidget { before, now });
     }
 
-    pub(super) fn finish(self, outcomes: Vec<Outcome>) -> Applied {
+    pub(super) fn finish(self, outcomes: Vec<Outcome>) -> AppliedBatch {
         let Self { before, census, touched, writes } = self;
         let mut book = RuleBook { census, ..before.clone() };
         if !touched.is_empty() {
@@ -206,15 +230,15 @@ impl<'b> Draft<'b> {
         let mut widgets: Vec<Edit<'_>> = Vec::with_capacity(touched.len());
         let mut graves: Vec<(&WidgetId, Vec<u8>)> = Vec::new();
         let mut back: Vec<&WidgetId> = Vec::new();
-        for (id, Touched { before: was, now }) in &touched {
+        for (id, DraftWidget { before: was, now }) in &touched {
             match now {
-                Now::There { record, .. } => {
+                DraftState::Present { record, .. } => {
                     widgets.push((id.as_bytes(), Some(record)));
                     if before.deleted.len() > 0 && before.deleted.get(id.as_bytes()).is_some() {
                         back.push(id);
                     }
                 }
-                Now::Deleted(tombstone) => {
+                DraftState::Deleted(tombstone) => {
                     graves.push((id, tombstone.write()));
                     if was.is_some() {
                         widgets.push((id.as_bytes(), None));
@@ -228,16 +252,16 @@ impl<'b> Draft<'b> {
             .edit(graves.iter().map(|(id, bytes)| (id.as_bytes(), Some(&**bytes))).chain(back).collect());
         let mut changed: Vec<ChangedWidget> = touched
             .into_iter()
-            .map(|(id, Touched { before, now })| {
+            .map(|(id, DraftWidget { before, now })| {
                 let after = match now {
-                    Now::There { known, .. } => Some(known.revision),
-                    Now::Deleted(_) => None,
+                    DraftState::Present { current, .. } => Some(current.revision),
+                    DraftState::Deleted(_) => None,
                 };
                 ChangedWidget { id, before, after }
             })
             .collect();
         changed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        Applied { book, outcomes, changed, writes }
+        AppliedBatch { book, outcomes, changed, writes }
     }
 }
 

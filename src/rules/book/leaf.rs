@@ -13,12 +13,12 @@ use std::io::Write;
 use std::iter::{once, repeat_n};
 use std::sync::Arc;
 
-use crate::policy::varint;
+use embedgate_policy::varint;
 
 /// The key's hash, as far as it tells records of one leaf apart.
 pub(super) type Tag = u16;
 
-/// Where a record begins, under its tag: sorted by both.
+/// Index entry: a record's tag and where the record begins. Sorted by both.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Slot(u32);
 
@@ -36,15 +36,15 @@ impl Slot {
     }
 }
 
-/// A record on its way into a leaf.
+/// Record of a leaf, under its tag.
 #[derive(Clone, Copy)]
-pub(super) struct Part<'p> {
+pub(super) struct LeafRecord<'p> {
     pub(super) tag: Tag,
     pub(super) key: &'p [u8],
     pub(super) bytes: &'p [u8],
 }
 
-impl Part<'_> {
+impl LeafRecord<'_> {
     fn size(&self) -> usize {
         Self::size_of(self.key.len(), self.bytes.len())
     }
@@ -73,6 +73,7 @@ fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     Some((key, bytes, rest))
 }
 
+/// Immutable block of records with its index.
 #[derive(Clone)]
 pub(super) struct Leaf {
     index: Arc<[Slot]>,
@@ -81,10 +82,10 @@ pub(super) struct Leaf {
 
 impl Leaf {
     /// A leaf of these records; `None` where there are none.
-    pub(super) fn build(parts: &[Part<'_>]) -> Option<Self> {
-        let size = (parts.len(), parts.iter().map(Part::size).sum());
-        let mut open = OpenLeaf::side_by_side(once(size)).pop()?;
-        parts.iter().all(|part| open.put(part)).then(|| open.close()).flatten()
+    pub(super) fn build(records: &[LeafRecord<'_>]) -> Option<Self> {
+        let size = (records.len(), records.iter().map(LeafRecord::size).sum());
+        let mut open = LeafBuilder::side_by_side(once(size)).pop()?;
+        records.iter().all(|record| open.put(record)).then(|| open.close()).flatten()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -113,11 +114,11 @@ impl Leaf {
     }
 
     /// In the order of their tags.
-    pub(super) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+    pub(super) fn records(&self) -> impl Iterator<Item = LeafRecord<'_>> {
         let shift = shift(self.records.len());
         self.index.iter().filter_map(move |slot| {
             let (key, bytes, _) = split_record(self.records.get(slot.place() << shift..)?)?;
-            Some(Part { tag: slot.tag(), key, bytes })
+            Some(LeafRecord { tag: slot.tag(), key, bytes })
         })
     }
 }
@@ -137,8 +138,8 @@ fn shift(length: usize) -> u32 {
     usize::BITS - last.leading_zeros()
 }
 
-/// A leaf that is being filled.
-pub(super) struct OpenLeaf {
+/// Leaf being filled.
+pub(super) struct LeafBuilder {
     index: Arc<[Slot]>,
     records: Arc<[u8]>,
     /// How many records are in it, and where the next one begins.
@@ -146,7 +147,7 @@ pub(super) struct OpenLeaf {
     end: usize,
 }
 
-impl OpenLeaf {
+impl LeafBuilder {
     /// Leaves with room for so many records of so many bytes in all. Their indexes lie side by side: look-ups find
     /// them on few pages.
     pub(super) fn side_by_side(sizes: impl Iterator<Item = (usize, usize)> + Clone) -> Vec<Self> {
@@ -161,22 +162,22 @@ impl OpenLeaf {
     }
 
     /// Adds a record; `false` where there is no room for it.
-    pub(super) fn put(&mut self, part: &Part<'_>) -> bool {
+    pub(super) fn put(&mut self, record: &LeafRecord<'_>) -> bool {
         let shift = shift(self.records.len());
         // Nobody else has seen them yet.
         let slot = Arc::get_mut(&mut self.index).and_then(|index| index.get_mut(self.count));
         let room = Arc::get_mut(&mut self.records).and_then(|records| records.get_mut(self.end..));
-        let (Some(slot), Some(mut room)) = (slot, room.filter(|room| part.size() <= room.len())) else {
+        let (Some(slot), Some(mut room)) = (slot, room.filter(|room| record.size() <= room.len())) else {
             return false;
         };
         // Into a slice there is always written as much as fits.
-        let written = room.write_all(&part.head()).and_then(|()| room.write_all(part.key));
-        if written.and_then(|()| room.write_all(part.bytes)).is_err() {
+        let written = room.write_all(&record.head()).and_then(|()| room.write_all(record.key));
+        if written.and_then(|()| room.write_all(record.bytes)).is_err() {
             return false;
         }
-        *slot = Slot::new(part.tag, self.end >> shift);
+        *slot = Slot::new(record.tag, self.end >> shift);
         self.count += 1;
-        self.end = align(self.end + part.size(), shift);
+        self.end = align(self.end + record.size(), shift);
         true
     }
 
@@ -228,8 +229,8 @@ mod tests {
     }
 
     fn check(records: &[(Tag, Vec<u8>, Vec<u8>)]) {
-        let parts: Vec<Part<'_>> =
-            records.iter().map(|(tag, key, bytes)| Part { tag: *tag, key, bytes }).collect();
+        let parts: Vec<LeafRecord<'_>> =
+            records.iter().map(|(tag, key, bytes)| LeafRecord { tag: *tag, key, bytes }).collect();
         let Some(leaf) = Leaf::build(&parts) else { return assert!(parts.is_empty()) };
         assert_eq!(leaf.len(), records.len());
         for (tag, key, bytes) in records {
@@ -238,7 +239,7 @@ mod tests {
             assert_eq!(leaf.get(tag.wrapping_add(1), key), None);
         }
         let mut again: Vec<_> =
-            leaf.parts().map(|part| (part.tag, part.key.to_vec(), part.bytes.to_vec())).collect();
+            leaf.records().map(|part| (part.tag, part.key.to_vec(), part.bytes.to_vec())).collect();
         let mut expected = records.to_vec();
         again.sort();
         expected.sort();
@@ -257,7 +258,7 @@ mod tests {
                 places.iter().map(|(tag, place)| Slot::new(*tag, usize::from(*place % 64))).collect();
             index.sort();
             let leaf = Leaf { index: index.into(), records: bytes.into() };
-            let _ = (leaf.get(tag, b"k1"), leaf.parts().count());
+            let _ = (leaf.get(tag, b"k1"), leaf.records().count());
         }
     }
 

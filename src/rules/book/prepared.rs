@@ -1,26 +1,28 @@
-//! What of a change can be done before its turn has come: serialise, fingerprint, compile. The writer, who takes
-//! one change at a time, is left with judging.
+//! Preparing changes before the writer takes them: serialised, fingerprinted and compiled on the caller's threads, so
+//! that the single writer is left with judging.
 
-use super::{Fingerprint, FingerprintKey};
-use crate::policy::decision::WidgetRulesBuf;
-use crate::policy::widget::{Access, Widget, WidgetId};
 use crate::rules::change::{Change, Precondition};
 use crate::rules::documents::{Json, canonical};
+use crate::rules::fingerprint::{Fingerprint, FingerprintKey};
 use crate::rules::parallel::{on_threads, shares};
+use embedgate_policy::compiled::WidgetRulesBuf;
+use embedgate_policy::widget::{Access, Widget, WidgetId};
 
-/// A change made ready.
-pub(in crate::rules) struct Prepared {
+/// Change prepared for the writer.
+pub(in crate::rules) struct PreparedChange {
     pub(super) id: WidgetId,
     pub(super) only_if: Precondition,
-    pub(super) work: Work,
+    pub(super) work: PreparedWork,
 }
 
-pub(super) enum Work {
-    Put(Box<Put>),
+/// What a prepared change does.
+pub(super) enum PreparedWork {
+    Put(Box<PreparedPut>),
     Delete { revision: Option<u64> },
 }
 
-pub(super) struct Put {
+/// Document to be saved, serialised and compiled.
+pub(super) struct PreparedPut {
     /// As the document states it.
     pub(super) revision: Option<u64>,
     /// Its revision is the writer's to set.
@@ -31,7 +33,7 @@ pub(super) struct Put {
     pub(super) opens: bool,
 }
 
-impl Work {
+impl PreparedWork {
     pub(super) fn stated_revision(&self) -> Option<u64> {
         match self {
             Self::Put(put) => put.revision,
@@ -40,25 +42,27 @@ impl Work {
     }
 }
 
-impl Prepared {
+impl PreparedChange {
     fn new(change: Change, key: FingerprintKey) -> Self {
         match change {
             Change::Put { widget, only_if } => Self::put(widget, only_if, key),
-            Change::Delete { id, revision, only_if } => Self { id, only_if, work: Work::Delete { revision } },
+            Change::Delete { id, revision, only_if } => {
+                Self { id, only_if, work: PreparedWork::Delete { revision } }
+            }
         }
     }
 
-    /// A document to be saved.
+    /// Prepares a document to be saved.
     pub(in crate::rules) fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
         let json = canonical(&mut widget);
-        let put = Put {
+        let put = PreparedPut {
             revision: widget.revision,
             rules: widget.compile(),
             fingerprint: key.fingerprint(&json),
             json,
             opens: widget.access.is_none() && widget.effective_access() == Access::Open,
         };
-        Self { id: widget.id, only_if, work: Work::Put(Box::new(put)) }
+        Self { id: widget.id, only_if, work: PreparedWork::Put(Box::new(put)) }
     }
 }
 
@@ -66,8 +70,9 @@ impl Prepared {
 const WORTH_A_THREAD: usize = 1024;
 
 /// Prepares a batch, in its order, a large one on all cores.
-pub(in crate::rules) fn prepare(changes: Vec<Change>, key: FingerprintKey) -> Vec<Prepared> {
-    let prepare = |share: Vec<Change>| share.into_iter().map(|change| Prepared::new(change, key)).collect();
-    let prepared: Vec<Vec<Prepared>> = on_threads(shares(changes, WORTH_A_THREAD), prepare);
+pub(in crate::rules) fn prepare(changes: Vec<Change>, key: FingerprintKey) -> Vec<PreparedChange> {
+    let prepare =
+        |share: Vec<Change>| share.into_iter().map(|change| PreparedChange::new(change, key)).collect();
+    let prepared: Vec<Vec<PreparedChange>> = on_threads(shares(changes, WORTH_A_THREAD), prepare);
     prepared.into_iter().flatten().collect()
 }

@@ -1,51 +1,30 @@
-//! A widget as bytes: what the book keeps of it, and the store.
+//! Binary record of a widget, as the book and the store keep it.
 //!
 //! ```text
-//! record = flags:u8 varint(revision) fingerprint:u64 list         (little-endian; the list is packed)
-//! flags  = enabled:1 voice:1 public_trust_center:1 staging:1 access:2
+//! record = terms fingerprint:u64 list         (little-endian; the list is packed)
 //! ```
 
-use super::Fingerprint;
-use crate::policy::allowlist::Allowlist;
-use crate::policy::decision::WidgetRules;
-use crate::policy::varint;
-use crate::policy::widget::{Access, Environment};
+use crate::rules::fingerprint::Fingerprint;
+use embedgate_policy::allowlist::Allowlist;
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::varint;
 
 /// Grows when a record comes to mean something else.
 pub(in crate::rules) const RECORD_FORMAT: u64 = 2 << 32 | Allowlist::PACKED_FORMAT;
 
-const ENABLED: u8 = 1;
-const VOICE: u8 = 1 << 1;
-const TRUST_CENTER: u8 = 1 << 2;
-const STAGING: u8 = 1 << 3;
-const ACCESS_SHIFT: u32 = 4;
-
-/// A widget in the book: its rules and how to know its document again. A view of its record.
+/// Borrowed view of a widget's record: its rules and the fingerprint of its document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::rules) struct Stored<'a> {
+pub(in crate::rules) struct WidgetRecord<'a> {
     pub(in crate::rules) rules: WidgetRules<'a>,
     pub(in crate::rules) fingerprint: Fingerprint,
 }
 
-impl<'a> Stored<'a> {
+impl<'a> WidgetRecord<'a> {
     /// The record, without the id.
     pub(in crate::rules) fn write(&self) -> Vec<u8> {
-        let rules = &self.rules;
-        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
-        let access: u8 = match rules.access {
-            Access::Open => 0,
-            Access::Monitor => 1,
-            Access::Enforce => 2,
-        };
-        let flags = flag(rules.enabled, ENABLED)
-            | flag(rules.voice, VOICE)
-            | flag(rules.public_trust_center, TRUST_CENTER)
-            | flag(rules.environment == Environment::Staging, STAGING)
-            | access << ACCESS_SHIFT;
-        let list = rules.allowlist.packed_bytes();
-        let mut record = Vec::with_capacity(1 + varint::length(rules.revision) + 8 + list.len());
-        record.push(flags);
-        varint::write(&mut record, rules.revision);
+        let list = self.rules.allowlist.packed_bytes();
+        let mut record = Vec::with_capacity(1 + varint::length(self.rules.revision) + 8 + list.len());
+        self.rules.write_terms(&mut record);
         record.extend(self.fingerprint.0.to_le_bytes());
         record.extend(list);
         record
@@ -54,25 +33,9 @@ impl<'a> Stored<'a> {
     /// The widget of this id. `None` where the bytes are no record.
     #[inline]
     pub(in crate::rules) fn read(id: &'a str, record: &'a [u8]) -> Option<Self> {
-        let (&flags, rest) = record.split_first()?;
-        let (revision, rest) = varint::read(rest)?;
+        let (terms, rest) = WidgetRules::read_terms(id, record)?;
         let (fingerprint, list) = rest.split_first_chunk::<8>()?;
-        let access = match flags >> ACCESS_SHIFT {
-            0 => Access::Open,
-            1 => Access::Monitor,
-            2 => Access::Enforce,
-            _ => return None,
-        };
-        let rules = WidgetRules {
-            id,
-            environment: if flags & STAGING == 0 { Environment::Production } else { Environment::Staging },
-            access,
-            enabled: flags & ENABLED != 0,
-            voice: flags & VOICE != 0,
-            public_trust_center: flags & TRUST_CENTER != 0,
-            revision,
-            allowlist: Allowlist::from_packed(list),
-        };
+        let rules = WidgetRules { allowlist: Allowlist::from_packed(list), ..terms };
         Some(Self { rules, fingerprint: Fingerprint(u64::from_le_bytes(*fingerprint)) })
     }
 }
@@ -101,8 +64,8 @@ mod tests {
             let widget = widget(json).compile();
             for revision in [0, 127, 128, u64::MAX] {
                 let rules = WidgetRules { revision, ..widget.as_rules() };
-                let before = Stored { rules, fingerprint: FINGERPRINT };
-                assert_eq!(Stored::read(rules.id, &before.write()), Some(before), "{json}");
+                let before = WidgetRecord { rules, fingerprint: FINGERPRINT };
+                assert_eq!(WidgetRecord::read(rules.id, &before.write()), Some(before), "{json}");
             }
         }
     }
@@ -112,7 +75,7 @@ mod tests {
         let sums: Vec<u32> = [FULL, &long()]
             .map(|json| {
                 let widget = widget(json).compile();
-                crc32fast::hash(&Stored { rules: widget.as_rules(), fingerprint: FINGERPRINT }.write())
+                crc32fast::hash(&WidgetRecord { rules: widget.as_rules(), fingerprint: FINGERPRINT }.write())
             })
             .into();
         // Other bytes here call for another RECORD_FORMAT or Allowlist::PACKED_FORMAT, or old stores are misread.

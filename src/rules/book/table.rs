@@ -1,4 +1,4 @@
-//! The map under the book: as quick to read as a plain hash map, and every version of it stays as it was.
+//! Persistent hash table under the book: as quick to read as a plain hash map, and every version stays as it was.
 //!
 //! Two fixed levels of 256 and 128 share what a change doesn't touch; below them lie 32,768 [`Leaf`]s, each some
 //! thirty records of a million. A change copies one path: those pointers and the one leaf. Reading follows two hot
@@ -9,11 +9,9 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 
-use super::leaf::{Leaf, Part, Tag};
+use super::leaf::{Leaf, LeafRecord, Tag};
 
-mod filling;
-
-pub(super) use self::filling::{Filling, Sizes};
+pub(super) mod builder;
 
 const ROOT_BITS: u32 = 8;
 const BRANCH_BITS: u32 = 7;
@@ -21,9 +19,9 @@ const BRANCH_BITS: u32 = 7;
 const ROOT: usize = 1 << ROOT_BITS;
 const BRANCH: usize = 1 << BRANCH_BITS;
 
-/// Byte strings by their keys. Clones are cheap and independent.
+/// Persistent hash table from keys to byte strings. Clones are cheap and independent.
 #[derive(Clone)]
-pub(super) struct Table {
+pub(super) struct RecordTable {
     root: Arc<Root>,
     len: usize,
     /// Of the process, so that nobody can choose keys that collide.
@@ -33,16 +31,16 @@ pub(super) struct Table {
 type Root = [Option<Arc<Branch>>; ROOT];
 type Branch = [Option<Leaf>; BRANCH];
 
-impl Default for Table {
+impl Default for RecordTable {
     fn default() -> Self {
         Self { root: Arc::new([const { None }; ROOT]), len: 0, hasher: RandomState::default() }
     }
 }
 
-/// What becomes of a key: `None` takes it out.
+/// Edit of one key: its new bytes, or `None` to remove it.
 pub(super) type Edit<'e> = (&'e [u8], Option<&'e [u8]>);
 
-impl Table {
+impl RecordTable {
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -51,8 +49,8 @@ impl Table {
     #[inline]
     pub(super) fn get(&self, key: &[u8]) -> Option<(&[u8], &[u8])> {
         let hash = hash(&self.hasher, key);
-        let place = Place::of(hash);
-        self.leaf(place)?.get(tag(hash), key)
+        let address = LeafAddress::of(hash);
+        self.leaf(address)?.get(tag(hash), key)
     }
 
     /// In no particular order.
@@ -60,8 +58,8 @@ impl Table {
         let branches = self.root.iter().flatten();
         branches
             .flat_map(|branch| branch.iter().flatten())
-            .flat_map(|leaf| leaf.parts())
-            .map(|part| (part.key, part.bytes))
+            .flat_map(|leaf| leaf.records())
+            .map(|record| (record.key, record.bytes))
     }
 
     /// Carries out edits of different keys.
@@ -69,33 +67,34 @@ impl Table {
         let mut edits: Vec<(u64, Edit<'_>)> =
             edits.into_iter().map(|edit| (hash(&self.hasher, edit.0), edit)).collect();
         edits.sort_unstable_by_key(|(hash, _)| *hash);
-        for of_leaf in edits.chunk_by(|(a, _), (b, _)| Place::of(*a) == Place::of(*b)) {
+        for of_leaf in edits.chunk_by(|(a, _), (b, _)| LeafAddress::of(*a) == LeafAddress::of(*b)) {
             let Some((first, _)) = of_leaf.first() else { continue };
-            let place = Place::of(*first);
-            let leaf = edited(self.leaf(place), of_leaf);
-            self.put(place, leaf);
+            let address = LeafAddress::of(*first);
+            let leaf = edited(self.leaf(address), of_leaf);
+            self.put(address, leaf);
         }
     }
 
-    fn leaf(&self, place: Place) -> Option<&Leaf> {
-        self.root[place.root].as_ref()?[place.branch].as_ref()
+    fn leaf(&self, address: LeafAddress) -> Option<&Leaf> {
+        self.root[address.root].as_ref()?[address.branch].as_ref()
     }
 
-    fn put(&mut self, place: Place, leaf: Option<Leaf>) {
-        let branch = &mut Arc::make_mut(&mut self.root)[place.root];
+    fn put(&mut self, address: LeafAddress, leaf: Option<Leaf>) {
+        let branch = &mut Arc::make_mut(&mut self.root)[address.root];
         let branch = Arc::make_mut(branch.get_or_insert_with(|| Arc::new([const { None }; BRANCH])));
         let count = |leaf: &Option<Leaf>| leaf.as_ref().map_or(0, Leaf::len);
-        self.len = self.len - count(&branch[place.branch]) + count(&leaf);
-        branch[place.branch] = leaf;
+        self.len = self.len - count(&branch[address.branch]) + count(&leaf);
+        branch[address.branch] = leaf;
     }
 }
 
 /// The leaf that these edits, all of one leaf, make of it; `None` where nothing is left.
 fn edited(leaf: Option<&Leaf>, edits: &[(u64, Edit<'_>)]) -> Option<Leaf> {
-    let is_edited = |part: &Part<'_>| edits.iter().any(|(_, (key, _))| *key == part.key);
-    let kept = leaf.into_iter().flat_map(Leaf::parts).filter(|part| !is_edited(part));
-    let new =
-        edits.iter().filter_map(|(hash, (key, bytes))| Some(Part { tag: tag(*hash), key, bytes: (*bytes)? }));
+    let is_edited = |record: &LeafRecord<'_>| edits.iter().any(|(_, (key, _))| *key == record.key);
+    let kept = leaf.into_iter().flat_map(Leaf::records).filter(|record| !is_edited(record));
+    let new = edits
+        .iter()
+        .filter_map(|(hash, (key, bytes))| Some(LeafRecord { tag: tag(*hash), key, bytes: (*bytes)? }));
     Leaf::build(&kept.chain(new).collect::<Vec<_>>())
 }
 
@@ -106,14 +105,14 @@ fn hash(hasher: &RandomState, key: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The places on both levels: the highest bits of the hash.
+/// Address of a leaf: its index on both levels, from the highest bits of the hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct LeafAddress {
     root: usize,
     branch: usize,
 }
 
-impl Place {
+impl LeafAddress {
     #[inline]
     fn of(hash: u64) -> Self {
         let root = (hash >> (64 - ROOT_BITS)) as usize;

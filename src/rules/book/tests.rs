@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::widget::{Access, Environment, MAX_REVISION, RevisionTooHigh};
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget, Outcome, Stale};
+use crate::rules::fingerprint::Fingerprint;
 use crate::rules::fixtures::{delete, put, widget};
+use crate::rules::tombstone::Tombstone;
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::widget::{Access, Environment, MAX_REVISION, RevisionTooHigh, Widget};
 
 const OPEN: &str = r#""access":"open""#;
 const LISTED: &[&str] = &["example.com"];
@@ -173,7 +176,7 @@ fn changes_to_one_widget_apply_in_order_and_are_told_once() {
     let before = book(&[&[revised(LISTED, 7)]]);
     let batch = [revised(&["x.example"], 8), delete("w", None), revised(&["y.example"], 10)];
     let applied = before.apply(&batch, CAREFUL).unwrap();
-    let id = crate::policy::widget::WidgetId::parse("w").unwrap();
+    let id = embedgate_policy::widget::WidgetId::parse("w").unwrap();
     assert_eq!(applied.changed, [ChangedWidget { id, before: Some(7), after: Some(10) }]);
     assert_eq!(applied.book.generation(), 2);
     assert!(applied.book.tombstone("w").is_none());

@@ -1,33 +1,35 @@
-//! Lines read, parsed and made ready on all cores, and handed on in their order. Each worker lives as long as the
-//! import and reads its lines itself: what one parses and frees stays its own.
+//! Lines read, parsed and prepared on all cores, and handed on in their order. Each worker lives as long as the import
+//! and reads its lines itself, so that it frees what it has allocated.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use super::{ImportError, LineFault};
-use crate::policy::suffix::PublicSuffixes;
-use crate::policy::widget::{MAX_DOCUMENT_BYTES, Widget};
-use crate::rules::book::{FingerprintKey, Prepared};
+use parking_lot::Mutex;
+
+use super::error::{ImportError, LineFault};
+use crate::rules::book::PreparedChange;
 use crate::rules::change::Precondition;
+use crate::rules::fingerprint::FingerprintKey;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget};
 
 /// Lines that a worker takes at a time.
 const PIECE_LINES: usize = 1000;
 /// Bytes after which a piece is full with fewer.
 const PIECE_BYTES: usize = 800 << 10;
 
-/// Some lines, made ready.
+/// Piece of the input: some lines, prepared.
 #[derive(Default)]
 pub(super) struct Piece {
     /// Bytes read when it ends.
     pub(super) bytes: u64,
     /// The line of each change.
     pub(super) lines: Vec<u64>,
-    pub(super) changes: Vec<Prepared>,
+    pub(super) changes: Vec<PreparedChange>,
     pub(super) faults: Vec<LineFault>,
 }
 
@@ -38,10 +40,10 @@ pub(super) fn for_each_piece(
     key: FingerprintKey,
     mut take: impl FnMut(Piece) -> Result<(), ImportError>,
 ) -> Result<(), ImportError> {
-    let source = Mutex::new(Source { documents, line: 0, bytes: 0, pieces: 0, at_end: false });
+    let source = Mutex::new(LineSource { documents, line: 0, bytes: 0, pieces: 0, at_end: false });
     let workers = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     thread::scope(|scope| {
-        let (send, pieces): (SyncSender<Numbered>, Receiver<Numbered>) = sync_channel(2 * workers);
+        let (send, pieces): (SyncSender<NumberedPiece>, Receiver<NumberedPiece>) = sync_channel(2 * workers);
         for _ in 0..workers {
             let (source, send) = (&source, send.clone());
             scope.spawn(move || work(source, suffixes, key, &send));
@@ -59,19 +61,19 @@ pub(super) fn for_each_piece(
     })
 }
 
-/// A piece by its place in the order.
-type Numbered = (u64, io::Result<Piece>);
+/// Piece with its number in the order.
+type NumberedPiece = (u64, io::Result<Piece>);
 
 /// Ends when everything is read, or nobody listens any more.
 fn work<R: BufRead>(
-    source: &Mutex<Source<R>>,
+    source: &Mutex<LineSource<R>>,
     suffixes: &PublicSuffixes,
     key: FingerprintKey,
-    send: &SyncSender<Numbered>,
+    send: &SyncSender<NumberedPiece>,
 ) {
-    let mut text = Text::default();
+    let mut text = PieceText::default();
     loop {
-        let taken = source.lock().unwrap_or_else(PoisonError::into_inner).take(&mut text);
+        let taken = source.lock().take(&mut text);
         let Some((number, read)) = taken else { return };
         let piece = read.map(|bytes| Piece { bytes, ..parse(&text, suffixes, key) });
         if send.send((number, piece)).is_err() {
@@ -80,13 +82,13 @@ fn work<R: BufRead>(
     }
 }
 
-fn parse(text: &Text, suffixes: &PublicSuffixes, key: FingerprintKey) -> Piece {
+fn parse(text: &PieceText, suffixes: &PublicSuffixes, key: FingerprintKey) -> Piece {
     let mut piece = Piece::default();
     for (line, document) in text.lines() {
         match Widget::parse(document.trim_ascii(), suffixes) {
             Ok(widget) => {
                 piece.lines.push(line);
-                piece.changes.push(Prepared::put(widget, Precondition::None, key));
+                piece.changes.push(PreparedChange::put(widget, Precondition::None, key));
             }
             Err(found) => piece.faults.extend(found.into_iter().map(|fault| LineFault {
                 line,
@@ -99,20 +101,21 @@ fn parse(text: &Text, suffixes: &PublicSuffixes, key: FingerprintKey) -> Piece {
     piece
 }
 
-/// Lines that aren't blank, each with its number.
+/// Text of a piece: lines that aren't blank, each with its number.
 #[derive(Default)]
-struct Text {
+struct PieceText {
     bytes: Vec<u8>,
     lines: Vec<(u64, Range<usize>)>,
 }
 
-impl Text {
+impl PieceText {
     fn lines(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.lines.iter().filter_map(|(line, range)| Some((*line, self.bytes.get(range.clone())?)))
     }
 }
 
-struct Source<R> {
+/// Input that the workers take pieces from in turn.
+struct LineSource<R> {
     documents: R,
     /// Read so far.
     line: u64,
@@ -121,9 +124,9 @@ struct Source<R> {
     at_end: bool,
 }
 
-impl<R: BufRead> Source<R> {
+impl<R: BufRead> LineSource<R> {
     /// The next piece's text in the place of what is there: its number, and the bytes read when it ends.
-    fn take(&mut self, text: &mut Text) -> Option<(u64, io::Result<u64>)> {
+    fn take(&mut self, text: &mut PieceText) -> Option<(u64, io::Result<u64>)> {
         if self.at_end {
             return None;
         }
@@ -134,7 +137,7 @@ impl<R: BufRead> Source<R> {
         Some((number, read.map(|()| self.bytes)))
     }
 
-    fn fill(&mut self, text: &mut Text) -> io::Result<()> {
+    fn fill(&mut self, text: &mut PieceText) -> io::Result<()> {
         text.bytes.clear();
         text.lines.clear();
         while text.lines.len() < PIECE_LINES && text.bytes.len() < PIECE_BYTES {

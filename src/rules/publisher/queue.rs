@@ -1,92 +1,91 @@
-//! Callers who wait for the writer. Whoever finds nobody writing writes for all who wait: a save alone starts at
-//! once, and while it is written the next ones gather and share the next stroke.
+//! Queue of callers for group commit. A caller who finds nobody writing writes for all who wait: a single save starts
+//! at once, and the saves that arrive while it is written share the next commit.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-use crate::rules::book::{Prepared, Rejection};
-use crate::rules::brake::WideChange;
+use parking_lot::{Condvar, Mutex};
+
+use super::published::Published;
+use crate::rules::book::{PreparedChange, Rejection};
 use crate::rules::change::{Actor, ApplyOptions};
-use crate::rules::error::RulesError;
+use crate::rules::error::SaveError;
 
-use super::Published;
-
-/// Changes that may be written together: what comes after them waits its turn, or one small save would wait for
-/// all large ones.
+/// Most changes of one group: later ones wait for the next, or one small save would wait for all large ones.
 const GROUP_CHANGES: usize = 10_000;
 
-/// One call: what is asked for.
+/// Call of a writer: the changes that it asks for.
 pub(super) struct Call {
-    pub(super) changes: Vec<Prepared>,
+    pub(super) changes: Vec<PreparedChange>,
     pub(super) options: ApplyOptions,
     /// How many widgets it may touch at most, where it is a wide change.
     pub(super) confirmed: Option<usize>,
     pub(super) actor: Actor,
-    pub(super) answer: Arc<Answer>,
+    pub(super) answer: Arc<AnswerSlot>,
 }
 
-/// Why a call was not carried out.
-pub(super) enum Failure {
-    /// Changes that can't be made.
+/// Reason why a call was not carried out.
+pub(super) enum CallFailure {
+    /// Changes that are refused.
     Rejected(Vec<Rejection>),
-    /// A wide change that has to be confirmed.
-    Held(WideChange),
-    /// They could not be kept.
-    NotKept(RulesError),
+    /// Changes that were not saved for another reason.
+    NotSaved(SaveError),
 }
 
-/// The place for the answer of one call. The first answer counts.
+/// Slot for the answer of one call. The first answer counts.
 #[derive(Default)]
-pub(super) struct Answer(Mutex<Option<Result<Published, Failure>>>);
+pub(super) struct AnswerSlot(Mutex<Option<Result<Published, CallFailure>>>);
 
-impl Answer {
-    pub(super) fn give(&self, answer: Result<Published, Failure>) {
-        lock(&self.0).get_or_insert(answer);
+impl AnswerSlot {
+    pub(super) fn give(&self, answer: Result<Published, CallFailure>) {
+        self.0.lock().get_or_insert(answer);
     }
 
-    fn take(&self) -> Option<Result<Published, Failure>> {
-        lock(&self.0).take()
+    fn take(&self) -> Option<Result<Published, CallFailure>> {
+        self.0.lock().take()
     }
 }
 
+/// Queue of calls, of which the first ones are written as a group.
 #[derive(Default)]
 pub(super) struct Queue {
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
     moved: Condvar,
 }
 
+/// State of the queue, under its lock.
 #[derive(Default)]
-struct State {
+struct QueueState {
     waiting: VecDeque<Call>,
     writing: bool,
 }
 
 impl Queue {
     /// Waits until the call is answered. `write` answers a group of calls, this one or others; one at a time.
-    pub(super) fn run(&self, call: Call, write: impl Fn(Vec<Call>)) -> Result<Published, Failure> {
+    pub(super) fn run(&self, call: Call, write: impl Fn(Vec<Call>)) -> Result<Published, CallFailure> {
         let answer = Arc::clone(&call.answer);
-        let mut state = lock(&self.state);
+        let mut state = self.state.lock();
         state.waiting.push_back(call);
         loop {
             if let Some(answer) = answer.take() {
                 return answer;
             }
             if state.writing {
-                state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.moved.wait(&mut state);
                 continue;
             }
             state.writing = true;
             let group = state.group();
             drop(state);
             {
-                // Answers and lets go of the pen whatever happens.
-                let _turn = Turn {
+                // Answers and releases whatever happens, a panic of the writer among it.
+                let _lock = WriterLock {
                     queue: self,
                     answers: group.iter().map(|call| Arc::clone(&call.answer)).collect(),
                 };
                 write(group);
             }
-            state = lock(&self.state);
+            state = self.state.lock();
         }
     }
 }
@@ -95,11 +94,12 @@ impl Queue {
 impl Queue {
     /// How many calls wait for their turn.
     pub(super) fn waiting(&self) -> usize {
-        lock(&self.state).waiting.len()
+        self.state.lock().waiting.len()
     }
 }
 
-impl State {
+impl QueueState {
+    /// Takes the next group out.
     fn group(&mut self) -> Vec<Call> {
         let mut changes = 0;
         let fits = |call: &&Call| {
@@ -112,26 +112,19 @@ impl State {
     }
 }
 
-/// The pen in somebody's hand.
-struct Turn<'a> {
+/// Write lock, held while a group commits: on drop it answers whoever has no answer yet, and is released.
+struct WriterLock<'a> {
     queue: &'a Queue,
-    answers: Vec<Arc<Answer>>,
+    answers: Vec<Arc<AnswerSlot>>,
 }
 
-impl Drop for Turn<'_> {
+impl Drop for WriterLock<'_> {
     fn drop(&mut self) {
         for answer in &self.answers {
-            // Does nothing where there is an answer, which nobody takes before the pen is free.
-            answer.give(Err(Failure::NotKept(RulesError::StorageFailed {
-                detail: "the writer failed; whether the change is saved is not known: read it again".into(),
-            })));
+            // Does nothing where there is an answer: nobody takes one before the lock is released.
+            answer.give(Err(CallFailure::NotSaved(SaveError::WriterFailed)));
         }
-        lock(&self.queue.state).writing = false;
+        self.queue.state.lock().writing = false;
         self.queue.moved.notify_all();
     }
-}
-
-/// No holder leaves half-made data behind, so a lock that saw a panic is as good as before.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

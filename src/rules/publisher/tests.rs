@@ -23,7 +23,7 @@ fn an_answer_means_it_is_in_force_and_told() {
         publisher.apply(vec![put("a", &["x.example"], ""), put("b", &[], "")], CAREFUL, WHO).unwrap();
     assert_eq!((published.generation, published.applied()), (1, 2));
     assert_eq!(publisher.live().load().get("a").unwrap().revision, 1);
-    let swaps = notebook.swaps.lock().unwrap();
+    let swaps = notebook.swaps.lock();
     let told: Vec<&str> = swaps[0].1.iter().map(|changed| changed.id.as_str()).collect();
     assert_eq!((swaps[0].0, told), (1, vec!["a", "b"]));
     assert!(publisher.status().last_applied_at.is_some());
@@ -155,7 +155,7 @@ struct Gate(Mutex<Option<std::sync::mpsc::Receiver<()>>>);
 
 impl Observer for Gate {
     fn swapped(&self, _: &Swap<'_>) {
-        if let Some(gate) = self.0.lock().unwrap().take() {
+        if let Some(gate) = self.0.lock().take() {
             gate.recv().unwrap();
         }
     }
@@ -198,11 +198,11 @@ fn callers_who_wait_share_a_swap_and_fail_alone() {
         assert_eq!(revisions, (2..=9).collect::<Vec<u64>>(), "each saw the ones before it");
         assert_eq!(refused.join().unwrap().unwrap_err().code(), "would_open_widget");
         let raced: Vec<_> = raced.into_iter().map(|writer| writer.join().unwrap()).collect();
-        let lost = raced.iter().filter_map(|save| save.as_ref().err()).map(RulesError::code);
+        let lost = raced.iter().filter_map(|save| save.as_ref().err()).map(SaveError::code);
         assert_eq!(lost.collect::<Vec<_>>(), ["precondition_failed"; 3]);
     });
     assert_eq!(notebook.generations(), [1, 2]);
-    let swaps = notebook.swaps.lock().unwrap();
+    let swaps = notebook.swaps.lock();
     let changed = &swaps[1].1;
     assert_eq!((changed.len(), changed[0].before, changed[0].after), (2, Some(1), Some(9)));
     assert_eq!((changed[1].before, changed[1].after), (None, Some(1)));
@@ -238,7 +238,7 @@ fn preconditions_are_judged_with_the_change() {
 
 #[test]
 fn rules_from_files_are_changed_in_files() {
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::File, "w.json");
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::File, "w.json").read_only();
     assert!(publisher.is_read_only());
     let error = publisher.apply(vec![put("a", &[], "")], CAREFUL, WHO).unwrap_err();
     assert_eq!(error.code(), "read_only_source");
@@ -285,7 +285,7 @@ impl AuditLog for Ledger {
             };
             format!("{} {} {:?} {after}", record.actor, record.widget, record.before.map(revision))
         };
-        self.lines.lock().unwrap().extend(records.iter().map(line));
+        self.lines.lock().extend(records.iter().map(line));
         Ok(())
     }
 
@@ -312,7 +312,7 @@ fn what_cannot_be_recorded_is_not_saved() {
     ledger.full.store(false, Ordering::Relaxed);
     publisher.apply(vec![put("b", &["y.example"], "")], CAREFUL, who()).unwrap();
     assert_eq!(
-        *ledger.lines.lock().unwrap(),
+        *ledger.lines.lock(),
         [
             "token:ops a None 1",
             "token:ops b None 1",

@@ -1,26 +1,28 @@
-//! The writing itself: judge → prepare to keep → audit → keep → swap → tell → answer. One group at a time.
+//! Group commit: judge → write → audit → commit → swap → tell → answer. One group at a time.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
-use super::queue::{Answer, Call, Failure};
-use super::{Published, Publisher, Swap};
+use super::Publisher;
+use super::observer::Swap;
+use super::published::Published;
+use super::queue::{AnswerSlot, Call, CallFailure};
 use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
-use crate::rules::book::{Applied, RuleBook};
+use crate::rules::book::{AppliedBatch, RuleBook};
 use crate::rules::brake;
 use crate::rules::change::{Actor, ChangedWidget};
-use crate::rules::error::RulesError;
-use crate::rules::storage::{Commit, State};
+use crate::rules::error::SaveError;
+use crate::rules::storage::{Commit, WidgetState};
 
-/// Calls that are judged, in their order, and what they make together.
+/// Group of calls that were judged, in their order, and the one commit they make.
 struct Group {
     book: RuleBook,
     commit: Commit,
     /// How many of the writes each actor asked for, in order.
     actors: Vec<(Actor, usize)>,
-    answers: Vec<(Arc<Answer>, Published)>,
+    answers: Vec<(Arc<AnswerSlot>, Published)>,
 }
 
 impl Publisher {
@@ -33,7 +35,7 @@ impl Publisher {
         if !group.commit.writes.is_empty() {
             if let Err(error) = self.keep(&group) {
                 for (answer, _) in group.answers {
-                    answer.give(Err(Failure::NotKept(error.clone())));
+                    answer.give(Err(CallFailure::NotSaved(error.clone())));
                 }
                 return;
             }
@@ -49,7 +51,7 @@ impl Publisher {
         }
         // A group of refusals alone is no good news.
         if !group.answers.is_empty() {
-            super::lock(&self.status).accepted(Timestamp::now());
+            self.status.lock().accepted(Timestamp::now());
         }
         for (answer, published) in group.answers {
             answer.give(Ok(published));
@@ -57,9 +59,9 @@ impl Publisher {
     }
 
     /// Makes a group's writes durable, and their record before.
-    fn keep(&self, group: &Group) -> Result<(), RulesError> {
+    fn keep(&self, group: &Group) -> Result<(), SaveError> {
         let pending = self.storage.prepare(&group.commit)?;
-        let Some(audit) = &self.audit else { return pending.commit() };
+        let Some(audit) = &self.audit else { return Ok(pending.commit()?) };
         let previous = pending.previous();
         let at = Timestamp::now();
         let actors = group.actors.iter().flat_map(|(actor, writes)| std::iter::repeat_n(actor, *writes));
@@ -75,15 +77,15 @@ impl Publisher {
                     .as_ref()
                     .map(|before| AuditedDocument { revision: before.revision, json: &before.json }),
                 after: match &write.state {
-                    State::Put { revision, json, .. } => {
+                    WidgetState::Put { revision, json, .. } => {
                         AuditedState::Document(AuditedDocument { revision: *revision, json })
                     }
-                    State::Deleted(tombstone) => AuditedState::Deleted { revision: tombstone.revision },
+                    WidgetState::Deleted(tombstone) => AuditedState::Deleted { revision: tombstone.revision },
                 },
             })
             .collect();
-        audit.record(&records).map_err(|error| RulesError::AuditUnavailable { detail: error.to_string() })?;
-        pending.commit().inspect_err(|_| audit.revoke(&records))
+        audit.record(&records).map_err(|error| SaveError::AuditUnavailable { source: error.into() })?;
+        Ok(pending.commit().inspect_err(|_| audit.revoke(&records))?)
     }
 }
 
@@ -97,13 +99,13 @@ impl Group {
             answers: Vec::with_capacity(calls.len()),
         };
         for Call { changes, options, confirmed, actor, answer } in calls {
-            let applied = group.book.take(changes, options).map_err(Failure::Rejected);
+            let applied = group.book.take(changes, options).map_err(CallFailure::Rejected);
             let braked = applied.and_then(|applied| {
                 let checked = brake::check(&group.book, &applied, options, confirmed);
-                checked.map(|()| applied).map_err(Failure::Held)
+                checked.map(|()| applied).map_err(|wide| CallFailure::NotSaved(SaveError::WideChange(wide)))
             });
             match braked {
-                Ok(Applied { book, outcomes, changed, writes }) => {
+                Ok(AppliedBatch { book, outcomes, changed, writes }) => {
                     group.book = book;
                     group.actors.push((actor, writes.len()));
                     group.commit.writes.extend(writes);

@@ -5,21 +5,24 @@
 //! made (in place, by rename, by turning a link); what can't be taken changes nothing, and neither does a file
 //! that goes away: the last good rules stay until there are better ones.
 
-use std::ops::Deref;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
-use self::document::Documents;
+use self::document::FileDocuments;
 use self::folders::Folders;
-use self::reading::{Reading, Seen};
-use self::snapshot::Stamp;
-use crate::policy::suffix::PublicSuffixes;
-use crate::policy::widget::Widget;
-use crate::rules::error::RulesError;
+use self::reading::{FileReading, FilesSeen};
+use self::snapshot::PathStamp;
+use super::{DocumentPages, RuleSource, SourceFollower, SourceKind, StartedSource};
+use crate::rules::error::{RulesError, SaveError, SourceError};
 use crate::rules::publisher::{Published, Publisher};
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Widget;
 
 mod document;
 mod folders;
@@ -41,59 +44,84 @@ const POLL: Duration = Duration::from_millis(500);
 const POLL_MANY: Duration = Duration::from_secs(2);
 const MANY_FILES: usize = 1000;
 
-/// The public suffixes that entries are checked against: shipped (`&'static`) or brought (`Arc`).
-type Suffixes = Box<dyn Deref<Target = PublicSuffixes> + Send + Sync>;
-
-/// A watched file or folder, the whole truth of a [`Publisher`].
+/// Watched file or folder as a source of rules.
 pub struct FileSource {
     path: PathBuf,
-    suffixes: Suffixes,
-    publisher: Arc<Publisher>,
-    seen: Seen,
 }
 
 impl FileSource {
-    /// Reads the documents of a file or folder once, for tools that work without an edge.
-    pub fn load_once(path: &Path, suffixes: &PublicSuffixes) -> Result<Vec<Widget>, RulesError> {
-        look(path, Reading::take(path), suffixes, |documents| Ok(documents.widgets)).1
+    /// The file or folder at this path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
     }
 
-    /// Puts the rules of `path` in force, for the first time. A fault is the caller's to report; nothing is in
-    /// force then. From here on [`FileSource::watch`] follows the path.
-    pub fn start(
-        path: impl Into<PathBuf>,
-        suffixes: impl Deref<Target = PublicSuffixes> + Send + Sync + 'static,
-        publisher: Arc<Publisher>,
-    ) -> Result<Self, RulesError> {
-        let path = path.into();
-        let (seen, published) =
-            look(&path, Reading::take(&path), &suffixes, |documents| publish(&publisher, documents));
-        published?;
-        Ok(Self { path, suffixes: Box::new(suffixes), publisher, seen })
+    /// Reads the documents once.
+    ///
+    /// # Errors
+    ///
+    /// Where the files can't be read, are too large or have faults.
+    pub fn read(&self, suffixes: &PublicSuffixes) -> Result<Vec<Widget>, SourceError> {
+        look(&self.path, FileReading::take(&self.path), suffixes, |documents| Ok(documents.widgets)).1
+    }
+}
+
+impl RuleSource for FileSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::File
     }
 
-    /// Follows the path until `shutdown` turns true or its sender is gone. Files are read on tokio's blocking
-    /// threads.
-    pub async fn watch(self, mut shutdown: watch::Receiver<bool>) {
+    fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    fn location(&self) -> &Path {
+        &self.path
+    }
+
+    fn start(
+        &self,
+        publisher: Publisher,
+        suffixes: Arc<PublicSuffixes>,
+    ) -> Result<StartedSource, RulesError> {
+        let follower = FileFollower::start(self.path.clone(), suffixes, publisher)?;
+        Ok(StartedSource { publisher: Arc::clone(&follower.publisher), follower: Some(Box::new(follower)) })
+    }
+
+    fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {
+        Ok(Box::new(iter::once(Ok(self.read(&suffixes)?))))
+    }
+}
+
+/// Follower of a file or folder: the whole truth of its [`Publisher`]. Files are read on tokio's blocking threads.
+struct FileFollower {
+    path: PathBuf,
+    suffixes: Arc<PublicSuffixes>,
+    publisher: Arc<Publisher>,
+    seen: FilesSeen,
+}
+
+#[async_trait]
+impl SourceFollower for FileFollower {
+    async fn follow(self: Box<Self>, mut shutdown: watch::Receiver<bool>) {
         let changed = Arc::new(Notify::new());
         let mut folders = Folders::new(Arc::clone(&changed));
-        let mut source = self;
+        let mut follower = self;
         let mut notified = true;
         loop {
             let check = tokio::task::spawn_blocking(move || {
                 // Listening comes before looking: what changes in between is heard.
-                folders.follow(&source.path, notified);
-                source.check();
-                (source, folders)
+                folders.follow(&follower.path, notified);
+                follower.check();
+                (follower, folders)
             });
-            (source, folders) = match check.await {
+            (follower, folders) = match check.await {
                 Ok(both) => both,
                 Err(error) => {
                     tracing::error!(%error, "rules files are followed no longer; the last good rules stay in force");
                     return;
                 }
             };
-            let poll = if source.seen.stamp.file_count() > MANY_FILES { POLL_MANY } else { POLL };
+            let poll = if follower.seen.stamp.file_count() > MANY_FILES { POLL_MANY } else { POLL };
             notified = tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => return,
                 () = changed.notified() => true,
@@ -104,24 +132,34 @@ impl FileSource {
             }
         }
     }
+}
+
+impl FileFollower {
+    /// Puts the rules of `path` in force, for the first time.
+    fn start(path: PathBuf, suffixes: Arc<PublicSuffixes>, publisher: Publisher) -> Result<Self, RulesError> {
+        let publisher = Arc::new(publisher.read_only());
+        let (seen, published) = look(&path, FileReading::take(&path), &suffixes, |documents| {
+            publish(&publisher, documents).map_err(RulesError::from)
+        });
+        published?;
+        Ok(Self { path, suffixes, publisher, seen })
+    }
 
     /// Looks at the path and puts in force what is new there.
     fn check(&mut self) {
-        let stamp = Stamp::take(&self.path);
+        let stamp = PathStamp::take(&self.path);
         if stamp != self.seen.stamp {
             settle(&self.path, stamp);
         } else if !stamp.is_fresh(self.seen.read_at) {
             return;
         }
-        let reading = Reading::take(&self.path);
+        let reading = FileReading::take(&self.path);
         if reading.seen.contents == self.seen.contents {
             self.seen = reading.seen;
             return;
         }
-        let mut judged = false;
         let (seen, published) = look(&self.path, reading, &self.suffixes, |documents| {
-            judged = true;
-            publish(&self.publisher, documents)
+            publish(&self.publisher, documents).map_err(RulesError::from)
         });
         self.seen = seen;
         match published {
@@ -132,19 +170,18 @@ impl FileSource {
                 );
             }
             // The publisher tells of what it did and of what it refused.
-            Ok(_) => {}
-            Err(_) if judged => {}
+            Ok(_) | Err(RulesError::Save(_)) => {}
             Err(error) => self.publisher.reject(&error),
         }
     }
 }
 
 /// Waits until the files rest.
-fn settle(path: &Path, mut stamp: Stamp) {
+fn settle(path: &Path, mut stamp: PathStamp) {
     let deadline = Instant::now() + SETTLE_AT_MOST;
     while Instant::now() < deadline {
         pause(SETTLE);
-        let next = Stamp::take(path);
+        let next = PathStamp::take(path);
         if next == stamp {
             return;
         }
@@ -154,15 +191,15 @@ fn settle(path: &Path, mut stamp: Stamp) {
 
 /// Reads the documents out of a reading and hands them on. A fault is believed when a second look finds the same
 /// again: the first may have met a writer halfway.
-fn look<T>(
+fn look<T, E: From<SourceError>>(
     path: &Path,
-    mut reading: Reading,
+    mut reading: FileReading,
     suffixes: &PublicSuffixes,
-    then: impl FnOnce(Documents<'_>) -> Result<T, RulesError>,
-) -> (Seen, Result<T, RulesError>) {
+    then: impl FnOnce(FileDocuments<'_>) -> Result<T, E>,
+) -> (FilesSeen, Result<T, E>) {
     let deadline = Instant::now() + SECOND_LOOKS_AT_MOST;
     loop {
-        let Reading { seen, snapshot } = reading;
+        let FileReading { seen, snapshot } = reading;
         let error = match snapshot {
             Err(error) => error,
             Ok(snapshot) => match document::parse(&snapshot, suffixes) {
@@ -171,9 +208,9 @@ fn look<T>(
             },
         };
         pause(SECOND_LOOK);
-        let next = Reading::take(path);
+        let next = FileReading::take(path);
         if next.seen.contents == seen.contents || Instant::now() >= deadline {
-            return (seen, Err(error));
+            return (seen, Err(error.into()));
         }
         reading = next;
     }
@@ -184,9 +221,9 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-fn publish(publisher: &Publisher, documents: Documents<'_>) -> Result<Published, RulesError> {
-    let Documents { widgets, spots } = documents;
-    publisher.replace_all(widgets, |fault| spots.locate(fault))
+fn publish(publisher: &Publisher, documents: FileDocuments<'_>) -> Result<Published, SaveError> {
+    let FileDocuments { widgets, positions } = documents;
+    publisher.replace_all(widgets, |fault| positions.locate(fault))
 }
 
 #[cfg(test)]

@@ -1,27 +1,27 @@
-//! What became of tickets, as the metrics count it.
+//! Outcomes of tickets, as the metrics count them.
 
-use crate::policy::ticket::TicketError;
+use embedgate_policy::ticket::TicketError;
 
-/// One outcome.
+/// Outcome of one ticket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TicketOutcome {
-    /// Given to a page that asked for one.
+    /// Issued to a page that asked for one.
     Issued,
-    /// Handed to a frame's document with its answer.
+    /// Issued with a frame's document.
     Framed,
     /// Exchanged for a fresh one.
     Renewed,
     /// Asked for, and denied.
     Refused,
-    /// Presented for a session, which it opened, or by a frame, which came back.
+    /// Presented by a session or a frame, which was allowed by it.
     Accepted,
-    /// Needed for a session, and not presented.
+    /// Needed by a session, but not presented.
     Missing,
-    /// Presented, and past its lifetime.
+    /// Presented, but expired.
     Expired,
-    /// Presented and good, but the page that opened the widget may not embed it (any more).
+    /// Presented and valid, but the page that opened the widget may not embed it any more.
     Unwelcome,
-    /// Presented, and none.
+    /// Presented, but not a valid ticket.
     Invalid(TicketError),
 }
 
@@ -37,12 +37,12 @@ impl TicketOutcome {
         Self::Unwelcome,
     ];
 
-    /// Every one, each at its place.
+    /// Every outcome, in the order of [`Self::place`].
     pub(super) fn all() -> impl Iterator<Item = Self> {
         Self::OTHERS.into_iter().chain(TicketError::ALL.map(Self::Invalid))
     }
 
-    /// Where its counter is.
+    /// Index of the outcome's counter.
     pub(super) fn place(self) -> usize {
         match self {
             Self::Issued => 0,
@@ -57,7 +57,7 @@ impl TicketOutcome {
         }
     }
 
-    /// The label.
+    /// The outcome's label.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::Issued => "issued",

@@ -65,10 +65,10 @@ async fn faults_of_asking_are_told() {
     std::fs::write(edge.folder().join("empty"), "# nothing\n").unwrap();
     for (arguments, says) in [
         (["lint", "--admin", &url, "--token-file", "wrong"].as_slice(), "unauthorized: "),
-        (&["lint", "--admin", &url, "--token-file", "empty"], "there is no token in it"),
+        (&["lint", "--admin", &url, "--token-file", "empty"], "the file has no token"),
         (&["lint", "--admin", &url, "--token-file", "absent"], "absent: "),
         (&["lint", "--admin", "http://127.0.0.1:1"], "http://127.0.0.1:1: "),
-        (&["lint", "--admin", &edge.url("")], "it answers 404"),
+        (&["lint", "--admin", &edge.url("")], "the answer is 404"),
         (&["lint", "--admin", "https://localhost:1"], "needs --ca FILE"),
     ] {
         let ran = run(&edge, arguments);

@@ -53,11 +53,11 @@ async fn every_call_needs_a_token_and_writing_one_that_may() {
             assert!(![401, 403].contains(&reading.0), "{method} {path}: {}", reading.0);
         }
     }
-    for unknown in ["/v1/nothing", "/", "/v1/widgets/a/b"] {
+    for unknown in ["/v1/nothing", "/nothing", "/v1/widgets/a/b"] {
         let answer = client.get(format!("http://{}{unknown}", edge.admin)).send().await.unwrap();
         assert_eq!(answer.status(), 401, "nobody learns which calls there are");
     }
-    for open in ["/livez", "/readyz", "/metrics"] {
+    for open in ["/", "/livez", "/readyz", "/metrics"] {
         assert_eq!(client.get(format!("http://{}{open}", edge.admin)).send().await.unwrap().status(), 200);
     }
     let (_, status) = super::call(&edge, Method::GET, "/v1/status").await;
@@ -92,7 +92,7 @@ async fn the_first_start_makes_a_token_and_says_where() {
     assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let text = std::fs::read_to_string(&file).unwrap();
     let token = text.lines().find_map(|line| line.strip_prefix("write ")).unwrap();
-    assert!(edge.log().contains("made made/tokens with one write token"), "{}", edge.log());
+    assert!(edge.log().contains("created made/tokens with one write token"), "{}", edge.log());
     assert!(!edge.log().contains(token));
     let request = Client::new().put(format!("http://{}/v1/widgets/w", edge.admin)).bearer_auth(token);
     assert_eq!(request.json(&json!({ "id": "w" })).send().await.unwrap().status(), 201);

@@ -25,7 +25,7 @@ impl Outcome {
             true => Self::Works,
             false
                 if says("may not be embedded on https://stranger.example.")
-                    && says("its owner adds stranger.example to the widget's allowed domains") =>
+                    && says("its owner has to add stranger.example to the widget's allowed domains") =>
             {
                 Self::Told
             }

@@ -72,7 +72,7 @@ async fn a_widget_with_voice_gets_the_microphone_where_the_page_lets_it() {
     assert_eq!(ask_inside(&browser, "text").await, "no secure context");
     let refused = shown(&browser, &["document.getElementById('voice')"]).await;
     assert!(refused.text.contains("may not be embedded on http://site.example."), "{refused:?}");
-    assert!(refused.text.contains("browsers give a microphone to pages over https only"), "{refused:?}");
+    assert!(refused.text.contains("Browsers allow the microphone only on https pages"), "{refused:?}");
     let mut adding = widget("voice", json!(["site.example", "http://site.example"]));
     adding["capabilities"] = json!(["voice"]);
     let (status, answer) = stage.edge.put(&adding).await;

@@ -33,21 +33,21 @@ fn every_fault_of_the_configuration_is_told_with_its_place() {
     let lines: Vec<&str> = ran.out.lines().collect();
     let [listen, grace, source, last] = lines[..] else { panic!("{}", ran.out) };
     assert!(
-        listen.starts_with("fault: conf/embedgate.toml:3:1: ") && listen.contains("did you mean 'listen'?")
+        listen.starts_with("error: conf/embedgate.toml:3:1: ") && listen.contains("did you mean 'listen'?")
     );
     assert!(
-        grace.starts_with("fault: conf/embedgate.toml:4:16: ") && grace.contains("write \"30s\""),
+        grace.starts_with("error: conf/embedgate.toml:4:16: ") && grace.contains("write \"30s\""),
         "{grace}"
     );
     assert!(
-        source.starts_with("fault: conf/embedgate.toml:6:10: ") && source.contains("use \"store\""),
+        source.starts_with("error: conf/embedgate.toml:6:10: ") && source.contains("use \"store\""),
         "{source}"
     );
-    assert_eq!(last, "conf/embedgate.toml: 3 faults; the edge would not start");
+    assert_eq!(last, "conf/embedgate.toml: 3 errors; the edge would not start");
 
     let told = desk.run(&["check", "--json"]);
     assert_eq!((told.code, &told.json()["ok"], &told.json()["rules"]), (1, &json!(false), &Value::Null));
-    assert_eq!(told.json()["faults"][0], listen.strip_prefix("fault: ").unwrap());
+    assert_eq!(told.json()["faults"][0], listen.strip_prefix("error: ").unwrap());
 }
 
 #[test]
@@ -71,10 +71,10 @@ fn every_fault_of_the_rules_is_told_with_its_place() {
     let lines: Vec<&str> = ran.out.lines().collect();
     assert_eq!(lines.len(), expected.len() + 1, "{}", ran.out);
     for ((place, says), line) in expected.into_iter().zip(&lines) {
-        assert!(line.starts_with(&format!("fault: conf/widgets.json:{place}: ")), "{place}: {line}");
+        assert!(line.starts_with(&format!("error: conf/widgets.json:{place}: ")), "{place}: {line}");
         assert!(line.contains(says), "{says}: {line}");
     }
-    assert_eq!(lines.last().unwrap(), &"conf/embedgate.toml: 8 faults; the edge would not start");
+    assert_eq!(lines.last().unwrap(), &"conf/embedgate.toml: 8 errors; the edge would not start");
 }
 
 #[test]
@@ -82,11 +82,11 @@ fn files_that_are_not_there_are_named() {
     let desk = Desk::with(&config("[rules]\nsource = \"file\""), "{}");
     std::fs::remove_file(desk.path().join("conf/widgets.json")).unwrap();
     let ran = desk.run(&["check"]);
-    assert!(ran.code == 1 && ran.out.starts_with("fault: conf/widgets.json: "), "{ran:?}");
+    assert!(ran.code == 1 && ran.out.starts_with("error: conf/widgets.json: "), "{ran:?}");
 
     let ran = desk.run(&["check", "--config", "nowhere.toml"]);
-    assert!(ran.code == 1 && ran.out.starts_with("fault: nowhere.toml: no such file"), "{ran:?}");
-    assert!(ran.out.ends_with("nowhere.toml: 1 fault; the edge would not start\n"), "{ran:?}");
+    assert!(ran.code == 1 && ran.out.starts_with("error: nowhere.toml: no such file"), "{ran:?}");
+    assert!(ran.out.ends_with("nowhere.toml: 1 error; the edge would not start\n"), "{ran:?}");
 
     desk.write("other.toml", &config("[rules]\nsource = \"file\"\nfile = { path = \"other.json\" }"));
     desk.write("other.json", "{\"widgets\": [{\"id\": \"a\"}]}");
@@ -103,8 +103,12 @@ fn what_a_start_would_refuse_is_found_without_a_start() {
     let suffixes = "[policy]\npublic_suffix_list = \"suffixes.dat\"\n";
     for (more, says) in [(tls, "tls/site.pem"), (mutual, "a.pem: "), (suffixes, "suffixes.dat: ")] {
         let ran = Desk::with(&config(more), "{\"widgets\": []}").run(&["check"]);
-        assert_eq!((ran.code, ran.out.matches("fault: ").count()), (1, 1), "{ran:?}");
-        assert!(ran.out.starts_with("fault: ") && ran.out.contains(says), "{ran:?}");
+        assert_eq!(
+            (ran.code, ran.out.lines().filter(|line| line.starts_with("error: ")).count()),
+            (1, 1),
+            "{ran:?}"
+        );
+        assert!(ran.out.starts_with("error: ") && ran.out.contains(says), "{ran:?}");
     }
 }
 

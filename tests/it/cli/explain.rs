@@ -260,7 +260,7 @@ fn faults_of_the_rules_are_told_in_place_of_a_verdict() {
         let ran = desk.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (1, ""));
         assert!(
-            ran.err.starts_with("embedgate: the rules have faults:\nconf/widgets.json:1:"),
+            ran.err.starts_with("embedgate: the rules can't be read:\nconf/widgets.json:1:"),
             "{}",
             ran.err
         );

@@ -48,7 +48,7 @@ async fn what_can_change_while_the_edge_runs_changes_on_sighup() {
     assert_eq!((ask(&edge, "w", dash).await, ask(&edge, "open", dash).await), (403, 200));
     assert_eq!(edge.decisions().len(), 0);
 
-    reload(&edge, "\"off\"", "\"all\"", "in force now: log.decisions").await;
+    reload(&edge, "\"off\"", "\"all\"", "now in force: log.decisions").await;
     assert_eq!(ask(&edge, "w", dash).await, 403);
     eventually("the decision is logged", async || edge.decisions().len() == 1).await;
 
@@ -64,11 +64,11 @@ async fn what_can_change_while_the_edge_runs_changes_on_sighup() {
     assert_eq!(ask(&edge, "open", "https://a.example").await, 403);
 
     // Said though nobody would hear of it at the new level.
-    reload(&edge, "[log]", "[log]\nlevel = \"warn\"", "in force now: log.level").await;
+    reload(&edge, "[log]", "[log]\nlevel = \"warn\"", "now in force: log.level").await;
     let logged = edge.log().len();
-    reload(&edge, "level = \"warn\"", "level = \"info\"", "in force now: log.level").await;
+    reload(&edge, "level = \"warn\"", "level = \"info\"", "now in force: log.level").await;
     // The words of welcome may come at any time after the start.
-    let said = edge.log()[logged..].matches("configuration read again").count();
+    let said = edge.log()[logged..].matches("configuration reloaded").count();
     assert_eq!(said, 1, "{}", edge.log());
 }
 
@@ -76,12 +76,12 @@ async fn what_can_change_while_the_edge_runs_changes_on_sighup() {
 async fn what_needs_a_restart_is_said_to_on_every_sighup() {
     let edge = Edge::start(spec()).await;
     let (old, new) = (format!("listen = [\"{}\"]", edge.http), ports::free());
-    let waits = "in force only after a restart: edge.listen";
+    let waits = "changed, but needs a restart: edge.listen";
     reload(&edge, &old, &format!("listen = [\"{new}\"]"), waits).await;
     assert_eq!(ask(&edge, "w", "https://example.com").await, 200, "the old address answers");
     assert!(TcpStream::connect(new).await.is_err(), "the new one does not");
     // What can change does, beside it.
-    reload(&edge, "\"off\"", "\"denied\"", "in force now: log.decisions").await;
+    reload(&edge, "\"off\"", "\"denied\"", "now in force: log.decisions").await;
     assert_eq!(edge.log().matches(waits).count(), 2, "{}", edge.log());
     reload(&edge, &format!("listen = [\"{new}\"]"), &old, "nothing changed").await;
 }
@@ -90,7 +90,8 @@ async fn what_needs_a_restart_is_said_to_on_every_sighup() {
 async fn a_faulty_configuration_changes_nothing_on_sighup() {
     let edge = Edge::start(spec()).await;
     let faulty = "system_origins = [\"https://dash.example\"]\nsystem_origin = 1";
-    reload(&edge, "system_origins = []", faulty, "configuration not taken, the running one stays").await;
+    reload(&edge, "system_origins = []", faulty, "configuration refused, the running one stays in force")
+        .await;
     let log = edge.log();
     let line = log.lines().find(|line| line.contains("system_origin'")).unwrap();
     assert!(line.starts_with("conf/embedgate.toml:") && line.contains("did you mean"), "{log}");

@@ -26,7 +26,7 @@ const RULES: &str = "{\"widgets\": [{\"id\": \"w\", \"allowed_domains\": [\"exam
 #[test]
 fn a_faulty_configuration() {
     let ran = refused(&Desk::with(&config("lisen = []"), RULES), "conf/embedgate.toml:3:1: ");
-    assert!(ran.err.starts_with("embedgate: the configuration has faults:\n"), "{}", ran.err);
+    assert!(ran.err.starts_with("embedgate: the configuration has errors:\n"), "{}", ran.err);
     assert!(ran.err.ends_with("did you mean 'listen'?\n"), "{}", ran.err);
     // `run` is what is done where nothing is said.
     let desk = Desk::with(&config("lisen = []"), RULES);
@@ -37,12 +37,12 @@ fn a_faulty_configuration() {
 fn faulty_rules() {
     let wrong = "{\"widgets\": [\n{\"id\": \"w\", \"allowed_domains\": [\"*.com\"]}]}";
     let desk = Desk::with(&on(ports::free(), ports::free(), ""), wrong);
-    refused(&desk, "the rules have faults:\nconf/widgets.json:2:");
+    refused(&desk, "the rules can't be read:\nconf/widgets.json:2:");
     assert!(!desk.path().join("data/rules.redb").exists(), "a seed with faults makes no store");
 
     let file = "[rules]\nsource = \"file\"\n";
     let desk = Desk::with(&on(ports::free(), ports::free(), file), wrong);
-    refused(&desk, "the rules have faults:\nconf/widgets.json:2:");
+    refused(&desk, "the rules can't be read:\nconf/widgets.json:2:");
     desk.write("conf/widgets.json", "{\"widgets\": [");
     refused(&desk, "conf/widgets.json:1:13: ");
     std::fs::remove_file(desk.path().join("conf/widgets.json")).unwrap();
@@ -81,9 +81,9 @@ fn a_certificate_that_is_not_its_keys() {
 fn an_admin_listener_that_could_not_ask_for_certificates() {
     let others = SocketAddr::from(([0, 0, 0, 0], ports::free().port()));
     let desk = Desk::with(&on(ports::free(), others, ""), RULES);
-    refused(&desk, "is not loopback, so it needs mutual TLS");
+    refused(&desk, "is not a loopback address, so it needs mutual TLS");
     let tls = "hosts = [\"edge\"]\ntls = { cert = \"a.pem\", key = \"a.key\", client_ca = \"ca.pem\" }\n";
     let desk =
         Desk::with(&on(ports::free(), others, "").replace("[upstreams", &format!("{tls}[upstreams")), RULES);
-    refused(&desk, "a.pem: no certificate chain");
+    refused(&desk, "a.pem: not a certificate chain");
 }

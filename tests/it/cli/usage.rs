@@ -18,6 +18,8 @@ fn errors_of_usage_end_with_two_and_say_how() {
         (&["check", "--config"], "--config <FILE>"),
         (&["completions"], "<SHELL>"),
         (&["completions", "tcsh"], "bash"),
+        (&["--json"], "no effect"),
+        (&["run", "--json"], "no effect"),
     ] {
         let ran = desk.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
@@ -43,8 +45,8 @@ fn an_import_takes_the_place_of_what_is_there() {
     let desk = Desk::shipped();
     let help = desk.run(&["widgets", "import", "--help"]).out;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(help.contains("takes the place of the widget's document that is there"), "{help}");
-    assert!(help.contains("Widgets that are not named stay") && !help.contains("left alone"), "{help}");
+    assert!(help.contains("replaces the widget's stored document"), "{help}");
+    assert!(help.contains("Other widgets stay") && !help.contains("left alone"), "{help}");
     let import = |lines: &str| -> Vec<u64> {
         desk.write("lines", lines);
         let ran = desk.run(&["widgets", "import", "--json", "lines"]);
@@ -110,7 +112,7 @@ fn variables_override_the_file() {
     for (name, says) in
         [("LOG__LEVEL", "'loud'"), ("EDGE__LISTN", "did you mean 'listen'?"), ("EDGE", "[edge]")]
     {
-        let line = ran.out.lines().find(|line| line.starts_with(&format!("fault: EMBEDGATE__{name}: ")));
+        let line = ran.out.lines().find(|line| line.starts_with(&format!("error: EMBEDGATE__{name}: ")));
         assert!(line.is_some_and(|line| line.contains(says)), "{name}: {}", ran.out);
     }
 }

@@ -33,6 +33,47 @@ pub fn first_names(path: &str) -> Vec<&str> {
     names
 }
 
+/// Every path that begins here, groups taken apart: `a::{b, c::d}` is `a::b` and `a::c::d`.
+pub fn paths(code: &str) -> Vec<Vec<&str>> {
+    fn read<'c>(code: &'c str, before: &[&'c str], paths: &mut Vec<Vec<&'c str>>) -> usize {
+        let trimmed = code.trim_start();
+        let start = code.len() - trimmed.len();
+        if trimmed.starts_with('{') {
+            let mut at = start + 1;
+            loop {
+                at += read(&code[at..], before, paths);
+                at += code[at..].len() - code[at..].trim_start().len();
+                match code[at..].chars().next() {
+                    Some(',') => at += 1,
+                    Some('}') => return at + 1,
+                    _ => return at,
+                }
+            }
+        }
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let end = start + trimmed.find(|c: char| !is_name(c)).unwrap_or(trimmed.len());
+        let path: Vec<&str> =
+            before.iter().copied().chain([&code[start..end]]).filter(|name| !name.is_empty()).collect();
+        match code[end..].strip_prefix("::") {
+            Some(rest) if rest.starts_with(|c: char| is_name(c) || c == '{') => {
+                end + 2 + read(rest, &path, paths)
+            }
+            rest => {
+                let all = rest.is_some_and(|rest| rest.starts_with('*'));
+                paths.push(path);
+                let alias = code[end..]
+                    .strip_prefix(" as ")
+                    .map_or(0, |rest| 4 + rest.find(|c: char| !is_name(c)).unwrap_or(rest.len()));
+                end + if all { 3 } else { alias }
+            }
+        }
+    }
+    let mut found = Vec::new();
+    read(code, &[], &mut found);
+    found.retain(|path| !path.is_empty());
+    found
+}
+
 /// How many `mod x { … }` are open at the end of this code.
 pub fn inline_modules(code: &str) -> usize {
     let mut open = Vec::new();

@@ -86,7 +86,7 @@ fn a_file_with_faults_changes_nothing_and_tells_them_all() {
     let told: Vec<&str> = out.lines().collect();
     assert!(told[0].starts_with("in.ndjson: line 11001: /id: "), "{out}");
     assert!(told[1].starts_with("in.ndjson: line 11004: "), "{out}");
-    assert!(told.last().unwrap().ends_with("; 2 faults, nothing was written"), "{out}");
+    assert!(told.last().unwrap().ends_with("; 2 errors, nothing was written"), "{out}");
     assert_eq!(folder.widgets(), 0);
 
     // What may not follow the widgets in the store, or an earlier line.
@@ -111,7 +111,7 @@ fn standard_input_is_taken_up_to_its_first_fault() {
     let out = String::from_utf8_lossy(&ran.stdout);
     assert_eq!(ran.status.code(), Some(1), "{out}");
     assert!(
-        out.contains("line 10002: missing field `id`") && out.contains("mend them and run it again"),
+        out.contains("line 10002: missing field `id`") && out.contains("fix them and run it again"),
         "{out}"
     );
     assert_eq!(folder.widgets(), 10_000, "whole chunks before the first fault");

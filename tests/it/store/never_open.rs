@@ -1,12 +1,12 @@
 //! A widget that was ever restricted opens only by a document that says `access: open`.
 
-use embedgate::policy::suffix::PublicSuffixes;
-use embedgate::policy::widget::Access;
 use embedgate::rules::change::{Absent, Actor, ApplyOptions, Change};
 use embedgate::rules::import::import;
 use embedgate::rules::publisher::Publisher;
 
 use super::{Desk, delete, put, save};
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Access;
 
 const UNSTATED: &str = r#"{"id":"w"}"#;
 const OPEN: &str = r#"{"id":"w","access":"open"}"#;
@@ -16,7 +16,7 @@ const OTHER: &str = r#"{"id":"other","allowed_domains":["other.example"]}"#;
 type Road = fn(&Publisher, &str) -> Vec<String>;
 
 fn codes(
-    saved: Result<embedgate::rules::publisher::Published, embedgate::rules::error::RulesError>,
+    saved: Result<embedgate::rules::publisher::Published, embedgate::rules::error::SaveError>,
 ) -> Vec<String> {
     saved.err().iter().flat_map(|error| error.faults()).map(|fault| fault.code.to_owned()).collect()
 }

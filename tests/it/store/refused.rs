@@ -51,7 +51,8 @@ async fn a_store_in_use_names_the_other_way() {
     }
     let ran = Edge::command(edge.folder()).args(["check"]).output().unwrap();
     let out = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && out.contains("the widgets are not checked: "), "{out}");
+    assert!(ran.status.success() && out.contains("the widgets were not checked: "), "{out}");
+    assert!(out.ends_with(": fine, but the widgets in data/rules.redb were not checked\n"), "{out}");
 }
 
 #[test]

@@ -86,7 +86,7 @@ async fn without_room_for_another_connection_the_edge_waits_for_some() {
     for _ in 0..ROOM * 3 {
         clients.push(TcpStream::connect(edge.http).await.unwrap());
     }
-    let said = "no connection can be accepted";
+    let said = "can't accept connections";
     eventually("it is said", async || edge.log().contains(said)).await;
     let ticks = || {
         let stat = fs::read_to_string(format!("{process}/stat")).unwrap();

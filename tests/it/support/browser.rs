@@ -22,9 +22,14 @@ const START: Duration = Duration::from_secs(30);
 const END: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(40);
 
-/// Switches that keep it quiet: nothing but the test's own pages is asked for.
-const SWITCHES: [&str; 9] = [
-    "--headless=new",
+/// Switch that hides the window; left out where [`HEADFUL`] is set.
+const HEADLESS: &str = "--headless=new";
+
+/// Variable that shows the browser's window, for watching a test.
+const HEADFUL: &str = "EMBEDGATE_TEST_HEADFUL";
+
+/// Switches that keep the browser quiet: it asks for nothing but the test's own pages.
+const SWITCHES: [&str; 8] = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-dev-shm-usage",
@@ -77,7 +82,10 @@ impl Browser {
         capabilities.set_browser_log_level(LoggingPrefsLogLevel::All)?;
         capabilities.add_arg(&format!("--user-data-dir={}", profile.path().join("profile").display()))?;
         capabilities.add_arg(&format!("--host-resolver-rules={}", options.resolver_rules.join(",")))?;
-        for switch in SWITCHES.into_iter().chain(options.extra_args.iter().map(String::as_str)) {
+        let is_headful = std::env::var_os(HEADFUL).is_some_and(|value| value == "1");
+        let window = (!is_headful).then_some(HEADLESS);
+        let switches = window.into_iter().chain(SWITCHES);
+        for switch in switches.chain(options.extra_args.iter().map(String::as_str)) {
             capabilities.add_arg(switch)?;
         }
         let address = format!("http://127.0.0.1:{port}");

@@ -32,8 +32,8 @@ struct Shared {
 }
 
 impl Upstream {
-    /// An upstream that answers every request with 200 and what it got, as JSON:
-    /// `{"name", "method", "target", "fields": [[name, value], …], "body"}`.
+    /// An upstream that answers every request with 200 and what it got, as JSON: `{"name", "method", "target",
+    /// "fields": [[name, value], …], "body"}`.
     pub async fn start(name: &'static str) -> Self {
         Self::with_fields(name, &[]).await
     }

@@ -149,8 +149,8 @@ async fn an_iframe_exchanges_the_one_it_has() {
     assert!(answer.body.contains("a.example") && !answer.body.contains("localhost"), "{}", answer.body);
 }
 
-fn keys_of_another() -> embedgate::policy::ticket::TicketKeys {
-    embedgate::policy::ticket::TicketKeys::parse("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").unwrap()
+fn keys_of_another() -> embedgate_policy::ticket::TicketKeys {
+    embedgate_policy::ticket::TicketKeys::parse("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=").unwrap()
 }
 
 #[tokio::test]

@@ -168,7 +168,7 @@ async fn explain_says_the_same() {
         let told = edge.api(reqwest::Method::POST, "/v1/explain").json(&question).send().await.unwrap();
         let told: Value = told.json().await.unwrap();
         assert_eq!((&told["ticket"]["worth"], &told["reason"]), (&json!(worth), &json!(reason)), "{told}");
-        let taken = told["ticket"]["detail"].as_str().unwrap().contains("still taken from a frame");
+        let taken = told["ticket"]["detail"].as_str().unwrap().contains("still accepted for a renewal");
         assert_eq!(taken, worth == "expired" && reason == "ticket", "{told}");
         let answer = moved(&edge, "w", &ticket).await;
         assert_eq!(told["verdict"] == "allow", answer.status == 200, "{told}");

@@ -19,8 +19,7 @@ struct Refused {
 
 /// The five of the contract, on an edge whose rules have changed since. The last two need one given out before.
 fn refused(edge: &Edge, held: &str) -> Vec<Refused> {
-    let retired =
-        embedgate::policy::ticket::TicketKeys::parse("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=");
+    let retired = embedgate_policy::ticket::TicketKeys::parse("QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE=");
     let case = |ticket, reason, fault, outcome, worth| Refused { ticket, reason, fault, outcome, worth };
     let invalid = |ticket, fault| case(ticket, "ticket_invalid", Some(fault), fault, fault);
     vec![

@@ -30,7 +30,7 @@ async fn a_rotation_loses_no_ticket() {
 
     write(&format!("{old}\n{NEW}\n")).await;
     assert_eq!(signer(&ticket().await), signer(&by_old), "appended: it verifies, and does not sign yet");
-    let elsewhere = embedgate::policy::ticket::TicketKeys::parse(NEW).unwrap();
+    let elsewhere = embedgate_policy::ticket::TicketKeys::parse(NEW).unwrap();
     assert_eq!(session(&edge, &signed(&elsewhere, "w", SITE, 60)).await.status, 200);
 
     write(&format!("{NEW}\n{old}\n")).await;
@@ -46,7 +46,7 @@ async fn a_rotation_loses_no_ticket() {
     assert_ne!(keys(&edge).fingerprint(), first.fingerprint());
 
     write_tokens(&path, "not a key\n");
-    eventually("the fault is said", async || edge.log().contains("ticket keys not taken")).await;
+    eventually("the fault is said", async || edge.log().contains("new ticket keys refused")).await;
     assert!(
         edge.log().contains("ticket.keys: line 1") && !edge.log().contains("not a key"),
         "{}",

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::*;
-use crate::edge::cache::fixtures::{request, stored, visit};
+use crate::edge::cache::fixtures::{admission, request, stored};
 
 const BODY: &str = "0123456789";
 
@@ -20,7 +20,7 @@ const FIELDS: [(&str, &str); 4] = [
 fn answered(method: &str, fields: &[(&'static str, &str)]) -> (u16, String, Fields) {
     let request = request(method, fields);
     let hit = Hit::new(Arc::new(stored(StatusCode::OK, &FIELDS, BODY)), Instant::now());
-    let (head, body) = hit.answer(&request, &visit(None));
+    let (head, body) = hit.answer(&request, &admission(None));
     (head.status.as_u16(), String::from_utf8(body.to_vec()).unwrap(), head.fields.clone())
 }
 
@@ -90,7 +90,7 @@ fn a_range_is_cut_out() {
 fn each_visit_gets_its_own_grant() {
     let stored = Arc::new(stored(StatusCode::OK, &FIELDS, BODY));
     let hit = Hit::new(Arc::clone(&stored), Instant::now() + Duration::from_secs(7));
-    let to = |origin| hit.answer(&request("GET", &[]), &visit(origin)).0;
+    let to = |origin| hit.answer(&request("GET", &[]), &admission(origin)).0;
     for origin in ["https://a.example", "https://b.example"] {
         assert_eq!(to(Some(origin)).fields.text("access-control-allow-origin").unwrap(), origin);
     }
@@ -124,7 +124,7 @@ fn what_is_a_connections_or_a_visits_own_is_not_kept() {
         ("x-version", "1"),
     ];
     let stored = Arc::new(stored(StatusCode::OK, &fields, BODY));
-    let (head, _) = Hit::new(stored, Instant::now()).answer(&request("GET", &[]), &visit(None));
+    let (head, _) = Hit::new(stored, Instant::now()).answer(&request("GET", &[]), &admission(None));
     let mut names: Vec<&str> = head.fields.iter().map(|(name, _)| name.as_str()).collect();
     names.sort_unstable();
     let expected = [

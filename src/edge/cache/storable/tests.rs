@@ -14,7 +14,7 @@ fn judged(status: u16, authorized: bool, fields: &[(&'static str, &'static str)]
     let headers = Fields::of(fields);
     let status = StatusCode::from_u16(status).unwrap();
     let (delay, at) = (Duration::ZERO, NOW.parse().unwrap());
-    let kept = freshness(&Received { status, headers: &headers, authorized, delay, at })?;
+    let kept = freshness(&UpstreamAnswer { status, headers: &headers, authorized, delay, at })?;
     let Freshness { age, fresh_for, stale_while_revalidate, stale_if_error } = kept;
     Some((fresh_for.as_secs(), age.as_secs(), stale_while_revalidate.as_secs(), stale_if_error.as_secs()))
 }
@@ -140,7 +140,8 @@ fn the_time_on_the_way_counts() {
     let headers = Fields::of(&[("cache-control", "max-age=60"), ("age", "10")]);
     let (status, at) = (StatusCode::OK, NOW.parse().unwrap());
     let delay = Duration::from_secs(5);
-    let kept = freshness(&Received { status, headers: &headers, authorized: false, delay, at }).unwrap();
+    let kept =
+        freshness(&UpstreamAnswer { status, headers: &headers, authorized: false, delay, at }).unwrap();
     assert_eq!((kept.age.as_secs(), kept.fresh_for.as_secs()), (15, 45));
 }
 
@@ -168,7 +169,7 @@ proptest::proptest! {
         }
         let (status, delay, at) = (StatusCode::OK, Duration::ZERO, NOW.parse().unwrap());
         if plainly_refused(status, &headers) {
-            let received = Received { status, headers: &headers, authorized: false, delay, at };
+            let received = UpstreamAnswer { status, headers: &headers, authorized: false, delay, at };
             proptest::prop_assert_eq!(freshness(&received), None, "{:?}", headers);
         }
     }

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
-use crate::policy::widget::WidgetId;
 use crate::rules::source::SourceKind;
+use embedgate_policy::widget::WidgetId;
 
 struct Scene {
     folder: tempfile::TempDir,

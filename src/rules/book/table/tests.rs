@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use proptest::prelude::*;
 
+use super::builder::{LeafSizes, TableBuilder};
 use super::*;
 
 type Model = HashMap<Vec<u8>, Vec<u8>>;
@@ -12,7 +13,7 @@ fn key(n: u32) -> Vec<u8> {
     format!("k{n}").into_bytes()
 }
 
-fn assert_same(table: &Table, model: &Model) {
+fn assert_same(table: &RecordTable, model: &Model) {
     assert_eq!(table.len(), model.len());
     assert_eq!(table.iter().count(), model.len());
     for (key, bytes) in model {
@@ -22,18 +23,18 @@ fn assert_same(table: &Table, model: &Model) {
     assert_eq!(table.get(b"nobody"), None);
 }
 
-fn filled(records: &Model) -> Table {
-    let mut sizes = Sizes::of(3);
+fn filled(records: &Model) -> RecordTable {
+    let mut sizes = LeafSizes::of(3);
     for (n, (key, bytes)) in records.iter().enumerate() {
-        sizes[n % 3].measure(key, bytes.len());
+        sizes[n % 3].add(key, bytes.len());
     }
-    let filling = Filling::new(&sizes);
+    let filling = TableBuilder::new(&sizes);
     assert!(records.iter().all(|(key, bytes)| filling.put(key, bytes)));
     assert!(!filling.put(b"not measured", &[0; 100]));
     filling.into_table()
 }
 
-fn insert(table: &mut Table, records: &Model) {
+fn insert(table: &mut RecordTable, records: &Model) {
     table.edit(records.iter().map(|(key, bytes)| (key.as_slice(), Some(bytes.as_slice()))).collect());
 }
 
@@ -42,10 +43,10 @@ fn filled_and_record_by_record_are_the_same() {
     for count in [0, 1, 2, 100, 40_000] {
         let model: Model = (0..count).map(|n| (key(n), vec![n as u8; n as usize % 300])).collect();
         assert_same(&filled(&model), &model);
-        let mut at_once = Table::default();
+        let mut at_once = RecordTable::default();
         insert(&mut at_once, &model);
         assert_same(&at_once, &model);
-        let mut grown = Table::default();
+        let mut grown = RecordTable::default();
         model.iter().take(1000).for_each(|(key, bytes)| grown.edit(vec![(key, Some(bytes))]));
         let first: Model = model.iter().take(1000).map(|(key, bytes)| (key.clone(), bytes.clone())).collect();
         assert_same(&grown, &first);
@@ -69,7 +70,7 @@ proptest! {
             1..40,
         )
     ) {
-        let (mut table, mut model) = (Table::default(), Model::new());
+        let (mut table, mut model) = (RecordTable::default(), Model::new());
         let mut versions = Vec::new();
         for (n, batch) in batches.into_iter().enumerate() {
             if n % 7 == 0 {

@@ -1,4 +1,4 @@
-//! From the text of rules files to documents, with the way back: from a fault to its line.
+//! Documents of rules files, and the way back from a fault to its line.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use serde_json::value::RawValue;
 
 use super::snapshot::Snapshot;
 use super::text::{RulesText, message};
-use crate::policy::json_position::{locate, push_token};
-use crate::policy::suffix::PublicSuffixes;
-use crate::policy::widget::Widget;
-use crate::rules::error::{Place, RuleFault, RulesError};
+use crate::rules::error::{FilePosition, RuleFault, SourceError};
+use embedgate_policy::json_position::{locate, push_token};
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Widget;
 
-/// Which files are taken.
+/// Shape that a rules file may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
     /// `{"widgets": [...]}`.
@@ -22,19 +22,20 @@ enum Shape {
     CollectionOrWidget,
 }
 
-/// The documents of all files, and where each stands.
+/// Documents of all rules files, with their positions.
 #[derive(Debug)]
-pub(super) struct Documents<'a> {
+pub(super) struct FileDocuments<'a> {
     pub(super) widgets: Vec<Widget>,
-    pub(super) spots: Spots<'a>,
+    pub(super) positions: DocumentPositions<'a>,
 }
 
-/// Where documents stand, in their order.
+/// Positions of the documents, in their order.
 #[derive(Debug)]
-pub(super) struct Spots<'a>(Vec<Spot<'a>>);
+pub(super) struct DocumentPositions<'a>(Vec<DocumentPosition<'a>>);
 
+/// Position of one document: its file, and its place in that.
 #[derive(Debug)]
-struct Spot<'a> {
+struct DocumentPosition<'a> {
     source: &'a RulesText,
     json: &'a str,
     /// The number of the document in its file's `widgets`; `None` where it is the whole file.
@@ -45,9 +46,9 @@ struct Spot<'a> {
 pub(super) fn parse<'a>(
     snapshot: &'a Snapshot,
     suffixes: &PublicSuffixes,
-) -> Result<Documents<'a>, RulesError> {
+) -> Result<FileDocuments<'a>, SourceError> {
     let shape = if snapshot.is_folder { Shape::CollectionOrWidget } else { Shape::Collection };
-    let mut documents = Documents { widgets: Vec::new(), spots: Spots(Vec::new()) };
+    let mut documents = FileDocuments { widgets: Vec::new(), positions: DocumentPositions(Vec::new()) };
     let mut faults = Vec::new();
     for source in &snapshot.texts {
         let mut reader = FileReader { source, suffixes, faults: Vec::new() };
@@ -55,25 +56,25 @@ pub(super) fn parse<'a>(
         faults.append(&mut reader.faults);
     }
     documents.find_doubles(&mut faults);
-    if faults.is_empty() { Ok(documents) } else { Err(RulesError::Invalid { faults }) }
+    if faults.is_empty() { Ok(documents) } else { Err(SourceError::Invalid(faults.into())) }
 }
 
-impl Spots<'_> {
+impl DocumentPositions<'_> {
     /// Adds to a fault that names its document by number where that stands.
     pub(super) fn locate(&self, fault: RuleFault) -> RuleFault {
         match fault.index.and_then(|index| self.0.get(index)) {
-            Some(spot) => spot.locate(fault),
+            Some(position) => position.locate(fault),
             None => fault,
         }
     }
 }
 
-impl Documents<'_> {
+impl FileDocuments<'_> {
     /// A widget has one document. Which of two would win is nobody's guess.
     fn find_doubles(&self, faults: &mut Vec<RuleFault>) {
-        let mut first: HashMap<&str, &Spot<'_>> = HashMap::with_capacity(self.widgets.len());
-        for (widget, spot) in self.widgets.iter().zip(&self.spots.0) {
-            let Some(earlier) = first.insert(widget.id.as_str(), spot) else { continue };
+        let mut first: HashMap<&str, &DocumentPosition<'_>> = HashMap::with_capacity(self.widgets.len());
+        for (widget, position) in self.widgets.iter().zip(&self.positions.0) {
+            let Some(earlier) = first.insert(widget.id.as_str(), position) else { continue };
             let place = earlier.place("/id");
             let fault = RuleFault {
                 index: None,
@@ -83,12 +84,12 @@ impl Documents<'_> {
                 code: "duplicate_widget",
                 detail: format!("widget {} has another document at {place}; keep one of them", widget.id),
             };
-            faults.push(spot.locate(fault));
+            faults.push(position.locate(fault));
         }
     }
 }
 
-impl Spot<'_> {
+impl DocumentPosition<'_> {
     /// From a place in the document to one in the file.
     fn locate(&self, fault: RuleFault) -> RuleFault {
         let place = self.place(&fault.pointer);
@@ -99,7 +100,7 @@ impl Spot<'_> {
         RuleFault { place: Some(place), pointer, ..fault }
     }
 
-    fn place(&self, pointer: &str) -> Place {
+    fn place(&self, pointer: &str) -> FilePosition {
         let offset = self.source.offset_of(self.json);
         match locate(self.json, pointer) {
             Some(position) => self.source.place_within(offset, position),
@@ -108,7 +109,7 @@ impl Spot<'_> {
     }
 }
 
-/// Reads one file.
+/// Reader of one file.
 struct FileReader<'a, 's> {
     source: &'a RulesText,
     suffixes: &'s PublicSuffixes,
@@ -116,7 +117,7 @@ struct FileReader<'a, 's> {
 }
 
 impl<'a> FileReader<'a, '_> {
-    fn read(&mut self, shape: Shape, documents: &mut Documents<'a>) {
+    fn read(&mut self, shape: Shape, documents: &mut FileDocuments<'a>) {
         let json = self.source.text.trim_start_matches('\u{feff}');
         let members = match serde_json::from_str::<Members<'a>>(json) {
             Ok(Members(members)) => members,
@@ -154,7 +155,7 @@ impl<'a> FileReader<'a, '_> {
         }
     }
 
-    fn collection(&mut self, json: &'a str, documents: &mut Documents<'a>) {
+    fn collection(&mut self, json: &'a str, documents: &mut FileDocuments<'a>) {
         match serde_json::from_str::<Vec<&'a RawValue>>(json) {
             Ok(elements) => {
                 for (index, element) in elements.into_iter().enumerate() {
@@ -169,12 +170,12 @@ impl<'a> FileReader<'a, '_> {
         }
     }
 
-    fn document(&mut self, json: &'a str, element: Option<usize>, documents: &mut Documents<'a>) {
-        let spot = Spot { source: self.source, json, element };
+    fn document(&mut self, json: &'a str, element: Option<usize>, documents: &mut FileDocuments<'a>) {
+        let position = DocumentPosition { source: self.source, json, element };
         match Widget::parse(json.as_bytes(), self.suffixes) {
             Ok(widget) => {
                 documents.widgets.push(widget);
-                documents.spots.0.push(spot);
+                documents.positions.0.push(position);
             }
             Err(faults) => {
                 for fault in faults {
@@ -186,7 +187,7 @@ impl<'a> FileReader<'a, '_> {
                         code: fault.code,
                         detail: fault.detail,
                     };
-                    let located = spot.locate(fault);
+                    let located = position.locate(fault);
                     self.faults.push(located);
                 }
             }
@@ -210,7 +211,7 @@ impl<'a> FileReader<'a, '_> {
         self.placed_fault(place, pointer, code, detail);
     }
 
-    fn placed_fault(&mut self, place: Place, pointer: String, code: &'static str, detail: String) {
+    fn placed_fault(&mut self, place: FilePosition, pointer: String, code: &'static str, detail: String) {
         let place = Some(place);
         self.faults.push(RuleFault { index: None, widget: None, place, pointer, code, detail });
     }

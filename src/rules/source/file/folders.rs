@@ -1,4 +1,4 @@
-//! Which folders tell of changes to a path, and listening to them.
+//! Folders that tell of changes to a path, and notifications from them.
 //!
 //! A file is never watched itself: a rename over it, the usual way to save, leaves such a watch with the old
 //! file. And a path may lead over links in any of its parts (`current/rules.json`, or the `..data` link that
@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 /// As many links as Linux follows in one path.
 const MAX_LINKS: usize = 40;
 
-/// Listens to the folders that matter to one path.
+/// Watch on the folders that matter to one path.
 pub(super) struct Folders {
     /// `None` where the system gives none; then only looking now and then is left.
     watcher: Option<RecommendedWatcher>,
@@ -133,7 +133,7 @@ fn parts(path: &Path) -> impl Iterator<Item = PathBuf> + '_ {
         .map(|component| PathBuf::from(component.as_os_str()))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

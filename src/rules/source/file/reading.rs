@@ -1,34 +1,34 @@
-//! One look at the rules files, and what is remembered of it.
+//! Reading of the rules files, and what is remembered of it.
 
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::snapshot::{Snapshot, Stamp};
-use crate::rules::error::RulesError;
+use super::snapshot::{PathStamp, Snapshot};
+use crate::rules::error::SourceError;
 
-/// The files, read.
-pub(super) struct Reading {
-    pub(super) seen: Seen,
-    pub(super) snapshot: Result<Snapshot, RulesError>,
+/// Reading of the rules files at one time.
+pub(super) struct FileReading {
+    pub(super) seen: FilesSeen,
+    pub(super) snapshot: Result<Snapshot, SourceError>,
 }
 
-/// What is remembered of a reading, to know its like again.
-pub(super) struct Seen {
+/// Memory of a reading, to recognise the same files again.
+pub(super) struct FilesSeen {
     /// Taken before the files were read: what changed meanwhile differs from it.
-    pub(super) stamp: Stamp,
+    pub(super) stamp: PathStamp,
     pub(super) read_at: SystemTime,
     /// The fingerprint of what the files hold, or what kept them from being read.
     pub(super) contents: Result<u64, String>,
 }
 
-impl Reading {
+impl FileReading {
     pub(super) fn take(path: &Path) -> Self {
-        let (stamp, read_at) = (Stamp::take(path), SystemTime::now());
+        let (stamp, read_at) = (PathStamp::take(path), SystemTime::now());
         let snapshot = Snapshot::read(path);
         let contents = match &snapshot {
             Ok(snapshot) => Ok(snapshot.fingerprint),
             Err(error) => Err(error.to_string()),
         };
-        Self { seen: Seen { stamp, read_at, contents }, snapshot }
+        Self { seen: FilesSeen { stamp, read_at, contents }, snapshot }
     }
 }

@@ -1,15 +1,16 @@
-//! What is on the disk: when to look, and the looking.
+//! Snapshots of the rules files, and stamps that tell when to take one.
 
 use std::fs::{File, Metadata};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use super::text::RulesText;
-use crate::policy::json_position::Position;
-use crate::rules::error::{Place, RuleFault, RulesError};
+use crate::rules::error::{FilePosition, RuleFault, SourceError};
+use embedgate_policy::json_position::Position;
 
 /// The most that is read, all files together: a million widgets with four entries take a good half of it.
 pub(super) const MAX_TOTAL_BYTES: u64 = 256 << 20;
@@ -17,21 +18,22 @@ pub(super) const MAX_TOTAL_BYTES: u64 = 256 << 20;
 /// How far a file system's clock may be behind a write: FAT counts in steps of two seconds.
 const CLOCK_STEP: Duration = Duration::from_secs(2);
 
-/// The outside of the rules files. Equal stamps mean equal contents, unless they are [`Stamp::is_fresh`].
+/// Metadata of the rules files of a path. Equal stamps mean equal contents, unless they are [`PathStamp::is_fresh`].
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub(super) struct PathStamp {
     files: Vec<(PathBuf, FileStamp)>,
     problem: Option<io::ErrorKind>,
 }
 
+/// Metadata of one file.
 #[derive(Debug, PartialEq, Eq)]
 struct FileStamp {
     bytes: u64,
     modified: Option<SystemTime>,
-    identity: Identity,
+    identity: FileIdentity,
 }
 
-impl Stamp {
+impl PathStamp {
     pub(super) fn take(path: &Path) -> Self {
         match list(path) {
             Ok(listing) => {
@@ -62,40 +64,31 @@ impl FileStamp {
     }
 }
 
-/// Device, inode and time of last status change: unlike the time of modification, nobody can set the latter, so
-/// a file copied with its times shows.
-#[cfg(unix)]
-type Identity = (u64, u64, i64, i64);
+/// Identity of a file: device, inode and time of last status change. Unlike the time of modification, nobody can set the
+/// latter, so a file copied with its times shows.
+type FileIdentity = (u64, u64, i64, i64);
 
-#[cfg(unix)]
-fn identity(metadata: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
+fn identity(metadata: &Metadata) -> FileIdentity {
     (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
 }
 
-#[cfg(not(unix))]
-type Identity = ();
-
-#[cfg(not(unix))]
-fn identity(_: &Metadata) -> Identity {}
-
-/// The contents of the rules files at one time.
+/// Contents of the rules files at one time.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pub(super) texts: Vec<RulesText>,
     /// Read from a folder, not from a single file.
     pub(super) is_folder: bool,
-    /// Of names and contents; means nothing outside the process.
+    /// Hash of names and contents; means nothing outside the process.
     pub(super) fingerprint: u64,
 }
 
 impl Snapshot {
-    pub(super) fn read(path: &Path) -> Result<Self, RulesError> {
+    pub(super) fn read(path: &Path) -> Result<Self, SourceError> {
         let Listing { files, is_folder } = list(path).map_err(|(path, source)| unreadable(&path, source))?;
         if files.is_empty() {
-            return Err(RulesError::NoFiles { path: path.into() });
+            return Err(SourceError::NoFiles { path: path.into() });
         }
-        let too_large = || RulesError::TooLarge { path: path.into(), limit: MAX_TOTAL_BYTES };
+        let too_large = || SourceError::TooLarge { path: path.into(), limit: MAX_TOTAL_BYTES };
         if files.iter().map(|(_, metadata)| metadata.len()).sum::<u64>() > MAX_TOTAL_BYTES {
             return Err(too_large());
         }
@@ -114,7 +107,7 @@ impl Snapshot {
             }
         }
         if !faults.is_empty() {
-            return Err(RulesError::Invalid { faults });
+            return Err(SourceError::Invalid(faults.into()));
         }
         Ok(Self { texts, is_folder, fingerprint: hasher.finish() })
     }
@@ -129,8 +122,8 @@ fn read_at_most(file: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn unreadable(path: &Path, source: io::Error) -> RulesError {
-    RulesError::Unreadable { path: path.into(), source: Arc::new(source) }
+fn unreadable(path: &Path, source: io::Error) -> SourceError {
+    SourceError::Unreadable { path: path.into(), source: Arc::new(source) }
 }
 
 fn encoding_fault(file: &Path, error: &std::string::FromUtf8Error) -> RuleFault {
@@ -139,7 +132,7 @@ fn encoding_fault(file: &Path, error: &std::string::FromUtf8Error) -> RuleFault 
     RuleFault {
         index: None,
         widget: None,
-        place: Some(Place::new(&file.into(), Position::of_offset(&good, good.len()))),
+        place: Some(FilePosition::new(&file.into(), Position::of_offset(&good, good.len()))),
         pointer: String::new(),
         code: "invalid_json",
         detail: "not UTF-8; save the file as UTF-8".into(),
@@ -220,7 +213,6 @@ mod tests {
         assert!(error.to_string().contains("256 MiB"), "{error}");
     }
 
-    #[cfg(unix)]
     #[test]
     fn a_dangling_link_is_an_error_and_no_omission() {
         let folder = tempfile::tempdir().unwrap();
@@ -235,15 +227,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("w.json");
         std::fs::write(&file, "{}").unwrap();
-        let stamp = Stamp::take(&file);
-        assert_eq!(stamp, Stamp::take(&file));
+        let stamp = PathStamp::take(&file);
+        assert_eq!(stamp, PathStamp::take(&file));
         assert!(stamp.is_fresh(SystemTime::now()));
         assert!(!stamp.is_fresh(SystemTime::now() + Duration::from_secs(60)));
 
         std::fs::write(folder.path().join("new"), "[]").unwrap();
         std::fs::rename(folder.path().join("new"), &file).unwrap();
-        assert_ne!(stamp, Stamp::take(&file));
+        assert_ne!(stamp, PathStamp::take(&file));
         std::fs::remove_file(&file).unwrap();
-        assert_ne!(stamp, Stamp::take(&file));
+        assert_ne!(stamp, PathStamp::take(&file));
     }
 }

@@ -17,6 +17,10 @@ const QUIET: Duration = Duration::from_millis(700);
 
 const TWO: &str = r#"{"widgets": [{"id": "a", "allowed_domains": ["a.example"]}, {"id": "b"}]}"#;
 
+fn suffixes() -> Arc<PublicSuffixes> {
+    Arc::new(PublicSuffixes::shipped().clone())
+}
+
 /// A followed path in a folder of its own.
 struct Followed {
     publisher: Arc<Publisher>,
@@ -35,10 +39,10 @@ impl Followed {
         let notebook = Notebook::new();
         let publisher = Publisher::new(LiveRules::new(), SourceKind::File, path.display().to_string())
             .with_observer(notebook.clone());
-        let publisher = Arc::new(publisher);
-        let source = FileSource::start(path, PublicSuffixes::shipped(), Arc::clone(&publisher)).unwrap();
+        let StartedSource { publisher, follower } =
+            FileSource::new(path).start(publisher, suffixes()).unwrap();
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(source.watch(stopped));
+        let task = tokio::spawn(follower.unwrap().follow(stopped));
         Self { publisher, notebook, stop: Some(stop), task, folder }
     }
 
@@ -332,34 +336,35 @@ fn a_start_on_bad_rules_is_an_error_and_puts_nothing_in_force() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.json");
     let start = || {
-        let publisher = Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json"));
-        let error = FileSource::start(path.clone(), PublicSuffixes::shipped(), publisher.clone());
-        assert_eq!(publisher.live().load().generation(), 0);
+        let live = LiveRules::new();
+        let publisher = Publisher::new(live.clone(), SourceKind::File, "w.json");
+        let error = FileSource::new(&path).start(publisher, suffixes());
+        assert_eq!(live.load().generation(), 0);
         error.err().unwrap().code()
     };
     assert_eq!(start(), "unreadable");
     fs::write(&path, "{").unwrap();
     assert_eq!(start(), "invalid_json");
-    let error = FileSource::load_once(&path, PublicSuffixes::shipped()).unwrap_err();
+    let error = FileSource::new(&path).read(PublicSuffixes::shipped()).unwrap_err();
     assert_eq!(error.code(), "invalid_json");
     fs::write(&path, TWO).unwrap();
-    assert_eq!(FileSource::load_once(&path, PublicSuffixes::shipped()).unwrap().len(), 2);
+    assert_eq!(FileSource::new(&path).read(PublicSuffixes::shipped()).unwrap().len(), 2);
 }
 
 #[test]
 fn a_fault_is_believed_at_the_second_look() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.json");
-    let count = |documents: Documents<'_>| Ok(documents.widgets.len());
+    let count = |documents: FileDocuments<'_>| Ok::<_, SourceError>(documents.widgets.len());
     fs::write(&path, &TWO[..40]).unwrap();
-    let halfway = Reading::take(&path);
+    let halfway = FileReading::take(&path);
     fs::write(&path, TWO).unwrap();
     let (seen, result) = look(&path, halfway, PublicSuffixes::shipped(), count);
     assert_eq!(result.unwrap(), 2);
-    assert_eq!(seen.contents, Reading::take(&path).seen.contents);
+    assert_eq!(seen.contents, FileReading::take(&path).seen.contents);
 
     fs::remove_file(&path).unwrap();
-    let (seen, result) = look(&path, Reading::take(&path), PublicSuffixes::shipped(), count);
+    let (seen, result) = look(&path, FileReading::take(&path), PublicSuffixes::shipped(), count);
     assert_eq!(result.unwrap_err().code(), "unreadable");
     assert!(seen.contents.is_err());
 }
@@ -369,12 +374,12 @@ fn a_write_within_one_step_of_the_clock_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.json");
     fs::write(&path, only("one")).unwrap();
-    let publisher = Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json"));
-    let mut source = FileSource::start(path.clone(), PublicSuffixes::shipped(), publisher.clone()).unwrap();
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::File, "w.json");
+    let mut follower = FileFollower::start(path.clone(), suffixes(), publisher).unwrap();
 
     fs::write(&path, only("two")).unwrap();
     // As if the second write had left the outside as it was.
-    source.seen.stamp = Stamp::take(&path);
-    source.check();
-    assert!(publisher.live().load().get("two").is_some());
+    follower.seen.stamp = PathStamp::take(&path);
+    follower.check();
+    assert!(follower.publisher.live().load().get("two").is_some());
 }

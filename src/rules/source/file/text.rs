@@ -1,12 +1,12 @@
-//! A rules file's text and the places in it.
+//! Text of a rules file, and positions in it.
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::policy::json_position::Position;
-use crate::rules::error::Place;
+use crate::rules::error::FilePosition;
+use embedgate_policy::json_position::Position;
 
-/// One rules file as it was read.
+/// Text of one rules file as it was read.
 #[derive(Debug)]
 pub(super) struct RulesText {
     pub(super) file: Arc<Path>,
@@ -26,15 +26,15 @@ impl RulesText {
         offset.min(self.text.len())
     }
 
-    /// The place of the byte at `offset`.
-    pub(super) fn place(&self, offset: usize) -> Place {
+    /// The position of the byte at `offset`.
+    pub(super) fn place(&self, offset: usize) -> FilePosition {
         let line = self.line_of(offset);
         let before = self.text.get(self.start_of(line)..offset).unwrap_or_default();
-        Place::new(&self.file, Position { line, column: before.chars().count() + 1 })
+        FilePosition::new(&self.file, Position { line, column: before.chars().count() + 1 })
     }
 
     /// Where serde_json says it stumbled: its columns count bytes, within the part it was reading.
-    pub(super) fn place_of_error(&self, part_offset: usize, error: &serde_json::Error) -> Place {
+    pub(super) fn place_of_error(&self, part_offset: usize, error: &serde_json::Error) -> FilePosition {
         let first = self.line_of(part_offset);
         let line = first + error.line().saturating_sub(1);
         let start = if line == first { part_offset } else { self.start_of(line) };
@@ -45,11 +45,11 @@ impl RulesText {
         self.place(offset)
     }
 
-    /// The place of a position within the part of the text that begins at `part_offset`.
-    pub(super) fn place_within(&self, part_offset: usize, inner: Position) -> Place {
+    /// The position in the file of a position within the part of the text that begins at `part_offset`.
+    pub(super) fn place_within(&self, part_offset: usize, inner: Position) -> FilePosition {
         let part = self.place(part_offset);
         let column = if inner.line == 1 { part.column + inner.column - 1 } else { inner.column };
-        Place { line: part.line + inner.line - 1, column, ..part }
+        FilePosition { line: part.line + inner.line - 1, column, ..part }
     }
 
     fn line_of(&self, offset: usize) -> usize {

@@ -106,7 +106,7 @@ fn a_fault_against_the_book_finds_its_document() {
         code: "stale_revision",
         detail: "too low".into(),
     };
-    let located = |index, pointer| documents.spots.locate(fault(index, pointer)).to_string();
+    let located = |index, pointer| documents.positions.locate(fault(index, pointer)).to_string();
     assert_eq!(located(Some(1), "/revision"), "w.json:3:15: /widgets/1/revision: too low");
     assert_eq!(located(Some(0), ""), "w.json:1:14: /widgets/0: too low");
     assert_eq!(located(None, ""), "too low");

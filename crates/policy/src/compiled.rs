@@ -1,0 +1,118 @@
+//! Compiled widgets: documents in the form that requests are judged by.
+
+use crate::allowlist::{Allowlist, AllowlistBuf};
+use crate::varint;
+use crate::widget::{Access, Environment, Widget, WidgetId};
+
+/// Compiled document of a widget, borrowed from the rule book. Pass it on, but don't keep it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WidgetRules<'a> {
+    /// The widget's id.
+    pub id: &'a str,
+    /// The environment, by which a route picks the upstream.
+    pub environment: Environment,
+    /// The access in effect: as stated, or by whether there is a list.
+    pub access: Access,
+    /// `false`: the kill switch is on.
+    pub enabled: bool,
+    /// The widget may ask for the microphone.
+    pub voice: bool,
+    /// The public pages answer.
+    pub public_trust_center: bool,
+    /// The document's revision; 0 if it has none.
+    pub revision: u64,
+    /// The entries.
+    pub allowlist: Allowlist<'a>,
+}
+
+const ENABLED: u8 = 1;
+const VOICE: u8 = 1 << 1;
+const TRUST_CENTER: u8 = 1 << 2;
+const STAGING: u8 = 1 << 3;
+const ACCESS_SHIFT: u32 = 4;
+
+impl<'a> WidgetRules<'a> {
+    /// Appends everything but id and entries: `flags:u8 varint(revision)`, where `flags = enabled:1 voice:1
+    /// public_trust_center:1 staging:1 access:2`.
+    pub fn write_terms(&self, out: &mut Vec<u8>) {
+        // Taken apart so that a new field can't be forgotten here.
+        let Self { id: _, environment, access, enabled, voice, public_trust_center, revision, allowlist: _ } =
+            *self;
+        let flag = |on: bool, bit: u8| if on { bit } else { 0 };
+        let access: u8 = match access {
+            Access::Open => 0,
+            Access::Monitor => 1,
+            Access::Enforce => 2,
+        };
+        out.push(
+            flag(enabled, ENABLED)
+                | flag(voice, VOICE)
+                | flag(public_trust_center, TRUST_CENTER)
+                | flag(environment == Environment::Staging, STAGING)
+                | access << ACCESS_SHIFT,
+        );
+        varint::write(out, revision);
+    }
+
+    /// What [`write_terms`](Self::write_terms) wrote, without entries, and what follows it. `None` where the bytes are
+    /// something else.
+    #[inline]
+    pub fn read_terms(id: &'a str, bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (&flags, rest) = bytes.split_first()?;
+        let (revision, rest) = varint::read(rest)?;
+        let access = match flags >> ACCESS_SHIFT {
+            0 => Access::Open,
+            1 => Access::Monitor,
+            2 => Access::Enforce,
+            _ => return None,
+        };
+        let terms = Self {
+            id,
+            environment: if flags & STAGING == 0 { Environment::Production } else { Environment::Staging },
+            access,
+            enabled: flags & ENABLED != 0,
+            voice: flags & VOICE != 0,
+            public_trust_center: flags & TRUST_CENTER != 0,
+            revision,
+            allowlist: Allowlist::default(),
+        };
+        Some((terms, rest))
+    }
+}
+
+/// Compiled document of a widget, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WidgetRulesBuf {
+    pub(crate) id: WidgetId,
+    pub(crate) allowlist: AllowlistBuf,
+    /// The remaining fields, without id and entries.
+    pub(crate) terms: WidgetRules<'static>,
+}
+
+impl WidgetRulesBuf {
+    /// The rules, for judging.
+    #[inline]
+    pub fn as_rules(&self) -> WidgetRules<'_> {
+        WidgetRules { id: self.id.as_str(), allowlist: self.allowlist.as_allowlist(), ..self.terms }
+    }
+}
+
+impl Widget {
+    /// Compiles the document.
+    pub fn compile(&self) -> WidgetRulesBuf {
+        WidgetRulesBuf {
+            id: self.id.clone(),
+            allowlist: AllowlistBuf::compile(&self.allowed_domains),
+            terms: WidgetRules {
+                id: "",
+                environment: self.environment,
+                access: self.effective_access(),
+                enabled: self.enabled,
+                voice: self.has_voice(),
+                public_trust_center: self.public_trust_center,
+                revision: self.revision.unwrap_or(0),
+                allowlist: Allowlist::default(),
+            },
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! `frame-ancestors` (CSP Level 3 §6.4.2): the policy that browsers enforce on the pages around a frame.
+//!
+//! The list is translated so that the browser and the verdict agree. Source expressions leave these
+//! differences: an `http` source also admits https; IPv6 addresses can't be written; a page whose name has a
+//! `_` is admitted by a wildcard for its siblings.
+
+use std::fmt::Write as _;
+
+use jiff::Timestamp;
+
+use super::decision::{EdgePolicy, Facts};
+use super::entry::{Entry, HostPattern, PortPattern};
+use super::origin::{Host, Origin, OriginSet};
+use super::widget::Access;
+use crate::compiled::WidgetRules;
+use crate::verdict::Class;
+
+/// Policy of pages that nothing may frame.
+pub const NO_ANCESTORS: &str = "frame-ancestors 'none'";
+
+/// Longest policy that is sent, in bytes. Servers and browsers cut or refuse headers that are not much
+/// longer.
+pub const MAX_POLICY_BYTES: usize = 4 * 1024;
+
+const LISTED: &str = "frame-ancestors 'self'";
+
+/// Source expressions of a widget's entries; made once and used for every frame until an entry expires.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct ListSources {
+    /// The expressions, each with a space in front.
+    text: String,
+    /// The end of each entry in `text`.
+    ends: Vec<usize>,
+    /// Entries that no source expression can express: globs, and names with `_`.
+    inexpressible: Vec<Entry>,
+}
+
+/// The page around a frame, as far as the edge knows it.
+#[derive(Clone, Copy, Debug)]
+pub enum Around<'a> {
+    /// The request names nobody.
+    Unknown,
+    /// The page that the request names.
+    Page(Origin<'a>),
+    /// The page named by the ticket of a frame that reloads or follows a link.
+    Ticket(Origin<'a>),
+    /// A frame that reloads or follows a link, without a ticket.
+    Itself,
+}
+
+/// Pages that may frame a widget.
+#[derive(Clone, Copy, Debug)]
+pub enum Ancestors<'a> {
+    /// Any page: the widget is open, or only monitored.
+    Unrestricted,
+    /// No site: the list is empty and enforced.
+    Locked,
+    /// The sites of the list.
+    Listed(&'a ListSources),
+}
+
+impl ListSources {
+    /// Translates entries. Pass only entries that have not expired.
+    #[must_use]
+    pub fn compile<'e>(entries: impl IntoIterator<Item = &'e Entry>) -> ListSources {
+        let mut sources = ListSources::default();
+        for entry in entries {
+            sources.push(entry);
+        }
+        sources
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        let hosts: &[String] = &match entry.host() {
+            HostPattern::Name(name) => [name.to_string()].to_vec(),
+            HostPattern::Below(apex) => [format!("*.{apex}")].to_vec(),
+            // In a source expression, too, `*.` does not match the apex.
+            HostPattern::AtOrBelow(apex) => [apex.to_string(), format!("*.{apex}")].to_vec(),
+            HostPattern::Ipv4(address) => [address.to_string()].to_vec(),
+            HostPattern::Ipv6(_) => return,
+            HostPattern::Glob { .. } => {
+                self.inexpressible.push(entry.clone());
+                return;
+            }
+        };
+        // The grammar's `host-char` is only letters, digits and `-`.
+        if hosts.iter().any(|host| host.contains('_')) {
+            self.inexpressible.push(entry.clone());
+            return;
+        }
+        let scheme = entry.scheme();
+        let schemes: &[&str] = match &scheme {
+            None if entry.is_loopback() => &["http", "https"],
+            None => &["https"],
+            Some(scheme) => &[scheme.as_str()],
+        };
+        let port = match entry.port() {
+            PortPattern::Unstated if entry.is_loopback() => PortPattern::Any,
+            port => port,
+        };
+        for host in hosts {
+            for scheme in schemes {
+                // Writing to a string can't fail.
+                let _ = write!(self.text, " {scheme}://{host}{port}");
+            }
+        }
+        self.ends.push(self.text.len());
+    }
+
+    /// As many of the first entries as fit, each of them whole.
+    fn within(&self, room: usize) -> &str {
+        let end = self.ends.iter().rev().find(|end| **end <= room).copied().unwrap_or_default();
+        self.text.get(..end).unwrap_or_default()
+    }
+}
+
+/// The value of `Content-Security-Policy` for a frame; `None` when nothing is restricted.
+///
+/// `around` is the page that the verdict has allowed. It is added if only an entry that can't be expressed
+/// admits it. A policy over [`MAX_POLICY_BYTES`] shrinks to `'self'`, the system origins and the page. If the
+/// page is unknown, it shrinks to `'none'`; for a frame that reloads or follows a link, to as many entries as
+/// fit. A frame that was opened by a ticket is for the ticket's page alone, even if somebody else has got the
+/// ticket.
+#[must_use]
+pub fn frame_ancestors(ancestors: Ancestors<'_>, around: Around<'_>, system: &OriginSet) -> Option<String> {
+    let own = |embedder: Option<Origin<'_>>| {
+        let mut policy = LISTED.to_owned();
+        let extra = embedder.filter(|embedder| !system.contains(*embedder));
+        for origin in system.iter().chain(extra) {
+            push_origin(&mut policy, origin);
+        }
+        policy
+    };
+    let sources = match ancestors {
+        Ancestors::Unrestricted => return None,
+        // The verdict allows previews of a locked widget on the edge's own and the system origins, so the
+        // policy must too.
+        Ancestors::Locked if matches!(around, Around::Unknown) => return Some(NO_ANCESTORS.to_owned()),
+        Ancestors::Locked => return Some(own(None)),
+        Ancestors::Listed(sources) => sources,
+    };
+    let unexpressed = match around {
+        Around::Ticket(page) => return Some(own(Some(page))),
+        Around::Page(page) => sources.inexpressible.iter().any(|entry| entry.admits(page)).then_some(page),
+        Around::Unknown | Around::Itself => None,
+    };
+    let mut policy = own(unexpressed);
+    let room = MAX_POLICY_BYTES.saturating_sub(policy.len());
+    Some(match around {
+        Around::Page(page) if sources.text.len() > room => own(Some(page)),
+        Around::Unknown if sources.text.len() > room => NO_ANCESTORS.to_owned(),
+        _ => {
+            policy.push_str(sources.within(room));
+            policy
+        }
+    })
+}
+
+/// The policy of an allowed answer for this widget; only frames have one.
+#[must_use]
+pub fn widget_ancestors(
+    facts: &Facts<'_>,
+    widget: WidgetRules<'_>,
+    policy: &EdgePolicy,
+    now: Timestamp,
+) -> Option<String> {
+    if facts.class != Class::Frame {
+        return None;
+    }
+    let open = widget.access == Access::Open && policy.open_allowed;
+    let sources;
+    let ancestors = if open || widget.access == Access::Monitor {
+        Ancestors::Unrestricted
+    } else if widget.allowlist.is_empty() {
+        Ancestors::Locked
+    } else {
+        sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
+        Ancestors::Listed(&sources)
+    };
+    let around = match (facts.by_ticket(policy), facts.embedder.origin()) {
+        (Some(page), _) => Around::Ticket(page),
+        (None, None) => Around::Unknown,
+        (None, Some(own)) if policy.own_origins.contains(own) => Around::Itself,
+        (None, Some(page)) => Around::Page(page),
+    };
+    frame_ancestors(ancestors, around, &policy.system_origins)
+}
+
+fn push_origin(policy: &mut String, origin: Origin<'_>) {
+    match origin.host() {
+        Host::Ipv6(_) => {}
+        Host::Name(name) if name.contains('_') => push_around(policy, origin, name),
+        Host::Name(_) | Host::Ipv4(_) => {
+            policy.push(' ');
+            policy.push_str(origin.as_str());
+        }
+    }
+}
+
+/// Adds the page around the frame. Browsers ignore a source with an underscore, so the source is a wildcard
+/// below the first parent name without one. The page itself was judged by its whole name; the wildcard can
+/// only let in other pages around it.
+fn push_around(policy: &mut String, origin: Origin<'_>, name: &str) {
+    let after = name.rsplit_once('_').and_then(|(_, rest)| rest.split_once('.'));
+    // A wildcard below a name of one label would admit everybody.
+    let Some((_, parent)) = after.filter(|(_, parent)| parent.contains('.')) else { return };
+    let port = origin.explicit_port().map(|port| format!(":{port}")).unwrap_or_default();
+    // Writing to a string can't fail.
+    let _ = write!(policy, " {}://*.{parent}{port}", origin.scheme().as_str());
+}
+
+#[cfg(test)]
+mod tests;

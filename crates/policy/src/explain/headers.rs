@@ -1,0 +1,104 @@
+//! Response headers in an explanation.
+
+use http::header::{self, HeaderName, HeaderValue};
+use jiff::Timestamp;
+
+use crate::compiled::WidgetRules;
+use crate::csp::widget_ancestors;
+use crate::decision::{Decision, EdgePolicy, Facts, decide};
+use crate::headers::{
+    CacheRule, Cors, DenialShape, Destination, Grant, OwnAnswer, OwnProfile, Profile, SharedAnswer,
+    allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
+};
+use crate::origin::Embedder;
+use crate::verdict::Class;
+
+/// Settings of one route that decide the headers of its answers.
+#[derive(Clone, Debug)]
+pub struct RouteAnswers {
+    /// The fixed fields for a widget without voice.
+    pub silent: Profile,
+    /// The fixed fields for a widget with voice.
+    pub voice: Profile,
+    /// The fixed fields of the edge's own answers.
+    pub own: OwnProfile,
+    /// Whether listed embedders may send cookies.
+    pub credentials: bool,
+    /// The rule for the upstream's `Cache-Control`.
+    pub cache: CacheRule,
+    /// Whether browsers see this edge under https.
+    pub https: bool,
+}
+
+impl RouteAnswers {
+    pub(super) fn fields(
+        &self,
+        facts: &Facts<'_>,
+        destination: Destination,
+        widget: Option<WidgetRules<'_>>,
+        policy: &EdgePolicy,
+        now: Timestamp,
+    ) -> Vec<(String, String)> {
+        let decision = decide(facts, widget, policy, now);
+        let fields = match widget {
+            Some(widget) if decision.is_allowed() => self.allowed(facts, widget, &decision, policy, now),
+            _ => self.denied(facts, destination, &decision),
+        };
+        fields.into_iter().map(|(name, value)| (name.to_string(), text(&value))).collect()
+    }
+
+    fn allowed(
+        &self,
+        facts: &Facts<'_>,
+        widget: WidgetRules<'_>,
+        decision: &Decision,
+        policy: &EdgePolicy,
+        now: Timestamp,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
+        let origin = allow_origin(grant);
+        let profile = if widget.voice { &self.voice } else { &self.silent };
+        let ancestors = widget_ancestors(facts, widget, policy, now);
+        let ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
+        // A frame gets a ticket for the page that opens the widget.
+        let page = facts.by_ticket(policy).map_or(facts.embedder, Embedder::Known);
+        let ticket = ticket_for(facts.class, decision, &page, policy);
+        let ticket = ticket.and_then(|_| timing_of_ticket("..."));
+        let shared = SharedAnswer { class: facts.class, profile, https: self.https };
+        let own = OwnAnswer {
+            frame_ancestors: ancestors.as_ref(),
+            on_ticket: facts.class == Class::Session && facts.ticket.opened_by().is_some(),
+            ticket: ticket.as_ref(),
+        };
+        let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
+            let grant = Grant { allow_origin, credentials, exposed: profile.exposed() };
+            grant.each(|name, value| fields.push((name, value.clone())));
+        }
+        // The upstream is assumed to say nothing about caching.
+        let stated = fields.iter().any(|(name, _)| *name == header::CACHE_CONTROL);
+        let caching = cache_control(self.cache, std::iter::empty()).filter(|_| !stated);
+        let caching = caching.and_then(|value| HeaderValue::from_str(&value).ok());
+        let caching = own.cache_control().or(caching);
+        fields.extend(caching.map(|value| (header::CACHE_CONTROL, value)));
+        fields.extend(shared.added().chain(own.added()));
+        fields
+    }
+
+    fn denied(
+        &self,
+        facts: &Facts<'_>,
+        destination: Destination,
+        decision: &Decision,
+    ) -> Vec<(HeaderName, HeaderValue)> {
+        let page = DenialShape::of(facts.class, destination).is_page();
+        let mut fields = self.own.fields(page, self.https).to_vec();
+        let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
+        fields.extend(grant.into_iter().flat_map(Cors::into_fields));
+        fields
+    }
+}
+
+fn text(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}

@@ -1,0 +1,114 @@
+//! Fields that the edge adds to an allowed answer, and the fields of a CORS grant. Used to send answers and
+//! to explain them.
+
+use http::header::{self, HeaderName, HeaderValue};
+
+use super::{Cors, FRAME_ANCESTORS_NONE, Profile, VARY};
+use crate::verdict::Class;
+
+static TRUE: HeaderValue = HeaderValue::from_static("true");
+
+/// Fields that the answers to all visitors of a route get.
+#[derive(Clone, Copy, Debug)]
+pub struct SharedAnswer<'a> {
+    /// The class of the route.
+    pub class: Class,
+    /// The fixed fields of the route.
+    pub profile: &'a Profile,
+    /// Whether the browser's scheme is https.
+    pub https: bool,
+}
+
+/// Fields that the answer to one visitor gets in addition, without CORS.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnAnswer<'a> {
+    /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
+    pub frame_ancestors: Option<&'a HeaderValue>,
+    /// Whether the answer is to a session that was allowed by a ticket.
+    pub on_ticket: bool,
+    /// The `Server-Timing` with the ticket of a frame's document.
+    pub ticket: Option<&'a HeaderValue>,
+}
+
+/// CORS grant, as field values.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant<'a> {
+    /// `Access-Control-Allow-Origin`.
+    pub allow_origin: &'a HeaderValue,
+    /// `Access-Control-Allow-Credentials: true`.
+    pub credentials: bool,
+    /// `Access-Control-Expose-Headers`, if the route sets it; otherwise the upstream's own stays.
+    pub exposed: Option<&'a HeaderValue>,
+}
+
+impl<'a> Grant<'a> {
+    /// Passes each field to `set`, to replace the upstream's.
+    pub fn each(self, mut set: impl FnMut(HeaderName, &'a HeaderValue)) {
+        set(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.allow_origin);
+        if self.credentials {
+            set(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, &TRUE);
+        }
+        if let Some(names) = self.exposed {
+            set(header::ACCESS_CONTROL_EXPOSE_HEADERS, names);
+        }
+    }
+}
+
+/// The field with a document's ticket; the document's scripts can read it (Server Timing).
+pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The `Server-Timing` value with a ticket. A ticket needs no quoting.
+pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(format!("embed-ticket;desc=\"{ticket}\"")).ok()?;
+    // Sensitive: HTTP/2 must not put it into the compression table, and logs must not show it (RFC 7541
+    // §7.1.3).
+    value.set_sensitive(true);
+    Some(value)
+}
+
+impl SharedAnswer<'_> {
+    /// Fields that replace the upstream's.
+    pub fn set(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.profile.fields(self.https)
+    }
+
+    /// Fields to add to the upstream's: browsers enforce every policy that they get (CSP Level 3 §3.1), and
+    /// caches obey every `Vary`.
+    pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let policy = (self.class == Class::Public).then_some(FRAME_ANCESTORS_NONE);
+        let policy = policy.map(|policy| (header::CONTENT_SECURITY_POLICY, policy));
+        policy.into_iter().chain([(header::VARY, VARY)])
+    }
+}
+
+impl OwnAnswer<'_> {
+    /// The `Cache-Control` that replaces any other if the answer has a ticket, which is for one visitor and
+    /// short-lived.
+    pub fn cache_control(&self) -> Option<HeaderValue> {
+        self.ticket.map(|_| HeaderValue::from_static("private, no-store"))
+    }
+
+    /// Fields to add to all others.
+    pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let policy = self.frame_ancestors.map(|policy| (header::CONTENT_SECURITY_POLICY, policy.clone()));
+        // The iframes of all pages have the same origin, so answers differ by the ticket in `Authorization`.
+        let on_ticket = self.on_ticket.then(|| (header::VARY, HeaderValue::from_static("Authorization")));
+        let ticket = self.ticket.map(|ticket| (SERVER_TIMING, ticket.clone()));
+        policy.into_iter().chain(on_ticket).chain(ticket)
+    }
+}
+
+impl Cors<'_> {
+    /// The fields of the grant, for an answer of the edge's own.
+    pub fn into_fields(self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+        let origin = allow_origin(Some(self)).map(|origin| (header::ACCESS_CONTROL_ALLOW_ORIGIN, origin));
+        let credentials = self.credentials && origin.is_some();
+        let credentials = credentials.then(|| (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, TRUE.clone()));
+        origin.into_iter().chain(credentials)
+    }
+}
+
+/// The origin of a grant as a header value, which always exists, because a parsed origin is printable ASCII.
+pub fn allow_origin(grant: Option<Cors<'_>>) -> Option<HeaderValue> {
+    grant.and_then(|cors| HeaderValue::from_str(cors.allow_origin).ok())
+}

@@ -1,0 +1,189 @@
+//! Parser of widget documents: first the shape, then everything that the shape can't express.
+
+use std::collections::hash_map::{Entry as Slot, HashMap};
+
+use foldhash::quality::RandomState;
+use jiff::Timestamp;
+
+use super::{Capability, DocumentFault, MAX_DOCUMENT_BYTES, MAX_ENTRIES, RevisionTooHigh, Widget, WidgetId};
+use crate::entry::listed::ListedEntry;
+use crate::entry::{Entry, EntryError};
+use crate::suffix::PublicSuffixes;
+
+mod shape;
+
+pub(super) use shape::EntryShape;
+
+use super::WidgetDocument;
+
+pub(super) fn widget(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, Vec<DocumentFault>> {
+    if json.len() > MAX_DOCUMENT_BYTES {
+        let detail = format!(
+            "the document has {} bytes, but at most {MAX_DOCUMENT_BYTES} (256 KiB) are allowed; shorten the list, \
+             for example with `*.` entries",
+            json.len()
+        );
+        return Err(vec![DocumentFault { pointer: String::new(), code: "document_too_large", detail }]);
+    }
+    let document = shape::read(json).map_err(|fault| vec![fault])?;
+    let mut faults = Vec::new();
+    let id = WidgetId::parse(&document.id)
+        .map_err(|error| {
+            let detail = format!("{error}; `{}` is not one", document.id.escape_debug());
+            faults.push(DocumentFault { pointer: "/id".to_owned(), code: "invalid_id", detail });
+        })
+        .ok();
+    let allowed_domains = rules(&document, suffixes, &mut faults);
+    if let Err(error) = RevisionTooHigh::check(document.revision) {
+        let detail = error.to_string();
+        faults.push(DocumentFault { pointer: "/revision".to_owned(), code: RevisionTooHigh::CODE, detail });
+    }
+    let Some(id) = id else { return Err(faults) };
+    let widget = document.into_widget(id, allowed_domains);
+    if faults.is_empty() { Ok(widget) } else { Err(faults) }
+}
+
+/// The valid entries; for each invalid one, an error is added.
+fn rules(
+    document: &WidgetDocument<'_>,
+    suffixes: &PublicSuffixes,
+    faults: &mut Vec<DocumentFault>,
+) -> Vec<ListedEntry> {
+    let lines = &document.allowed_domains;
+    if lines.len() > MAX_ENTRIES {
+        let detail = format!(
+            "{} entries, but at most {MAX_ENTRIES} are allowed; cover subdomains with `*.` entries, or split the widget",
+            lines.len()
+        );
+        faults.push(DocumentFault {
+            pointer: "/allowed_domains".to_owned(),
+            code: "too_many_entries",
+            detail,
+        });
+    }
+    // A list that is too long gets no more errors than the longest valid one.
+    let lines = || lines.iter().enumerate().take(MAX_ENTRIES);
+    let voice = document.capabilities.contains(&Capability::Voice);
+    let parsed: Vec<(Option<ListedEntry>, Vec<DocumentFault>)> =
+        lines().map(|(index, line)| rule(index, line, voice, suffixes)).collect();
+    let mut seen = HashMap::with_capacity_and_hasher(parsed.len(), RandomState::default());
+    for ((index, line), (rule, found)) in lines().zip(&parsed) {
+        faults.extend_from_slice(found);
+        let Some(rule) = rule else { continue };
+        match seen.entry(rule.entry.meaning()) {
+            Slot::Occupied(first) => faults.push(duplicate(index, line, &rule.entry, first.get())),
+            Slot::Vacant(slot) => {
+                slot.insert((index, line));
+            }
+        }
+        if voice && rule.is_plain_http() {
+            faults.push(insecure_voice(pattern_pointer(index, line), &rule.entry));
+        }
+    }
+    parsed.into_iter().filter_map(|(rule, _)| rule).collect()
+}
+
+/// One entry, or all of its errors.
+fn rule(
+    index: usize,
+    line: &EntryShape<'_>,
+    voice: bool,
+    suffixes: &PublicSuffixes,
+) -> (Option<ListedEntry>, Vec<DocumentFault>) {
+    let (pattern, expires_at, note) = match line {
+        EntryShape::Text(pattern) => (pattern, None, None),
+        EntryShape::Object(object) => (&object.pattern, object.expires_at.as_deref(), object.note.as_deref()),
+    };
+    let mut faults = Vec::new();
+    let entry = Entry::parse(pattern, suffixes)
+        .map_err(|error| faults.push(refused_entry(pattern_pointer(index, line), &error, voice, suffixes)))
+        .ok();
+    let at = expires_at.map(rfc3339);
+    if at == Some(None) {
+        faults.push(DocumentFault {
+            pointer: format!("/allowed_domains/{index}/expires_at"),
+            code: "invalid_expires_at",
+            detail: "not a date and time of RFC 3339; write it like `2027-01-31T00:00:00Z`".to_owned(),
+        });
+    }
+    let entry = entry.filter(|_| faults.is_empty());
+    (
+        entry.map(|entry| ListedEntry { entry, expires_at: at.flatten(), note: note.map(str::to_owned) }),
+        faults,
+    )
+}
+
+fn pattern_pointer(index: usize, line: &EntryShape<'_>) -> String {
+    match line {
+        EntryShape::Text(_) => format!("/allowed_domains/{index}"),
+        EntryShape::Object(_) => format!("/allowed_domains/{index}/pattern"),
+    }
+}
+
+fn refused_entry(
+    pointer: String,
+    error: &EntryError,
+    voice: bool,
+    suffixes: &PublicSuffixes,
+) -> DocumentFault {
+    let suggested = error.suggestion.as_deref().filter(|_| voice);
+    let suggested = suggested.and_then(|entry| Entry::parse(entry, suffixes).ok());
+    let detail = match suggested.filter(Entry::is_plain_http) {
+        // The suggested entry would be refused too.
+        Some(entry) => format!(
+            "{}; use `{}` and serve the site over https: browsers give a plain-http page no microphone, and this widget \
+             has `voice`",
+            error.detail,
+            entry.over_https()
+        ),
+        None => error.to_string(),
+    };
+    DocumentFault { pointer, code: error.code.as_str(), detail }
+}
+
+fn duplicate(
+    index: usize,
+    line: &EntryShape<'_>,
+    entry: &Entry,
+    first: &(usize, &EntryShape<'_>),
+) -> DocumentFault {
+    let (pointer, first) = (pattern_pointer(index, line), pattern_pointer(first.0, first.1));
+    let detail = format!("`{entry}` admits the same origins as {first}; leave one out");
+    DocumentFault { pointer, code: "duplicate_entry", detail }
+}
+
+fn insecure_voice(pointer: String, entry: &Entry) -> DocumentFault {
+    let https = entry.over_https();
+    let detail = format!(
+        "browsers give a plain-http page no microphone, and this widget has `voice`; serve the site over https and \
+         list `{https}`, or remove `voice` from `capabilities`"
+    );
+    DocumentFault { pointer, code: "insecure_voice", detail }
+}
+
+/// Parses a date and time of RFC 3339 §5.6. jiff also accepts other forms (a space for the `T`, no
+/// separators, time zone names), which other readers of the document would refuse.
+fn rfc3339(text: &str) -> Option<Timestamp> {
+    const SHAPE: &[u8] = b"dddd-dd-ddTdd:dd:dd";
+    let fits = |(byte, shape): (&u8, &u8)| match shape {
+        b'd' => byte.is_ascii_digit(),
+        other => byte.eq_ignore_ascii_case(other),
+    };
+    let (date_time, rest) = text.as_bytes().split_at_checked(SHAPE.len())?;
+    let offset = match rest.strip_prefix(b".") {
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return None;
+            }
+            fraction.get(digits..)?
+        }
+        None => rest,
+    };
+    let offset_fits = match offset {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', rest @ ..] => rest.len() == 5 && rest.iter().zip(b"dd:dd").all(fits),
+        _ => false,
+    };
+    if date_time.iter().zip(SHAPE).all(fits) && offset_fits { text.parse().ok() } else { None }
+}

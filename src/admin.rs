@@ -1,0 +1,165 @@
+//! Admin listener: admin API, health and metrics, for operators and their programs, never for pages in a
+//! browser.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `GET /` | where to look, for a person with a browser |
+//! | `GET /livez` | 200 while the process runs |
+//! | `GET /readyz` | 200 once rules are loaded and every data listener accepts, else 503 with what is missing |
+//! | `GET /metrics` | Prometheus text format |
+//! | `/v1/…` | the calls that `GET /v1/openapi.json` describes; all of them need a token |
+//!
+//! Each call is checked in this order: `Host` and `Origin` (`guard`), the token (`auth`), the token's role,
+//! the body. Only [`crate::rules::publisher`] changes rules.
+
+mod auth;
+mod batch;
+mod dry_run;
+mod events;
+mod explain;
+mod findings;
+mod guard;
+mod health;
+mod input;
+mod metrics;
+mod openapi;
+mod problem;
+mod purge;
+mod refusal;
+mod status;
+mod tls;
+mod widgets;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Router, middleware};
+use http::header;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub use auth::{TokenFault, Tokens};
+pub use events::SwapFeed;
+pub use explain::{ClassAnswer, ClassAnswers};
+pub use health::Readiness;
+pub use tls::{MutualTls, MutualTlsFiles};
+
+use self::problem::Problem;
+use crate::rules::assets::CachedAssets;
+use crate::rules::publisher::Publisher;
+use crate::rules::sessions::OpenSessions;
+use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::metrics::Metrics;
+use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::ticket::TicketReader;
+
+/// State of the admin listener.
+pub struct Admin {
+    /// Names that a request's `Host` may have, lower case, without a port.
+    pub hosts: Vec<String>,
+    /// The tokens of callers.
+    pub tokens: Tokens,
+    /// The rules, their writer, and the state of their source.
+    pub publisher: Arc<Publisher>,
+    /// The edge's policy for all widgets.
+    pub policy: Arc<ArcSwap<EdgePolicy>>,
+    /// The public suffixes that documents are checked against.
+    pub suffixes: Arc<PublicSuffixes>,
+    /// Answers of the routes, by class.
+    pub answers: ClassAnswers,
+    /// Open sessions.
+    pub sessions: Arc<dyn OpenSessions>,
+    /// Assets in memory.
+    pub assets: Arc<dyn CachedAssets>,
+    /// Reader of tickets.
+    pub tickets: Arc<dyn TicketReader>,
+    /// Feed of swaps as they happen; an observer of the publisher.
+    pub swaps: Arc<SwapFeed>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// The decision log, with live decisions and the number of dropped lines.
+    pub decisions: Arc<DecisionLog>,
+    /// Whether the data listeners accept.
+    pub readiness: Arc<Readiness>,
+    /// What a person finds at `/`: where to look.
+    pub start_page: String,
+}
+
+/// The calls under `/v1`, with their OpenAPI description.
+fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
+    OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(widgets::list))
+        .routes(routes!(widgets::get, widgets::put, widgets::delete))
+        .routes(routes!(dry_run::dry_run))
+        .routes(routes!(purge::purge))
+        .routes(routes!(batch::apply))
+        .routes(routes!(explain::answer))
+        .routes(routes!(findings::findings))
+        .routes(routes!(events::events))
+        .routes(routes!(status::status))
+        .split_for_parts()
+}
+
+/// The description of the calls (OpenAPI), as JSON.
+pub fn description() -> String {
+    let (_, api) = calls();
+    // Strings, numbers and maps with string keys can always be written as JSON.
+    serde_json::to_string_pretty(&api).unwrap_or_default()
+}
+
+/// Router of the admin listener.
+pub fn router(admin: Arc<Admin>) -> Router {
+    let (calls, _) = calls();
+    let description = axum::body::Bytes::from(description());
+    let description =
+        move || async move { ([(header::CONTENT_TYPE, "application/json")], description.clone()) };
+    calls
+        .route("/v1/openapi.json", get(description))
+        .route("/", get(start_page))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::authenticate))
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
+        .with_state(admin)
+}
+
+async fn start_page(State(admin): State<Arc<Admin>>) -> String {
+    let calls =
+        "/livez, /readyz and /metrics are open. Calls under /v1 need a bearer token: see /v1/openapi.json.";
+    format!("{}\n{calls}\n", admin.start_page)
+}
+
+/// Serves until the process ends, also during the grace period, so that probes learn of the stop. Uses mutual
+/// TLS if `tls` is given.
+///
+/// # Errors
+///
+/// The listener can't be used, or fails.
+pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<MutualTls>>) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    match tls {
+        Some(tls) => axum::serve(tls::TlsListener::new(listener, tls), router(admin)).await,
+        None => axum::serve(listener, router(admin)).await,
+    }
+}
+
+/// Runs work that waits for the disk or for other writers on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| Err(Problem::internal(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Command line. Results go to standard output, as text or with `--json` as JSON; errors go to standard
+//! error. Exit codes: 0 fine, 1 findings or denied, 2 usage.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::config::{self, Settings};
+
+mod check;
+mod error;
+mod explain;
+mod lint;
+mod output;
+mod remote;
+mod widgets;
+
+pub use error::CliError;
+
+/// The exit code of a wrong call.
+const USAGE: u8 = 2;
+
+/// Lets each embeddable widget load only on the sites its owner allows.
+#[derive(Debug, Parser)]
+#[command(name = "embedgate", version)]
+pub struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// Options of every command.
+#[derive(Args, Debug)]
+struct Common {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = "conf/embedgate.toml")]
+    config: PathBuf,
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+impl Common {
+    fn settings(&self) -> Result<Settings, CliError> {
+        Ok(config::load(&self.config, config::process_environment())?)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the edge (the default).
+    Run,
+    /// Read the configuration and rules and report every error with file and line; starts nothing.
+    Check(remote::Remote),
+    /// Explain whether a page may embed a widget, and why.
+    Explain(explain::ExplainArguments),
+    /// Report what the rules allow but probably should not.
+    Lint(remote::Remote),
+    /// Export or import widgets in bulk while no edge has the store open.
+    #[command(subcommand)]
+    Widgets(widgets::WidgetsCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+impl Cli {
+    /// Runs the command.
+    ///
+    /// # Errors
+    ///
+    /// The configuration, the rules or a file can't be used, or the running edge that was asked refuses.
+    pub fn run(self) -> Result<ExitCode, CliError> {
+        let common = self.common;
+        match self.command.unwrap_or(Command::Run) {
+            Command::Run if common.json => {
+                let says = "`run` prints nothing but its logs, so --json has no effect; leave it out";
+                Cli::command().error(ErrorKind::ArgumentConflict, says).print()?;
+                Ok(ExitCode::from(USAGE))
+            }
+            Command::Run => {
+                let settings = common.settings()?;
+                crate::app::run(common.config, settings)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Check(remote) => check::run(&common, &remote),
+            Command::Explain(question) => explain::run(&common, &question),
+            Command::Lint(remote) => lint::run(&common, &remote),
+            Command::Widgets(command) => widgets::run(&common, &command),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Cli::command(), "embedgate", &mut script);
+                output::write(&script)?;
+                Ok(ExitCode::SUCCESS)
+            }
+        }
+    }
+}

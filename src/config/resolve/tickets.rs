@@ -1,0 +1,70 @@
+//! `[tickets]`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::pattern::PathPattern;
+use crate::config::scalar;
+use crate::config::table::ConfigTable;
+
+/// Settings of tickets for iframe sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TicketSettings {
+    /// Path of calls for tickets. Default: `/w/{widget}/embed-ticket`.
+    pub path: PathPattern,
+    /// File of signing keys. Default: `data/ticket.keys`.
+    pub key_file: PathBuf,
+    /// Lifetime of a ticket. Default: 60 s.
+    pub lifetime: Duration,
+    /// How long after its expiry a ticket can be renewed. Default: 12 h.
+    pub renewable_for: Duration,
+}
+
+/// Longest lifetime of a ticket. Anyone who has a ticket can use it for so long; an open widget renews its
+/// own.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+
+/// Longest time for renewals. An iframe that was idle for longer gets its next ticket from the page around
+/// it.
+const LONGEST_RENEWABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+pub(super) fn read(table: &ConfigTable<'_>) -> TicketSettings {
+    TicketSettings {
+        path: table.or("path", |item| item.text(ticket_path), PathPattern::of_tickets()),
+        key_file: table.or("key_file", |item| item.text(scalar::path), "data/ticket.keys".into()),
+        lifetime: table.or("lifetime", |item| item.quantity(lifetime), Duration::from_secs(60)),
+        renewable_for: table.or(
+            "renewable_for",
+            |item| item.quantity(renewable_for),
+            Duration::from_secs(12 * 60 * 60),
+        ),
+    }
+}
+
+fn lifetime(text: &str) -> Result<Duration, String> {
+    match scalar::positive_duration(text)? {
+        time if time.subsec_nanos() != 0 => {
+            Err(format!("'{text}' must be whole seconds, because tickets count in seconds; write \"60s\""))
+        }
+        time if time > LONGEST_LIFETIME => Err(format!(
+            "'{text}' is longer than 1h; keep it short, tickets are renewed for as long as tickets.renewable_for"
+        )),
+        time => Ok(time),
+    }
+}
+
+fn renewable_for(text: &str) -> Result<Duration, String> {
+    match scalar::duration(text)? {
+        time if time > LONGEST_RENEWABLE => Err(format!("'{text}' is longer than 30d")),
+        time => Ok(time),
+    }
+}
+
+fn ticket_path(text: &str) -> Result<PathPattern, String> {
+    let pattern = PathPattern::parse(text)?;
+    if pattern.has_rest() {
+        Err(format!("'{text}' must be a single path; leave {{*rest}} out"))
+    } else {
+        Ok(pattern)
+    }
+}

@@ -1,0 +1,213 @@
+//! Judge of routed requests: the one place where a request meets the rule book, which it loads exactly once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use http::header::{self, HeaderName, HeaderValue};
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::decision_id::DecisionId;
+use super::request::lines;
+use super::route::Route;
+use super::terms::{Admission, ReadLimit};
+use super::tickets::{TicketReading, Tickets};
+use crate::edge::forward::upstream::Upstream;
+use crate::edge::http::message::RequestHead;
+use crate::rules::live::LiveRules;
+use crate::rules::sessions::SessionFacts;
+use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::metrics::{Metrics, TicketOutcome};
+use embedgate_policy::csp::widget_ancestors;
+use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
+use embedgate_policy::headers::{members, ticket_for, timing_of_ticket};
+use embedgate_policy::origin::{Embedder, Origin};
+use embedgate_policy::verdict::Class;
+
+mod record;
+mod ticket;
+mod told;
+
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+pub use ticket::TicketCall;
+pub use told::Told;
+
+use record::JudgedRequest;
+
+/// Judge of one request, with everything but the rules.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    /// The edge's policy for all widgets.
+    pub policy: &'a EdgePolicy,
+    /// Reader and issuer of tickets.
+    pub tickets: &'a Tickets,
+    /// Maximum idle time of a stream; `None`: no limit.
+    pub stream_idle: Option<Duration>,
+    /// The counters.
+    pub metrics: &'a Metrics,
+    /// The decision log.
+    pub decisions: &'a DecisionLog,
+}
+
+/// Verdict, with what the next step needs.
+#[derive(Debug)]
+pub enum Judged<'r> {
+    /// The request is allowed.
+    Allowed(Box<Allowed>),
+    /// The request is denied.
+    Denied(Denied<'r>),
+}
+
+/// Allowed request.
+#[derive(Debug)]
+pub struct Allowed {
+    /// The facts of a session, by which it is judged again.
+    pub session: Option<SessionFacts>,
+    /// The upstream of the request.
+    pub upstream: Arc<Upstream>,
+    /// The terms for its answer.
+    pub admission: Admission,
+}
+
+/// Denied request.
+#[derive(Debug)]
+pub struct Denied<'r> {
+    /// The verdict.
+    pub decision: Decision,
+    /// The denied embedder.
+    pub embedder: Embedder<'r>,
+    /// The decision's id.
+    pub id: DecisionId,
+    subject: told::DenialSubject,
+}
+
+impl Denied<'_> {
+    /// The subject of the answer.
+    pub fn told(&self) -> Told<'_> {
+        self.subject.told(self.embedder)
+    }
+}
+
+impl Judge<'_> {
+    /// Judges one request, and counts and logs the verdict. `id` is the widget's name in the path.
+    pub fn judge<'r>(
+        &self,
+        rules: &LiveRules,
+        route: &Arc<Route>,
+        id: &str,
+        request: &'r RequestHead,
+        now: Timestamp,
+    ) -> Judged<'r> {
+        let started = Instant::now();
+        // The widget is looked up first, so that its rules arrive from main memory while the origin is
+        // parsed.
+        let book = rules.load();
+        let widget = book.get(id);
+        let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
+        let reading = self.reading(route.class, &embedder, id, request);
+        let is_stream = is_stream(route, request);
+        let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
+            // An `EventSource` reconnects to its first address, and a frame may reload much later: both have
+            // old tickets.
+            match is_stream || route.class == Class::Frame {
+                true => self.tickets.renewable_state(reading, now),
+                false => reading.state(now),
+            }
+        });
+        let facts = Facts { class: route.class, embedder, missing_denied: route.missing_denied, ticket };
+        let decision = decide(&facts, widget, self.policy, now);
+        self.metrics.decided(route.class, &decision, started.elapsed());
+        if let Some(reading) = &reading {
+            self.presented(reading, ticket, &decision);
+        }
+        let subject = JudgedRequest { id, facts: &facts, widget, reading: reading.as_ref(), request, now };
+        let decision_id = self.record(&subject, &decision);
+        match widget {
+            Some(widget) if decision.is_allowed() => {
+                let ancestors = widget_ancestors(&facts, widget, self.policy, now);
+                let opened_by = facts.by_ticket(self.policy);
+                let said = request.fields.get(&header::ORIGIN);
+                let mut allowed = Box::new(Allowed {
+                    session: None,
+                    upstream: Arc::clone(route.upstream(widget)),
+                    admission: Admission::new(
+                        route,
+                        decision_id,
+                        widget,
+                        &decision,
+                        &embedder,
+                        opened_by,
+                        said,
+                    ),
+                });
+                allowed.admission.own.frame_ancestors =
+                    ancestors.and_then(|value| HeaderValue::try_from(value).ok());
+                if route.class == Class::Session {
+                    allowed.session = SessionFacts::keep(&facts);
+                }
+                if is_stream {
+                    allowed.admission.own.read_limit = ReadLimit::OfStream(self.stream_idle);
+                }
+                let page = opened_by.map_or(embedder, Embedder::Known);
+                if let Some(embedder) = ticket_for(route.class, &decision, &page, self.policy) {
+                    allowed.admission.own.ticket = self.framed(id, embedder, now);
+                }
+                Judged::Allowed(allowed)
+            }
+            _ => {
+                // A frame needs no ticket, so an invalid one is not a reason to mention it.
+                let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
+                let subject = told::DenialSubject::of(&embedder, told, self.policy);
+                Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
+            }
+        }
+    }
+
+    /// Reads the ticket of a session from the widget's own iframe, or of that iframe itself when it reloads
+    /// or follows a link. Other requests are judged by their own origin, so their tickets are ignored.
+    fn reading(
+        &self,
+        class: Class,
+        embedder: &Embedder<'_>,
+        id: &str,
+        request: &RequestHead,
+    ) -> Option<TicketReading> {
+        if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin)) {
+            return None;
+        }
+        match class {
+            Class::Session => Some(self.tickets.read(request, id)),
+            Class::Frame if is_in_frame(request) => Some(self.tickets.read_address(request, id))
+                .filter(|reading| !matches!(reading, TicketReading::Absent)),
+            Class::Frame | Class::Asset | Class::Public => None,
+        }
+    }
+
+    /// The `Server-Timing` value with the ticket of a frame's document.
+    fn framed(&self, id: &str, embedder: Origin<'_>, now: Timestamp) -> Option<http::HeaderValue> {
+        let field = timing_of_ticket(&self.tickets.issue(id, embedder, now)?);
+        self.metrics.ticket(TicketOutcome::Framed);
+        field
+    }
+}
+
+/// Whether the answer is a stream, by the route or by the browser's `Accept`.
+fn is_stream(route: &Route, request: &RequestHead) -> bool {
+    let names_events = || {
+        // Fast path: most values are `*/*`.
+        let values = lines(request, header::ACCEPT).filter(|value| value.len() >= EVENT_STREAM.len());
+        let ranges = values.flat_map(members);
+        let mut types = ranges.filter_map(|range| range.split(|byte| *byte == b';').next());
+        types.any(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(EVENT_STREAM))
+    };
+    route.class == Class::Session && (route.stream || request.method == Method::GET && names_events())
+}
+
+/// Whether the document is for a frame and not for a tab (Fetch Metadata Request Headers).
+fn is_in_frame(request: &RequestHead) -> bool {
+    let mut destinations = lines(request, SEC_FETCH_DEST);
+    matches!((destinations.next(), destinations.next()), (Some(b"iframe" | b"frame"), None))
+}

@@ -1,0 +1,85 @@
+//! Records of verdicts: the decision log, and the count of tickets.
+
+use jiff::Timestamp;
+
+use super::Judge;
+use crate::edge::admission::decision_id::DecisionId;
+use crate::edge::admission::tickets::TicketReading;
+use crate::edge::http::message::RequestHead;
+use crate::telemetry::decision_log::DecisionRecord;
+use crate::telemetry::metrics::TicketOutcome;
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::decision::{Decision, Facts, TicketState};
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::verdict::Reason;
+use embedgate_policy::widget::WidgetId;
+
+/// Judged request, with everything for the log.
+pub(super) struct JudgedRequest<'s, 'r> {
+    /// The widget's name in the path.
+    pub(super) id: &'s str,
+    pub(super) facts: &'s Facts<'s>,
+    pub(super) widget: Option<WidgetRules<'s>>,
+    pub(super) reading: Option<&'s TicketReading>,
+    pub(super) request: &'r RequestHead,
+    pub(super) now: Timestamp,
+}
+
+impl Judge<'_> {
+    /// Gives the decision its id, and logs it.
+    pub(super) fn record(&self, subject: &JudgedRequest<'_, '_>, decision: &Decision) -> DecisionId {
+        let id = DecisionId::new(subject.now);
+        if self.decisions.wants(decision) {
+            self.log(&id, subject, decision);
+        }
+        id
+    }
+
+    fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
+        let JudgedRequest { id: widget_id, facts, widget, reading, request, now } = *subject;
+        let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
+        let (embedder, malformed) = match &facts.embedder {
+            Embedder::Known(origin) => (Some(origin.as_str()), None),
+            Embedder::Opaque(origin) => (Some(origin.as_str()), None),
+            Embedder::Malformed(error) => (None, Some(error.code())),
+            Embedder::Absent => (None, None),
+        };
+        let opened_by = reading.and_then(TicketReading::embedder);
+        let record = DecisionRecord {
+            time: now,
+            decision_id: id.as_str(),
+            widget: WidgetId::is_valid(widget_id).then_some(widget_id),
+            class: facts.class.as_str(),
+            verdict: decision.verdict.as_str(),
+            reason: decision.reason.as_str(),
+            would_deny: decision.would_deny.map(|reason| reason.as_str()),
+            embedder,
+            malformed,
+            opened_by: opened_by.as_ref().map(|origin| origin.as_str()),
+            ticket_fault: reading.and_then(TicketReading::fault).map(|fault| fault.code()),
+            entry: entry(decision.entry),
+            near_miss: entry(decision.near_miss),
+            method: request.method.as_str(),
+        };
+        if let Err(error) = self.decisions.write(&record) {
+            tracing::error!(%error, "can't log a decision");
+        }
+    }
+
+    /// Counts the outcome of a session's or a frame's ticket.
+    pub(super) fn presented(&self, reading: &TicketReading, state: TicketState<'_>, decision: &Decision) {
+        let denial = decision.would_deny.or((!decision.is_allowed()).then_some(decision.reason));
+        let outcome = match (reading.fault(), state) {
+            (Some(fault), _) => TicketOutcome::Invalid(fault),
+            (None, TicketState::Expired) => TicketOutcome::Expired,
+            (None, TicketState::Valid(_)) if denial.is_none() => TicketOutcome::Accepted,
+            (None, TicketState::Valid(_)) => TicketOutcome::Unwelcome,
+            (None, TicketState::Absent | TicketState::Invalid) => match denial {
+                Some(Reason::TicketMissing) => TicketOutcome::Missing,
+                // A frame without a ticket is usual.
+                _ => return,
+            },
+        };
+        self.metrics.ticket(outcome);
+    }
+}

@@ -1,0 +1,76 @@
+//! Judging of calls for a ticket: a page that may embed the widget gets one, and the widget's own iframe
+//! renews its own.
+
+use http::header;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::record::JudgedRequest;
+use super::{Denied, Judge, told};
+use crate::edge::admission::request::{is_preflight, lines};
+use crate::edge::http::message::RequestHead;
+use crate::rules::live::LiveRules;
+use crate::telemetry::metrics::TicketOutcome;
+use embedgate_policy::decision::{Decision, Facts, TicketState, decide};
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::verdict::Class;
+
+/// Outcome of a call for a ticket.
+#[derive(Debug)]
+pub enum TicketCall<'r> {
+    /// The call is allowed.
+    Granted {
+        /// The verdict.
+        decision: Decision,
+        /// The embedder that asks.
+        embedder: Embedder<'r>,
+        /// The ticket; `None` if the widget's rules need none, and there is no embedder that a ticket could
+        /// name.
+        ticket: Option<String>,
+    },
+    /// The call is denied.
+    Denied(Denied<'r>),
+}
+
+impl Judge<'_> {
+    /// Judges a call like a session, by its `Origin` alone, and counts and logs it. A preflight gets no
+    /// ticket. An iframe may present an expired ticket; its embedder is still judged by the rules in force.
+    pub fn ticket<'r>(
+        &self,
+        rules: &LiveRules,
+        id: &str,
+        request: &'r RequestHead,
+        now: Timestamp,
+    ) -> TicketCall<'r> {
+        let started = Instant::now();
+        let book = rules.load();
+        let widget = book.get(id);
+        let embedder = Embedder::identify(lines(request, header::ORIGIN), std::iter::empty());
+        let reading = self.reading(Class::Session, &embedder, id, request);
+        let state = |reading| self.tickets.renewable_state(reading, now);
+        let ticket = reading.as_ref().map_or(TicketState::Absent, state);
+        let facts = Facts { class: Class::Session, embedder, missing_denied: true, ticket };
+        let decision = decide(&facts, widget, self.policy, now);
+        self.metrics.decided(Class::Session, &decision, started.elapsed());
+        let subject = JudgedRequest { id, facts: &facts, widget, reading: reading.as_ref(), request, now };
+        let decision_id = self.record(&subject, &decision);
+        let is_preflight = is_preflight(request);
+        if !decision.is_allowed() {
+            if !is_preflight {
+                self.metrics.ticket(TicketOutcome::Refused);
+            }
+            let subject = told::DenialSubject::of(&embedder, reading.as_ref(), self.policy);
+            return TicketCall::Denied(Denied { decision, embedder, id: decision_id, subject });
+        }
+        let (whose, outcome) = match &reading {
+            Some(_) => (ticket.opened_by(), TicketOutcome::Renewed),
+            None => (embedder.origin(), TicketOutcome::Issued),
+        };
+        let whose = whose.filter(|_| !is_preflight);
+        let ticket = whose.and_then(|whose| self.tickets.issue(id, whose, now));
+        if ticket.is_some() {
+            self.metrics.ticket(outcome);
+        }
+        TicketCall::Granted { decision, embedder, ticket }
+    }
+}

@@ -1,0 +1,63 @@
+//! Subject of a denial.
+
+use super::EdgePolicy;
+use crate::edge::admission::tickets::TicketReading;
+use embedgate_policy::origin::{Embedder, Origin, OriginBuf};
+
+/// Subject of a denial. It depends on the request alone, never on the widget, so a denied and an unknown
+/// widget get the same answer.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'a> {
+    /// The embedder, as the request names it.
+    Embedder(Embedder<'a>),
+    /// The page that a session's ticket names, whether or not the ticket has expired: outsiders must not
+    /// learn which of the two is the reason.
+    Opener(Origin<'a>),
+    /// An own origin or a system origin, to which no list applies.
+    OwnOrigin,
+    /// A session from the edge's own origin without a ticket.
+    NoTicket,
+    /// A session with a ticket that was not issued here for this widget.
+    ForeignTicket,
+}
+
+/// Subject of a denial, owned.
+#[derive(Debug)]
+pub(super) enum DenialSubject {
+    Embedder,
+    Opener(OriginBuf),
+    OwnOrigin,
+    NoTicket,
+    ForeignTicket,
+}
+
+impl DenialSubject {
+    /// The subject of a denial. `reading`: the ticket of a session from the widget's own iframe; `None` for
+    /// other requests.
+    pub(super) fn of(embedder: &Embedder<'_>, reading: Option<&TicketReading>, policy: &EdgePolicy) -> Self {
+        let is_system = |origin: Origin<'_>| policy.system_origins.contains(origin);
+        match reading {
+            Some(TicketReading::Absent) => Self::NoTicket,
+            Some(TicketReading::Invalid(_)) => Self::ForeignTicket,
+            Some(TicketReading::Genuine(ticket)) => match ticket.embedder() {
+                Some(origin) if is_system(origin) => Self::OwnOrigin,
+                Some(origin) => Self::Opener(origin.into()),
+                None => Self::ForeignTicket,
+            },
+            None => match embedder.origin() {
+                Some(origin) if policy.own_origins.contains(origin) || is_system(origin) => Self::OwnOrigin,
+                _ => Self::Embedder,
+            },
+        }
+    }
+
+    pub(super) fn told<'a>(&'a self, embedder: Embedder<'a>) -> Told<'a> {
+        match self {
+            Self::Embedder => Told::Embedder(embedder),
+            Self::Opener(origin) => Told::Opener(origin.as_origin()),
+            Self::OwnOrigin => Told::OwnOrigin,
+            Self::NoTicket => Told::NoTicket,
+            Self::ForeignTicket => Told::ForeignTicket,
+        }
+    }
+}

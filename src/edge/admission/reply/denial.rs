@@ -1,0 +1,129 @@
+//! Denials and their forms.
+
+use http::StatusCode;
+use http::header::HeaderValue;
+
+use super::{Recipient, Reply, text};
+use crate::edge::admission::decision_id::DecisionId;
+use crate::edge::admission::judge::Told;
+use embedgate_policy::headers::DenialShape;
+
+const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+const PAGE: &str = include_str!("denied.html");
+/// Room in the page for its variable texts, in bytes.
+const MOST_VARYING: usize = 512;
+
+/// Denial of one request.
+#[derive(Debug)]
+pub struct Denial<'a> {
+    /// The subject of the denial.
+    pub told: Told<'a>,
+    /// The decision, so that the owner can look it up.
+    pub decision_id: &'a DecisionId,
+    /// The form that the requester can show.
+    pub shape: DenialShape,
+}
+
+impl Denial<'_> {
+    pub(super) fn shaped(&self, to: Recipient<'_>) -> Reply {
+        let mut reply = match self.shape {
+            DenialShape::Script => Reply::new(to, StatusCode::OK).with_body(JAVASCRIPT, self.script()),
+            DenialShape::Page => Reply::new(to, StatusCode::FORBIDDEN).with_body(HTML, self.page()),
+            DenialShape::Problem => {
+                Reply::problem(to, StatusCode::FORBIDDEN, &text::explanation(self.told), self.decision_id)
+            }
+            DenialShape::NotFound => {
+                Reply::problem(to, StatusCode::NOT_FOUND, &["there is no such page"], self.decision_id)
+            }
+        };
+        reply.page = self.shape.is_page();
+        reply
+    }
+
+    fn script(&self) -> String {
+        let mut script = String::with_capacity(MOST_VARYING);
+        script.push_str("console.error(\"");
+        text::explanation(self.told).iter().for_each(|part| script.push_str(part));
+        for part in [" (decision ", self.decision_id.as_str(), ")\");\n"] {
+            script.push_str(part);
+        }
+        script
+    }
+
+    fn page(&self) -> String {
+        let (who, advice) = (text::who(self.told), text::advice(self.told));
+        let mut page = String::with_capacity(PAGE.len() + MOST_VARYING);
+        let mut rest = PAGE;
+        for (place, words) in
+            [("{detail}", &who[..]), ("{advice}", &advice), ("{id}", &[self.decision_id.as_str()])]
+        {
+            // Each placeholder is in the page; tests check that.
+            let (before, after) = rest.split_once(place).unwrap_or((rest, ""));
+            page.push_str(before);
+            words.iter().for_each(|words| page.push_str(words));
+            rest = after;
+        }
+        page.push_str(rest);
+        page
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::Arc;
+
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::edge::http::message::RequestHead;
+    use embedgate_policy::headers::{DENIED_PAGE_POLICY, OwnProfile};
+    use embedgate_policy::origin::{Embedder, OpaqueOrigin, Origin};
+
+    fn reply(denial: &Denial<'_>) -> Reply {
+        let request = RequestHead::of("GET", "/w/w/loader.js", &[]);
+        let own = Arc::new(OwnProfile::new([]));
+        Reply::denial(Recipient { request: &request, own: &own, https: true }, denial, None)
+    }
+
+    #[test]
+    fn each_shape_names_the_embedder_and_the_decision() {
+        let id = DecisionId::new(Timestamp::now());
+        let told = Told::Embedder(Embedder::Known(Origin::parse("https://stranger.example").unwrap()));
+        for (shape, status) in
+            [(DenialShape::Script, 200), (DenialShape::Page, 403), (DenialShape::Problem, 403)]
+        {
+            let reply = reply(&Denial { told, decision_id: &id, shape });
+            let body = String::from_utf8(reply.body.to_vec()).unwrap();
+            assert_eq!(reply.status, status, "{shape:?}");
+            for part in ["https://stranger.example", "has to add stranger.example to", id.as_str()] {
+                assert!(body.contains(part), "{part}: {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_may_have_its_style_and_no_other() {
+        let style = PAGE.split_once("<style>").and_then(|(_, rest)| rest.split_once("</style>")).unwrap().0;
+        let hash = STANDARD.encode(ring::digest::digest(&ring::digest::SHA256, style.as_bytes()));
+        let policy = DENIED_PAGE_POLICY;
+        assert!(policy.to_str().unwrap().contains(&format!("style-src 'sha256-{hash}';")), "{hash}");
+        assert_eq!(PAGE.matches("<style").count(), 1);
+        assert!(!PAGE.contains("style="));
+    }
+
+    #[test]
+    fn a_script_denial_only_logs() {
+        let id = DecisionId::new(Timestamp::now());
+        let told = Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null));
+        let shape = DenialShape::Script;
+        let reply = reply(&Denial { told, decision_id: &id, shape });
+        let body = std::str::from_utf8(&reply.body).unwrap();
+        let text = body.strip_prefix("console.error(").and_then(|rest| rest.strip_suffix(");\n")).unwrap();
+        assert!(serde_json::from_str::<String>(text).unwrap().contains(id.as_str()));
+    }
+}

@@ -1,0 +1,334 @@
+//! Checks before judging: they refuse requests that two servers could read differently (RFC 9112 §11.2,
+//! "request smuggling"), and requests over the limits.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::uri::Scheme;
+use http::{Method, StatusCode, Version};
+
+use crate::edge::http::fields::Fields;
+use crate::edge::http::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::http::message::RequestHead;
+use embedgate_policy::headers::is_persistence;
+
+/// Refusal of a request, with the reason for its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestRefusal {
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// What is wrong with the request.
+    pub detail: &'static str,
+}
+
+impl RequestRefusal {
+    /// A refusal with this status.
+    pub const fn new(status: StatusCode, detail: &'static str) -> Self {
+        Self { status, detail }
+    }
+
+    /// A refusal with status 400.
+    pub const fn bad(detail: &'static str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+}
+
+/// Connection fields of a head, noted while it is read, so that later steps need no search. HTTP/2 has none
+/// (RFC 9113 §8.2.2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Noted {
+    /// The head has `Connection`.
+    pub connection: bool,
+    /// The head has `Upgrade`.
+    pub upgrade: bool,
+}
+
+/// Refusal of a target over the limit.
+pub const TARGET_TOO_LONG: RequestRefusal =
+    RequestRefusal::new(StatusCode::URI_TOO_LONG, "the request target is longer than 8 KiB");
+const _: () = assert!(MAX_TARGET_BYTES == 8 * 1024);
+
+/// Refusal of a head with too many fields (RFC 6585 §5).
+pub const TOO_MANY_FIELDS: RequestRefusal = RequestRefusal::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the request has more than 256 header fields",
+);
+const _: () = assert!(MAX_HEAD_FIELDS == 256);
+
+/// Refusal of a WebSocket handshake on a route that serves no sessions.
+pub const WEBSOCKET_ELSEWHERE: RequestRefusal = RequestRefusal::bad("this path does not serve WebSockets");
+
+/// Refusal of a target that can't be written as a `Location`.
+pub const NO_LOCATION: RequestRefusal =
+    RequestRefusal::bad("the request target has a byte that must be percent-encoded");
+
+/// Refusal of a WebSocket handshake with a body, because two servers may not agree on its end.
+pub const WEBSOCKET_WITH_BODY: RequestRefusal =
+    RequestRefusal::bad("a WebSocket handshake must not have a body");
+
+/// Checks one request. The checks on the bytes of an HTTP/1.1 head were made when it was read.
+///
+/// # Errors
+///
+/// Two servers could read the request differently, or it is over the limits.
+pub fn check(request: &RequestHead, noted: Noted) -> Result<(), RequestRefusal> {
+    if request.method == Method::TRACE || request.method == Method::CONNECT {
+        return Err(RequestRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
+    }
+    check_size(request)?;
+    if request.version == Version::HTTP_2 && request.fields.get_all(header::CONTENT_LENGTH).count() > 1 {
+        return Err(RequestRefusal::bad("Content-Length must be one number"));
+    }
+    check_authority(request)?;
+    if noted.connection {
+        check_connection(&request.fields)?;
+    }
+    check_path(request.target().as_bytes())
+}
+
+fn check_size(request: &RequestHead) -> Result<(), RequestRefusal> {
+    if request.target().len() > MAX_TARGET_BYTES {
+        return Err(TARGET_TOO_LONG);
+    }
+    // The size of an HTTP/1.1 head was checked when it was read.
+    let fields = request.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if request.version == Version::HTTP_2 && fields.sum::<usize>() > MAX_HEAD_BYTES {
+        return Err(RequestRefusal::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the request head is longer than 64 KiB",
+        ));
+    }
+    if request.fields.count() > MAX_HEAD_FIELDS {
+        return Err(TOO_MANY_FIELDS);
+    }
+    Ok(())
+}
+
+/// Checks that there is exactly one valid host: upstreams route by it, and repeat it in links.
+fn check_authority(request: &RequestHead) -> Result<(), RequestRefusal> {
+    let mut hosts = request.fields.get_all(header::HOST);
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(RequestRefusal::bad("Host appears twice"));
+    }
+    let authority = request.uri.authority().map(|authority| authority.as_str().as_bytes());
+    // HTTP/2 may have the host in `:authority` alone.
+    let is_named = host.is_some() || request.version == Version::HTTP_2 && authority.is_some();
+    if !is_named && request.version != Version::HTTP_10 {
+        return Err(RequestRefusal::bad("Host is missing"));
+    }
+    if request.uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP && *scheme != Scheme::HTTPS) {
+        return Err(RequestRefusal::bad("the request target has a scheme that is not served"));
+    }
+    let host = host.map(HeaderValue::as_bytes);
+    if host.into_iter().chain(authority).any(|host| !is_host(host)) {
+        return Err(RequestRefusal::bad("Host is not a name or address with an optional port"));
+    }
+    if let (Some(host), Some(authority)) = (host, authority)
+        && !host.eq_ignore_ascii_case(authority)
+    {
+        return Err(RequestRefusal::bad("Host and the request target's authority differ"));
+    }
+    Ok(())
+}
+
+fn is_host(host: &[u8]) -> bool {
+    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte)) && !host.is_empty()
+}
+
+/// Checks `Connection`. The next hop drops the fields named in it, so it must not name a field that a
+/// verdict, the framing or the upstream relies on.
+fn check_connection(headers: &Fields) -> Result<(), RequestRefusal> {
+    let mut count = 0;
+    for value in headers.get_all(header::CONNECTION) {
+        for nominated in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            let is_own = is_persistence(nominated) || nominated.eq_ignore_ascii_case(b"upgrade");
+            // Bounded, because every later step compares each field with each of these names.
+            count += usize::from(!nominated.is_empty() && !is_own);
+            if !nominated.iter().all(is_token_byte) {
+                return Err(RequestRefusal::bad("Connection names something that can't be a field"));
+            }
+            if is_relied_on(nominated) {
+                return Err(RequestRefusal::bad("Connection names a field that must not be dropped"));
+            }
+        }
+    }
+    if count > MAX_CONNECTION_OPTIONS {
+        return Err(RequestRefusal::bad("Connection names too many fields"));
+    }
+    Ok(())
+}
+
+/// Whether a byte is `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
+}
+
+const RELIED_ON: [&str; 10] = [
+    "host",
+    "origin",
+    "referer",
+    "authorization",
+    "cookie",
+    "range",
+    "expect",
+    "forwarded",
+    "transfer-encoding",
+    "cache-control",
+];
+const RELIED_ON_PREFIXES: [&str; 9] = [
+    "content-",
+    "sec-",
+    "accept",
+    "if-",
+    "access-control-",
+    "x-forwarded-",
+    "x-widget-",
+    "x-embedder-",
+    "x-decision-",
+];
+
+fn is_relied_on(name: &[u8]) -> bool {
+    let starts = |prefix: &str| {
+        name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+    };
+    RELIED_ON.iter().any(|relied| name.eq_ignore_ascii_case(relied.as_bytes()))
+        || RELIED_ON_PREFIXES.iter().any(|prefix| starts(prefix))
+}
+
+/// Checks the path. Servers read some paths differently, so a path that is judged as one route could be
+/// another one at the upstream.
+fn check_path(target: &[u8]) -> Result<(), RequestRefusal> {
+    if is_simple(target) {
+        return Ok(());
+    }
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let Some((b'/', origin_form)) = path.split_first() else {
+        return Err(RequestRefusal::bad("the request target must be a path"));
+    };
+    // Parsers and proxies replace or drop these bytes, each in its own way.
+    for &byte in path {
+        match byte {
+            b'\\' => return Err(RequestRefusal::bad("the path has a backslash")),
+            b'#' => return Err(RequestRefusal::bad("the request target has a fragment")),
+            0..=0x20 | 0x7f.. => {
+                return Err(RequestRefusal::bad("the path has a byte that must be percent-encoded"));
+            }
+            _ => {}
+        }
+    }
+    let mut segments = origin_form.split(|byte| *byte == b'/').peekable();
+    while let Some(segment) = segments.next() {
+        // Some servers merge `//`. An empty last segment is only a trailing slash.
+        if segment.is_empty() && segments.peek().is_some() {
+            return Err(RequestRefusal::bad("the path has an empty segment"));
+        }
+        check_segment(segment)?;
+    }
+    Ok(())
+}
+
+/// Fast path: whether a target is a path with only one reading, as nearly every one is. It has no `.` after a
+/// `/`, and nothing encoded.
+fn is_simple(target: &[u8]) -> bool {
+    let mut before = b'/';
+    let Some((b'/', rest)) = target.split_first() else { return false };
+    for &byte in rest {
+        let is_plain = match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'_' => true,
+            b'.' | b'/' => before != b'/',
+            b'?' => return true,
+            _ => false,
+        };
+        if !is_plain {
+            return false;
+        }
+        before = byte;
+    }
+    true
+}
+
+fn check_segment(segment: &[u8]) -> Result<(), RequestRefusal> {
+    let mut dots = 0;
+    let mut others = false;
+    let mut rest = segment;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let byte = if byte == b'%' {
+            let Some((escape, after)) = rest.split_at_checked(2) else {
+                return Err(RequestRefusal::bad("the path has a broken percent-encoding"));
+            };
+            rest = after;
+            match percent_decoded(escape) {
+                None => return Err(RequestRefusal::bad("the path has a broken percent-encoding")),
+                Some(b'/') => return Err(RequestRefusal::bad("the path has an encoded slash")),
+                Some(b'\\') => return Err(RequestRefusal::bad("the path has an encoded backslash")),
+                Some(0) => return Err(RequestRefusal::bad("the path has an encoded NUL")),
+                Some(byte) => byte,
+            }
+        } else {
+            byte
+        };
+        // Counted after decoding, because many servers read `%2e` as a dot.
+        if byte == b'.' { dots += 1 } else { others = true }
+    }
+    if !others && (dots == 1 || dots == 2) {
+        return Err(RequestRefusal::bad("the path has a dot segment"));
+    }
+    Ok(())
+}
+
+fn percent_decoded(escape: &[u8]) -> Option<u8> {
+    let [high, low] = escape else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+/// Upgrade that a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// No upgrade.
+    None,
+    /// A WebSocket (RFC 6455 §4.1).
+    WebSocket,
+    /// A protocol that the edge does not serve. The fields are removed, and the request is an ordinary one.
+    Other,
+}
+
+/// The upgrade that a request asks for.
+pub fn upgrade(request: &RequestHead, noted: Noted) -> Upgrade {
+    if !noted.upgrade {
+        return Upgrade::None;
+    }
+    let mut wishes = request.fields.get_all(header::UPGRADE);
+    let Some(wish) = wishes.next() else { return Upgrade::None };
+    let names_upgrade = request.fields.get_all(header::CONNECTION).any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+    });
+    let websocket = wishes.next().is_none()
+        && wish.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")
+        && names_upgrade
+        && request.method == Method::GET
+        && request.version == Version::HTTP_11;
+    if websocket { Upgrade::WebSocket } else { Upgrade::Other }
+}
+
+/// Whether the request is a CORS preflight (Fetch standard, "CORS-preflight request").
+pub fn is_preflight(request: &RequestHead) -> bool {
+    request.method == Method::OPTIONS && request.fields.contains(&header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// The lines of one field, raw.
+pub fn lines(request: &RequestHead, name: HeaderName) -> impl Iterator<Item = &[u8]> {
+    request.fields.get_all(name).map(http::HeaderValue::as_bytes)
+}
+
+/// The `Host` of a request, or its `:authority`; empty if it has neither.
+pub fn host(request: &RequestHead) -> &str {
+    let named = request.fields.get(&header::HOST).and_then(|host| host.to_str().ok());
+    named.or_else(|| request.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,346 @@
+//! Exchanges with upstreams: an allowed request and its answer, both directions at the same time, in the task
+//! that read the request.
+//!
+//! The life of an exchange: [`Forwarder::forward`] finds a connection and writes the head → [`pumps`] sends
+//! the body as fast as the server reads it, and waits for the head of the answer → the head is rewritten for
+//! the browser and sent, then each piece of the body → the connection is given back if both messages are
+//! complete. If a reused connection turns out to be closed before anything of an answer arrived, a request
+//! that changes nothing is tried on another one. The client is watched all the time: when it leaves,
+//! everything stops.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use h2::client::SendRequest;
+use http::StatusCode;
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
+
+use super::headers;
+use super::upstream::{Connector, MOST_ATTEMPTS, NO_SERVER, Server, StreamSlot, Upstream};
+use crate::edge::cache::{AssetRequest, CacheState, Hit};
+use crate::edge::deadline::Deadline;
+use crate::edge::http::body::Frame;
+use crate::edge::http::message::ResponseHead;
+use crate::edge::pipeline::downstream::Downstream;
+use crate::edge::stream::Stream;
+
+pub mod head;
+mod http1;
+mod http2;
+mod pumps;
+
+use head::Outgoing;
+use http1::Http1;
+use http2::Http2;
+use pumps::Pumps;
+
+/// Maximum number of closed connections that are skipped for one request.
+const MOST_STALE: usize = 16;
+
+/// Forwarder of requests, with the connector for new connections.
+pub struct Forwarder {
+    connector: Connector,
+}
+
+/// Allowed request, with everything that its answer needs.
+pub struct ForwardRequest<'a> {
+    /// The request to send.
+    pub outgoing: Outgoing<'a>,
+    /// The upstream.
+    pub upstream: &'a Upstream,
+    /// Whether the browser's scheme is https.
+    pub https: bool,
+    /// Set to the status, once it is known.
+    pub status: &'a mut Option<u16>,
+    /// The cache state that reads an asset's answer as it passes.
+    pub asset: Option<(&'a mut CacheState, AssetRequest<'a>)>,
+}
+
+/// Outcome of a forwarded request.
+#[derive(Debug)]
+pub enum Forwarded {
+    /// The request is answered.
+    Done,
+    /// The client has to get this answer from memory; it got nothing yet.
+    ServeCached(Hit),
+    /// The upstream switched to WebSocket: its head, its connection, and the bytes after the head.
+    Switched(Box<(ResponseHead, Stream, BytesMut)>),
+}
+
+/// Head of an answer, interim or final.
+#[derive(Debug)]
+pub struct AnswerHead {
+    /// The head.
+    head: ResponseHead,
+    /// No body follows the head.
+    bodiless: bool,
+}
+
+/// Exchange over either protocol.
+enum Exchange {
+    Http1(Http1),
+    Http2(Http2),
+}
+
+/// Connection for one exchange.
+enum UpstreamConnection {
+    Http1(Stream),
+    Http2(SendRequest<bytes::Bytes>, StreamSlot),
+}
+
+impl Forwarder {
+    /// A forwarder without connections.
+    pub fn new(conf: &ServerConf) -> Self {
+        Self { connector: Connector::new(conf) }
+    }
+
+    /// Forwards one request and answers it.
+    ///
+    /// # Errors
+    /// The upstream failed, or the client is gone: the source of the error says which.
+    pub async fn forward(
+        &self,
+        client: &mut impl Downstream,
+        mut request: ForwardRequest<'_>,
+        deadline: &mut Deadline,
+    ) -> Result<Forwarded> {
+        let (mut pumps, mut answer, server) = self.ask(client, &request, deadline).await?;
+        loop {
+            let AnswerHead { mut head, mut bodiless } = answer;
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return request.switched(head, pumps.into_exchange());
+            }
+            if let Some(hit) = request.received(&head) {
+                // After an answer without a body, such as a 304, the connection can be used again.
+                if bodiless {
+                    pumps.release(&server);
+                }
+                return Ok(Forwarded::ServeCached(hit));
+            }
+            *request.status = Some(head.status.as_u16());
+            let is_interim = head.status.is_informational();
+            headers::to_browser(&mut head, request.outgoing.admission, request.https);
+            // Browsers do not expect an interim answer to a handshake.
+            if !(is_interim && request.outgoing.is_handshake) {
+                pumps.client.head(head, bodiless)?;
+            }
+            if is_interim {
+                answer = pumps.head(deadline).await?;
+                continue;
+            }
+            while !bodiless {
+                let Some(frame) = pumps.frame(deadline).await? else { break };
+                let (frame, last) = match frame {
+                    Frame::Data(piece) => {
+                        request.passes(&piece);
+                        (Frame::Data(piece), pumps.is_done())
+                    }
+                    Frame::Trailers(fields) => {
+                        let fields = headers::trailers_downward(fields, &request.outgoing.admission.shared);
+                        (Frame::Trailers(fields), true)
+                    }
+                };
+                bodiless = last;
+                pumps.client.frame(frame, last)?;
+                if !last {
+                    pumps.sent(deadline).await?;
+                }
+            }
+            request.ended();
+            pumps.client.end()?;
+            pumps.sent(deadline).await?;
+            pumps.release(&server);
+            return Ok(Forwarded::Done);
+        }
+    }
+
+    /// Sends the request to a server of the upstream and reads the first head of its answer. Skips servers
+    /// that can't be reached, and connections that the server has closed since their last request, as it may
+    /// at any time (RFC 9112 §9.3.1).
+    async fn ask<'c, D: Downstream>(
+        &self,
+        client: &'c mut D,
+        request: &ForwardRequest<'_>,
+        deadline: &mut Deadline,
+    ) -> Result<(Pumps<'c, D>, AnswerHead, Arc<Server>)> {
+        let (mut attempts, mut stale) = (0, 0);
+        let mut client = Some(client);
+        loop {
+            let server = request.upstream.next_server().ok_or_else(|| Error::new_up(NO_SERVER))?;
+            let (connection, reused) = match self.connect(&server, request.outgoing.is_handshake).await {
+                Ok(connection) => connection,
+                Err(error) => {
+                    attempts += 1;
+                    if attempts == MOST_ATTEMPTS {
+                        return Err(error);
+                    }
+                    tracing::debug!(upstream = request.upstream.name(), %error, "server passed over");
+                    continue;
+                }
+            };
+            let exchange = connection.begin(&request.outgoing)?;
+            // It is there in each round, because a failed exchange gives it back.
+            let Some(lent) = client.take() else {
+                return Err(Error::explain(ErrorType::InternalError, "a request without its client"));
+            };
+            let mut pumps = Pumps::new(lent, exchange, &server, &request.outgoing);
+            match pumps.head(deadline).await {
+                Ok(head) => return Ok((pumps, head, server)),
+                Err(error) => {
+                    // A server that refuses streams has too many, so it is not asked as often.
+                    let most = if *error.etype() == ErrorType::H2Error { MOST_ATTEMPTS } else { MOST_STALE };
+                    let again = reused
+                        && matches!(error.retry, RetryType::ReusedOnly)
+                        && *error.esource() == ErrorSource::Upstream
+                        && request.outgoing.can_be_repeated()
+                        && stale < most;
+                    if !again {
+                        return Err(error);
+                    }
+                    stale += 1;
+                    client = Some(pumps.client);
+                }
+            }
+        }
+    }
+
+    /// A connection to this server, and whether it was used before.
+    async fn connect(&self, server: &Server, is_handshake: bool) -> Result<(UpstreamConnection, bool)> {
+        if is_handshake {
+            // WebSockets over HTTP/2 (RFC 8441) are not supported, so a handshake always needs HTTP/1.1.
+            let stream = Box::pin(self.connector.open(server, true)).await?;
+            return Ok((UpstreamConnection::Http1(stream), false));
+        }
+        if let Some((requests, place)) = server.shared().and_then(|shared| shared.take()) {
+            return Ok((UpstreamConnection::Http2(requests, place), true));
+        }
+        if let Some(stream) = server.idle().take() {
+            return Ok((UpstreamConnection::Http1(stream), true));
+        }
+        // Boxed, so that requests without a new connection don't need the memory for it.
+        let stream = Box::pin(self.connector.open(server, false)).await?;
+        match server.shared() {
+            Some(shared) if stream.speaks_http2() => {
+                let (requests, place) = Box::pin(shared.add(stream)).await?;
+                Ok((UpstreamConnection::Http2(requests, place), false))
+            }
+            _ => Ok((UpstreamConnection::Http1(stream), false)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Forwarder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Forwarder").finish_non_exhaustive()
+    }
+}
+
+impl UpstreamConnection {
+    /// Begins an exchange with a request.
+    fn begin(self, outgoing: &Outgoing<'_>) -> Result<Exchange> {
+        match self {
+            Self::Http1(stream) => Ok(Exchange::Http1(Http1::new(stream, outgoing))),
+            Self::Http2(requests, place) => Http2::new(requests, place, outgoing).map(Exchange::Http2),
+        }
+    }
+}
+
+impl ForwardRequest<'_> {
+    fn received(&mut self, head: &ResponseHead) -> Option<Hit> {
+        let (caching, asked) = self.asset.as_mut()?;
+        caching.received(head, asked)
+    }
+
+    fn passes(&mut self, piece: &[u8]) {
+        if let Some((caching, _)) = &mut self.asset {
+            caching.passes(piece);
+        }
+    }
+
+    fn ended(&mut self) {
+        if let Some((caching, _)) = &mut self.asset {
+            caching.ended();
+        }
+    }
+
+    /// Handles a 101, which is valid only as the answer to a handshake.
+    fn switched(&mut self, mut head: ResponseHead, exchange: Exchange) -> Result<Forwarded> {
+        match exchange {
+            Exchange::Http1(exchange) if self.outgoing.is_handshake && is_to_websocket(&head) => {
+                *self.status = Some(head.status.as_u16());
+                headers::to_browser(&mut head, self.outgoing.admission, self.https);
+                let (stream, early) = exchange.into_parts();
+                Ok(Forwarded::Switched(Box::new((head, stream, early))))
+            }
+            _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "an unexpected 101").into_up()),
+        }
+    }
+}
+
+/// Whether the upstream switched to WebSocket. The browser checks its key.
+fn is_to_websocket(head: &ResponseHead) -> bool {
+    let upgrade = head.fields.get(&http::header::UPGRADE);
+    upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+impl Exchange {
+    fn frame(&mut self, frame: Frame) {
+        match self {
+            Self::Http1(exchange) => exchange.frame(frame),
+            Self::Http2(exchange) => exchange.frame(frame),
+        }
+    }
+
+    fn end(&mut self) {
+        match self {
+            Self::Http1(exchange) => exchange.end(),
+            Self::Http2(exchange) => exchange.end(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_full(),
+            Self::Http2(exchange) => exchange.is_full(),
+        }
+    }
+
+    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        match self {
+            Self::Http1(exchange) => exchange.poll_sent(context),
+            Self::Http2(exchange) => exchange.poll_sent(context),
+        }
+    }
+
+    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<AnswerHead>> {
+        match self {
+            Self::Http1(exchange) => exchange.poll_head(context),
+            Self::Http2(exchange) => exchange.poll_head(context),
+        }
+    }
+
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
+        match self {
+            Self::Http1(exchange) => exchange.poll_frame(context),
+            Self::Http2(exchange) => exchange.poll_frame(context),
+        }
+    }
+
+    /// Marks the connection as dead, because the upstream is silent: no other request may use it.
+    fn retire(&self) {
+        match self {
+            // The connection ends with the exchange.
+            Self::Http1(_) => {}
+            Self::Http2(exchange) => exchange.retire(),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Self::Http1(exchange) => exchange.is_done(),
+            Self::Http2(exchange) => exchange.is_done(),
+        }
+    }
+}

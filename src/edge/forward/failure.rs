@@ -1,0 +1,47 @@
+//! Mapping of upstream errors to a status and a metrics label.
+
+use http::StatusCode;
+use pingora_core::{Error, ErrorSource, ErrorType};
+
+use super::upstream::NO_SERVER;
+
+/// The status of the answer to the client; `None` if the client itself has left.
+pub fn status(error: &Error) -> Option<StatusCode> {
+    match (error.esource(), error.etype()) {
+        (_, ErrorType::HTTPStatus(code)) => StatusCode::from_u16(*code).ok(),
+        (ErrorSource::Upstream, kind) if *kind == NO_SERVER => Some(StatusCode::SERVICE_UNAVAILABLE),
+        (
+            ErrorSource::Upstream,
+            ErrorType::ConnectTimedout
+            | ErrorType::ReadTimedout
+            | ErrorType::WriteTimedout
+            | ErrorType::TLSHandshakeTimedout,
+        ) => Some(StatusCode::GATEWAY_TIMEOUT),
+        (ErrorSource::Upstream, _) => Some(StatusCode::BAD_GATEWAY),
+        (ErrorSource::Downstream, ErrorType::InvalidHTTPHeader) => Some(StatusCode::BAD_REQUEST),
+        (ErrorSource::Downstream, _) => None,
+        (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
+    }
+}
+
+/// The kind of failure, for metrics and logs: stable, independent of the library's names.
+pub fn kind(error: &Error) -> &'static str {
+    match error.etype() {
+        kind if *kind == NO_SERVER => "no_healthy_server",
+        ErrorType::ConnectTimedout => "connect_timeout",
+        ErrorType::ConnectRefused => "connect_refused",
+        ErrorType::ConnectNoRoute => "connect_no_route",
+        ErrorType::ConnectError | ErrorType::SocketError | ErrorType::BindError => "connect",
+        ErrorType::InvalidCert => "certificate",
+        ErrorType::TLSHandshakeFailure | ErrorType::HandshakeError => "tls_handshake",
+        ErrorType::TLSHandshakeTimedout => "tls_handshake_timeout",
+        ErrorType::ReadTimedout => "read_timeout",
+        ErrorType::WriteTimedout => "write_timeout",
+        ErrorType::ReadError => "read",
+        ErrorType::WriteError => "write",
+        ErrorType::ConnectionClosed => "closed",
+        ErrorType::InvalidHTTPHeader | ErrorType::H1Error => "invalid_response",
+        ErrorType::H2Error | ErrorType::InvalidH2 | ErrorType::H2Downgrade => "http2",
+        _ => "other",
+    }
+}

@@ -1,0 +1,67 @@
+//! Connector: opens connections to servers.
+
+use std::io::{self, ErrorKind};
+
+use pingora_core::connectors::{ConnectorOptions, TransportConnector};
+use pingora_core::server::configuration::ServerConf;
+use pingora_core::upstreams::peer::Peer;
+use pingora_core::{BError, Error, ErrorType, Result};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Server;
+use crate::edge::stream::Stream;
+
+/// Connector. The edge opens connections without TLS itself, so that nothing is between it and the socket.
+pub struct Connector(TransportConnector);
+
+impl Connector {
+    /// A connector for servers of any kind.
+    pub fn new(conf: &ServerConf) -> Self {
+        Self(TransportConnector::new(Some(ConnectorOptions::from_server_conf(conf))))
+    }
+
+    /// Opens a connection to this server, within the time limit. `http1`: only HTTP/1.1 may be negotiated.
+    ///
+    /// # Errors
+    /// The server can't be reached, or its certificate is not valid.
+    pub async fn open(&self, server: &Server, http1: bool) -> Result<Stream> {
+        if let (false, Some(addr)) = (server.tls(), server.address().as_inet()) {
+            let connected = match server.options().connection_timeout {
+                Some(limit) => timeout(limit, TcpStream::connect(addr)).await,
+                None => Ok(TcpStream::connect(addr).await),
+            };
+            let connected = connected.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
+            return connected.and_then(at_once).map(Stream::Tcp).map_err(|error| unreachable(error, server));
+        }
+        let stream = if http1 {
+            Box::pin(self.0.new_stream(server.http1())).await
+        } else {
+            Box::pin(self.0.new_stream(server)).await
+        };
+        stream.map(Stream::Connected).map_err(|error| error.into_up())
+    }
+}
+
+/// Disables Nagle's algorithm, so that writes are sent at once.
+fn at_once(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The error as pingora's connector would report it.
+fn unreachable(error: io::Error, server: &Server) -> BError {
+    let kind = match error.kind() {
+        ErrorKind::ConnectionRefused => ErrorType::ConnectRefused,
+        ErrorKind::TimedOut => ErrorType::ConnectTimedout,
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => ErrorType::ConnectNoRoute,
+        _ => ErrorType::ConnectError,
+    };
+    Error::because(kind, format!("connecting to {server}"), error).into_up()
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,9 @@
+//! Open sessions: registry, revocation when the rules change, expiry of entries, and WebSocket tunnels.
+//!
+//! In: admitted sessions. Out: their end, by either side or by the rules.
+
+mod expiry;
+pub mod opening;
+pub mod registry;
+mod revocation;
+pub mod tunnel;

@@ -1,0 +1,86 @@
+//! Opening of tunnels: after the upstream has accepted a WebSocket handshake, the client is told, and a
+//! tunnel takes over the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use http::HeaderValue;
+use pingora_core::{Error, ErrorType, Result};
+
+use super::registry::SessionGuard;
+use super::tunnel::{Limits, Tunnel, handshake};
+use crate::edge::deadline::Deadline;
+use crate::edge::http::limits::CLIENT_TIMEOUT;
+use crate::edge::http::message::ResponseHead;
+use crate::edge::pipeline::downstream::Downstream;
+use crate::edge::stream::Stream;
+use crate::telemetry::metrics::Metrics;
+
+/// Opener of tunnels.
+pub struct Tunnels {
+    limits: Limits,
+    metrics: Arc<Metrics>,
+}
+
+/// WebSocket handshake that the upstream has accepted.
+pub struct Handshake {
+    /// The head of the upstream's answer, its connection, and the bytes after the head.
+    pub switched: (ResponseHead, Stream, BytesMut),
+    /// The subprotocol to name if the upstream chose none.
+    pub subprotocol: Option<HeaderValue>,
+    /// The session's guard, which lives as long as the tunnel.
+    pub session: SessionGuard,
+}
+
+impl Tunnels {
+    /// An opener of tunnels with these limits.
+    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self { limits, metrics }
+    }
+
+    /// Maximum idle time of a tunnel; `None`: no limit.
+    pub fn idle_limit(&self) -> Option<Duration> {
+        self.limits.idle
+    }
+
+    /// Opens a tunnel, which runs after the request.
+    ///
+    /// # Errors
+    ///
+    /// The browser has left.
+    pub async fn open(
+        &self,
+        client: &mut impl Downstream,
+        handshake: Handshake,
+        deadline: &mut Deadline,
+    ) -> Result<()> {
+        let Handshake { switched: (mut head, upstream, answered), subprotocol, session } = handshake;
+        handshake::accepted(&mut head.fields, subprotocol);
+        client.head(head, true)?;
+        let sent = tokio::select! {
+            biased;
+            sent = deadline.within(CLIENT_TIMEOUT, client.sent()) => sent,
+            _ = session.revocation().revoked() => {
+                client.abort(true);
+                return Ok(());
+            }
+        };
+        sent.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
+        client.switch(|browser, said| {
+            Tunnel::new(
+                (browser, said),
+                (upstream, answered),
+                self.limits,
+                session,
+                Arc::clone(&self.metrics),
+            )
+        })
+    }
+}
+
+impl std::fmt::Debug for Tunnels {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tunnels").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}

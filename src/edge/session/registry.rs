@@ -1,0 +1,273 @@
+//! Registry of open sessions: the facts each was admitted on, and its cancellation handle.
+//!
+//! A session is judged again and registered under the lock that a swap takes to judge the widget's sessions.
+//! So a change of the rules either finds the session here, or the session is judged by it; none can slip
+//! through. Sessions are indexed by widget, so a swap costs only as much as the sessions of the changed
+//! widgets.
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
+use jiff::Timestamp;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::time::Instant;
+
+use crate::rules::book::RuleBook;
+use crate::rules::error::RulesError;
+use crate::rules::live::LiveRules;
+use crate::rules::publisher::{Observer, Swap};
+use crate::rules::sessions::{OpenSession, OpenSessions, SessionFacts};
+use crate::rules::source::SourceKind;
+use crate::telemetry::metrics::Metrics;
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::decision::EdgePolicy;
+
+pub use crate::edge::session::revocation::Revocation;
+
+use crate::edge::session::expiry::Expiries;
+
+/// Number of locks, so that sessions of different widgets rarely share one.
+const SHARDS: usize = 64;
+
+/// Registry of all open sessions of this edge.
+pub struct SessionRegistry {
+    rules: LiveRules,
+    policy: Arc<ArcSwap<EdgePolicy>>,
+    metrics: Arc<Metrics>,
+    shards: [Mutex<Shard>; SHARDS],
+    hasher: RandomState,
+    /// Number of widgets with open sessions.
+    widgets: AtomicUsize,
+    open: AtomicUsize,
+    next: AtomicU64,
+    expiries: Expiries,
+}
+
+type Shard = HashMap<Arc<str>, WidgetSessions, RandomState>;
+type DeniedSessions = Vec<Arc<Revocation>>;
+
+/// Open sessions of one widget, at least one.
+struct WidgetSessions {
+    widget: Arc<str>,
+    sessions: HashMap<u64, SessionEntry, RandomState>,
+    /// The next expiry of an entry of the widget, which is on the agenda while there are sessions.
+    expires_at: Option<Timestamp>,
+}
+
+impl WidgetSessions {
+    fn new(widget: Arc<str>) -> Self {
+        Self { widget, sessions: HashMap::default(), expires_at: None }
+    }
+}
+
+struct SessionEntry {
+    facts: SessionFacts,
+    since: Timestamp,
+    revocation: Arc<Revocation>,
+}
+
+impl SessionRegistry {
+    /// An empty registry of sessions under these rules and this policy.
+    pub fn new(rules: LiveRules, policy: Arc<ArcSwap<EdgePolicy>>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Self {
+            rules,
+            policy,
+            metrics,
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::default(),
+            widgets: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            next: AtomicU64::new(0),
+            expiries: Expiries::default(),
+        })
+    }
+
+    /// Opens a session that was allowed a moment ago. `None`: the rules in force now deny it.
+    pub fn open(self: &Arc<Self>, widget: &str, facts: SessionFacts) -> Option<SessionGuard> {
+        let mut shard = self.shard(widget);
+        // A book that comes into force from here on has to wait for the lock, and then finds the session.
+        let book = self.rules.load();
+        let rules = book.get(widget);
+        let now = Timestamp::now();
+        if !facts.judge(rules, &self.policy.load(), now).is_allowed() {
+            return None;
+        }
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let revocation = Arc::new(Revocation::default());
+        if !shard.contains_key(widget) {
+            let widget: Arc<str> = widget.into();
+            let mut room = WidgetSessions::new(Arc::clone(&widget));
+            self.expect_expiry(&mut room, rules, now);
+            shard.insert(widget, room);
+            self.widgets.fetch_add(1, Ordering::Relaxed);
+        }
+        let room = shard.get_mut(widget)?;
+        let widget = Arc::clone(&room.widget);
+        room.sessions.insert(id, SessionEntry { facts, since: now, revocation: Arc::clone(&revocation) });
+        drop(shard);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.metrics.sessions_open.inc();
+        Some(SessionGuard { sessions: Arc::clone(self), widget, id, revocation })
+    }
+
+    /// Judges all sessions again, after the policy for all widgets has changed.
+    pub fn judge_all(&self) {
+        let at = Instant::now();
+        for shard in &self.shards {
+            let mut denied = DeniedSessions::default();
+            {
+                let mut shard = shard.lock();
+                // Loaded under the lock, so that no session is judged by a book older than the one it was
+                // opened by.
+                let book = self.rules.load();
+                shard.values_mut().for_each(|room| self.judge(room, &book, &mut denied));
+            }
+            self.call_back(denied, at);
+        }
+    }
+
+    /// Judges sessions again when an entry that may have admitted them expires. Runs for ever.
+    pub async fn watch_expiries(&self) {
+        loop {
+            for widget in self.expiries.due().await {
+                let at = Instant::now();
+                // Loaded under the lock, so that no older book is used after a newer one.
+                self.judge_widget(&widget, at, |judge| judge(&self.rules.load()));
+            }
+        }
+    }
+
+    fn judge_widget(&self, id: &str, at: Instant, with_book: impl FnOnce(&mut dyn FnMut(&RuleBook))) {
+        let mut denied = DeniedSessions::default();
+        if let Some(room) = self.shard(id).get_mut(id) {
+            with_book(&mut |book| self.judge(room, book, &mut denied));
+        }
+        self.call_back(denied, at);
+    }
+
+    /// Judges the sessions of one widget by this book, and collects those that it denies.
+    fn judge(&self, room: &mut WidgetSessions, book: &RuleBook, denied: &mut DeniedSessions) {
+        let rules = book.get(&room.widget);
+        let policy = self.policy.load();
+        let now = Timestamp::now();
+        let seats = room.sessions.values();
+        let lost = seats.filter(|seat| !seat.facts.judge(rules, &policy, now).is_allowed());
+        // Only collected here: a revoked session takes this very lock when it ends.
+        denied.extend(lost.map(|seat| Arc::clone(&seat.revocation)));
+        self.expect_expiry(room, rules, now);
+    }
+
+    /// Revokes sessions, outside the lock that each of them takes when it ends. `at`: when the rules that
+    /// deny them came into force.
+    fn call_back(&self, denied: DeniedSessions, at: Instant) {
+        let called = denied.iter().filter(|revocation| revocation.revoke(at)).count();
+        self.metrics.sessions_revoked.inc_by(called as u64);
+    }
+
+    fn expect_expiry(&self, room: &mut WidgetSessions, rules: Option<WidgetRules<'_>>, now: Timestamp) {
+        let next = rules.and_then(|rules| rules.allowlist.next_expiry(now));
+        self.expiries.replace(&room.widget, room.expires_at, next);
+        room.expires_at = next;
+    }
+
+    fn close(&self, widget: &Arc<str>, id: u64) {
+        let mut shard = self.shard(widget);
+        if let Some(room) = shard.get_mut(widget)
+            && room.sessions.remove(&id).is_some()
+        {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            self.metrics.sessions_open.dec();
+            if room.sessions.is_empty() {
+                self.expiries.replace(widget, room.expires_at, None);
+                self.widgets.fetch_sub(1, Ordering::Relaxed);
+                shard.remove(widget);
+            }
+        }
+    }
+
+    fn shard(&self, widget: &str) -> MutexGuard<'_, Shard> {
+        // The remainder is always an index of the array.
+        self.shards[self.hasher.hash_one(widget) as usize % SHARDS].lock()
+    }
+}
+
+impl Observer for SessionRegistry {
+    fn swapped(&self, swap: &Swap<'_>) {
+        let at = Instant::now();
+        if swap.changed.len() <= self.widgets.load(Ordering::Relaxed) {
+            for changed in swap.changed {
+                self.judge_widget(changed.id.as_str(), at, |judge| judge(swap.book));
+            }
+            return;
+        }
+        // More changes than widgets with sessions, as after an import: then it is faster to search each such
+        // widget among the changes.
+        let changed = |room: &WidgetSessions| {
+            swap.changed.binary_search_by(|changed| changed.id.as_str().cmp(&room.widget)).is_ok()
+        };
+        for shard in &self.shards {
+            let mut denied = DeniedSessions::default();
+            let mut shard = shard.lock();
+            shard
+                .values_mut()
+                .filter(|room| changed(room))
+                .for_each(|room| self.judge(room, swap.book, &mut denied));
+            drop(shard);
+            self.call_back(denied, at);
+        }
+    }
+
+    fn rejected(&self, _source: SourceKind, _error: &RulesError) {}
+}
+
+impl OpenSessions for SessionRegistry {
+    fn of_widget(&self, id: &str) -> Vec<OpenSession> {
+        let shard = self.shard(id);
+        let seats = shard.get(id).into_iter().flat_map(|room| room.sessions.values());
+        seats.map(|seat| OpenSession { facts: seat.facts.clone(), since: seat.since }).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for SessionRegistry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionRegistry").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// Guard of an open session, which ends when the guard is dropped.
+#[derive(Debug)]
+pub struct SessionGuard {
+    sessions: Arc<SessionRegistry>,
+    widget: Arc<str>,
+    id: u64,
+    revocation: Arc<Revocation>,
+}
+
+impl SessionGuard {
+    /// The session's cancellation handle.
+    pub fn revocation(&self) -> &Arc<Revocation> {
+        &self.revocation
+    }
+
+    /// The counters of the session.
+    pub fn metrics(&self) -> &Metrics {
+        &self.sessions.metrics
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        self.sessions.close(&self.widget, self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,88 @@
+//! Errors of storage: opening a store, reading from it and writing to it.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Failure of the storage that keeps the rules.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// A file that can't be read or made.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// The store.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
+    /// Another process has the store open.
+    #[error(
+        "{}: another process has this store open: stop it, or use its admin listener (PUT /v1/widgets/ID, POST \
+         /v1/batch), or set another path in [rules] store",
+        path.display()
+    )]
+    Locked {
+        /// The store.
+        path: PathBuf,
+    },
+    /// The store is not what was written.
+    #[error(
+        "{}: this store is damaged ({source}): put back a copy, or move it away to start anew from the seed; it is \
+         left as it is",
+        path.display()
+    )]
+    Damaged {
+        /// The store.
+        path: PathBuf,
+        /// What was found.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// A later version of embedgate has written the store.
+    #[error(
+        "{}: a newer version has written this store (format {found}, this version knows {known}): use that version, \
+         or export the widgets with it and import them here",
+        path.display()
+    )]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// Its format.
+        found: u64,
+        /// The newest format that this version knows.
+        known: u64,
+    },
+    /// There is no room left to keep a change. The rules in force stay; it may be tried again.
+    #[error("not saved, the rules stay as they were: no room left: {source}")]
+    Full {
+        /// What the system said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// A read or a write that failed while the store was in use.
+    #[error("the store failed: {source}")]
+    Failed {
+        /// What the database said.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+    /// A stored document that is none any more.
+    #[error("a stored document can't be read: {source}")]
+    BadDocument {
+        /// Its first fault.
+        source: Arc<dyn Error + Send + Sync>,
+    },
+}
+
+impl StoreError {
+    /// Stable code, one of few.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "unreadable",
+            Self::Locked { .. } => "store_locked",
+            Self::Damaged { .. } => "store_damaged",
+            Self::Newer { .. } => "store_newer",
+            Self::Full { .. } => "storage_full",
+            Self::Failed { .. } | Self::BadDocument { .. } => "storage_failed",
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Embedded store: documents and compiled rules in one file, on redb.
+//!
+//! A write is one transaction and one sync of the disk, whatever the size of its batch. A crash at any instant
+//! leaves the last whole write. A new store is built under another name and takes its own with its first write, so
+//! a file of that name always is a whole store: one that can't be read is never taken for an empty one.
+
+use std::fs::{self, File};
+use std::io;
+use std::ops::Bound;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{Database, ReadableDatabase};
+
+use self::fault::{damaged, failed, guarded, unopened, unreadable};
+use self::handle::Handle;
+pub(in crate::rules) use self::handle::StoreUse;
+use self::tables::{DOCUMENTS, FORMAT, Meta};
+use self::write::PendingCommit;
+use super::{Commit, Pending, Storage};
+use crate::rules::book::RuleBook;
+use crate::rules::documents::{Documents, restore};
+use crate::rules::error::StoreError;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::Widget;
+
+mod fault;
+mod handle;
+mod load;
+mod row;
+mod rows;
+mod tables;
+mod uncertain;
+mod write;
+
+/// Embedded store, open: no other process has it open meanwhile.
+pub(in crate::rules) struct RuleStore {
+    path: PathBuf,
+    suffixes: Arc<PublicSuffixes>,
+    handle: Handle,
+}
+
+impl RuleStore {
+    /// Opens the store at `path` and reads the book that it holds, or begins a new one where there is none:
+    /// [`RuleStore::is_new`] until [`RuleStore::establish`].
+    pub(in crate::rules) fn open(
+        path: &Path,
+        suffixes: Arc<PublicSuffixes>,
+        purpose: StoreUse,
+    ) -> Result<(Self, RuleBook), StoreError> {
+        match fs::symlink_metadata(path) {
+            Ok(_) => Self::open_existing(path, suffixes, purpose),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path, suffixes, purpose),
+            Err(error) => Err(unreadable(path, error)),
+        }
+    }
+
+    fn open_existing(
+        path: &Path,
+        suffixes: Arc<PublicSuffixes>,
+        purpose: StoreUse,
+    ) -> Result<(Self, RuleBook), StoreError> {
+        guarded(path, || {
+            let (database, mut meta) = open(path, purpose)?;
+            if meta.row_format != row::ROW_FORMAT {
+                tracing::info!("{}: compiling the rules anew for this version", path.display());
+                load::derive(path, &database, &mut meta, &suffixes)?;
+            }
+            let book = load::book(path, &database, &meta)?;
+            Ok((Self::over(path, suffixes, Handle::new(path, database, purpose)), book))
+        })
+    }
+
+    /// Opens the store at `path`, which must be there, for its documents alone.
+    pub(in crate::rules) fn open_documents(
+        path: &Path,
+        suffixes: Arc<PublicSuffixes>,
+    ) -> Result<Self, StoreError> {
+        let (database, _) = guarded(path, || open(path, StoreUse::Edge))?;
+        Ok(Self::over(path, suffixes, Handle::new(path, database, StoreUse::Edge)))
+    }
+
+    fn create(
+        path: &Path,
+        suffixes: Arc<PublicSuffixes>,
+        purpose: StoreUse,
+    ) -> Result<(Self, RuleBook), StoreError> {
+        let unwritable = |error: io::Error| unreadable(path, error);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(unwritable)?;
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let unfinished = PathBuf::from(name);
+        let create = || {
+            guarded(&unfinished, || {
+                purpose.builder().create(&unfinished).map_err(|error| unopened(path, error))
+            })
+        };
+        let database = create().or_else(|error| match error {
+            StoreError::Damaged { .. } => {
+                fs::remove_file(&unfinished).map_err(unwritable)?;
+                create()
+            }
+            error => Err(error),
+        })?;
+        let meta = Meta::new();
+        rows::clear(&database, &meta).map_err(failed)?;
+        let book = RuleBook::empty(meta.key);
+        Ok((Self::over(path, suffixes, Handle::new(&unfinished, database, purpose)), book))
+    }
+
+    fn over(path: &Path, suffixes: Arc<PublicSuffixes>, handle: Handle) -> Self {
+        Self { path: path.into(), suffixes, handle }
+    }
+
+    /// Whether it has no file of its name yet.
+    pub(in crate::rules) fn is_new(&self) -> bool {
+        !self.handle.is_at(&self.path)
+    }
+
+    /// Gives a new store its name, with all that is in it.
+    pub(in crate::rules) fn establish(&self) -> Result<(), StoreError> {
+        let unwritable = |error: io::Error| unreadable(&self.path, error);
+        self.handle.rename(&self.path).map_err(unwritable)?;
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(unwritable)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let database = self.handle.database()?;
+        read(&database).map_err(|error| {
+            self.handle.give_up();
+            failed(error)
+        })
+    }
+}
+
+fn open(path: &Path, purpose: StoreUse) -> Result<(Database, Meta), StoreError> {
+    let database = purpose.builder().open(path).map_err(|error| unopened(path, error))?;
+    let meta = Meta::read(&database).map_err(|error| damaged(path, error))?;
+    let meta = meta.ok_or_else(|| damaged(path, "it is a database, but no store of rules"))?;
+    if meta.format > FORMAT {
+        return Err(StoreError::Newer { path: path.into(), found: meta.format, known: FORMAT });
+    }
+    Ok((database, meta))
+}
+
+impl Documents for RuleStore {
+    fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
+        let found = self.read(|database| {
+            let found = database.begin_read()?.open_table(DOCUMENTS)?.get(id)?;
+            Ok(found.map(|found| (found.value().0, found.value().1.to_vec())))
+        })?;
+        found.map(|(revision, json)| restore(&json, revision, &self.suffixes)).transpose()
+    }
+
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let found = self.read(|database| {
+            let table = database.begin_read()?.open_table(DOCUMENTS)?;
+            let mut found = Vec::new();
+            for row in table.range::<&str>((from, Bound::Unbounded))?.take(limit) {
+                let (_, row) = row?;
+                found.push((row.value().0, row.value().1.to_vec()));
+            }
+            Ok(found)
+        })?;
+        found.into_iter().map(|(revision, json)| restore(&json, revision, &self.suffixes)).collect()
+    }
+}
+
+impl Storage for RuleStore {
+    fn documents(&self) -> &dyn Documents {
+        self
+    }
+
+    fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
+        let database = self.handle.database()?;
+        match PendingCommit::write(&self.handle, &database, commit) {
+            Ok(pending) => Ok(Box::new(pending)),
+            Err(error) => {
+                drop(database);
+                self.handle.give_up();
+                Err(failed(error))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

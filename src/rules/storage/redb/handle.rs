@@ -1,0 +1,159 @@
+//! Handle of the store's file, opened anew after a failure.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+use redb::{Builder, Database};
+use tokio::time::Instant;
+
+use super::fault::{failed, guarded, unopened};
+use super::tables::Meta;
+use super::uncertain::UncertainCommit;
+use crate::rules::error::StoreError;
+
+/// Purpose that a store is opened for: decides how many bytes of its pages the library keeps in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rules) enum StoreUse {
+    /// A start and saves. Requests don't read here, and what saves read again the system has at hand.
+    Edge,
+    /// Documents in bulk, whose pages would be written several times.
+    Bulk,
+}
+
+impl StoreUse {
+    pub(super) fn builder(self) -> Builder {
+        let mut builder = Builder::new();
+        builder.set_cache_size(match self {
+            Self::Edge => 4 << 20,
+            Self::Bulk => 16 << 20,
+        });
+        builder
+    }
+}
+
+/// After a failure the file is opened anew; readers of the old handle have this long to let go of it.
+const REOPEN: Duration = Duration::from_secs(1);
+
+/// Handle of the store's file. After an error the library refuses to go on with its own, so this one opens another.
+pub(super) struct Handle {
+    purpose: StoreUse,
+    state: Mutex<HandleState>,
+}
+
+/// State of the handle, under its lock.
+struct HandleState {
+    /// The store's path, or that of a store that is being made.
+    path: PathBuf,
+    /// `None` after a failure, until it is opened anew.
+    database: Option<Arc<Database>>,
+    uncertain: Option<UncertainCommit>,
+}
+
+impl Handle {
+    pub(super) fn new(path: &Path, database: Database, purpose: StoreUse) -> Self {
+        let state = HandleState { path: path.into(), database: Some(Arc::new(database)), uncertain: None };
+        Self { purpose, state: Mutex::new(state) }
+    }
+
+    pub(super) fn purpose(&self) -> StoreUse {
+        self.purpose
+    }
+
+    /// Whether the file has this path.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        self.lock().path == path
+    }
+
+    /// Gives the file this path.
+    pub(super) fn rename(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        fs::rename(&state.path, path)?;
+        state.path = path.into();
+        Ok(())
+    }
+
+    /// The open file, opened anew where it had to be given up.
+    pub(super) fn database(&self) -> Result<Arc<Database>, StoreError> {
+        let mut state = self.lock();
+        if let Some(database) = &state.database {
+            return Ok(Arc::clone(database));
+        }
+        let database = state.reopen(self.purpose)?;
+        if let Some(uncertain) = &state.uncertain {
+            uncertain.undo(&database)?;
+            state.uncertain = None;
+        }
+        let database = Arc::new(database);
+        state.database = Some(Arc::clone(&database));
+        Ok(database)
+    }
+
+    /// Closes the file after an error.
+    pub(super) fn give_up(&self) {
+        self.lock().database = None;
+    }
+
+    /// Looks whether a commit that failed has happened all the same. Where that can't be told now, the caller is
+    /// told that it has not, and the next one who opens the file takes care that this is so.
+    pub(super) fn settle(&self, commit: UncertainCommit, error: StoreError) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.database = None;
+        let found = state.reopen(self.purpose).and_then(|database| {
+            let meta = Meta::read(&database).map_err(failed)?;
+            Ok((database, meta))
+        });
+        match found {
+            Ok((database, Some(meta))) => {
+                state.database = Some(database.into());
+                if meta.generation == commit.generation { Ok(()) } else { Err(error) }
+            }
+            Ok((_, None)) | Err(_) => {
+                state.uncertain = Some(commit);
+                Err(error)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HandleState> {
+        self.state.lock()
+    }
+}
+
+#[cfg(test)]
+impl Handle {
+    /// As if nobody could look whether this commit has happened.
+    pub(super) fn leave_uncertain(&self, commit: UncertainCommit) {
+        let mut state = self.lock();
+        state.database = None;
+        state.uncertain = Some(commit);
+    }
+}
+
+impl HandleState {
+    fn reopen(&self, purpose: StoreUse) -> Result<Database, StoreError> {
+        let deadline = Instant::now() + REOPEN;
+        loop {
+            let opened = guarded(&self.path, || {
+                purpose.builder().open(&self.path).map_err(|error| unopened(&self.path, error))
+            });
+            match opened {
+                Err(StoreError::Locked { .. }) if Instant::now() < deadline => {
+                    pause(Duration::from_millis(2))
+                }
+                opened => return opened,
+            }
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "publishers block, and are never called where requests are served"
+)]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}

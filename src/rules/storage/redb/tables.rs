@@ -1,0 +1,77 @@
+//! Tables of the store's file.
+
+use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
+
+use super::row::ROW_FORMAT;
+use crate::rules::fingerprint::FingerprintKey;
+
+/// Grows when the tables come to mean something that an older version would get wrong.
+pub(super) const FORMAT: u64 = 1;
+
+/// Documents by id: revision, canonical JSON without it.
+pub(super) const DOCUMENTS: TableDefinition<'static, &str, (u64, &[u8])> = TableDefinition::new("documents");
+/// Compiled rules by id, see [`super::row`]: derived from the documents.
+pub(super) const RULES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("rules");
+/// Deletions by id: revision, whether the widget was restricted, the document that was withdrawn.
+pub(super) const DELETED: TableDefinition<'static, &str, DeletionRow> = TableDefinition::new("deleted");
+/// Numbers by name.
+const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+
+/// Row of a deletion: see [`DELETED`].
+pub(super) type DeletionRow = (u64, bool, Option<u64>);
+
+/// Metadata of the store's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) format: u64,
+    pub(super) row_format: u64,
+    pub(super) generation: u64,
+    pub(super) key: FingerprintKey,
+}
+
+impl Meta {
+    /// For a new file.
+    pub(super) fn new() -> Self {
+        Self { format: FORMAT, row_format: ROW_FORMAT, generation: 0, key: FingerprintKey::random() }
+    }
+
+    /// `None` where something is missing.
+    pub(super) fn read(database: &redb::Database) -> Result<Option<Self>, redb::Error> {
+        let table = match database.begin_read()?.open_table(META) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let number = |name: &str| table.get(name).map(|number| number.map(|number| number.value()));
+        let numbers = ["format", "row_format", "generation", "key_0", "key_1"]
+            .map(number)
+            .into_iter()
+            .collect::<Result<Option<Vec<u64>>, _>>()?;
+        let Some(&[format, row_format, generation, key_0, key_1]) = numbers.as_deref() else {
+            return Ok(None);
+        };
+        Ok(Some(Self { format, row_format, generation, key: FingerprintKey(key_0, key_1) }))
+    }
+
+    pub(super) fn write(&self, transaction: &WriteTransaction) -> Result<(), redb::Error> {
+        let mut table = transaction.open_table(META)?;
+        let Self { format, row_format, generation, key: FingerprintKey(key_0, key_1) } = *self;
+        let numbers = [
+            ("format", format),
+            ("row_format", row_format),
+            ("generation", generation),
+            ("key_0", key_0),
+            ("key_1", key_1),
+        ];
+        for (name, number) in numbers {
+            table.insert(name, number)?;
+        }
+        Ok(())
+    }
+}
+
+/// Sets the generation alone.
+pub(super) fn write_generation(transaction: &WriteTransaction, generation: u64) -> Result<(), redb::Error> {
+    transaction.open_table(META)?.insert("generation", generation)?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Commits that failed, which leaves open whether they are on the disk.
+
+use redb::Database;
+
+use super::fault::failed;
+use super::rows::{OpenTables, PreviousRows};
+use super::tables::{Meta, write_generation};
+use crate::rules::error::StoreError;
+
+/// Commit that was answered as failed and may be on the disk all the same.
+pub(super) struct UncertainCommit {
+    pub(super) generation: u64,
+    /// What it replaced.
+    pub(super) before: Vec<PreviousRows>,
+}
+
+impl UncertainCommit {
+    /// Takes the commit back, if it has happened.
+    pub(super) fn undo(&self, database: &Database) -> Result<(), StoreError> {
+        self.take_back(database).map_err(failed)
+    }
+
+    fn take_back(&self, database: &Database) -> Result<(), redb::Error> {
+        if Meta::read(database)?.is_none_or(|meta| meta.generation != self.generation) {
+            return Ok(());
+        }
+        let transaction = database.begin_write()?;
+        {
+            let mut tables = OpenTables::open(&transaction)?;
+            for before in self.before.iter().rev() {
+                tables.restore(before)?;
+            }
+        }
+        write_generation(&transaction, self.generation.saturating_sub(1))?;
+        Ok(transaction.commit()?)
+    }
+}

@@ -1,0 +1,5 @@
+//! Telemetry: metrics, the decision log, the operational log. It depends only on the policy's vocabulary.
+
+pub mod decision_log;
+pub mod metrics;
+pub mod operational_log;
