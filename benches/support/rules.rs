@@ -37,7 +37,7 @@ pub fn save(publisher: &Publisher, changes: Vec<Change>) {
 
 /// A writer whose rules are kept in memory, and nothing of them there yet.
 pub fn in_memory() -> Publisher {
-    Publisher::new(LiveRules::new(), SourceKind::Store, "")
+    Publisher::new(LiveRules::new(), SourceKind::STORE, "")
 }
 
 /// So many widgets for this writer.

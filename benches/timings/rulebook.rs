@@ -80,7 +80,7 @@ fn durable_book(criterion: &mut Criterion) {
 }
 
 fn open(path: &Path) -> Arc<Publisher> {
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "");
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "");
     StoreSource::new(path, "no seed").start(publisher, suffixes()).unwrap().publisher
 }
 

@@ -115,13 +115,13 @@ fn origin(n: usize) -> String {
 }
 
 fn start(path: &Path) -> Arc<Publisher> {
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "");
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "");
     let suffixes = Arc::new(PublicSuffixes::shipped().clone());
     StoreSource::new(path, "no seed").start(publisher, suffixes).unwrap().publisher
 }
 
 fn start_for_import(path: &Path) -> Publisher {
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "");
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "");
     let suffixes = Arc::new(PublicSuffixes::shipped().clone());
     StoreSource::new(path, "no seed").open_bulk(publisher, suffixes).unwrap()
 }

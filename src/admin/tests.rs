@@ -62,7 +62,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         assets: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),
         swaps: Arc::new(SwapFeed::new()),
-        publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::File, "w.json")),
+        publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
         readiness: Arc::new(Readiness::new(data)),

@@ -51,8 +51,8 @@ pub enum AppError {
     #[error("the server crashed; please report what it wrote to standard error")]
     BrokeDown,
     /// An import although the rules come from a file.
-    #[error("the rules come from {}: edit them there, or set `source = \"store\"` in [rules]", .0.display())]
-    NoStore(PathBuf),
+    #[error("the rules come from {}: edit them there, or set `source = \"store\"` in [rules]", .0)]
+    NoStore(String),
     /// An export that can't be written.
     #[error("can't write the documents: {0}")]
     Export(io::Error),

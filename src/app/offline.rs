@@ -1,7 +1,6 @@
 //! Access to the configured rules without a running edge, for commands.
 
 use std::io;
-use std::path::PathBuf;
 
 use super::error::AppError;
 use super::live::public_suffixes;
@@ -26,9 +25,9 @@ pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
     Ok(documents)
 }
 
-/// The file or folder that a start would read rules from.
-pub fn rules_path(settings: &Settings) -> Result<PathBuf, AppError> {
-    Ok(source::of(settings)?.location().to_owned())
+/// What a start would read rules from: a file, a folder.
+pub fn rules_location(settings: &Settings) -> Result<String, AppError> {
+    Ok(source::of(settings)?.location())
 }
 
 /// Calls a function with each document that the configured source holds; those of a store are sorted by id.
@@ -60,5 +59,5 @@ pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
     let source = source::of(settings)?;
     let publisher = source::publisher(&*source, LiveRules::new(), settings);
     let opened = source.open_offline(publisher, public_suffixes(settings)?).map_err(RulesError::from)?;
-    opened.ok_or_else(|| AppError::NoStore(source.location().to_owned()))
+    opened.ok_or_else(|| AppError::NoStore(source.location()))
 }

@@ -125,7 +125,7 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
         Err(CliError::Config(error)) => report.faults.extend(lines(&error)),
         Err(error) => return Err(error),
         Ok(settings) => {
-            report.rules = app::rules_path(&settings).ok().map(|path| path.display().to_string());
+            report.rules = app::rules_location(&settings).ok();
             report.warnings.extend(settings.warnings.iter().map(ToString::to_string));
             report.warnings.extend(config::notices(&settings));
             report.faults.extend(app::faults(&settings).iter().flat_map(lines));

@@ -4,11 +4,8 @@ use super::settings::{Settings, SourceSetting};
 
 /// Why a source can't be used; `None` when it can.
 pub(super) fn source(source: SourceSetting) -> Option<String> {
-    let name = match source {
-        SourceSetting::File | SourceSetting::Store => return None,
-        SourceSetting::Nats => "nats",
-    };
-    Some(format!("rules.source: \"{name}\" is not available in this version; use \"store\" or \"file\""))
+    let SourceSetting::Nats = source else { return None };
+    Some("rules.source: \"nats\" is not available in this version; use \"store\" or \"file\"".to_owned())
 }
 
 /// One line for each setting that the operator has set and that has no effect in this version.

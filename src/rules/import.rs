@@ -157,7 +157,7 @@ mod tests {
     const CHUNK_LINES: usize = 10_000;
 
     fn publisher() -> Publisher {
-        Publisher::new(LiveRules::new(), SourceKind::Store, "")
+        Publisher::new(LiveRules::new(), SourceKind::STORE, "")
     }
 
     fn run(publisher: &Publisher, lines: &str) -> ImportReport {

@@ -4,7 +4,6 @@
 //! a [`SourceFollower`] that keeps them current. The composition root builds one from the configuration and knows no
 //! more of it than this trait.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -29,8 +28,8 @@ pub trait RuleSource: Send + Sync {
     /// Its name, as status and logs tell it: a path, a bucket.
     fn name(&self) -> String;
 
-    /// The file or folder that a start would read now.
-    fn location(&self) -> &Path;
+    /// What a start would read now, for messages: a path, an address.
+    fn location(&self) -> String;
 
     /// Puts the rules in force, for the first time. `publisher` is the writer of this source's rules.
     ///

@@ -48,7 +48,7 @@ impl SourceStatus {
     /// For how long the source has had something that isn't in force. A refused call is its caller's business:
     /// where rules are written through the control plane there is no lag.
     pub fn lag(&self, now: Timestamp) -> Option<SignedDuration> {
-        let error = self.last_error.as_ref().filter(|_| self.source != SourceKind::Store)?;
+        let error = self.last_error.as_ref().filter(|_| self.source != SourceKind::STORE)?;
         Some(now.duration_since(error.since))
     }
 

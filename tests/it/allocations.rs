@@ -46,7 +46,7 @@ impl Edge {
         let entries =
             json!(["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost"]);
         let many: Vec<String> = (0..1000).map(|n| format!("*.shop{n}.example.org")).collect();
-        let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "");
+        let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "");
         let widgets = [
             json!({ "id": "listed", "allowed_domains": entries }),
             json!({ "id": "monitored", "allowed_domains": entries, "access": "monitor" }),

@@ -21,7 +21,7 @@ use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 fn open(path: &Path) -> Result<Publisher, StoreError> {
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, path.display().to_string());
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, path.display().to_string());
     StoreSource::new(path, "no seed").open_bulk(publisher, Arc::new(PublicSuffixes::shipped().clone()))
 }
 

@@ -12,7 +12,7 @@ const CAREFUL: ApplyOptions = ApplyOptions { stale: Stale::Refuse, absent: Absen
 
 fn publisher() -> (Publisher, Arc<Notebook>) {
     let notebook = Notebook::new();
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "rules.redb");
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "rules.redb");
     (publisher.with_observer(notebook.clone()), notebook)
 }
 
@@ -238,7 +238,7 @@ fn preconditions_are_judged_with_the_change() {
 
 #[test]
 fn rules_from_files_are_changed_in_files() {
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::File, "w.json").read_only();
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json").read_only();
     assert!(publisher.is_read_only());
     let error = publisher.apply(vec![put("a", &[], "")], CAREFUL, WHO).unwrap_err();
     assert_eq!(error.code(), "read_only_source");
@@ -332,7 +332,7 @@ fn an_observer_that_panics_is_left_behind() {
         }
         fn rejected(&self, _: SourceKind, _: &RulesError) {}
     }
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "").with_observer(Arc::new(Fragile));
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "").with_observer(Arc::new(Fragile));
     // The change is in force, and so it is answered.
     assert_eq!(publisher.apply(vec![put("a", &[], "")], CAREFUL, WHO).unwrap().generation, 1);
     assert_eq!(publisher.live().load().generation(), 1);

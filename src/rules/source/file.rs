@@ -67,15 +67,15 @@ impl FileSource {
 
 impl RuleSource for FileSource {
     fn kind(&self) -> SourceKind {
-        SourceKind::File
+        SourceKind::FILE
     }
 
     fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    fn location(&self) -> &Path {
-        &self.path
+    fn location(&self) -> String {
+        self.path.display().to_string()
     }
 
     fn start(

@@ -1,30 +1,31 @@
 //! Kinds of sources that rules come from.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
-/// Which kind of source the rules come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
-#[schema(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// A watched file or folder.
-    File,
-    /// The embedded store, written through the control plane.
-    Store,
-    /// A bucket that a fleet shares.
-    Nats,
-}
+/// Kind of a source of rules: its word in the configuration, in logs and in metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct SourceKind(&'static str);
 
 impl SourceKind {
+    /// The embedded store, written through the control plane.
+    pub const STORE: Self = Self::new("store");
+    /// A watched file or folder.
+    pub const FILE: Self = Self::new("file");
+
+    /// The kind of this word; a source has its own in its file.
+    pub const fn new(word: &'static str) -> Self {
+        Self(word)
+    }
+
     /// The word in the configuration, logs and metrics.
     pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::File => "file",
-            Self::Store => "store",
-            Self::Nats => "nats",
-        }
+        self.0
     }
 }
 
@@ -37,5 +38,21 @@ impl fmt::Display for SourceKind {
 impl Serialize for SourceKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
+    }
+}
+
+impl PartialSchema for SourceKind {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .examples(["store", "file"])
+            .description(Some("The kind of source that the rules come from."))
+            .into()
+    }
+}
+
+impl ToSchema for SourceKind {
+    fn name() -> Cow<'static, str> {
+        "SourceKind".into()
     }
 }

@@ -1,7 +1,7 @@
 //! Rules in the embedded store, written through the control plane.
 
 use std::iter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::file::FileSource;
@@ -64,15 +64,15 @@ impl StoreSource {
 
 impl RuleSource for StoreSource {
     fn kind(&self) -> SourceKind {
-        SourceKind::Store
+        SourceKind::STORE
     }
 
     fn name(&self) -> String {
         self.path.display().to_string()
     }
 
-    fn location(&self) -> &Path {
-        if self.path.exists() { &self.path } else { &self.seed }
+    fn location(&self) -> String {
+        if self.path.exists() { &self.path } else { &self.seed }.display().to_string()
     }
 
     fn start(
@@ -88,7 +88,7 @@ impl RuleSource for StoreSource {
         if let Some(documents) = documents {
             if !documents.is_empty() {
                 let changes = documents.into_iter().map(Change::put).collect();
-                publisher.apply(changes, ApplyOptions::default(), Actor::Source(SourceKind::Store))?;
+                publisher.apply(changes, ApplyOptions::default(), Actor::Source(SourceKind::STORE))?;
             }
             store.establish()?;
         }

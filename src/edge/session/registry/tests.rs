@@ -27,7 +27,7 @@ impl House {
         let metrics = Arc::new(Metrics::new().unwrap());
         let sessions = SessionRegistry::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
-        let publisher = Publisher::new(rules, SourceKind::Store, "test").with_observer(observer);
+        let publisher = Publisher::new(rules, SourceKind::STORE, "test").with_observer(observer);
         let house = Self { publisher, policy, metrics, sessions };
         house.save(changes);
         house

@@ -35,7 +35,7 @@ impl Scene {
         AuditRecord {
             at: Timestamp::UNIX_EPOCH,
             generation: 9,
-            source: SourceKind::Store,
+            source: SourceKind::STORE,
             actor: &self.actor,
             widget: &self.widget,
             before: before.map(document),

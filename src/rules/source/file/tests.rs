@@ -37,7 +37,7 @@ impl Followed {
         prepare(folder.path());
         let path = folder.path().join(path);
         let notebook = Notebook::new();
-        let publisher = Publisher::new(LiveRules::new(), SourceKind::File, path.display().to_string())
+        let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, path.display().to_string())
             .with_observer(notebook.clone());
         let StartedSource { publisher, follower } =
             FileSource::new(path).start(publisher, suffixes()).unwrap();
@@ -337,7 +337,7 @@ fn a_start_on_bad_rules_is_an_error_and_puts_nothing_in_force() {
     let path = folder.path().join("w.json");
     let start = || {
         let live = LiveRules::new();
-        let publisher = Publisher::new(live.clone(), SourceKind::File, "w.json");
+        let publisher = Publisher::new(live.clone(), SourceKind::FILE, "w.json");
         let error = FileSource::new(&path).start(publisher, suffixes());
         assert_eq!(live.load().generation(), 0);
         error.err().unwrap().code()
@@ -374,7 +374,7 @@ fn a_write_within_one_step_of_the_clock_is_found() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.json");
     fs::write(&path, only("one")).unwrap();
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::File, "w.json");
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json");
     let mut follower = FileFollower::start(path.clone(), suffixes(), publisher).unwrap();
 
     fs::write(&path, only("two")).unwrap();

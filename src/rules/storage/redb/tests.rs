@@ -35,7 +35,7 @@ impl Folder {
     }
 
     fn start(&self) -> Result<Arc<Publisher>, RulesError> {
-        let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "rules.redb");
+        let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "rules.redb");
         self.source().start(publisher, suffixes()).map(|started| started.publisher)
     }
 
@@ -314,7 +314,7 @@ fn a_document_stays_readable_when_a_suffix_becomes_public() {
 fn a_start_is_told_to_observers() {
     let folder = Folder::filled();
     let notebook = Notebook::new();
-    let publisher = Publisher::new(LiveRules::new(), SourceKind::Store, "").with_observer(notebook.clone());
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "").with_observer(notebook.clone());
     folder.source().start(publisher, suffixes()).unwrap();
     assert_eq!(notebook.generations(), [1]);
 }
