@@ -59,7 +59,7 @@ mod welcome;
 pub use control::class_answers;
 pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
-pub use offline::{documents, each_document, offline_store, rules_path};
+pub use offline::{documents, each_document, offline_store, rules_location};
 
 use demo::Demo;
 use live::LiveSettings;

@@ -33,7 +33,7 @@ pub use settings::{
     AdminSettings, AdminTls, CacheSettings, CertificateFiles, EdgeSettings, EmptyAllowlist, HeaderOverride,
     HealthCheck, LogLevel, LogSettings, LoggedDecisions, NatsSettings, PolicySettings, RouteSettings,
     RouteUpstreams, RulesSettings, ServerAddress, Servers, Settings, SourceSetting, StoreSettings,
-    TicketSettings, TlsListenerSettings, UpstreamSettings, UpstreamTls, routeless_profile,
+    TicketCookie, TicketSettings, TlsListenerSettings, UpstreamSettings, UpstreamTls, routeless_profile,
 };
 pub use unavailable::notices;
 

@@ -6,13 +6,12 @@
 //! | [`connection`] | connections from listeners | requests, each behind a [`pipeline::downstream::Downstream`] |
 //! | [`http`] | bytes, fields | heads, bodies and lists as HTTP defines them, for both sides of the edge |
 //! | [`admission`] | a request | a refusal, a reply, or the terms on which it is allowed |
-//! | [`pipeline`] | a request and its client | the answer, by the sequence of steps that every request takes
-//! |
+//! | [`pipeline`] | a request and its client | the answer, by the steps that every request takes |
 //! | [`forward`] | an allowed request | the upstream's answer, with the headers of both directions rewritten |
 //! | [`cache`] | answers that all visitors may share | answers from memory |
 //! | [`session`] | open sessions and WebSockets | their end, by the rules or by their limits |
 //!
-//! The crate's root describes the way of a request.
+//! The crate's root describes the path of a request.
 
 pub mod admission;
 pub mod cache;

@@ -19,7 +19,7 @@
 //! a test reads the `use` lines for the others, and that no rooms know each other in a circle. `docs/architecture.md` draws
 //! the picture, `docs/lexicon.md` has the words.
 //!
-//! # The way of a request
+//! # The path of a request
 //!
 //! There is one, whatever protocol brings a request. [`edge::connection`] accepts a connection, finds out its protocol and
 //! reads its requests, each behind the trait `Downstream`, and [`edge::pipeline`] serves them:
@@ -36,7 +36,7 @@
 //!
 //! No step goes back, with one exception: a WebSocket whose session was revoked before it was open is judged again.
 //!
-//! # The way of a change
+//! # The path of a change
 //!
 //! A [`rules::source`] reads documents → [`embedgate_policy::widget::Widget`] validates each → [`rules::publisher`] makes
 //! the next book, swaps it in and tells its observers, of which [`edge::session::registry`] judges the open sessions of the
@@ -51,7 +51,7 @@
 //! - A refused update leaves the last good book in force, whole.
 //! - A widget that was restricted opens only by a document that says so.
 //! - A ticket is judged by the rules of the moment, as the page that it names, and reaches no upstream and no log.
-//! - Outsiders learn that they are denied, never why: a denied and an unknown widget get the same answer.
+//! - A denial names the page and the entry to add. It never shows the list, and is the same for an unknown widget.
 
 pub mod admin;
 pub mod app;

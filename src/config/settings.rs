@@ -14,7 +14,7 @@ pub use super::resolve::log::{LogLevel, LogSettings, LoggedDecisions};
 pub use super::resolve::policy::{EmptyAllowlist, PolicySettings};
 pub use super::resolve::route::{HeaderOverride, RouteSettings, RouteUpstreams, routeless_profile};
 pub use super::resolve::rules::{NatsSettings, RulesSettings, SourceSetting, StoreSettings};
-pub use super::resolve::tickets::TicketSettings;
+pub use super::resolve::tickets::{TicketCookie, TicketSettings};
 pub use super::resolve::upstream::{HealthCheck, ServerAddress, Servers, UpstreamSettings, UpstreamTls};
 
 /// Settings of one edge, with defaults filled in.

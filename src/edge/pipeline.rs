@@ -254,7 +254,12 @@ impl Pipeline {
             Ok(Forwarded::Switched(switched)) => {
                 // Only sessions have handshakes, so a missing session was revoked.
                 let Some(session) = session.take() else { return Ok(Delivered::Revoked) };
-                let handshake = Handshake { switched: *switched, subprotocol, session };
+                let handshake = Handshake {
+                    switched: *switched,
+                    subprotocol,
+                    cookie: admission.own.answer.given.cookie.take(),
+                    session,
+                };
                 Box::pin(self.tunnels.open(client, handshake, deadline)).await.map(|()| Delivered::Whole)
             }
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {

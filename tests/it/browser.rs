@@ -11,6 +11,7 @@ use crate::support::edge::{Edge, EdgeSpec};
 mod agreement;
 mod ancestors;
 mod cached;
+mod cookies;
 mod frame_moves;
 mod frame_streams;
 mod iframe_session;

@@ -9,6 +9,7 @@ use crate::support::raw::{Answer, Connection, request};
 use embedgate_policy::origin::Origin;
 use embedgate_policy::ticket::{Ticket, TicketKeys};
 
+mod cookie;
 mod demo;
 mod frames;
 mod issued;

@@ -30,6 +30,7 @@ const VOICE: u8 = 1 << 1;
 const TRUST_CENTER: u8 = 1 << 2;
 const STAGING: u8 = 1 << 3;
 const ACCESS_SHIFT: u32 = 4;
+const ACCESS_BITS: u8 = 0b11;
 
 impl<'a> WidgetRules<'a> {
     /// Appends everything but id and entries: `flags:u8 varint(revision)`, where `flags = enabled:1 voice:1
@@ -60,12 +61,16 @@ impl<'a> WidgetRules<'a> {
     pub fn read_terms(id: &'a str, bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (&flags, rest) = bytes.split_first()?;
         let (revision, rest) = varint::read(rest)?;
-        let access = match flags >> ACCESS_SHIFT {
+        let access = match flags >> ACCESS_SHIFT & ACCESS_BITS {
             0 => Access::Open,
             1 => Access::Monitor,
             2 => Access::Enforce,
             _ => return None,
         };
+        // Bits that are free as yet: a later version's.
+        if flags >> ACCESS_SHIFT > ACCESS_BITS {
+            return None;
+        }
         let terms = Self {
             id,
             environment: if flags & STAGING == 0 { Environment::Production } else { Environment::Staging },

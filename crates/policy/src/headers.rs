@@ -12,7 +12,9 @@ mod fields;
 mod list;
 mod own;
 
-pub use answer::{Grant, OwnAnswer, SERVER_TIMING, SharedAnswer, allow_origin, timing_of_ticket};
+pub use answer::{
+    GivenTicket, Grant, OwnAnswer, SERVER_TIMING, SharedAnswer, allow_origin, timing_of_ticket,
+};
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use fields::{Sender, is_hop_by_hop, is_persistence, is_trailer, nominated, sender};
 pub use list::{members, without_embed_ticket};
@@ -112,13 +114,19 @@ impl Profile {
     }
 }
 
+/// Fixed fields of every answer, the upstream's and the edge's own. `class`: that of the route, where there is one.
+fn everywhere(_class: Option<Class>) -> Vec<(HeaderName, HeaderValue)> {
+    vec![(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))]
+}
+
+/// Fixed fields of the answers of a class that come from the upstream.
 fn class_fields(class: Class, voice: bool) -> Vec<(HeaderName, HeaderValue)> {
     let corp = if class == Class::Public { "same-origin" } else { "cross-origin" };
-    let mut fields = vec![
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    let mut fields = everywhere(Some(class));
+    fields.extend([
         (header::REFERRER_POLICY, HeaderValue::from_static("strict-origin-when-cross-origin")),
         (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(corp)),
-    ];
+    ]);
     match class {
         Class::Frame => {
             let policy = if voice { MICROPHONE_ONLY } else { NO_DEVICES };

@@ -52,7 +52,7 @@ impl RouteSettings {
 
     /// The header profile of the edge's own answers.
     pub fn own_profile(&self) -> OwnProfile {
-        OwnProfile::new(overrides(&self.headers))
+        OwnProfile::of_class(self.class, overrides(&self.headers))
     }
 
     /// The rule for the upstream's `Cache-Control`.

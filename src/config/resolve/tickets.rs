@@ -18,7 +18,21 @@ pub struct TicketSettings {
     pub lifetime: Duration,
     /// How long after its expiry a ticket can be renewed. Default: 12 h.
     pub renewable_for: Duration,
+    /// The cookie that carries tickets for iframes that know nothing of them. Default: off.
+    pub cookie: TicketCookie,
 }
+
+/// Cookie that carries tickets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TicketCookie {
+    /// None.
+    Off,
+    /// One for each widget under each customer's site (CHIPS).
+    Partitioned,
+}
+
+const COOKIES: [(&str, TicketCookie); 2] =
+    [("off", TicketCookie::Off), ("partitioned", TicketCookie::Partitioned)];
 
 /// Longest lifetime of a ticket. Anyone who has a ticket can use it for so long; an open widget renews its
 /// own.
@@ -38,6 +52,7 @@ pub(super) fn read(table: &ConfigTable<'_>) -> TicketSettings {
             |item| item.quantity(renewable_for),
             Duration::from_secs(12 * 60 * 60),
         ),
+        cookie: table.or("cookie", |item| item.choice(&COOKIES), TicketCookie::Off),
     }
 }
 

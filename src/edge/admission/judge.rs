@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderName};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::decision_id::DecisionId;
-use super::request::lines;
+use super::request::{host, lines};
 use super::route::Route;
 use super::terms::{Admission, ReadLimit};
 use super::tickets::{TicketReading, Tickets};
@@ -19,9 +19,8 @@ use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::{Metrics, TicketOutcome};
-use embedgate_policy::csp::widget_ancestors;
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
-use embedgate_policy::headers::{members, ticket_for, timing_of_ticket};
+use embedgate_policy::headers::{GivenTicket, OwnAnswer, members, timing_of_ticket};
 use embedgate_policy::origin::{Embedder, Origin};
 use embedgate_policy::verdict::Class;
 
@@ -107,12 +106,12 @@ impl Judge<'_> {
         let book = rules.load();
         let widget = book.get(id);
         let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
-        let reading = self.reading(route.class, &embedder, id, request);
+        let (reading, by_cookie) = self.reading(route.class, &embedder, id, request);
         let is_stream = is_stream(route, request);
         let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
-            // An `EventSource` reconnects to its first address, and a frame may reload much later: both have
-            // old tickets.
-            match is_stream || route.class == Class::Frame {
+            // An `EventSource` reconnects to its first address, a frame may reload much later, and a cookie is renewed by
+            // answers alone: all of them have old tickets.
+            match is_stream || by_cookie || route.class == Class::Frame {
                 true => self.tickets.renewable_state(reading, now),
                 false => reading.state(now),
             }
@@ -127,7 +126,13 @@ impl Judge<'_> {
         let decision_id = self.record(&subject, &decision);
         match widget {
             Some(widget) if decision.is_allowed() => {
-                let ancestors = widget_ancestors(&facts, widget, self.policy, now);
+                let mut answer = OwnAnswer::of(&facts, widget, &decision, self.policy, now, |page| {
+                    self.framed(id, page, request, now)
+                });
+                if by_cookie {
+                    answer.by_cookie = true;
+                    self.renew_cookie(&mut answer.given, id, reading.as_ref(), now);
+                }
                 let opened_by = facts.by_ticket(self.policy);
                 let said = request.fields.get(&header::ORIGIN);
                 let mut allowed = Box::new(Allowed {
@@ -143,54 +148,92 @@ impl Judge<'_> {
                         said,
                     ),
                 });
-                allowed.admission.own.frame_ancestors =
-                    ancestors.and_then(|value| HeaderValue::try_from(value).ok());
+                allowed.admission.own.answer = answer;
                 if route.class == Class::Session {
                     allowed.session = SessionFacts::keep(&facts);
                 }
                 if is_stream {
                     allowed.admission.own.read_limit = ReadLimit::OfStream(self.stream_idle);
                 }
-                let page = opened_by.map_or(embedder, Embedder::Known);
-                if let Some(embedder) = ticket_for(route.class, &decision, &page, self.policy) {
-                    allowed.admission.own.ticket = self.framed(id, embedder, now);
-                }
                 Judged::Allowed(allowed)
             }
             _ => {
                 // A frame needs no ticket, so an invalid one is not a reason to mention it.
                 let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
-                let subject = told::DenialSubject::of(&embedder, told, self.policy);
+                let subject =
+                    told::DenialSubject::of(&embedder, told, self.policy, self.tickets.has_cookies());
                 Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
             }
         }
     }
 
     /// Reads the ticket of a session from the widget's own iframe, or of that iframe itself when it reloads
-    /// or follows a link. Other requests are judged by their own origin, so their tickets are ignored.
+    /// or follows a link, and tells whether it was in a cookie. A ticket that was sent on purpose goes before the cookie.
+    /// Other requests are judged by their own origin, so their tickets and cookies are ignored.
     fn reading(
         &self,
         class: Class,
         embedder: &Embedder<'_>,
         id: &str,
         request: &RequestHead,
-    ) -> Option<TicketReading> {
+    ) -> (Option<TicketReading>, bool) {
         if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin)) {
-            return None;
+            return (None, false);
         }
-        match class {
-            Class::Session => Some(self.tickets.read(request, id)),
-            Class::Frame if is_in_frame(request) => Some(self.tickets.read_address(request, id))
-                .filter(|reading| !matches!(reading, TicketReading::Absent)),
-            Class::Frame | Class::Asset | Class::Public => None,
-        }
+        let sent = match class {
+            Class::Session => self.tickets.read(request, id),
+            Class::Frame if is_in_frame(request) => self.tickets.read_address(request, id),
+            Class::Frame | Class::Asset | Class::Public => return (None, false),
+        };
+        let (reading, by_cookie) = match sent {
+            TicketReading::Absent => {
+                let is_its_host_s = embedder.origin().is_some_and(|origin| self.is_of_host(origin, request));
+                let kept = match is_its_host_s {
+                    true => self.tickets.read_cookie(request, id),
+                    false => TicketReading::Absent,
+                };
+                let by_cookie = !matches!(kept, TicketReading::Absent);
+                (kept, by_cookie)
+            }
+            sent => (sent, false),
+        };
+        let is_told = class == Class::Session || !matches!(reading, TicketReading::Absent);
+        (is_told.then_some(reading), by_cookie)
     }
 
-    /// The `Server-Timing` value with the ticket of a frame's document.
-    fn framed(&self, id: &str, embedder: Origin<'_>, now: Timestamp) -> Option<http::HeaderValue> {
-        let field = timing_of_ticket(&self.tickets.issue(id, embedder, now)?);
+    /// Whether an own origin is that of the host which was asked: of several, each has its own cookies.
+    fn is_of_host(&self, origin: Origin<'_>, request: &RequestHead) -> bool {
+        let authority = origin.as_str().split_once("://").map(|(_, authority)| authority);
+        self.policy.own_origins.iter().nth(1).is_none()
+            || authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(request)))
+    }
+
+    /// Gives a frame's document its ticket: in `Server-Timing`, and, where there are ticket cookies, as one. Not to a tab:
+    /// its cookies would be those of the edge's own site, under which no page embeds the widget.
+    fn framed(&self, id: &str, page: Origin<'_>, request: &RequestHead, now: Timestamp) -> GivenTicket {
+        let Some(ticket) = self.tickets.issue(id, page, now) else { return GivenTicket::default() };
         self.metrics.ticket(TicketOutcome::Framed);
-        field
+        let cookie = is_in_frame(request).then(|| self.tickets.cookie(id, &ticket)).flatten();
+        GivenTicket { timing: timing_of_ticket(&ticket), cookie }
+    }
+
+    /// Renews the cookie by which a session was allowed, once its ticket is older than half its lifetime.
+    fn renew_cookie(
+        &self,
+        given: &mut GivenTicket,
+        id: &str,
+        reading: Option<&TicketReading>,
+        now: Timestamp,
+    ) {
+        let Some(TicketReading::Genuine(ticket)) = reading else { return };
+        if given.cookie.is_some() || !self.tickets.is_half_spent(ticket, now) {
+            return;
+        }
+        let fresh = ticket.embedder().and_then(|embedder| self.tickets.issue(id, embedder, now));
+        if let Some(fresh) = fresh {
+            given.cookie = self.tickets.cookie(id, &fresh);
+            self.metrics.ticket(TicketOutcome::Renewed);
+        }
     }
 }
 

@@ -324,6 +324,20 @@ pub fn lines(request: &RequestHead, name: HeaderName) -> impl Iterator<Item = &[
     request.fields.get_all(name).map(http::HeaderValue::as_bytes)
 }
 
+/// Whether a request is for a loopback name, to which browsers give the rights of https (Secure Contexts §3.1).
+pub fn is_loopback(request: &RequestHead) -> bool {
+    let host = host(request);
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
+    let name = if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host };
+    let is_name = name.eq_ignore_ascii_case("localhost")
+        || name.len() > ".localhost".len()
+            && name
+                .get(name.len() - ".localhost".len()..)
+                .is_some_and(|end| end.eq_ignore_ascii_case(".localhost"));
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    is_name || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// The `Host` of a request, or its `:authority`; empty if it has neither.
 pub fn host(request: &RequestHead) -> &str {
     let named = request.fields.get(&header::HOST).and_then(|host| host.to_str().ok());

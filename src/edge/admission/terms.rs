@@ -10,9 +10,9 @@ use super::decision_id::DecisionId;
 use super::route::Route;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::Decision;
-use embedgate_policy::headers::{Cors, Grant, Profile, cors};
+use embedgate_policy::headers::{Cors, Grant, OwnAnswer, Profile, cors};
 use embedgate_policy::origin::{Embedder, Origin};
-use embedgate_policy::verdict::{Class, Reason};
+use embedgate_policy::verdict::Reason;
 use embedgate_policy::widget::Environment;
 
 /// Time limit between two reads of an answer.
@@ -65,12 +65,8 @@ pub struct OwnTerms {
     pub allow_origin: Option<HeaderValue>,
     /// `Access-Control-Allow-Credentials`.
     pub credentials: bool,
-    /// The `Content-Security-Policy` that names the allowed ancestors, on frames.
-    pub frame_ancestors: Option<HeaderValue>,
-    /// Whether the session was allowed by a ticket.
-    pub on_ticket: bool,
-    /// The `Server-Timing` with the ticket for the embedder of this frame.
-    pub ticket: Option<HeaderValue>,
+    /// The fields of the answer that follow from the verdict.
+    pub answer: OwnAnswer,
     /// Time limit between two reads of the answer.
     pub read_limit: ReadLimit,
     /// The embedder, if it is verified by the rules.
@@ -105,9 +101,7 @@ impl Admission {
             decision_id,
             allow_origin: grant.and_then(|grant| value(grant.allow_origin)),
             credentials: grant.is_some_and(|cors| cors.credentials),
-            frame_ancestors: None,
-            on_ticket: opened_by.is_some() && route.class == Class::Session,
-            ticket: None,
+            answer: OwnAnswer::default(),
             read_limit: ReadLimit::OfUpstream,
             verified: verified(decision, opened_by.or(embedder.origin()))
                 .and_then(|origin| value(origin.as_str())),

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 
 use self::key_file::KeyFile;
 use self::presented::Presented;
-use crate::config::TicketSettings;
+use crate::config::{TicketCookie, TicketSettings};
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::decision::TicketState;
 use embedgate_policy::origin::Origin;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 use embedgate_policy::verdict::Class;
 
+pub mod cookie;
 pub mod key_file;
 pub mod presented;
 
@@ -22,6 +24,8 @@ pub struct Tickets {
     keys: Arc<KeyFile>,
     lifetime: SignedDuration,
     renewable_for: SignedDuration,
+    /// Whether iframes also get their tickets as cookies.
+    cookies: bool,
 }
 
 /// Ticket of a request, as read.
@@ -41,7 +45,8 @@ impl Tickets {
     pub fn new(keys: Arc<KeyFile>, settings: &TicketSettings) -> Self {
         let signed = |time| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
         let (lifetime, renewable_for) = (signed(settings.lifetime), signed(settings.renewable_for));
-        Self { keys, lifetime, renewable_for }
+        let cookies = settings.cookie == TicketCookie::Partitioned;
+        Self { keys, lifetime, renewable_for, cookies }
     }
 
     /// Lifetime of a new ticket, in seconds.
@@ -57,6 +62,30 @@ impl Tickets {
     /// Reads the ticket in a frame's address for this widget.
     pub fn read_address(&self, request: &RequestHead, widget: &str) -> TicketReading {
         self.read_presented(Presented::in_address(request), widget)
+    }
+
+    /// Whether iframes also get their tickets as cookies.
+    pub fn has_cookies(&self) -> bool {
+        self.cookies
+    }
+
+    /// Reads the ticket in this widget's cookie, where there are such cookies.
+    pub fn read_cookie(&self, request: &RequestHead, widget: &str) -> TicketReading {
+        match self.cookies {
+            true => self.read_presented(cookie::find(&request.fields, widget), widget),
+            false => TicketReading::Absent,
+        }
+    }
+
+    /// The `Set-Cookie` with a ticket, where there are such cookies.
+    pub fn cookie(&self, widget: &str, ticket: &str) -> Option<HeaderValue> {
+        if self.cookies { cookie::set(widget, ticket, self.renewable_for) } else { None }
+    }
+
+    /// Whether a ticket is older than half its lifetime, so that its cookie is renewed.
+    pub fn is_half_spent(&self, ticket: &Ticket, now: Timestamp) -> bool {
+        let left = ticket.expires_at().map(|expires_at| expires_at.duration_since(now));
+        left.is_none_or(|left| left < SignedDuration::from_secs(self.lifetime()) / 2)
     }
 
     fn read_presented(&self, presented: Presented<'_>, widget: &str) -> TicketReading {

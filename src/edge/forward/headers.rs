@@ -6,12 +6,13 @@ use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 
 use crate::edge::admission::route::Route;
-use crate::edge::admission::terms::{Admission, OwnTerms, SharedTerms};
+use crate::edge::admission::terms::{Admission, SharedTerms};
+use crate::edge::admission::tickets::cookie;
 use crate::edge::http::fields::Fields;
 use crate::edge::http::message::ResponseHead;
 use embedgate_policy::headers::{
-    Grant, OwnAnswer, SERVER_TIMING, SharedAnswer, cache_control, is_cdn_directive, is_hop_by_hop,
-    is_stripped, is_trailer, nominated, without_embed_ticket,
+    Grant, SERVER_TIMING, SharedAnswer, cache_control, is_cdn_directive, is_hop_by_hop, is_stripped,
+    is_trailer, nominated, without_embed_ticket,
 };
 use embedgate_policy::verdict::Class;
 
@@ -44,12 +45,7 @@ pub fn to_browser(response: &mut ResponseHead, admission: &Admission, https: boo
 /// Adds the fields of one visitor to an answer that is prepared for everyone.
 pub fn to_visitor(fields: &mut Fields, admission: &Admission) {
     grant_to(fields, admission.grant());
-    let OwnTerms { frame_ancestors, on_ticket, ticket, .. } = &admission.own;
-    let own = OwnAnswer {
-        frame_ancestors: frame_ancestors.as_ref(),
-        on_ticket: *on_ticket,
-        ticket: ticket.as_ref(),
-    };
+    let own = &admission.own.answer;
     if let Some(value) = own.cache_control() {
         fields.insert(header::CACHE_CONTROL, value);
     }
@@ -78,8 +74,9 @@ pub fn to_everyone(response: &mut ResponseHead, shared: &SharedTerms, https: boo
         matches!(class, Class::Asset | Class::Frame | Class::Session) && !shared.route.cache.shared_cache;
     let is_final = !status.is_informational();
     let nominated: Vec<HeaderName> = nominated(fields.get_all(header::CONNECTION)).collect();
-    fields.retain(|name, _| {
+    fields.retain(|name, value| {
         !(is_stripped(class, name)
+            || *name == header::SET_COOKIE && cookie::is_reserved(value)
             || cdn && is_cdn_directive(name)
             || is_of_upstream(status, name)
             || is_nominated(&nominated, name)

@@ -139,6 +139,10 @@ impl Pipeline {
             if is_preflight {
                 return Err(Reply::preflight(to, allowed.admission.cors(), false));
             }
+            // Browsers keep no `Secure` cookie of another connection.
+            if !to.https && !request::is_loopback(to.request) {
+                allowed.admission.own.answer.given.cookie = None;
+            }
             let session = match allowed.session.take() {
                 None => None,
                 Some(facts) => match self.sessions.open(widget, facts) {

@@ -31,6 +31,8 @@ pub struct Handshake {
     pub subprotocol: Option<HeaderValue>,
     /// The session's guard, which lives as long as the tunnel.
     pub session: SessionGuard,
+    /// The `Set-Cookie` that renews the ticket by which the session was allowed.
+    pub cookie: Option<HeaderValue>,
 }
 
 impl Tunnels {
@@ -55,8 +57,8 @@ impl Tunnels {
         handshake: Handshake,
         deadline: &mut Deadline,
     ) -> Result<()> {
-        let Handshake { switched: (mut head, upstream, answered), subprotocol, session } = handshake;
-        handshake::accepted(&mut head.fields, subprotocol);
+        let Handshake { switched: (mut head, upstream, answered), subprotocol, cookie, session } = handshake;
+        handshake::accepted(&mut head.fields, subprotocol, cookie);
         client.head(head, true)?;
         let sent = tokio::select! {
             biased;

@@ -4,14 +4,11 @@ use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use crate::compiled::WidgetRules;
-use crate::csp::widget_ancestors;
 use crate::decision::{Decision, EdgePolicy, Facts, decide};
 use crate::headers::{
-    CacheRule, Cors, DenialShape, Destination, Grant, OwnAnswer, OwnProfile, Profile, SharedAnswer,
-    allow_origin, cache_control, cors, ticket_for, timing_of_ticket,
+    CacheRule, Cors, DenialShape, Destination, GivenTicket, Grant, OwnAnswer, OwnProfile, Profile,
+    SharedAnswer, allow_origin, cache_control, cors, timing_of_ticket,
 };
-use crate::origin::Embedder;
-use crate::verdict::Class;
 
 /// Settings of one route that decide the headers of its answers.
 #[derive(Clone, Debug)]
@@ -58,18 +55,11 @@ impl RouteAnswers {
         let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
         let origin = allow_origin(grant);
         let profile = if widget.voice { &self.voice } else { &self.silent };
-        let ancestors = widget_ancestors(facts, widget, policy, now);
-        let ancestors = ancestors.and_then(|value| HeaderValue::try_from(value).ok());
-        // A frame gets a ticket for the page that opens the widget.
-        let page = facts.by_ticket(policy).map_or(facts.embedder, Embedder::Known);
-        let ticket = ticket_for(facts.class, decision, &page, policy);
-        let ticket = ticket.and_then(|_| timing_of_ticket("..."));
         let shared = SharedAnswer { class: facts.class, profile, https: self.https };
-        let own = OwnAnswer {
-            frame_ancestors: ancestors.as_ref(),
-            on_ticket: facts.class == Class::Session && facts.ticket.opened_by().is_some(),
-            ticket: ticket.as_ref(),
-        };
+        let own = OwnAnswer::of(facts, widget, decision, policy, now, |_| GivenTicket {
+            timing: timing_of_ticket("..."),
+            ..GivenTicket::default()
+        });
         let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
             let grant = Grant { allow_origin, credentials, exposed: profile.exposed() };

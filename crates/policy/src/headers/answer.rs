@@ -2,8 +2,13 @@
 //! to explain them.
 
 use http::header::{self, HeaderName, HeaderValue};
+use jiff::Timestamp;
 
-use super::{Cors, FRAME_ANCESTORS_NONE, Profile, VARY};
+use super::{Cors, FRAME_ANCESTORS_NONE, Profile, VARY, ticket_for};
+use crate::compiled::WidgetRules;
+use crate::csp::widget_ancestors;
+use crate::decision::{Decision, EdgePolicy, Facts};
+use crate::origin::{Embedder, Origin};
 use crate::verdict::Class;
 
 static TRUE: HeaderValue = HeaderValue::from_static("true");
@@ -20,14 +25,25 @@ pub struct SharedAnswer<'a> {
 }
 
 /// Fields that the answer to one visitor gets in addition, without CORS.
-#[derive(Clone, Copy, Debug)]
-pub struct OwnAnswer<'a> {
+#[derive(Clone, Debug, Default)]
+pub struct OwnAnswer {
     /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
-    pub frame_ancestors: Option<&'a HeaderValue>,
+    pub frame_ancestors: Option<HeaderValue>,
     /// Whether the answer is to a session that was allowed by a ticket.
     pub on_ticket: bool,
-    /// The `Server-Timing` with the ticket of a frame's document.
-    pub ticket: Option<&'a HeaderValue>,
+    /// Whether the ticket by which the request was judged was in a cookie.
+    pub by_cookie: bool,
+    /// The tickets that the answer gives.
+    pub given: GivenTicket,
+}
+
+/// Fields with the ticket that an answer gives to the embedder's frame or session.
+#[derive(Clone, Debug, Default)]
+pub struct GivenTicket {
+    /// The `Server-Timing` of a frame's document.
+    pub timing: Option<HeaderValue>,
+    /// The `Set-Cookie`.
+    pub cookie: Option<HeaderValue>,
 }
 
 /// CORS grant, as field values.
@@ -81,20 +97,45 @@ impl SharedAnswer<'_> {
     }
 }
 
-impl OwnAnswer<'_> {
+impl OwnAnswer {
+    /// The fields of an allowed answer, by the verdict. `give` makes the fields of the ticket for the page that opens the
+    /// widget, if it gets one.
+    pub fn of(
+        facts: &Facts<'_>,
+        widget: WidgetRules<'_>,
+        decision: &Decision,
+        policy: &EdgePolicy,
+        now: Timestamp,
+        give: impl FnOnce(Origin<'_>) -> GivenTicket,
+    ) -> Self {
+        let opened_by = facts.by_ticket(policy);
+        let page = opened_by.map_or(facts.embedder, Embedder::Known);
+        let ancestors = widget_ancestors(facts, widget, policy, now);
+        Self {
+            frame_ancestors: ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
+            on_ticket: opened_by.is_some() && facts.class == Class::Session,
+            by_cookie: false,
+            given: ticket_for(facts.class, decision, &page, policy).map_or_else(GivenTicket::default, give),
+        }
+    }
+
     /// The `Cache-Control` that replaces any other if the answer has a ticket, which is for one visitor and
     /// short-lived.
     pub fn cache_control(&self) -> Option<HeaderValue> {
-        self.ticket.map(|_| HeaderValue::from_static("private, no-store"))
+        let GivenTicket { timing, cookie } = &self.given;
+        timing.as_ref().or(cookie.as_ref()).map(|_| HeaderValue::from_static("private, no-store"))
     }
 
     /// Fields to add to all others.
     pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let policy = self.frame_ancestors.map(|policy| (header::CONTENT_SECURITY_POLICY, policy.clone()));
-        // The iframes of all pages have the same origin, so answers differ by the ticket in `Authorization`.
+        let policy = self.frame_ancestors.clone().map(|policy| (header::CONTENT_SECURITY_POLICY, policy));
+        // The iframes of all pages have the same origin, so answers differ by the ticket in `Authorization`, or in the
+        // cookie.
         let on_ticket = self.on_ticket.then(|| (header::VARY, HeaderValue::from_static("Authorization")));
-        let ticket = self.ticket.map(|ticket| (SERVER_TIMING, ticket.clone()));
-        policy.into_iter().chain(on_ticket).chain(ticket)
+        let by_cookie = self.by_cookie.then(|| (header::VARY, HeaderValue::from_static("Cookie")));
+        let timing = self.given.timing.clone().map(|timing| (SERVER_TIMING, timing));
+        let cookie = self.given.cookie.clone().map(|cookie| (header::SET_COOKIE, cookie));
+        policy.into_iter().chain(on_ticket).chain(by_cookie).chain(timing).chain(cookie)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::{CROSS_ORIGIN_RESOURCE_POLICY, Profile, VARY, is_cdn_directive};
+use super::{CROSS_ORIGIN_RESOURCE_POLICY, Profile, VARY, everywhere, is_cdn_directive};
 use crate::verdict::Class;
 
 /// `Content-Security-Policy` of the denied page: only the page's own style, by its hash. No
@@ -90,13 +90,28 @@ struct PreparedFields {
 }
 
 impl OwnProfile {
-    /// The profile with these overrides; each sets a field or removes it (`None`). Overrides about the
-    /// upstream's content are skipped, because the edge's answers have their own content, which must not be
-    /// stored.
+    /// The profile of answers without a route, with these overrides.
     pub fn new<'o>(overrides: impl IntoIterator<Item = (&'o HeaderName, Option<&'o HeaderValue>)>) -> Self {
-        let mut any = Profile::of(vec![
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+        Self::of(None, overrides)
+    }
+
+    /// The profile of a route of this class, with its overrides; each sets a field or removes it (`None`). Overrides
+    /// about the upstream's content are skipped, because the edge's answers have their own content, which must not be
+    /// stored.
+    pub fn of_class<'o>(
+        class: Class,
+        overrides: impl IntoIterator<Item = (&'o HeaderName, Option<&'o HeaderValue>)>,
+    ) -> Self {
+        Self::of(Some(class), overrides)
+    }
+
+    fn of<'o>(
+        class: Option<Class>,
+        overrides: impl IntoIterator<Item = (&'o HeaderName, Option<&'o HeaderValue>)>,
+    ) -> Self {
+        let mut any = Profile::of(vec![(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))]);
+        any.fields.extend(everywhere(class));
+        any.fields.extend([
             (header::VARY, VARY),
             (CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static("cross-origin")),
         ]);

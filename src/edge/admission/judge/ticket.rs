@@ -46,7 +46,7 @@ impl Judge<'_> {
         let book = rules.load();
         let widget = book.get(id);
         let embedder = Embedder::identify(lines(request, header::ORIGIN), std::iter::empty());
-        let reading = self.reading(Class::Session, &embedder, id, request);
+        let (reading, _) = self.reading(Class::Session, &embedder, id, request);
         let state = |reading| self.tickets.renewable_state(reading, now);
         let ticket = reading.as_ref().map_or(TicketState::Absent, state);
         let facts = Facts { class: Class::Session, embedder, missing_denied: true, ticket };
@@ -59,7 +59,8 @@ impl Judge<'_> {
             if !is_preflight {
                 self.metrics.ticket(TicketOutcome::Refused);
             }
-            let subject = told::DenialSubject::of(&embedder, reading.as_ref(), self.policy);
+            let subject =
+                told::DenialSubject::of(&embedder, reading.as_ref(), self.policy, self.tickets.has_cookies());
             return TicketCall::Denied(Denied { decision, embedder, id: decision_id, subject });
         }
         let (whose, outcome) = match &reading {

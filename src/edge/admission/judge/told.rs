@@ -16,7 +16,10 @@ pub enum Told<'a> {
     /// An own origin or a system origin, to which no list applies.
     OwnOrigin,
     /// A session from the edge's own origin without a ticket.
-    NoTicket,
+    NoTicket {
+        /// Whether the edge gives iframes their tickets as cookies.
+        cookies: bool,
+    },
     /// A session with a ticket that was not issued here for this widget.
     ForeignTicket,
 }
@@ -27,17 +30,22 @@ pub(super) enum DenialSubject {
     Embedder,
     Opener(OriginBuf),
     OwnOrigin,
-    NoTicket,
+    NoTicket { cookies: bool },
     ForeignTicket,
 }
 
 impl DenialSubject {
     /// The subject of a denial. `reading`: the ticket of a session from the widget's own iframe; `None` for
     /// other requests.
-    pub(super) fn of(embedder: &Embedder<'_>, reading: Option<&TicketReading>, policy: &EdgePolicy) -> Self {
+    pub(super) fn of(
+        embedder: &Embedder<'_>,
+        reading: Option<&TicketReading>,
+        policy: &EdgePolicy,
+        cookies: bool,
+    ) -> Self {
         let is_system = |origin: Origin<'_>| policy.system_origins.contains(origin);
         match reading {
-            Some(TicketReading::Absent) => Self::NoTicket,
+            Some(TicketReading::Absent) => Self::NoTicket { cookies },
             Some(TicketReading::Invalid(_)) => Self::ForeignTicket,
             Some(TicketReading::Genuine(ticket)) => match ticket.embedder() {
                 Some(origin) if is_system(origin) => Self::OwnOrigin,
@@ -56,7 +64,7 @@ impl DenialSubject {
             Self::Embedder => Told::Embedder(embedder),
             Self::Opener(origin) => Told::Opener(origin.as_origin()),
             Self::OwnOrigin => Told::OwnOrigin,
-            Self::NoTicket => Told::NoTicket,
+            Self::NoTicket { cookies } => Told::NoTicket { cookies: *cookies },
             Self::ForeignTicket => Told::ForeignTicket,
         }
     }

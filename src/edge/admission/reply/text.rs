@@ -52,7 +52,7 @@ pub(super) fn who(told: Told<'_>) -> [&str; 3] {
             "This widget may not be loaded by a request that does not name the page it is for."
         }
         Told::OwnOrigin => "This widget may not be loaded anywhere.",
-        Told::NoTicket => {
+        Told::NoTicket { .. } => {
             "This widget may not be opened from its own address without a ticket: nothing says which page embeds it."
         }
         Told::ForeignTicket => "This widget may not be opened with a ticket that was not issued here for it.",
@@ -100,9 +100,15 @@ pub(super) fn advice(told: Told<'_>) -> [&str; 6] {
         }
         Told::Embedder(Embedder::Absent) => "A Referrer-Policy of no-referrer on the page can cause this.",
         Told::OwnOrigin => "Its owner can find the reason by the decision id.",
-        Told::NoTicket => {
-            "The frame has to send the ticket that its document came with. An app that fills in the address it \
-             connects to, as React Native does, has to send an Origin that the widget's owner allows."
+        Told::NoTicket { cookies: false } => {
+            "The frame has to send the ticket that its document came with, or the edge's operator has to turn on \
+             tickets.cookie. An app that fills in the address it connects to, as React Native does, has to send an \
+             Origin that the widget's owner allows."
+        }
+        Told::NoTicket { cookies: true } => {
+            "No ticket cookie came: browsers keep it only on https, if the page sends a referrer, and if they allow \
+             partitioned cookies. A frame can send the ticket that its document came with instead. An app that fills in \
+             the address it connects to has to send an Origin that the widget's owner allows."
         }
         Told::ForeignTicket => {
             "The frame has to ask for a fresh one. If that is refused, load the page again."
@@ -192,7 +198,8 @@ mod tests {
             malformed(OriginError::LabelTooLong),
             malformed(OriginError::MissingHost),
             Told::OwnOrigin,
-            Told::NoTicket,
+            Told::NoTicket { cookies: false },
+            Told::NoTicket { cookies: true },
             Told::ForeignTicket,
         ] {
             let text = explanation(told).concat();

@@ -1,6 +1,6 @@
 //! Presented tickets: in `Authorization: Embed …`, in `?ticket=…`, or, for WebSockets, where scripts can't
 //! set a field, in the offered subprotocol `embed-ticket.…`. A frame that reloads or follows a link has its
-//! ticket only in the address. All of them are removed before the upstream gets the request, also from
+//! ticket only in the address. Widgets that know nothing of tickets have theirs in a [`cookie`]. All of them are removed before the upstream gets the request, also from
 //! `Referer`.
 
 use bytes::Bytes;
@@ -8,6 +8,7 @@ use http::header::{self, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
 use percent_encoding::percent_decode;
 
+use super::cookie;
 use crate::edge::http::fields::Fields;
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::members;
@@ -41,7 +42,7 @@ impl<'r> Presented<'r> {
         Self::all(in_query(request))
     }
 
-    fn all(found: impl Iterator<Item = &'r [u8]>) -> Self {
+    pub(super) fn all(found: impl Iterator<Item = &'r [u8]>) -> Self {
         found.fold(Self::Nothing, |before, ticket| match before {
             Self::Nothing => Self::Ticket(ticket),
             // A script may send the same ticket in two ways.
@@ -121,7 +122,8 @@ pub fn stripped(request: &RequestHead) -> Option<RequestHead> {
             header::SEC_WEBSOCKET_PROTOCOL => tokens(value).any(|token| token.starts_with(SUBPROTOCOL)),
             header::REFERER => without_ticket(value).is_some(),
             _ => false,
-        });
+        })
+        || cookie::is_in(&request.fields);
     if !has_some {
         return None;
     }
@@ -131,6 +133,7 @@ pub fn stripped(request: &RequestHead) -> Option<RequestHead> {
     strip_subprotocols(&mut bare);
     strip_referer(&mut bare);
     strip_query(&mut bare);
+    cookie::strip(&mut bare.fields);
     Some(bare)
 }
 

@@ -8,12 +8,15 @@ use crate::edge::http::fields::Fields;
 /// Prepares the fields of a 101 for the browser. A browser fails a handshake that selects none of its offered
 /// subprotocols (WebSockets standard, "establish a WebSocket connection"). So `subprotocol` is added if the
 /// upstream, which may have seen none, chose none.
-pub fn accepted(fields: &mut Fields, subprotocol: Option<HeaderValue>) {
+pub fn accepted(fields: &mut Fields, subprotocol: Option<HeaderValue>, cookie: Option<HeaderValue>) {
     // A 101 has no body, so framing fields make no sense.
     fields.remove(&header::CONTENT_LENGTH);
     fields.remove(&header::TRANSFER_ENCODING);
     if let Some(subprotocol) = subprotocol.filter(|_| !fields.contains(&header::SEC_WEBSOCKET_PROTOCOL)) {
         fields.append(header::SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    if let Some(cookie) = cookie {
+        fields.append(header::SET_COOKIE, cookie);
     }
     fields.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     fields.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -36,7 +39,7 @@ mod tests {
             if let Some(chosen) = chosen {
                 fields.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(chosen));
             }
-            accepted(&mut fields, offered);
+            accepted(&mut fields, offered, None);
             let value = |name| fields.text(name);
             assert_eq!(value("sec-websocket-protocol"), named);
             assert_eq!((value("connection"), value("upgrade")), (Some("Upgrade"), Some("websocket")));

@@ -1,0 +1,134 @@
+//! Tickets in a cookie, for iframes of widgets that know nothing of tickets. The browser keeps the cookie for the widget
+//! under the customer's site (CHIPS, `Partitioned`), and sends it with everything that the iframe asks.
+//!
+//! `__Host-` keeps sub-domains from setting it, and scripts never see it. It is read only on requests from an own origin:
+//! a page or a frame of another site that makes the browser send it is judged by its own `Origin`.
+
+use http::HeaderValue;
+use http::header;
+use jiff::SignedDuration;
+
+use super::presented::Presented;
+use crate::edge::http::fields::Fields;
+
+/// Beginning of the names of ticket cookies; the widget's id follows.
+const PREFIX: &[u8] = b"__Host-embed.";
+
+/// Finds the ticket in this widget's cookie. Allocates nothing.
+pub(super) fn find<'r>(fields: &'r Fields, widget: &str) -> Presented<'r> {
+    let values = pairs(fields).filter_map(|pair| value_of(pair, widget));
+    Presented::all(values)
+}
+
+/// Whether a request has a ticket cookie, of any widget.
+pub(super) fn is_in(fields: &Fields) -> bool {
+    pairs(fields).any(is_ticket)
+}
+
+/// Removes the ticket cookies of all widgets, and no other cookie.
+pub(super) fn strip(fields: &mut Fields) {
+    if !is_in(fields) {
+        return;
+    }
+    let lines: Vec<Vec<u8>> = fields
+        .get_all(header::COOKIE)
+        .map(|line| {
+            split(line.as_bytes()).filter(|pair| !is_ticket(pair)).collect::<Vec<_>>().join(&b"; "[..])
+        })
+        .collect();
+    fields.remove(&header::COOKIE);
+    for line in lines.into_iter().filter(|line| !line.is_empty()) {
+        // Parts of a valid value are valid.
+        if let Ok(line) = HeaderValue::from_bytes(&line) {
+            fields.append(header::COOKIE, line);
+        }
+    }
+}
+
+/// The `Set-Cookie` with a ticket for this widget.
+pub(super) fn set(widget: &str, ticket: &str, renewable_for: SignedDuration) -> Option<HeaderValue> {
+    let name = std::str::from_utf8(PREFIX).ok()?;
+    let seconds = renewable_for.as_secs();
+    let mut value = HeaderValue::try_from(format!(
+        "{name}{widget}={ticket}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age={seconds}"
+    ))
+    .ok()?;
+    // As for tickets in `Server-Timing`: neither in HTTP/2's compression table nor in logs.
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// Whether a `Set-Cookie` of an upstream would set a ticket cookie: those are the edge's alone.
+pub fn is_reserved(set_cookie: &HeaderValue) -> bool {
+    set_cookie.as_bytes().trim_ascii_start().starts_with(PREFIX)
+}
+
+/// The pairs of all `Cookie` lines (RFC 6265 §4.2.1).
+fn pairs(fields: &Fields) -> impl Iterator<Item = &[u8]> {
+    fields.get_all(header::COOKIE).flat_map(|line| split(line.as_bytes()))
+}
+
+fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
+}
+
+fn is_ticket(pair: &[u8]) -> bool {
+    pair.starts_with(PREFIX)
+}
+
+fn value_of<'p>(pair: &'p [u8], widget: &str) -> Option<&'p [u8]> {
+    pair.strip_prefix(PREFIX)?.strip_prefix(widget.as_bytes())?.strip_prefix(b"=")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const COOKIE: &str = "cookie";
+
+    #[test]
+    fn a_widget_has_its_own() {
+        for (line, found) in [
+            ("__Host-embed.w1=a.b", Presented::Ticket(b"a.b")),
+            ("x=1; __Host-embed.w1=a.b;y", Presented::Ticket(b"a.b")),
+            ("__Host-embed.w1=a.b; __Host-embed.w1=a.b", Presented::Ticket(b"a.b")),
+            ("__Host-embed.w1=a.b; __Host-embed.w1=c.d", Presented::Several),
+            ("__Host-embed.w2=a.b", Presented::Nothing),
+            ("__Host-embed.w11=a.b; __host-embed.w1=a.b; embed.w1=a.b", Presented::Nothing),
+            ("__Host-embed.w1", Presented::Nothing),
+            ("x=__Host-embed.w1=a.b", Presented::Nothing),
+        ] {
+            assert_eq!(find(&Fields::of(&[(COOKIE, line)]), "w1"), found, "{line}");
+        }
+        let lines = [(COOKIE, "x=1"), (COOKIE, "__Host-embed.w1=a.b")];
+        assert_eq!(find(&Fields::of(&lines), "w1"), Presented::Ticket(b"a.b"));
+    }
+
+    #[test]
+    fn those_of_all_widgets_are_taken_out_and_no_other() {
+        for (line, left) in [
+            ("__Host-embed.w1=a.b", None),
+            ("__Host-embed.w1=a.b; __Host-embed.w2=c", None),
+            ("x=1; __Host-embed.w1=a.b; y=\"2\"", Some("x=1; y=\"2\"")),
+            ("x=1;y=2", Some("x=1;y=2")),
+            ("__Host-other=1; embed.w1=2", Some("__Host-other=1; embed.w1=2")),
+        ] {
+            let mut fields = Fields::of(&[(COOKIE, line), ("accept", "*/*")]);
+            strip(&mut fields);
+            assert_eq!((fields.text(COOKIE), fields.text("accept")), (left, Some("*/*")), "{line}");
+            assert!(!is_in(&fields), "{line}");
+        }
+    }
+
+    #[test]
+    fn it_is_for_the_edge_s_host_alone() {
+        let value = set("w1", "a.b", SignedDuration::from_hours(12)).unwrap();
+        let expected =
+            "__Host-embed.w1=a.b; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=43200";
+        assert_eq!(value, expected);
+        assert!(value.is_sensitive() && is_reserved(&value));
+        assert!(!is_reserved(&HeaderValue::from_static("x=__Host-embed.w1")));
+    }
+}
