@@ -76,7 +76,7 @@ lint: setup ## Run clippy; warnings are errors
 	cargo clippy --locked --no-default-features -- -D warnings
 
 deny: $(CARGO_DENY) ## Check licences, bans and sources of all dependencies
-	$(CARGO_DENY) --all-features check bans licenses sources
+	$(CARGO_DENY) --workspace --all-features check bans licenses sources
 
 docs: setup ## Build the code documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
@@ -85,7 +85,7 @@ unit: setup setup-tests ## Run all tests: of functions, and on real sockets, fil
 	$(INSTALLED) cargo test --locked --workspace
 
 advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
-	$(CARGO_DENY) --all-features check advisories
+	$(CARGO_DENY) --workspace --all-features check advisories
 
 setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }

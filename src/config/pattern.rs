@@ -41,6 +41,11 @@ impl PathPattern {
         &self.0
     }
 
+    /// The path for which `{*rest}` stands for nothing.
+    pub fn without_rest(&self) -> Option<&str> {
+        self.0.strip_suffix(REST)
+    }
+
     /// Whether the pattern ends in `{*rest}`.
     pub fn has_rest(&self) -> bool {
         self.0.ends_with(REST)

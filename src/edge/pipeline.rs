@@ -257,7 +257,7 @@ impl Pipeline {
                 let handshake = Handshake {
                     switched: *switched,
                     subprotocol,
-                    cookie: admission.own.answer.given.cookie.take(),
+                    cookie: admission.own.answer.given.take().and_then(|given| given.cookie),
                     session,
                 };
                 Box::pin(self.tunnels.open(client, handshake, deadline)).await.map(|()| Delivered::Whole)

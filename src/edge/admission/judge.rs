@@ -126,13 +126,6 @@ impl Judge<'_> {
         let decision_id = self.record(&subject, &decision);
         match widget {
             Some(widget) if decision.is_allowed() => {
-                let mut answer = OwnAnswer::of(&facts, widget, &decision, self.policy, now, |page| {
-                    self.framed(id, page, request, now)
-                });
-                if by_cookie {
-                    answer.by_cookie = true;
-                    self.renew_cookie(&mut answer.given, id, reading.as_ref(), now);
-                }
                 let opened_by = facts.by_ticket(self.policy);
                 let said = request.fields.get(&header::ORIGIN);
                 let mut allowed = Box::new(Allowed {
@@ -148,7 +141,17 @@ impl Judge<'_> {
                         said,
                     ),
                 });
-                allowed.admission.own.answer = answer;
+                // Assets and public pages have nothing of their own beside CORS.
+                if matches!(route.class, Class::Frame | Class::Session) {
+                    let answer = &mut allowed.admission.own.answer;
+                    *answer = OwnAnswer::of(&facts, widget, &decision, self.policy, now, |page| {
+                        self.framed(id, page, request, now)
+                    });
+                    if by_cookie {
+                        answer.by_cookie = true;
+                        self.renew_cookie(answer, id, reading.as_ref(), now);
+                    }
+                }
                 if route.class == Class::Session {
                     allowed.session = SessionFacts::keep(&facts);
                 }
@@ -210,28 +213,34 @@ impl Judge<'_> {
 
     /// Gives a frame's document its ticket: in `Server-Timing`, and, where there are ticket cookies, as one. Not to a tab:
     /// its cookies would be those of the edge's own site, under which no page embeds the widget.
-    fn framed(&self, id: &str, page: Origin<'_>, request: &RequestHead, now: Timestamp) -> GivenTicket {
-        let Some(ticket) = self.tickets.issue(id, page, now) else { return GivenTicket::default() };
+    fn framed(
+        &self,
+        id: &str,
+        page: Origin<'_>,
+        request: &RequestHead,
+        now: Timestamp,
+    ) -> Option<GivenTicket> {
+        let ticket = self.tickets.issue(id, page, now)?;
         self.metrics.ticket(TicketOutcome::Framed);
         let cookie = is_in_frame(request).then(|| self.tickets.cookie(id, &ticket)).flatten();
-        GivenTicket { timing: timing_of_ticket(&ticket), cookie }
+        Some(GivenTicket { timing: timing_of_ticket(&ticket), cookie })
     }
 
     /// Renews the cookie by which a session was allowed, once its ticket is older than half its lifetime.
     fn renew_cookie(
         &self,
-        given: &mut GivenTicket,
+        answer: &mut OwnAnswer,
         id: &str,
         reading: Option<&TicketReading>,
         now: Timestamp,
     ) {
         let Some(TicketReading::Genuine(ticket)) = reading else { return };
-        if given.cookie.is_some() || !self.tickets.is_half_spent(ticket, now) {
+        if answer.given.is_some() || !self.tickets.is_half_spent(ticket, now) {
             return;
         }
         let fresh = ticket.embedder().and_then(|embedder| self.tickets.issue(id, embedder, now));
-        if let Some(fresh) = fresh {
-            given.cookie = self.tickets.cookie(id, &fresh);
+        if let Some(cookie) = fresh.and_then(|fresh| self.tickets.cookie(id, &fresh)) {
+            answer.given = Some(Box::new(GivenTicket { timing: None, cookie: Some(cookie) }));
             self.metrics.ticket(TicketOutcome::Renewed);
         }
     }

@@ -124,16 +124,24 @@ impl RouteTable {
         pages: Option<Arc<dyn HostPages>>,
     ) -> Result<Self, EdgeError> {
         let mut router = matchit::Router::new();
-        let mut insert = |path: &PathPattern, place| {
-            router.insert(path.as_str(), place).map_err(|error| EdgeError::Route {
-                path: path.as_str().to_owned(),
-                detail: error.to_string(),
-            })
+        let mut insert = |path: &str, place| {
+            router
+                .insert(path, place)
+                .map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })
         };
-        for route in routes {
-            insert(&route.path, PathTarget::Route(Arc::new(Route::prepare(route, upstreams)?)))?;
+        for settings in routes {
+            let route = Arc::new(Route::prepare(settings, upstreams)?);
+            insert(settings.path.as_str(), PathTarget::Route(Arc::clone(&route)))?;
+            // `{*rest}` also stands for nothing; a route of that very path goes before it.
+            let empty = settings
+                .path
+                .without_rest()
+                .filter(|path| !routes.iter().any(|route| route.path.as_str() == *path));
+            if let Some(path) = empty {
+                insert(path, PathTarget::Route(route))?;
+            }
         }
-        insert(tickets, PathTarget::Tickets)?;
+        insert(tickets.as_str(), PathTarget::Tickets)?;
         Ok(Self { router, pages, own: Arc::new(config::routeless_profile(routes)) })
     }
 

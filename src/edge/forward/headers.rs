@@ -49,7 +49,7 @@ pub fn to_visitor(fields: &mut Fields, admission: &Admission) {
     if let Some(value) = own.cache_control() {
         fields.insert(header::CACHE_CONTROL, value);
     }
-    own.added().for_each(|(name, value)| fields.append(name, value));
+    own.each_added(|name, value| fields.append(name, value));
 }
 
 /// Adds the CORS grant to an answer that is prepared for everyone. Without a grant,
@@ -76,9 +76,8 @@ pub fn to_everyone(response: &mut ResponseHead, shared: &SharedTerms, https: boo
     let nominated: Vec<HeaderName> = nominated(fields.get_all(header::CONNECTION)).collect();
     fields.retain(|name, value| {
         !(is_stripped(class, name)
-            || *name == header::SET_COOKIE && cookie::is_reserved(value)
             || cdn && is_cdn_directive(name)
-            || is_of_upstream(status, name)
+            || is_of_upstream(status, name, value)
             || is_nominated(&nominated, name)
             || is_final && profile.removed().contains(name))
     });
@@ -97,13 +96,15 @@ pub fn to_everyone(response: &mut ResponseHead, shared: &SharedTerms, https: boo
     });
 }
 
-/// Whether a field is about the upstream's connection to the edge. `Transfer-Encoding` is not included: the
+/// Whether a field is about the upstream's connection to the edge, or not the upstream's to set. `Transfer-Encoding` is not included: the
 /// cache reads it, and the writer of the answer replaces it.
-fn is_of_upstream(status: StatusCode, name: &HeaderName) -> bool {
+fn is_of_upstream(status: StatusCode, name: &HeaderName, value: &HeaderValue) -> bool {
     match *name {
         // A 426 (Upgrade Required) names the right protocol in it (RFC 9110 §15.5.22).
         header::UPGRADE => status != StatusCode::UPGRADE_REQUIRED,
         header::TRANSFER_ENCODING => false,
+        // Ticket cookies are the edge's alone.
+        header::SET_COOKIE => cookie::is_reserved(value),
         _ => is_hop_by_hop(name),
     }
 }

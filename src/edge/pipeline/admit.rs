@@ -140,8 +140,11 @@ impl Pipeline {
                 return Err(Reply::preflight(to, allowed.admission.cors(), false));
             }
             // Browsers keep no `Secure` cookie of another connection.
-            if !to.https && !request::is_loopback(to.request) {
-                allowed.admission.own.answer.given.cookie = None;
+            if let Some(given) = &mut allowed.admission.own.answer.given
+                && !to.https
+                && !request::is_loopback(to.request)
+            {
+                given.cookie = None;
             }
             let session = match allowed.session.take() {
                 None => None,

@@ -142,6 +142,41 @@ async fn other_paths_do_not_exist() {
     eventually("all are counted", async || edge.metric(line).await == 8.0).await;
 }
 
+/// What stands behind a slash may be nothing, as in the address of a folder.
+#[tokio::test]
+async fn the_rest_of_a_path_may_be_empty() {
+    let upstream = Upstream::start("app").await;
+    let route = |path: &str, class: &str| {
+        format!("[[routes]]\npath = \"{path}\"\nclass = \"{class}\"\nupstream = \"app\"\n")
+    };
+    let routes = [
+        route("/w/{widget}/assets/{*rest}", "asset"),
+        route("/w/{widget}/own/{*rest}", "session"),
+        route("/w/{widget}/own/", "public"),
+        route("/w/{widget}/", "frame"),
+    ];
+    let spec = EdgeSpec { routes: Some(routes.concat()), ..EdgeSpec::on(upstream.addr, &one_widget()) };
+    let edge = Edge::start(spec).await;
+    for (path, class) in [
+        ("/w/w/assets/", "asset"),
+        ("/w/w/assets/a/b", "asset"),
+        ("/w/w/own/", "public"),
+        ("/w/w/own/a", "session"),
+        ("/w/w/", "frame"),
+    ] {
+        let before =
+            edge.metric(&format!("embedgate_requests_total{{class=\"{class}\",status=\"200\"}}")).await;
+        let answer = raw::get(edge.http, path, &[("Origin", LISTED)]).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        assert!(answer.body.contains(&format!("\"target\":\"{path}\"")), "{path}: {answer:?}");
+        let line = format!("embedgate_requests_total{{class=\"{class}\",status=\"200\"}}");
+        eventually("it is counted", async || edge.metric(&line).await > before).await;
+    }
+    for path in ["/w/w/assets", "/w/w/own", "/w/w"] {
+        assert_eq!(raw::get(edge.http, path, &[("Origin", LISTED)]).await.status, 404, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn plain_http_is_sent_to_https_where_asked() {
     let upstream = Upstream::start("app").await;

@@ -56,9 +56,8 @@ impl RouteAnswers {
         let origin = allow_origin(grant);
         let profile = if widget.voice { &self.voice } else { &self.silent };
         let shared = SharedAnswer { class: facts.class, profile, https: self.https };
-        let own = OwnAnswer::of(facts, widget, decision, policy, now, |_| GivenTicket {
-            timing: timing_of_ticket("..."),
-            ..GivenTicket::default()
+        let own = OwnAnswer::of(facts, widget, decision, policy, now, |_| {
+            Some(GivenTicket { timing: timing_of_ticket("..."), cookie: None })
         });
         let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
@@ -71,7 +70,8 @@ impl RouteAnswers {
         let caching = caching.and_then(|value| HeaderValue::from_str(&value).ok());
         let caching = own.cache_control().or(caching);
         fields.extend(caching.map(|value| (header::CACHE_CONTROL, value)));
-        fields.extend(shared.added().chain(own.added()));
+        fields.extend(shared.added());
+        own.each_added(|name, value| fields.push((name, value)));
         fields
     }
 

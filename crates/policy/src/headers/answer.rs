@@ -33,8 +33,8 @@ pub struct OwnAnswer {
     pub on_ticket: bool,
     /// Whether the ticket by which the request was judged was in a cookie.
     pub by_cookie: bool,
-    /// The tickets that the answer gives.
-    pub given: GivenTicket,
+    /// The ticket that the answer gives, which few do.
+    pub given: Option<Box<GivenTicket>>,
 }
 
 /// Fields with the ticket that an answer gives to the embedder's frame or session.
@@ -106,7 +106,7 @@ impl OwnAnswer {
         decision: &Decision,
         policy: &EdgePolicy,
         now: Timestamp,
-        give: impl FnOnce(Origin<'_>) -> GivenTicket,
+        give: impl FnOnce(Origin<'_>) -> Option<GivenTicket>,
     ) -> Self {
         let opened_by = facts.by_ticket(policy);
         let page = opened_by.map_or(facts.embedder, Embedder::Known);
@@ -115,27 +115,37 @@ impl OwnAnswer {
             frame_ancestors: ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
             on_ticket: opened_by.is_some() && facts.class == Class::Session,
             by_cookie: false,
-            given: ticket_for(facts.class, decision, &page, policy).map_or_else(GivenTicket::default, give),
+            given: ticket_for(facts.class, decision, &page, policy).and_then(give).map(Box::new),
         }
     }
 
     /// The `Cache-Control` that replaces any other if the answer has a ticket, which is for one visitor and
     /// short-lived.
     pub fn cache_control(&self) -> Option<HeaderValue> {
-        let GivenTicket { timing, cookie } = &self.given;
-        timing.as_ref().or(cookie.as_ref()).map(|_| HeaderValue::from_static("private, no-store"))
+        self.given.as_ref().map(|_| HeaderValue::from_static("private, no-store"))
     }
 
-    /// Fields to add to all others.
-    pub fn added(&self) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let policy = self.frame_ancestors.clone().map(|policy| (header::CONTENT_SECURITY_POLICY, policy));
+    /// Passes each field to `add`, to add it to all others.
+    pub fn each_added(&self, mut add: impl FnMut(HeaderName, HeaderValue)) {
+        let Self { frame_ancestors, on_ticket, by_cookie, given } = self;
+        if let Some(policy) = frame_ancestors {
+            add(header::CONTENT_SECURITY_POLICY, policy.clone());
+        }
         // The iframes of all pages have the same origin, so answers differ by the ticket in `Authorization`, or in the
         // cookie.
-        let on_ticket = self.on_ticket.then(|| (header::VARY, HeaderValue::from_static("Authorization")));
-        let by_cookie = self.by_cookie.then(|| (header::VARY, HeaderValue::from_static("Cookie")));
-        let timing = self.given.timing.clone().map(|timing| (SERVER_TIMING, timing));
-        let cookie = self.given.cookie.clone().map(|cookie| (header::SET_COOKIE, cookie));
-        policy.into_iter().chain(on_ticket).chain(by_cookie).chain(timing).chain(cookie)
+        if *on_ticket {
+            add(header::VARY, HeaderValue::from_static("Authorization"));
+        }
+        if *by_cookie {
+            add(header::VARY, HeaderValue::from_static("Cookie"));
+        }
+        let Some(GivenTicket { timing, cookie }) = given.as_deref() else { return };
+        if let Some(timing) = timing {
+            add(SERVER_TIMING, timing.clone());
+        }
+        if let Some(cookie) = cookie {
+            add(header::SET_COOKIE, cookie.clone());
+        }
     }
 }
 

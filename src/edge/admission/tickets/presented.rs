@@ -121,9 +121,9 @@ pub fn stripped(request: &RequestHead) -> Option<RequestHead> {
             }
             header::SEC_WEBSOCKET_PROTOCOL => tokens(value).any(|token| token.starts_with(SUBPROTOCOL)),
             header::REFERER => without_ticket(value).is_some(),
+            header::COOKIE => cookie::is_in_line(value),
             _ => false,
-        })
-        || cookie::is_in(&request.fields);
+        });
     if !has_some {
         return None;
     }
