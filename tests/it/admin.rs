@@ -138,13 +138,18 @@ async fn metrics_count_what_happens() {
 
     let allowed = "embedgate_decisions_total{class=\"asset\",reason=\"exact\",verdict=\"allow\"}";
     let failed = "embedgate_requests_total{class=\"asset\",status=\"502\"}";
-    eventually("the last request is counted", async || edge.metric(failed).await == 1.0).await;
+    let served = "embedgate_requests_total{class=\"asset\",status=\"200\"}";
+    // Each is counted once it is answered, and those of other connections when their turn comes.
+    eventually("the requests are counted", async || {
+        (edge.metric(failed).await, edge.metric(served).await) == (1.0, 3.0)
+    })
+    .await;
     let samples = scrape(&edge).await;
     for (series, value) in [
         (allowed, 4.0),
         ("embedgate_decisions_total{class=\"session\",reason=\"not_listed\",verdict=\"deny\"}", 1.0),
         ("embedgate_decision_duration_seconds_count", 5.0),
-        ("embedgate_requests_total{class=\"asset\",status=\"200\"}", 3.0),
+        (served, 3.0),
         (failed, 1.0),
         ("embedgate_requests_total{class=\"session\",status=\"403\"}", 1.0),
         ("embedgate_requests_total{class=\"none\",status=\"404\"}", 1.0),

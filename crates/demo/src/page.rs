@@ -64,12 +64,14 @@ const SITES: [Site; 2] = [
 ];
 
 impl DemoSite {
-    /// The customer's page for the name that a browser asks for, its port included; for the edge's own name a page that
-    /// says where they are, and `None` for any other.
+    /// The customer's page for the name that a browser asks for, its port included; for the edge on `localhost` a page
+    /// that says where they are, and `None` for any other.
     pub fn host_page(&self, authority: &str) -> Option<String> {
         let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
         let own = self.public_origin.split_once("://").map(|(_, own)| own);
-        if own.is_some_and(|own| own.eq_ignore_ascii_case(authority)) {
+        if host.eq_ignore_ascii_case("localhost")
+            && own.is_some_and(|own| own.eq_ignore_ascii_case(authority))
+        {
             return Some(self.index_page(port));
         }
         let site = SITES.iter().find(|site| host.eq_ignore_ascii_case(site.host))?;
