@@ -107,6 +107,7 @@ impl Edge {
             policy: &self.policy.load(),
             tickets: &self.tickets,
             stream_idle: None,
+            https: true,
             metrics: &self.metrics,
             decisions: &self.decisions,
         };

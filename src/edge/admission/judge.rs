@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{self, HeaderName};
+use http::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::decision_id::DecisionId;
-use super::request::{host, lines};
+use super::request::{host, is_loopback, lines};
 use super::route::Route;
 use super::terms::{Admission, ReadLimit};
 use super::tickets::{TicketReading, Tickets};
@@ -45,6 +45,8 @@ pub struct Judge<'a> {
     pub tickets: &'a Tickets,
     /// Maximum idle time of a stream; `None`: no limit.
     pub stream_idle: Option<Duration>,
+    /// Whether the browser's scheme is https.
+    pub https: bool,
     /// The counters.
     pub metrics: &'a Metrics,
     /// The decision log.
@@ -149,7 +151,7 @@ impl Judge<'_> {
                     });
                     if by_cookie {
                         answer.by_cookie = true;
-                        self.renew_cookie(answer, id, reading.as_ref(), now);
+                        self.renew_cookie(answer, id, reading.as_ref(), request, now);
                     }
                 }
                 if route.class == Class::Session {
@@ -222,8 +224,14 @@ impl Judge<'_> {
     ) -> Option<GivenTicket> {
         let ticket = self.tickets.issue(id, page, now)?;
         self.metrics.ticket(TicketOutcome::Framed);
-        let cookie = is_in_frame(request).then(|| self.tickets.cookie(id, &ticket)).flatten();
+        let cookie = is_in_frame(request).then(|| self.cookie(id, &ticket, request)).flatten();
         Some(GivenTicket { timing: timing_of_ticket(&ticket), cookie })
+    }
+
+    /// The `Set-Cookie` with a ticket, where there are ticket cookies and the browser keeps them: they are `Secure`.
+    fn cookie(&self, id: &str, ticket: &str, request: &RequestHead) -> Option<HeaderValue> {
+        let cookie = self.tickets.cookie(id, ticket)?;
+        (self.https || is_loopback(request)).then_some(cookie)
     }
 
     /// Renews the cookie by which a session was allowed, once its ticket is older than half its lifetime.
@@ -232,6 +240,7 @@ impl Judge<'_> {
         answer: &mut OwnAnswer,
         id: &str,
         reading: Option<&TicketReading>,
+        request: &RequestHead,
         now: Timestamp,
     ) {
         let Some(TicketReading::Genuine(ticket)) = reading else { return };
@@ -239,7 +248,7 @@ impl Judge<'_> {
             return;
         }
         let fresh = ticket.embedder().and_then(|embedder| self.tickets.issue(id, embedder, now));
-        if let Some(cookie) = fresh.and_then(|fresh| self.tickets.cookie(id, &fresh)) {
+        if let Some(cookie) = fresh.and_then(|fresh| self.cookie(id, &fresh, request)) {
             answer.given = Some(Box::new(GivenTicket { timing: None, cookie: Some(cookie) }));
             self.metrics.ticket(TicketOutcome::Renewed);
         }

@@ -9,6 +9,7 @@ use crate::edge::http::fields::Fields;
 use crate::edge::http::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::is_persistence;
+use embedgate_policy::origin::Origin;
 
 /// Refusal of a request, with the reason for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -326,16 +327,8 @@ pub fn lines(request: &RequestHead, name: HeaderName) -> impl Iterator<Item = &[
 
 /// Whether a request is for a loopback name, to which browsers give the rights of https (Secure Contexts §3.1).
 pub fn is_loopback(request: &RequestHead) -> bool {
-    let host = host(request);
-    let (name, port) = host.rsplit_once(':').unwrap_or((host, ""));
-    let name = if port.bytes().all(|byte| byte.is_ascii_digit()) { name } else { host };
-    let is_name = name.eq_ignore_ascii_case("localhost")
-        || name.len() > ".localhost".len()
-            && name
-                .get(name.len() - ".localhost".len()..)
-                .is_some_and(|end| end.eq_ignore_ascii_case(".localhost"));
-    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    is_name || address.is_ok_and(|address| address.is_loopback())
+    let address = format!("http://{}", host(request).to_ascii_lowercase());
+    Origin::parse(&address).is_ok_and(|origin| origin.is_loopback())
 }
 
 /// The `Host` of a request, or its `:authority`; empty if it has neither.

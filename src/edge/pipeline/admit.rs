@@ -130,21 +130,15 @@ impl Pipeline {
         let &Routed { to, route, widget } = routed;
         let is_preflight = request::is_preflight(to.request);
         loop {
-            let judged = self
-                .judge_with(|judge| judge.judge(&self.rules, route, widget, to.request, Timestamp::now()));
+            let judged = self.judge_with(to, |judge| {
+                judge.judge(&self.rules, route, widget, to.request, Timestamp::now())
+            });
             let mut allowed = match judged {
                 Judged::Denied(denied) => return Err(denial(to, &denied, route.class)),
                 Judged::Allowed(allowed) => allowed,
             };
             if is_preflight {
                 return Err(Reply::preflight(to, allowed.admission.cors(), false));
-            }
-            // Browsers keep no `Secure` cookie of another connection.
-            if let Some(given) = &mut allowed.admission.own.answer.given
-                && !to.https
-                && !request::is_loopback(to.request)
-            {
-                given.cookie = None;
             }
             let session = match allowed.session.take() {
                 None => None,
@@ -159,13 +153,14 @@ impl Pipeline {
     }
 
     /// Judges by the rules and keys in force.
-    pub(super) fn judge_with<T>(&self, judging: impl FnOnce(&Judge<'_>) -> T) -> T {
+    pub(super) fn judge_with<T>(&self, to: Recipient<'_>, judging: impl FnOnce(&Judge<'_>) -> T) -> T {
         judging(&Judge {
             policy: &self.policy.load(),
             tickets: &self.tickets,
             metrics: &self.metrics,
             decisions: &self.decisions,
             stream_idle: self.tunnels.idle_limit(),
+            https: to.https,
         })
     }
 }

@@ -21,7 +21,7 @@ impl Pipeline {
         if request.method != Method::POST && !is_preflight {
             return Reply::method_not_allowed(to, METHODS);
         }
-        match self.judge_with(|judge| judge.ticket(&self.rules, widget, request, Timestamp::now())) {
+        match self.judge_with(to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now())) {
             TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session),
             TicketCall::Granted { decision, embedder, ticket } => {
                 let grant = cors(Class::Session, &decision, &embedder, false);
