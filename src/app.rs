@@ -128,6 +128,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let edge = EdgeService::new(pipeline, settings.edge.header_timeout);
     let edge = add_edge(&mut server, Listeners::new(edge, listeners), upstream_tasks);
 
+    let welcome = Welcome::new(&settings);
     let admin = Arc::new(Admin {
         hosts: settings.admin.hosts.clone(),
         tokens,
@@ -142,7 +143,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         metrics,
         decisions: Arc::clone(&decisions),
         readiness: Arc::clone(&readiness),
-        start_page: Welcome::new(&settings).to_string(),
+        start_page: welcome.to_string(),
     });
     server.add_service(background_service(
         "admin",
@@ -160,7 +161,7 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     let files = files.chain([ticket_keys as Arc<dyn Reload>]).collect();
     server.add_service(background_service("files", tasks::FileTask::new(files)));
     server.add_service(background_service("memory", tasks::MemoryTask));
-    server.add_service(background_service("welcome", tasks::WelcomeTask::new(&settings, readiness.clone())));
+    server.add_service(background_service("welcome", tasks::WelcomeTask::new(welcome, readiness.clone())));
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
     // Before the edge is ready, it must listen for SIGHUP: from then on it may come.
     edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));

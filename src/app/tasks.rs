@@ -19,7 +19,6 @@ use super::live::LiveSettings;
 use super::signals::{listen, next};
 use super::welcome::Welcome;
 use crate::admin::{self, Admin, MutualTls, Readiness};
-use crate::config::Settings;
 use crate::edge::session::registry::SessionRegistry;
 use crate::files::Reload;
 use crate::rules::source::SourceFollower;
@@ -156,8 +155,8 @@ impl BackgroundService for MemoryTask {
 pub(super) struct WelcomeTask(Welcome, Arc<Readiness>);
 
 impl WelcomeTask {
-    pub(super) fn new(settings: &Settings, readiness: Arc<Readiness>) -> Self {
-        Self(Welcome::new(settings), readiness)
+    pub(super) fn new(welcome: Welcome, readiness: Arc<Readiness>) -> Self {
+        Self(welcome, readiness)
     }
 }
 
