@@ -29,12 +29,16 @@ pub use environment::process_environment;
 pub use fault::{ConfigError, ConfigFault, ConfigPlace};
 pub use pattern::PathPattern;
 pub use reload::{Changes, compare, in_force};
-pub use settings::{
-    AdminSettings, AdminTls, CacheSettings, CertificateFiles, EdgeSettings, EmptyAllowlist, HeaderOverride,
-    HealthCheck, LogLevel, LogSettings, LoggedDecisions, NatsSettings, PolicySettings, RouteSettings,
-    RouteUpstreams, RulesSettings, ServerAddress, Servers, Settings, SourceSetting, StoreSettings,
-    TicketCookie, TicketSettings, TlsListenerSettings, UpstreamSettings, UpstreamTls, routeless_profile,
-};
+pub use resolve::admin::{AdminSettings, AdminTls};
+pub use resolve::cache::CacheSettings;
+pub use resolve::edge::{CertificateFiles, EdgeSettings, TlsListenerSettings};
+pub use resolve::log::{LogLevel, LogSettings, LoggedDecisions};
+pub use resolve::policy::{EmptyAllowlist, PolicySettings};
+pub use resolve::route::{HeaderOverride, RouteSettings, RouteUpstreams, routeless_profile};
+pub use resolve::rules::{NatsSettings, RulesSettings, SourceSetting, StoreSettings};
+pub use resolve::tickets::{TicketCookie, TicketSettings};
+pub use resolve::upstream::{HealthCheck, ServerAddress, Servers, UpstreamSettings, UpstreamTls};
+pub use settings::Settings;
 pub use unavailable::notices;
 
 /// Reads a configuration file, with the variables that override it (see [`process_environment`]).

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use super::settings::ServerAddress;
+use super::resolve::upstream::ServerAddress;
 
 /// Parses an address to listen on. Names are not looked up, because they can have several addresses, and
 /// change.

@@ -3,7 +3,9 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::settings::{LogSettings, PolicySettings, Settings};
+use super::resolve::log::LogSettings;
+use super::resolve::policy::PolicySettings;
+use super::settings::Settings;
 
 /// Names of the parts that differ between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,12 +69,13 @@ fn changed_keys<T: Serialize>(table: &str, old: &T, new: &T) -> impl Iterator<It
         .map(move |(key, _)| format!("{table}.{key}"))
 }
 
+#[expect(clippy::expect_used, reason = "a table is an object, and its texts were read from TOML")]
 fn keys<T: Serialize>(table: &T) -> Map<String, Value> {
-    match serde_json::to_value(table) {
-        Ok(Value::Object(keys)) => keys,
-        // A table of settings is an object of plain values: it has no key that JSON can't name.
-        Ok(_) | Err(_) => Map::new(),
-    }
+    let table = serde_json::to_value(table).ok().and_then(|table| match table {
+        Value::Object(keys) => Some(keys),
+        _ => None,
+    });
+    table.expect("settings are plain JSON")
 }
 
 /// The settings in force after `new` was read while `running` was in force: the live parts of `new`, and the

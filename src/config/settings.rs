@@ -1,21 +1,21 @@
 //! Resolved settings, as the rest of the edge reads them.
 //!
-//! All types are plain and checked once: durations are [`Duration`](std::time::Duration), sizes are bytes, addresses are socket
-//! addresses, origins are canonical. No part of a [`Settings`] contradicts another.
+//! All types are plain and checked once: durations are [`Duration`](std::time::Duration), sizes are bytes, addresses
+//! are socket addresses, origins are canonical. No part of a [`Settings`] contradicts another.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::fault::ConfigFault;
-pub use super::resolve::admin::{AdminSettings, AdminTls};
-pub use super::resolve::cache::CacheSettings;
-pub use super::resolve::edge::{CertificateFiles, EdgeSettings, TlsListenerSettings};
-pub use super::resolve::log::{LogLevel, LogSettings, LoggedDecisions};
-pub use super::resolve::policy::{EmptyAllowlist, PolicySettings};
-pub use super::resolve::route::{HeaderOverride, RouteSettings, RouteUpstreams, routeless_profile};
-pub use super::resolve::rules::{NatsSettings, RulesSettings, SourceSetting, StoreSettings};
-pub use super::resolve::tickets::{TicketCookie, TicketSettings};
-pub use super::resolve::upstream::{HealthCheck, ServerAddress, Servers, UpstreamSettings, UpstreamTls};
+use super::resolve::admin::AdminSettings;
+use super::resolve::cache::CacheSettings;
+use super::resolve::edge::EdgeSettings;
+use super::resolve::log::LogSettings;
+use super::resolve::policy::PolicySettings;
+use super::resolve::route::RouteSettings;
+use super::resolve::rules::RulesSettings;
+use super::resolve::tickets::TicketSettings;
+use super::resolve::upstream::UpstreamSettings;
 
 /// Settings of one edge, with defaults filled in.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,6 +1,7 @@
 //! Settings without effect in this version. They are removed from here when their feature comes.
 
-use super::settings::{Settings, SourceSetting};
+use super::resolve::rules::SourceSetting;
+use super::settings::Settings;
 
 /// Why a source can't be used; `None` when it can.
 pub(super) fn source(source: SourceSetting) -> Option<String> {
