@@ -204,12 +204,12 @@ impl CacheShared {
             _ => {}
         }
         if stored.is_none()
-            && let Some(personal) = self.store.uncacheable(&key, now)
+            && let Some(marker) = self.store.uncacheable(&key, now)
         {
-            return self.miss(Permit::Deferred(personal), None, now);
+            return self.miss(Permit::Deferred(marker), None, now);
         }
         match (self.store.claim(&key, collapse), stored) {
-            (Claim::Yours(place), stored) => self.fetch(asked, place, stored.cloned(), now),
+            (Claim::Yours(permit), stored) => self.fetch(asked, permit, stored.cloned(), now),
             (Claim::Taken(_), Some(stored)) if stored.serves_while_validated(now) => {
                 self.hit(stored, now, CacheOutcome::Stale)
             }
@@ -220,7 +220,7 @@ impl CacheShared {
     fn fetch(
         self: &Arc<Self>,
         asked: &AssetRequest<'_>,
-        place: FillPermit,
+        permit: FillPermit,
         stale: Option<Arc<StoredAnswer>>,
         now: Instant,
     ) -> CachedResource {
@@ -228,22 +228,22 @@ impl CacheShared {
         let resource = self.store.get(&asked.key());
         let landed = resource.as_ref().and_then(|resource| resource.pick(asked.selecting()));
         if let Some(landed) = landed.filter(|landed| landed.is_fresh(now)) {
-            if let Some(flight) = place.flight() {
+            if let Some(flight) = permit.flight() {
                 flight.land();
             }
-            self.store.release(place);
+            self.store.release(permit);
             return self.hit(landed, now, CacheOutcome::Hit);
         }
-        self.miss(Permit::Held(place), stale, now)
+        self.miss(Permit::Held(permit), stale, now)
     }
 
     fn miss(
         self: &Arc<Self>,
-        right: Permit,
+        permit: Permit,
         stale: Option<Arc<StoredAnswer>>,
         now: Instant,
     ) -> CachedResource {
-        CachedResource::Now(CacheLookup::Miss(Box::new(CacheFill::new(Arc::clone(self), right, stale, now))))
+        CachedResource::Now(CacheLookup::Miss(Box::new(CacheFill::new(Arc::clone(self), permit, stale, now))))
     }
 
     fn hit(&self, stored: &Arc<StoredAnswer>, now: Instant, outcome: CacheOutcome) -> CachedResource {

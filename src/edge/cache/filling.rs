@@ -25,7 +25,7 @@ use crate::telemetry::metrics::CacheOutcome;
 #[derive(Debug)]
 pub struct CacheFill {
     shared: Arc<CacheShared>,
-    right: Permit,
+    permit: Permit,
     /// The stale answer that has to be validated.
     stale: Option<Arc<StoredAnswer>>,
     /// The browser's own conditions, while the request has those of the cache.
@@ -48,9 +48,9 @@ pub enum Permit {
 }
 
 impl Permit {
-    fn place(&self) -> Option<&FillPermit> {
+    fn held(&self) -> Option<&FillPermit> {
         match self {
-            Self::Held(place) => Some(place),
+            Self::Held(permit) => Some(permit),
             Self::Deferred(_) | Self::Released => None,
         }
     }
@@ -67,13 +67,13 @@ struct Arriving {
 impl CacheFill {
     pub(super) fn new(
         shared: Arc<CacheShared>,
-        right: Permit,
+        permit: Permit,
         stale: Option<Arc<StoredAnswer>>,
         began: Instant,
     ) -> Self {
         Self {
             shared,
-            right,
+            permit,
             stale,
             conditions: Vec::new(),
             began,
@@ -125,24 +125,24 @@ impl CacheFill {
                 if let Some(hit) = self.stand_in() {
                     return Some(hit);
                 }
-            } else if let Some(place) = self.right.place() {
+            } else if let Some(permit) = self.permit.held() {
                 // The upstream has another answer now, so the stale one must go, even if the new one can't be
                 // stored.
-                self.shared.store.supersede(place, &stale);
+                self.shared.store.supersede(permit, &stale);
             }
         }
         match self.arriving(response, asked) {
             Some(arriving) => {
                 // Only now, because most answers for a deferred permit can't be stored, and a permit takes a
                 // lock.
-                if let Permit::Deferred(personal) = self.right {
-                    let Some(place) = self.shared.store.claim_deferred(&asked.key(), personal) else {
-                        self.right = Permit::Released;
+                if let Permit::Deferred(marker) = self.permit {
+                    let Some(permit) = self.shared.store.claim_deferred(&asked.key(), marker) else {
+                        self.permit = Permit::Released;
                         return None;
                     };
-                    self.right = Permit::Held(place);
+                    self.permit = Permit::Held(permit);
                 }
-                if let Some(flight) = self.right.place().and_then(FillPermit::flight) {
+                if let Some(flight) = self.permit.held().and_then(FillPermit::flight) {
                     // Requests that wait get more time: there will be an answer for them.
                     flight.coming();
                 }
@@ -223,8 +223,8 @@ impl CacheFill {
         if is_kept {
             self.keep(Arc::clone(&stored));
         } else {
-            if let Some(place) = self.right.place() {
-                self.shared.store.supersede(place, stale);
+            if let Some(permit) = self.permit.held() {
+                self.shared.store.supersede(permit, stale);
             }
             self.give_up(true);
         }
@@ -275,16 +275,16 @@ impl CacheFill {
     }
 
     fn keep(&mut self, stored: Arc<StoredAnswer>) {
-        let is_kept = self.right.place().is_some_and(|place| self.shared.store.put(place, stored));
+        let is_kept = self.permit.held().is_some_and(|permit| self.shared.store.put(permit, stored));
         self.settle(is_kept);
     }
 
-    /// Gives up the fill. `personal`: the next answers can't be stored either, most likely.
-    fn give_up(&mut self, personal: bool) {
+    /// Gives up the fill. `uncacheable`: the next answers can't be stored either, most likely.
+    fn give_up(&mut self, uncacheable: bool) {
         self.arriving = None;
-        match &self.right {
-            Permit::Held(place) if personal => self.shared.store.mark_uncacheable(place, Instant::now()),
-            Permit::Deferred(known) if personal => self.shared.store.renew_uncacheable(*known, self.began),
+        match &self.permit {
+            Permit::Held(permit) if uncacheable => self.shared.store.mark_uncacheable(permit, Instant::now()),
+            Permit::Deferred(known) if uncacheable => self.shared.store.renew_uncacheable(*known, self.began),
             _ => {}
         }
         self.settle(false);
@@ -292,14 +292,14 @@ impl CacheFill {
 
     /// Ends the fill and wakes the waiting requests. `landed`: there is an answer for them.
     fn settle(&mut self, landed: bool) {
-        let Permit::Held(place) = std::mem::replace(&mut self.right, Permit::Released) else { return };
+        let Permit::Held(permit) = std::mem::replace(&mut self.permit, Permit::Released) else { return };
         self.shared.store.unreserve(std::mem::take(&mut self.reserved));
-        match place.flight() {
+        match permit.flight() {
             Some(flight) if landed => flight.land(),
             Some(flight) => flight.lose(),
             None => {}
         }
-        self.shared.store.release(place);
+        self.shared.store.release(permit);
         self.shared.tell_size();
     }
 }

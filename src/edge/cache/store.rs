@@ -139,24 +139,24 @@ impl AssetStore {
     }
 
     /// Sets a hit-for-miss marker.
-    pub fn mark_uncacheable(&self, place: &FillPermit, now: Instant) {
-        self.uncacheable.insert(self.hasher.hash_one(&place.key), now + UNCACHEABLE_FOR);
+    pub fn mark_uncacheable(&self, permit: &FillPermit, now: Instant) {
+        self.uncacheable.insert(self.hasher.hash_one(&permit.key), now + UNCACHEABLE_FOR);
     }
 
     /// Renews a hit-for-miss marker before it expires.
-    pub fn renew_uncacheable(&self, personal: Uncacheable, now: Instant) {
-        if personal.until < now + UNCACHEABLE_FOR / 2 {
-            self.uncacheable.insert(personal.hash, now + UNCACHEABLE_FOR);
+    pub fn renew_uncacheable(&self, marker: Uncacheable, now: Instant) {
+        if marker.until < now + UNCACHEABLE_FOR / 2 {
+            self.uncacheable.insert(marker.hash, now + UNCACHEABLE_FOR);
         }
     }
 
     /// Takes a permit for an answer that can be stored despite the marker; `None` if anything was purged
     /// since its request.
-    pub fn claim_deferred(&self, key: &AssetKeyRef<'_>, personal: Uncacheable) -> Option<FillPermit> {
+    pub fn claim_deferred(&self, key: &AssetKeyRef<'_>, marker: Uncacheable) -> Option<FillPermit> {
         let mut indexes = self.indexes();
         // Without a permit, no token shows when this request began. So any purge since then, of any widget,
         // counts.
-        if self.purges.load(Ordering::Relaxed) != personal.purges {
+        if self.purges.load(Ordering::Relaxed) != marker.purges {
             return None;
         }
         let index = indexes.entry(key.widget.into()).or_default();
@@ -179,16 +179,16 @@ impl AssetStore {
     }
 
     /// Stores an answer; `false` if the widget was purged since the permit was taken.
-    pub fn put(&self, place: &FillPermit, stored: Arc<StoredAnswer>) -> bool {
+    pub fn put(&self, permit: &FillPermit, stored: Arc<StoredAnswer>) -> bool {
         // Declared first, so that it is freed last, after the locks.
         let mut evicted = Evicted::default();
         let mut indexes = self.indexes();
         // After a purge the token differs, and the answer may be older than the change that caused the purge.
-        let Some(index) = place.index(&mut indexes) else { return false };
-        index.keys.insert(Arc::clone(&place.key));
-        let resource = Resource::with(stored, self.resources.peek(&place.key).as_deref());
-        self.resources.insert_with_lifecycle(Arc::clone(&place.key), Arc::new(resource), &mut evicted);
-        self.uncacheable.remove(&self.hasher.hash_one(&place.key));
+        let Some(index) = permit.index(&mut indexes) else { return false };
+        index.keys.insert(Arc::clone(&permit.key));
+        let resource = Resource::with(stored, self.resources.peek(&permit.key).as_deref());
+        self.resources.insert_with_lifecycle(Arc::clone(&permit.key), Arc::new(resource), &mut evicted);
+        self.uncacheable.remove(&self.hasher.hash_one(&permit.key));
         for (key, _) in &evicted {
             unlist(&mut indexes, key);
         }
@@ -196,31 +196,31 @@ impl AssetStore {
     }
 
     /// Drops an answer that a newer one replaces.
-    pub fn supersede(&self, place: &FillPermit, old: &Arc<StoredAnswer>) {
+    pub fn supersede(&self, permit: &FillPermit, old: &Arc<StoredAnswer>) {
         let mut indexes = self.indexes();
-        let Some(resource) = self.resources.peek(&place.key) else { return };
+        let Some(resource) = self.resources.peek(&permit.key) else { return };
         match resource.without(old) {
-            Some(others) => drop(self.resources.replace(Arc::clone(&place.key), Arc::new(others), true)),
+            Some(others) => drop(self.resources.replace(Arc::clone(&permit.key), Arc::new(others), true)),
             None => {
-                self.resources.remove(&place.key);
-                unlist(&mut indexes, &place.key);
+                self.resources.remove(&permit.key);
+                unlist(&mut indexes, &permit.key);
             }
         }
     }
 
     /// Ends a fetch, with any result.
-    pub fn release(&self, place: FillPermit) {
+    pub fn release(&self, permit: FillPermit) {
         let mut indexes = self.indexes();
-        let Some(index) = place.index(&mut indexes) else { return };
+        let Some(index) = permit.index(&mut indexes) else { return };
         // A later request may have its own flight for this key, which has to stay.
-        let listed = index.flights.get(&place.key);
-        if let (Some(listed), Some(own)) = (listed, &place.flight)
+        let listed = index.flights.get(&permit.key);
+        if let (Some(listed), Some(own)) = (listed, &permit.flight)
             && Arc::ptr_eq(listed, own)
         {
-            index.flights.remove(&place.key);
+            index.flights.remove(&permit.key);
         }
         // The token goes first: while a permit holds it, the index is in use.
-        let FillPermit { key, since_purge, .. } = place;
+        let FillPermit { key, since_purge, .. } = permit;
         drop(since_purge);
         drop_if_empty(&mut indexes, key.widget());
     }

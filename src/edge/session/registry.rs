@@ -100,14 +100,16 @@ impl SessionRegistry {
         let revocation = Arc::new(Revocation::default());
         if !shard.contains_key(widget) {
             let widget: Arc<str> = widget.into();
-            let mut room = WidgetSessions::new(Arc::clone(&widget));
-            self.expect_expiry(&mut room, rules, now);
-            shard.insert(widget, room);
+            let mut of_widget = WidgetSessions::new(Arc::clone(&widget));
+            self.expect_expiry(&mut of_widget, rules, now);
+            shard.insert(widget, of_widget);
             self.widgets.fetch_add(1, Ordering::Relaxed);
         }
-        let room = shard.get_mut(widget)?;
-        let widget = Arc::clone(&room.widget);
-        room.sessions.insert(id, SessionEntry { facts, since: now, revocation: Arc::clone(&revocation) });
+        let of_widget = shard.get_mut(widget)?;
+        let widget = Arc::clone(&of_widget.widget);
+        of_widget
+            .sessions
+            .insert(id, SessionEntry { facts, since: now, revocation: Arc::clone(&revocation) });
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.metrics.sessions_open.inc();
@@ -124,7 +126,7 @@ impl SessionRegistry {
                 // Loaded under the lock, so that no session is judged by a book older than the one it was
                 // opened by.
                 let book = self.rules.load();
-                shard.values_mut().for_each(|room| self.judge(room, &book, &mut denied));
+                shard.values_mut().for_each(|of_widget| self.judge(of_widget, &book, &mut denied));
             }
             self.call_back(denied, at);
         }
@@ -143,22 +145,22 @@ impl SessionRegistry {
 
     fn judge_widget(&self, id: &str, at: Instant, with_book: impl FnOnce(&mut dyn FnMut(&RuleBook))) {
         let mut denied = DeniedSessions::default();
-        if let Some(room) = self.shard(id).get_mut(id) {
-            with_book(&mut |book| self.judge(room, book, &mut denied));
+        if let Some(of_widget) = self.shard(id).get_mut(id) {
+            with_book(&mut |book| self.judge(of_widget, book, &mut denied));
         }
         self.call_back(denied, at);
     }
 
     /// Judges the sessions of one widget by this book, and collects those that it denies.
-    fn judge(&self, room: &mut WidgetSessions, book: &RuleBook, denied: &mut DeniedSessions) {
-        let rules = book.get(&room.widget);
+    fn judge(&self, of_widget: &mut WidgetSessions, book: &RuleBook, denied: &mut DeniedSessions) {
+        let rules = book.get(&of_widget.widget);
         let policy = self.policy.load();
         let now = Timestamp::now();
-        let seats = room.sessions.values();
-        let lost = seats.filter(|seat| !seat.facts.judge(rules, &policy, now).is_allowed());
+        let entries = of_widget.sessions.values();
+        let lost = entries.filter(|entry| !entry.facts.judge(rules, &policy, now).is_allowed());
         // Only collected here: a revoked session takes this very lock when it ends.
-        denied.extend(lost.map(|seat| Arc::clone(&seat.revocation)));
-        self.expect_expiry(room, rules, now);
+        denied.extend(lost.map(|entry| Arc::clone(&entry.revocation)));
+        self.expect_expiry(of_widget, rules, now);
     }
 
     /// Revokes sessions, outside the lock that each of them takes when it ends. `at`: when the rules that
@@ -168,21 +170,21 @@ impl SessionRegistry {
         self.metrics.sessions_revoked.inc_by(called as u64);
     }
 
-    fn expect_expiry(&self, room: &mut WidgetSessions, rules: Option<WidgetRules<'_>>, now: Timestamp) {
+    fn expect_expiry(&self, of_widget: &mut WidgetSessions, rules: Option<WidgetRules<'_>>, now: Timestamp) {
         let next = rules.and_then(|rules| rules.allowlist.next_expiry(now));
-        self.expiries.replace(&room.widget, room.expires_at, next);
-        room.expires_at = next;
+        self.expiries.replace(&of_widget.widget, of_widget.expires_at, next);
+        of_widget.expires_at = next;
     }
 
     fn close(&self, widget: &Arc<str>, id: u64) {
         let mut shard = self.shard(widget);
-        if let Some(room) = shard.get_mut(widget)
-            && room.sessions.remove(&id).is_some()
+        if let Some(of_widget) = shard.get_mut(widget)
+            && of_widget.sessions.remove(&id).is_some()
         {
             self.open.fetch_sub(1, Ordering::Relaxed);
             self.metrics.sessions_open.dec();
-            if room.sessions.is_empty() {
-                self.expiries.replace(widget, room.expires_at, None);
+            if of_widget.sessions.is_empty() {
+                self.expiries.replace(widget, of_widget.expires_at, None);
                 self.widgets.fetch_sub(1, Ordering::Relaxed);
                 shard.remove(widget);
             }
@@ -206,16 +208,16 @@ impl Observer for SessionRegistry {
         }
         // More changes than widgets with sessions, as after an import: then it is faster to search each such
         // widget among the changes.
-        let changed = |room: &WidgetSessions| {
-            swap.changed.binary_search_by(|changed| changed.id.as_str().cmp(&room.widget)).is_ok()
+        let changed = |of_widget: &WidgetSessions| {
+            swap.changed.binary_search_by(|changed| changed.id.as_str().cmp(&of_widget.widget)).is_ok()
         };
         for shard in &self.shards {
             let mut denied = DeniedSessions::default();
             let mut shard = shard.lock();
             shard
                 .values_mut()
-                .filter(|room| changed(room))
-                .for_each(|room| self.judge(room, swap.book, &mut denied));
+                .filter(|of_widget| changed(of_widget))
+                .for_each(|of_widget| self.judge(of_widget, swap.book, &mut denied));
             drop(shard);
             self.call_back(denied, at);
         }
@@ -227,8 +229,8 @@ impl Observer for SessionRegistry {
 impl OpenSessions for SessionRegistry {
     fn of_widget(&self, id: &str) -> Vec<OpenSession> {
         let shard = self.shard(id);
-        let seats = shard.get(id).into_iter().flat_map(|room| room.sessions.values());
-        seats.map(|seat| OpenSession { facts: seat.facts.clone(), since: seat.since }).collect()
+        let entries = shard.get(id).into_iter().flat_map(|of_widget| of_widget.sessions.values());
+        entries.map(|entry| OpenSession { facts: entry.facts.clone(), since: entry.since }).collect()
     }
 
     fn count(&self) -> usize {
@@ -255,11 +257,6 @@ impl SessionGuard {
     /// The session's cancellation handle.
     pub fn revocation(&self) -> &Arc<Revocation> {
         &self.revocation
-    }
-
-    /// The counters of the session.
-    pub fn metrics(&self) -> &Metrics {
-        &self.sessions.metrics
     }
 }
 

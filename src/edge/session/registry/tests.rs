@@ -196,12 +196,12 @@ fn no_save_slips_between_verdict_and_registration() {
             let denied: BTreeSet<bool> = {
                 let book = house.publisher.live().load();
                 let sessions = house.sessions.shard("w");
-                let seats = sessions.get("w").into_iter().flat_map(|room| room.sessions.values());
-                seats
-                    .filter(|seat| {
-                        !seat.facts.judge(book.get("w"), &house.policy.load(), Timestamp::now()).is_allowed()
+                let entries = sessions.get("w").into_iter().flat_map(|of_widget| of_widget.sessions.values());
+                entries
+                    .filter(|entry| {
+                        !entry.facts.judge(book.get("w"), &house.policy.load(), Timestamp::now()).is_allowed()
                     })
-                    .map(|seat| seat.revocation.revoked_at().is_some())
+                    .map(|entry| entry.revocation.revoked_at().is_some())
                     .collect()
             };
             assert!(!denied.contains(&false), "turn {turn}: an open session that the rules deny");
