@@ -68,13 +68,13 @@ struct Arguments {
     /// Measure only these scenarios.
     #[arg(long, value_enum, value_delimiter = ',')]
     scenarios: Vec<Scenario>,
-    /// Keep figures and plots in docs/bench, too: the README shows them.
+    /// Keep figures and plots in docs/bench, too: docs/performance.md shows them.
     #[arg(long)]
     docs: bool,
     /// Keep callgrind's profiles in this folder: `callgrind_annotate` reads them.
     #[arg(long)]
     profiles: Option<PathBuf>,
-    /// Measure nothing: print the last run's figures as the README's tables.
+    /// Measure nothing: print the last run's figures as the tables of docs/performance.md.
     #[arg(long)]
     markdown: bool,
     /// Measure nothing: draw the last run's plots again, with --docs into docs/bench.

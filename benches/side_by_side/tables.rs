@@ -1,4 +1,4 @@
-//! What a run showed, for people: tables for a terminal and for the README.
+//! What a run showed, for people: tables for a terminal and for docs/performance.md.
 
 use std::fmt::Write;
 
@@ -38,7 +38,7 @@ impl Table {
         text
     }
 
-    /// For the README.
+    /// For docs/performance.md.
     fn markdown(&self) -> String {
         let mut text = String::new();
         for (n, row) in self.0.iter().enumerate() {
@@ -282,7 +282,7 @@ fn changes_table(report: &Report) -> Table {
     table
 }
 
-/// The README's section.
+/// The section of docs/performance.md.
 pub fn markdown(report: &Report) -> String {
     let machine = &report.machine;
     let date = machine.date.split('T').next().unwrap_or_default();

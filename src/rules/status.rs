@@ -35,7 +35,7 @@ pub struct LastError {
     pub since: Timestamp,
     /// Its stable code.
     pub code: &'static str,
-    /// What is wrong, a line each, at most [`FAULTS_SHOWN`].
+    /// What is wrong, one fault per line, at most 20.
     pub detail: String,
 }
 
