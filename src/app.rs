@@ -43,7 +43,6 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
 use embedgate_policy::ticket::TicketReader;
-use embedgate_policy::verdict::Class;
 
 mod control;
 mod demo;
@@ -196,12 +195,6 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     // A start makes a missing key file.
     let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();
     edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
-}
-
-/// Whether every route of this class refuses requests that name no embedder.
-pub fn missing_denied(settings: &Settings, class: Class) -> bool {
-    let mut of_class = settings.routes.iter().filter(|route| route.class == class).peekable();
-    of_class.peek().is_some() && of_class.all(|route| route.missing_denied)
 }
 
 /// Logs the settings that are allowed but probably unintended, and those without effect in this version.

@@ -33,7 +33,7 @@ fn asked(origin: &str) -> &'static Asked {
 fn facts(origin: &str) -> (&'static Asked, Facts<'static>) {
     let asked = asked(origin);
     let (class, embedder) = (Class::Asset, embedder(&asked.request));
-    (asked, Facts { class, embedder, missing_denied: false, ticket: TicketState::Absent })
+    (asked, Facts { widget: WIDGET, class, embedder, missing_denied: false, ticket: TicketState::Absent })
 }
 
 fn embedder(request: &RequestHead) -> Embedder<'_> {
@@ -52,7 +52,7 @@ fn identify(asked: &'static Asked) -> Embedder<'static> {
 #[library_benchmark(setup = asked)]
 #[bench::found("https://example.com")]
 fn route(asked: &'static Asked) -> Target<'static> {
-    black_box(asked.edge.routes.find(|| "chat.example.net", black_box(asked.request.uri.path())))
+    black_box(asked.edge.routes.find(black_box(&asked.request)))
 }
 
 // The rules in force, the widget's look-up among them, and the verdict.

@@ -93,11 +93,11 @@ impl Edge {
         EdgeService::new(pipeline, self.settings.edge.header_timeout)
     }
 
-    /// The route of a path.
-    pub fn route<'e>(&'e self, path: &'e str) -> &'e Arc<Route> {
-        match self.routes.find(|| "edge.example", path) {
+    /// The route of a request.
+    pub fn route<'e>(&'e self, request: &'e RequestHead) -> &'e Arc<Route> {
+        match self.routes.find(request) {
             Target::Route { route, .. } => route,
-            _ => unreachable!("{path} is no route"),
+            _ => unreachable!("{} is no route", request.uri),
         }
     }
 
@@ -111,7 +111,7 @@ impl Edge {
             metrics: &self.metrics,
             decisions: &self.decisions,
         };
-        judge.judge(&self.rules, self.route(request.uri.path()), WIDGET, request, now)
+        judge.judge(&self.rules, self.route(request), WIDGET, request, now)
     }
 
     /// The same for a request that is allowed.

@@ -112,7 +112,7 @@ fn verdict(criterion: &mut Criterion) {
         json!({ "id": "disabled", "enabled": false, "public_trust_center": false }),
     ]);
     let policy = EdgePolicy {
-        own_origins: origins("https://chat.example.net"),
+        own_origins: OriginBuf::parse("https://chat.example.net").into_iter().collect(),
         system_origins: origins("https://dashboard.example.net"),
         open_allowed: true,
     };
@@ -152,7 +152,7 @@ fn verdict(criterion: &mut Criterion) {
 fn facts<'o>(class: Class, lines: &[&'o str]) -> Facts<'o> {
     let lines = lines.iter().map(|line| line.as_bytes());
     let embedder = Embedder::identify(lines, std::iter::empty());
-    Facts { class, embedder, missing_denied: false, ticket: TicketState::Absent }
+    Facts { widget: "listed", class, embedder, missing_denied: false, ticket: TicketState::Absent }
 }
 
 fn origins(text: &str) -> OriginSet {

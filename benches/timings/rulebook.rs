@@ -89,6 +89,7 @@ fn verdicts(criterion: &mut Criterion, live: &LiveRules, count: usize) {
     let ids: Vec<String> = (0..count).map(|n| id(shuffled(n, count))).collect();
     let plain: HashMap<WidgetId, u64> = ids.iter().map(|id| (WidgetId::parse(id).unwrap(), 1)).collect();
     let facts = Facts {
+        widget: "",
         class: Class::Asset,
         embedder: Embedder::identify([&b"http://localhost:3000"[..]].into_iter(), std::iter::empty()),
         missing_denied: false,

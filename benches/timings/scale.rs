@@ -232,15 +232,21 @@ fn measure_reads(files: &Files, count: usize) {
 fn judge(book: &RuleBook, id: &str, origin: &str, policy: &EdgePolicy, now: Timestamp) -> Decision {
     let widget = book.get(id);
     let embedder = Embedder::identify(std::iter::once(origin.as_bytes()), std::iter::empty());
-    let facts = Facts { class: Class::Frame, embedder, missing_denied: false, ticket: TicketState::Absent };
+    let facts = Facts {
+        widget: id,
+        class: Class::Frame,
+        embedder,
+        missing_denied: false,
+        ticket: TicketState::Absent,
+    };
     decide(&facts, widget, policy, now)
 }
 
 fn policy() -> EdgePolicy {
-    let origins = |text: &str| OriginSet::new([embedgate_policy::origin::OriginBuf::parse(text).unwrap()]);
+    let origin = |text: &str| embedgate_policy::origin::OriginBuf::parse(text).unwrap();
     EdgePolicy {
-        own_origins: origins("https://widgets.vendor.example"),
-        system_origins: origins("https://dashboard.vendor.example"),
+        own_origins: [origin("https://widgets.vendor.example")].into_iter().collect(),
+        system_origins: OriginSet::new([origin("https://dashboard.vendor.example")]),
         open_allowed: true,
     }
 }

@@ -125,7 +125,7 @@ fn sessions(admin: &Admin, widget: &Widget, now: Timestamp) -> Sessions {
             continue;
         }
         cut += 1;
-        let origin = session.facts.page(&policy).map(ToString::to_string);
+        let origin = session.facts.page(widget.id.as_str(), &policy).map(ToString::to_string);
         *by_embedder.entry(origin).or_default() += 1;
     }
     let mut cut_embedders: Vec<CutEmbedder> =

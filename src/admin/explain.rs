@@ -1,6 +1,5 @@
 //! `POST /v1/explain`: one verdict in full, by the rules in force or by a draft.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -20,21 +19,50 @@ use embedgate_policy::headers::Destination;
 use embedgate_policy::origin::Embedder;
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::WidgetDocument;
-use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget};
+use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
 
 /// Largest body, in bytes: a draft and the question about it.
 const LARGEST: usize = MAX_DOCUMENT_BYTES + 64 * 1024;
 
-/// Answers of the routes, for the classes that have one.
-pub type ClassAnswers = BTreeMap<Class, ClassAnswer>;
+/// Answers of the routes, in their order.
+#[derive(Clone, Debug)]
+pub struct ClassAnswers(Box<[ClassAnswer]>);
 
-/// Answers of the routes of one class.
+/// Answers of one route.
 #[derive(Clone, Debug)]
 pub struct ClassAnswer {
-    /// The routes refuse requests that name no embedder.
+    /// The class.
+    pub class: Class,
+    /// The only widget that the route serves; `None`: any.
+    pub only: Option<WidgetId>,
+    /// The route refuses requests that name no embedder.
     pub missing_denied: bool,
-    /// The headers of their answers.
+    /// The headers of its answers.
     pub answers: RouteAnswers,
+}
+
+impl FromIterator<ClassAnswer> for ClassAnswers {
+    fn from_iter<I: IntoIterator<Item = ClassAnswer>>(routes: I) -> Self {
+        Self(routes.into_iter().collect())
+    }
+}
+
+impl ClassAnswers {
+    fn of(&self, class: Class, widget: &str) -> impl Iterator<Item = &ClassAnswer> {
+        let serves = move |only: &WidgetId| only.as_str() == widget;
+        self.0.iter().filter(move |route| route.class == class && route.only.as_ref().is_none_or(serves))
+    }
+
+    /// The headers of answers of this class about a widget. Where routes differ, the first stands for them.
+    pub fn headers(&self, class: Class, widget: &str) -> Option<&RouteAnswers> {
+        self.of(class, widget).next().map(|route| &route.answers)
+    }
+
+    /// Whether every route of this class for a widget refuses requests that name no embedder.
+    pub fn missing_denied(&self, class: Class, widget: &str) -> bool {
+        let mut routes = self.of(class, widget).peekable();
+        routes.peek().is_some() && routes.all(|route| route.missing_denied)
+    }
 }
 
 /// Question about one request.
@@ -100,14 +128,14 @@ pub(super) async fn answer(
     let now = Timestamp::now();
     let presented = question.ticket.as_deref();
     let ticket = presented.map(|ticket| admin.tickets.read_ticket(&question.widget, ticket.as_bytes()));
-    let routes = admin.answers.get(&class);
     let facts = Facts {
+        widget: &question.widget,
         class,
         embedder: Embedder::identify(
             question.origin.iter().map(|origin| origin.as_bytes()),
             question.referer.iter().map(|referer| referer.as_bytes()),
         ),
-        missing_denied: routes.is_some_and(|routes| routes.missing_denied),
+        missing_denied: admin.answers.missing_denied(class, &question.widget),
         ticket: match &ticket {
             Some(Ok(ticket)) if class == Class::Frame => ticket.state(now, admin.tickets.renewable_for()),
             Some(Ok(ticket)) => ticket.state(now, SignedDuration::ZERO),
@@ -122,8 +150,8 @@ pub(super) async fn answer(
         Some(ticket) => explanation.with_ticket(ticket, admin.tickets.renewable_for(), now),
         None => explanation,
     };
-    Ok(Json(match routes {
-        Some(routes) => explanation.with_headers(&facts, destination, widget, &policy, &routes.answers, now),
+    Ok(Json(match admin.answers.headers(class, &question.widget) {
+        Some(answers) => explanation.with_headers(&facts, destination, widget, &policy, answers, now),
         None => explanation,
     }))
 }

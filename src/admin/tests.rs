@@ -57,7 +57,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
         suffixes: Arc::new(PublicSuffixes::shipped().clone()),
-        answers: ClassAnswers::new(),
+        answers: ClassAnswers::from_iter([]),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),

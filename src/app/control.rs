@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
-use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings};
+use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, WidgetPlace};
 use crate::edge::error::EdgeError;
 use embedgate_policy::explain::RouteAnswers;
-use embedgate_policy::origin::Scheme;
-use embedgate_policy::verdict::Class;
+use embedgate_policy::origin::OwnOrigin;
 
-/// Answers of the routes, by class. Where routes of one class differ, the first stands for them, but requests
-/// without an embedder count as refused only if all of them refuse.
+/// What the routes answer.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
-    let https =
-        settings.edge.public_origins.iter().next().is_some_and(|origin| origin.scheme() == Scheme::Https);
-    let answer = |class: Class| {
-        let route = settings.routes.iter().find(|route| route.class == class)?;
-        let missing_denied = super::missing_denied(settings, class);
-        Some((class, ClassAnswer { missing_denied, answers: route_answers(route, https) }))
+    let https = settings.edge.public_origins.iter().next().is_some_and(OwnOrigin::is_https);
+    let answer = |route: &RouteSettings| ClassAnswer {
+        class: route.class,
+        only: match &route.widget {
+            WidgetPlace::Fixed(id) => Some(id.clone()),
+            WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Query(_) => None,
+        },
+        missing_denied: route.missing_denied,
+        answers: route_answers(route, https),
     };
-    Class::ALL.into_iter().filter_map(answer).collect()
+    settings.routes.iter().map(answer).collect()
 }
 
 fn route_answers(route: &RouteSettings, https: bool) -> RouteAnswers {

@@ -19,10 +19,10 @@ pub(super) const WIDGET: &str = "wgt_demo";
 /// Host names of the sites: one that the shipped rules list, and one that they don't.
 pub(super) const HOSTS: [&str; 2] = ["site.localhost", "stranger.localhost"];
 
-/// The edge's main public origin.
+/// The edge's main public origin, as the demo's widget has it.
 pub(super) fn public_origin(settings: &Settings) -> String {
     // The configuration refuses an empty list.
-    settings.edge.public_origins.iter().next().map(|origin| origin.as_str().to_owned()).unwrap_or_default()
+    settings.edge.public_origins.iter().next().map(|origin| origin.of(WIDGET)).unwrap_or_default()
 }
 
 /// Whether an upstream is the demo.

@@ -8,8 +8,9 @@ use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app::{self, AppError};
-use crate::config;
+use crate::config::{self, Settings, WidgetPlace};
 use crate::rules::error::{RulesError, StoreError};
+use embedgate_policy::widget::Widget;
 
 #[derive(Debug, Serialize)]
 struct CheckReport {
@@ -130,7 +131,10 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
             report.warnings.extend(config::notices(&settings));
             report.faults.extend(app::faults(&settings).iter().flat_map(lines));
             match app::documents(&settings) {
-                Ok(documents) => report.widgets = documents.len(),
+                Ok(documents) => {
+                    report.widgets = documents.len();
+                    report.warnings.extend(missing_widgets(&settings, &documents));
+                }
                 // Most likely this edge is running. It checked its rules when they were saved.
                 Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. }))) => {
                     report.unchecked = true;
@@ -144,6 +148,18 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
         }
     }
     Ok(report)
+}
+
+/// Warnings about routes for one widget alone that is not there.
+fn missing_widgets(settings: &Settings, documents: &[Widget]) -> Vec<String> {
+    let fixed = settings.routes.iter().filter_map(|route| match &route.widget {
+        WidgetPlace::Fixed(id) => Some((&route.path, id)),
+        WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Query(_) => None,
+    });
+    let missing = fixed.filter(|(_, id)| !documents.iter().any(|widget| widget.id == **id));
+    missing
+        .map(|(path, id)| format!("routes.widget: there is no widget '{id}', for which alone {path} is"))
+        .collect()
 }
 
 /// The lines of an error: one that holds many faults prints one per line.

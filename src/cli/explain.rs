@@ -60,21 +60,23 @@ fn remotely(edge: &RemoteEdge, question: &ExplainArguments) -> Result<Explanatio
 fn locally(common: &Common, question: &ExplainArguments) -> Result<Explanation, CliError> {
     let settings = common.settings()?;
     let documents = app::documents(&settings)?;
+    let answers = app::class_answers(&settings);
     let facts = Facts {
+        widget: &question.widget,
         class: question.class,
         embedder: Embedder::identify(
             question.origin.iter().map(|origin| origin.as_bytes()),
             question.referer.iter().map(|referer| referer.as_bytes()),
         ),
-        missing_denied: app::missing_denied(&settings, question.class),
+        missing_denied: answers.missing_denied(question.class, &question.widget),
         ticket: TicketState::Absent,
     };
     let destination = Destination::stated_or_usual(question.destination.as_deref(), question.class);
     let widget = documents.iter().find(|widget| widget.id.as_str() == question.widget);
     let (policy, now) = (app::edge_policy(&settings), Timestamp::now());
     let explanation = explain(&question.widget, &facts, widget, &policy, now);
-    Ok(match app::class_answers(&settings).get(&question.class) {
-        Some(class) => explanation.with_headers(&facts, destination, widget, &policy, &class.answers, now),
+    Ok(match answers.headers(question.class, &question.widget) {
+        Some(answers) => explanation.with_headers(&facts, destination, widget, &policy, answers, now),
         None => explanation,
     })
 }

@@ -3,7 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Path pattern such as `/w/{widget}/assets/{*rest}`: absolute, with exactly one `{widget}` as a segment, and
+mod host;
+mod rewrite;
+
+pub use host::RouteHost;
+pub use rewrite::RewritePattern;
+
+/// Path pattern such as `/w/{widget}/assets/{*rest}`: absolute, with at most one `{widget}` as a segment, and
 /// at most one `{*rest}` as the last segment. No other braces, no dot segments, no escapes. The syntax is
 /// that of the `matchit` crate.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,10 +31,22 @@ impl PathPattern {
             segment_fault(segment, i == last).map_or(Ok(()), |detail| Err(format!("'{text}': {detail}")))?;
         }
         match segments.iter().filter(|segment| **segment == WIDGET).count() {
-            1 => Ok(Self(text.into())),
-            0 => Err(format!("'{text}' has no {WIDGET}; write it like \"/w/{WIDGET}/loader.js\"")),
+            0 | 1 => Ok(Self(text.into())),
             _ => Err(format!("'{text}' has {WIDGET} more than once")),
         }
+    }
+
+    /// Whether the widget's id is in the path.
+    pub fn has_widget(&self) -> bool {
+        self.0.split('/').any(|segment| segment == WIDGET)
+    }
+
+    /// Whether two patterns could match the same path and neither of them is narrower: the first segment in which they
+    /// differ is `{widget}` in one, and `{*rest}` in the other.
+    pub fn competes(&self, other: &Self) -> bool {
+        let pairs = self.0.split('/').zip(other.0.split('/'));
+        let differing = pairs.into_iter().find(|(one, other)| one != other);
+        matches!(differing, Some((WIDGET, REST) | (REST, WIDGET)))
     }
 
     /// The default path of tickets.
@@ -66,11 +84,18 @@ fn segment_fault(segment: &str, is_last: bool) -> Option<String> {
         WIDGET => None,
         REST if is_last => None,
         REST => Some(format!("{REST} must be the last segment")),
+        _ => literal_fault(segment, is_last, &format!("{WIDGET} and {REST}")),
+    }
+}
+
+/// What is wrong with a literal segment, if anything. `braces`: what braces are for.
+fn literal_fault(segment: &str, is_last: bool, braces: &str) -> Option<String> {
+    match segment {
         "" if is_last => None,
         "" => Some("has an empty segment (//), which is always refused; leave it out".into()),
         "." | ".." => Some("has a dot segment, which is always refused; leave it out".into()),
         _ if segment.contains(['{', '}']) => Some(format!(
-            "'{segment}' is not a segment; braces are only for {WIDGET} and {REST}, each as a whole segment"
+            "'{segment}' is not a segment; braces are only for {braces}, each as a whole segment"
         )),
         _ => {
             let odd = segment.chars().find(|c| !is_literal(*c))?;
@@ -97,12 +122,32 @@ mod tests {
             "/w/{widget}/assets/{*rest}",
             "/w/{widget}/",
             "/a:b/{widget}",
+            "/chat/loader.js",
+            "/",
+            "/{*rest}",
         ] {
             assert_eq!(PathPattern::parse(text).unwrap().as_str(), text);
         }
         assert_eq!(PathPattern::parse(PathPattern::of_tickets().as_str()), Ok(PathPattern::of_tickets()));
         assert!(PathPattern::parse("/{widget}/{*rest}").unwrap().has_rest());
         assert!(!PathPattern::parse("/{widget}/rest").unwrap().has_rest());
+        assert!(PathPattern::parse("/{widget}/rest").unwrap().has_widget());
+        assert!(!PathPattern::parse("/widget").unwrap().has_widget());
+    }
+
+    #[test]
+    fn narrower_ones_do_not_compete() {
+        for (one, other, competes) in [
+            ("/{widget}/x", "/{*rest}", true),
+            ("/a/{widget}", "/a/{*rest}", true),
+            ("/a/{widget}", "/{*rest}", false),
+            ("/{widget}/x", "/{widget}/{*rest}", false),
+            ("/{widget}/x", "/a/x", false),
+            ("/a/{*rest}", "/a/", false),
+        ] {
+            let [one, other] = [one, other].map(|text| PathPattern::parse(text).unwrap());
+            assert_eq!((one.competes(&other), other.competes(&one)), (competes, competes), "{one} {other}");
+        }
     }
 
     #[test]
@@ -110,7 +155,6 @@ mod tests {
         let refused = [
             ("w/{widget}", "begin with a slash"),
             ("", "begin with a slash"),
-            ("/w/loader.js", "has no {widget}"),
             ("/{widget}/{widget}", "more than once"),
             ("/{*rest}/{widget}", "must be the last segment"),
             ("/w//{widget}", "an empty segment"),

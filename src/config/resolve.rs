@@ -30,7 +30,7 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
         let log = root.table("log", log::read);
         let cache = root.table("cache", cache::read);
         let upstreams = root.table("upstreams", upstream::read);
-        let routes = route::read(root, &upstreams, &tickets.path);
+        let routes = route::read(root, &upstreams, &tickets.path, &edge.public_origins);
         Settings {
             edge,
             admin,

@@ -47,11 +47,13 @@ impl SessionFacts {
     }
 
     /// The page that opened the session, as far as it is known: the one that its ticket names, else the embedder. An
-    /// origin of the edge's own is the widget's and no page's.
-    pub fn page(&self, policy: &EdgePolicy) -> Option<&OriginBuf> {
+    /// origin of the edge's own is the widget's and no page's. `widget`: the widget's id.
+    pub fn page(&self, widget: &str, policy: &EdgePolicy) -> Option<&OriginBuf> {
         match (&self.ticket, &self.embedder) {
             (Some(page), _) => Some(page),
-            (None, SessionEmbedder::Known(origin)) if !policy.own_origins.contains(origin.as_origin()) => {
+            (None, SessionEmbedder::Known(origin))
+                if !policy.own_origins.contains(origin.as_origin(), widget) =>
+            {
                 Some(origin)
             }
             (None, _) => None,
@@ -61,6 +63,7 @@ impl SessionFacts {
     /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
     pub fn judge(&self, widget: Option<WidgetRules<'_>>, policy: &EdgePolicy, now: Timestamp) -> Decision {
         let facts = Facts {
+            widget: widget.map_or("", |widget| widget.id),
             class: Class::Session,
             embedder: match &self.embedder {
                 SessionEmbedder::Absent => Embedder::Absent,
@@ -101,11 +104,11 @@ mod tests {
 
     use super::*;
     use crate::rules::fixtures::widget;
-    use embedgate_policy::origin::{Origin, OriginError, OriginSet};
+    use embedgate_policy::origin::{Origin, OriginError, OriginSet, OwnOrigins};
     use embedgate_policy::verdict::Reason;
 
     fn facts<'a>(embedder: Embedder<'a>, ticket: TicketState<'a>) -> Facts<'a> {
-        Facts { class: Class::Session, embedder, missing_denied: false, ticket }
+        Facts { widget: "w", class: Class::Session, embedder, missing_denied: false, ticket }
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
         let listed = Origin::parse("https://example.com").unwrap();
         let stranger = Origin::parse("https://stranger.example").unwrap();
         let policy = EdgePolicy {
-            own_origins: OriginSet::new([own.into()]),
+            own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
             system_origins: OriginSet::default(),
             open_allowed: true,
         };
@@ -151,7 +154,10 @@ mod tests {
     fn its_page_is_the_one_that_opened_it() {
         let own = Origin::parse("https://widgets.example").unwrap();
         let page = Origin::parse("https://example.com").unwrap();
-        let policy = EdgePolicy { own_origins: OriginSet::new([own.into()]), ..EdgePolicy::default() };
+        let policy = EdgePolicy {
+            own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
+            ..EdgePolicy::default()
+        };
         for (embedder, ticket, expected) in [
             (Embedder::Known(page), TicketState::Absent, Some(page)),
             (Embedder::Known(own), TicketState::Valid(page), Some(page)),
@@ -160,7 +166,7 @@ mod tests {
             (Embedder::Absent, TicketState::Absent, None),
         ] {
             let kept = SessionFacts::keep(&facts(embedder, ticket)).unwrap();
-            assert_eq!(kept.page(&policy).map(OriginBuf::as_origin), expected, "{kept:?}");
+            assert_eq!(kept.page("w", &policy).map(OriginBuf::as_origin), expected, "{kept:?}");
         }
     }
 
@@ -170,7 +176,10 @@ mod tests {
         assert_eq!(SessionFacts::keep(&facts(malformed, TicketState::Absent)), None);
         let own = Origin::parse("https://widgets.example").unwrap();
         let kept = SessionFacts::keep(&facts(Embedder::Known(own), TicketState::Expired)).unwrap();
-        let policy = EdgePolicy { own_origins: OriginSet::new([own.into()]), ..EdgePolicy::default() };
+        let policy = EdgePolicy {
+            own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
+            ..EdgePolicy::default()
+        };
         let rules = widget(r#"{"id":"w","allowed_domains":["example.com"]}"#).compile();
         let decision = kept.judge(Some(rules.as_rules()), &policy, Timestamp::now());
         assert_eq!(decision.reason, Reason::TicketMissing, "no ticket but a genuine one is remembered");

@@ -8,7 +8,7 @@ use std::time::Instant;
 use allocation_counter::measure;
 use embedgate::app::edge_policy;
 use embedgate::config;
-use embedgate::edge::admission::request::{host, lines};
+use embedgate::edge::admission::request::lines;
 use embedgate::edge::admission::route::{RouteTable, Target};
 use embedgate::edge::forward::upstream::Upstreams;
 use embedgate::edge::http::http1::head;
@@ -69,11 +69,12 @@ impl Edge {
 
     /// The steps that a request takes, in their order.
     fn judge(&self, request: &RequestHead) -> Decision {
-        let Target::Route { route, widget } = self.routes.find(|| host(request), request.uri.path()) else {
+        let Target::Route { route, widget } = self.routes.find(request) else {
             panic!("{} is no route", request.uri);
         };
         let started = Instant::now();
         let facts = Facts {
+            widget,
             class: route.class,
             embedder: Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER)),
             missing_denied: route.missing_denied,

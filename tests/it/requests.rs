@@ -1,7 +1,9 @@
 //! What an upstream is told of an allowed request, and what the browser is told of the upstream's answer.
 
 mod exposed;
+mod ids;
 mod own_answers;
+mod rewritten;
 mod toward_browser;
 mod toward_upstream;
 mod who_gets_in;

@@ -180,7 +180,7 @@ pub fn widget_ancestors(
     let around = match (facts.by_ticket(policy), facts.embedder.origin()) {
         (Some(page), _) => Around::Ticket(page),
         (None, None) => Around::Unknown,
-        (None, Some(own)) if policy.own_origins.contains(own) => Around::Itself,
+        (None, Some(own)) if policy.own_origins.contains(own, facts.widget) => Around::Itself,
         (None, Some(page)) => Around::Page(page),
     };
     frame_ancestors(ancestors, around, &policy.system_origins)

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::allowlist::{Allowlist, Judgement};
 use super::compiled::WidgetRules;
 use super::entry::EntryKind;
-use super::origin::{Embedder, Origin, OriginSet};
+use super::origin::{Embedder, Origin, OriginSet, OwnOrigins};
 use super::verdict::{Class, Reason, Verdict};
 use super::widget::Access;
 
@@ -39,6 +39,8 @@ impl<'a> TicketState<'a> {
 /// Facts of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
+    /// The widget's id, as the request names it; it may be unknown.
+    pub widget: &'a str,
     /// The class of the route.
     pub class: Class,
     /// The embedder, by `Origin` and `Referer`.
@@ -50,11 +52,15 @@ pub struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
+    /// Whether the request comes from an own origin of the edge, as the widget's iframe does.
+    pub fn is_from_own_origin(&self, policy: &EdgePolicy) -> bool {
+        self.embedder.origin().is_some_and(|origin| policy.own_origins.contains(origin, self.widget))
+    }
+
     /// The page named by a valid ticket, if the verdict is about that page: the request comes from the
     /// widget's own iframe, which opens a session, reloads or follows a link.
     pub fn by_ticket(&self, policy: &EdgePolicy) -> Option<Origin<'a>> {
-        let asks = matches!(self.class, Class::Session | Class::Frame)
-            && self.embedder.origin().is_some_and(|origin| policy.own_origins.contains(origin));
+        let asks = matches!(self.class, Class::Session | Class::Frame) && self.is_from_own_origin(policy);
         self.ticket.opened_by().filter(|_| asks)
     }
 }
@@ -63,7 +69,7 @@ impl<'a> Facts<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct EdgePolicy {
     /// The own origins, where browsers see this edge: the origins of the widgets' iframes.
-    pub own_origins: OriginSet,
+    pub own_origins: OwnOrigins,
     /// The vendor's dashboards, where widgets are previewed.
     pub system_origins: OriginSet,
     /// Whether widgets may be `open`. With `false` they are judged by their list, and an empty list is
@@ -151,7 +157,7 @@ fn by_embedder(facts: &Facts<'_>, widget: WidgetRules<'_>, policy: &EdgePolicy, 
         Embedder::Known(origin) if policy.system_origins.contains(origin) => {
             Decision::allow(Reason::SystemOrigin)
         }
-        Embedder::Known(origin) if policy.own_origins.contains(origin) => match facts.class {
+        Embedder::Known(origin) if policy.own_origins.contains(origin, facts.widget) => match facts.class {
             Class::Session if open => Decision::allow(Reason::Unrestricted),
             Class::Session => by_ticket(facts.ticket, widget.allowlist, policy, now),
             // The frame reloads or follows a link. Without a valid ticket, `frame-ancestors` decides.

@@ -176,7 +176,7 @@ impl Explanation {
 /// The origin that is compared with the list: inside the widget's own iframe, the origin in the ticket.
 fn compared_with_list<'a>(facts: &Facts<'a>, policy: &EdgePolicy) -> Option<Origin<'a>> {
     let origin = facts.embedder.origin()?;
-    let needs_ticket = facts.class == Class::Session && policy.own_origins.contains(origin);
+    let needs_ticket = facts.class == Class::Session && facts.is_from_own_origin(policy);
     facts.by_ticket(policy).or((!needs_ticket).then_some(origin))
 }
 

@@ -2,7 +2,7 @@
 
 use http::header::{self, HeaderName, HeaderValue};
 
-use super::decision::{Decision, EdgePolicy};
+use super::decision::{Decision, EdgePolicy, Facts};
 use super::origin::{Embedder, Origin};
 use crate::verdict::{Class, Reason, Verdict};
 
@@ -211,15 +211,15 @@ pub fn cors<'a>(
 /// known. Pages of the edge's own origins get none, or one widget's iframe could get a ticket for another
 /// widget.
 pub fn ticket_for<'a>(
-    class: Class,
+    facts: &Facts<'_>,
     decision: &Decision,
     embedder: &Embedder<'a>,
     policy: &EdgePolicy,
 ) -> Option<Origin<'a>> {
-    if class != Class::Frame || decision.verdict != Verdict::Allow {
+    if facts.class != Class::Frame || decision.verdict != Verdict::Allow {
         return None;
     }
-    embedder.origin().filter(|origin| !policy.own_origins.contains(*origin))
+    embedder.origin().filter(|origin| !policy.own_origins.contains(*origin, facts.widget))
 }
 
 #[cfg(test)]

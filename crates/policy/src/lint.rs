@@ -75,6 +75,7 @@ pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now
     let mut findings = Vec::new();
     access(widget, policy, &mut findings);
     trust_center(widget, &mut findings);
+    own_host(widget, policy, &mut findings);
     let stages: Vec<Stage> =
         widget.allowed_domains.iter().map(|rule| Stage::of(&rule.entry, suffixes)).collect();
     mixed_environments(widget, &stages, &mut findings);
@@ -142,6 +143,22 @@ fn trust_center(widget: &Widget, findings: &mut Vec<Finding>) {
             entry: None,
             detail: "visitors of a production site can't read the Trust Center and policy pages (404); set it to `true`"
                 .to_owned(),
+        });
+    }
+}
+
+fn own_host(widget: &Widget, policy: &EdgePolicy, findings: &mut Vec<Finding>) {
+    let id = widget.id.as_str();
+    if let Some(own) = policy.own_origins.iter().find(|own| !own.fits(id)) {
+        findings.push(Finding {
+            code: "id_not_in_host",
+            severity: Severity::Warning,
+            pointer: "/id".to_owned(),
+            entry: None,
+            detail: format!(
+                "browsers can't open `{own}` for this id, because names of hosts have only lower-case letters, digits, \
+                 `-` and `_`, and at most 63 of them; give the widget such an id"
+            ),
         });
     }
 }

@@ -10,6 +10,7 @@
 mod embedder;
 mod error;
 mod host;
+mod own;
 mod owned;
 mod plain;
 
@@ -17,6 +18,7 @@ pub use embedder::{Embedder, OpaqueOrigin};
 pub use error::OriginError;
 pub use host::Host;
 pub(crate) use host::{Ipv6Text, MAX_LABEL, MAX_NAME};
+pub use own::{OwnOrigin, OwnOrigins, WIDGET_LABEL, WidgetOrigins};
 pub use owned::{OriginBuf, OriginSet};
 
 use std::fmt;

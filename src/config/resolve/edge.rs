@@ -12,7 +12,7 @@ use super::ListenAddresses;
 use crate::config::document::ValueSource;
 use crate::config::table::{ConfigTable, Item, distinct};
 use crate::config::{address, scalar};
-use embedgate_policy::origin::{OriginBuf, OriginSet, Scheme};
+use embedgate_policy::origin::{OriginBuf, OwnOrigin, OwnOrigins, Scheme, WIDGET_LABEL, WidgetOrigins};
 
 /// Settings of the data listeners.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -21,8 +21,8 @@ pub struct EdgeSettings {
     pub listen: Vec<SocketAddr>,
     /// TLS listeners. Default: none.
     pub tls: Vec<TlsListenerSettings>,
-    /// Where browsers see this edge; at least one, in the order written. Default: `http://localhost:8080`.
-    pub public_origins: OriginSet,
+    /// Where browsers see this edge, also with the widget in the host; at least one, in the order written. Default: `http://localhost:8080`.
+    pub public_origins: OwnOrigins,
     /// Proxies whose `X-Forwarded-*` is trusted. Default: none.
     pub trusted_proxies: Vec<IpNet>,
     /// Answer plain HTTP with a redirect to https. Default: off. When on, there is a TLS listener, and an https
@@ -152,12 +152,19 @@ pub(super) fn certificate(table: &ConfigTable<'_>) -> Option<CertificateFiles> {
     Some(CertificateFiles { cert: cert?, key: key? })
 }
 
-fn public_origins(table: &ConfigTable<'_>) -> OriginSet {
+fn public_origins(table: &ConfigTable<'_>) -> OwnOrigins {
     let Some(item) = table.item("public_origins") else {
-        return OriginSet::new(OriginBuf::parse(PUBLIC_ORIGIN));
+        return OriginBuf::parse(PUBLIC_ORIGIN).into_iter().collect();
     };
-    let origins = item.some_texts("[\"https://widgets.example.com\"]", web_origin).unwrap_or_default();
-    OriginSet::new(distinct(table.document(), origins))
+    let origins = item.some_texts("[\"https://widgets.example.com\"]", own_origin).unwrap_or_default();
+    distinct(table.document(), origins).into_iter().collect()
+}
+
+fn own_origin(text: &str) -> Result<OwnOrigin, String> {
+    match text.contains(WIDGET_LABEL) {
+        true => WidgetOrigins::parse(text).map(OwnOrigin::ByWidget),
+        false => web_origin(text).map(OwnOrigin::Shared),
+    }
 }
 
 fn web_origin(text: &str) -> Result<OriginBuf, String> {
@@ -219,5 +226,5 @@ fn warn(table: &ConfigTable<'_>, edge: &EdgeSettings) {
 }
 
 fn has_https(edge: &EdgeSettings) -> bool {
-    edge.public_origins.iter().any(|origin| origin.scheme() == Scheme::Https)
+    edge.public_origins.iter().any(OwnOrigin::is_https)
 }

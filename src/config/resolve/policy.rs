@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::config::scalar;
 use crate::config::table::{ConfigTable, distinct};
-use embedgate_policy::origin::OriginSet;
+use embedgate_policy::origin::{OriginSet, OwnOrigins};
 
 /// Policy settings for all widgets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,7 +34,7 @@ pub enum EmptyAllowlist {
 
 const EMPTY_ALLOWLIST: [(&str, EmptyAllowlist); 2] =
     [("open", EmptyAllowlist::Open), ("deny", EmptyAllowlist::Deny)];
-pub(super) fn read(table: &ConfigTable<'_>, own: &OriginSet) -> PolicySettings {
+pub(super) fn read(table: &ConfigTable<'_>, own: &OwnOrigins) -> PolicySettings {
     PolicySettings {
         empty_allowlist: table.or(
             "empty_allowlist",
@@ -51,11 +51,11 @@ pub(super) fn read(table: &ConfigTable<'_>, own: &OriginSet) -> PolicySettings {
 }
 
 /// The system origins. They need no ticket, but this edge's own iframes do, so no origin may be both.
-fn system_origins(table: &ConfigTable<'_>, own: &OriginSet) -> OriginSet {
+fn system_origins(table: &ConfigTable<'_>, own: &OwnOrigins) -> OriginSet {
     let Some(item) = table.item("system_origins") else { return OriginSet::default() };
     let read = |text: &str| {
         let origin = scalar::origin(text)?;
-        if own.contains(origin.as_origin()) {
+        if own.contains_for_any(origin.as_origin()) {
             return Err(format!(
                 "'{text}' is one of edge.public_origins, so every iframe session would be allowed without a \
                 ticket; serve the dashboard from another origin"

@@ -7,17 +7,32 @@ use http::{HeaderName, HeaderValue};
 use super::headers;
 use super::upstream::KnownUpstreams;
 use crate::config::document::ValueSource;
-use crate::config::pattern::PathPattern;
+use crate::config::pattern::{PathPattern, RewritePattern, RouteHost};
 use crate::config::table::{ConfigTable, Item, closest};
 use embedgate_policy::headers::{CacheRule, OwnProfile, Profile};
+use embedgate_policy::origin::{OwnOrigin, OwnOrigins};
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
+
+mod expose;
+mod place;
+
+pub use place::WidgetPlace;
 
 /// Settings of one route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteSettings {
-    /// The path, always with `{widget}`.
+    /// The hosts. Default: any.
+    pub host: RouteHost,
+    /// The path.
     pub path: PathPattern,
+    /// Where the widget's id stands. Default: where `{widget}` is.
+    pub widget: WidgetPlace,
+    /// The path toward the upstream. Default: that of the request.
+    pub rewrite: Option<RewritePattern>,
+    /// An encoded slash (`%2F`) in the rest is a character of its segment (`encoded_slashes = "pass"`). Default: such a
+    /// request is refused.
+    pub encoded_slashes: bool,
     /// The class: what the route serves, and so how it is judged.
     pub class: Class,
     /// The upstream of each environment.
@@ -105,13 +120,15 @@ pub struct HeaderOverride {
 
 const EXAMPLE: &str = "[{ path = \"/w/{widget}/loader.js\", class = \"asset\", upstream = \"demo\" }]";
 const MISSING: [(&str, bool); 2] = [("allow", false), ("deny", true)];
+const ENCODED_SLASHES: [(&str, bool); 2] = [("refuse", false), ("pass", true)];
 
 pub(super) fn read(
     root: &ConfigTable<'_>,
     upstreams: &KnownUpstreams<'_>,
     ticket_path: &PathPattern,
+    own: &OwnOrigins,
 ) -> Vec<RouteSettings> {
-    let mut reading = RouteReading { upstreams, ticket_path, paths: Vec::new(), used: Vec::new() };
+    let mut reading = RouteReading { upstreams, ticket_path, own, places: Vec::new(), used: Vec::new() };
     let Some(item) = root.item("routes") else {
         root.fault(
             &ValueSource::Nowhere,
@@ -141,13 +158,19 @@ fn fields() -> &'static str {
 struct RouteReading<'r, 'd> {
     upstreams: &'r KnownUpstreams<'d>,
     ticket_path: &'r PathPattern,
-    paths: Vec<PathPattern>,
+    own: &'r OwnOrigins,
+    places: Vec<(RouteHost, PathPattern)>,
     used: Vec<Arc<str>>,
 }
 
 impl RouteReading<'_, '_> {
     fn route(&mut self, table: &ConfigTable<'_>) -> Option<RouteSettings> {
-        let path = self.path(table);
+        let host = self.host(table);
+        let path = self.path(table, &host);
+        let widget = place::read(table, path.as_ref(), &host);
+        let path = path.map(|(path, _)| path);
+        let rewrite = rewrite(table, path.as_ref());
+        let encoded_slashes = encoded_slashes(table, path.as_ref());
         let class = class(table);
         let upstream = self.upstream(table);
         let missing =
@@ -156,10 +179,14 @@ impl RouteReading<'_, '_> {
             only_for(table, "credentials", class, &[Class::Asset, Class::Session], Item::boolean);
         let shared_cache = only_for(table, "shared_cache", class, &[Class::Asset], Item::boolean);
         let stream = only_for(table, "stream", class, &[Class::Session], Item::boolean);
-        let expose = expose(table, class, credentials);
+        let expose = expose::read(table, class, credentials);
         let headers = table.table("headers", |table| headers::read(table, class, shared_cache));
         Some(RouteSettings {
+            host,
             path: path?,
+            widget: widget?,
+            rewrite,
+            encoded_slashes,
             class: class?,
             upstream: upstream?,
             missing_denied: missing,
@@ -171,19 +198,45 @@ impl RouteReading<'_, '_> {
         })
     }
 
-    fn path(&mut self, table: &ConfigTable<'_>) -> Option<PathPattern> {
+    fn host(&self, table: &ConfigTable<'_>) -> RouteHost {
+        let Some(item) = table.item("host") else { return RouteHost::Any };
+        let spot = item.spot();
+        let host = item.text(RouteHost::parse).unwrap_or_default();
+        if host != RouteHost::Any && !self.own.iter().any(|own| is_of_host(own, &host)) {
+            table.document().warn(
+                spot,
+                format!(
+                    "routes.host: no origin of edge.public_origins has the host '{host}', so sessions of iframes on it \
+                     are judged as a stranger's"
+                ),
+            );
+        }
+        host
+    }
+
+    fn path<'d>(
+        &mut self,
+        table: &ConfigTable<'d>,
+        host: &RouteHost,
+    ) -> Option<(PathPattern, &'d ValueSource)> {
         let item = table.required("path", "\"/w/{widget}/loader.js\"")?;
         let spot = item.spot();
         let path = item.text(PathPattern::parse)?;
-        if self.paths.contains(&path) {
-            table.fault(spot, format!("routes.path: '{path}' already has a route; leave one out"));
+        if self.places.iter().any(|(other, before)| other == host && *before == path) {
+            let on = if *host == RouteHost::Any { String::new() } else { format!(" on {host}") };
+            table.fault(spot, format!("routes.path: '{path}' already has a route{on}; leave one out"));
         }
         if path == *self.ticket_path {
             table
                 .fault(spot, format!("routes.path: '{path}' is tickets.path, which the edge answers itself"));
         }
-        self.paths.push(path.clone());
-        Some(path)
+        let others = self.places.iter().filter(|(other, _)| other == host).map(|(_, path)| path);
+        if let Some(other) = others.chain([self.ticket_path]).find(|other| path.competes(other)) {
+            let detail = "could both match a path, and neither is narrower; write one of them longer";
+            table.fault(spot, format!("routes.path: '{path}' and '{other}' {detail}"));
+        }
+        self.places.push((host.clone(), path.clone()));
+        Some((path, spot))
     }
 
     fn upstream(&mut self, table: &ConfigTable<'_>) -> Option<RouteUpstreams> {
@@ -220,6 +273,34 @@ impl RouteReading<'_, '_> {
     }
 }
 
+/// Whether an origin of the edge has the host of a route.
+fn is_of_host(own: &OwnOrigin, host: &RouteHost) -> bool {
+    let own = own.to_string();
+    let authority = own.split_once("://").map_or("", |(_, authority)| authority);
+    let after = authority.strip_prefix(&host.to_string());
+    after.is_some_and(|port| port.is_empty() || port.starts_with(':'))
+}
+
+fn rewrite(table: &ConfigTable<'_>, path: Option<&PathPattern>) -> Option<RewritePattern> {
+    let item = table.item("rewrite")?;
+    let spot = item.spot();
+    let rewrite = item.text(RewritePattern::parse)?;
+    let fitting = rewrite.fits(path?);
+    fitting.map_err(|detail| table.fault(spot, format!("routes.rewrite: {detail}"))).ok()
+}
+
+fn encoded_slashes(table: &ConfigTable<'_>, path: Option<&PathPattern>) -> bool {
+    let Some(item) = table.item("encoded_slashes") else { return false };
+    let spot = item.spot();
+    let pass = item.choice(&ENCODED_SLASHES).unwrap_or(false);
+    if pass && path.is_some_and(|path| !path.has_rest()) {
+        let detail =
+            "routes.encoded_slashes: only {*rest} can have any, and routes.path has none; leave it out";
+        table.fault(spot, detail);
+    }
+    pass
+}
+
 fn class(table: &ConfigTable<'_>) -> Option<Class> {
     let words = Class::ALL.map(|class| (class.as_str(), class));
     table.required("class", "\"asset\"")?.choice(&words)
@@ -248,43 +329,4 @@ fn fits(table: &ConfigTable<'_>, (key, spot): (&str, &ValueSource), class: Optio
     let fitting: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
     let detail = format!("does not apply to class {}, only to {}", class.as_str(), fitting.join(" and "));
     table.fault(spot, format!("routes.{key}: {detail}; leave it out"));
-}
-
-/// The response headers that pages may read.
-fn expose(table: &ConfigTable<'_>, class: Option<Class>, credentials: bool) -> Option<Vec<Box<str>>> {
-    let item = table.item("expose")?;
-    fits(table, ("expose", item.spot()), class, &[Class::Asset, Class::Session]);
-    let mut kept: Vec<(HeaderName, Box<str>)> = Vec::new();
-    for ((name, text), spot) in item.texts("[\"Mcp-Session-Id\"]", |text| exposed(text, credentials))? {
-        if kept.iter().any(|(other, _)| *other == name) {
-            table.fault(spot, format!("routes.expose: '{text}' is listed twice; leave one out"));
-        } else {
-            kept.push((name, text));
-        }
-    }
-    if let [_, _, ..] = kept.as_slice()
-        && let Some(spot) = table.place_of("expose")
-        && kept.iter().any(|(_, text)| **text == *"*")
-    {
-        table.fault(
-            spot,
-            "routes.expose: '*' already exposes every header; write [\"*\"] alone, or only the names",
-        );
-    }
-    Some(kept.into_iter().map(|(_, text)| text).collect())
-}
-
-fn exposed(text: &str, credentials: bool) -> Result<(HeaderName, Box<str>), String> {
-    const LONGEST: usize = 128;
-    let name = HeaderName::from_bytes(text.as_bytes()).ok().filter(|_| text.len() <= LONGEST);
-    let name =
-        name.ok_or_else(|| format!("'{text}' is not a header name; write it like \"Mcp-Session-Id\""))?;
-    match name.as_str() {
-        "set-cookie" | "set-cookie2" => Err(format!("browsers never expose '{text}'; leave it out")),
-        "*" if credentials => {
-            Err("with credentials = true browsers read '*' as a header of that name; list the headers"
-                .to_owned())
-        }
-        _ => Ok((name, text.into())),
-    }
 }

@@ -79,6 +79,8 @@ fn ticket_path(text: &str) -> Result<PathPattern, String> {
     let pattern = PathPattern::parse(text)?;
     if pattern.has_rest() {
         Err(format!("'{text}' must be a single path; leave {{*rest}} out"))
+    } else if !pattern.has_widget() {
+        Err(format!("'{text}' has no {{widget}}; write it like \"/w/{{widget}}/embed-ticket\""))
     } else {
         Ok(pattern)
     }

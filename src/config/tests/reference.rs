@@ -48,7 +48,9 @@ fn tables(file: &str) -> Vec<TableReference> {
             }
             let about = of_next.drain(..).chain((!comment.is_empty()).then(|| comment.to_owned())).collect();
             tables.push(TableReference { about, ..TableReference::named(setting) });
-        } else if let Some(more) = line.strip_prefix("#    ").filter(|_| line.starts_with("#     ")) {
+        } else if let Some(more) =
+            line.strip_prefix("#    ").filter(|_| line.starts_with("#     ")).or(line.strip_prefix("     "))
+        {
             // A comment goes on in the next line.
             let more = more.trim_start().trim_start_matches("# ").trim();
             let key = if is_route { routes.keys.last_mut() } else { table.keys.last_mut() };

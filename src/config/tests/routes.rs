@@ -1,4 +1,5 @@
 use super::read;
+use crate::config::WidgetPlace;
 
 #[test]
 fn there_must_be_a_route() {
@@ -113,8 +114,121 @@ fn routes() {
         ),
         (format!("{path}{class}{demo}credentials = true\nexpose = [\"*\"]"), "8:11", "list the headers"),
     ];
+    refused(&cases);
+}
+
+#[test]
+fn places_of_the_id() {
+    let path = "path = \"/{widget}/x\"\n";
+    let plain = "path = \"/x\"\n";
+    let rest = "path = \"/x/{*rest}\"\n";
+    let class = "class = \"asset\"\n";
+    let demo = "upstream = \"demo\"\n";
+    let fixed = "widget = \"fixed:w\"\n";
+    refused(&[
+        (format!("{plain}{class}{demo}"), "4:8", "or say with routes.widget or routes.host where the id is"),
+        (
+            format!("{path}{class}{demo}host = \"{{widget}}.b.example\""),
+            "4:8",
+            "{widget} is also in routes.host",
+        ),
+        (
+            format!("{path}{class}{demo}host = \"B.example\""),
+            "7:8",
+            "'B.example' is not a host in lower case",
+        ),
+        (format!("{path}{class}{demo}host = \"b.example:80\""), "7:8", "a route holds for every port"),
+        (
+            format!("{path}{class}{demo}widget = \"cookie\""),
+            "7:10",
+            "write \"path\", \"host\", \"query:NAME\" or",
+        ),
+        (format!("{path}{class}{demo}widget = \"host\""), "7:10", "routes.host has no {widget}"),
+        (format!("{plain}{class}{demo}widget = \"path\""), "7:10", "'/x' has no {widget}"),
+        (format!("{path}{class}{demo}widget = \"fixed:w\""), "7:10", "a second place of the id"),
+        (format!("{plain}{class}{demo}widget = \"fixed:a b\""), "7:10", "'a b' is not a widget's id"),
+        (
+            format!("{plain}{class}{demo}widget = \"query:a b\""),
+            "7:10",
+            "'a b' is not the name of a query parameter",
+        ),
+        (
+            format!("{plain}{class}{demo}widget = \"query:\""),
+            "7:10",
+            "'' is not the name of a query parameter",
+        ),
+        (format!("{plain}{class}{demo}widget = \"query:ticket\""), "7:10", "the parameter of tickets"),
+        (
+            format!("{plain}{class}{demo}{fixed}[[routes]]\n{plain}{class}{demo}widget = \"query:id\""),
+            "9:8",
+            "'/x' already has a route; leave one out",
+        ),
+        (
+            format!(
+                "{path}{class}{demo}[[routes]]\n{rest}{class}{demo}{fixed}[[routes]]\npath = \"/{{*rest}}\"\n{class}{demo}{fixed}"
+            ),
+            "13:8",
+            "'/{*rest}' and '/{widget}/x' could both match",
+        ),
+        (
+            format!("path = \"/w/{{*rest}}\"\n{class}{demo}{fixed}"),
+            "4:8",
+            "'/w/{*rest}' and '/w/{widget}/embed-ticket' could",
+        ),
+        (format!("{plain}{class}{demo}{fixed}rewrite = \"x\""), "8:11", "must begin with a slash"),
+        (format!("{plain}{class}{demo}{fixed}rewrite = \"/{{rest}}\""), "8:11", "does not end in {*rest}"),
+        (format!("{rest}{class}{demo}{fixed}rewrite = \"/y\""), "8:11", "must end in {rest}"),
+        (format!("{rest}{class}{demo}{fixed}encoded_slashes = true"), "8:19", "must be a string"),
+        (
+            format!("{plain}{class}{demo}{fixed}encoded_slashes = \"pass\""),
+            "8:19",
+            "only {*rest} can have any",
+        ),
+    ]);
+    let read = |text: &str| read(&format!("[upstreams.demo]\nbuiltin = true\n{text}"), &[]).unwrap().routes;
+    let routes = read(&format!(
+        "[[routes]]\n{path}{class}{demo}[[routes]]\n{path}{class}{demo}host = \"a.example\"\n[[routes]]\n{plain}{class}{demo}\
+         host = \"{{widget}}.b.example\"\n[[routes]]\n{rest}{class}{demo}widget = \"query:website_token\"\nrewrite = \"/{{rest}}\"\n\
+         encoded_slashes = \"pass\""
+    ));
+    let places: Vec<_> = routes.iter().map(|route| (route.host.to_string(), &route.widget)).collect();
+    assert_eq!(
+        places,
+        [
+            ("any host".to_owned(), &WidgetPlace::Path),
+            ("a.example".to_owned(), &WidgetPlace::Path),
+            ("{widget}.b.example".to_owned(), &WidgetPlace::Host),
+            ("any host".to_owned(), &WidgetPlace::Query("website_token".into())),
+        ]
+    );
+    assert!(
+        routes[3].encoded_slashes
+            && routes[3].rewrite.as_ref().is_some_and(|rewrite| rewrite.prefix() == "/")
+    );
+}
+
+#[test]
+fn a_host_that_is_no_public_origin_s_is_told() {
+    for (origins, is_told) in [
+        ("[\"http://localhost:8080\"]", true),
+        ("[\"https://b.example:8443\"]", false),
+        ("[\"https://xb.example\"]", true),
+        ("[\"https://b.example.evil.example\"]", true),
+    ] {
+        let text = format!(
+            "[edge]\npublic_origins = {origins}\ntrusted_proxies = [\"10.0.0.0/8\"]\n[upstreams.demo]\nbuiltin = true\n\
+             [[routes]]\nhost = \"b.example\"\npath = \"/x\"\nwidget = \"fixed:w\"\nclass = \"asset\"\nupstream = \"demo\""
+        );
+        let warnings = read(&text, &[]).unwrap().warnings;
+        let told = warnings.iter().any(|warning| warning.to_string().contains("routes.host: no origin of"));
+        assert_eq!(told, is_told, "{origins}: {warnings:?}");
+    }
+}
+
+/// Reads each route, and expects this one fault.
+fn refused(cases: &[(String, &str, &str)]) {
     for (fields, place, detail) in cases {
-        let found = route(&fields);
+        let found = route(fields);
         assert_eq!(found.len(), 1, "{fields}: {found:?}");
         assert!(
             found[0].starts_with(&format!("edge.toml:{place}: ")) && found[0].contains(detail),

@@ -93,7 +93,7 @@ impl Denied<'_> {
 }
 
 impl Judge<'_> {
-    /// Judges one request, and counts and logs the verdict. `id` is the widget's name in the path.
+    /// Judges one request, and counts and logs the verdict. `id` is the widget's id, as the request names it.
     pub fn judge<'r>(
         &self,
         rules: &LiveRules,
@@ -118,7 +118,8 @@ impl Judge<'_> {
                 false => reading.state(now),
             }
         });
-        let facts = Facts { class: route.class, embedder, missing_denied: route.missing_denied, ticket };
+        let facts =
+            Facts { widget: id, class: route.class, embedder, missing_denied: route.missing_denied, ticket };
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
         if let Some(reading) = &reading {
@@ -165,8 +166,7 @@ impl Judge<'_> {
             _ => {
                 // A frame needs no ticket, so an invalid one is not a reason to mention it.
                 let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
-                let subject =
-                    told::DenialSubject::of(&embedder, told, self.policy, self.tickets.has_cookies());
+                let subject = told::DenialSubject::of(&facts, told, self.policy, self.tickets.has_cookies());
                 Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
             }
         }
@@ -182,7 +182,7 @@ impl Judge<'_> {
         id: &str,
         request: &RequestHead,
     ) -> (Option<TicketReading>, bool) {
-        if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin)) {
+        if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin, id)) {
             return (None, false);
         }
         let sent = match class {
@@ -209,7 +209,7 @@ impl Judge<'_> {
     /// Whether an own origin is that of the host which was asked: of several, each has its own cookies.
     fn is_of_host(&self, origin: Origin<'_>, request: &RequestHead) -> bool {
         let authority = origin.as_str().split_once("://").map(|(_, authority)| authority);
-        self.policy.own_origins.iter().nth(1).is_none()
+        self.policy.own_origins.only().is_some()
             || authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(request)))
     }
 

@@ -2,37 +2,48 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::reply::{Recipient, Reply};
-use super::request;
+use super::request::{self, RequestRefusal};
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::OwnProfile;
-use embedgate_policy::origin::{OriginBuf, OriginSet, Scheme};
+use embedgate_policy::origin::{OriginBuf, OwnOrigin, OwnOrigins};
 
 /// Redirect to the https origins of this edge.
 #[derive(Clone, Debug)]
 pub struct HttpsRedirect {
-    first: OriginBuf,
-    others: Vec<OriginBuf>,
+    https: Vec<OwnOrigin>,
+    /// The first that is not of one widget alone.
+    first: Option<OriginBuf>,
     /// Without headers of a route: its `Referrer-Policy` could remove the embedder from the next request.
     own: Arc<OwnProfile>,
 }
 
+/// Refusal of a host that has no https origin to redirect to.
+const UNKNOWN_HOST: RequestRefusal =
+    RequestRefusal::new(StatusCode::MISDIRECTED_REQUEST, "this host has no https origin here");
+
 impl HttpsRedirect {
     /// A redirect to the https origins; `None` if there are none.
-    pub fn new(public_origins: &OriginSet) -> Option<Self> {
-        let https = public_origins.iter().filter(|origin| origin.scheme() == Scheme::Https);
-        let mut https = https.map(OriginBuf::from);
-        Some(Self { first: https.next()?, others: https.collect(), own: Arc::new(OwnProfile::new([])) })
+    pub fn new(public_origins: &OwnOrigins) -> Option<Self> {
+        let https: Vec<OwnOrigin> = public_origins.iter().filter(|own| own.is_https()).cloned().collect();
+        let first = https.iter().find_map(|own| match own {
+            OwnOrigin::Shared(origin) => Some(origin.clone()),
+            OwnOrigin::ByWidget(_) => None,
+        });
+        (!https.is_empty()).then(|| Self { https, first, own: Arc::new(OwnProfile::new([])) })
     }
 
     /// The redirect, to the origin with the same host or else to the first.
     pub fn reply(&self, request: &RequestHead) -> Reply {
         let host = request::host(request);
-        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-        let same = |origin: &&OriginBuf| origin.as_origin().host_str().eq_ignore_ascii_case(name);
-        let origin = self.others.iter().find(same).unwrap_or(&self.first);
-        let target = request.uri.path_and_query().map_or("/", |target| target.as_str());
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name).to_ascii_lowercase();
+        let same = self.https.iter().find_map(|own| own.at_host(&name));
         let to = Recipient { request, own: &self.own, https: false };
-        Reply::redirect(to, &format!("{}{target}", origin.as_origin().as_str()))
+        match same.or_else(|| self.first.as_ref().map(ToString::to_string)) {
+            Some(origin) => Reply::redirect(to, &format!("{origin}{}", request.target())),
+            None => Reply::refusal(to, UNKNOWN_HOST),
+        }
     }
 }

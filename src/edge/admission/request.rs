@@ -11,6 +11,8 @@ use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::is_persistence;
 use embedgate_policy::origin::Origin;
 
+mod path;
+
 /// Refusal of a request, with the reason for its sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestRefusal {
@@ -65,12 +67,16 @@ pub const NO_LOCATION: RequestRefusal =
 pub const WEBSOCKET_WITH_BODY: RequestRefusal =
     RequestRefusal::bad("a WebSocket handshake must not have a body");
 
-/// Checks one request. The checks on the bytes of an HTTP/1.1 head were made when it was read.
+/// Refusal of an encoded slash outside a rest that takes it.
+pub const ENCODED_SLASH: RequestRefusal = RequestRefusal::bad("the path has an encoded slash");
+
+/// Checks one request. The checks on the bytes of an HTTP/1.1 head were made when it was read. Returns the place in the
+/// path of the first encoded slash, which only some routes take.
 ///
 /// # Errors
 ///
 /// Two servers could read the request differently, or it is over the limits.
-pub fn check(request: &RequestHead, noted: Noted) -> Result<(), RequestRefusal> {
+pub fn check(request: &RequestHead, noted: Noted) -> Result<Option<usize>, RequestRefusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         return Err(RequestRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
     }
@@ -82,7 +88,7 @@ pub fn check(request: &RequestHead, noted: Noted) -> Result<(), RequestRefusal> 
     if noted.connection {
         check_connection(&request.fields)?;
     }
-    check_path(request.target().as_bytes())
+    path::check(request.target().as_bytes())
 }
 
 fn check_size(request: &RequestHead) -> Result<(), RequestRefusal> {
@@ -193,94 +199,6 @@ fn is_relied_on(name: &[u8]) -> bool {
     };
     RELIED_ON.iter().any(|relied| name.eq_ignore_ascii_case(relied.as_bytes()))
         || RELIED_ON_PREFIXES.iter().any(|prefix| starts(prefix))
-}
-
-/// Checks the path. Servers read some paths differently, so a path that is judged as one route could be
-/// another one at the upstream.
-fn check_path(target: &[u8]) -> Result<(), RequestRefusal> {
-    if is_simple(target) {
-        return Ok(());
-    }
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
-    let Some((b'/', origin_form)) = path.split_first() else {
-        return Err(RequestRefusal::bad("the request target must be a path"));
-    };
-    // Parsers and proxies replace or drop these bytes, each in its own way.
-    for &byte in path {
-        match byte {
-            b'\\' => return Err(RequestRefusal::bad("the path has a backslash")),
-            b'#' => return Err(RequestRefusal::bad("the request target has a fragment")),
-            0..=0x20 | 0x7f.. => {
-                return Err(RequestRefusal::bad("the path has a byte that must be percent-encoded"));
-            }
-            _ => {}
-        }
-    }
-    let mut segments = origin_form.split(|byte| *byte == b'/').peekable();
-    while let Some(segment) = segments.next() {
-        // Some servers merge `//`. An empty last segment is only a trailing slash.
-        if segment.is_empty() && segments.peek().is_some() {
-            return Err(RequestRefusal::bad("the path has an empty segment"));
-        }
-        check_segment(segment)?;
-    }
-    Ok(())
-}
-
-/// Fast path: whether a target is a path with only one reading, as nearly every one is. It has no `.` after a
-/// `/`, and nothing encoded.
-fn is_simple(target: &[u8]) -> bool {
-    let mut before = b'/';
-    let Some((b'/', rest)) = target.split_first() else { return false };
-    for &byte in rest {
-        let is_plain = match byte {
-            b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'_' => true,
-            b'.' | b'/' => before != b'/',
-            b'?' => return true,
-            _ => false,
-        };
-        if !is_plain {
-            return false;
-        }
-        before = byte;
-    }
-    true
-}
-
-fn check_segment(segment: &[u8]) -> Result<(), RequestRefusal> {
-    let mut dots = 0;
-    let mut others = false;
-    let mut rest = segment;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let byte = if byte == b'%' {
-            let Some((escape, after)) = rest.split_at_checked(2) else {
-                return Err(RequestRefusal::bad("the path has a broken percent-encoding"));
-            };
-            rest = after;
-            match percent_decoded(escape) {
-                None => return Err(RequestRefusal::bad("the path has a broken percent-encoding")),
-                Some(b'/') => return Err(RequestRefusal::bad("the path has an encoded slash")),
-                Some(b'\\') => return Err(RequestRefusal::bad("the path has an encoded backslash")),
-                Some(0) => return Err(RequestRefusal::bad("the path has an encoded NUL")),
-                Some(byte) => byte,
-            }
-        } else {
-            byte
-        };
-        // Counted after decoding, because many servers read `%2e` as a dot.
-        if byte == b'.' { dots += 1 } else { others = true }
-    }
-    if !others && (dots == 1 || dots == 2) {
-        return Err(RequestRefusal::bad("the path has a dot segment"));
-    }
-    Ok(())
-}
-
-fn percent_decoded(escape: &[u8]) -> Option<u8> {
-    let [high, low] = escape else { return None };
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    Some(digit(high)? << 4 | digit(low)?)
 }
 
 /// Upgrade that a request asks for.

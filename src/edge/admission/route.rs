@@ -1,15 +1,24 @@
-//! Route table: the class of a path, the widget that it names, and its upstream.
+//! Route table: the class of a request by its host and path, the widget that it names, and its upstream.
 
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::{self, PathPattern};
+use super::request::{RequestRefusal, host};
+use crate::config::{self, PathPattern, WidgetPlace};
 use crate::edge::error::EdgeError;
 use crate::edge::forward::upstream::{Upstream, Upstreams};
+use crate::edge::http::message::RequestHead;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::headers::{CacheRule, OwnProfile, Profile};
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
+
+mod hosts;
+mod query;
+mod rewrite;
+
+use hosts::{FoundPath, HostRouters};
+pub use rewrite::PathMapping;
 
 /// Route, prepared for requests.
 #[derive(Debug)]
@@ -26,6 +35,12 @@ pub struct Route {
     pub cache: CacheRule,
     /// The profile of the edge's own answers on this route.
     pub own: Arc<OwnProfile>,
+    /// The mapping of paths, if the upstream knows others.
+    pub mapping: Option<PathMapping>,
+    /// Where the widget's id stands.
+    place: WidgetPlace,
+    /// The number of slashes before a rest that may have encoded slashes.
+    slashes_before_rest: Option<usize>,
     silent: Profile,
     voice: Profile,
     production: Arc<Upstream>,
@@ -48,6 +63,13 @@ impl Route {
             stream: route.stream,
             cache: route.cache_rule(),
             own: Arc::new(route.own_profile()),
+            mapping: route.rewrite.as_ref().map(|rewrite| PathMapping::new(&route.path, rewrite)),
+            place: route.widget.clone(),
+            slashes_before_rest: route
+                .path
+                .without_rest()
+                .filter(|_| route.encoded_slashes)
+                .map(|path| path.matches('/').count()),
             silent: route.profile(false),
             voice: route.profile(true),
             production: upstream(Environment::Production)?,
@@ -58,6 +80,13 @@ impl Route {
     /// The fixed response headers. `voice`: the widget may use the microphone.
     pub fn profile(&self, voice: bool) -> &Profile {
         if voice { &self.voice } else { &self.silent }
+    }
+
+    /// Whether the route takes encoded slashes, the first of which is at this place of the path.
+    pub fn takes_encoded_slashes(&self, path: &str, first: usize) -> bool {
+        let before = path.as_bytes().get(..first).unwrap_or_default();
+        self.slashes_before_rest
+            .is_some_and(|least| before.iter().filter(|byte| **byte == b'/').count() >= least)
     }
 
     /// The upstream for requests of this widget.
@@ -72,7 +101,7 @@ impl Route {
 /// Route table of this edge.
 #[derive(Debug)]
 pub struct RouteTable {
-    router: matchit::Router<PathTarget>,
+    routers: HostRouters,
     pages: Option<Arc<dyn HostPages>>,
     own: Arc<OwnProfile>,
 }
@@ -93,12 +122,19 @@ enum PathTarget {
 /// Target of a request.
 #[derive(Debug)]
 pub enum Target<'t> {
-    /// A route and the widget in the path.
+    /// A route and the widget that the request names.
     Route {
         /// The route.
         route: &'t Arc<Route>,
-        /// The text in the place of `{widget}`, which may not be an id.
+        /// The text in the place of the id, which may not be an id.
         widget: &'t str,
+    },
+    /// A route, and a request that names no widget, or could name several.
+    Unnamed {
+        /// The route.
+        route: &'t Arc<Route>,
+        /// The refusal.
+        refusal: RequestRefusal,
     },
     /// The edge's call for tickets.
     Tickets {
@@ -123,47 +159,55 @@ impl RouteTable {
         upstreams: &Upstreams,
         pages: Option<Arc<dyn HostPages>>,
     ) -> Result<Self, EdgeError> {
-        let mut router = matchit::Router::new();
-        let mut insert = |path: &str, place| {
-            router
-                .insert(path, place)
-                .map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })
-        };
+        let mut routers = HostRouters::default();
         for settings in routes {
             let route = Arc::new(Route::prepare(settings, upstreams)?);
-            insert(settings.path.as_str(), PathTarget::Route(Arc::clone(&route)))?;
+            let (host, path) = (&settings.host, &settings.path);
+            routers.insert(host, path.as_str(), PathTarget::Route(Arc::clone(&route)))?;
             // `{*rest}` also stands for nothing; a route of that very path goes before it.
-            let empty = settings
-                .path
-                .without_rest()
-                .filter(|path| !routes.iter().any(|route| route.path.as_str() == *path));
-            if let Some(path) = empty {
-                insert(path, PathTarget::Route(route))?;
+            let is_taken =
+                |path: &str| routes.iter().any(|route| route.host == *host && route.path.as_str() == path);
+            if let Some(path) = path.without_rest().filter(|path| !is_taken(path)) {
+                routers.insert(host, path, PathTarget::Route(route))?;
             }
         }
-        insert(tickets.as_str(), PathTarget::Tickets)?;
-        Ok(Self { router, pages, own: Arc::new(config::routeless_profile(routes)) })
+        routers.insert_everywhere(tickets.as_str(), || PathTarget::Tickets)?;
+        Ok(Self { routers, pages, own: Arc::new(config::routeless_profile(routes)) })
     }
 
     /// The profile of the edge's own answers to a request for this target.
     pub fn own<'t>(&'t self, target: &Target<'t>) -> &'t Arc<OwnProfile> {
         match target {
-            Target::Route { route, .. } => &route.own,
+            Target::Route { route, .. } | Target::Unnamed { route, .. } => &route.own,
             Target::Tickets { .. } | Target::Page(_) | Target::None => &self.own,
         }
     }
 
-    /// Finds the target of a path. `host` returns the request's `Host`, including the port.
-    pub fn find<'t>(&'t self, host: impl FnOnce() -> &'t str, path: &'t str) -> Target<'t> {
-        if let Ok(found) = self.router.at(path)
-            && let Some(widget) = found.params.get("widget")
-        {
-            return match found.value {
-                PathTarget::Route(route) => Target::Route { route, widget },
-                PathTarget::Tickets => Target::Tickets { widget },
-            };
-        }
-        let pages = self.pages.as_ref().filter(|_| path == "/");
-        pages.and_then(|pages| pages.page(host())).map_or(Target::None, Target::Page)
+    /// Finds the target of a request.
+    pub fn find<'t>(&'t self, request: &'t RequestHead) -> Target<'t> {
+        let path = request.uri.path();
+        let Some(found) = self.routers.find(|| host(request), path) else {
+            let pages = self.pages.as_ref().filter(|_| path == "/");
+            return pages.and_then(|pages| pages.page(host(request))).map_or(Target::None, Target::Page);
+        };
+        let FoundPath { target, in_path, in_host } = found;
+        let route = match target {
+            PathTarget::Route(route) => route,
+            PathTarget::Tickets => return in_path.map_or(Target::None, |widget| Target::Tickets { widget }),
+        };
+        let widget = match &route.place {
+            WidgetPlace::Path => in_path,
+            WidgetPlace::Host => in_host,
+            WidgetPlace::Fixed(id) => Some(id.as_str()),
+            WidgetPlace::Query(name) => match query::id(request.uri.query(), name) {
+                Ok(id) => Some(id),
+                Err(refusal) => return Target::Unnamed { route, refusal },
+            },
+        };
+        // A place in the path or the host is there, because the route matched.
+        widget.map_or(Target::None, |widget| Target::Route { route, widget })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,7 +40,8 @@ pub(super) fn admission(origin: Option<&str>) -> Admission {
     let settings = config::parse("test", CONFIG, []).unwrap();
     let (upstreams, _) = Upstreams::prepare(&settings.upstreams, None).unwrap();
     let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap();
-    let Target::Route { route, .. } = routes.find(|| "", "/w/w/assets/a.js") else { panic!("no route") };
+    let asked = request("GET", &[]);
+    let Target::Route { route, .. } = routes.find(&asked) else { panic!("no route") };
     let embedder = origin.map_or(Embedder::Absent, |origin| Embedder::Known(Origin::parse(origin).unwrap()));
     let decision = Decision {
         verdict: Verdict::Allow,

@@ -16,6 +16,8 @@ use embedgate_policy::headers::{
 };
 use embedgate_policy::verdict::Class;
 
+pub mod mapped;
+
 const WIDGET_ID: HeaderName = HeaderName::from_static("x-widget-id");
 const WIDGET_ENVIRONMENT: HeaderName = HeaderName::from_static("x-widget-environment");
 const EMBEDDER_ORIGIN: HeaderName = HeaderName::from_static("x-embedder-origin");

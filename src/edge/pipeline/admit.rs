@@ -28,6 +28,8 @@ pub(super) struct Received {
     /// The length of the body.
     pub(super) length: BodyLength,
     upgrade: Upgrade,
+    /// The place in the path of the first encoded slash.
+    encoded_slash: Option<usize>,
 }
 
 /// Request with a route.
@@ -36,7 +38,7 @@ pub(super) struct Routed<'r> {
     /// The recipient of a reply.
     to: Recipient<'r>,
     route: &'r Arc<Route>,
-    /// The widget's name in the path.
+    /// The widget's id, as the request names it.
     widget: &'r str,
 }
 
@@ -66,26 +68,22 @@ impl Pipeline {
         (noted, length): (Noted, BodyLength),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
-        request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
+        let encoded_slash =
+            request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
         let client = ClientInfo::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {
             request.fields.remove(&header::UPGRADE);
         }
-        Ok(Received { client, length, upgrade })
+        Ok(Received { client, length, upgrade, encoded_slash })
     }
 
     /// The reply to a request that is refused before it is judged. If it has a route, the route's profile
     /// applies.
     pub(super) fn refused(&self, request: &RequestHead, refusal: RequestRefusal, peer: PeerInfo) -> Reply {
         let client = ClientInfo::read(request, peer.address, peer.tls, &self.trusted_proxies);
-        let own = self.routes.own(&self.target(request));
+        let own = self.routes.own(&self.routes.find(request));
         Reply::refusal(Recipient { request, own, https: client.https }, refusal)
-    }
-
-    /// The target of a request.
-    fn target<'t>(&'t self, request: &'t RequestHead) -> Target<'t> {
-        self.routes.find(|| request::host(request), request.uri.path())
     }
 
     /// Finds the route of a request, or the reply of the edge's own.
@@ -99,10 +97,17 @@ impl Pipeline {
         if let Some(redirect) = self.redirect.as_ref().filter(|_| !https) {
             return Err(redirect.reply(request));
         }
-        let target = self.target(request);
+        let target = self.routes.find(request);
         let to = Recipient { request, own: self.routes.own(&target), https };
+        if received.encoded_slash.is_some_and(|first| !takes_encoded_slashes(&target, request, first)) {
+            return Err(Reply::refusal(to, request::ENCODED_SLASH));
+        }
         let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
+            Target::Unnamed { route, refusal } => {
+                record.class = Some(route.class);
+                return Err(Reply::refusal(to, refusal));
+            }
             Target::Page(_) | Target::Tickets { .. } if received.is_handshake() => {
                 return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
@@ -162,6 +167,15 @@ impl Pipeline {
             stream_idle: self.tunnels.idle_limit(),
             https: to.https,
         })
+    }
+}
+
+fn takes_encoded_slashes(target: &Target<'_>, request: &RequestHead, first: usize) -> bool {
+    match target {
+        Target::Route { route, .. } | Target::Unnamed { route, .. } => {
+            route.takes_encoded_slashes(request.uri.path(), first)
+        }
+        Target::Tickets { .. } | Target::Page(_) | Target::None => false,
     }
 }
 

@@ -122,6 +122,26 @@ fn what_has_no_effect_yet_is_a_warning() {
 }
 
 #[test]
+fn a_route_for_a_widget_that_is_not_there_is_a_warning() {
+    let route = |id: &str| {
+        format!(
+            "[[routes]]\npath = \"/{id}\"\nwidget = \"fixed:{id}\"\nclass = \"asset\"\nupstream = \"demo\"\n"
+        )
+    };
+    let routes = [route("here"), route("gone")].concat();
+    let shipped = std::fs::read_to_string("conf/embedgate.toml").unwrap();
+    let rules = json!({ "widgets": [{ "id": "here", "allowed_domains": ["example.com"] }] });
+    let desk = Desk::with(&[shipped, routes].concat(), &rules.to_string());
+    let ran = desk.run(&["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(
+        ran.out.contains("warning: routes.widget: there is no widget 'gone', for which alone /gone is\n"),
+        "{ran:?}"
+    );
+    assert!(!ran.out.contains("'here'"), "{ran:?}");
+}
+
+#[test]
 fn lint_tells_what_is_allowed_but_hardly_meant() {
     let rules = json!({ "widgets": [
         { "id": "fine", "allowed_domains": ["app.example.com"] },

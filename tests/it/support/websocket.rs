@@ -185,6 +185,12 @@ pub async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>,
     assert_eq!(next(socket).await, Message::text(text));
 }
 
+/// Reads the greeting of an [`SocketUpstream::echo`], and sends a text and gets it back.
+pub async fn hears_itself<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>) {
+    assert_eq!(next(socket).await, Message::text("hello"));
+    exchange(socket, "and back").await;
+}
+
 /// The code and reason by which the edge closes; every message before it is passed over.
 pub async fn closed<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>) -> (u16, String) {
     loop {

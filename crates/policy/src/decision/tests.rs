@@ -45,7 +45,7 @@ fn list() -> Vec<ListedEntry> {
 
 fn policy() -> EdgePolicy {
     EdgePolicy {
-        own_origins: OriginSet::new([OriginBuf::parse(OWN).unwrap()]),
+        own_origins: OriginBuf::parse(OWN).into_iter().collect(),
         system_origins: OriginSet::new([OriginBuf::parse(SYSTEM).unwrap()]),
         open_allowed: true,
     }
@@ -66,7 +66,7 @@ fn embedder(text: &str) -> Embedder<'_> {
 }
 
 fn facts<'a>(class: Class, from: &'a str) -> Facts<'a> {
-    Facts { class, embedder: embedder(from), missing_denied: false, ticket: TicketState::Absent }
+    Facts { widget: "w", class, embedder: embedder(from), missing_denied: false, ticket: TicketState::Absent }
 }
 
 fn judge(facts: &Facts<'_>, widget: &Widget) -> Decision {
@@ -447,7 +447,7 @@ proptest! {
             2 => TicketState::Expired,
             _ => TicketState::Valid(opened_by.as_origin()),
         };
-        let facts = Facts { class, embedder, missing_denied, ticket };
+        let facts = Facts { widget: "w", class, embedder, missing_denied, ticket };
         let policy = EdgePolicy { open_allowed, ..policy() };
         let decision = decide(&facts, widget.as_ref().map(Widget::compile).as_ref().map(WidgetRulesBuf::as_rules), &policy, now());
         let found = (decision.verdict, decision.reason, decision.would_deny);

@@ -24,14 +24,20 @@ fn listing(entries: Value) -> Widget {
 
 fn policy() -> EdgePolicy {
     EdgePolicy {
-        own_origins: OriginSet::new([OriginBuf::parse(OWN).unwrap()]),
+        own_origins: OriginBuf::parse(OWN).into_iter().collect(),
         system_origins: OriginSet::default(),
         open_allowed: true,
     }
 }
 
 fn facts(embedder: Embedder<'_>) -> Facts<'_> {
-    Facts { class: Class::Asset, embedder, missing_denied: false, ticket: TicketState::Absent }
+    Facts {
+        widget: "wgt_acme",
+        class: Class::Asset,
+        embedder,
+        missing_denied: false,
+        ticket: TicketState::Absent,
+    }
 }
 
 fn known(text: &str) -> Embedder<'_> {

@@ -115,7 +115,7 @@ impl OwnAnswer {
             frame_ancestors: ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
             on_ticket: opened_by.is_some() && facts.class == Class::Session,
             by_cookie: false,
-            given: ticket_for(facts.class, decision, &page, policy).and_then(give).map(Box::new),
+            given: ticket_for(facts, decision, &page, policy).and_then(give).map(Box::new),
         }
     }
 

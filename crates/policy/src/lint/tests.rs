@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::allowlist::samples::{self, now};
+use crate::origin::{OwnOrigin, OwnOrigins, WidgetOrigins};
 use crate::widget::Capability;
 
 fn widget(document: Value) -> Widget {
@@ -46,6 +47,22 @@ fn with(entries: Value, code: &str) -> Vec<String> {
 fn a_plain_production_list_has_no_findings() {
     let widget = listing(json!([".example.com", "shop.example.org", "192.0.2.7", "capacitor://localhost"]));
     assert_eq!(findings(&widget), []);
+}
+
+#[test]
+fn an_id_that_no_host_can_have_is_told_where_ids_are_in_hosts() {
+    let own = |text: &str| OwnOrigins::from_iter([OwnOrigin::ByWidget(WidgetOrigins::parse(text).unwrap())]);
+    let by_host = EdgePolicy { own_origins: own("https://{widget}.chat.example.net"), ..policy() };
+    for (id, is_told) in
+        [("wgt_a-1", false), ("wgt_A", true), (&"a".repeat(63), false), (&"a".repeat(64), true)]
+    {
+        let widget = widget(json!({"id": id, "allowed_domains": ["example.com"]}));
+        let told = |policy| {
+            let findings = lint(&widget, policy, PublicSuffixes::shipped(), now());
+            findings.iter().any(|finding| finding.code == "id_not_in_host" && finding.pointer == "/id")
+        };
+        assert_eq!((told(&by_host), told(&policy())), (is_told, false), "{id}");
+    }
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Judge<'_> {
         let (reading, _) = self.reading(Class::Session, &embedder, id, request);
         let state = |reading| self.tickets.renewable_state(reading, now);
         let ticket = reading.as_ref().map_or(TicketState::Absent, state);
-        let facts = Facts { class: Class::Session, embedder, missing_denied: true, ticket };
+        let facts = Facts { widget: id, class: Class::Session, embedder, missing_denied: true, ticket };
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(Class::Session, &decision, started.elapsed());
         let subject = JudgedRequest { id, facts: &facts, widget, reading: reading.as_ref(), request, now };
@@ -60,7 +60,7 @@ impl Judge<'_> {
                 self.metrics.ticket(TicketOutcome::Refused);
             }
             let subject =
-                told::DenialSubject::of(&embedder, reading.as_ref(), self.policy, self.tickets.has_cookies());
+                told::DenialSubject::of(&facts, reading.as_ref(), self.policy, self.tickets.has_cookies());
             return TicketCall::Denied(Denied { decision, embedder, id: decision_id, subject });
         }
         let (whose, outcome) = match &reading {

@@ -2,6 +2,7 @@
 
 use super::EdgePolicy;
 use crate::edge::admission::tickets::TicketReading;
+use embedgate_policy::decision::Facts;
 use embedgate_policy::origin::{Embedder, Origin, OriginBuf};
 
 /// Subject of a denial. It depends on the request alone, never on the widget, so a denied and an unknown
@@ -38,7 +39,7 @@ impl DenialSubject {
     /// The subject of a denial. `reading`: the ticket of a session from the widget's own iframe; `None` for
     /// other requests.
     pub(super) fn of(
-        embedder: &Embedder<'_>,
+        facts: &Facts<'_>,
         reading: Option<&TicketReading>,
         policy: &EdgePolicy,
         cookies: bool,
@@ -52,8 +53,8 @@ impl DenialSubject {
                 Some(origin) => Self::Opener(origin.into()),
                 None => Self::ForeignTicket,
             },
-            None => match embedder.origin() {
-                Some(origin) if policy.own_origins.contains(origin) || is_system(origin) => Self::OwnOrigin,
+            None => match facts.embedder.origin() {
+                Some(origin) if facts.is_from_own_origin(policy) || is_system(origin) => Self::OwnOrigin,
                 _ => Self::Embedder,
             },
         }

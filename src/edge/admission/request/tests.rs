@@ -25,8 +25,10 @@ fn ambiguous_paths_are_refused() {
         "/%2e%2e/b",
         "/a/.%2E/b",
         "/%2e",
-        "/a%2fb",
-        "/a%2Fb",
+        "/..%2fb",
+        "/a%2F..",
+        "/a%2f%2e/b",
+        "/a%2F.%2Fb",
         "/a%5cb",
         "/a\\b",
         "/a//b",
@@ -54,6 +56,12 @@ fn ambiguous_paths_are_refused() {
         "/w/wgt_demo/assets/app.0a1b.js",
     ] {
         assert_eq!(refused(target, &[]), None, "{target}");
+    }
+    for (target, place) in
+        [("/a%2fb", 2), ("/a/@b%2Fc/d%2fe", 5), ("/a%2f%2fb", 2), ("/a%252fb", 99), ("/a?%2f", 99)]
+    {
+        let found = check(&request("GET", target, &[("host", "edge.example")]), ALL).unwrap();
+        assert_eq!(found.unwrap_or(99), place, "{target}");
     }
 }
 

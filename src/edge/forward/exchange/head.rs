@@ -1,5 +1,7 @@
 //! Head of a request as its upstream gets it, over HTTP/1.1 and HTTP/2.
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
@@ -7,11 +9,11 @@ use http::{Method, Request, Uri, Version};
 use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::request;
 use crate::edge::admission::terms::Admission;
-use crate::edge::forward::headers::told_upstream;
+use crate::edge::forward::headers::{mapped, told_upstream};
 use crate::edge::http::body::BodyLength;
 use crate::edge::http::fields::Fields;
 use crate::edge::http::http1::write;
-use crate::edge::http::message::RequestHead;
+use crate::edge::http::message::{RequestHead, ResponseHead};
 use embedgate_policy::headers::{is_hop_by_hop, nominated};
 
 /// Room for the fields that the edge adds, in bytes.
@@ -43,7 +45,7 @@ impl Outgoing<'_> {
 
     /// The head in HTTP/1.1.
     pub fn http1(&self) -> Vec<u8> {
-        let (fields, target) = (&self.request.fields, self.target());
+        let (fields, target) = (&self.request.fields, &*self.target());
         let size: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         let mut head = Vec::with_capacity(target.len() + size + TOLD_BYTES);
         for part in [self.request.method.as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -95,7 +97,7 @@ impl Outgoing<'_> {
         let uri = Uri::builder()
             .scheme(scheme)
             .authority(Authority::try_from(self.host().as_bytes())?)
-            .path_and_query(PathAndQuery::try_from(self.target())?)
+            .path_and_query(PathAndQuery::try_from(&*self.target())?)
             .build()?;
         let mut request = Request::new(());
         *request.method_mut() = self.request.method.clone();
@@ -105,9 +107,22 @@ impl Outgoing<'_> {
         Ok(request)
     }
 
-    /// The target for an origin server, which gets only the path of an absolute target (RFC 9112 §3.2.2).
-    fn target(&self) -> &str {
-        self.request.uri.path_and_query().map_or("/", PathAndQuery::as_str)
+    /// The target for an origin server, which gets only the path of an absolute target (RFC 9112 §3.2.2), as the route
+    /// rewrites it.
+    fn target(&self) -> Cow<'_, str> {
+        let (shared, target) = (&self.admission.shared, self.request.target());
+        match &shared.route.mapping {
+            None => Cow::Borrowed(target),
+            Some(mapping) => Cow::Owned(mapping.to_upstream(&shared.widget, target)),
+        }
+    }
+
+    /// Maps the paths in an answer back to those that browsers know.
+    pub fn map_back(&self, answer: &mut ResponseHead) {
+        let shared = &self.admission.shared;
+        if let Some(mapping) = &shared.route.mapping {
+            mapped::to_browser(&mut answer.fields, mapping, &shared.widget, self.host());
+        }
     }
 
     fn host(&self) -> &str {

@@ -44,6 +44,7 @@ impl House {
 
 fn facts(origin: &str) -> SessionFacts {
     let facts = Facts {
+        widget: "w",
         class: Class::Session,
         embedder: Embedder::Known(Origin::parse(origin).unwrap()),
         missing_denied: false,
