@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
+
 use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
-use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, WidgetPlace};
+use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, TicketCookie, WidgetPlace};
 use crate::edge::error::EdgeError;
 use embedgate_policy::explain::RouteAnswers;
 use embedgate_policy::origin::OwnOrigin;
@@ -11,6 +13,12 @@ use embedgate_policy::origin::OwnOrigin;
 /// What the routes answer.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
     let https = settings.edge.public_origins.iter().next().is_some_and(OwnOrigin::is_https);
+    let renewable_for = SignedDuration::try_from(settings.tickets.renewable_for).ok();
+    // Browsers keep such a cookie only under https, localhost aside.
+    let is_kept =
+        https || settings.edge.public_origins.only().is_some_and(|origin| origin.as_origin().is_loopback());
+    let ticket_cookie =
+        renewable_for.filter(|_| settings.tickets.cookie == TicketCookie::Partitioned && is_kept);
     let answer = |route: &RouteSettings| ClassAnswer {
         class: route.class,
         only: match &route.widget {
@@ -18,12 +26,12 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
             WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Query(_) => None,
         },
         missing_denied: route.missing_denied,
-        answers: route_answers(route, https),
+        answers: route_answers(route, https, ticket_cookie),
     };
     settings.routes.iter().map(answer).collect()
 }
 
-fn route_answers(route: &RouteSettings, https: bool) -> RouteAnswers {
+fn route_answers(route: &RouteSettings, https: bool, ticket_cookie: Option<SignedDuration>) -> RouteAnswers {
     RouteAnswers {
         silent: route.profile(false),
         voice: route.profile(true),
@@ -31,6 +39,7 @@ fn route_answers(route: &RouteSettings, https: bool) -> RouteAnswers {
         credentials: route.credentials,
         cache: route.cache_rule(),
         https,
+        ticket_cookie,
     }
 }
 

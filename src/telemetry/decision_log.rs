@@ -56,6 +56,8 @@ pub struct DecisionRecord<'a> {
     pub near_miss: Option<String>,
     /// The request method.
     pub method: &'a str,
+    /// What else to know: a setting that makes the browser refuse what the edge allows.
+    pub hint: Option<&'a str>,
 }
 
 /// Buffer size that is enough for most lines, in bytes.
@@ -82,6 +84,7 @@ impl DecisionRecord<'_> {
             ("entry", self.entry.as_deref()),
             ("near_miss", self.near_miss.as_deref()),
             ("method", Some(self.method)),
+            ("hint", self.hint),
         ];
         for (name, value) in fields {
             let Some(value) = value else { continue };
@@ -235,6 +238,7 @@ mod tests {
             entry: None,
             near_miss: None,
             method: "GET",
+            hint: None,
         }
     }
 

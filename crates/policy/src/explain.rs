@@ -26,7 +26,7 @@ mod ticket;
 
 use advice::Advice;
 pub use advice::{WayIn, entry_admitting, way_in};
-pub use headers::RouteAnswers;
+pub use headers::{NO_CREDENTIALS, RouteAnswers};
 pub use outcome::{EntryMatch, EntryOutcome};
 use sentence::Grounds;
 pub use ticket::TicketWorth;
@@ -61,6 +61,9 @@ pub struct Explanation {
     /// The state of the ticket, if one was presented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketWorth>,
+    /// What else to know, such as a setting of the route that makes browsers refuse what the edge allows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hints: Vec<String>,
     /// The headers that the edge would add to the upstream's own, with name and value.
     pub headers: Vec<(String, String)>,
 }
@@ -133,6 +136,7 @@ pub fn explain(
         entry_to_add: advised.as_ref().and_then(Advice::entry_to_add),
         entries: widget.map(|widget| outcome::of_all(widget, compared, now)).unwrap_or_default(),
         ticket: None,
+        hints: Vec::new(),
         headers: Vec::new(),
     };
     explanation.sentence =
@@ -169,6 +173,9 @@ impl Explanation {
         let rules = widget.map(Widget::compile);
         self.headers =
             answers.fields(facts, destination, rules.as_ref().map(WidgetRulesBuf::as_rules), policy, now);
+        if self.verdict == Verdict::Allow {
+            self.hints.extend(answers.hint(facts).map(str::to_owned));
+        }
         self
     }
 }
@@ -222,6 +229,9 @@ impl fmt::Display for Explanation {
         }
         if let Some(entry) = &self.entry_to_add {
             write!(f, "\n  entry to add: {entry}")?;
+        }
+        for hint in &self.hints {
+            write!(f, "\n  hint: {hint}")?;
         }
         if !self.entries.is_empty() {
             f.write_str("\n  entries:")?;

@@ -125,7 +125,15 @@ impl Judge<'_> {
         if let Some(reading) = &reading {
             self.presented(reading, ticket, &decision);
         }
-        let subject = JudgedRequest { id, facts: &facts, widget, reading: reading.as_ref(), request, now };
+        let subject = JudgedRequest {
+            id,
+            facts: &facts,
+            widget,
+            reading: reading.as_ref(),
+            request,
+            refuses_cookies: !route.credentials && matches!(route.class, Class::Asset | Class::Session),
+            now,
+        };
         let decision_id = self.record(&subject, &decision);
         match widget {
             Some(widget) if decision.is_allowed() => {

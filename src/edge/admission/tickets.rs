@@ -10,6 +10,7 @@ use self::presented::Presented;
 use crate::config::{TicketCookie, TicketSettings};
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::decision::TicketState;
+use embedgate_policy::headers::ticket_cookie;
 use embedgate_policy::origin::Origin;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 use embedgate_policy::verdict::Class;
@@ -79,7 +80,7 @@ impl Tickets {
 
     /// The `Set-Cookie` with a ticket, where there are such cookies.
     pub fn cookie(&self, widget: &str, ticket: &str) -> Option<HeaderValue> {
-        if self.cookies { cookie::set(widget, ticket, self.renewable_for) } else { None }
+        if self.cookies { ticket_cookie(widget, ticket, self.renewable_for) } else { None }
     }
 
     /// Whether a ticket is older than half its lifetime, so that its cookie is renewed.

@@ -228,6 +228,16 @@ fn classes_differ_in_who_may_ask() {
             assert_eq!((ran.code, &told["class"]), (code, &json!(class)), "{row}");
         }
     }
+    for (class, origin, hinted) in [
+        ("session", "https://example.com", true),
+        ("asset", "https://example.com", true),
+        ("frame", "https://example.com", false),
+        ("session", "https://a.example", false),
+    ] {
+        let told = ask(&desk, "listed", &["--origin", origin, "--class", class]).json();
+        let hints = told["hints"].as_array().map_or(0, Vec::len);
+        assert_eq!(hints == 1, hinted, "{class} {origin}: {told}");
+    }
     let disabled = ask(&desk, "disabled", &["--origin", "https://example.com"]).json();
     assert_eq!(disabled["reason"], "widget_disabled");
     let monitored = ask(&desk, "monitor", &["--origin", "https://a.example"]).json();
@@ -235,6 +245,30 @@ fn classes_differ_in_who_may_ask() {
         (&monitored["would_deny"], &monitored["entry_to_add"]),
         (&json!("not_listed"), &json!("a.example"))
     );
+}
+
+#[test]
+fn what_the_routes_of_a_widget_answer_is_shown() {
+    let rules = json!({ "widgets": [
+        { "id": "w", "allowed_domains": ["example.com"] },
+        { "id": "alone", "allowed_domains": ["example.com"] },
+    ] });
+    let first = "[[routes]]\npath = \"/alone\"\nwidget = \"fixed:alone\"\nclass = \"frame\"\nupstream = \"demo\"\n\
+                 headers = { X-Alone = \"yes\" }\n";
+    let config = config("[tickets]\ncookie = \"partitioned\"").replace("http://edge", "https://edge");
+    let (before, after) = config.split_once("[[routes]]").unwrap();
+    let desk = Desk::with(&format!("{before}{first}[[routes]]{after}"), &rules.to_string());
+    let field = |told: &Value, name: &str| {
+        let fields = told["headers"].as_array().unwrap();
+        fields.iter().find(|field| field[0] == name).map(|field| field[1].as_str().unwrap().to_owned())
+    };
+    let frame = ["--class", "frame", "--origin", "https://example.com"];
+    let [alone, other] = ["alone", "w"].map(|id| ask(&desk, id, &frame).json());
+    assert_eq!([field(&alone, "x-alone"), field(&other, "x-alone")], [Some("yes".to_owned()), None]);
+    for (id, told) in [("alone", &alone), ("w", &other)] {
+        let cookie = field(told, "set-cookie").unwrap_or_else(|| panic!("{told}"));
+        assert!(cookie.starts_with(&format!("__Host-embed.{id}=...; Path=/; Secure;")), "{cookie}");
+    }
 }
 
 #[test]

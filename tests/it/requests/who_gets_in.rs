@@ -72,6 +72,17 @@ async fn cookies_cross_origins_only_for_the_list() {
             );
         }
     }
+    // A browser that wants to send cookies does not say so in its preflight: the log names the key.
+    let hinted: Vec<_> = edge
+        .decisions()
+        .into_iter()
+        .filter(|line| {
+            line["hint"].as_str().is_some_and(|hint| hint.starts_with("`credentials` of the route is false"))
+        })
+        .map(|line| (line["method"].clone(), line["widget"].clone(), line["embedder"].clone()))
+        .collect();
+    assert_eq!(hinted, [(json!("OPTIONS"), json!("list"), json!(LISTED))]);
+    assert!(edge.decisions().len() > 10, "the others have none");
 }
 
 #[tokio::test]

@@ -1,14 +1,15 @@
 //! Response headers in an explanation.
 
 use http::header::{self, HeaderName, HeaderValue};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::compiled::WidgetRules;
 use crate::decision::{Decision, EdgePolicy, Facts, decide};
 use crate::headers::{
     CacheRule, Cors, DenialShape, Destination, GivenTicket, Grant, OwnAnswer, OwnProfile, Profile,
-    SharedAnswer, allow_origin, cache_control, cors, timing_of_ticket,
+    SharedAnswer, allow_origin, cache_control, cors, ticket_cookie, timing_of_ticket,
 };
+use crate::verdict::Class;
 
 /// Settings of one route that decide the headers of its answers.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct RouteAnswers {
     pub cache: CacheRule,
     /// Whether browsers see this edge under https.
     pub https: bool,
+    /// How long browsers keep the cookie with a frame's ticket; `None`: there are no such cookies.
+    pub ticket_cookie: Option<SignedDuration>,
 }
 
 impl RouteAnswers {
@@ -38,7 +41,9 @@ impl RouteAnswers {
     ) -> Vec<(String, String)> {
         let decision = decide(facts, widget, policy, now);
         let fields = match widget {
-            Some(widget) if decision.is_allowed() => self.allowed(facts, widget, &decision, policy, now),
+            Some(widget) if decision.is_allowed() => {
+                self.allowed(facts, destination, widget, &decision, policy, now)
+            }
             _ => self.denied(facts, destination, &decision),
         };
         fields.into_iter().map(|(name, value)| (name.to_string(), text(&value))).collect()
@@ -47,6 +52,7 @@ impl RouteAnswers {
     fn allowed(
         &self,
         facts: &Facts<'_>,
+        destination: Destination,
         widget: WidgetRules<'_>,
         decision: &Decision,
         policy: &EdgePolicy,
@@ -57,7 +63,9 @@ impl RouteAnswers {
         let profile = if widget.voice { &self.voice } else { &self.silent };
         let shared = SharedAnswer { class: facts.class, profile, https: self.https };
         let own = OwnAnswer::of(facts, widget, decision, policy, now, |_| {
-            Some(GivenTicket { timing: timing_of_ticket("..."), cookie: None })
+            let lifetime = self.ticket_cookie.filter(|_| destination == Destination::Document);
+            let cookie = lifetime.and_then(|lifetime| ticket_cookie(facts.widget, "...", lifetime));
+            Some(GivenTicket { timing: timing_of_ticket("..."), cookie })
         });
         let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
@@ -75,6 +83,13 @@ impl RouteAnswers {
         fields
     }
 
+    /// What else to know about an allowed request, if anything.
+    pub(super) fn hint(&self, facts: &Facts<'_>) -> Option<&'static str> {
+        let is_by_script =
+            matches!(facts.class, Class::Asset | Class::Session) && facts.embedder.origin().is_some();
+        (is_by_script && !self.credentials).then_some(NO_CREDENTIALS)
+    }
+
     fn denied(
         &self,
         facts: &Facts<'_>,
@@ -88,6 +103,10 @@ impl RouteAnswers {
         fields
     }
 }
+
+/// Hint about a script that sends cookies where the route does not allow it: browsers refuse it, not the edge.
+pub const NO_CREDENTIALS: &str = "`credentials` of the route is false, so browsers refuse what a script asks with cookies \
+                                  (`credentials: \"include\"`), its preflight first; set it to true if the widget does that";
 
 fn text(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()

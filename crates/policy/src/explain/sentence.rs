@@ -87,7 +87,8 @@ fn of_reason(reason: Reason, asked: &Explanation, grounds: Grounds<'_>) -> Strin
         }
         Reason::TicketMissing => {
             "The request's origin is the edge's own origin, but it has no ticket that says which page opened the \
-            widget. The widget's iframe has to send its document's ticket. An app that fills in the address it \
+            widget. The widget's iframe has to present its document's ticket, or `tickets.cookie` has to be turned on, \
+            which makes the browser send it. An app that fills in the address it \
             connects to, as React Native does, has to send an `Origin` of its own that can be listed."
                 .to_owned()
         }

@@ -2,7 +2,7 @@
 //! to explain them.
 
 use http::header::{self, HeaderName, HeaderValue};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{Cors, FRAME_ANCESTORS_NONE, Profile, VARY, ticket_for};
 use crate::compiled::WidgetRules;
@@ -72,6 +72,21 @@ impl<'a> Grant<'a> {
 
 /// The field with a document's ticket; the document's scripts can read it (Server Timing).
 pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// Beginning of the names of ticket cookies; the widget's id follows.
+pub const TICKET_COOKIE: &str = "__Host-embed.";
+
+/// The `Set-Cookie` with a ticket for this widget, which browsers keep for each customer's site (CHIPS).
+pub fn ticket_cookie(widget: &str, ticket: &str, lifetime: SignedDuration) -> Option<HeaderValue> {
+    let seconds = lifetime.as_secs();
+    let mut value = HeaderValue::try_from(format!(
+        "{TICKET_COOKIE}{widget}={ticket}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age={seconds}"
+    ))
+    .ok()?;
+    // Sensitive, as in `Server-Timing`.
+    value.set_sensitive(true);
+    Some(value)
+}
 
 /// The `Server-Timing` value with a ticket. A ticket needs no quoting.
 pub fn timing_of_ticket(ticket: &str) -> Option<HeaderValue> {

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+use jiff::SignedDuration;
+
 use super::*;
 use crate::origin::{OpaqueOrigin, Origin};
 
@@ -162,4 +164,12 @@ fn tickets_of_others_are_dropped() {
         without_embed_ticket("a;desc=\"embed-ticket, \\\" b\", EMBED-TICKET ;desc=x, c").as_deref(),
         Some("a;desc=\"embed-ticket, \\\" b\", c")
     );
+}
+
+#[test]
+fn a_ticket_cookie_is_for_the_edge_s_host_alone() {
+    let value = ticket_cookie("w1", "a.b", SignedDuration::from_hours(12)).unwrap();
+    let expected = "__Host-embed.w1=a.b; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=43200";
+    assert_eq!(value, expected);
+    assert!(value.is_sensitive());
 }

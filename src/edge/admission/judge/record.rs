@@ -4,24 +4,28 @@ use jiff::Timestamp;
 
 use super::Judge;
 use crate::edge::admission::decision_id::DecisionId;
+use crate::edge::admission::request::is_preflight;
 use crate::edge::admission::tickets::TicketReading;
 use crate::edge::http::message::RequestHead;
 use crate::telemetry::decision_log::DecisionRecord;
 use crate::telemetry::metrics::TicketOutcome;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, Facts, TicketState};
+use embedgate_policy::explain::NO_CREDENTIALS;
 use embedgate_policy::origin::Embedder;
 use embedgate_policy::verdict::Reason;
 use embedgate_policy::widget::WidgetId;
 
 /// Judged request, with everything for the log.
 pub(super) struct JudgedRequest<'s, 'r> {
-    /// The widget's name in the path.
+    /// The widget's id, as the request names it.
     pub(super) id: &'s str,
     pub(super) facts: &'s Facts<'s>,
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s TicketReading>,
     pub(super) request: &'r RequestHead,
+    /// Scripts of listed pages may not send cookies on this route.
+    pub(super) refuses_cookies: bool,
     pub(super) now: Timestamp,
 }
 
@@ -36,7 +40,7 @@ impl Judge<'_> {
     }
 
     fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
-        let JudgedRequest { id: widget_id, facts, widget, reading, request, now } = *subject;
+        let JudgedRequest { id: widget_id, facts, widget, reading, request, refuses_cookies, now } = *subject;
         let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
         let (embedder, malformed) = match &facts.embedder {
             Embedder::Known(origin) => (Some(origin.as_str()), None),
@@ -44,6 +48,8 @@ impl Judge<'_> {
             Embedder::Malformed(error) => (None, Some(error.code())),
             Embedder::Absent => (None, None),
         };
+        // Browsers don't say whether cookies will follow.
+        let hint = refuses_cookies && decision.is_allowed() && is_preflight(request);
         let opened_by = reading.and_then(TicketReading::embedder);
         let record = DecisionRecord {
             time: now,
@@ -60,6 +66,7 @@ impl Judge<'_> {
             entry: entry(decision.entry),
             near_miss: entry(decision.near_miss),
             method: request.method.as_str(),
+            hint: hint.then_some(NO_CREDENTIALS),
         };
         if let Err(error) = self.decisions.write(&record) {
             tracing::error!(%error, "can't log a decision");

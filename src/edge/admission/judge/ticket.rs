@@ -52,7 +52,16 @@ impl Judge<'_> {
         let facts = Facts { widget: id, class: Class::Session, embedder, missing_denied: true, ticket };
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(Class::Session, &decision, started.elapsed());
-        let subject = JudgedRequest { id, facts: &facts, widget, reading: reading.as_ref(), request, now };
+        let subject = JudgedRequest {
+            id,
+            facts: &facts,
+            widget,
+            reading: reading.as_ref(),
+            request,
+            // No such call needs any.
+            refuses_cookies: false,
+            now,
+        };
         let decision_id = self.record(&subject, &decision);
         let is_preflight = is_preflight(request);
         if !decision.is_allowed() {

@@ -6,13 +6,12 @@
 
 use http::HeaderValue;
 use http::header;
-use jiff::SignedDuration;
 
 use super::presented::Presented;
 use crate::edge::http::fields::Fields;
+use embedgate_policy::headers::TICKET_COOKIE;
 
-/// Beginning of the names of ticket cookies; the widget's id follows.
-const PREFIX: &[u8] = b"__Host-embed.";
+const PREFIX: &[u8] = TICKET_COOKIE.as_bytes();
 
 /// Finds the ticket in this widget's cookie. Allocates nothing.
 pub(super) fn find<'r>(fields: &'r Fields, widget: &str) -> Presented<'r> {
@@ -43,19 +42,6 @@ pub(super) fn strip(fields: &mut Fields) {
             fields.append(header::COOKIE, line);
         }
     }
-}
-
-/// The `Set-Cookie` with a ticket for this widget.
-pub(super) fn set(widget: &str, ticket: &str, renewable_for: SignedDuration) -> Option<HeaderValue> {
-    let name = std::str::from_utf8(PREFIX).ok()?;
-    let seconds = renewable_for.as_secs();
-    let mut value = HeaderValue::try_from(format!(
-        "{name}{widget}={ticket}; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age={seconds}"
-    ))
-    .ok()?;
-    // As for tickets in `Server-Timing`: neither in HTTP/2's compression table nor in logs.
-    value.set_sensitive(true);
-    Some(value)
 }
 
 /// Whether a `Set-Cookie` of an upstream would set a ticket cookie: those are the edge's alone.
@@ -123,12 +109,11 @@ mod tests {
     }
 
     #[test]
-    fn it_is_for_the_edge_s_host_alone() {
-        let value = set("w1", "a.b", SignedDuration::from_hours(12)).unwrap();
-        let expected =
-            "__Host-embed.w1=a.b; Path=/; Secure; HttpOnly; SameSite=None; Partitioned; Max-Age=43200";
-        assert_eq!(value, expected);
-        assert!(value.is_sensitive() && is_reserved(&value));
-        assert!(!is_reserved(&HeaderValue::from_static("x=__Host-embed.w1")));
+    fn no_upstream_sets_one() {
+        for (value, reserved) in
+            [("__Host-embed.w1=a.b; Path=/", true), (" __Host-embed.w1=", true), ("x=__Host-embed.w1", false)]
+        {
+            assert_eq!(is_reserved(&HeaderValue::from_static(value)), reserved, "{value}");
+        }
     }
 }
