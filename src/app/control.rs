@@ -8,15 +8,14 @@ use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
 use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, TicketCookie, WidgetPlace};
 use crate::edge::error::EdgeError;
 use embedgate_policy::explain::RouteAnswers;
-use embedgate_policy::origin::OwnOrigin;
 
 /// What the routes answer.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
-    let https = settings.edge.public_origins.iter().next().is_some_and(OwnOrigin::is_https);
+    let https = settings.edge.public_origins.iter().next().is_some_and(|origin| origin.is_https());
     let renewable_for = SignedDuration::try_from(settings.tickets.renewable_for).ok();
     // Browsers keep such a cookie only under https, localhost aside.
     let is_kept =
-        https || settings.edge.public_origins.only().is_some_and(|origin| origin.as_origin().is_loopback());
+        https || settings.edge.public_origins.iter().next().is_some_and(|origin| origin.is_loopback());
     let ticket_cookie =
         renewable_for.filter(|_| settings.tickets.cookie == TicketCookie::Partitioned && is_kept);
     let answer = |route: &RouteSettings| ClassAnswer {

@@ -226,5 +226,5 @@ fn warn(table: &ConfigTable<'_>, edge: &EdgeSettings) {
 }
 
 fn has_https(edge: &EdgeSettings) -> bool {
-    edge.public_origins.iter().any(OwnOrigin::is_https)
+    edge.public_origins.iter().any(|origin| origin.is_https())
 }

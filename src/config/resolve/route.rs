@@ -202,7 +202,7 @@ impl RouteReading<'_, '_> {
         let Some(item) = table.item("host") else { return RouteHost::Any };
         let spot = item.spot();
         let host = item.text(RouteHost::parse).unwrap_or_default();
-        if host != RouteHost::Any && !self.own.iter().any(|own| is_of_host(own, &host)) {
+        if host != RouteHost::Any && !self.own.iter().any(|own| is_of_host(&own, &host)) {
             table.document().warn(
                 spot,
                 format!(

@@ -13,7 +13,7 @@ use embedgate_policy::widget::Environment;
 fn defaults() {
     let s = settings("");
     assert_eq!(s.edge.listen, ["127.0.0.1:8080".parse().unwrap()]);
-    let origins: Vec<String> = s.edge.public_origins.iter().map(ToString::to_string).collect();
+    let origins: Vec<String> = s.edge.public_origins.iter().map(|origin| origin.to_string()).collect();
     assert_eq!(origins, ["http://localhost:8080"]);
     assert!(s.edge.tls.is_empty() && s.edge.trusted_proxies.is_empty() && !s.edge.redirect_http);
     assert_eq!(s.edge.workers, None);

@@ -217,7 +217,7 @@ impl Judge<'_> {
     /// Whether an own origin is that of the host which was asked: of several, each has its own cookies.
     fn is_of_host(&self, origin: Origin<'_>, request: &RequestHead) -> bool {
         let authority = origin.as_str().split_once("://").map(|(_, authority)| authority);
-        self.policy.own_origins.only().is_some()
+        self.policy.own_origins.is_single()
             || authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(request)))
     }
 

@@ -27,7 +27,7 @@ const UNKNOWN_HOST: RequestRefusal =
 impl HttpsRedirect {
     /// A redirect to the https origins; `None` if there are none.
     pub fn new(public_origins: &OwnOrigins) -> Option<Self> {
-        let https: Vec<OwnOrigin> = public_origins.iter().filter(|own| own.is_https()).cloned().collect();
+        let https: Vec<OwnOrigin> = public_origins.iter().filter(OwnOrigin::is_https).collect();
         let first = https.iter().find_map(|own| match own {
             OwnOrigin::Shared(origin) => Some(origin.clone()),
             OwnOrigin::ByWidget(_) => None,

@@ -2,11 +2,14 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Origin, OriginBuf};
+use super::{Origin, OriginBuf, OriginSet};
 
 /// The edge's own origins, where browsers see it: the origins of the widgets' iframes.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct OwnOrigins(Box<[OwnOrigin]>);
+pub struct OwnOrigins {
+    shared: OriginSet,
+    by_widget: Box<[WidgetOrigins]>,
+}
 
 /// Own origin: of all widgets, or with the widget's id in the host.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,48 +35,53 @@ pub const WIDGET_LABEL: &str = "{widget}";
 
 impl OwnOrigins {
     /// Whether an origin is the edge's own for this widget.
+    #[inline]
     #[must_use]
     pub fn contains(&self, origin: Origin<'_>, widget: &str) -> bool {
-        // With so few of them, a scan is faster than hashing.
-        self.0.iter().any(|own| match own {
-            OwnOrigin::Shared(own) => own.as_str() == origin.as_str(),
-            OwnOrigin::ByWidget(origins) => origins.label(origin) == Some(widget),
-        })
+        self.shared.contains(origin) || !self.by_widget.is_empty() && self.is_of_widget(origin, widget)
+    }
+
+    fn is_of_widget(&self, origin: Origin<'_>, widget: &str) -> bool {
+        self.by_widget.iter().any(|origins| origins.label(origin) == Some(widget))
     }
 
     /// Whether an origin is the edge's own for all widgets, or for any one.
     #[must_use]
     pub fn contains_for_any(&self, origin: Origin<'_>) -> bool {
-        self.0.iter().any(|own| match own {
-            OwnOrigin::Shared(own) => own.as_str() == origin.as_str(),
-            OwnOrigin::ByWidget(origins) => origins.label(origin).is_some_and(|label| !label.contains('.')),
-        })
+        let has_label =
+            |origins: &WidgetOrigins| origins.label(origin).is_some_and(|label| !label.contains('.'));
+        self.shared.contains(origin) || self.by_widget.iter().any(has_label)
     }
 
-    /// All of them, in the given order.
-    pub fn iter(&self) -> impl Iterator<Item = &OwnOrigin> {
-        self.0.iter()
+    /// All of them: first those of all widgets, in the given order.
+    pub fn iter(&self) -> impl Iterator<Item = OwnOrigin> {
+        let shared = self.shared.iter().map(|origin| OwnOrigin::Shared(origin.into()));
+        shared.chain(self.by_widget.iter().cloned().map(OwnOrigin::ByWidget))
     }
 
-    /// The only one, if there is one and it is that of all widgets.
+    /// Whether there is one alone, and it is that of all widgets.
     #[must_use]
-    pub fn only(&self) -> Option<&OriginBuf> {
-        match &*self.0 {
-            [OwnOrigin::Shared(origin)] => Some(origin),
-            _ => None,
-        }
+    pub fn is_single(&self) -> bool {
+        self.by_widget.is_empty() && self.shared.iter().nth(1).is_none()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.shared.is_empty() && self.by_widget.is_empty()
     }
 }
 
 impl FromIterator<OwnOrigin> for OwnOrigins {
     fn from_iter<I: IntoIterator<Item = OwnOrigin>>(origins: I) -> Self {
-        Self(origins.into_iter().collect())
+        let (mut shared, mut by_widget) = (Vec::new(), Vec::new());
+        for origin in origins {
+            match origin {
+                OwnOrigin::Shared(origin) => shared.push(origin),
+                OwnOrigin::ByWidget(origins) => by_widget.push(origins),
+            }
+        }
+        Self { shared: OriginSet::new(shared), by_widget: by_widget.into() }
     }
 }
 
@@ -85,7 +93,7 @@ impl FromIterator<OriginBuf> for OwnOrigins {
 
 impl Serialize for OwnOrigins {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(ToString::to_string))
+        serializer.collect_seq(self.iter().map(|origin| origin.to_string()))
     }
 }
 
@@ -96,6 +104,15 @@ impl OwnOrigin {
         match self {
             Self::Shared(origin) => origin.to_string(),
             Self::ByWidget(WidgetOrigins { before, after }) => format!("{before}{widget}{after}"),
+        }
+    }
+
+    /// Whether it is on the visitor's own machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Shared(origin) => origin.as_origin().is_loopback(),
+            Self::ByWidget(_) => Origin::parse(&self.of("w")).is_ok_and(|origin| origin.is_loopback()),
         }
     }
 
@@ -207,7 +224,7 @@ mod tests {
         assert!(own.contains_for_any(origin("https://b.chat.example.net:8443")));
         assert!(own.contains_for_any(origin("https://edge.example")));
         assert!(!own.contains_for_any(origin("https://x.b.chat.example.net:8443")));
-        assert_eq!(own.only(), None);
+        assert!(!own.is_single());
         let at = |name| own.iter().find_map(|own| own.at_host(name));
         assert_eq!(at("edge.example").as_deref(), Some("https://edge.example"));
         assert_eq!(at("b.chat.example.net").as_deref(), Some("https://b.chat.example.net:8443"));

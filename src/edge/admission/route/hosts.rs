@@ -67,7 +67,8 @@ impl HostRouters {
         Ok(())
     }
 
-    /// Finds the target of a path. `host` returns the request's `Host`, including the port.
+    /// Finds the target of a path. Most edges have no routes by host. `host` returns the request's `Host`, including the port.
+    #[inline]
     pub fn find<'t>(&'t self, host: impl FnOnce() -> &'t str, path: &'t str) -> Option<FoundPath<'t>> {
         if !(self.exact.is_empty() && self.by_widget.is_empty())
             && let Some(found) = self.by_host(without_port(host()), path)
@@ -93,6 +94,7 @@ impl HostRouters {
     }
 }
 
+#[inline]
 fn at<'t>(router: &'t Router, path: &'t str, in_host: Option<&'t str>) -> Option<FoundPath<'t>> {
     let found = router.at(path).ok()?;
     Some(FoundPath { target: found.value, in_path: found.params.get("widget"), in_host })
