@@ -24,17 +24,17 @@ mod refused_posts;
 mod restored;
 mod saved;
 mod service_worker;
-mod stage;
+pub mod stage;
 mod surfaces;
 mod voice;
 
 const SOON: Duration = Duration::from_secs(10);
 
 /// Screenshots are kept where they can be looked at.
-fn screenshot(name: &str) -> std::path::PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    std::fs::create_dir_all(&folder).unwrap();
-    folder.join(name)
+pub fn screenshot(name: &str) -> std::path::PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots").join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    path
 }
 
 const FRAME: &str = "document.getElementById('embedgate-widget').shadowRoot.querySelector('iframe')";

@@ -19,18 +19,24 @@ pub const STRANGER: &str = "https://stranger.example";
 pub struct Stage {
     pub edge: Edge,
     pub sites: Sites,
+    name: &'static str,
     tls: EdgeTls,
 }
 
 impl Stage {
     /// Starts the edge as `spec` says, over TLS beside, and sites under these names.
-    pub async fn start(mut spec: EdgeSpec, hosts: &[&str]) -> Self {
-        let tls = EdgeTls::of("widgets.example");
+    pub async fn start(spec: EdgeSpec, hosts: &[&str]) -> Self {
+        Self::named("widgets.example", spec, hosts).await
+    }
+
+    /// The same, with the edge under this name.
+    pub async fn named(name: &'static str, mut spec: EdgeSpec, hosts: &[&str]) -> Self {
+        let tls = EdgeTls::of(name);
         tls.add_to(&mut spec);
         spec.public_origins.get_or_insert_with(|| format!("[\"{EDGE}\"]"));
         let edge = Edge::start(spec).await;
         let sites = Sites::start(&tls.authority, hosts).await;
-        Self { edge, sites, tls }
+        Self { edge, sites, name, tls }
     }
 
     /// The demo, rules written through the control plane, every decision logged; [`SITE`] and [`STRANGER`].
@@ -42,11 +48,8 @@ impl Stage {
     /// A browser for these names. The edge without TLS is at its name's port 80 and at `localhost:8080`.
     pub fn options(&self) -> BrowserOptions {
         let plain = self.edge.http;
-        let edge = [
-            ("widgets.example:443", self.tls.addr),
-            ("widgets.example:80", plain),
-            ("localhost:8080", plain),
-        ];
+        let (secure, bare) = (format!("{}:443", self.name), format!("{}:80", self.name));
+        let edge = [(&*secure, self.tls.addr), (&*bare, plain), ("localhost:8080", plain)];
         self.sites.browser(&edge, &self.tls.certificate)
     }
 
