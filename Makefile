@@ -7,6 +7,7 @@ CARGO_DENY_VERSION := 0.20.2
 SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
 GRADERS := $(TOOLS)/headers
 INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS)
+INTEGRATIONS := $(addprefix $(TOOLS)/integrations/,chainlit streamlit gradio)
 PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --workspace --release --
 TIMED := \
 	revocation::a_removed_domain_closes_exactly_its_sessions \
@@ -21,8 +22,9 @@ COUNTS := $(or $(CARGO_TARGET_DIR),target)/instructions.jsonl
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick one test prove bench bench-scale bench-peers instructions instructions-baseline \
-	count-instructions fmt lint deny docs unit advisories setup setup-tests setup-peers clean
+.PHONY: help run build quick one test prove integrations bench bench-scale bench-peers instructions instructions-baseline \
+	count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
+	setup-integrations setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-21s %s\n", $$1, $$2 }'
@@ -44,8 +46,11 @@ one: setup setup-tests ## Run the tests whose path has T in it: make one T=revoc
 test: fmt setup lint docs unit deny instructions ## Install what the tests need and run every check and test (CI runs this)
 
 prove: test ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
-	$(PROVE) --include-ignored $(addprefix --skip ,$(TIMED))
+	$(PROVE) --include-ignored --skip integrations:: $(addprefix --skip ,$(TIMED))
 	$(PROVE) --nocapture --test-threads 1 --exact $(TIMED)
+
+integrations: setup setup-integrations ## Try real products behind the edge in a browser: Chainlit, Streamlit, Gradio (large downloads)
+	EMBEDGATE_INTEGRATIONS=$(TOOLS)/integrations cargo test --locked --test it -- --include-ignored integrations::
 
 bench: setup ## Time parsing, verdicts and the rule book
 	cargo bench --locked --package bench-timings --bench decide --bench rulebook
@@ -91,8 +96,12 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, chromedriver, valgrind, schemathesis, header graders
+setup-tests: setup-browser $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, chromedriver, valgrind, schemathesis, header graders
+
+setup-browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)
+
+setup-integrations: setup-browser $(addsuffix /installed,$(INTEGRATIONS))
 
 setup-peers: $(OHA) ## Install what bench-peers needs: nginx with Lua, HAProxy, valgrind, oha
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v valgrind >/dev/null \
@@ -116,6 +125,12 @@ $(SCHEMATHESIS): tests/data/schemathesis.txt
 	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
 	python3 -m venv --clear $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(TOOLS)/integrations/%/installed: tests/data/integrations/%.txt
+	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
 	@touch $@
 
 # Without their install scripts, which would fetch more.

@@ -21,6 +21,7 @@ mod denials;
 mod grades;
 mod guide;
 mod house;
+mod integrations;
 mod requests;
 mod revocation;
 mod rules_file;
