@@ -1,14 +1,16 @@
 //! Products as others build them, unchanged, in front of a real browser: each behind the edge as docs/integrations.md
-//! configures it. `make integrations` installs and runs them; they are large.
+//! configures it. `make integrations` installs and runs them; they are large. What needs none of them runs always.
 
 use std::time::Duration;
 
 mod chainlit;
 mod gradio;
+mod guide;
 mod product;
 mod recipe;
 mod scene;
 mod streamlit;
+mod token;
 
 /// More than a product takes to load and to answer, on a busy machine, too.
 const SOON: Duration = Duration::from_secs(30);
