@@ -60,16 +60,20 @@ pub use error::AppError;
 pub use live::{decision_scope, edge_policy, public_suffixes};
 pub use offline::{documents, each_document, offline_store, rules_location};
 
+pub use signals::Signals;
+
 use demo::Demo;
 use live::LiveSettings;
 use observe::RuleMetrics;
+use signals::StopWatch;
 
-/// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP.
+/// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP. `signals` were listened to before
+/// anything was read.
 ///
 /// # Errors
 ///
 /// Something in the settings can't be used, an address is taken, or the server crashed.
-pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
+pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), AppError> {
     let level = operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings);
     let metrics = Arc::new(Metrics::new()?);
@@ -124,8 +128,13 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
         metrics: Arc::clone(&metrics),
         decisions: Arc::clone(&decisions),
     };
-    let edge = EdgeService::new(pipeline, settings.edge.header_timeout);
-    let edge = add_edge(&mut server, Listeners::new(edge, listeners), upstream_tasks);
+    let (end, ended) = mpsc::channel();
+    let edge = EdgeService::new(pipeline, settings.edge.header_timeout, settings.edge.grace_period);
+    let edge = Arc::new(edge);
+    let over = end.clone();
+    // An error means that the process is ending already.
+    let on_end = move || drop(over.send(Ok(())));
+    let service = add_edge(&mut server, Listeners::new(Arc::clone(&edge), listeners, on_end), upstream_tasks);
 
     let welcome = Welcome::new(&settings);
     let admin = Arc::new(Admin {
@@ -161,25 +170,39 @@ pub fn run(config: PathBuf, settings: Settings) -> Result<(), AppError> {
     server.add_service(background_service("files", tasks::FileTask::new(files)));
     server.add_service(background_service("memory", tasks::MemoryTask));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(welcome, readiness.clone())));
+    let impatience = tasks::ImpatienceTask::new(signals.clone(), end.clone());
+    server.add_service(background_service("impatience", impatience));
+    let stop = StopWatch::new(signals.clone(), readiness, settings.edge.drain_delay);
     let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
-    // Before the edge is ready, it must listen for SIGHUP: from then on it may come.
-    edge.add_dependency(server.add_service(background_service("reload", tasks::ReloadTask::new(live))));
-    serve(server, signals::Signals::new(readiness))
+    let reload = tasks::ReloadTask::new(live, signals);
+    service.add_dependency(server.add_service(background_service("reload", reload)));
+    serve(server, stop, end, &ended, &edge)
 }
 
-/// Runs the server until a signal stops it. After SIGTERM the library sleeps through the whole grace period
-/// and handles nothing else. So it has a thread of its own, which a second signal leaves behind.
-fn serve(mut server: Server, signals: signals::Signals) -> Result<(), AppError> {
-    let (end, ended) = mpsc::channel();
-    server.add_service(background_service("impatience", tasks::SecondSignalTask::new(end.clone())));
+/// Result of the server.
+type Ended = Result<(), AppError>;
+
+/// Runs the server until a signal stops it and the last connection has ended, or the grace period. After the signal the
+/// library sleeps through the whole period and handles nothing else. So it has a thread of its own, which is left behind.
+fn serve(
+    server: Server,
+    stop: StopWatch,
+    end: mpsc::Sender<Ended>,
+    ended: &mpsc::Receiver<Ended>,
+    edge: &EdgeService,
+) -> Result<(), AppError> {
     let run = move || {
-        let run = || server.run(RunArgs { shutdown_signal: Box::new(signals) });
+        let run = || server.run(RunArgs { shutdown_signal: Box::new(stop) });
         let ended = panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| AppError::BrokeDown);
         // An error means that the process is ending already.
         let _ = end.send(ended);
     };
     thread::Builder::new().name("server".to_owned()).spawn(run).map_err(AppError::Thread)?;
-    ended.recv().unwrap_or(Err(AppError::BrokeDown))
+    let ended = ended.recv().unwrap_or(Err(AppError::BrokeDown));
+    if edge.open_connections() > 0 {
+        tracing::warn!(connections = edge.open_connections(), "connections were cut");
+    }
+    ended
 }
 
 /// Every error that would keep the edge from starting, except those of the rules. Addresses are not tried.

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
 
 mod check;
@@ -85,8 +86,9 @@ impl Cli {
                 Ok(ExitCode::from(USAGE))
             }
             Command::Run => {
+                let signals = Signals::listen().map_err(AppError::Signals)?;
                 let settings = common.settings()?;
-                crate::app::run(common.config, settings)?;
+                app::run(common.config, settings, signals)?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Check(remote) => check::run(&common, &remote),

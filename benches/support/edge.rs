@@ -90,7 +90,7 @@ impl Edge {
             metrics: self.metrics,
             decisions: self.decisions,
         };
-        EdgeService::new(pipeline, self.settings.edge.header_timeout)
+        EdgeService::new(pipeline, self.settings.edge.header_timeout, self.settings.edge.grace_period)
     }
 
     /// The route of a request.

@@ -47,6 +47,9 @@ pub enum AppError {
     /// The system refused a thread.
     #[error("can't start the server's thread: {0}")]
     Thread(io::Error),
+    /// The system refused to have signals listened to.
+    #[error("can't listen for signals: {0}")]
+    Signals(io::Error),
     /// A panic in the server.
     #[error("the server crashed; please report what it wrote to standard error")]
     BrokeDown,

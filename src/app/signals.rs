@@ -1,49 +1,156 @@
-//! Stop signals: SIGTERM and SIGQUIT end the edge after the grace period for open requests, SIGINT at once.
+//! Signals, listened to from the first moment of the process on: one that comes early is not lost, and none does what the
+//! system does with a signal that nobody listens to.
+//!
+//! SIGHUP reads the configuration again. SIGTERM, SIGQUIT and SIGINT stop the edge, a second one of them ends it at once.
 
+use std::io;
+use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
+use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::admin::Readiness;
 
-/// Watch for stop signals that marks the edge as stopping for load balancers.
-pub(super) struct Signals(Arc<Readiness>);
+/// Signals that have come so far.
+#[derive(Clone, Debug)]
+pub struct Signals {
+    /// Number of requests to read the configuration again.
+    hangups: watch::Receiver<u64>,
+    /// Number of requests to stop.
+    stops: watch::Receiver<u64>,
+    /// A stop before this ends the process: there is nothing to close.
+    serves: Arc<AtomicBool>,
+}
 
 impl Signals {
-    pub(super) fn new(readiness: Arc<Readiness>) -> Self {
-        Self(readiness)
+    /// Listens from now on, on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn listen() -> io::Result<Self> {
+        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+        let (hung_up, hangups) = watch::channel(0);
+        let (stopped, stops) = watch::channel(0);
+        let heard = {
+            // Listening begins here, and not only when the thread runs.
+            let _entered = runtime.enter();
+            Heard::listen()?
+        };
+        let signals = Self { hangups, stops, serves: Arc::new(AtomicBool::new(false)) };
+        let serves = Arc::clone(&signals.serves);
+        let tell = move || runtime.block_on(heard.tell(&hung_up, &stopped, &serves));
+        thread::Builder::new().name("signals".to_owned()).spawn(tell)?;
+        Ok(signals)
+    }
+
+    /// Resolves with the next request to read the configuration again, or with those that came since the last.
+    pub(super) async fn hangup(&mut self) {
+        if self.hangups.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Resolves once this many requests to stop have come.
+    async fn stops(&self, count: u64) {
+        if self.stops.clone().wait_for(|stops| *stops >= count).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Resolves once a second request to stop has come.
+    pub(super) async fn impatience(&self) {
+        self.stops(2).await;
+    }
+}
+
+/// Signals that the process listens to.
+struct Heard {
+    hangups: Signal,
+    interrupts: Signal,
+    terminations: Signal,
+    quits: Signal,
+    users: [Signal; 2],
+}
+
+impl Heard {
+    fn listen() -> io::Result<Self> {
+        Ok(Self {
+            hangups: signal(SignalKind::hangup())?,
+            interrupts: signal(SignalKind::interrupt())?,
+            terminations: signal(SignalKind::terminate())?,
+            quits: signal(SignalKind::quit())?,
+            users: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
+        })
+    }
+
+    async fn tell(mut self, hung_up: &watch::Sender<u64>, stopped: &watch::Sender<u64>, serves: &AtomicBool) {
+        let [first, second] = &mut self.users;
+        loop {
+            let name = tokio::select! {
+                Some(()) = self.hangups.recv() => {
+                    hung_up.send_modify(|count| *count += 1);
+                    continue;
+                }
+                Some(()) = first.recv() => {
+                    tracing::warn!("SIGUSR1 does nothing");
+                    continue;
+                }
+                Some(()) = second.recv() => {
+                    tracing::warn!("SIGUSR2 does nothing in this version");
+                    continue;
+                }
+                Some(()) = self.interrupts.recv() => "SIGINT",
+                Some(()) = self.terminations.recv() => "SIGTERM",
+                Some(()) = self.quits.recv() => "SIGQUIT",
+                else => return,
+            };
+            tracing::info!("{name}: the edge stops");
+            if !serves.load(Ordering::Acquire) {
+                end_at_once();
+            }
+            stopped.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing was served yet, so no decision waits to be written")]
+fn end_at_once() -> ! {
+    process::exit(0)
+}
+
+/// Watch for the signal that stops the edge, which first marks it as stopping for load balancers.
+pub(super) struct StopWatch {
+    signals: Signals,
+    readiness: Arc<Readiness>,
+    /// Time for load balancers to notice, before the listeners close.
+    drain_delay: Duration,
+}
+
+impl StopWatch {
+    /// A watch; from now on, a stop is for it to handle.
+    pub(super) fn new(signals: Signals, readiness: Arc<Readiness>, drain_delay: Duration) -> Self {
+        signals.serves.store(true, Ordering::Release);
+        Self { signals, readiness, drain_delay }
     }
 }
 
 #[async_trait]
-impl ShutdownSignalWatch for Signals {
+impl ShutdownSignalWatch for StopWatch {
     async fn recv(&self) -> ShutdownSignal {
-        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::quit()];
-        let [mut interrupt, mut terminate, mut quit] = kinds.map(listen);
-        let stop = tokio::select! {
-            () = next(&mut interrupt) => ShutdownSignal::FastShutdown,
-            () = next(&mut terminate) => ShutdownSignal::GracefulTerminate,
-            () = next(&mut quit) => ShutdownSignal::GracefulTerminate,
-        };
-        self.0.stop();
-        stop
+        self.signals.stops(1).await;
+        self.readiness.stop();
+        if !self.drain_delay.is_zero() {
+            tracing::info!("/readyz says 503; the listeners close in {:?}", self.drain_delay);
+            tokio::time::sleep(self.drain_delay).await;
+        }
+        ShutdownSignal::GracefulTerminate
     }
-}
-
-/// Listens for the signals of one kind from now on. `None` where the system refuses.
-pub(super) fn listen(kind: SignalKind) -> Option<Signal> {
-    let refused = |error: &std::io::Error| tracing::error!(%error, "can't listen for a signal");
-    signal(kind).inspect_err(refused).ok()
-}
-
-/// Resolves with the next signal, or with one that came since the last. Never resolves where nobody listens.
-pub(super) async fn next(signals: &mut Option<Signal>) {
-    if let Some(signals) = signals
-        && signals.recv().await.is_some()
-    {
-        return;
-    }
-    std::future::pending().await
 }

@@ -10,13 +10,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pingora_core::server::ShutdownWatch;
-use pingora_core::services::ServiceReadyNotifier;
 use pingora_core::services::background::BackgroundService;
-use tokio::signal::unix::SignalKind;
 
-use super::AppError;
+use super::Ended;
 use super::live::LiveSettings;
-use super::signals::{listen, next};
+use super::signals::Signals;
 use super::welcome::Welcome;
 use crate::admin::{self, Admin, MutualTls, Readiness};
 use crate::edge::session::registry::SessionRegistry;
@@ -174,23 +172,22 @@ impl BackgroundService for WelcomeTask {
 }
 
 /// Service that reloads the configuration on SIGHUP.
-pub(super) struct ReloadTask(LiveSettings);
+pub(super) struct ReloadTask(LiveSettings, Signals);
 
 impl ReloadTask {
-    pub(super) fn new(live: LiveSettings) -> Self {
-        Self(live)
+    pub(super) fn new(live: LiveSettings, signals: Signals) -> Self {
+        Self(live, signals)
     }
 }
 
 #[async_trait]
 impl BackgroundService for ReloadTask {
-    async fn start_with_ready_notifier(&self, mut shutdown: ShutdownWatch, ready: ServiceReadyNotifier) {
-        // One listener for all signals: one that comes while the file is read causes another reading.
-        let mut hangups = listen(SignalKind::hangup());
-        ready.notify_ready();
+    async fn start(&self, mut shutdown: ShutdownWatch) {
+        let mut signals = self.1.clone();
         loop {
             tokio::select! {
-                () = next(&mut hangups) => self.0.reload(),
+                // One that comes while the file is read causes another reading.
+                () = signals.hangup() => self.0.reload(),
                 _ = shutdown.wait_for(|stop| *stop) => return,
             }
         }
@@ -198,23 +195,21 @@ impl BackgroundService for ReloadTask {
 }
 
 /// Service that ends the process at once on a second stop signal.
-pub(super) struct SecondSignalTask(Sender<Result<(), AppError>>);
+pub(super) struct ImpatienceTask(Signals, Sender<Ended>);
 
-impl SecondSignalTask {
+impl ImpatienceTask {
     /// The other end of `end` ends the process.
-    pub(super) fn new(end: Sender<Result<(), AppError>>) -> Self {
-        Self(end)
+    pub(super) fn new(signals: Signals, end: Sender<Ended>) -> Self {
+        Self(signals, end)
     }
 }
 
 #[async_trait]
-impl BackgroundService for SecondSignalTask {
-    async fn start(&self, mut shutdown: ShutdownWatch) {
-        let mut interrupts = listen(SignalKind::interrupt());
-        if shutdown.wait_for(|stop| *stop).await.is_ok() {
-            next(&mut interrupts).await;
-            // An error means that the process is ending already.
-            let _ = self.0.send(Ok(()));
-        }
+impl BackgroundService for ImpatienceTask {
+    async fn start(&self, _: ShutdownWatch) {
+        self.0.impatience().await;
+        tracing::info!("the edge ends at once");
+        // An error means that the process is ending already.
+        let _ = self.1.send(Ok(()));
     }
 }

@@ -34,6 +34,8 @@ pub struct EdgeSettings {
     pub header_timeout: Duration,
     /// Time for open requests to finish after a stop signal. Default: 30 s.
     pub grace_period: Duration,
+    /// Time between a stop signal and the moment at which the listeners close, for load balancers. Default: 0 s.
+    pub drain_delay: Duration,
     /// Maximum idle time of a WebSocket or stream. A WebSocket may be closed up to a 32nd of it later. `None`
     /// (written `0s`) means no limit. Default: 1 h.
     pub tunnel_idle_timeout: Option<Duration>,
@@ -80,6 +82,7 @@ pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<
             |item| item.quantity(scalar::duration),
             Duration::from_secs(30),
         ),
+        drain_delay: table.or("drain_delay", |item| item.quantity(scalar::duration), Duration::ZERO),
         tunnel_idle_timeout: limit(table, "tunnel_idle_timeout", Duration::from_secs(60 * 60)),
         tunnel_lifetime: limit(table, "tunnel_lifetime", Duration::from_secs(24 * 60 * 60)),
     };

@@ -4,6 +4,7 @@
 //! serves the request → the connection is kept for the next request, closed, or becomes a tunnel.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -11,6 +12,7 @@ use http::Method;
 use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
+use super::closing::Closing;
 use crate::edge::admission::request::Noted;
 use crate::edge::deadline::Deadline;
 use crate::edge::http::body::BodyLength;
@@ -57,6 +59,7 @@ pub struct Http1Connection {
     answer: AnswerState,
     /// The tunnel that has the stream.
     tunnel: Option<Box<Tunnel>>,
+    closing: Arc<Closing>,
 }
 
 /// State of the answer to the current request.
@@ -85,7 +88,7 @@ pub enum Read {
 
 impl Http1Connection {
     /// A connection that was just accepted.
-    pub fn new(stream: Stream) -> Self {
+    pub fn new(stream: Stream, closing: Arc<Closing>) -> Self {
         Self {
             stream: Some(stream),
             unread: BytesMut::new(),
@@ -98,7 +101,13 @@ impl Http1Connection {
             head_only: false,
             answer: AnswerState::NotBegun,
             tunnel: None,
+            closing,
         }
+    }
+
+    /// Whether the client may send another request after the answer that begins now.
+    fn keeps(&self) -> bool {
+        self.keep && !self.closing.has_begun()
     }
 
     /// Waits until the client sends something. `false`: it has left.

@@ -14,7 +14,7 @@ use http::{Request, Response, Version};
 use pingora_core::protocols::http::date::get_cached_date;
 use pingora_core::{BError, Error, ErrorType, Result};
 
-use super::service::Closing;
+use super::closing::Closing;
 use crate::edge::admission::reply::Reply;
 use crate::edge::admission::request::Noted;
 use crate::edge::deadline::Deadline;

@@ -95,7 +95,7 @@ async fn accept(listener: TcpListener, addr: SocketAddr, edge: Arc<EdgeService>,
         };
         // No Nagle delay: all writes are complete. If the connection is already gone, reading shows it.
         let _ = stream.set_nodelay(true);
-        tokio::spawn(Arc::clone(&edge).serve(stream, client, tls.clone()));
+        edge.accepted(stream, client, tls.clone());
     }
 }
 
@@ -111,12 +111,17 @@ fn is_of_connection(error: &io::Error) -> bool {
 pub struct Listeners {
     edge: Arc<EdgeService>,
     listeners: Vec<Listener>,
+    ended: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
 impl Listeners {
-    /// A service for these listeners.
-    pub fn new(edge: EdgeService, listeners: Vec<Listener>) -> Self {
-        Self { edge: Arc::new(edge), listeners }
+    /// A service for these listeners. `ended` is called when the server stops and the last connection has ended.
+    pub fn new(
+        edge: Arc<EdgeService>,
+        listeners: Vec<Listener>,
+        ended: impl FnOnce() + Send + Sync + 'static,
+    ) -> Self {
+        Self { edge, listeners, ended: Some(Box::new(ended)) }
     }
 }
 
@@ -128,7 +133,10 @@ impl Service for Listeners {
             .into_iter()
             .map(|listener| tokio::spawn(listener.run(Arc::clone(&self.edge), shutdown.clone())));
         join_all(running).await;
-        self.edge.close();
+        self.edge.close().await;
+        if let Some(ended) = self.ended.take() {
+            ended();
+        }
     }
 
     fn name(&self) -> &str {

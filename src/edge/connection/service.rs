@@ -2,12 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio_util::task::TaskTracker;
 
+use super::closing::Closing;
 use super::http1;
 use super::http2;
 use super::tls::handshakes::Handshakes;
@@ -24,56 +24,41 @@ pub(super) const REQUESTS_PER_CONNECTION: u32 = 10_000;
 pub struct EdgeService {
     pipeline: Arc<Pipeline>,
     header_timeout: Duration,
-    closing: Closing,
-}
-
-/// Signal that open connections should accept no more requests.
-#[derive(Default)]
-pub(super) struct Closing {
-    begun: AtomicBool,
-    told: Notify,
-}
-
-impl Closing {
-    /// Gives the signal.
-    pub(super) fn begin(&self) {
-        self.begun.store(true, Ordering::Release);
-        self.told.notify_waiters();
-    }
-
-    /// Whether the signal was given.
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Acquire)
-    }
-
-    /// Resolves once the signal is given.
-    pub(super) async fn awaited(&self) {
-        // This receives later signals; an earlier one shows in the flag.
-        let told = self.told.notified();
-        if !self.has_begun() {
-            told.await;
-        }
-    }
+    closing: Arc<Closing>,
+    connections: TaskTracker,
 }
 
 impl EdgeService {
-    /// A service with this pipeline.
-    pub fn new(pipeline: Pipeline, header_timeout: Duration) -> Self {
-        Self { pipeline: Arc::new(pipeline), header_timeout, closing: Closing::default() }
+    /// A service with this pipeline. `grace_period`: the time that open connections have to end once the server stops.
+    pub fn new(pipeline: Pipeline, header_timeout: Duration, grace_period: Duration) -> Self {
+        let closing = Arc::new(Closing::within(grace_period));
+        Self { pipeline: Arc::new(pipeline), header_timeout, closing, connections: TaskTracker::new() }
     }
 
-    /// Tells open connections to accept no more requests.
-    pub(super) fn close(&self) {
+    /// Tells open connections to accept no more requests, and waits until the last one has ended.
+    pub(super) async fn close(&self) {
         self.closing.begin();
+        self.connections.close();
+        tracing::info!(
+            connections = self.connections.len(),
+            "the listeners are closed, and open connections are told"
+        );
+        self.connections.wait().await;
+        tracing::info!("the last connection has ended");
+    }
+
+    /// Number of open connections.
+    pub fn open_connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Serves an accepted connection, in a task of its own.
+    pub(super) fn accepted(self: &Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<Handshakes>) {
+        self.connections.spawn(Arc::clone(self).serve(stream, client, tls));
     }
 
     /// Serves an accepted connection to its end.
-    pub(super) async fn serve(
-        self: Arc<Self>,
-        stream: TcpStream,
-        client: SocketAddr,
-        tls: Option<Handshakes>,
-    ) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<Handshakes>) {
         let peer = PeerInfo { address: Some(client.ip()), tls: tls.is_some() };
         let stream = match tls {
             None => Stream::Tcp(stream),

@@ -44,9 +44,18 @@ impl Tunnel {
         Self { relay, limits, session, metrics }
     }
 
-    /// Runs the tunnel to its end.
-    pub async fn run(mut self: Box<Self>) {
-        let end = self.relay.run(self.limits, self.session.revocation().revoked()).await;
+    /// Runs the tunnel to its end. `stopping` is ready when the server stops and it is this tunnel's turn.
+    pub async fn run(mut self: Box<Self>, stopping: impl Future<Output = ()>) {
+        let mut stops = false;
+        let cut = async {
+            tokio::select! {
+                biased;
+                _ = self.session.revocation().revoked() => {}
+                () = stopping => stops = true,
+            }
+        };
+        let end = self.relay.run(self.limits, cut).await;
+        let end = if end == TunnelEnd::Revoked && stops { TunnelEnd::Stopping } else { end };
         // Boxed, so that an open tunnel needs no memory for its end.
         Box::pin(self.finish(end)).await;
     }
@@ -58,6 +67,7 @@ impl Tunnel {
             TunnelEnd::Overdue(Overdue::Idle) => Some(Close::IDLE),
             TunnelEnd::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
             TunnelEnd::Revoked => Some(Close::REVOKED),
+            TunnelEnd::Stopping => Some(Close::STOPPING),
         };
         let mut told = false;
         if let Some(close) = close {
@@ -78,15 +88,22 @@ impl Tunnel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::connection::closing::Closing;
 
     /// The size of what `make` makes, without making it.
     fn size<A, F>(_make: impl FnOnce(A) -> F) -> usize {
         size_of::<F>()
     }
 
+    /// As the connection runs it.
+    async fn run(tunnel: Box<Tunnel>) {
+        let closing = Closing::default();
+        tunnel.run(closing.turn()).await;
+    }
+
     #[test]
     fn an_open_tunnel_is_small() {
-        let (tunnel, running) = (size_of::<Tunnel>(), size(Tunnel::run));
+        let (tunnel, running) = (size_of::<Tunnel>(), size(run));
         println!("{tunnel} bytes and {running} to run it");
         assert!(tunnel + running <= 768, "{tunnel} {running}");
     }

@@ -72,7 +72,7 @@ impl Downstream for Http1Connection {
         let framing = if delimited || self.old { BodyFraming::Plain } else { BodyFraming::Chunked };
         // An upstream that answers before the body is complete may not want the rest, and a long rest is not
         // read for nothing.
-        self.keep &= self.is_small();
+        self.keep = self.keeps() && self.is_small();
         let reason = head.reason.as_deref();
         write::head(self.outbox.bytes(), head.status, reason, head.fields.iter(), framing, self.keep);
         self.answer = if has_none { AnswerState::Whole } else { AnswerState::Body(framing) };
@@ -151,7 +151,7 @@ impl Downstream for Http1Connection {
     }
 
     fn reply(&mut self, reply: Reply, head_only: bool) -> Result<()> {
-        self.keep &= !reply.closes() && self.body.is_done();
+        self.keep = self.keeps() && !reply.closes() && self.body.is_done();
         reply.write(self.outbox.bytes(), self.keep, head_only);
         self.answer = AnswerState::Whole;
         Ok(())

@@ -11,7 +11,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Http1Connection, Read};
-use crate::edge::connection::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::connection::closing::Closing;
+use crate::edge::connection::service::{IDLE, REQUESTS_PER_CONNECTION};
 use crate::edge::deadline::{Deadline, Elapsed};
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
@@ -23,7 +24,7 @@ const LULL: Duration = Duration::from_secs(1);
 struct Served<'a> {
     pipeline: &'a Arc<Pipeline>,
     peer: PeerInfo,
-    closing: &'a Closing,
+    closing: &'a Arc<Closing>,
     header_timeout: Duration,
     connection: Http1Connection,
     deadline: Deadline,
@@ -44,7 +45,7 @@ pub(in crate::edge) async fn serve(
     stream: Stream,
     pipeline: &Arc<Pipeline>,
     peer: PeerInfo,
-    closing: &Closing,
+    closing: &Arc<Closing>,
     header_timeout: Duration,
 ) {
     let mut served = Served {
@@ -52,7 +53,7 @@ pub(in crate::edge) async fn serve(
         peer,
         closing,
         header_timeout,
-        connection: Http1Connection::new(stream),
+        connection: Http1Connection::new(stream, Arc::clone(closing)),
         deadline: Deadline::default(),
         left: REQUESTS_PER_CONNECTION,
     };
@@ -61,7 +62,7 @@ pub(in crate::edge) async fn serve(
     match connection.take_tunnel() {
         Some(tunnel) => {
             drop((connection, deadline));
-            tunnel.run().await;
+            tunnel.run(closing.turn()).await;
         }
         None => Box::pin(connection.close(&mut deadline)).await,
     }

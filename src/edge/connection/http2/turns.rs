@@ -17,7 +17,8 @@ use super::LINGER;
 use super::requests::Requests;
 use super::transport::Transport;
 use super::wakes::{Wakes, Who};
-use crate::edge::connection::service::{Closing, IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::connection::closing::Closing;
+use crate::edge::connection::service::{IDLE, REQUESTS_PER_CONNECTION};
 use crate::edge::deadline::Deadline;
 
 /// Maximum number of rounds in one turn, so that other connections get theirs.

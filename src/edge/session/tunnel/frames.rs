@@ -118,6 +118,9 @@ impl Close {
     /// The tunnel has reached its maximum lifetime.
     pub const EXPIRED: Self = Self { code: 1001, reason: "open for too long" };
 
+    /// The server stops; another one may take over.
+    pub const STOPPING: Self = Self { code: 1001, reason: "the server is stopping" };
+
     /// The frame's bytes.
     pub fn to_bytes(self) -> Vec<u8> {
         let reason = self.reason.as_bytes();

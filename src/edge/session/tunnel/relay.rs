@@ -38,6 +38,8 @@ pub enum TunnelEnd {
     Over,
     /// The session was revoked.
     Revoked,
+    /// The server stops.
+    Stopping,
     /// A limit was reached.
     Overdue(Overdue),
 }
