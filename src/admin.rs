@@ -49,6 +49,8 @@ pub use explain::{ClassAnswer, ClassAnswers};
 pub use health::Readiness;
 pub use tls::{MutualTls, MutualTlsFiles};
 
+use tokio_util::task::TaskTracker;
+
 use self::problem::Problem;
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
@@ -87,6 +89,8 @@ pub struct Admin {
     pub decisions: Arc<DecisionLog>,
     /// Whether the data listeners accept.
     pub readiness: Arc<Readiness>,
+    /// Calls that change something, as long as they run.
+    pub changes: TaskTracker,
     /// What a person finds at `/`: where to look.
     pub start_page: String,
 }

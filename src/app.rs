@@ -6,12 +6,15 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::ServiceHandle;
 use pingora_core::services::background::background_service;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::admin::{Admin, Readiness, SwapFeed, Tokens};
 use crate::app::welcome::Welcome;
@@ -66,6 +69,9 @@ use demo::Demo;
 use live::LiveSettings;
 use observe::RuleMetrics;
 use signals::StopWatch;
+
+/// Time for calls of the control plane that change something to be answered before the process ends.
+const CHANGES_END: Duration = Duration::from_secs(5);
 
 /// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP. `signals` were listened to before
 /// anything was read.
@@ -131,9 +137,15 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), 
     let (end, ended) = mpsc::channel();
     let edge = EdgeService::new(pipeline, settings.edge.header_timeout, settings.edge.grace_period);
     let edge = Arc::new(edge);
-    let over = end.clone();
-    // An error means that the process is ending already.
-    let on_end = move || drop(over.send(Ok(())));
+    let (over, changes) = (end.clone(), TaskTracker::new());
+    let running = changes.clone();
+    running.close();
+    let on_end = async move {
+        // An error means that they take too long.
+        let _ = timeout(CHANGES_END, running.wait()).await;
+        // An error means that the process is ending already.
+        let _ = over.send(Ok(()));
+    };
     let service = add_edge(&mut server, Listeners::new(Arc::clone(&edge), listeners, on_end), upstream_tasks);
 
     let welcome = Welcome::new(&settings);
@@ -144,6 +156,7 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), 
         policy: Arc::clone(&policy),
         suffixes: public_suffixes(&settings)?,
         answers: class_answers(&settings),
+        changes,
         sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
         assets: Arc::new(cache) as Arc<dyn CachedAssets>,
         tickets: Arc::new(tickets) as Arc<dyn TicketReader>,

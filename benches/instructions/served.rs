@@ -120,7 +120,7 @@ pub async fn serve_edge(
     }
     let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), tls).unwrap();
     let addr = listener.addr();
-    let mut service = Listeners::new(Arc::new(edge.service()), vec![listener], || {});
+    let mut service = Listeners::new(Arc::new(edge.service()), vec![listener], async {});
     tokio::spawn(async move { service.start_service(None, shutdown, 1).await });
     addr
 }

@@ -58,6 +58,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
         suffixes: Arc::new(PublicSuffixes::shipped().clone()),
         answers: ClassAnswers::from_iter([]),
+        changes: TaskTracker::new(),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),

@@ -100,7 +100,7 @@ impl Heard {
                     continue;
                 }
                 Some(()) = first.recv() => {
-                    tracing::warn!("SIGUSR1 does nothing");
+                    tracing::warn!("SIGUSR1 does nothing in this version");
                     continue;
                 }
                 Some(()) = second.recv() => {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::join_all;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, join_all};
+use parking_lot::Mutex;
 use pingora_core::server::{ListenFds, ShutdownWatch};
 use pingora_core::services::Service;
 use tokio::net::{TcpListener, TcpSocket};
@@ -111,17 +113,17 @@ fn is_of_connection(error: &io::Error) -> bool {
 pub struct Listeners {
     edge: Arc<EdgeService>,
     listeners: Vec<Listener>,
-    ended: Option<Box<dyn FnOnce() + Send + Sync>>,
+    ended: Mutex<Option<BoxFuture<'static, ()>>>,
 }
 
 impl Listeners {
-    /// A service for these listeners. `ended` is called when the server stops and the last connection has ended.
+    /// A service for these listeners. `ended` runs when the server stops and the last connection has ended.
     pub fn new(
         edge: Arc<EdgeService>,
         listeners: Vec<Listener>,
-        ended: impl FnOnce() + Send + Sync + 'static,
+        ended: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        Self { edge, listeners, ended: Some(Box::new(ended)) }
+        Self { edge, listeners, ended: Mutex::new(Some(ended.boxed())) }
     }
 }
 
@@ -134,8 +136,9 @@ impl Service for Listeners {
             .map(|listener| tokio::spawn(listener.run(Arc::clone(&self.edge), shutdown.clone())));
         join_all(running).await;
         self.edge.close().await;
-        if let Some(ended) = self.ended.take() {
-            ended();
+        let ended = self.ended.get_mut().take();
+        if let Some(ended) = ended {
+            ended.await;
         }
     }
 

@@ -1,6 +1,7 @@
-//! Signals: SIGHUP reads the configuration again, SIGTERM lets open requests end, SIGINT does not wait.
+//! Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT let open connections end, a second one does not wait.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,8 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::raw::{self, Connection};
+use crate::support::websocket::{SocketUpstream, closed, hears_itself, open};
 use crate::support::{eventually, ports};
 
 const CONFIG: &str = "conf/embedgate.toml";
@@ -154,7 +157,12 @@ impl Slow {
         spec.edge = format!("grace_period = \"{grace_period}\"");
         let edge = Edge::start(spec).await;
         let request = Client::new().get(edge.url("/w/w/loader.js")).header("origin", "https://example.com");
-        let open = tokio::spawn(async move { request.send().await?.error_for_status()?.text().await });
+        let open = tokio::spawn(async move {
+            let answer = request.send().await?.error_for_status()?;
+            let connection =
+                answer.headers().get("connection").map(|value| value.to_str().unwrap().to_owned());
+            Ok(format!("{} {}", answer.text().await?, connection.unwrap_or_default()))
+        });
         self.got.notified().await;
         (edge, open)
     }
@@ -173,25 +181,150 @@ async fn sigterm_lets_open_requests_end() {
     std::fs::write(edge.rules(), "{\"widgets\": []}").unwrap();
     edge.generation(2).await;
     slow.answer.notify_one();
-    assert_eq!(open.await.unwrap().unwrap(), "late");
+    assert_eq!(open.await.unwrap().unwrap(), "late close");
     assert_eq!(edge.exit_code().await, Some(0));
     assert!(!edge.log().contains("ERROR"), "{}", edge.log());
 }
 
 #[tokio::test]
-async fn sigint_does_not_wait() {
-    for before in [None, Some("TERM")] {
+async fn a_second_stop_does_not_wait() {
+    for (first, second) in [("TERM", "INT"), ("INT", "INT"), ("QUIT", "TERM")] {
         let slow = Slow::start().await;
         let (mut edge, open) = slow.with_open_request("60s").await;
-        if let Some(before) = before {
-            edge.signal(before);
-            eventually("the edge is stopping", async || edge.admin("/readyz").await.status() == 503).await;
-        }
+        edge.signal(first);
+        eventually("the edge is stopping", async || edge.admin("/readyz").await.status() == 503).await;
         let since = Instant::now();
-        edge.signal("INT");
-        assert_eq!(edge.exit_code().await, Some(0), "after {before:?}");
-        assert!(since.elapsed() < Duration::from_secs(2), "{before:?}: {:?}", since.elapsed());
+        edge.signal(second);
+        assert_eq!(edge.exit_code().await, Some(0), "{first} and {second}");
+        assert!(since.elapsed() < Duration::from_secs(2), "{first} and {second}: {:?}", since.elapsed());
         assert!(open.await.unwrap().is_err());
         assert_eq!(edge.decisions().len(), 1, "what was decided is written before the end");
+        assert!(edge.log().contains("connections were cut connections=1"), "{}", edge.log());
+    }
+}
+
+#[tokio::test]
+async fn with_nothing_open_a_stop_is_over_at_once() {
+    for (name, idle) in [("TERM", 0), ("INT", 0), ("TERM", 3)] {
+        let mut edge = Edge::start(spec()).await;
+        // Idle connections are closed, and hold nothing up.
+        let mut kept = Vec::new();
+        for _ in 0..idle {
+            let mut connection = Connection::open(edge.http).await;
+            let fields = [("Origin", "https://example.com")];
+            let answer = connection.ask(raw::request("GET", edge.http, "/w/w/loader.js", &fields)).await;
+            assert_eq!((answer.status, answer.field("connection")), (200, "keep-alive"));
+            kept.push(connection);
+        }
+        let since = Instant::now();
+        edge.signal(name);
+        for mut connection in kept {
+            assert!(connection.is_closed().await);
+        }
+        assert_eq!(edge.exit_code().await, Some(0));
+        println!("{name} with {idle} idle connections: {:?}", since.elapsed());
+        // The grace period is 30 s.
+        assert!(since.elapsed() < Duration::from_secs(2), "{name}: {:?}", since.elapsed());
+        let log = edge.log();
+        for step in ["the edge stops", "the listeners are closed", "the last connection has ended"] {
+            assert!(log.contains(step), "{step}: {log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_after_a_stop_says_that_it_is_the_last() {
+    let slow = Slow::start().await;
+    let (mut edge, first) = slow.with_open_request("10s").await;
+    let mut pipelined = Connection::open(edge.http).await;
+    edge.signal("TERM");
+    eventually("no connection is accepted", async || TcpStream::connect(edge.http).await.is_err()).await;
+    assert!(pipelined.is_closed().await, "it said nothing yet");
+    slow.answer.notify_one();
+    let answer = first.await.unwrap().unwrap();
+    assert_eq!(answer, "late close", "the answer and its Connection");
+    assert_eq!(edge.exit_code().await, Some(0));
+}
+
+#[tokio::test]
+async fn load_balancers_get_time_to_notice() {
+    let mut spec = spec();
+    spec.edge = "drain_delay = \"1s\"".to_owned();
+    let mut edge = Edge::start(spec).await;
+    edge.signal("TERM");
+    eventually("no more requests are wanted", async || edge.admin("/readyz").await.status() == 503).await;
+    assert_eq!(ask(&edge, "w", "https://example.com").await, 200, "the listeners go on");
+    assert_eq!(edge.exit_code().await, Some(0));
+    assert!(edge.log().contains("the listeners close in 1s"), "{}", edge.log());
+}
+
+#[tokio::test]
+async fn websockets_are_told_within_the_grace_period() {
+    let upstream = SocketUpstream::echo().await;
+    let mut spec = EdgeSpec::on(upstream.addr, &json!([{ "id": "w", "allowed_domains": ["example.com"] }]));
+    spec.edge = "grace_period = \"4s\"".to_owned();
+    let mut edge = Edge::start(spec).await;
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        let (mut socket, _) = open(edge.http, "/w/w/session", "https://example.com").await.unwrap();
+        hears_itself(&mut socket).await;
+        sockets.push(socket);
+    }
+    edge.signal("TERM");
+    let since = Instant::now();
+    let ends = sockets.iter_mut().map(async |socket| {
+        let told = closed(socket).await;
+        (told, since.elapsed())
+    });
+    let ends: Vec<_> = futures_util::future::join_all(ends).await;
+    for (told, _) in &ends {
+        assert_eq!(*told, (1001, "the server is stopping".to_owned()));
+    }
+    let (first, last) =
+        (ends.iter().map(|end| end.1).min().unwrap(), ends.iter().map(|end| end.1).max().unwrap());
+    assert!(last - first > Duration::from_millis(300), "not all at once: {first:?} to {last:?}");
+    assert!(last < Duration::from_secs(4), "{last:?}");
+    assert_eq!(edge.exit_code().await, Some(0));
+    assert!(!edge.log().contains("were cut"), "{}", edge.log());
+}
+
+/// Whether a process has a handler for SIGHUP.
+fn listens(id: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 1 != 0
+}
+
+/// The configuration is a pipe, so the start waits for it.
+#[tokio::test]
+async fn a_signal_during_the_start_does_what_it_says() {
+    for (names, ends) in [(&["HUP", "USR1", "USR2"][..], false), (&["TERM"][..], true), (&["INT"][..], true)]
+    {
+        let mut edge = Edge::start(spec()).await;
+        let (config, kept) = (edge.folder().join(CONFIG), edge.folder().join("kept.toml"));
+        edge.signal("TERM");
+        assert_eq!(edge.exit_code().await, Some(0));
+        std::fs::rename(&config, &kept).unwrap();
+        assert!(Command::new("mkfifo").arg(&config).status().unwrap().success());
+        edge.respawn();
+        eventually("signals are listened to", async || listens(edge.id())).await;
+        names.iter().for_each(|name| edge.signal(name));
+        if ends {
+            assert_eq!(edge.exit_code().await, Some(0), "{names:?}");
+            continue;
+        }
+        // Once for the start, and once for SIGHUP.
+        for _ in 0..2 {
+            let (from, to) = (kept.clone(), config.clone());
+            let written =
+                tokio::task::spawn_blocking(move || std::fs::write(to, std::fs::read(from).unwrap()));
+            tokio::time::timeout(Duration::from_secs(10), written)
+                .await
+                .expect("it is read")
+                .unwrap()
+                .unwrap();
+        }
+        eventually("the edge is ready", async || reqwest::get(edge.url("/w/w/loader.js")).await.is_ok())
+            .await;
     }
 }

@@ -111,8 +111,13 @@ impl Edge {
 
     /// Starts it again after its process has ended, in the same folder, and waits until it is ready.
     pub async fn restart(&mut self) {
-        self.process = Self::run(self.folder.path());
+        self.respawn();
         self.ready().await;
+    }
+
+    /// Starts it again after its process has ended, ready or not.
+    pub fn respawn(&mut self) {
+        self.process = Self::run(self.folder.path());
     }
 
     async fn ready(&self) {
