@@ -82,11 +82,17 @@ fn keys<T: Serialize>(table: &T) -> Map<String, Value> {
 /// rest of `running`. The next comparison starts from these, so that parts that need a restart are reported
 /// again.
 pub fn in_force(running: &Settings, new: &Settings) -> Settings {
+    // Taken apart, so that a new key has to be sorted: as long as it needs a restart, the running value counts.
+    let LogSettings { level, decisions, audit: _ } = &new.log;
+    let PolicySettings { empty_allowlist, system_origins, max_staleness, public_suffix_list: _ } =
+        &new.policy;
     let mut settings = running.clone();
-    settings.log = LogSettings { audit: running.log.audit.clone(), ..new.log.clone() };
+    (settings.log.level, settings.log.decisions) = (*level, *decisions);
     settings.policy = PolicySettings {
+        empty_allowlist: *empty_allowlist,
+        system_origins: system_origins.clone(),
+        max_staleness: *max_staleness,
         public_suffix_list: running.policy.public_suffix_list.clone(),
-        ..new.policy.clone()
     };
     settings
 }

@@ -4,7 +4,7 @@
 //! In: connections. Out: requests, each behind a [`Downstream`](super::pipeline::downstream::Downstream), given to the
 //! [`pipeline`](super::pipeline).
 
-pub mod closing;
+pub(super) mod closing;
 mod http1;
 mod http2;
 pub mod listeners;

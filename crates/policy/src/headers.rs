@@ -155,6 +155,13 @@ pub fn is_stripped(class: Class, name: &HeaderName) -> bool {
     class == Class::Frame && (*name == header::X_FRAME_OPTIONS || name.as_str() == "timing-allow-origin")
 }
 
+/// Whether the edge computes a field of each answer, so that a fixed value would contradict the verdict. Those that
+/// replace the upstream's are in [`is_stripped`], too.
+pub fn is_computed(name: &HeaderName) -> bool {
+    is_cors(name)
+        || [header::VARY, header::CONTENT_SECURITY_POLICY, SERVER_TIMING, header::SET_COOKIE].contains(name)
+}
+
 fn is_cors(name: &HeaderName) -> bool {
     name.as_str().starts_with("access-control-")
 }

@@ -4,13 +4,10 @@ use http::{HeaderName, HeaderValue};
 
 use super::route::HeaderOverride;
 use crate::config::table::{ConfigTable, Item};
-use embedgate_policy::headers::is_cdn_directive;
+use embedgate_policy::headers::{is_cdn_directive, is_computed};
 use embedgate_policy::verdict::Class;
 
 const LONGEST_VALUE: usize = 4096;
-
-/// Headers that the edge computes for each answer; a fixed value would contradict the verdict.
-const COMPUTED: [&str; 4] = ["vary", "content-security-policy", "server-timing", "set-cookie"];
 
 /// Headers that frame the message or belong to one connection (RFC 9110 §7.6.1 and §8.6).
 const FRAMING: [&str; 15] = [
@@ -60,7 +57,7 @@ fn name(key: &str, class: Option<Class>, shared_cache: bool) -> Result<HeaderNam
     if name == http::header::ACCESS_CONTROL_EXPOSE_HEADERS {
         return Err("'access-control-expose-headers' has its own key; write expose = [\"X-Name\"]".to_owned());
     }
-    if COMPUTED.contains(&text) || text.starts_with("access-control-") {
+    if is_computed(&name) {
         return Err(format!("'{text}' depends on the verdict and can't be set; leave it out"));
     }
     if FRAMING.contains(&text) {
