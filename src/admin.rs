@@ -57,6 +57,7 @@ use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::queue::LogQueue;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::ticket::TicketReader;
@@ -87,6 +88,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The decision log, with live decisions and the number of dropped lines.
     pub decisions: Arc<DecisionLog>,
+    /// The operational log, for the number of dropped lines.
+    pub operational: LogQueue,
     /// Whether the data listeners accept.
     pub readiness: Arc<Readiness>,
     /// Calls that change something, as long as they run.

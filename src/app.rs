@@ -80,10 +80,13 @@ const CHANGES_END: Duration = Duration::from_secs(5);
 ///
 /// Something in the settings can't be used, an address is taken, or the server crashed.
 pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), AppError> {
-    let level = operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
+    let (level, operational, _flush) =
+        operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings);
     let metrics = Arc::new(Metrics::new()?);
-    let (decisions, _flush) = DecisionLog::start(decision_scope(settings.log.decisions), std::io::stdout());
+    let scope = decision_scope(settings.log.decisions);
+    let (decisions, _flush_decisions) =
+        DecisionLog::start(scope, settings.log.decisions_per_second, std::io::stdout());
     let decisions = Arc::new(decisions);
     let policy = Arc::new(ArcSwap::from_pointee(edge_policy(&settings)));
 
@@ -156,6 +159,7 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), 
         policy: Arc::clone(&policy),
         suffixes: public_suffixes(&settings)?,
         answers: class_answers(&settings),
+        operational,
         changes,
         sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
         assets: Arc::new(cache) as Arc<dyn CachedAssets>,
@@ -182,14 +186,17 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), 
     let files = files.chain([ticket_keys as Arc<dyn Reload>]).collect();
     server.add_service(background_service("files", tasks::FileTask::new(files)));
     server.add_service(background_service("memory", tasks::MemoryTask));
+    server.add_service(background_service("decisions", tasks::DecisionTask::new(Arc::clone(&decisions))));
     server.add_service(background_service("welcome", tasks::WelcomeTask::new(welcome, readiness.clone())));
     let impatience = tasks::ImpatienceTask::new(signals.clone(), end.clone());
     server.add_service(background_service("impatience", impatience));
     let stop = StopWatch::new(signals.clone(), readiness, settings.edge.drain_delay);
-    let live = LiveSettings::new(config, settings, policy, sessions, decisions, level);
+    let live = LiveSettings::new(config, settings, policy, sessions, Arc::clone(&decisions), level);
     let reload = tasks::ReloadTask::new(live, signals);
     service.add_dependency(server.add_service(background_service("reload", reload)));
-    serve(server, stop, end, &ended, &edge)
+    let served = serve(server, stop, end, &ended, &edge);
+    decisions.sum_up();
+    served
 }
 
 /// Result of the server.

@@ -52,7 +52,8 @@ impl Edge {
             r#"["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost:3000"]"#;
         save(&publisher, vec![put(&format!(r#"{{"id":"{WIDGET}","allowed_domains":{entries}}}"#))]);
         let (upstreams, tasks) = Upstreams::prepare(&settings.upstreams, None).unwrap();
-        let (decisions, flush) = DecisionLog::start(decision_scope(settings.log.decisions), std::io::sink());
+        let (decisions, flush) =
+            DecisionLog::start(decision_scope(settings.log.decisions), 0, std::io::sink());
         // For as long as the process.
         std::mem::forget(flush);
         let edge = Self {

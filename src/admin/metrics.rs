@@ -16,6 +16,8 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let lag = status.lag(Timestamp::now());
     admin.metrics.rules_source_lag.set(lag.map_or(0.0, |lag| lag.as_secs_f64().max(0.0)));
     admin.metrics.rules_source_connected.set(status.connected.into());
+    admin.metrics.log_lines.set("decisions", admin.decisions.dropped());
+    admin.metrics.log_lines.set("operational", admin.operational.dropped());
     match admin.metrics.render() {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -27,7 +27,7 @@ pub(super) struct Status {
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
     /// Lines of the decision log that were dropped because the standard output was too slow.
-    decisions_not_logged: usize,
+    decisions_not_logged: u64,
 }
 
 #[derive(Debug, Serialize, ToSchema)]

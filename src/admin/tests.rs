@@ -51,13 +51,14 @@ impl TicketReader for Sessionless {
 /// An admin listener of an edge that should listen at these addresses.
 fn served(data: Vec<SocketAddr>) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let (decisions, _) = DecisionLog::start(Scope::Off, io::sink());
+    let (decisions, _) = DecisionLog::start(Scope::Off, 0, io::sink());
     let admin = Arc::new(Admin {
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
         suffixes: Arc::new(PublicSuffixes::shipped().clone()),
         answers: ClassAnswers::from_iter([]),
+        operational: LogQueue::start(io::sink()).0,
         changes: TaskTracker::new(),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),

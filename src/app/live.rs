@@ -95,6 +95,7 @@ impl LiveSettings {
         self.policy.store(Arc::new(edge_policy(&config::in_force(&running, &new))));
         self.sessions.judge_all();
         self.decisions.set_scope(decision_scope(new.log.decisions));
+        self.decisions.set_most_per_second(new.log.decisions_per_second);
         // The change is reported to readers of the old level and of the new one.
         self.level.set(level(running.log.level).max(level(new.log.level)));
         if changes.is_empty() {

@@ -20,6 +20,7 @@ use crate::admin::{self, Admin, MutualTls, Readiness};
 use crate::edge::session::registry::SessionRegistry;
 use crate::files::Reload;
 use crate::rules::source::SourceFollower;
+use crate::telemetry::decision_log::DecisionLog;
 
 /// Value that the first start takes: a service starts once.
 struct Once<T>(Mutex<Option<T>>);
@@ -145,6 +146,29 @@ impl BackgroundService for MemoryTask {
             let thread = thread::Builder::new().spawn(|| drop(black_box(Box::new(0_u8))));
             // If no thread can be started now, one may be the next time.
             let _ = thread.map(JoinHandle::join);
+        }
+    }
+}
+
+/// Service that sums up the decisions which the log left out.
+pub(super) struct DecisionTask(Arc<DecisionLog>);
+
+/// Time between two sums: the bound is about seconds.
+const SUM_INTERVAL: Duration = Duration::from_secs(1);
+
+impl DecisionTask {
+    pub(super) fn new(decisions: Arc<DecisionLog>) -> Self {
+        Self(decisions)
+    }
+}
+
+#[async_trait]
+impl BackgroundService for DecisionTask {
+    /// Goes on through the grace period, as the decisions do.
+    async fn start(&self, _: ShutdownWatch) {
+        loop {
+            tokio::time::sleep(SUM_INTERVAL).await;
+            self.0.sum_up();
         }
     }
 }

@@ -18,8 +18,14 @@ pub struct Changes {
 
 /// The keys that a running edge takes over, as [`in_force`] does. Whatever is not named here waits for a restart, so that
 /// a key nobody thought of is never lost in silence.
-const LIVE: [&str; 5] =
-    ["log.level", "log.decisions", "policy.empty_allowlist", "policy.system_origins", "policy.max_staleness"];
+const LIVE: [&str; 6] = [
+    "log.level",
+    "log.decisions",
+    "log.decisions_per_second",
+    "policy.empty_allowlist",
+    "policy.system_origins",
+    "policy.max_staleness",
+];
 
 impl Changes {
     /// Whether nothing differs.
@@ -83,11 +89,16 @@ fn keys<T: Serialize>(table: &T) -> Map<String, Value> {
 /// again.
 pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     // Taken apart, so that a new key has to be sorted: as long as it needs a restart, the running value counts.
-    let LogSettings { level, decisions, audit: _ } = &new.log;
+    let LogSettings { level, decisions, decisions_per_second, audit: _ } = &new.log;
     let PolicySettings { empty_allowlist, system_origins, max_staleness, public_suffix_list: _ } =
         &new.policy;
     let mut settings = running.clone();
-    (settings.log.level, settings.log.decisions) = (*level, *decisions);
+    settings.log = LogSettings {
+        level: *level,
+        decisions: *decisions,
+        decisions_per_second: *decisions_per_second,
+        audit: running.log.audit.clone(),
+    };
     settings.policy = PolicySettings {
         empty_allowlist: *empty_allowlist,
         system_origins: system_origins.clone(),

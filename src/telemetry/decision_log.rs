@@ -2,16 +2,19 @@
 //! embedders only by origin, never by the path or query of a page, and it names no visitors.
 
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use jiff::Timestamp;
-use tokio::sync::broadcast;
-use tracing_appender::non_blocking::{NonBlocking, WorkerGuard};
-
+use super::queue::{LogFlush, LogQueue};
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::Verdict;
+use jiff::Timestamp;
+use tokio::sync::broadcast;
+
+mod bound;
+
+use bound::LineBound;
 
 /// Scope of the decision log: which decisions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,7 +121,8 @@ const LIVE_BACKLOG: usize = 1024;
 #[derive(Debug)]
 pub struct DecisionLog {
     scope: AtomicU8,
-    out: NonBlocking,
+    bound: LineBound,
+    out: LogQueue,
     /// Number of live listeners. Every request reads it, and it is cheaper than the channel's own count,
     /// which takes a lock.
     listeners: AtomicUsize,
@@ -157,11 +161,13 @@ impl Drop for DecisionListener {
 }
 
 impl DecisionLog {
-    /// Starts the writing thread. Dropping the guard writes the lines that are still queued.
-    pub fn start(scope: Scope, out: impl Write + Send + 'static) -> (Self, WorkerGuard) {
-        let (out, guard) = tracing_appender::non_blocking(out);
+    /// Starts the writing thread. `most_per_second`: the number of lines in a second past which they are left out and summed
+    /// up; 0: any number.
+    pub fn start(scope: Scope, most_per_second: u32, out: impl Write + Send + 'static) -> (Self, LogFlush) {
+        let (out, flush) = LogQueue::start(out);
         let (live, _) = broadcast::channel(LIVE_BACKLOG);
-        (Self { scope: AtomicU8::new(scope as u8), out, listeners: AtomicUsize::new(0), live }, guard)
+        let (scope, bound) = (AtomicU8::new(scope as u8), LineBound::new(most_per_second));
+        (Self { scope, bound, out, listeners: AtomicUsize::new(0), live }, flush)
     }
 
     /// Listens from now on.
@@ -176,6 +182,21 @@ impl DecisionLog {
         self.scope.store(scope as u8, Ordering::Relaxed);
     }
 
+    /// Changes the number of lines in a second; 0: any number.
+    pub fn set_most_per_second(&self, most: u32) {
+        self.bound.set(most);
+    }
+
+    /// Writes a line about those that were left out since the last call, if there were any.
+    pub fn sum_up(&self) {
+        if let Some((left_out, time)) = self.bound.take_left_out() {
+            let line = format!(
+                "{{\"time\":\"{time}\",\"left_out\":{left_out},\"bound\":\"log.decisions_per_second\"}}\n"
+            );
+            self.out.push(line.as_bytes());
+        }
+    }
+
     /// Whether this decision has to be written, to the log or to a listener.
     pub fn wants(&self, decision: &Decision) -> bool {
         self.in_scope(decision.verdict == Verdict::Deny || decision.would_deny.is_some())
@@ -183,21 +204,23 @@ impl DecisionLog {
     }
 
     /// Queues one line, and sends it to live listeners.
-    ///
-    /// # Errors
-    ///
-    /// The line can't be queued.
-    pub fn write(&self, record: &DecisionRecord<'_>) -> io::Result<()> {
+    pub fn write(&self, record: &DecisionRecord<'_>) {
+        let is_heard = self.listeners.load(Ordering::Relaxed) > 0;
+        let is_in_scope =
+            self.in_scope(record.verdict == Verdict::Deny.as_str() || record.would_deny.is_some());
+        let is_written = is_in_scope && self.bound.admits(record.time);
+        if !is_heard && !is_written {
+            return;
+        }
         let mut line = record.to_line();
-        if self.listeners.load(Ordering::Relaxed) > 0 {
+        if is_heard {
             // An error means that the last listener has just left.
             let _ = self.live.send(line.as_str().into());
         }
-        if !self.in_scope(record.verdict == Verdict::Deny.as_str() || record.would_deny.is_some()) {
-            return Ok(());
+        if is_written {
+            line.push('\n');
+            self.out.push(line.as_bytes());
         }
-        line.push('\n');
-        self.out.clone().write_all(line.as_bytes())
     }
 
     fn in_scope(&self, denied: bool) -> bool {
@@ -205,15 +228,17 @@ impl DecisionLog {
         scope == Scope::All as u8 || scope == Scope::Denied as u8 && denied
     }
 
-    /// Number of lines that were dropped because standard output was too slow.
-    pub fn dropped(&self) -> usize {
-        self.out.error_counter().dropped_lines()
+    /// Number of lines that were dropped because standard output was too slow, or could not be written to.
+    pub fn dropped(&self) -> u64 {
+        self.out.dropped()
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use std::io;
 
     use super::*;
     use embedgate_policy::verdict::Reason;
@@ -271,12 +296,12 @@ mod tests {
 
     #[tokio::test]
     async fn listeners_hear_what_the_log_leaves_out_and_cost_nothing_once_gone() {
-        let (log, _guard) = DecisionLog::start(Scope::Off, io::sink());
+        let (log, _guard) = DecisionLog::start(Scope::Off, 0, io::sink());
         let log = Arc::new(log);
         assert!(!log.wants(&decision(Verdict::Deny)));
         let mut listener = log.listen();
         assert!(log.wants(&decision(Verdict::Allow)));
-        log.write(&record(Verdict::Allow, "one")).unwrap();
+        log.write(&record(Verdict::Allow, "one"));
         assert!(listener.next().await.unwrap().contains("\"decision_id\":\"one\""));
         drop(listener);
         assert!(!log.wants(&decision(Verdict::Deny)));
@@ -284,11 +309,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_listener_is_told_how_many_it_missed() {
-        let (log, _guard) = DecisionLog::start(Scope::Off, io::sink());
+        let (log, _guard) = DecisionLog::start(Scope::Off, 0, io::sink());
         let log = Arc::new(log);
         let mut listener = log.listen();
         for id in 0..LIVE_BACKLOG + 3 {
-            log.write(&record(Verdict::Deny, &id.to_string())).unwrap();
+            log.write(&record(Verdict::Deny, &id.to_string()));
         }
         assert_eq!(listener.next().await, Err(3));
         assert!(listener.next().await.unwrap().contains("\"decision_id\":\"3\""));

@@ -15,8 +15,10 @@ use prometheus::{
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
+mod logs;
 mod tickets;
 
+pub use logs::DroppedLines;
 pub use tickets::TicketOutcome;
 
 const NAMESPACE: &str = "embedgate";
@@ -86,6 +88,8 @@ pub struct Metrics {
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
+    /// `log_lines_dropped_total{log}`: lines that a log could not write.
+    pub log_lines: DroppedLines,
     /// `rules_source_lag_seconds`: for how long the source has had rules that are not in force.
     pub rules_source_lag: prometheus::Gauge,
 }
@@ -198,6 +202,12 @@ impl Metrics {
                     "Open sessions that a change of the rules, or an entry's expiry, denied.",
                 )?,
             )?,
+            log_lines: DroppedLines::new(counters(
+                &registry,
+                "log_lines_dropped_total",
+                "Lines that a log could not write in time, or not at all.",
+                &["log"],
+            )?),
             session_revocation_duration: register(
                 &registry,
                 Histogram::with_opts(
@@ -381,6 +391,8 @@ mod tests {
             "embedgate_rules_generation 0",
             "embedgate_sessions_open 0",
             "embedgate_sessions_revoked_total 0",
+            "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
+            "embedgate_log_lines_dropped_total{log=\"operational\"} 0",
             "embedgate_session_revocation_duration_seconds_count 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -3,10 +3,13 @@
 //! visitors' addresses, so they are never written.
 
 use tracing::Subscriber;
+use tracing_appender::non_blocking::NonBlocking;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
+
+use super::queue::{LogFlush, LogQueue};
 
 /// Handle to change the log's level while the process runs.
 #[derive(Clone, Debug)]
@@ -53,23 +56,27 @@ fn hear(level: LevelFilter) {
     });
 }
 
-/// Starts the log of this process.
+/// Starts the log of this process, behind a queue.
 ///
 /// # Errors
 ///
 /// The process already has a log.
-pub fn start(level: LevelFilter) -> Result<LevelHandle, TryInitError> {
-    let (log, handle) = prepare(level);
+pub fn start(level: LevelFilter) -> Result<(LevelHandle, LogQueue, LogFlush), TryInitError> {
+    let (queue, flush) = LogQueue::start(std::io::stderr());
+    let (log, handle) = prepare(level, queue.writer());
     log.try_init()?;
     hear(level);
-    Ok(LevelHandle(handle))
+    Ok((LevelHandle(handle), queue, flush))
 }
 
 /// Builds the log at this level. The filter is a separate layer directly above the registry. Combined with
 /// another layer, it would not report its maximum level, and every line of a library would be checked.
-fn prepare(level: LevelFilter) -> (impl Subscriber + Send + Sync, reload::Handle<Targets, Registry>) {
+fn prepare(
+    level: LevelFilter,
+    out: NonBlocking,
+) -> (impl Subscriber + Send + Sync, reload::Handle<Targets, Registry>) {
     let (filter, handle) = reload::Layer::new(targets(level));
-    let text = fmt::layer().with_writer(std::io::stderr).with_target(false);
+    let text = fmt::layer().with_writer(out).with_target(false);
     (tracing_subscriber::registry().with(filter).with(text), handle)
 }
 
@@ -83,7 +90,8 @@ mod tests {
     #[test]
     fn the_log_tells_how_much_it_lets_through() {
         for level in [LevelFilter::OFF, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG] {
-            let (log, _handle) = prepare(level);
+            let (queue, _flush) = LogQueue::start(std::io::sink());
+            let (log, _handle) = prepare(level, queue.writer());
             assert_eq!(log.max_level_hint(), Some(level));
         }
     }

@@ -22,6 +22,7 @@ mod grades;
 mod guide;
 mod house;
 mod integrations;
+mod logs;
 mod requests;
 mod revocation;
 mod rules_file;

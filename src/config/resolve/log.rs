@@ -14,6 +14,9 @@ pub struct LogSettings {
     pub level: LogLevel,
     /// Which decisions are logged. Default: those denied.
     pub decisions: LoggedDecisions,
+    /// Most lines of the decision log in a second; those past it are left out and summed up. `0` means any number. Default:
+    /// 1,000.
+    pub decisions_per_second: u32,
     /// File of the audit log. Default: `data/audit.jsonl`.
     pub audit: PathBuf,
 }
@@ -62,6 +65,9 @@ pub enum LoggedDecisions {
 
 const DECISIONS: [(&str, LoggedDecisions); 3] =
     [("all", LoggedDecisions::All), ("denied", LoggedDecisions::Denied), ("off", LoggedDecisions::Off)];
+/// Largest number of decisions in a second that can be configured.
+const MOST_DECISIONS: usize = 10_000_000;
+
 const LEVELS: [LogLevel; 6] =
     [LogLevel::Off, LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
 
@@ -73,6 +79,10 @@ pub(super) fn read(table: &ConfigTable<'_>) -> LogSettings {
             LogLevel::Info,
         ),
         decisions: table.or("decisions", |item| item.choice(&DECISIONS), LoggedDecisions::Denied),
+        decisions_per_second: table
+            .or("decisions_per_second", |item| item.count(0, MOST_DECISIONS), 1_000)
+            .try_into()
+            .unwrap_or(u32::MAX),
         audit: table.or("audit", |item| item.text(scalar::path), "data/audit.jsonl".into()),
     }
 }

@@ -4,11 +4,15 @@
 //! A revoked session gets a Close frame between two frames: `frames` tracks their boundaries, `relay` copies
 //! and ends, `limits` has the time limits.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::BytesMut;
 
 use super::registry::SessionGuard;
+use crate::edge::connection::closing::Closing;
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
 
@@ -44,20 +48,28 @@ impl Tunnel {
         Self { relay, limits, session, metrics }
     }
 
-    /// Runs the tunnel to its end. `stopping` is ready when the server stops and it is this tunnel's turn.
-    pub async fn run(mut self: Box<Self>, stopping: impl Future<Output = ()>) {
-        let mut stops = false;
-        let cut = async {
-            tokio::select! {
-                biased;
-                _ = self.session.revocation().revoked() => {}
-                () = stopping => stops = true,
-            }
-        };
-        let end = self.relay.run(self.limits, cut).await;
-        let end = if end == TunnelEnd::Revoked && stops { TunnelEnd::Stopping } else { end };
+    /// Runs the tunnel to its end, which is also near when the server stops.
+    pub async fn run(mut self: Box<Self>, closing: &Closing) {
+        let end = self.relayed(closing).await;
         // Boxed, so that an open tunnel needs no memory for its end.
         Box::pin(self.finish(end)).await;
+    }
+
+    async fn relayed(&mut self, closing: &Closing) -> TunnelEnd {
+        let Self { relay, limits, session, .. } = self;
+        let mut stops = false;
+        // Pinned here and lent, so that an open tunnel has room for each of them once.
+        let (mut revoked, mut stopping) = (pin!(session.revocation().revoked()), pin!(closing.turn()));
+        let cut = poll_fn(|context| {
+            if revoked.as_mut().poll(context).is_ready() {
+                return Poll::Ready(());
+            }
+            stopping.as_mut().poll(context).map(|()| stops = true)
+        });
+        match relay.run(*limits, cut).await {
+            TunnelEnd::Revoked if stops => TunnelEnd::Stopping,
+            end => end,
+        }
     }
 
     async fn finish(self: Box<Self>, end: TunnelEnd) {
@@ -88,7 +100,6 @@ impl Tunnel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::connection::closing::Closing;
 
     /// The size of what `make` makes, without making it.
     fn size<A, F>(_make: impl FnOnce(A) -> F) -> usize {
@@ -97,8 +108,7 @@ mod tests {
 
     /// As the connection runs it.
     async fn run(tunnel: Box<Tunnel>) {
-        let closing = Closing::default();
-        tunnel.run(closing.turn()).await;
+        tunnel.run(&Closing::default()).await;
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use reqwest::{Method, RequestBuilder};
@@ -58,7 +58,9 @@ impl EdgeSpec {
     pub fn on(upstream: SocketAddr, widgets: &Value) -> Self {
         Self {
             upstream: "app".to_owned(),
-            more: format!("[upstreams.app]\nservers = [\"{upstream}\"]\n[log]\ndecisions = \"all\"\n"),
+            more: format!(
+                "[upstreams.app]\nservers = [\"{upstream}\"]\n[log]\ndecisions = \"all\"\ndecisions_per_second = 0\n"
+            ),
             rules: serde_json::json!({ "widgets": widgets }).to_string(),
             ..Self::default()
         }
@@ -99,6 +101,24 @@ impl Edge {
         write_config(folder.path(), http, admin, &spec);
         let process = Self::run(folder.path());
         Self { http, admin, folder, process }
+    }
+
+    /// Starts an edge with other ends of its standard output and error, and waits until it is ready. Returns what reads them.
+    pub async fn start_on(
+        spec: EdgeSpec,
+        ends: impl FnOnce() -> (Stdio, Stdio),
+    ) -> (Self, (Option<ChildStdout>, Option<ChildStderr>)) {
+        let folder = tempfile::tempdir().unwrap();
+        let (http, admin) = (ports::free(), ports::free());
+        write_config(folder.path(), http, admin, &spec);
+        // For whoever reads the logs that are elsewhere.
+        fs::write(folder.path().join("err.log"), "").unwrap();
+        let (out, err) = ends();
+        let mut process = Self::command(folder.path()).stdout(out).stderr(err).spawn().unwrap();
+        let pipes = (process.stdout.take(), process.stderr.take());
+        let edge = Self { http, admin, folder, process };
+        edge.ready().await;
+        (edge, pipes)
     }
 
     fn run(folder: &Path) -> Child {

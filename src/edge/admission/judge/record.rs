@@ -68,9 +68,7 @@ impl Judge<'_> {
             method: request.method.as_str(),
             hint: hint.then_some(NO_CREDENTIALS),
         };
-        if let Err(error) = self.decisions.write(&record) {
-            tracing::error!(%error, "can't log a decision");
-        }
+        self.decisions.write(&record);
     }
 
     /// Counts the outcome of a session's or a frame's ticket.

@@ -62,7 +62,7 @@ pub(in crate::edge) async fn serve(
     match connection.take_tunnel() {
         Some(tunnel) => {
             drop((connection, deadline));
-            tunnel.run(closing.turn()).await;
+            tunnel.run(closing).await;
         }
         None => Box::pin(connection.close(&mut deadline)).await,
     }

@@ -1,0 +1,25 @@
+//! Lines that the logs have dropped.
+
+use parking_lot::Mutex;
+use prometheus::IntCounterVec;
+
+/// Counter of dropped lines, by log. The logs count them themselves.
+#[derive(Debug)]
+pub struct DroppedLines(Mutex<IntCounterVec>);
+
+impl DroppedLines {
+    /// The counter, with each log from the start.
+    pub(super) fn new(lines: IntCounterVec) -> Self {
+        for log in ["decisions", "operational"] {
+            drop(lines.with_label_values(&[log]));
+        }
+        Self(Mutex::new(lines))
+    }
+
+    /// Sets the number of lines that a log has dropped so far.
+    pub fn set(&self, log: &str, lines: u64) {
+        // Locked, so that two scrapes don't both add the same lines.
+        let counter = self.0.lock().with_label_values(&[log]);
+        counter.inc_by(lines.saturating_sub(counter.get()));
+    }
+}
