@@ -52,9 +52,9 @@ pub fn prepare(ground: &Ground) -> Result<Vec<OsString>> {
 /// The library's version, as the lock file has it.
 pub fn version() -> Result<String> {
     let lock = include_str!("../../../Cargo.lock");
-    let package = lock.split("[[package]]").find(|package| package.contains("\nname = \"pingora\"\n"));
+    let package = lock.split("[[package]]").find(|package| package.contains("\nname = \"pingora-proxy\"\n"));
     let version = package.and_then(|package| package.split("version = \"").nth(1)?.split('"').next());
-    Ok(format!("pingora {}", version.context("pingora in Cargo.lock")?))
+    Ok(format!("pingora {}", version.context("pingora-proxy in Cargo.lock")?))
 }
 
 impl Bare {
