@@ -129,14 +129,27 @@ pub fn router(admin: Arc<Admin>) -> Router {
     calls
         .route("/v1/openapi.json", get(description))
         .route("/", get(start_page))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(metrics::metrics))
+        .merge(health_routes())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::authenticate))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
         .with_state(admin)
+}
+
+/// Router of the listener for probes: what needs no token, for whoever asks by any name.
+fn probe_router(admin: Arc<Admin>) -> Router {
+    health_routes()
+        .fallback(|| async { Problem::not_found() })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .with_state(admin)
+}
+
+fn health_routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::metrics))
 }
 
 async fn start_page(State(admin): State<Arc<Admin>>) -> String {
@@ -158,6 +171,16 @@ pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<Mut
         Some(tls) => axum::serve(tls::TlsListener::new(listener, tls), router(admin)).await,
         None => axum::serve(listener, router(admin)).await,
     }
+}
+
+/// Serves probes and scrapes until the process ends.
+///
+/// # Errors
+///
+/// The listener can't be used, or fails.
+pub async fn serve_probes(admin: Arc<Admin>, listener: TcpListener) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    axum::serve(tokio::net::TcpListener::from_std(listener)?, probe_router(admin)).await
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

@@ -115,6 +115,7 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), 
     let StartedSource { publisher, follower } = start_rules(&settings, rules.clone(), &observers)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
+    let probe_listener = settings.admin.probe.map(bind).transpose()?;
     let listeners = listeners(&settings, handshakes(&certificates, &ticket_keys)?)?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&settings));
@@ -170,6 +171,10 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), 
         readiness: Arc::clone(&readiness),
         start_page: welcome.to_string(),
     });
+    if let Some(listener) = probe_listener {
+        let probes = tasks::ProbeTask::new(Arc::clone(&admin), listener);
+        server.add_service(background_service("probes", probes));
+    }
     server.add_service(background_service(
         "admin",
         tasks::AdminTask::new(admin, admin_listener, admin_tls.clone()),

@@ -54,6 +54,25 @@ impl BackgroundService for AdminTask {
     }
 }
 
+/// Service of the listener for probes. It runs to the end, as the admin listener does.
+pub(super) struct ProbeTask(Arc<Admin>, Once<TcpListener>);
+
+impl ProbeTask {
+    pub(super) fn new(admin: Arc<Admin>, listener: TcpListener) -> Self {
+        Self(admin, Once::new(listener))
+    }
+}
+
+#[async_trait]
+impl BackgroundService for ProbeTask {
+    async fn start(&self, _: ShutdownWatch) {
+        let Some(listener) = self.1.take() else { return };
+        if let Err(error) = admin::serve_probes(Arc::clone(&self.0), listener).await {
+            tracing::error!(%error, "the listener for probes failed");
+        }
+    }
+}
+
 /// Watch on the source of the rules. It runs to the end: requests that are still open obey the rules, too.
 pub(super) struct SourceTask(Once<Box<dyn SourceFollower>>);
 

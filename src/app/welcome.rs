@@ -24,6 +24,9 @@ impl Welcome {
             format!("edge ready on {}", listeners.collect::<Vec<_>>().join(", ")),
             format!("admin on {admin_scheme}://{}: /readyz /metrics /v1/status", settings.admin.listen),
         ];
+        if let Some(probe) = settings.admin.probe {
+            lines.push(format!("probes on http://{probe}: /livez /readyz /metrics"));
+        }
         let origin = demo::public_origin(settings);
         if settings.routes.iter().any(|route| leads_to_demo(route, settings))
             && let Some((scheme, host)) = origin.split_once("://")

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN};
 use crate::support::upstream::Upstream;
-use crate::support::{eventually, raw};
+use crate::support::{eventually, ports, raw};
 
 const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/v1/status"];
 
@@ -35,6 +35,32 @@ async fn health_is_a_word_and_a_status() {
         let head = Client::new().head(format!("http://{}{path}", edge.admin)).send().await.unwrap();
         assert_eq!((head.status().as_u16(), head.text().await.unwrap().as_str()), (200, ""));
     }
+}
+
+#[tokio::test]
+async fn probes_have_a_listener_of_their_own() {
+    let probe = ports::free();
+    let more = format!("[admin.probe]\nlisten = \"{probe}\"\n");
+    let edge = Edge::start(EdgeSpec { more, ..EdgeSpec::default() }).await;
+    let ask = async |method: &str, path: &str| {
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: balancer.internal\r\nContent-Length: 0\r\n\r\n");
+        raw::send(probe, request.as_bytes()).await
+    };
+    for (path, says) in [("/livez", "alive\n"), ("/readyz", "ready\n"), ("/metrics", "embedgate_build_info")]
+    {
+        let answer = ask("GET", path).await;
+        assert!(answer.status == 200 && answer.body.contains(says), "{path}: {answer:?}");
+    }
+    for (method, path, status) in [
+        ("GET", "/v1/status", 404),
+        ("GET", "/", 404),
+        ("GET", "/v1/openapi.json", 404),
+        ("POST", "/readyz", 405),
+    ] {
+        assert_eq!(ask(method, path).await.status, status, "{method} {path}");
+    }
+    assert!(edge.log().contains(&format!("probes on http://{probe}")), "{}", edge.log());
 }
 
 #[tokio::test]

@@ -22,6 +22,8 @@ pub struct AdminSettings {
     pub hosts: Vec<String>,
     /// Mutual TLS. Default: none.
     pub tls: Option<AdminTls>,
+    /// The address of a listener for probes and scrapes alone (`[admin.probe]`). Default: none.
+    pub probe: Option<SocketAddr>,
 }
 
 /// Mutual TLS of the admin listener.
@@ -49,6 +51,7 @@ pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<
         token_file: table.or("token_file", |item| item.text(scalar::path), "data/admin.tokens".into()),
         hosts: hosts(table),
         tls: table.item("tls").and_then(|item| item.table(tls).flatten()),
+        probe: table.item("probe").and_then(|item| item.table(|table| probe(table, listeners)).flatten()),
     }
 }
 
@@ -72,6 +75,15 @@ fn guard(table: &ConfigTable<'_>, listen: SocketAddr, spot: &ValueSource) {
             "admin.hosts is not set, so only calls to localhost are accepted; add this host's name to it",
         );
     }
+}
+
+/// It may be beyond loopback without TLS, because it has nothing but health and metrics.
+fn probe<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<'d>) -> Option<SocketAddr> {
+    let item = table.required("listen", "\"0.0.0.0:9091\"")?;
+    let spot = item.spot();
+    let address = item.text(address::address)?;
+    listeners.claim(table.document(), address, spot);
+    Some(address)
 }
 
 fn tls(table: &ConfigTable<'_>) -> Option<AdminTls> {

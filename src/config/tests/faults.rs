@@ -153,6 +153,8 @@ fn admin() {
             "not a loopback address, so it needs mutual TLS; write 127.0.0.1:9090",
         ),
         ("admin.listen = \"127.0.0.1:8080\"", "3:16", "two listeners have 127.0.0.1:8080"),
+        ("admin.probe.listen = \"127.0.0.1:9090\"", "3:22", "two listeners have 127.0.0.1:9090"),
+        ("admin.probe = {}", "3:15", "'listen' is missing in [admin.probe]"),
         ("edge.listen = [\"127.0.0.1:9090\"]", "3:16", "two listeners have 127.0.0.1:9090"),
         ("admin.hosts = []", "3:15", "can't be empty"),
         ("admin.hosts = [\"localhost:9090\"]", "3:16", "write \"localhost\""),

@@ -137,6 +137,7 @@ fn the_reference_has_every_key_that_is_read() {
         ("[edge]", "[edge]\nzzzzzzzzzzzz = 1"),
         ("[[edge.tls]]", "[[edge.tls]]\nlisten = \"0.0.0.0:1\"\ncertificates = []\nzzzzzzzzzzzz = 1"),
         ("[admin]", "[admin]\nzzzzzzzzzzzz = 1"),
+        ("[admin.probe]", "[admin.probe]\nlisten = \"0.0.0.0:9091\"\nzzzzzzzzzzzz = 1"),
         ("[rules]", "[rules]\nzzzzzzzzzzzz = 1"),
         ("[policy]", "[policy]\nzzzzzzzzzzzz = 1"),
         ("[tickets]", "[tickets]\nzzzzzzzzzzzz = 1"),

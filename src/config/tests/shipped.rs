@@ -52,6 +52,7 @@ fn shows_the_defaults() {
         "sni =",
         "ca =",
         "listen = \"0.0.0.0:8443\"",
+        "listen = \"0.0.0.0:9091\"",
         "certificates =",
     ];
     let mut shown = 0;
@@ -60,6 +61,7 @@ fn shows_the_defaults() {
         .map(|line| match line.strip_prefix("# ") {
             Some(setting) if examples.iter().any(|example| setting.starts_with(example)) => line,
             Some("[[edge.tls]]") => line,
+            Some(setting) if setting.starts_with("[admin.probe]") => line,
             Some(setting) if is_setting(setting) || setting.starts_with('[') => {
                 shown += 1;
                 setting
