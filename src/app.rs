@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::server::{RunArgs, Server};
 use pingora_core::services::ServiceHandle;
@@ -27,6 +28,7 @@ use crate::edge::cache::AssetCache;
 use crate::edge::connection::listeners::{Listener, Listeners};
 use crate::edge::connection::service::EdgeService;
 use crate::edge::connection::tls::Certificates;
+use crate::edge::connection::tls::concerns::concerns;
 use crate::edge::connection::tls::handshakes::Handshakes;
 use crate::edge::connection::tls::resumption::Resumption;
 use crate::edge::error::EdgeError;
@@ -74,15 +76,15 @@ use signals::StopWatch;
 const CHANGES_END: Duration = Duration::from_secs(5);
 
 /// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP. `signals` were listened to before
-/// anything was read.
+/// anything was read. `now`: the time, for certificates that have expired.
 ///
 /// # Errors
 ///
 /// Something in the settings can't be used, an address is taken, or the server crashed.
-pub fn run(config: PathBuf, settings: Settings, signals: Signals) -> Result<(), AppError> {
+pub fn run(config: PathBuf, settings: Settings, signals: Signals, now: Timestamp) -> Result<(), AppError> {
     let (level, operational, _flush) =
         operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
-    say_what_to_know(&settings);
+    say_what_to_know(&settings, now);
     let metrics = Arc::new(Metrics::new()?);
     let scope = decision_scope(settings.log.decisions);
     let (decisions, _flush_decisions) =
@@ -245,13 +247,22 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
 }
 
+/// Concerns about the certificates of the TLS listeners, and about public origins that none of them covers.
+pub fn certificate_concerns(settings: &Settings, now: Timestamp) -> Vec<String> {
+    let pairs = settings.edge.tls.iter().flat_map(|tls| &tls.certificates);
+    concerns(pairs, &settings.edge.public_origins, now)
+}
+
 /// Logs the settings that are allowed but probably unintended, and those without effect in this version.
-fn say_what_to_know(settings: &Settings) {
+fn say_what_to_know(settings: &Settings, now: Timestamp) {
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
     for notice in config::notices(settings) {
         tracing::warn!("{notice}");
+    }
+    for concern in certificate_concerns(settings, now) {
+        tracing::warn!("{concern}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Certificates and keys from PEM files, for every listener that speaks TLS. Depends only on files and
 //! rustls.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -72,6 +73,13 @@ pub fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateFault>
             format!("not a private key: {error}; the file must have one PEM key (PKCS #8, PKCS #1 or SEC 1)");
         CertificateFault::new(path, detail)
     })
+}
+
+/// The mode of a file that others than its owner may read; `None` if they may not.
+pub fn mode_for_others(path: &Path) -> Option<u32> {
+    const READABLE: u32 = 0o044;
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
+    (mode & READABLE != 0).then_some(mode)
 }
 
 /// The certificate authorities of a file, at least one.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+use jiff::Timestamp;
 
 use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
@@ -88,7 +89,7 @@ impl Cli {
             Command::Run => {
                 let signals = Signals::listen().map_err(AppError::Signals)?;
                 let settings = common.settings()?;
-                app::run(common.config, settings, signals)?;
+                app::run(common.config, settings, signals, Timestamp::now())?;
                 Ok(ExitCode::SUCCESS)
             }
             Command::Check(remote) => check::run(&common, &remote),

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::output::{count, print};
@@ -129,6 +130,7 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
             report.rules = app::rules_location(&settings).ok();
             report.warnings.extend(settings.warnings.iter().map(ToString::to_string));
             report.warnings.extend(config::notices(&settings));
+            report.warnings.extend(app::certificate_concerns(&settings, Timestamp::now()));
             report.faults.extend(app::faults(&settings).iter().flat_map(lines));
             match app::documents(&settings) {
                 Ok(documents) => {

@@ -8,16 +8,21 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
     Registry, TextEncoder,
 };
 
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
+mod handshakes;
 mod logs;
+mod registration;
 mod tickets;
 
+use registration::{counters, gauge, gauges, histograms, register};
+
+pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use logs::DroppedLines;
 pub use tickets::TicketOutcome;
 
@@ -88,6 +93,8 @@ pub struct Metrics {
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
+    /// `tls_handshakes_total{outcome}`.
+    pub handshakes: HandshakeCounter,
     /// `log_lines_dropped_total{log}`: lines that a log could not write.
     pub log_lines: DroppedLines,
     /// `rules_source_lag_seconds`: for how long the source has had rules that are not in force.
@@ -202,6 +209,12 @@ impl Metrics {
                     "Open sessions that a change of the rules, or an entry's expiry, denied.",
                 )?,
             )?,
+            handshakes: HandshakeCounter::new(counters(
+                &registry,
+                "tls_handshakes_total",
+                "TLS handshakes of clients, by outcome.",
+                &["outcome"],
+            )?),
             log_lines: DroppedLines::new(counters(
                 &registry,
                 "log_lines_dropped_total",
@@ -308,46 +321,6 @@ fn decision_index(class: Class, verdict: Verdict, reason: Reason) -> usize {
     (class as usize * Verdict::ALL.len() + verdict as usize) * Reason::ALL.len() + reason as usize
 }
 
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    register(registry, IntCounterVec::new(Opts::new(name, help), labels)?)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    register(registry, IntGauge::new(name, help)?)
-}
-
-fn gauges(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntGaugeVec, prometheus::Error> {
-    register(registry, IntGaugeVec::new(Opts::new(name, help), labels)?)
-}
-
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: Vec<f64>,
-) -> Result<HistogramVec, prometheus::Error> {
-    register(registry, HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets), labels)?)
-}
-
-fn register<M: prometheus::core::Collector + Clone + 'static>(
-    registry: &Registry,
-    metric: M,
-) -> Result<M, prometheus::Error> {
-    registry.register(Box::new(metric.clone()))?;
-    Ok(metric)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -392,6 +365,7 @@ mod tests {
             "embedgate_sessions_open 0",
             "embedgate_sessions_revoked_total 0",
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
+            "embedgate_tls_handshakes_total{outcome=\"not_tls\"} 0",
             "embedgate_log_lines_dropped_total{log=\"operational\"} 0",
             "embedgate_session_revocation_duration_seconds_count 0",
         ] {

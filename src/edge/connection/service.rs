@@ -13,6 +13,7 @@ use super::http2;
 use super::tls::handshakes::Handshakes;
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
+use crate::telemetry::metrics::HandshakeOutcome;
 
 /// Maximum idle time of a connection between two requests.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
@@ -63,10 +64,17 @@ impl EdgeService {
         let stream = match tls {
             None => Stream::Tcp(stream),
             // Boxed, so that its memory is freed after the handshake.
-            Some(tls) => match Box::pin(tls.shake_hands(stream, client, self.header_timeout)).await {
-                Some(stream) => stream,
-                None => return,
-            },
+            Some(tls) => {
+                let shaken = Box::pin(tls.shake_hands(stream, self.header_timeout)).await;
+                self.pipeline
+                    .metrics
+                    .handshakes
+                    .count(shaken.as_ref().err().copied().unwrap_or(HandshakeOutcome::Done));
+                match shaken {
+                    Ok(stream) => stream,
+                    Err(_) => return,
+                }
+            }
         };
         if stream.speaks_http2() {
             let served = http2::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout);

@@ -20,6 +20,7 @@ use crate::config::CertificateFiles;
 use crate::edge::error::EdgeError;
 use crate::files::{Reload, Watched};
 
+pub mod concerns;
 pub mod handshakes;
 pub mod resumption;
 

@@ -1,8 +1,11 @@
 //! `embedgate check` and `embedgate lint`: what is wrong, where, and what would be right.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use super::{Desk, config};
+use crate::support::certificates::Authority;
 
 #[test]
 fn the_shipped_configuration_is_fine() {
@@ -139,6 +142,28 @@ fn a_route_for_a_widget_that_is_not_there_is_a_warning() {
         "{ran:?}"
     );
     assert!(!ran.out.contains("'here'"), "{ran:?}");
+}
+
+#[test]
+fn a_certificate_that_browsers_will_refuse_is_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Authority::new().issue(&["other.example"]);
+    let (cert, key) = pair.write(folder.path(), "site");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let tls = format!(
+        "[[edge.tls]]\nlisten = \"127.0.0.1:8443\"\ncertificates = [{{ cert = \"{}\", key = \"{}\" }}]\n[upstreams.x]\nservers = [\"a:1\"]\n",
+        cert.display(),
+        key.display()
+    );
+    let config = config("")
+        .replace("http://edge", "https://edge")
+        .replace("[upstreams.demo]", &format!("{tls}[upstreams.demo]"));
+    let ran = Desk::with(&config, "{\"widgets\": []}").run(&["check"]);
+    assert_eq!(ran.code, 0, "{ran:?}");
+    for text in ["others can read this key (mode 0644)", "is for https://edge.example, so browsers refuse it"]
+    {
+        assert!(ran.out.contains(text), "{text}: {ran:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! TLS handshakes of a listener.
 
-use std::io::ErrorKind;
-use std::net::SocketAddr;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use crate::edge::stream::Stream;
+use crate::telemetry::metrics::HandshakeOutcome;
 
 /// Server side of the TLS handshakes of one listener.
 #[derive(Clone)]
@@ -21,24 +21,31 @@ impl Handshakes {
         Self(TlsAcceptor::from(config))
     }
 
-    /// Does the handshake on an accepted connection; `None` if the client does not complete it within
-    /// `limit`.
-    pub async fn shake_hands(
-        &self,
-        stream: TcpStream,
-        client: SocketAddr,
-        limit: Duration,
-    ) -> Option<Stream> {
-        match tokio::time::timeout(limit, self.0.accept(stream)).await.ok()? {
-            Ok(stream) => Some(Stream::Tls(Box::new(stream))),
+    /// Does the handshake on an accepted connection, within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// There is no connection. It is counted and not logged by default: a client must not be able to fill a disk.
+    pub async fn shake_hands(&self, stream: TcpStream, limit: Duration) -> Result<Stream, HandshakeOutcome> {
+        let shaken = tokio::time::timeout(limit, self.0.accept(stream)).await;
+        match shaken.map_err(|_| HandshakeOutcome::TimedOut)? {
+            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
             Err(error) => {
-                // A client that hangs up is not worth a log line: probes only check whether the port is open.
-                if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) {
-                    tracing::warn!(peer = %client, %error, "TLS handshake failed");
-                }
-                None
+                tracing::debug!(%error, "TLS handshake failed");
+                Err(outcome_of(&error))
             }
         }
+    }
+}
+
+fn outcome_of(error: &io::Error) -> HandshakeOutcome {
+    let of_library = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    match (error.kind(), of_library) {
+        (ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe, _) => {
+            HandshakeOutcome::Left
+        }
+        (_, Some(rustls::Error::InvalidMessage(_))) => HandshakeOutcome::NotTls,
+        _ => HandshakeOutcome::Refused,
     }
 }
 
