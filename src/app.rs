@@ -75,8 +75,8 @@ use signals::StopWatch;
 /// Time for calls of the control plane that change something to be answered before the process ends.
 const CHANGES_END: Duration = Duration::from_secs(5);
 
-/// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP. `signals` were listened to before
-/// anything was read. `now`: the time, for certificates that have expired.
+/// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP. `signals` were listened to
+/// before anything was read. `now`: the time, for certificates that have expired.
 ///
 /// # Errors
 ///
@@ -209,8 +209,9 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals, now: Timestamp
 /// Result of the server.
 type Ended = Result<(), AppError>;
 
-/// Runs the server until a signal stops it and the last connection has ended, or the grace period. After the signal the
-/// library sleeps through the whole period and handles nothing else. So it has a thread of its own, which is left behind.
+/// Runs the server until a signal stops it and the last connection has ended, or the grace period. After the signal
+/// the library sleeps through the whole period and handles nothing else. So it has a thread of its own, which is left
+/// behind.
 fn serve(
     server: Server,
     stop: StopWatch,

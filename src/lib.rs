@@ -1,28 +1,28 @@
 //! embedgate: an edge reverse proxy in front of the asset and session endpoints of embeddable chat and voice
 //! widgets. It lets each widget load only on the sites that its owner allows.
 //!
-//! # The rooms
+//! # The modules
 //!
-//! | floor | room | what is in it |
+//! | layer | module | what is in it |
 //! |---|---|---|
-//! | ground | [`embedgate_policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
-//! | first | [`rules`] | the rules in force, their one writer, and the ways in which they arrive |
-//! | second | [`edge`] | requests, on listeners of its own and pingora's connectors; nobody else but the root names pingora |
-//! | side wing | [`admin`] | the control plane: rules over HTTP, verdicts explained, health and metrics |
-//! | root | [`app`] | puts everything together; the one place that knows everyone |
-//! | leaves | [`config`], [`telemetry`] | settings read once; what the edge says about itself |
-//! | | [`certificates`], [`files`] | PEM files; files that are read again, and those that hold secrets |
-//! | door | [`cli`] | the command line |
+//! | 1 | [`embedgate_policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
+//! | 2 | [`rules`] | the rules in force, their one writer, and the sources that they come from |
+//! | 3 | [`edge`] | requests, on listeners of its own and pingora's connectors; only this and `app` use pingora |
+//! | 3 | [`admin`] | the control plane: rules over HTTP, explained verdicts, health and metrics |
+//! | 4 | [`app`] | puts everything together; the only module that depends on all others |
+//! | 5 | [`cli`] | the command line |
+//! | shared | [`config`], [`telemetry`] | settings; metrics and logs |
+//! | shared | [`certificates`], [`files`] | PEM files; files that are read again, and files with secrets |
 //!
-//! Who may know whom: `policy ← rules ← {edge, admin} ← app ← cli`; the leaves know the words of `policy` alone,
-//! and `edge` and `admin` never know each other. `policy` is a crate of its own, so that the compiler holds that floor;
-//! a test reads the `use` lines for the others, and that no rooms know each other in a circle. `docs/architecture.md` draws
-//! the picture, `docs/lexicon.md` has the words.
+//! Dependencies: `policy ← rules ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` alone, and `edge`
+//! and `admin` not on each other. `policy` is a crate of its own, so the compiler holds that; a test reads the `use`
+//! lines for the others, and finds circles between modules. `docs/architecture.md` has a picture, `docs/lexicon.md` the
+//! terms.
 //!
 //! # The path of a request
 //!
-//! There is one, whatever protocol brings a request. [`edge::connection`] accepts a connection, finds out its protocol and
-//! reads its requests, each behind the trait `Downstream`, and [`edge::pipeline`] serves them:
+//! All requests take the same path, over any protocol. [`edge::connection`] accepts a connection, finds out its
+//! protocol and reads its requests, each behind the trait `Downstream`, and [`edge::pipeline`] serves them:
 //!
 //! 1. **check**: [`edge::admission::request`] refuses what could be read in two ways.
 //! 2. **route**: [`edge::admission::route`] finds the class and the widget.
@@ -38,9 +38,9 @@
 //!
 //! # The path of a change
 //!
-//! A [`rules::source`] reads documents → [`embedgate_policy::widget::Widget`] validates each → [`rules::publisher`] makes
-//! the next book, swaps it in and tells its observers, of which [`edge::session::registry`] judges the open sessions of the
-//! changed widgets again and ends those that are denied now. There is one road for all sources.
+//! A [`rules::source`] reads documents → [`embedgate_policy::widget::Widget`] validates each → [`rules::publisher`]
+//! makes the next book, swaps it in and tells its observers, of which [`edge::session::registry`] judges the open
+//! sessions of the changed widgets again and ends those that are denied now. All sources take this way.
 //!
 //! # What holds
 //!
@@ -48,9 +48,9 @@
 //! - A malformed `Origin` is denied, never treated as missing.
 //! - A book is immutable; a request is judged by exactly one.
 //! - An open session is one that the rules in force allow, except for the instant it takes to end it.
-//! - A refused update leaves the last good book in force, whole.
+//! - A refused update changes nothing: the last good book stays in force.
 //! - A widget that was restricted opens only by a document that says so.
-//! - A ticket is judged by the rules of the moment, as the page that it names, and reaches no upstream and no log.
+//! - A ticket is judged by the rules in force, as the page that it names. It reaches no upstream and no log.
 //! - A denial names the page and the entry to add. It never shows the list, and is the same for an unknown widget.
 
 pub mod admin;

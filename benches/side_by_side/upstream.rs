@@ -1,8 +1,8 @@
 //! The upstream of every peer: as little work as an HTTP/1.1 server can do, on one thread.
 //!
 //! `/count` tells how many answers it has given, so that a cache can be believed. `.../assets/...` may be stored for
-//! a day, other answers by nobody. A POST is answered once its body is there. Who accepts events gets one, and no end. A
-//! WebSocket handshake is accepted, and what is said on it is said back, a Close frame with a Close frame.
+//! a day, other answers by nobody. A POST is answered once its body is there. Who accepts events gets one, and no
+//! end. A WebSocket handshake is accepted, and what is said on it is said back, a Close frame with a Close frame.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,7 +9,8 @@ use crate::scenario::{Kind, Request};
 use crate::settings::Cores;
 use crate::upstream::RunningUpstream;
 
-/// What is asked over HTTP/1.1. An allowed answer is kept by the cache before the stranger asks for it, and again after.
+/// What is asked over HTTP/1.1. An allowed answer is kept by the cache before the stranger asks for it, and again
+/// after.
 const HTTP1: [(Kind, &str); 5] = [
     (Kind::Get, "loader.js"),
     (Kind::Get, "assets/app.js"),

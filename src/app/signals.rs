@@ -1,7 +1,8 @@
-//! Signals, listened to from the first moment of the process on: one that comes early is not lost, and none does what the
-//! system does with a signal that nobody listens to.
+//! Signals, listened to from the first moment of the process on: one that comes early is not lost, and none does what
+//! the system does with a signal that nobody listens to.
 //!
-//! SIGHUP reads the configuration again. SIGTERM, SIGQUIT and SIGINT stop the edge, a second one of them ends it at once.
+//! SIGHUP reads the configuration again. SIGTERM, SIGQUIT and SIGINT stop the edge, a second one of them ends it at
+//! once.
 
 use std::io;
 use std::process;

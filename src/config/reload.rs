@@ -16,8 +16,8 @@ pub struct Changes {
     pub restart: Vec<String>,
 }
 
-/// The keys that a running edge takes over, as [`in_force`] does. Whatever is not named here waits for a restart, so that
-/// a key nobody thought of is never lost in silence.
+/// The keys that a running edge takes over, as [`in_force`] does. Whatever is not named here waits for a restart, so
+/// that a key nobody thought of is never lost in silence.
 const LIVE: [&str; 6] = [
     "log.level",
     "log.decisions",

@@ -1,8 +1,8 @@
 //! Brake on wide changes: what a batch would do to many widgets at once is held until its writer has said the number.
 //!
-//! A slip is as cheap as a wish: an empty input to a batch that replaces the whole book takes every widget away. So such
-//! a batch always has to be confirmed. Single saves and the first seed know no brake; a rules file is one document that
-//! says what it holds (`{"widgets": []}`), and an empty or missing one is a fault.
+//! A slip is as cheap as a wish: an empty input to a batch that replaces the whole book takes every widget away. So
+//! such a batch always has to be confirmed. Single saves and the first seed know no brake; a rules file is one
+//! document that says what it holds (`{"widgets": []}`), and an empty or missing one is a fault.
 
 use super::book::{AppliedBatch, RuleBook};
 use super::change::{Absent, ApplyOptions};

@@ -6,8 +6,8 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::book::RuleBook;
 
-/// Guard of a book, borrowed for the length of one decision. It keeps its book alive and unchanged; holding many of them
-/// for long makes [`LiveRules::load`] dearer, so whoever keeps a book takes [`LiveRules::load_full`].
+/// Guard of a book, borrowed for the length of one decision. It keeps its book alive and unchanged; holding many of
+/// them for long makes [`LiveRules::load`] dearer, so whoever keeps a book takes [`LiveRules::load_full`].
 pub type BookGuard = Guard<Arc<RuleBook>>;
 
 /// Read handle of the newest rule book, for any number of readers, who never wait: neither for each other nor for a

@@ -2,9 +2,9 @@
 //!
 //! A change is judged against the book in force, the next book is made, kept (written to the store, recorded in the
 //! audit log) and swapped in, observers are told, and then the caller has its answer. Nothing of a batch is visible
-//! before the swap and all of it after; whoever got an answer knows that it is durable and that every read that starts
-//! later sees it. What can't be kept changes nothing. Callers who wait share one commit (group commit); readers wait for
-//! nobody.
+//! before the swap and all of it after; whoever got an answer knows that it is durable and that every read that
+//! starts later sees it. What can't be kept changes nothing. Callers who wait share one commit (group commit);
+//! readers wait for nobody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Open sessions, as far as rules are about them: the facts each rests on, and the registry that counts them. Whoever serves sessions
-//! implements [`OpenSessions`]; whoever asks what a save would cut reads it.
+//! Open sessions, as far as rules are about them: the facts each rests on, and the registry that counts them. Whoever
+//! serves sessions implements [`OpenSessions`]; whoever asks what a save would cut reads it.
 
 use jiff::Timestamp;
 

@@ -161,8 +161,8 @@ impl Drop for DecisionListener {
 }
 
 impl DecisionLog {
-    /// Starts the writing thread. `most_per_second`: the number of lines in a second past which they are left out and summed
-    /// up; 0: any number.
+    /// Starts the writing thread. `most_per_second`: the number of lines in a second past which they are left out and
+    /// summed up; 0: any number.
     pub fn start(scope: Scope, most_per_second: u32, out: impl Write + Send + 'static) -> (Self, LogFlush) {
         let (out, flush) = LogQueue::start(out);
         let (live, _) = broadcast::channel(LIVE_BACKLOG);

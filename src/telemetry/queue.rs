@@ -1,5 +1,5 @@
-//! Queue of log lines before their writer. A line that finds no room is dropped and counted, so that no log holds the edge
-//! up, whatever reads it.
+//! Queue of log lines before their writer. A line that finds no room is dropped and counted, so that no log holds the
+//! edge up, whatever reads it.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -57,8 +57,8 @@ impl LogQueue {
 impl Drop for LogFlush {
     fn drop(&mut self) {
         let Some(guard) = self.0.take() else { return };
-        // On a thread that is left behind: the library's guard writes to standard output if the writer is stuck, and that may
-        // be what is stuck.
+        // On a thread that is left behind: the library's guard writes to standard output if the writer is stuck, and
+        // that may be what is stuck.
         let (done, flushed) = mpsc::channel();
         let flush = move || {
             drop(guard);

@@ -22,6 +22,7 @@ mod readable;
 mod reasons;
 mod refused_posts;
 mod restored;
+mod rewritten;
 mod saved;
 mod service_worker;
 pub mod stage;

@@ -1,5 +1,5 @@
-//! TLS 1.3 handshakes, full or resumed. The client doesn't verify (that would be its own work, and most of what its core
-//! does).
+//! TLS 1.3 handshakes, full or resumed. The client doesn't verify (that would be its own work, and most of what its
+//! core does).
 
 use std::net::SocketAddr;
 use std::rc::Rc;

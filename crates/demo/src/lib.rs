@@ -1,10 +1,10 @@
 //! The demo upstream: a small chat widget, so that a new edge has something to protect.
 //!
-//! It is an ordinary HTTP/1.1 server on a loopback socket and is proxied to like any other upstream: it judges nobody and
-//! believes what the edge tells it about a request (`X-Widget-Id`, `X-Widget-Environment`, `X-Embedder-Origin`).
+//! It is an ordinary HTTP/1.1 server on a loopback socket and is proxied to like any other upstream: it judges nobody
+//! and believes what the edge tells it about a request (`X-Widget-Id`, `X-Widget-Environment`, `X-Embedder-Origin`).
 //!
-//! The customer's pages with the script tag on them are no widget's: the edge answers for them itself, at `/` of the names
-//! `site.localhost` and `stranger.localhost`.
+//! The customer's pages with the script tag on them are no widget's: the edge answers for them itself, at `/` of the
+//! names `site.localhost` and `stranger.localhost`.
 //!
 //! | path | serves |
 //! |---|---|
@@ -15,9 +15,9 @@
 //! | `/w/{widget}/session/messages`, `…/events` | the same over `POST` and as server-sent events |
 //! | `/w/{widget}/trust`, `/w/{widget}/trust/{*rest}` | the Trust Center |
 //!
-//! The script tag loads `loader.js`, which puts a launcher on the page and opens the frame. The frame holds the session:
-//! its calls carry the ticket that came with the frame's document, or that the loader asked for in its page's name and
-//! handed over by `postMessage`, to exact origins only.
+//! The script tag loads `loader.js`, which puts a launcher on the page and opens the frame. The frame holds the
+//! session: its calls carry the ticket that came with the frame's document, or that the loader asked for in its
+//! page's name and handed over by `postMessage`, to exact origins only.
 
 mod asset;
 mod page;

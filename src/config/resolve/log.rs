@@ -14,8 +14,8 @@ pub struct LogSettings {
     pub level: LogLevel,
     /// Which decisions are logged. Default: those denied.
     pub decisions: LoggedDecisions,
-    /// Most lines of the decision log in a second; those past it are left out and summed up. `0` means any number. Default:
-    /// 1,000.
+    /// Most lines of the decision log in a second; those past it are left out and summed up. `0` means any number.
+    /// Default: 1,000.
     pub decisions_per_second: u32,
     /// File of the audit log. Default: `data/audit.jsonl`.
     pub audit: PathBuf,

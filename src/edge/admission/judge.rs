@@ -111,8 +111,8 @@ impl Judge<'_> {
         let (reading, by_cookie) = self.reading(route.class, &embedder, id, request);
         let is_stream = is_stream(route, request);
         let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
-            // An `EventSource` reconnects to its first address, a frame may reload much later, and a cookie is renewed by
-            // answers alone: all of them have old tickets.
+            // An `EventSource` reconnects to its first address, a frame may reload much later, and a cookie is
+            // renewed by answers alone: all of them have old tickets.
             match is_stream || by_cookie || route.class == Class::Frame {
                 true => self.tickets.renewable_state(reading, now),
                 false => reading.state(now),
@@ -180,9 +180,9 @@ impl Judge<'_> {
         }
     }
 
-    /// Reads the ticket of a session from the widget's own iframe, or of that iframe itself when it reloads
-    /// or follows a link, and tells whether it was in a cookie. A ticket that was sent on purpose goes before the cookie.
-    /// Other requests are judged by their own origin, so their tickets and cookies are ignored.
+    /// Reads the ticket of a session from the widget's own iframe, or of that iframe itself when it reloads or
+    /// follows a link, and tells whether it was in a cookie. A ticket that was sent on purpose goes before the
+    /// cookie. Other requests are judged by their own origin, so their tickets and cookies are ignored.
     fn reading(
         &self,
         class: Class,
@@ -221,8 +221,8 @@ impl Judge<'_> {
             || authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(request)))
     }
 
-    /// Gives a frame's document its ticket: in `Server-Timing`, and, where there are ticket cookies, as one. Not to a tab:
-    /// its cookies would be those of the edge's own site, under which no page embeds the widget.
+    /// Gives a frame's document its ticket: in `Server-Timing`, and, where there are ticket cookies, as one. Not to a
+    /// tab: its cookies would be those of the edge's own site, under which no page embeds the widget.
     fn framed(
         &self,
         id: &str,

@@ -98,8 +98,8 @@ pub fn to_everyone(response: &mut ResponseHead, shared: &SharedTerms, https: boo
     });
 }
 
-/// Whether a field is about the upstream's connection to the edge, or not the upstream's to set. `Transfer-Encoding` is not included: the
-/// cache reads it, and the writer of the answer replaces it.
+/// Whether a field is about the upstream's connection to the edge, or not the upstream's to set. `Transfer-Encoding`
+/// is not included: the cache reads it, and the writer of the answer replaces it.
 fn is_of_upstream(status: StatusCode, name: &HeaderName, value: &HeaderValue) -> bool {
     match *name {
         // A 426 (Upgrade Required) names the right protocol in it (RFC 9110 §15.5.22).

@@ -1,4 +1,5 @@
-//! A batch being applied: judged change by change, and only then written to the tables, each leaf of which is built once.
+//! A batch being applied: judged change by change, and only then written to the tables, each leaf of which is built
+//! once.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -43,8 +43,8 @@ impl LineBound {
         admitted
     }
 
-    /// Number of lines that were left out since the last call, and the latest second that had lines; `None` if there were
-    /// none.
+    /// Number of lines that were left out since the last call, and the latest second that had lines; `None` if there
+    /// were none.
     pub(super) fn take_left_out(&self) -> Option<(u64, Timestamp)> {
         let left_out = self.left_out.swap(0, Ordering::Relaxed);
         let second = self.window.load(Ordering::Relaxed) >> 32;

@@ -1,5 +1,5 @@
-//! An `EventSource` inside the widget's iframe: it comes back with the ticket of its address, and waits for as long as a
-//! WebSocket may.
+//! An `EventSource` inside the widget's iframe: it comes back with the ticket of its address, and waits for as long
+//! as a WebSocket may.
 
 use std::time::Duration;
 

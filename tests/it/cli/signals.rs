@@ -1,4 +1,5 @@
-//! Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT let open connections end, a second one does not wait.
+//! Signals: SIGHUP reads the configuration again, SIGTERM and SIGINT let open connections end, a second one does not
+//! wait.
 
 use std::net::SocketAddr;
 use std::process::Command;

@@ -164,7 +164,8 @@ impl Browser {
         Ok(self.driver.enter_default_frame().await?)
     }
 
-    /// The console since the start, one `LEVEL message` a line: the pages' own lines and the browser's, such as a violated CSP.
+    /// The console since the start, one `LEVEL message` a line: the pages' own lines and the browser's, such as a
+    /// violated CSP.
     pub async fn console(&self) -> Result<Vec<String>> {
         let fresh = self.driver.browser_log().await.context("read the console")?;
         let mut console = self.console.lock().map_err(|_| anyhow!("a reader of the console has panicked"))?;
@@ -201,7 +202,8 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Asked to quit, chromedriver would wait half a minute for a Chromium on a pipe; without it Chromium goes at once.
+        // Asked to quit, chromedriver would wait half a minute for a Chromium on a pipe; without it Chromium goes at
+        // once.
         let _ = self.driver.clone().leak();
         self.chromedriver.end();
         let deadline = Instant::now() + END;

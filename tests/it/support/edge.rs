@@ -103,7 +103,8 @@ impl Edge {
         Self { http, admin, folder, process }
     }
 
-    /// Starts an edge with other ends of its standard output and error, and waits until it is ready. Returns what reads them.
+    /// Starts an edge with other ends of its standard output and error, and waits until it is ready. Returns what
+    /// reads them.
     pub async fn start_on(
         spec: EdgeSpec,
         ends: impl FnOnce() -> (Stdio, Stdio),

@@ -1,4 +1,5 @@
-//! The demo's iframe in a real browser, on tickets: from a page that sends no referrer, and long after the first is over.
+//! The demo's iframe in a real browser, on tickets: from a page that sends no referrer, and long after the first is
+//! over.
 
 use std::time::Duration;
 

@@ -60,7 +60,8 @@ async fn one_that_comes_back_brings_the_ticket_that_it_left_with() {
     );
 }
 
-/// A server that answers a request for `…now` at once and says the rest after a while; any other says nothing until then.
+/// A server that answers a request for `…now` at once and says the rest after a while; any other says nothing until
+/// then.
 async fn slow() -> Scripted {
     Scripted::start(|mut connection, _| async move {
         while let Some((head, _)) = connection.request().await {

@@ -53,8 +53,8 @@ fn of_head(lines: &str) -> Vec<String> {
 }
 
 impl Outcome {
-    /// An answer over HTTP/1 to this request, by whose end the connection was closed or silent. With it, whether another
-    /// request may follow.
+    /// An answer over HTTP/1 to this request, by whose end the connection was closed or silent. With it, whether
+    /// another request may follow.
     fn parse(mut bytes: &[u8], request: &str) -> (Self, bool) {
         let mut outcome = Self::default();
         let mut head = String::new();
@@ -97,8 +97,8 @@ impl Outcome {
         Self { heads: self.heads.clone(), whole: true, ..Self::default() }
     }
 
-    /// The same over HTTP/1.0, which knows no interim answers and no trailers, and can't tell a body without a length from
-    /// a part of it.
+    /// The same over HTTP/1.0, which knows no interim answers and no trailers, and can't tell a body without a length
+    /// from a part of it.
     fn old(&self) -> Self {
         let head = self.heads.last().cloned();
         let fields = head.iter().flat_map(|(_, fields)| fields);

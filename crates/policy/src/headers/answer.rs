@@ -113,8 +113,8 @@ impl SharedAnswer<'_> {
 }
 
 impl OwnAnswer {
-    /// The fields of an allowed answer, by the verdict. `give` makes the fields of the ticket for the page that opens the
-    /// widget, if it gets one.
+    /// The fields of an allowed answer, by the verdict. `give` makes the fields of the ticket for the page that opens
+    /// the widget, if it gets one.
     pub fn of(
         facts: &Facts<'_>,
         widget: WidgetRules<'_>,

@@ -151,8 +151,8 @@ impl WidgetOrigins {
     /// Parses origins with `{widget}` in the host.
     ///
     /// # Errors
-    /// `{widget}` is not the first label, or the remaining text is no origin of http or https. The error says what would be
-    /// right.
+    /// `{widget}` is not the first label, or the remaining text is no origin of http or https. The error says what
+    /// would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (before, after) = text.split_once(WIDGET_LABEL).unwrap_or((text, ""));
         if !matches!(before, HTTPS | "http://") || !after.starts_with('.') || after.contains('{') {

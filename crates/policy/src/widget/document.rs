@@ -1,5 +1,5 @@
-//! Fields of a widget's document, all in one place: as a writer sends them, and as they are once checked. What requests are
-//! judged by is [`compiled`](crate::compiled) from them.
+//! Fields of a widget's document, all in one place: as a writer sends them, and as they are once checked. What
+//! requests are judged by is [`compiled`](crate::compiled) from them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,8 +74,8 @@ impl WidgetDocument<'_> {
 /// Widget document. It serialises canonically: all fields, except an unstated `access` and a missing
 /// `revision`.
 ///
-/// A field that comes later is left out at its default (`skip_serializing_if`), so that the fingerprints of documents which
-/// are stored already stay.
+/// A field that comes later is left out at its default (`skip_serializing_if`), so that the fingerprints of documents
+/// which are stored already stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Widget {
     /// The widget's id.

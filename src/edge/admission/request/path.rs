@@ -2,8 +2,8 @@
 
 use super::RequestRefusal;
 
-/// Checks the path, and returns the place in it of the first encoded slash. Servers read some paths differently, so a path that is judged as one route could be
-/// another one at the upstream.
+/// Checks the path, and returns the place in it of the first encoded slash. Servers read some paths differently, so a
+/// path that is judged as one route could be another one at the upstream.
 pub(super) fn check(target: &[u8]) -> Result<Option<usize>, RequestRefusal> {
     if is_simple(target) {
         return Ok(None);

@@ -67,7 +67,8 @@ impl HostRouters {
         Ok(())
     }
 
-    /// Finds the target of a path. Most edges have no routes by host. `host` returns the request's `Host`, including the port.
+    /// Finds the target of a path. Most edges have no routes by host. `host` returns the request's `Host`, including
+    /// the port.
     #[inline]
     pub fn find<'t>(&'t self, host: impl FnOnce() -> &'t str, path: &'t str) -> Option<FoundPath<'t>> {
         if !(self.exact.is_empty() && self.by_widget.is_empty())

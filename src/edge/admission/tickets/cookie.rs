@@ -1,8 +1,8 @@
-//! Tickets in a cookie, for iframes of widgets that know nothing of tickets. The browser keeps the cookie for the widget
-//! under the customer's site (CHIPS, `Partitioned`), and sends it with everything that the iframe asks.
+//! Tickets in a cookie, for iframes of widgets that know nothing of tickets. The browser keeps the cookie for the
+//! widget under the customer's site (CHIPS, `Partitioned`), and sends it with everything that the iframe asks.
 //!
-//! `__Host-` keeps sub-domains from setting it, and scripts never see it. It is read only on requests from an own origin:
-//! a page or a frame of another site that makes the browser send it is judged by its own `Origin`.
+//! `__Host-` keeps sub-domains from setting it, and scripts never see it. It is read only on requests from an own
+//! origin: a page or a frame of another site that makes the browser send it is judged by its own `Origin`.
 
 use http::HeaderValue;
 use http::header;

@@ -1,7 +1,7 @@
-//! Presented tickets: in `Authorization: Embed …`, in `?ticket=…`, or, for WebSockets, where scripts can't
-//! set a field, in the offered subprotocol `embed-ticket.…`. A frame that reloads or follows a link has its
-//! ticket only in the address. Widgets that know nothing of tickets have theirs in a [`cookie`]. All of them are removed before the upstream gets the request, also from
-//! `Referer`.
+//! Presented tickets: in `Authorization: Embed …`, in `?ticket=…`, or, for WebSockets, where scripts can't set a
+//! field, in the offered subprotocol `embed-ticket.…`. A frame that reloads or follows a link has its ticket only in
+//! the address. Widgets that know nothing of tickets have theirs in a [`cookie`]. All of them are removed before the
+//! upstream gets the request, also from `Referer`.
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};

@@ -1,5 +1,5 @@
-//! What is wrong with certificates and keys without keeping an edge from starting: browsers refuse them, or will soon, or
-//! others can read them.
+//! What is wrong with certificates and keys without keeping an edge from starting: browsers refuse them, or will
+//! soon, or others can read them.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use embedgate_policy::origin::OwnOrigins;
 /// Time before its expiry from which a certificate is reported.
 const NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Concerns about the certificates of all listeners, and about public origins that none of them covers. Files that can't be
-/// used at all are another error.
+/// Concerns about the certificates of all listeners, and about public origins that none of them covers. Files that
+/// can't be used at all are another error.
 pub fn concerns<'f>(
     pairs: impl IntoIterator<Item = &'f CertificateFiles>,
     origins: &OwnOrigins,

@@ -64,8 +64,8 @@ impl FileStamp {
     }
 }
 
-/// Identity of a file: device, inode and time of last status change. Unlike the time of modification, nobody can set the
-/// latter, so a file copied with its times shows.
+/// Identity of a file: device, inode and time of last status change. Unlike the time of modification, nobody can set
+/// the latter, so a file copied with its times shows.
 type FileIdentity = (u64, u64, i64, i64);
 
 fn identity(metadata: &Metadata) -> FileIdentity {
