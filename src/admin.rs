@@ -74,7 +74,7 @@ pub struct Admin {
     pub policy: Arc<ArcSwap<EdgePolicy>>,
     /// The public suffixes that documents are checked against.
     pub suffixes: Arc<PublicSuffixes>,
-    /// Answers of the routes, by class.
+    /// Answers of the routes.
     pub answers: ClassAnswers,
     /// Open sessions.
     pub sessions: Arc<dyn OpenSessions>,

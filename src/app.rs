@@ -332,7 +332,8 @@ fn server_conf(settings: &Settings) -> ServerConf {
     ServerConf {
         threads: settings.edge.workers.map_or(cores, usize::from),
         upstream_keepalive_pool_size: keepalive.sum::<usize>().max(1),
-        grace_period_seconds: Some(settings.edge.grace_period.as_secs()),
+        // Never before the edge has ended its connections itself.
+        grace_period_seconds: Some(settings.edge.grace_period.as_secs() + 10),
         graceful_shutdown_timeout_seconds: Some(5),
         ..ServerConf::default()
     }

@@ -26,7 +26,7 @@ pub(super) struct Status {
     rules: SourceStatus,
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
-    /// Lines of the decision log that were dropped because the standard output was too slow.
+    /// Lines of the decision log that were dropped because standard output was too slow, or could not be written to.
     decisions_not_logged: u64,
 }
 

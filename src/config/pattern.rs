@@ -49,6 +49,24 @@ impl PathPattern {
         matches!(differing, Some((WIDGET, REST) | (REST, WIDGET)))
     }
 
+    /// This pattern with the text that another one has in the place of `{widget}`, and that text; `None` unless the other
+    /// one is a text there and could match such a path.
+    pub fn narrowed<'o>(&self, other: &'o Self) -> Option<(String, &'o str)> {
+        let mut others = other.0.split('/');
+        let mut named = None;
+        for segment in self.0.split('/') {
+            match (segment, others.next()?) {
+                (_, REST) => break,
+                (WIDGET, WIDGET) => return None,
+                (WIDGET, text) => named = Some(text),
+                (segment, other) if segment == other || other == WIDGET => {}
+                _ => return None,
+            }
+        }
+        let named = named?;
+        Some((self.0.replacen(WIDGET, named, 1), named))
+    }
+
     /// The default path of tickets.
     pub(super) fn of_tickets() -> Self {
         Self("/w/{widget}/embed-ticket".into())
@@ -147,6 +165,25 @@ mod tests {
         ] {
             let [one, other] = [one, other].map(|text| PathPattern::parse(text).unwrap());
             assert_eq!((one.competes(&other), other.competes(&one)), (competes, competes), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_the_place_of_the_widget_narrows() {
+        let tickets = PathPattern::of_tickets();
+        for (other, narrowed) in [
+            ("/w/helpdesk/{*rest}", Some(("/w/helpdesk/embed-ticket", "helpdesk"))),
+            ("/w/helpdesk/embed-ticket", Some(("/w/helpdesk/embed-ticket", "helpdesk"))),
+            ("/w/helpdesk/frame", None),
+            ("/w/{widget}/{*rest}", None),
+            ("/w/{*rest}", None),
+            ("/{*rest}", None),
+            ("/x/helpdesk/{*rest}", None),
+            ("/w/helpdesk", None),
+        ] {
+            let other = PathPattern::parse(other).unwrap();
+            let expected = narrowed.map(|(path, widget)| (path.to_owned(), widget));
+            assert_eq!(tickets.narrowed(&other), expected, "{other}");
         }
     }
 

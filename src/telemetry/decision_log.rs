@@ -35,7 +35,7 @@ pub struct DecisionRecord<'a> {
     pub time: Timestamp,
     /// The decision's id; the denied page shows the same one.
     pub decision_id: &'a str,
-    /// The requested widget; absent if the path's name is not an id.
+    /// The requested widget; absent if what the request names is not an id.
     pub widget: Option<&'a str>,
     /// The class of the route.
     pub class: &'a str,

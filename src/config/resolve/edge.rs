@@ -21,7 +21,8 @@ pub struct EdgeSettings {
     pub listen: Vec<SocketAddr>,
     /// TLS listeners. Default: none.
     pub tls: Vec<TlsListenerSettings>,
-    /// Where browsers see this edge, also with the widget in the host; at least one, in the order written. Default:
+    /// Where browsers see this edge, also with the widget in the host; at least one; first those of all widgets, in the order
+    /// written. Default:
     /// `http://localhost:8080`.
     pub public_origins: OwnOrigins,
     /// Proxies whose `X-Forwarded-*` is trusted. Default: none.

@@ -202,7 +202,7 @@ impl RouteReading<'_, '_> {
         let Some(item) = table.item("host") else { return RouteHost::Any };
         let spot = item.spot();
         let host = item.text(RouteHost::parse).unwrap_or_default();
-        if host != RouteHost::Any && !self.own.iter().any(|own| is_of_host(&own, &host)) {
+        if !self.own.iter().any(|own| is_of_host(&own, &host)) {
             table.document().warn(
                 spot,
                 format!(
@@ -226,7 +226,7 @@ impl RouteReading<'_, '_> {
             let on = if *host == RouteHost::Any { String::new() } else { format!(" on {host}") };
             table.fault(spot, format!("routes.path: '{path}' already has a route{on}; leave one out"));
         }
-        if path == *self.ticket_path {
+        if path == *self.ticket_path || path.without_rest() == Some(self.ticket_path.as_str()) {
             table
                 .fault(spot, format!("routes.path: '{path}' is tickets.path, which the edge answers itself"));
         }
@@ -275,10 +275,14 @@ impl RouteReading<'_, '_> {
 
 /// Whether an origin of the edge has the host of a route.
 fn is_of_host(own: &OwnOrigin, host: &RouteHost) -> bool {
-    let own = own.to_string();
-    let authority = own.split_once("://").map_or("", |(_, authority)| authority);
-    let after = authority.strip_prefix(&host.to_string());
-    after.is_some_and(|port| port.is_empty() || port.starts_with(':'))
+    match host {
+        RouteHost::Any => true,
+        RouteHost::Exact(name) => own.at_host(name).is_some(),
+        // The place of the id stands for any.
+        RouteHost::ByWidget(parent) => {
+            matches!(own, OwnOrigin::ByWidget(_)) && own.at_host(&format!("w{parent}")).is_some()
+        }
+    }
 }
 
 fn rewrite(table: &ConfigTable<'_>, path: Option<&PathPattern>) -> Option<RewritePattern> {

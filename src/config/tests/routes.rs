@@ -212,6 +212,7 @@ fn a_host_that_is_no_public_origin_s_is_told() {
     for (origins, is_told) in [
         ("[\"http://localhost:8080\"]", true),
         ("[\"https://b.example:8443\"]", false),
+        ("[\"https://{widget}.example\"]", false),
         ("[\"https://xb.example\"]", true),
         ("[\"https://b.example.evil.example\"]", true),
     ] {

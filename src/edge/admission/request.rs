@@ -70,6 +70,10 @@ pub const WEBSOCKET_WITH_BODY: RequestRefusal =
 /// Refusal of an encoded slash outside a rest that takes it.
 pub const ENCODED_SLASH: RequestRefusal = RequestRefusal::bad("the path has an encoded slash");
 
+/// Refusal of a path that is another route's once it is decoded.
+pub const ENCODED_LITERAL: RequestRefusal =
+    RequestRefusal::bad("the path has encoded characters by which servers could read another path");
+
 /// Checks one request. The checks on the bytes of an HTTP/1.1 head were made when it was read. Returns the place in the
 /// path of the first encoded slash, which only some routes take.
 ///

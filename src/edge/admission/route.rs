@@ -1,12 +1,16 @@
 //! Route table: the class of a request by its host and path, the widget that it names, and its upstream.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use percent_encoding::percent_decode;
+
 use super::request::{RequestRefusal, host};
-use crate::config::{self, PathPattern, WidgetPlace};
+use crate::config::{self, PathPattern, RouteHost, WidgetPlace};
 use crate::edge::error::EdgeError;
 use crate::edge::forward::upstream::{Upstream, Upstreams};
+use crate::edge::http::limits::MAX_TARGET_BYTES;
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::headers::{CacheRule, OwnProfile, Profile};
@@ -116,7 +120,25 @@ pub trait HostPages: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 enum PathTarget {
     Route(Arc<Route>),
-    Tickets,
+    /// Calls for tickets, of this widget where its id is not in the place of `{widget}`.
+    Tickets(Option<Box<str>>),
+}
+
+impl PathTarget {
+    fn own(&self) -> Option<&Arc<OwnProfile>> {
+        match self {
+            Self::Route(route) => Some(&route.own),
+            Self::Tickets(_) => None,
+        }
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Route(one), Self::Route(other)) => Arc::ptr_eq(one, other),
+            (Self::Tickets(_), Self::Tickets(_)) => true,
+            _ => false,
+        }
+    }
 }
 
 /// Target of a request.
@@ -136,6 +158,9 @@ pub enum Target<'t> {
         /// The refusal.
         refusal: RequestRefusal,
     },
+    /// Nothing, because servers could read the path as that of another route. The profile is that of the edge's own
+    /// answers.
+    Ambiguous(&'t Arc<OwnProfile>),
     /// The edge's call for tickets.
     Tickets {
         /// The text in the place of `{widget}`.
@@ -171,7 +196,13 @@ impl RouteTable {
                 routers.insert(host, path, PathTarget::Route(route))?;
             }
         }
-        routers.insert_everywhere(tickets.as_str(), || PathTarget::Tickets)?;
+        routers.insert_everywhere(tickets.as_str(), || PathTarget::Tickets(None))?;
+        // Routes that name a widget where calls for tickets have `{widget}` are narrower than those calls.
+        let narrowed = routes.iter().filter_map(|route| Some((&route.host, tickets.narrowed(&route.path)?)));
+        let narrowed: BTreeSet<(&RouteHost, (String, &str))> = narrowed.collect();
+        for (host, (path, widget)) in narrowed {
+            routers.insert(host, &path, PathTarget::Tickets(Some(widget.into())))?;
+        }
         Ok(Self { routers, pages, own: Arc::new(config::routeless_profile(routes)) })
     }
 
@@ -179,8 +210,29 @@ impl RouteTable {
     pub fn own<'t>(&'t self, target: &Target<'t>) -> &'t Arc<OwnProfile> {
         match target {
             Target::Route { route, .. } | Target::Unnamed { route, .. } => &route.own,
+            Target::Ambiguous(own) => own,
             Target::Tickets { .. } | Target::Page(_) | Target::None => &self.own,
         }
+    }
+
+    /// Whether the path, decoded as many servers do before they route, has another target: what is judged as one route
+    /// must not be served as another.
+    fn has_another_reading(&self, target: &PathTarget, request: &RequestHead) -> bool {
+        let path = request.uri.path();
+        memchr::memchr(b'%', path.as_bytes()).is_some() && self.decodes_elsewhere(target, request, path)
+    }
+
+    /// Apart, because it has a large buffer, and few paths need it.
+    #[cold]
+    #[inline(never)]
+    fn decodes_elsewhere(&self, target: &PathTarget, request: &RequestHead, path: &str) -> bool {
+        let mut decoded = [0; MAX_TARGET_BYTES];
+        // Literals of routes are ASCII, so any other byte is like the next.
+        let bytes = percent_decode(path.as_bytes()).map(|byte| if byte.is_ascii() { byte } else { 1 });
+        let length = decoded.iter_mut().zip(bytes).map(|(place, byte)| *place = byte).count();
+        let decoded = decoded.get(..length).and_then(|decoded| str::from_utf8(decoded).ok());
+        let other = decoded.and_then(|decoded| self.routers.find(|| host(request), decoded));
+        !other.is_some_and(|other| other.target.is(target))
     }
 
     /// Finds the target of a request.
@@ -191,9 +243,15 @@ impl RouteTable {
             return pages.and_then(|pages| pages.page(host(request))).map_or(Target::None, Target::Page);
         };
         let FoundPath { target, in_path, in_host } = found;
+        if self.has_another_reading(target, request) {
+            return Target::Ambiguous(target.own().unwrap_or(&self.own));
+        }
         let route = match target {
             PathTarget::Route(route) => route,
-            PathTarget::Tickets => return in_path.map_or(Target::None, |widget| Target::Tickets { widget }),
+            PathTarget::Tickets(widget) => {
+                let widget = widget.as_deref().or(in_path);
+                return widget.map_or(Target::None, |widget| Target::Tickets { widget });
+            }
         };
         let widget = match &route.place {
             WidgetPlace::Path => in_path,

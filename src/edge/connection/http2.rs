@@ -70,7 +70,11 @@ pub(super) async fn serve(
     let wakes = Arc::new(Wakes::default());
     let transport = Transport::new(stream, wakes.waker(Who::Socket));
     let handshake = settings.handshake::<_, Bytes>(transport.clone());
-    let connection = match deadline.within(header_timeout, handshake).await {
+    let shaken = tokio::select! {
+        shaken = deadline.within(header_timeout, handshake) => shaken,
+        () = closing.awaited() => return,
+    };
+    let connection = match shaken {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => return tracing::debug!(%error, "the HTTP/2 connection could not be set up"),
         Err(_) => return,

@@ -135,6 +135,9 @@ impl Service for Listeners {
             .into_iter()
             .map(|listener| tokio::spawn(listener.run(Arc::clone(&self.edge), shutdown.clone())));
         join_all(running).await;
+        if !*shutdown.borrow() {
+            return tracing::error!("no listener is left");
+        }
         self.edge.close().await;
         let ended = self.ended.get_mut().take();
         if let Some(ended) = ended {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::closing::Closing;
@@ -26,6 +27,7 @@ pub struct EdgeService {
     pipeline: Arc<Pipeline>,
     header_timeout: Duration,
     closing: Arc<Closing>,
+    grace_period: Duration,
     connections: TaskTracker,
 }
 
@@ -33,7 +35,13 @@ impl EdgeService {
     /// A service with this pipeline. `grace_period`: the time that open connections have to end once the server stops.
     pub fn new(pipeline: Pipeline, header_timeout: Duration, grace_period: Duration) -> Self {
         let closing = Arc::new(Closing::within(grace_period));
-        Self { pipeline: Arc::new(pipeline), header_timeout, closing, connections: TaskTracker::new() }
+        Self {
+            pipeline: Arc::new(pipeline),
+            header_timeout,
+            closing,
+            grace_period,
+            connections: TaskTracker::new(),
+        }
     }
 
     /// Tells open connections to accept no more requests, and waits until the last one has ended.
@@ -44,8 +52,10 @@ impl EdgeService {
             connections = self.connections.len(),
             "the listeners are closed, and open connections are told"
         );
-        self.connections.wait().await;
-        tracing::info!("the last connection has ended");
+        match timeout(self.grace_period, self.connections.wait()).await {
+            Ok(()) => tracing::info!("the last connection has ended"),
+            Err(_) => tracing::warn!("the grace period is over"),
+        }
     }
 
     /// Number of open connections.
@@ -65,7 +75,11 @@ impl EdgeService {
             None => Stream::Tcp(stream),
             // Boxed, so that its memory is freed after the handshake.
             Some(tls) => {
-                let shaken = Box::pin(tls.shake_hands(stream, self.header_timeout)).await;
+                // A client that has not even said hello does not hold a stop up.
+                let shaken = tokio::select! {
+                    shaken = Box::pin(tls.shake_hands(stream, self.header_timeout)) => shaken,
+                    () = self.closing.awaited() => return,
+                };
                 self.pipeline
                     .metrics
                     .handshakes

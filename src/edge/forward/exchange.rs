@@ -109,10 +109,10 @@ impl Forwarder {
         let (mut pumps, mut answer, server) = self.ask(client, &request, deadline).await?;
         loop {
             let AnswerHead { mut head, mut bodiless } = answer;
+            request.outgoing.map_back(&mut head);
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return request.switched(head, pumps.into_exchange());
             }
-            request.outgoing.map_back(&mut head);
             if let Some(hit) = request.received(&head) {
                 // After an answer without a body, such as a 304, the connection can be used again.
                 if bodiless {

@@ -104,6 +104,7 @@ impl Pipeline {
         }
         let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
+            Target::Ambiguous(_) => return Err(Reply::refusal(to, request::ENCODED_LITERAL)),
             Target::Unnamed { route, refusal } => {
                 record.class = Some(route.class);
                 return Err(Reply::refusal(to, refusal));
@@ -175,7 +176,7 @@ fn takes_encoded_slashes(target: &Target<'_>, request: &RequestHead, first: usiz
         Target::Route { route, .. } | Target::Unnamed { route, .. } => {
             route.takes_encoded_slashes(request.uri.path(), first)
         }
-        Target::Tickets { .. } | Target::Page(_) | Target::None => false,
+        Target::Ambiguous(_) | Target::Tickets { .. } | Target::Page(_) | Target::None => false,
     }
 }
 

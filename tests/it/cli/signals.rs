@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{self, Connection};
+use crate::support::tls::EdgeTls;
 use crate::support::websocket::{SocketUpstream, closed, hears_itself, open};
 use crate::support::{eventually, ports};
 
@@ -273,8 +274,9 @@ async fn websockets_are_told_within_the_grace_period() {
     }
     edge.signal("TERM");
     let since = Instant::now();
-    let ends = sockets.iter_mut().map(async |socket| {
-        let told = closed(socket).await;
+    // A browser closes its side, too.
+    let ends = sockets.into_iter().map(async |mut socket| {
+        let told = closed(&mut socket).await;
         (told, since.elapsed())
     });
     let ends: Vec<_> = futures_util::future::join_all(ends).await;
@@ -328,4 +330,36 @@ async fn a_signal_during_the_start_does_what_it_says() {
         eventually("the edge is ready", async || reqwest::get(edge.url("/w/w/loader.js")).await.is_ok())
             .await;
     }
+}
+
+#[tokio::test]
+async fn what_has_not_ended_with_the_grace_period_is_cut_and_told() {
+    let slow = Slow::start().await;
+    let (mut edge, open) = slow.with_open_request("500ms").await;
+    edge.signal("TERM");
+    let since = Instant::now();
+    assert_eq!(edge.exit_code().await, Some(0));
+    assert!((450..3_000).contains(&since.elapsed().as_millis()), "{:?}", since.elapsed());
+    assert!(open.await.unwrap().is_err());
+    let log = edge.log();
+    assert!(
+        log.contains("the grace period is over") && log.contains("connections were cut connections=1"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn silent_and_idle_clients_over_tls_do_not_hold_a_stop_up() {
+    let mut spec = spec();
+    let tls = EdgeTls::of("edge.example");
+    tls.add_to(&mut spec);
+    let mut edge = Edge::start(spec).await;
+    let silent = TcpStream::connect(tls.addr).await.unwrap();
+    let without_preface = tls.h2().await;
+    let idle = tls.http2().await.ready().await.unwrap();
+    let (kept, since) = (tls.http1().await, Instant::now());
+    edge.signal("TERM");
+    assert_eq!(edge.exit_code().await, Some(0));
+    assert!(since.elapsed() < Duration::from_secs(2), "{:?}", since.elapsed());
+    drop((silent, without_preface, idle, kept));
 }

@@ -72,7 +72,7 @@ impl HostRouters {
     #[inline]
     pub fn find<'t>(&'t self, host: impl FnOnce() -> &'t str, path: &'t str) -> Option<FoundPath<'t>> {
         if !(self.exact.is_empty() && self.by_widget.is_empty())
-            && let Some(found) = self.by_host(without_port(host()), path)
+            && let Some(found) = self.by_host(name(host()), path)
         {
             return Some(found);
         }
@@ -101,10 +101,12 @@ fn at<'t>(router: &'t Router, path: &'t str, in_host: Option<&'t str>) -> Option
     Some(FoundPath { target: found.value, in_path: found.params.get("widget"), in_host })
 }
 
-fn without_port(host: &str) -> &str {
-    match host.rsplit_once(':') {
+/// A host without its port, and without the dot of a fully qualified name, which means the same host.
+fn name(host: &str) -> &str {
+    let name = match host.rsplit_once(':') {
         // The colons of an IPv6 address are inside its brackets.
         Some((name, port)) if !port.contains(']') => name,
         _ => host,
-    }
+    };
+    name.strip_suffix('.').unwrap_or(name)
 }

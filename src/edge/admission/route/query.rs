@@ -32,13 +32,15 @@ pub fn id<'r>(query: Option<&'r str>, name: &str) -> Result<&'r str, RequestRefu
 }
 
 /// Whether a server could take a name for another: decoded (RFC 3986 §2.1), in other letters, with what PHP makes of
-/// `a.b`, `a b` and `a[0]`, or padded.
+/// `a.b`, `a b` and `a[0]`, and Rack of `[a]`, or padded.
 fn could_be(stated: &str, name: &str) -> bool {
+    let is_bracket = |byte: &u8| matches!(byte, b'[' | b']');
     let decoded = percent_decode(stated.as_bytes()).map(|byte| match byte {
         b'+' | b' ' | b'.' => b'_',
         other => other.to_ascii_lowercase(),
     });
-    let decoded: Vec<u8> = decoded.take_while(|byte| !matches!(byte, b'[' | 0)).collect();
+    let decoded: Vec<u8> =
+        decoded.skip_while(is_bracket).take_while(|byte| *byte != 0 && !is_bracket(byte)).collect();
     let wanted = name.to_ascii_lowercase();
     let trimmed = |text: &[u8]| {
         let start = text.iter().position(|byte| *byte != b'_').unwrap_or(text.len());
@@ -85,6 +87,10 @@ mod tests {
             "+website_token=b",
             "website_token+=b",
             "website_token%00x=b",
+            "[website_token]=b",
+            "]website_token=b",
+            "website_token]=b",
+            "%5B[website_token=b",
             "x=1;website_token=b",
         ] {
             for query in [format!("website_token=a&{other}"), format!("{other}&website_token=a")] {

@@ -1,7 +1,5 @@
 //! Rewriting of a path toward the upstream, and of paths in its answers back.
 
-use std::borrow::Cow;
-
 use crate::config::{PathPattern, RewritePattern};
 
 /// Paths of a route as browsers and as its upstream know them.
@@ -45,32 +43,38 @@ impl PathMapping {
     /// A path of the upstream as browsers know it; `None` if it does not lie under the rewritten one. What follows the
     /// path, such as a query, is kept.
     pub fn to_browser(&self, widget: &str, path: &str) -> Option<String> {
-        let mut upstream = String::with_capacity(self.upstream.length(widget));
-        self.upstream.write(widget, &mut upstream);
-        let rest = path.strip_prefix(&*upstream)?;
+        let upstream = self.upstream.text(widget);
+        let rest = match path.strip_prefix(&*upstream) {
+            Some(rest) => rest,
+            // Without the last slash it is the same place.
+            None => path.strip_prefix(upstream.strip_suffix('/')?).filter(|rest| is_after_path(rest))?,
+        };
         // Without a rest, it is this very path or another one.
-        if !self.has_rest && !rest.is_empty() && !rest.starts_with(['?', '#']) {
+        if !self.has_rest && !is_after_path(rest) {
             return None;
         }
-        let mut mapped = String::with_capacity(self.edge.length(widget) + rest.len());
-        self.edge.write(widget, &mut mapped);
-        mapped.push_str(rest);
-        Some(mapped)
+        let mapped = self.edge.text(widget) + rest;
+        // Browsers would take it for another host (WHATWG URL, which drops tabs and reads `\` as `/`).
+        let host = mapped
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.trim_start_matches('\t').starts_with(['/', '\\']));
+        (!host).then_some(mapped)
     }
 
     /// The path of a cookie as browsers know it; `None` as above. A cookie's path may lack the last slash (RFC 6265
     /// §5.1.4).
     pub fn cookie_path(&self, widget: &str, path: &str) -> Option<String> {
-        let slashed = match path.ends_with('/') || !self.has_rest {
-            true => Cow::Borrowed(path),
-            false => Cow::Owned(format!("{path}/")),
-        };
-        let mut mapped = self.to_browser(widget, &slashed)?;
-        if matches!(slashed, Cow::Owned(_)) {
+        let mut mapped = self.to_browser(widget, path)?;
+        if self.has_rest && !path.ends_with('/') && mapped.len() > 1 && mapped.ends_with('/') {
             mapped.pop();
         }
         Some(mapped)
     }
+}
+
+/// Whether the path has ended.
+fn is_after_path(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(['?', '#'])
 }
 
 impl Prefix {
@@ -83,6 +87,12 @@ impl Prefix {
 
     fn length(&self, widget: &str) -> usize {
         self.before.len() + self.after.as_ref().map_or(0, |after| widget.len() + after.len())
+    }
+
+    fn text(&self, widget: &str) -> String {
+        let mut text = String::with_capacity(self.length(widget));
+        self.write(widget, &mut text);
+        text
     }
 
     fn write(&self, widget: &str, out: &mut String) {
@@ -128,7 +138,9 @@ mod tests {
             ("/api/w1/login?next=/x", Some("/w/w1/app/login?next=/x")),
             ("/api/w1/", Some("/w/w1/app/")),
             ("/api/w2/login", None),
-            ("/api/w1", None),
+            ("/api/w1", Some("/w/w1/app/")),
+            ("/api/w1?x", Some("/w/w1/app/?x")),
+            ("/api/w10", None),
             ("/login", None),
         ] {
             assert_eq!(app.to_browser("w1", path).as_deref(), expected, "{path}");
@@ -146,16 +158,39 @@ mod tests {
         assert_eq!(single.to_browser("w1", "/frame.html#a").unwrap(), "/embed/w1#a");
         assert_eq!(single.to_browser("w1", "/frame.html.bak"), None);
         assert_eq!(single.cookie_path("w1", "/frame.html").unwrap(), "/embed/w1");
+        let whole = mapping("/{*rest}", "/base/{rest}");
+        for (path, expected) in
+            [("/base", Some("/")), ("/base/", Some("/")), ("/base/a", Some("/a")), ("/", None)]
+        {
+            assert_eq!(whole.cookie_path("w1", path).as_deref(), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_mapped_path_is_another_host() {
+        let whole = mapping("/{*rest}", "/base/{rest}");
+        for path in [
+            "/base//evil.example",
+            "/base/\\evil.example",
+            "/base/\t/evil.example",
+            "/base/\t\t\\evil.example",
+        ] {
+            assert_eq!(whole.to_browser("w1", path), None, "{path:?}");
+        }
+        assert_eq!(whole.to_browser("w1", "/base/a//b").unwrap(), "/a//b");
     }
 
     proptest! {
         #[test]
-        fn back_and_forth_is_the_same(rest in "[a-z/?]{0,12}", edge in "/[ab]/(\\{widget\\}/)?", upstream in "/([ab]/)?(\\{widget\\}/)?") {
+        fn back_and_forth_is_the_same(rest in "[a-z/?]{0,12}", edge in "/([ab]/)?(\\{widget\\}/)?", upstream in "/([ab]/)?(\\{widget\\}/)?") {
             let mapping = mapping(&format!("{edge}{{*rest}}"), &format!("{upstream}{{rest}}"));
             let target = format!("{}{rest}", edge.replace("{widget}", "w1"));
             let asked = mapping.to_upstream("w1", &target);
             prop_assert_eq!(&asked, &format!("{}{rest}", upstream.replace("{widget}", "w1")));
-            prop_assert_eq!(mapping.to_browser("w1", &asked).unwrap(), target);
+            match target.starts_with("//") {
+                true => prop_assert_eq!(mapping.to_browser("w1", &asked), None),
+                false => prop_assert_eq!(mapping.to_browser("w1", &asked).unwrap(), target),
+            }
         }
     }
 }

@@ -186,3 +186,66 @@ fn a_call_for_a_ticket_goes_before_the_routes_of_every_host() {
         assert!(matches!(table.find(&asked), Target::Tickets { widget: "w9" }), "{host}");
     }
 }
+
+#[test]
+fn a_call_for_a_ticket_goes_before_a_route_that_names_the_widget() {
+    let named = |host: Option<&str>| Sample {
+        host: host.map(str::to_owned),
+        path: "/w/helpdesk/{*rest}".to_owned(),
+        elsewhere: "fixed:helpdesk",
+    };
+    let table = table(&[named(None), named(Some("a.example"))]).unwrap();
+    for host in ["a.example", "b.example"] {
+        let asked = |path: &str| RequestHead::of("POST", path, &[("host", host)]);
+        for widget in ["helpdesk", "w9"] {
+            let asked = asked(&format!("/w/{widget}/embed-ticket"));
+            let Target::Tickets { widget: found } = table.find(&asked) else { panic!("{host} {widget}") };
+            assert_eq!(found, widget);
+        }
+        assert!(matches!(table.find(&asked("/w/helpdesk/x")), Target::Route { widget: "helpdesk", .. }));
+    }
+}
+
+#[test]
+fn a_path_that_reads_as_another_route_s_once_decoded_is_no_route_s() {
+    let sample = |path: &str, host: Option<&str>| Sample {
+        host: host.map(str::to_owned),
+        path: path.to_owned(),
+        elsewhere: "fixed:f1",
+    };
+    let table = table(&[
+        sample("/{*rest}", None),
+        sample("/media/{*rest}", None),
+        sample("/{*rest}", Some("a.example")),
+    ])
+    .unwrap();
+    for (path, is_ambiguous) in [
+        ("/%6Dedia/x", true),
+        ("/media%2Fx", true),
+        ("/w/w1/embed%2Dticket", true),
+        ("/media/%78", false),
+        ("/x%20y", false),
+        ("/%C3%BC/x", false),
+        ("/x%2Fy", false),
+    ] {
+        let asked = RequestHead::of("GET", path, &[("host", "b.example")]);
+        assert_eq!(matches!(table.find(&asked), Target::Ambiguous(_)), is_ambiguous, "{path}");
+    }
+    // The dot of a fully qualified name does not lead to other routes.
+    for host in ["a.example", "a.example.", "A.example.:443"] {
+        let asked = RequestHead::of("GET", "/media/x", &[("host", host)]);
+        assert!(
+            matches!(table.find(&asked), Target::Route { route, .. } if !Arc::ptr_eq(route, routed(&table))),
+            "{host}"
+        );
+    }
+}
+
+/// The route of `/media/x` on another host.
+fn routed(table: &RouteTable) -> &Arc<Route> {
+    let asked = Box::leak(Box::new(RequestHead::of("GET", "/media/x", &[("host", "b.example")])));
+    match table.find(asked) {
+        Target::Route { route, .. } => route,
+        other => panic!("{other:?}"),
+    }
+}

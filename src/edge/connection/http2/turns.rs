@@ -160,7 +160,7 @@ where
             return Poll::Pending;
         }
         self.requests.rest();
-        let limit = if self.is_closing { LINGER.1 } else { IDLE };
+        let limit = if self.is_closing { LINGER.0 } else { IDLE };
         let until = *self.idle_until.get_or_insert_with(|| Instant::now() + limit);
         if self.deadline.poll_until(until, context).is_pending() {
             return Poll::Pending;
