@@ -74,13 +74,22 @@ pub const ENCODED_SLASH: RequestRefusal = RequestRefusal::bad("the path has an e
 pub const ENCODED_LITERAL: RequestRefusal =
     RequestRefusal::bad("the path has encoded characters by which servers could read another path");
 
-/// Checks one request. The checks on the bytes of an HTTP/1.1 head were made when it was read. Returns the place in the
-/// path of the first encoded slash, which only some routes take.
+/// Escapes (`%XX`) in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PathEscapes {
+    /// The path has any.
+    pub any: bool,
+    /// The place of the first encoded slash, which only some routes take.
+    pub slash: Option<usize>,
+}
+
+/// Checks one request. The checks on the bytes of an HTTP/1.1 head were made when it was read. Returns the escapes in
+/// its path.
 ///
 /// # Errors
 ///
 /// Two servers could read the request differently, or it is over the limits.
-pub fn check(request: &RequestHead, noted: Noted) -> Result<Option<usize>, RequestRefusal> {
+pub fn check(request: &RequestHead, noted: Noted) -> Result<PathEscapes, RequestRefusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         return Err(RequestRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
     }

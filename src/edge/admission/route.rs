@@ -125,13 +125,6 @@ enum PathTarget {
 }
 
 impl PathTarget {
-    fn own(&self) -> Option<&Arc<OwnProfile>> {
-        match self {
-            Self::Route(route) => Some(&route.own),
-            Self::Tickets(_) => None,
-        }
-    }
-
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Route(one), Self::Route(other)) => Arc::ptr_eq(one, other),
@@ -158,9 +151,6 @@ pub enum Target<'t> {
         /// The refusal.
         refusal: RequestRefusal,
     },
-    /// Nothing, because servers could read the path as that of another route. The profile is that of the edge's own
-    /// answers.
-    Ambiguous(&'t Arc<OwnProfile>),
     /// The edge's call for tickets.
     Tickets {
         /// The text in the place of `{widget}`.
@@ -210,29 +200,22 @@ impl RouteTable {
     pub fn own<'t>(&'t self, target: &Target<'t>) -> &'t Arc<OwnProfile> {
         match target {
             Target::Route { route, .. } | Target::Unnamed { route, .. } => &route.own,
-            Target::Ambiguous(own) => own,
             Target::Tickets { .. } | Target::Page(_) | Target::None => &self.own,
         }
     }
 
-    /// Whether the path, decoded as many servers do before they route, has another target: what is judged as one route
-    /// must not be served as another.
-    fn has_another_reading(&self, target: &PathTarget, request: &RequestHead) -> bool {
-        let path = request.uri.path();
-        memchr::memchr(b'%', path.as_bytes()).is_some() && self.decodes_elsewhere(target, request, path)
-    }
-
-    /// Apart, because it has a large buffer, and few paths need it.
-    #[cold]
-    #[inline(never)]
-    fn decodes_elsewhere(&self, target: &PathTarget, request: &RequestHead, path: &str) -> bool {
+    /// Whether the path of a request, decoded as many servers do before they route, has another target: what is judged
+    /// as one route must not be served as another. Only for paths with escapes.
+    pub fn has_another_reading(&self, request: &RequestHead) -> bool {
+        let find = |path| self.routers.find(|| host(request), path).map(|found| found.target);
+        let Some(target) = find(request.uri.path()) else { return false };
         let mut decoded = [0; MAX_TARGET_BYTES];
         // Literals of routes are ASCII, so any other byte is like the next.
-        let bytes = percent_decode(path.as_bytes()).map(|byte| if byte.is_ascii() { byte } else { 1 });
+        let path = request.uri.path().as_bytes();
+        let bytes = percent_decode(path).map(|byte| if byte.is_ascii() { byte } else { 1 });
         let length = decoded.iter_mut().zip(bytes).map(|(place, byte)| *place = byte).count();
         let decoded = decoded.get(..length).and_then(|decoded| str::from_utf8(decoded).ok());
-        let other = decoded.and_then(|decoded| self.routers.find(|| host(request), decoded));
-        !other.is_some_and(|other| other.target.is(target))
+        !decoded.and_then(find).is_some_and(|other| other.is(target))
     }
 
     /// Finds the target of a request.
@@ -243,9 +226,6 @@ impl RouteTable {
             return pages.and_then(|pages| pages.page(host(request))).map_or(Target::None, Target::Page);
         };
         let FoundPath { target, in_path, in_host } = found;
-        if self.has_another_reading(target, request) {
-            return Target::Ambiguous(target.own().unwrap_or(&self.own));
-        }
         let route = match target {
             PathTarget::Route(route) => route,
             PathTarget::Tickets(widget) => {

@@ -10,7 +10,7 @@ use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::judge::{Denied, Judge, Judged};
 use crate::edge::admission::reply::{Denial, Recipient, Reply};
 use crate::edge::admission::request;
-use crate::edge::admission::request::{Noted, RequestRefusal, Upgrade};
+use crate::edge::admission::request::{Noted, PathEscapes, RequestRefusal, Upgrade};
 use crate::edge::admission::route::{Route, Target};
 use crate::edge::admission::terms::Admission;
 use crate::edge::forward::upstream::Upstream;
@@ -28,8 +28,7 @@ pub(super) struct Received {
     /// The length of the body.
     pub(super) length: BodyLength,
     upgrade: Upgrade,
-    /// The place in the path of the first encoded slash.
-    encoded_slash: Option<usize>,
+    escapes: PathEscapes,
 }
 
 /// Request with a route.
@@ -68,14 +67,14 @@ impl Pipeline {
         (noted, length): (Noted, BodyLength),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
-        let encoded_slash =
+        let escapes =
             request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
         let client = ClientInfo::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {
             request.fields.remove(&header::UPGRADE);
         }
-        Ok(Received { client, length, upgrade, encoded_slash })
+        Ok(Received { client, length, upgrade, escapes })
     }
 
     /// The reply to a request that is refused before it is judged. If it has a route, the route's profile
@@ -99,12 +98,14 @@ impl Pipeline {
         }
         let target = self.routes.find(request);
         let to = Recipient { request, own: self.routes.own(&target), https };
-        if received.encoded_slash.is_some_and(|first| !takes_encoded_slashes(&target, request, first)) {
+        if received.escapes.slash.is_some_and(|first| !takes_encoded_slashes(&target, request, first)) {
             return Err(Reply::refusal(to, request::ENCODED_SLASH));
+        }
+        if received.escapes.any && self.routes.has_another_reading(request) {
+            return Err(Reply::refusal(to, request::ENCODED_LITERAL));
         }
         let (route, widget) = match target {
             Target::Route { route, widget } => (route, widget),
-            Target::Ambiguous(_) => return Err(Reply::refusal(to, request::ENCODED_LITERAL)),
             Target::Unnamed { route, refusal } => {
                 record.class = Some(route.class);
                 return Err(Reply::refusal(to, refusal));
@@ -176,7 +177,7 @@ fn takes_encoded_slashes(target: &Target<'_>, request: &RequestHead, first: usiz
         Target::Route { route, .. } | Target::Unnamed { route, .. } => {
             route.takes_encoded_slashes(request.uri.path(), first)
         }
-        Target::Ambiguous(_) | Target::Tickets { .. } | Target::Page(_) | Target::None => false,
+        Target::Tickets { .. } | Target::Page(_) | Target::None => false,
     }
 }
 

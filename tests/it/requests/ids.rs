@@ -93,6 +93,10 @@ async fn each_place_names_the_widget() {
     ] {
         assert_eq!(ask(&edge, "GET", host, target, &[("Origin", LISTED)]).await.status, 404, "{host}");
     }
+    // What a server that decodes first would take for a call for a ticket is no session either.
+    let answer = ask(&edge, "GET", "one.example", "/w/one/embed%2Dticket", &[("Origin", LISTED)]).await;
+    assert!(answer.status == 400 && answer.body.contains("encoded characters"), "{answer:?}");
+    assert_eq!(ask(&edge, "GET", "one.example", "/%78%20y", &[("Origin", LISTED)]).await.status, 200);
     let ids: Vec<_> = edge.decisions().iter().map(|line| line["widget"].clone()).collect();
     assert!(ids.iter().all(|id| id == "one" || id == "two"), "logs know the id, wherever it stood: {ids:?}");
 }

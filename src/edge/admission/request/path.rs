@@ -1,12 +1,12 @@
 //! Checks on the path of a request.
 
-use super::RequestRefusal;
+use super::{PathEscapes, RequestRefusal};
 
-/// Checks the path, and returns the place in it of the first encoded slash. Servers read some paths differently, so a
+/// Checks the path, and returns its escapes. Servers read some paths differently, so a
 /// path that is judged as one route could be another one at the upstream.
-pub(super) fn check(target: &[u8]) -> Result<Option<usize>, RequestRefusal> {
+pub(super) fn check(target: &[u8]) -> Result<PathEscapes, RequestRefusal> {
     if is_simple(target) {
-        return Ok(None);
+        return Ok(PathEscapes::default());
     }
     let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
     let Some((b'/', origin_form)) = path.split_first() else {
@@ -31,7 +31,8 @@ pub(super) fn check(target: &[u8]) -> Result<Option<usize>, RequestRefusal> {
         }
         check_segment(segment)?;
     }
-    Ok(path.windows(ENCODED.len()).position(|window| window.eq_ignore_ascii_case(ENCODED)))
+    let slash = path.windows(ENCODED.len()).position(|window| window.eq_ignore_ascii_case(ENCODED));
+    Ok(PathEscapes { any: path.contains(&b'%'), slash })
 }
 
 const ENCODED: &[u8] = b"%2f";
