@@ -1,6 +1,7 @@
 //! Paths that the upstream knows by other names, and encoded slashes in them.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{LISTED, STRANGER, one_widget, route, told};
 use crate::support::edge::{Edge, EdgeSpec};
@@ -51,6 +52,22 @@ async fn a_websocket_is_opened_at_it() {
     hears_itself(&mut socket).await;
     let heads = upstream.heads();
     assert!(heads[0].starts_with("GET /_stcore/stream?a=b HTTP/1.1\r\n"), "{heads:?}");
+}
+
+#[tokio::test]
+async fn a_websocket_s_cookie_is_mapped_back_too() {
+    let upstream = SocketUpstream::start(|mut asked| async move {
+        let answer = asked.accepted("Set-Cookie: a=b; Path=/x\r\n");
+        asked.stream.write_all(answer.as_bytes()).await.unwrap();
+        // Held until the browser leaves.
+        let _ = asked.stream.read(&mut [0]).await;
+    })
+    .await;
+    let mut spec = EdgeSpec::on(upstream.addr, &one_widget());
+    spec.routes = Some(rewriting("app/{*rest}", "session", "/{rest}"));
+    let edge = Edge::start(spec).await;
+    let (_socket, answer) = open(edge.http, "/w/w/app/ws", LISTED).await.unwrap();
+    assert_eq!(answer.headers()["set-cookie"], "a=b; Path=/w/w/app/x");
 }
 
 #[tokio::test]
