@@ -22,18 +22,8 @@ impl PathPattern {
     ///
     /// The text is not a pattern; the error says what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Some(segments) = text.strip_prefix('/') else {
-            return Err(format!("'{text}' must begin with a slash"));
-        };
-        let segments: Vec<&str> = segments.split('/').collect();
-        let last = segments.len() - 1;
-        for (i, segment) in segments.iter().enumerate() {
-            segment_fault(segment, i == last).map_or(Ok(()), |detail| Err(format!("'{text}': {detail}")))?;
-        }
-        match segments.iter().filter(|segment| **segment == WIDGET).count() {
-            0 | 1 => Ok(Self(text.into())),
-            _ => Err(format!("'{text}' has {WIDGET} more than once")),
-        }
+        check(text, REST)?;
+        Ok(Self(text.into()))
     }
 
     /// Whether the widget's id is in the path.
@@ -97,23 +87,37 @@ impl fmt::Display for PathPattern {
 const WIDGET: &str = "{widget}";
 const REST: &str = "{*rest}";
 
-fn segment_fault(segment: &str, is_last: bool) -> Option<String> {
-    match segment {
-        WIDGET => None,
-        REST if is_last => None,
-        REST => Some(format!("{REST} must be the last segment")),
-        _ => literal_fault(segment, is_last, &format!("{WIDGET} and {REST}")),
+/// Checks a path of literal segments, at most one `{widget}`, and at the end the text that stands for the rest.
+fn check(text: &str, rest: &str) -> Result<(), String> {
+    let Some(segments) = text.strip_prefix('/') else {
+        return Err(format!("'{text}' must begin with a slash"));
+    };
+    let segments: Vec<&str> = segments.split('/').collect();
+    let last = segments.len() - 1;
+    for (i, &segment) in segments.iter().enumerate() {
+        let fault = if segment == WIDGET || segment == rest && i == last {
+            None
+        } else if segment == rest {
+            Some(format!("{rest} must be the last segment"))
+        } else {
+            literal_fault(segment, i == last, rest)
+        };
+        fault.map_or(Ok(()), |detail| Err(format!("'{text}': {detail}")))?;
+    }
+    match segments.iter().filter(|segment| **segment == WIDGET).count() {
+        0 | 1 => Ok(()),
+        _ => Err(format!("'{text}' has {WIDGET} more than once")),
     }
 }
 
-/// What is wrong with a literal segment, if anything. `braces`: what braces are for.
-fn literal_fault(segment: &str, is_last: bool, braces: &str) -> Option<String> {
+/// What is wrong with a literal segment, if anything. `rest`: the text that stands for the rest.
+fn literal_fault(segment: &str, is_last: bool, rest: &str) -> Option<String> {
     match segment {
         "" if is_last => None,
         "" => Some("has an empty segment (//), which is always refused; leave it out".into()),
         "." | ".." => Some("has a dot segment, which is always refused; leave it out".into()),
         _ if segment.contains(['{', '}']) => Some(format!(
-            "'{segment}' is not a segment; braces are only for {braces}, each as a whole segment"
+            "'{segment}' is not a segment; braces are only for {WIDGET} and {rest}, each as a whole segment"
         )),
         _ => {
             let odd = segment.chars().find(|c| !is_literal(*c))?;

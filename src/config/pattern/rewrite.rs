@@ -1,6 +1,6 @@
 //! Paths toward the upstream, where a route rewrites them.
 
-use super::{PathPattern, WIDGET, literal_fault};
+use super::{PathPattern, check};
 
 /// Path toward the upstream, such as `/api/{widget}/{rest}`: absolute, with at most one `{widget}` as a segment, and
 /// `{rest}` as the last one if the route's path ends in `{*rest}`.
@@ -16,23 +16,7 @@ impl RewritePattern {
     ///
     /// The text is not one; the error says what would be right.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let Some(segments) = text.strip_prefix('/') else {
-            return Err(format!("'{text}' must begin with a slash"));
-        };
-        let segments: Vec<&str> = segments.split('/').collect();
-        let last = segments.len() - 1;
-        for (i, segment) in segments.iter().enumerate() {
-            let fault = match *segment {
-                WIDGET => None,
-                REST if i == last => None,
-                REST => Some(format!("{REST} must be the last segment")),
-                other => literal_fault(other, i == last, &format!("{WIDGET} and {REST}")),
-            };
-            fault.map_or(Ok(()), |detail| Err(format!("'{text}': {detail}")))?;
-        }
-        if segments.iter().filter(|segment| **segment == WIDGET).count() > 1 {
-            return Err(format!("'{text}' has {WIDGET} more than once"));
-        }
+        check(text, REST)?;
         Ok(Self(text.into()))
     }
 

@@ -126,7 +126,6 @@ impl Judge<'_> {
             self.presented(reading, ticket, &decision);
         }
         let subject = JudgedRequest {
-            id,
             facts: &facts,
             widget,
             reading: reading.as_ref(),

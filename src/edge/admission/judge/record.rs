@@ -18,8 +18,6 @@ use embedgate_policy::widget::WidgetId;
 
 /// Judged request, with everything for the log.
 pub(super) struct JudgedRequest<'s, 'r> {
-    /// The widget's id, as the request names it.
-    pub(super) id: &'s str,
     pub(super) facts: &'s Facts<'s>,
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s TicketReading>,
@@ -40,7 +38,7 @@ impl Judge<'_> {
     }
 
     fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
-        let JudgedRequest { id: widget_id, facts, widget, reading, request, refuses_cookies, now } = *subject;
+        let JudgedRequest { facts, widget, reading, request, refuses_cookies, now } = *subject;
         let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
         let (embedder, malformed) = match &facts.embedder {
             Embedder::Known(origin) => (Some(origin.as_str()), None),
@@ -54,7 +52,7 @@ impl Judge<'_> {
         let record = DecisionRecord {
             time: now,
             decision_id: id.as_str(),
-            widget: WidgetId::is_valid(widget_id).then_some(widget_id),
+            widget: WidgetId::is_valid(facts.widget).then_some(facts.widget),
             class: facts.class.as_str(),
             verdict: decision.verdict.as_str(),
             reason: decision.reason.as_str(),

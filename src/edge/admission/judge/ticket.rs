@@ -53,7 +53,6 @@ impl Judge<'_> {
         let decision = decide(&facts, widget, self.policy, now);
         self.metrics.decided(Class::Session, &decision, started.elapsed());
         let subject = JudgedRequest {
-            id,
             facts: &facts,
             widget,
             reading: reading.as_ref(),

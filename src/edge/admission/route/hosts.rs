@@ -44,9 +44,7 @@ impl HostRouters {
             RouteHost::Exact(host) => self.exact.entry(host.clone()).or_default(),
             RouteHost::ByWidget(parent) => self.by_widget.entry(parent.clone()).or_default(),
         };
-        router
-            .insert(path, target)
-            .map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })
+        add(router, path, target)
     }
 
     /// Adds a target that goes before the routes of every host that has routes of its own.
@@ -60,9 +58,7 @@ impl HostRouters {
     ) -> Result<(), EdgeError> {
         let routers = self.exact.values_mut().chain(self.by_widget.values_mut()).chain([&mut self.any]);
         for router in routers {
-            router
-                .insert(path, target())
-                .map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })?;
+            add(router, path, target())?;
         }
         Ok(())
     }
@@ -93,6 +89,11 @@ impl HostRouters {
         let (label, parent) = (host.get(..dot), name.get(dot..)?);
         self.by_widget.get(parent).and_then(|router| at(router, path, label))
     }
+}
+
+fn add(router: &mut Router, path: &str, target: PathTarget) -> Result<(), EdgeError> {
+    let added = router.insert(path, target);
+    added.map_err(|error| EdgeError::Route { path: path.to_owned(), detail: error.to_string() })
 }
 
 #[inline]

@@ -22,6 +22,7 @@ pub fn concerns<'f>(
     origins: &OwnOrigins,
     now: Timestamp,
 ) -> Vec<String> {
+    let hosts: Vec<String> = origins.iter().filter_map(|origin| name_of(&origin)).collect();
     let (mut found, mut covered, mut has_some) = (Vec::new(), Vec::new(), false);
     for CertificateFiles { cert, key } in pairs {
         let Ok(chain) = read_chain(cert) else { continue };
@@ -30,7 +31,6 @@ pub fn concerns<'f>(
         found.extend(of_validity(leaf, now).map(|concern| format!("{}: {concern}", cert.display())));
         found.extend(of_mode(key));
         let names = names(leaf).unwrap_or_default();
-        let hosts: Vec<String> = origins.iter().filter_map(|origin| name_of(&origin)).collect();
         if !hosts.is_empty() && !hosts.iter().any(|host| names.iter().any(|name| covers(name, host))) {
             found.push(format!("{}: is for none of edge.public_origins", cert.display()));
         }
