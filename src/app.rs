@@ -44,6 +44,7 @@ use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
+use crate::rules::source::store::LostStore;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log;
@@ -76,12 +77,19 @@ use signals::StopWatch;
 const CHANGES_END: Duration = Duration::from_secs(5);
 
 /// Runs the edge until a signal stops it. `config` is the file to read again on SIGHUP. `signals` were listened to
-/// before anything was read. `now`: the time, for certificates that have expired.
+/// before anything was read. `now`: the time, for certificates that have expired. `lost`: what is done where the store
+/// of the rules is lost.
 ///
 /// # Errors
 ///
 /// Something in the settings can't be used, an address is taken, or the server crashed.
-pub fn run(config: PathBuf, settings: Settings, signals: Signals, now: Timestamp) -> Result<(), AppError> {
+pub fn run(
+    config: PathBuf,
+    settings: Settings,
+    signals: Signals,
+    now: Timestamp,
+    lost: LostStore,
+) -> Result<(), AppError> {
     let (level, operational, _flush) =
         operational_log::start(live::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings, now);
@@ -114,7 +122,7 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals, now: Timestamp
         Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
         swaps.clone(),
     ];
-    let StartedSource { publisher, follower } = start_rules(&settings, rules.clone(), &observers)?;
+    let StartedSource { publisher, follower } = start_rules(&settings, lost, rules.clone(), &observers)?;
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     let probe_listener = settings.admin.probe.map(bind).transpose()?;
@@ -270,11 +278,12 @@ fn say_what_to_know(settings: &Settings, now: Timestamp) {
 /// Puts the rules in force, whatever they come from, and has these observers told of them.
 fn start_rules(
     settings: &Settings,
+    lost: LostStore,
     live: LiveRules,
     observers: &[Arc<dyn Observer>],
 ) -> Result<StartedSource, AppError> {
     let suffixes = public_suffixes(settings)?;
-    let source = source::of(settings)?;
+    let source = source::of(settings, lost)?;
     let publisher = source::publisher(&*source, live, settings);
     let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
     Ok(source.start(publisher, suffixes)?)

@@ -99,7 +99,7 @@ impl Edge {
         let folder = tempfile::tempdir().unwrap();
         let (http, admin) = (ports::free(), ports::free());
         write_config(folder.path(), http, admin, &spec);
-        let process = Self::run(folder.path());
+        let process = Self::run(folder.path(), &[]);
         Self { http, admin, folder, process }
     }
 
@@ -122,8 +122,9 @@ impl Edge {
         (edge, pipes)
     }
 
-    fn run(folder: &Path) -> Child {
+    fn run(folder: &Path, arguments: &[&str]) -> Child {
         Self::command(folder)
+            .args(arguments)
             .stdout(File::create(folder.join("out.log")).unwrap())
             .stderr(File::create(folder.join("err.log")).unwrap())
             .spawn()
@@ -132,13 +133,18 @@ impl Edge {
 
     /// Starts it again after its process has ended, in the same folder, and waits until it is ready.
     pub async fn restart(&mut self) {
-        self.respawn();
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with these arguments.
+    pub async fn restart_with(&mut self, arguments: &[&str]) {
+        self.process = Self::run(self.folder.path(), arguments);
         self.ready().await;
     }
 
     /// Starts it again after its process has ended, ready or not.
     pub fn respawn(&mut self) {
-        self.process = Self::run(self.folder.path());
+        self.process = Self::run(self.folder.path(), &[]);
     }
 
     async fn ready(&self) {
