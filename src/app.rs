@@ -28,9 +28,7 @@ use crate::edge::cache::AssetCache;
 use crate::edge::connection::listeners::{Listener, Listeners};
 use crate::edge::connection::service::EdgeService;
 use crate::edge::connection::tls::Certificates;
-use crate::edge::connection::tls::concerns::concerns;
 use crate::edge::connection::tls::handshakes::Handshakes;
-use crate::edge::connection::tls::resumption::Resumption;
 use crate::edge::error::EdgeError;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::forward::upstream::{UpstreamTask, Upstreams};
@@ -59,6 +57,7 @@ mod offline;
 mod signals;
 mod source;
 mod tasks;
+mod tls;
 mod welcome;
 
 pub use control::class_answers;
@@ -67,11 +66,13 @@ pub use live::{decision_scope, edge_policy, public_suffixes};
 pub use offline::{documents, each_document, offline_store, rules_location};
 
 pub use signals::Signals;
+pub use tls::certificate_concerns;
 
 use demo::Demo;
 use live::LiveSettings;
 use observe::RuleMetrics;
 use signals::StopWatch;
+use tls::{handshakes, load_certificates};
 
 /// Time for calls of the control plane that change something to be answered before the process ends.
 const CHANGES_END: Duration = Duration::from_secs(5);
@@ -126,7 +127,7 @@ pub fn run(
     let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
     let admin_listener = bind(settings.admin.listen)?;
     let probe_listener = settings.admin.probe.map(bind).transpose()?;
-    let listeners = listeners(&settings, handshakes(&certificates, &ticket_keys)?)?;
+    let listeners = listeners(&settings, handshakes(&settings, &certificates, &ticket_keys)?)?;
 
     let mut server = Server::new_with_opt_and_conf(None, server_conf(&settings));
     server.bootstrap();
@@ -256,12 +257,6 @@ pub fn faults(settings: &Settings) -> Vec<AppError> {
     edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
 }
 
-/// Concerns about the certificates of the TLS listeners, and about public origins that none of them covers.
-pub fn certificate_concerns(settings: &Settings, now: Timestamp) -> Vec<String> {
-    let pairs = settings.edge.tls.iter().flat_map(|tls| &tls.certificates);
-    concerns(pairs, &settings.edge.public_origins, now)
-}
-
 /// Logs the settings that are allowed but probably unintended, and those without effect in this version.
 fn say_what_to_know(settings: &Settings, now: Timestamp) {
     for warning in &settings.warnings {
@@ -287,19 +282,6 @@ fn start_rules(
     let publisher = source::publisher(&*source, live, settings);
     let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
     Ok(source.start(publisher, suffixes)?)
-}
-
-/// The certificates of every TLS listener, in the listeners' order.
-fn load_certificates(settings: &Settings) -> Result<Vec<Arc<Certificates>>, EdgeError> {
-    let listeners = settings.edge.tls.iter();
-    listeners.map(|tls| Ok(Arc::new(Certificates::load(tls.certificates.clone())?))).collect()
-}
-
-/// The TLS handshakes of every TLS listener, in the listeners' order. That order matters: by it, edges with
-/// the same keys resume each other's sessions.
-fn handshakes(certificates: &[Arc<Certificates>], keys: &Arc<KeyFile>) -> Result<Vec<Handshakes>, EdgeError> {
-    let listeners = certificates.iter().zip(0..);
-    listeners.map(|(listener, place)| listener.handshakes(Resumption::new(Arc::clone(keys), place))).collect()
 }
 
 /// Binds the addresses of the edge, without listening yet.

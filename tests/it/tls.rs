@@ -210,6 +210,41 @@ async fn both_versions_and_both_protocols_are_spoken() {
 }
 
 #[tokio::test]
+async fn the_oldest_version_is_each_listener_s_own() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::new();
+    let mut spec = site.spec(&upstream);
+    let listener = |addr: SocketAddr, version: &str| {
+        let [cert, key] = ["site.pem", "site.key"].map(|name| site.file(name));
+        format!("{{ listen = \"{addr}\", certificates = [{{ cert = {cert:?}, key = {key:?} }}]{version} }}")
+    };
+    let (old, new) = (ports::free(), ports::free());
+    let listeners = [
+        listener(site.addr, ""),
+        listener(old, ", min_version = \"1.2\""),
+        listener(new, ", min_version = \"1.3\""),
+    ];
+    spec.edge = format!("tls = [{}]", listeners.join(", "));
+    let edge = Edge::start(spec).await;
+    for (addr, has_old) in [(site.addr, true), (old, true), (new, false)] {
+        for (version, expected) in [(&TLS12, has_old), (&TLS13, true)] {
+            let made = site.authority.connect_with(&[version], addr, "chat.example", &[HTTP11]).await;
+            assert_eq!(made.is_ok(), expected, "{addr} {version:?}: {:?}", made.err());
+            if let Ok(stream) = made {
+                assert_eq!(Connection::over(stream).ask(get("/w/w/session", LISTED)).await.status, 200);
+            } else {
+                let alert = made.unwrap_err().to_string();
+                assert!(alert.contains("ProtocolVersion"), "the client is told why: {alert}");
+            }
+        }
+    }
+    eventually("it is counted", async || {
+        edge.metric("embedgate_tls_handshakes_total{outcome=\"refused\"}").await == 1.0
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_the_edge_answers_itself_is_for_https_only_too() {
     let upstream = Upstream::start("app").await;
     let site = Site::new();
