@@ -72,7 +72,7 @@ use demo::Demo;
 use live::LiveSettings;
 use observe::RuleMetrics;
 use signals::StopWatch;
-use tls::{handshakes, load_certificates};
+use tls::{expiring, handshakes, load_certificates};
 
 /// Time for calls of the control plane that change something to be answered before the process ends.
 const CHANGES_END: Duration = Duration::from_secs(5);
@@ -180,6 +180,7 @@ pub fn run(
         metrics,
         decisions: Arc::clone(&decisions),
         readiness: Arc::clone(&readiness),
+        certificates: expiring(&certificates, admin_tls.as_ref()),
         start_page: welcome.to_string(),
     });
     if let Some(listener) = probe_listener {

@@ -11,6 +11,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
+mod expiry;
+
+pub use expiry::{CertificateExpiry, Expiring};
+
 /// Error of a certificate or key file, with what would be right.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {detail}", path.display())]

@@ -13,13 +13,13 @@ use axum::serve::Listener;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::certificates::{CertificateFault, read_authorities, read_pair};
+use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_authorities, read_pair};
 use crate::files::{Reload, Watched};
 
 /// Time limit of a client's handshake.
@@ -43,7 +43,14 @@ pub struct MutualTlsFiles {
 pub struct MutualTls {
     files: MutualTlsFiles,
     watched: Watched,
-    config: ArcSwap<ServerConfig>,
+    in_force: ArcSwap<TlsInForce>,
+}
+
+/// What the files said when they were last read.
+#[derive(Debug)]
+struct TlsInForce {
+    config: Arc<ServerConfig>,
+    expiry: Option<CertificateExpiry>,
 }
 
 impl MutualTls {
@@ -55,8 +62,8 @@ impl MutualTls {
     pub fn load(files: MutualTlsFiles) -> Result<Self, CertificateFault> {
         let paths: [&PathBuf; 3] = [&files.cert, &files.key, &files.client_ca];
         let watched = Watched::new(paths.map(Clone::clone).into());
-        let config = ArcSwap::from_pointee(configure(&files)?);
-        Ok(Self { files, watched, config })
+        let in_force = ArcSwap::from_pointee(TlsInForce::read(&files)?);
+        Ok(Self { files, watched, in_force })
     }
 }
 
@@ -69,14 +76,27 @@ impl Reload for MutualTls {
         if !self.watched.changed() {
             return Ok(false);
         }
-        self.config.store(Arc::new(configure(&self.files)?));
+        self.in_force.store(Arc::new(TlsInForce::read(&self.files)?));
         Ok(true)
     }
 }
 
-fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
+impl Expiring for MutualTls {
+    fn expiries(&self) -> Vec<CertificateExpiry> {
+        self.in_force.load().expiry.iter().cloned().collect()
+    }
+}
+
+impl TlsInForce {
+    fn read(files: &MutualTlsFiles) -> Result<Self, CertificateFault> {
+        let pair = read_pair(&files.cert, &files.key)?;
+        let expiry = CertificateExpiry::of(&files.cert, &pair);
+        Ok(Self { config: Arc::new(configure(files, pair)?), expiry })
+    }
+}
+
+fn configure(files: &MutualTlsFiles, pair: Arc<CertifiedKey>) -> Result<ServerConfig, CertificateFault> {
     let provider = Arc::new(default_provider());
-    let pair = read_pair(&files.cert, &files.key)?;
     let authorities = Arc::new(read_authorities(&files.client_ca)?);
     let fault = |detail: String| CertificateFault::new(&files.client_ca, detail);
     let clients = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))
@@ -107,7 +127,7 @@ impl TlsListener {
     }
 
     fn shake_hands(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let acceptor = TlsAcceptor::from(self.tls.config.load_full());
+        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.in_force.load().config));
         self.handshakes.spawn(async move {
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                 Ok(Ok(stream)) => Some((stream, peer)),

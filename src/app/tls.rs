@@ -1,9 +1,11 @@
-//! TLS of the data listeners, by the settings.
+//! TLS of the listeners, by the settings.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::admin::MutualTls;
+use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::tls::Certificates;
@@ -34,4 +36,13 @@ pub(super) fn handshakes(
     let resumption = (0..).map(|place| Resumption::new(Arc::clone(keys), place));
     let listeners = settings.edge.tls.iter().zip(certificates).zip(resumption);
     listeners.map(|((tls, listener), resumption)| listener.handshakes(tls.min_version, resumption)).collect()
+}
+
+/// Everything that holds certificates, for those who ask when they expire.
+pub(super) fn expiring(
+    certificates: &[Arc<Certificates>],
+    admin: Option<&Arc<MutualTls>>,
+) -> Vec<Arc<dyn Expiring>> {
+    let listeners = certificates.iter().map(|listener| Arc::clone(listener) as Arc<dyn Expiring>);
+    listeners.chain(admin.map(|tls| Arc::clone(tls) as Arc<dyn Expiring>)).collect()
 }

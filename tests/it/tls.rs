@@ -396,6 +396,41 @@ async fn new_certificates_are_taken_up_and_open_connections_stay() {
 }
 
 #[tokio::test]
+async fn it_is_told_when_certificates_expire() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::new();
+    let issue = |until| site.authority.issue_valid(&["chat.example"], 2020..until);
+    issue(2077).write(site.folder.path(), "site");
+    // The same file at two listeners is one certificate.
+    let edge = Edge::start(site.spec_at(&[site.addr, ports::free()], &upstream)).await;
+    let gauge = |name: &str| {
+        format!(
+            "embedgate_certificate_expiry_timestamp_seconds{{certificate=\"{}\"}}",
+            site.file(name).display()
+        )
+    };
+    let told = async || {
+        let status: Value = edge.admin("/v1/status").await.json().await.unwrap();
+        status["certificates"].clone()
+    };
+    let says = |name: &str, at: &str| json!({ "certificate": site.file(name), "expires_at": at });
+    assert_eq!(edge.metric(&gauge("site.pem")).await, 3_376_684_800.0);
+    assert_eq!(edge.metric(&gauge("wild.pem")).await, 67_090_118_400.0);
+    assert_eq!(
+        told().await,
+        json!([says("site.pem", "2077-01-01T00:00:00Z"), says("wild.pem", "4096-01-01T00:00:00Z")])
+    );
+
+    issue(2078).write(site.folder.path(), "site");
+    eventually("the new one is told", async || edge.metric(&gauge("site.pem")).await == 3_408_220_800.0)
+        .await;
+    assert_eq!(told().await[0], says("site.pem", "2078-01-01T00:00:00Z"));
+    std::fs::write(site.file("site.pem"), "garbage").unwrap();
+    eventually("it is refused", async || edge.log().contains("site.pem: ")).await;
+    assert_eq!(edge.metric(&gauge("site.pem")).await, 3_408_220_800.0, "the last good one is in force");
+}
+
+#[tokio::test]
 async fn a_bad_pair_does_not_start() {
     let upstream = Upstream::start("app").await;
     let other = Authority::new().issue(&["chat.example"]);

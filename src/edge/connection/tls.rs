@@ -15,7 +15,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, SupportedProtocolVersion};
 use x509_parser::extensions::GeneralName;
 
-use crate::certificates::{CertificateFault, read_pair};
+use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_pair};
 use crate::config::{CertificateFiles, TlsVersion};
 use crate::edge::error::EdgeError;
 use crate::files::{Reload, Watched};
@@ -94,6 +94,12 @@ impl Reload for Certificates {
     }
 }
 
+impl Expiring for Certificates {
+    fn expiries(&self) -> Vec<CertificateExpiry> {
+        self.table.load().expiries.clone()
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.table.load().pick(hello.server_name())
@@ -106,13 +112,16 @@ struct CertificateTable {
     /// Wildcard certificates by the name after `*.`; a wildcard matches one label (RFC 6125 §6.4.3).
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
+    expiries: Vec<CertificateExpiry>,
 }
 
 impl CertificateTable {
     fn read(files: &[CertificateFiles]) -> Result<Self, CertificateFault> {
-        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None };
+        let mut table =
+            Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None, expiries: Vec::new() };
         for pair in files {
             let key = read_pair(&pair.cert, &pair.key)?;
+            table.expiries.extend(CertificateExpiry::of(&pair.cert, &key));
             let names = key.cert.first().map(names).transpose();
             let names = names.map_err(|detail| CertificateFault::new(&pair.cert, detail))?;
             for name in names.into_iter().flatten() {

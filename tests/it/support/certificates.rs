@@ -1,13 +1,14 @@
 //! A certificate authority for one test, and TLS on both sides of a socket.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -74,7 +75,14 @@ impl Pair {
 impl Authority {
     /// A new one.
     pub fn new() -> Self {
+        Self::valid(ALWAYS)
+    }
+
+    /// A new one that is valid from the beginning of a year to that of another.
+    pub fn valid(years: Range<i32>) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Were it named as what it issues, OpenSSL would take that for signed by itself.
         params.distinguished_name.push(DnType::CommonName, "Authority of tests");
@@ -88,9 +96,17 @@ impl Authority {
 
     /// A new certificate for these names.
     pub fn issue(&self, names: &[&str]) -> Pair {
+        self.issue_valid(names, ALWAYS)
+    }
+
+    /// One that is valid from the beginning of a year to that of another.
+    pub fn issue_valid(&self, names: &[&str], years: Range<i32>) -> Pair {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let cert = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }
 
@@ -135,6 +151,8 @@ impl Authority {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 }
+
+const ALWAYS: Range<i32> = 1975..4096;
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
