@@ -185,7 +185,10 @@ pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<Mut
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     match tls {
-        Some(tls) => axum::serve(tls::TlsListener::new(listener, tls), router(admin)).await,
+        Some(tls) => {
+            let listener = tls::TlsListener::new(listener, tls, Arc::clone(&admin.metrics));
+            axum::serve(listener, router(admin)).await
+        }
         None => axum::serve(listener, router(admin)).await,
     }
 }

@@ -11,16 +11,23 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::serve::Listener;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
-use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_authorities, read_pair};
+use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_pair};
 use crate::files::{Reload, Watched};
+use crate::telemetry::metrics::{HandshakeOutcome, Metrics};
+
+mod clients;
+mod operator;
+
+use clients::OperatorVerifier;
+use operator::OperatorStream;
 
 /// Time limit of a client's handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -50,6 +57,7 @@ pub struct MutualTls {
 #[derive(Debug)]
 struct TlsInForce {
     config: Arc<ServerConfig>,
+    operators: Arc<OperatorVerifier>,
     expiry: Option<CertificateExpiry>,
 }
 
@@ -91,22 +99,25 @@ impl TlsInForce {
     fn read(files: &MutualTlsFiles) -> Result<Self, CertificateFault> {
         let pair = read_pair(&files.cert, &files.key)?;
         let expiry = CertificateExpiry::of(&files.cert, &pair);
-        Ok(Self { config: Arc::new(configure(files, pair)?), expiry })
+        let provider = Arc::new(default_provider());
+        let operators = Arc::new(OperatorVerifier::read(&files.client_ca, Arc::clone(&provider))?);
+        let config = configure(files, pair, Arc::clone(&operators), provider)?;
+        Ok(Self { config: Arc::new(config), operators, expiry })
     }
 }
 
-fn configure(files: &MutualTlsFiles, pair: Arc<CertifiedKey>) -> Result<ServerConfig, CertificateFault> {
-    let provider = Arc::new(default_provider());
-    let authorities = Arc::new(read_authorities(&files.client_ca)?);
-    let fault = |detail: String| CertificateFault::new(&files.client_ca, detail);
-    let clients = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))
-        .build()
-        .map_err(|error| fault(error.to_string()))?;
+fn configure(
+    files: &MutualTlsFiles,
+    pair: Arc<CertifiedKey>,
+    operators: Arc<OperatorVerifier>,
+    provider: Arc<CryptoProvider>,
+) -> Result<ServerConfig, CertificateFault> {
     let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault(error.to_string()))?;
-    let mut config =
-        builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+        .map_err(|error| CertificateFault::new(&files.cert, error.to_string()))?;
+    let mut config = builder
+        .with_client_cert_verifier(operators)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // No resumption: each connection has to show its certificate to the authorities in force.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -118,21 +129,28 @@ fn configure(files: &MutualTlsFiles, pair: Arc<CertifiedKey>) -> Result<ServerCo
 pub(super) struct TlsListener {
     listener: TcpListener,
     tls: Arc<MutualTls>,
-    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+    metrics: Arc<Metrics>,
+    handshakes: JoinSet<Option<(OperatorStream, SocketAddr)>>,
 }
 
 impl TlsListener {
-    pub(super) fn new(listener: TcpListener, tls: Arc<MutualTls>) -> Self {
-        Self { listener, tls, handshakes: JoinSet::new() }
+    pub(super) fn new(listener: TcpListener, tls: Arc<MutualTls>, metrics: Arc<Metrics>) -> Self {
+        Self { listener, tls, metrics, handshakes: JoinSet::new() }
     }
 
     fn shake_hands(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let acceptor = TlsAcceptor::from(Arc::clone(&self.tls.in_force.load().config));
+        let (tls, metrics) = (Arc::clone(&self.tls), Arc::clone(&self.metrics));
         self.handshakes.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Some((stream, peer)),
+            let in_force = tls.in_force.load_full();
+            let acceptor = TlsAcceptor::from(Arc::clone(&in_force.config));
+            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+            let outcome = HandshakeOutcome::of(&shaken);
+            metrics.admin_handshakes.count(outcome);
+            match shaken {
+                Ok(Ok(stream)) => Some((OperatorStream::new(stream, tls, in_force), peer)),
                 Ok(Err(error)) => {
-                    tracing::warn!(%peer, %error, "TLS handshake failed on the admin listener");
+                    // Counted and not logged by default: a stranger must not be able to fill a disk.
+                    tracing::debug!(%peer, %error, "TLS handshake failed on the admin listener");
                     None
                 }
                 Err(_) => None,
@@ -142,7 +160,7 @@ impl TlsListener {
 }
 
 impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
+    type Io = OperatorStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

@@ -6,18 +6,22 @@ use jiff::Timestamp;
 
 use crate::admin::MutualTls;
 use crate::certificates::Expiring;
-use crate::config::Settings;
+use crate::config::{AdminTls, Settings};
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::tls::Certificates;
-use crate::edge::connection::tls::concerns::concerns;
+use crate::edge::connection::tls::concerns::{admin_concerns, concerns};
 use crate::edge::connection::tls::handshakes::Handshakes;
 use crate::edge::connection::tls::resumption::Resumption;
 use crate::edge::error::EdgeError;
 
-/// Concerns about the certificates of the TLS listeners, and about public origins that none of them covers.
+/// Concerns about the certificates of all listeners, and about public origins that none of them covers.
 pub fn certificate_concerns(settings: &Settings, now: Timestamp) -> Vec<String> {
     let pairs = settings.edge.tls.iter().flat_map(|tls| &tls.certificates);
-    concerns(pairs, &settings.edge.public_origins, now)
+    let mut found = concerns(pairs, &settings.edge.public_origins, now);
+    if let Some(AdminTls { certificate, client_ca }) = &settings.admin.tls {
+        found.extend(admin_concerns(certificate, client_ca, now));
+    }
+    found
 }
 
 /// The certificates of every TLS listener, in the listeners' order.

@@ -92,8 +92,10 @@ pub struct Metrics {
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
-    /// `tls_handshakes_total{outcome}`.
+    /// `tls_handshakes_total{outcome}`: at the data listeners.
     pub handshakes: HandshakeCounter,
+    /// `admin_tls_handshakes_total{outcome}`: at the admin listener.
+    pub admin_handshakes: HandshakeCounter,
     /// `certificate_expiry_timestamp_seconds{certificate}`: when each certificate in force expires.
     pub certificate_expiry: ExpiryGauge,
     /// `log_lines_dropped_total{log}`: lines that a log could not write.
@@ -213,7 +215,13 @@ impl Metrics {
             handshakes: HandshakeCounter::new(counters(
                 &families,
                 "tls_handshakes_total",
-                "TLS handshakes of clients, by outcome.",
+                "TLS handshakes of clients at the data listeners, by outcome; not those at the admin listener.",
+                &["outcome"],
+            )?),
+            admin_handshakes: HandshakeCounter::new(counters(
+                &families,
+                "admin_tls_handshakes_total",
+                "TLS handshakes at the admin listener, by outcome; without a good client certificate they are refused.",
                 &["outcome"],
             )?),
             certificate_expiry: ExpiryGauge::new(gauges(
@@ -371,6 +379,7 @@ mod tests {
             "embedgate_sessions_revoked_total 0",
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
             "embedgate_tls_handshakes_total{outcome=\"not_tls\"} 0",
+            "embedgate_admin_tls_handshakes_total{outcome=\"refused\"} 0",
             "embedgate_log_lines_dropped_total{log=\"operational\"} 0",
             "embedgate_session_revocation_duration_seconds_count 0",
         ] {
