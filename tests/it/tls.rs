@@ -25,6 +25,7 @@ use crate::support::tls::key;
 use crate::support::upstream::{Upstream, got};
 use crate::support::{eventually, ports};
 
+mod analysed;
 mod resumption;
 
 const LISTED: &str = "https://example.com";
@@ -167,6 +168,36 @@ async fn a_handshake_has_its_time_and_a_failed_one_is_counted() {
     }
     drop(connected);
     assert!(!edge.log().contains("handshake"), "a client can't fill the log: {}", edge.log());
+}
+
+/// A first message of a client that asks for this name (RFC 5246 §7.4.1.2, RFC 6066 §3).
+fn client_hello(name: &[u8]) -> Vec<u8> {
+    let with_length = |bytes: &[u8]| [&u16::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+    let names = with_length(&[&[0][..], &with_length(name)].concat());
+    let extensions = with_length(&[&[0, 0][..], &with_length(&names)].concat());
+    let hello = [&[3, 3][..], &[7; 32], &[0, 0, 2, 0xc0, 0x2b, 1, 0], &extensions].concat();
+    let message = [&[1, 0][..], &with_length(&hello)].concat();
+    [&[22, 3, 1][..], &with_length(&message)].concat()
+}
+
+#[tokio::test]
+async fn a_client_can_not_write_into_the_log() {
+    let upstream = Upstream::start("app").await;
+    let site = Site::new();
+    let edge = Edge::start(site.spec(&upstream)).await;
+    for name in ["no name", "127.0.0.1", "chat.example"] {
+        let mut client = TcpStream::connect(site.addr).await.unwrap();
+        client.write_all(&client_hello(name.as_bytes())).await.unwrap();
+        // Once more, where something else has to come.
+        let _ = client.write_all(&client_hello(name.as_bytes())).await;
+        let mut answered = Vec::new();
+        let _ = client.read_to_end(&mut answered).await;
+        assert!(!answered.is_empty(), "{name}");
+    }
+    let log = edge.log();
+    for word in ["SNI", "no name", "handshake message"] {
+        assert!(!log.contains(word), "{word}: {log}");
+    }
 }
 
 #[tokio::test]
