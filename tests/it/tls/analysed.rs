@@ -34,7 +34,7 @@ async fn testssl_finds_only_what_is_explained() {
                 .arg(ca)
                 .arg("--jsonfile")
                 .arg(&report)
-                // Protocols, ciphers, forward secrecy, preferences, the certificate, fields of answers, vulnerabilities.
+                // Protocols, ciphers, forward secrecy, preferences, certificate, fields of answers, vulnerabilities.
                 .args(["-p", "-s", "-f", "-P", "-S", "-h", "-U"])
                 .arg(format!("https://localhost:{port}/w/w/loader.js"))
                 .output();
