@@ -9,15 +9,17 @@ use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::RuleSource;
 use crate::rules::source::file::FileSource;
-use crate::rules::source::store::StoreSource;
+use crate::rules::source::store::{LostStore, StoreSource};
 
-/// The source of rules that the settings name.
-pub(super) fn of(settings: &Settings) -> Result<Box<dyn RuleSource>, AppError> {
+/// The source of rules that the settings name. `lost`: what is done where its store is lost.
+pub(super) fn of(settings: &Settings, lost: LostStore) -> Result<Box<dyn RuleSource>, AppError> {
     match settings.rules.source {
         SourceSetting::File => Ok(Box::new(FileSource::new(&settings.rules.file))),
         SourceSetting::Store => {
             let StoreSettings { path, seed } = &settings.rules.store;
-            Ok(Box::new(StoreSource::new(path, seed)))
+            let seed_place = settings.stated.get("rules.store.seed").map(ToString::to_string);
+            let source = StoreSource::new(path, seed).with_seed_named_at(seed_place);
+            Ok(Box::new(source.with_audit_log(&settings.log.audit, lost)))
         }
         // The configuration refuses it.
         SourceSetting::Nats => Err(AppError::SourceUnavailable),
