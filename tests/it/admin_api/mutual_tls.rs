@@ -329,7 +329,8 @@ async fn an_open_connection_ends_with_its_authority() {
     let (mut stream, _) = kept.into_inner();
     let _ = stream.write_all(ask.as_bytes()).await;
     let mut answered = Vec::new();
-    let _ = stream.read_to_end(&mut answered).await;
+    let ended = stream.read_to_end(&mut answered);
+    let _ = tokio::time::timeout(Duration::from_secs(5), ended).await.expect("the connection ends");
     assert_eq!(String::from_utf8_lossy(&answered), "");
     // The next event shows that nobody may see it any more.
     let denied = raw::get(edge.http, "/w/wgt_demo/session", &[("Origin", "https://unlisted.example")]).await;
