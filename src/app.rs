@@ -16,21 +16,18 @@ use tokio::sync::{Mutex, mpsc};
 use crate::admin::{self, Admin, Gate, Readiness, SwapFeed, Tokens};
 use crate::certificates::Expiring;
 use crate::config::{self, Settings};
-use crate::edge::admission::route::RouteTable;
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::listeners::Listener;
 use crate::edge::connection::service::EdgeService;
-use crate::edge::connection::tls::Certificates;
 use crate::edge::error::EdgeError;
 use crate::edge::forward::exchange::Forwarder;
-use crate::edge::forward::upstream::Upstreams;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
 use crate::files::Reload;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::{Observer, Publisher};
+use crate::rules::publisher::Observer;
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
@@ -42,6 +39,7 @@ use crate::telemetry::queue::LogQueue;
 mod control;
 mod demo;
 mod error;
+mod faults;
 mod life;
 mod log;
 mod observe;
@@ -59,6 +57,7 @@ mod welcome;
 
 pub use control::class_answers;
 pub use error::AppError;
+pub use faults::faults;
 pub use log::decision_scope;
 pub use offline::{documents, each_document, offline_store, rules_location};
 pub use signals::Signals;
@@ -70,6 +69,7 @@ pub use crate::edge::setup::edge_policy;
 
 use control::LiveTickets;
 use demo::Demo;
+use faults::say_what_to_know;
 use life::{ControlListener, Life};
 use observe::RuleMetrics;
 use reload::Reloader;
@@ -141,9 +141,6 @@ impl Assembly {
         let upgrade_socket = settings.edge.upgrade_socket.clone();
         let (mut predecessor, mut sockets) = match Predecessor::find(&upgrade_socket).await? {
             Some((predecessor, sockets)) => (Some(predecessor), Sockets::handed_over(sockets)),
-            None if UpgradeSocket::is_taken(&upgrade_socket) => {
-                return Err(AppError::UpgradeSocketTaken(upgrade_socket));
-            }
             None => (None, Sockets::of_systemd()?),
         };
         let metrics = Arc::new(Metrics::new()?);
@@ -172,13 +169,17 @@ impl Assembly {
         if let Some(predecessor) = &mut predecessor {
             predecessor.store().await?;
         }
-        let StartedSource { publisher, follower } = start_rules(&settings, lost, rules.clone(), &observers)?;
+        let StartedSource { publisher, follower } =
+            source::start(&settings, lost, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let admin_listener = sockets.other(settings.admin.listen)?;
         let probe_listener = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
         let listeners = listeners(&settings, &mut sockets)?;
         if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {
             return Err(AppError::UnknownSocket(addr));
+        }
+        if predecessor.is_none() && UpgradeSocket::is_taken(&upgrade_socket) {
+            return Err(AppError::UpgradeSocketTaken(upgrade_socket));
         }
 
         let edge = Arc::new(EdgeService::new(Pipeline {
@@ -294,48 +295,6 @@ async fn logged(name: &'static str, service: impl Future<Output = io::Result<()>
     if let Err(error) = service.await {
         tracing::error!(%error, "{name} failed");
     }
-}
-
-/// Every error that would keep the edge from starting, except those of the rules. Addresses are not tried.
-pub fn faults(settings: &Settings) -> Vec<AppError> {
-    let somewhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere), None).and_then(|upstreams| {
-        RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None)
-    });
-    let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
-    let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
-    let edge = certificates.chain(routes.err()).map(AppError::from).chain(Demo::fault(settings));
-    let keys = &settings.tickets.key_file;
-    // A start makes a missing key file.
-    let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();
-    edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
-}
-
-/// Logs the settings that are allowed but probably unintended, and those without effect in this version.
-fn say_what_to_know(settings: &Settings, now: Timestamp) {
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
-    for notice in config::notices(settings) {
-        tracing::warn!("{notice}");
-    }
-    for concern in certificate_concerns(settings, now) {
-        tracing::warn!("{concern}");
-    }
-}
-
-/// Puts the rules in force, whatever they come from, and has these observers told of them.
-fn start_rules(
-    settings: &Settings,
-    lost: LostStore,
-    live: LiveRules,
-    observers: &[Arc<dyn Observer>],
-) -> Result<StartedSource, AppError> {
-    let suffixes = public_suffixes(settings)?;
-    let source = source::of(settings, lost)?;
-    let publisher = source::publisher(&*source, live, settings);
-    let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
-    Ok(source.start(publisher, suffixes)?)
 }
 
 /// The listeners of the edge, which don't accept yet.

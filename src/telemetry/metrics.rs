@@ -224,18 +224,8 @@ impl Metrics {
                 "TLS handshakes of clients at the data listeners, by outcome; not those at the admin listener.",
                 &["outcome"],
             )?),
-            reloads: ReloadCounter::new(&counters(
-                &families,
-                "reloads_total",
-                "Reloads of the configuration, by outcome.",
-                &["outcome"],
-            )?),
-            upgrades: UpgradeCounter::new(&counters(
-                &families,
-                "upgrades_total",
-                "Upgrades to a new process, by outcome: done by this one, or failed from this one.",
-                &["outcome"],
-            )?),
+            reloads: ReloadCounter::new(&families)?,
+            upgrades: UpgradeCounter::new(&families)?,
             admin_handshakes: HandshakeCounter::new(counters(
                 &families,
                 "admin_tls_handshakes_total",
