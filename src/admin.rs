@@ -36,7 +36,6 @@ mod widgets;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -55,11 +54,10 @@ pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
 pub use gate::{Gate, Successor};
 pub use health::Readiness;
-pub use listener::Intake;
+pub use listener::{Intake, StoppableListener};
 pub use reload::{Reconfigure, Reconfigured};
 pub use tls::{MutualTls, MutualTlsFiles};
 
-use self::listener::StoppableListener;
 use self::problem::Problem;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
@@ -189,18 +187,16 @@ async fn start_page(State(admin): State<Arc<Admin>>) -> String {
 }
 
 /// Serves until the process ends, also during the grace period, so that probes learn of the stop. Uses mutual
-/// TLS if `tls` is given. No connection is accepted any more once the intake stops.
+/// TLS if `tls` is given.
 ///
 /// # Errors
 ///
-/// The listener can't be used, or fails.
+/// The listener fails.
 pub async fn serve(
     admin: Arc<Admin>,
-    listener: TcpListener,
+    listener: StoppableListener,
     tls: Option<Arc<MutualTls>>,
-    intake: Intake,
 ) -> io::Result<()> {
-    let listener = StoppableListener::new(listener, intake)?;
     match tls {
         Some(tls) => {
             let listener = tls::TlsListener::new(listener, tls, Arc::clone(&admin.metrics));
@@ -210,22 +206,22 @@ pub async fn serve(
     }
 }
 
-/// Serves calls that another process passes on, until the sender is gone.
+/// Serves calls that another process passes on, for ever.
 ///
 /// # Errors
 ///
-/// None so far.
+/// The server fails.
 pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<UnixStream>) -> io::Result<()> {
     axum::serve(passed_on::PassedOn::new(connections), router(admin)).await
 }
 
-/// Serves probes and scrapes until the process ends. No connection is accepted any more once the intake stops.
+/// Serves probes and scrapes until the process ends.
 ///
 /// # Errors
 ///
-/// The listener can't be used, or fails.
-pub async fn serve_probes(admin: Arc<Admin>, listener: TcpListener, intake: Intake) -> io::Result<()> {
-    axum::serve(StoppableListener::new(listener, intake)?, probe_router(admin)).await
+/// The listener fails.
+pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) -> io::Result<()> {
+    axum::serve(listener, probe_router(admin)).await
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

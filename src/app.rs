@@ -9,17 +9,15 @@ use std::thread;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use pingora_core::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::{Mutex, mpsc};
 
 use crate::admin::{self, Admin, Gate, Readiness, SwapFeed, Tokens};
 use crate::certificates::Expiring;
 use crate::config::{self, Settings};
 use crate::edge::admission::tickets::key_file::KeyFile;
-use crate::edge::connection::listeners::Listener;
 use crate::edge::connection::service::EdgeService;
-use crate::edge::error::EdgeError;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
@@ -35,6 +33,7 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::{Metrics, UpgradeOutcome};
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
+use embedgate_policy::decision::EdgePolicy;
 
 mod control;
 mod demo;
@@ -73,13 +72,10 @@ use faults::say_what_to_know;
 use life::{ControlListener, Life};
 use observe::RuleMetrics;
 use reload::Reloader;
-use sockets::Sockets;
+use sockets::{Bound, Sockets};
 use systemd::Systemd;
-use upgrade::{Feed, Predecessor, Program, UpgradeSocket};
+use upgrade::{Desk, Feed, Predecessor, Program, RunningFollower, UpgradeSocket};
 use welcome::Welcome;
-
-/// Requests on the upgrade socket, and calls that an older process passes on, that may wait.
-const BACKLOG: usize = 1024;
 
 /// Threads for everything but the edge's requests.
 const CONTROL_THREADS: usize = 2;
@@ -98,13 +94,14 @@ pub fn run(
     now: Timestamp,
     lost: LostStore,
 ) -> Result<(), AppError> {
-    let (level, operational, _flush) =
+    let (level, operational, flush) =
         operational_log::start(log::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings, now);
     let scope = decision_scope(settings.log.decisions);
-    let (decisions, _flush_decisions) =
+    let (decisions, flush_decisions) =
         DecisionLog::start(scope, settings.log.decisions_per_second, std::io::stdout());
     let decisions = Arc::new(decisions);
+    let _flush = flush.and(flush_decisions);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.edge.workers.map_or(cores, usize::from);
     let (requests, control) = (runtime("edge", threads)?, runtime("control", CONTROL_THREADS)?);
@@ -166,15 +163,16 @@ impl Assembly {
             Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
             swaps.clone(),
         ];
+        // What the new process can't have, it finds out before the store is its own.
+        let early = predecessor.is_some().then(|| Bound::bind(&settings, &mut sockets)).transpose()?;
         if let Some(predecessor) = &mut predecessor {
             predecessor.store().await?;
         }
         let StartedSource { publisher, follower } =
             source::start(&settings, lost, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
-        let admin_listener = sockets.other(settings.admin.listen)?;
-        let probe_listener = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
-        let listeners = listeners(&settings, &mut sockets)?;
+        let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
+        let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
         if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {
             return Err(AppError::UnknownSocket(addr));
         }
@@ -193,10 +191,12 @@ impl Assembly {
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
         let welcome = Welcome::new(&settings);
         let suffixes = public_suffixes(&settings)?;
-        let hosts = settings.admin.hosts.clone();
+        let (hosts, control_rules) = (settings.admin.hosts.clone(), format!("{:?}", settings.admin));
         let reloader = Arc::new(Reloader {
             config,
-            settings: Mutex::new(settings),
+            settings: Mutex::new(Arc::new(settings)),
+            turn: tokio::sync::Mutex::new(()),
+            feed: feed.clone(),
             parts,
             setup: setup.clone(),
             demo,
@@ -232,36 +232,33 @@ impl Assembly {
             start_page: welcome.to_string(),
         });
 
+        let (desk, calls, askers) = Desk::new();
+        // Everything that can fail comes before another process is relieved.
+        let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
+        let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
+        let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher)).transpose()?;
+        let socket = UpgradeSocket::listen(&upgrade_socket, Arc::clone(&desk))?;
         let accepting = {
             let _entered = requests.enter();
             listeners.into_iter().map(|listener| listener.accept(&edge)).collect::<Result<Vec<_>, _>>()?
         };
-        let (incoming, upgrades) = mpsc::channel(BACKLOG);
-        let socket = UpgradeSocket::listen(&upgrade_socket, incoming)?;
-        if let Some(predecessor) = predecessor {
-            let link = predecessor.relieve().await?;
-            feed.connect(link, Arc::clone(&publisher)).map_err(AppError::Predecessor)?;
+        if let Some(relieving) = relieving {
+            relieving.relieve(control_rules.clone(), EdgePolicy::clone(&setup.policy().load())).await?;
             metrics.upgrades.count(UpgradeOutcome::Done);
             tracing::info!("this process has taken over");
         }
-        let (passed_on, calls) = mpsc::channel(BACKLOG);
         tokio::spawn(logged("passing calls on", admin::serve_passed_on(Arc::clone(&admin), calls)));
         let mut control = Vec::new();
-        if let Some(listener) = probe_listener {
-            let serve = |listener, intake| admin::serve_probes(Arc::clone(&admin), listener, intake);
-            control.push(ControlListener::serve("the listener for probes", listener, serve)?);
+        if let Some((mut probes, listener)) = probes {
+            probes.serve("the listener for probes", admin::serve_probes(Arc::clone(&admin), listener));
+            control.push(probes);
         }
         let files = admin_tls.clone().map(|tls| tls as Arc<dyn Reload>);
         let files = files.into_iter().chain([ticket_keys as Arc<dyn Reload>]).collect();
-        let serve = |listener, intake| admin::serve(admin, listener, admin_tls, intake);
-        control.push(ControlListener::serve("the admin listener", admin_listener, serve)?);
-        if let Some(follower) = follower {
-            // To the end: requests that are still open obey the rules, too.
-            tokio::spawn(async move {
-                let (_to_the_end, never) = tokio::sync::watch::channel(false);
-                follower.follow(never).await;
-            });
-        }
+        admin_control.serve("the admin listener", admin::serve(admin, admin_listener, admin_tls));
+        control.push(admin_control);
+        // To the end: requests that are still open obey the rules, too.
+        let follower = follower.map(RunningFollower::start);
         tokio::spawn(async move { sessions.watch_expiries().await });
         tokio::spawn(tasks::watch_files(setup, files));
         tokio::spawn(tasks::return_memory());
@@ -281,8 +278,10 @@ impl Assembly {
             feed,
             program,
             socket,
-            incoming: upgrades,
-            passed_on,
+            desk,
+            askers,
+            control_rules,
+            follower,
             metrics,
             decisions,
             systemd,
@@ -295,13 +294,6 @@ async fn logged(name: &'static str, service: impl Future<Output = io::Result<()>
     if let Err(error) = service.await {
         tracing::error!(%error, "{name} failed");
     }
-}
-
-/// The listeners of the edge, which don't accept yet.
-fn listeners(settings: &Settings, sockets: &mut Sockets) -> Result<Vec<Listener>, EdgeError> {
-    let plain = settings.edge.listen.iter().map(|addr| (*addr, None));
-    let tls = settings.edge.tls.iter().zip(0..).map(|(tls, place)| (tls.listen, Some(place)));
-    plain.chain(tls).map(|(addr, place)| sockets.edge(addr, place)).collect()
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {

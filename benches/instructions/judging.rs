@@ -63,8 +63,8 @@ fn route(asked: &'static Asked) -> Target<'static> {
 #[bench::not_listed("https://stranger.example")]
 #[bench::malformed("https://Example.com")]
 fn decision((asked, facts): (&'static Asked, Facts<'static>)) -> Decision {
-    let (book, policy) = (asked.edge.rules.load(), &asked.edge.setup.policy);
-    black_box(decide(black_box(&facts), book.get(black_box(WIDGET)), policy, asked.now))
+    let (book, policy) = (asked.edge.rules.load(), asked.edge.setup.policy());
+    black_box(decide(black_box(&facts), book.get(black_box(WIDGET)), &policy, asked.now))
 }
 
 // All of it, with what is counted, logged and kept for the answer. A denial is logged, as it is by default.

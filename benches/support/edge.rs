@@ -89,7 +89,7 @@ impl Edge {
     /// Judges a request of the demo widget at the asset route.
     pub fn judge<'r>(&self, request: &'r RequestHead, now: Timestamp) -> Judged<'r> {
         let judge = Judge {
-            policy: &self.setup.policy,
+            policy: &self.setup.policy(),
             tickets: &self.setup.tickets,
             stream_idle: None,
             https: true,

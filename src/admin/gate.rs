@@ -49,6 +49,7 @@ enum Passage {
     Open,
     Closed,
     PassedOn(Arc<dyn Successor>),
+    Refused,
 }
 
 impl Default for Gate {
@@ -74,6 +75,11 @@ impl Gate {
         self.passage.send_replace(Passage::PassedOn(to));
     }
 
+    /// Refuses calls, because they have to be made to another process.
+    pub fn refuse(&self) {
+        self.passage.send_replace(Passage::Refused);
+    }
+
     /// Waits until running calls have ended, at most for this time.
     pub async fn calls_ended(&self, within: Duration) {
         self.calls.close();
@@ -82,9 +88,9 @@ impl Gate {
         self.calls.reopen();
     }
 
-    /// Resolves once calls are passed on to another process.
+    /// Resolves once another process answers calls.
     pub(super) async fn passed_on(&self) {
-        let passed_on = |passage: &Passage| matches!(passage, Passage::PassedOn(_));
+        let passed_on = |passage: &Passage| matches!(passage, Passage::PassedOn(_) | Passage::Refused);
         // The gate is never dropped before those that wait here.
         let _ = self.passage.subscribe().wait_for(passed_on).await;
     }
@@ -112,7 +118,14 @@ pub(super) async fn pass(State(admin): State<Arc<Admin>>, request: Request, next
             Passage::Open | Passage::Closed => return next.run(request).await,
             Passage::PassedOn(to) => {
                 drop(running);
-                return passed_on(&*to, request).await.unwrap_or_else(unreachable);
+                let answer = passed_on(&*to, request).await;
+                return answer.unwrap_or_else(|error| {
+                    unreachable(&format!("the process that has taken over can't be reached: {error}"))
+                });
+            }
+            Passage::Refused => {
+                drop(running);
+                return unreachable("another process has taken over; connect again");
             }
         }
     }
@@ -130,8 +143,9 @@ async fn passed_on(to: &dyn Successor, request: Request) -> io::Result<Response>
     Ok(answer)
 }
 
-fn unreachable(error: io::Error) -> Response {
-    let detail = format!("the process that has taken over can't be reached: {error}");
+fn unreachable(detail: &str) -> Response {
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "handed_over", detail);
-    problem.with_field(header::RETRY_AFTER, HeaderValue::from_static("1")).into_response()
+    let mut answer = problem.with_field(header::RETRY_AFTER, HeaderValue::from_static("1")).into_response();
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
 }

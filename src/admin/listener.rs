@@ -36,7 +36,7 @@ impl Intake {
 }
 
 /// TCP listener of the control plane.
-pub(super) struct StoppableListener {
+pub struct StoppableListener {
     listener: Option<TcpListener>,
     addr: SocketAddr,
     intake: Intake,
@@ -44,7 +44,11 @@ pub(super) struct StoppableListener {
 
 impl StoppableListener {
     /// Accepts until the intake stops.
-    pub(super) fn new(listener: StdListener, intake: Intake) -> io::Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// The socket can't be used.
+    pub fn new(listener: StdListener, intake: Intake) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let listener = TcpListener::from_std(listener)?;
         Ok(Self { addr: listener.local_addr()?, listener: Some(listener), intake })
@@ -75,7 +79,7 @@ impl Listener for StoppableListener {
 
 /// Connection that is counted while it is open.
 #[derive(Debug)]
-pub(super) struct CountedStream {
+pub struct CountedStream {
     stream: TcpStream,
     _open: TaskTrackerToken,
 }

@@ -2,7 +2,7 @@
 //! that grow old.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
 
@@ -81,7 +81,8 @@ fn served(data: Vec<SocketAddr>) -> Served {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(Arc::clone(&admin), listener, None, Intake::default()));
+    let listener = StoppableListener::new(listener, Intake::default()).unwrap();
+    tokio::spawn(serve(Arc::clone(&admin), listener, None));
     Served { admin, addr }
 }
 

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::systemd::Systemd;
-use super::upgrade::{Feed, HandOver, Incoming, Link, Program, Relief, UpgradeSocket};
+use super::upgrade::{
+    Desk, Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket,
+};
 use super::{AppError, logged};
-use crate::admin::{Gate, Intake, Readiness};
+use crate::admin::{Gate, Intake, Readiness, StoppableListener};
 use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
@@ -26,6 +28,9 @@ use crate::telemetry::metrics::{Metrics, UpgradeOutcome};
 
 /// Time for calls of the control plane to be answered before the process ends.
 const CALLS_END: Duration = Duration::from_secs(5);
+
+/// Time for probes on connections that were just accepted.
+const LAST_PROBES: Duration = Duration::from_millis(200);
 
 /// Time for connections to end when no rules reach this process any more.
 const ORPHANED: Duration = Duration::from_secs(5);
@@ -43,9 +48,13 @@ pub(super) struct Life {
     pub(super) feed: Arc<Feed>,
     pub(super) program: Program,
     pub(super) socket: UpgradeSocket,
-    pub(super) incoming: mpsc::Receiver<Incoming>,
-    /// Takes calls that an older process passes on.
-    pub(super) passed_on: mpsc::Sender<UnixStream>,
+    pub(super) desk: Arc<Desk>,
+    /// Those who ask for an upgrade.
+    pub(super) askers: mpsc::Receiver<Link>,
+    /// Who may call the admin API.
+    pub(super) control_rules: String,
+    /// What keeps the rules current.
+    pub(super) follower: Option<RunningFollower>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) decisions: Arc<DecisionLog>,
     pub(super) systemd: Systemd,
@@ -57,26 +66,43 @@ pub(super) struct ControlListener {
     /// A second handle, to hand over.
     socket: TcpListener,
     intake: Intake,
+    task: Option<JoinHandle<()>>,
+    /// Its open connections end with a relief: what they ask is only about the process that is the edge.
+    probes: bool,
 }
 
 impl ControlListener {
-    /// Serves what a listener accepts.
-    pub(super) fn serve<S: Future<Output = io::Result<()>> + Send + 'static>(
-        name: &'static str,
+    /// Prepares a listener, with what accepts.
+    pub(super) fn prepare(
         listener: TcpListener,
-        serve: impl FnOnce(TcpListener, Intake) -> S,
-    ) -> Result<Self, AppError> {
-        let listen = |source| EdgeError::Listen { addr: SocketAddr::from(([0, 0, 0, 0], 0)), source };
-        let addr = listener.local_addr().map_err(listen)?;
-        let socket = listener.try_clone().map_err(|source| EdgeError::Listen { addr, source })?;
-        let intake = Intake::default();
-        tokio::spawn(logged(name, serve(listener, intake.clone())));
-        Ok(Self { addr, socket, intake })
+        probes: bool,
+    ) -> Result<(Self, StoppableListener), AppError> {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let addr = listener.local_addr().map_err(|source| EdgeError::Listen { addr: nowhere, source })?;
+        let fault = |source| EdgeError::Listen { addr, source };
+        let (socket, intake) = (listener.try_clone().map_err(fault)?, Intake::default());
+        let accepts = StoppableListener::new(listener, intake.clone()).map_err(fault)?;
+        Ok((Self { addr, socket, intake, task: None, probes }, accepts))
     }
 
-    /// Accepts no more connections. Those that it has accepted go on.
-    fn stop(self) -> Intake {
+    /// Serves what it accepts.
+    pub(super) fn serve(
+        &mut self,
+        name: &'static str,
+        service: impl Future<Output = io::Result<()>> + Send + 'static,
+    ) {
+        self.task = Some(tokio::spawn(logged(name, service)));
+    }
+
+    /// Accepts no more connections, as another process does. Those that it has accepted go on, for probes only a moment.
+    fn relieved(self) -> Intake {
         self.intake.stop();
+        if let Some(task) = self.task.filter(|_| self.probes) {
+            drop(tokio::spawn(async move {
+                sleep(LAST_PROBES).await;
+                task.abort();
+            }));
+        }
         self.intake
     }
 }
@@ -123,35 +149,30 @@ impl Life {
     /// Waits for the next wish.
     async fn wish(&mut self) -> Wish {
         let signals = self.signals.clone();
-        loop {
-            tokio::select! {
-                () = signals.stop() => return Wish::Stop,
-                () = self.signals.upgrade() => return Wish::Upgrade(None),
-                incoming = self.incoming.recv() => match incoming {
-                    Some(Incoming::Upgrade(asker)) => return Wish::Upgrade(Some(asker)),
-                    // If too many wait, the caller is told to try again.
-                    Some(Incoming::Call(call)) => drop(self.passed_on.try_send(call)),
-                    Some(Incoming::TakeOver { .. }) => tracing::warn!("a process wants to take over unasked"),
-                    None => return Wish::Stop,
-                },
-            }
+        tokio::select! {
+            () = signals.stop() => Wish::Stop,
+            () = self.signals.upgrade() => Wish::Upgrade(None),
+            asker = self.askers.recv() => Wish::Upgrade(asker),
         }
     }
 
     /// Starts a new process and hands over to it. `None`: that failed, and this one goes on.
     async fn upgrade(&mut self, asker: Option<Link>) -> Option<(Relief, Option<Link>)> {
         tracing::info!("an upgrade begins: {}", self.program);
-        let Self { signals, accepting, control, gate, publisher, program, socket, incoming, .. } = self;
+        self.desk.set_busy(true);
+        let Self { signals, accepting, control, gate, publisher, program, socket, follower, .. } = self;
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
         let listeners = edge.chain(control).collect();
-        let outgoing = HandOver { program, socket, incoming, listeners, gate, publisher };
-        match outgoing.hand_over(signals.stop()).await {
+        let control = &*self.control_rules;
+        let hand_over = HandOver { program, socket, listeners, gate, control, publisher, follower };
+        match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => Some((relief, asker)),
             Err(error) => {
                 if let Some(asker) = asker {
                     asker.answer(Err(error.to_string())).await;
                 }
+                self.desk.set_busy(false);
                 self.metrics.upgrades.count(UpgradeOutcome::Failed);
                 tracing::error!("the upgrade failed, and this process goes on: {error}");
                 None
@@ -161,44 +182,56 @@ impl Life {
 
     /// Serves what is open after another process has taken over.
     async fn drain(&mut self, relief: Relief, asker: Option<Link>) {
-        let (upgrade_drain, grace_period) = {
-            let settings = self.reloader.settings.lock().await;
-            (settings.edge.upgrade_drain, settings.edge.grace_period)
-        };
-        self.systemd.relieved();
-        let intakes: Vec<Intake> = self.control.drain(..).map(ControlListener::stop).collect();
+        let settings = self.reloader.settings();
+        let (upgrade_drain, grace_period) = (settings.edge.upgrade_drain, settings.edge.grace_period);
+        let (pid, version) = (relief.pid, relief.version.clone());
+        self.systemd.relieved(pid);
+        let intakes: Vec<Intake> = self.control.drain(..).map(ControlListener::relieved).collect();
         self.stop_accepting().await;
         self.edge.tell();
         if let Some(asker) = asker {
-            asker.answer(Ok((relief.pid, relief.version.clone()))).await;
+            asker.answer(Ok((pid, version))).await;
         }
         tracing::info!(
             connections = self.edge.open_connections(),
-            "process {} has taken over; open connections go on for at most {upgrade_drain:?}",
-            relief.pid
+            "process {pid} has taken over; open connections go on for at most {upgrade_drain:?}"
         );
-        let Self { edge, feed, signals, publisher, .. } = &*self;
-        let followed = relief.follow(Arc::clone(publisher));
+        let Self { edge, feed, signals, publisher, reloader, .. } = &*self;
+        let followed = relief.follow(Arc::clone(publisher), |policy| reloader.apply_policy(policy));
         let end = async {
-            if !edge.ended(upgrade_drain).await {
-                tracing::info!(connections = edge.open_connections(), "the time of open connections is over");
-                edge.close(grace_period.min(upgrade_drain / 10)).await;
+            let (ended, period) = tokio::select! {
+                ended = edge.ended(upgrade_drain) => (ended, grace_period.min(upgrade_drain / 10)),
+                () = signals.stop() => (false, grace_period),
+            };
+            if !ended {
+                tracing::info!(
+                    connections = edge.open_connections(),
+                    "open connections end within {period:?}"
+                );
             }
-            tracing::info!("the last connection has ended");
+            match ended || edge.close(period).await {
+                true => tracing::info!("the last connection has ended"),
+                false => tracing::warn!("the time of open connections is over"),
+            }
             // The rules reach an older process only through this one.
-            feed.ended().await;
+            tokio::select! {
+                () = feed.ended() => {}
+                () = signals.stop() => {}
+            }
             // A caller whose connection was accepted here may not have asked yet.
             join_all(intakes.iter().map(|intake| intake.ended(CALLS_END))).await;
         };
         tokio::select! {
             () = end => {}
-            () = followed => {
-                tracing::warn!("the process that has taken over is gone, so sessions end");
+            unfollowed = followed => {
+                match unfollowed {
+                    Unfollowed::Gone => tracing::warn!("process {pid}, which has taken over, is gone, so sessions end"),
+                    Unfollowed::Fault(error) => {
+                        tracing::error!("process {pid} can't be followed, so sessions end: {error}");
+                    }
+                }
                 edge.orphan();
                 edge.ended(ORPHANED).await;
-            }
-            () = signals.stop() => {
-                edge.close(grace_period).await;
             }
         }
     }
@@ -210,10 +243,8 @@ impl Life {
     }
 
     async fn stop(&mut self) {
-        let (drain_delay, grace_period) = {
-            let settings = self.reloader.settings.lock().await;
-            (settings.edge.drain_delay, settings.edge.grace_period)
-        };
+        let settings = self.reloader.settings();
+        let (drain_delay, grace_period) = (settings.edge.drain_delay, settings.edge.grace_period);
         self.systemd.stopping();
         self.readiness.stop();
         if !drain_delay.is_zero() {

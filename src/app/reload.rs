@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use jiff::Timestamp;
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
 
 use super::control::class_answers;
 use super::demo::Demo;
 use super::log::{decision_scope, level};
+use super::upgrade::{Feed, on_thread};
 use super::{AppError, certificate_concerns};
 use crate::admin::{ClassAnswers, Reconfigure, Reconfigured};
 use crate::config::{self, Changes, ConfigError, Settings};
@@ -20,13 +22,17 @@ use crate::edge::setup::{LiveSetup, Setup, SetupParts};
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::{Metrics, ReloadOutcome};
 use crate::telemetry::operational_log::LevelHandle;
-use jiff::Timestamp;
+use embedgate_policy::decision::EdgePolicy;
 
 /// Everything that a reload changes, and the settings in force.
 pub(super) struct Reloader {
     pub(super) config: PathBuf,
+    /// The settings in force.
+    pub(super) settings: Mutex<Arc<Settings>>,
     /// Held while a reload runs: there is one at a time.
-    pub(super) settings: Mutex<Settings>,
+    pub(super) turn: tokio::sync::Mutex<()>,
+    /// The process before this one, which obeys the same policy.
+    pub(super) feed: Arc<Feed>,
     pub(super) parts: SetupParts,
     pub(super) setup: LiveSetup,
     pub(super) demo: Demo,
@@ -62,8 +68,20 @@ impl Reloader {
         Err(lines)
     }
 
+    /// The settings in force.
+    pub(super) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.lock())
+    }
+
+    /// Puts another policy in force for requests and open sessions.
+    pub(super) fn apply_policy(&self, policy: EdgePolicy) {
+        self.setup.replace_policy(policy);
+        self.sessions.judge_all();
+    }
+
     async fn reload(&self) -> Result<Changes, ReloadError> {
-        let mut running = self.settings.lock().await;
+        let _turn = self.turn.lock().await;
+        let running = self.settings();
         let new = config::load(&self.config, config::process_environment()).map_err(ReloadError::Config)?;
         let changes = config::compare(&running, &new);
         let next = config::in_force(&running, &new);
@@ -74,12 +92,16 @@ impl Reloader {
         // The last that takes time or can fail: from here on, everything changes.
         let setup = self.started(setup).await?;
         self.setup.replace(setup);
+        self.setup.load().cache.tell_size(&self.metrics);
         self.sessions.judge_all();
+        let (feed, policy) = (Arc::clone(&self.feed), self.setup.policy().load_full());
+        // An error means that the system refuses a thread; the next change tells the old process.
+        let _ = on_thread(move || feed.policy(&policy)).await;
         self.answers.store(Arc::new(class_answers(&next)));
         self.decisions.set_scope(decision_scope(next.log.decisions));
         self.decisions.set_most_per_second(next.log.decisions_per_second);
         self.tell(&running, &next, &changes);
-        *running = next;
+        *self.settings.lock() = Arc::new(next);
         Ok(changes)
     }
 

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use listenfd::ListenFd;
 
 use super::AppError;
+use crate::config::Settings;
 use crate::edge::connection::listeners::Listener;
 use crate::edge::error::EdgeError;
 
@@ -37,7 +38,7 @@ impl Sockets {
     }
 
     /// A listener of the edge at this address, bound if there is no socket for it. `tls`: its place among those with TLS.
-    pub(super) fn edge(&mut self, addr: SocketAddr, tls: Option<usize>) -> Result<Listener, EdgeError> {
+    fn edge(&mut self, addr: SocketAddr, tls: Option<usize>) -> Result<Listener, EdgeError> {
         match self.take(addr) {
             Some(socket) => Ok(Listener::inherit(addr, socket, tls)),
             None => Listener::bind(addr, tls),
@@ -46,7 +47,7 @@ impl Sockets {
 
     /// A listener at this address, bound if there is no socket for it, so that a taken address is a clear error at start
     /// and not a dead listener later.
-    pub(super) fn other(&mut self, addr: SocketAddr) -> Result<TcpListener, EdgeError> {
+    fn other(&mut self, addr: SocketAddr) -> Result<TcpListener, EdgeError> {
         match self.take(addr) {
             Some(socket) => Ok(socket),
             None => TcpListener::bind(addr).map_err(|source| EdgeError::Listen { addr, source }),
@@ -61,5 +62,27 @@ impl Sockets {
     fn take(&mut self, addr: SocketAddr) -> Option<TcpListener> {
         let index = self.0.iter().position(|(of, _)| *of == addr)?;
         Some(self.0.swap_remove(index).1)
+    }
+}
+
+/// All listeners of the configuration, which don't accept yet.
+pub(super) struct Bound {
+    /// The data listeners.
+    pub(super) edge: Vec<Listener>,
+    /// The admin listener.
+    pub(super) admin: TcpListener,
+    /// The listener for probes.
+    pub(super) probes: Option<TcpListener>,
+}
+
+impl Bound {
+    /// Takes the sockets that there are, and binds the others.
+    pub(super) fn bind(settings: &Settings, sockets: &mut Sockets) -> Result<Self, EdgeError> {
+        let admin = sockets.other(settings.admin.listen)?;
+        let probes = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
+        let plain = settings.edge.listen.iter().map(|addr| (*addr, None));
+        let tls = settings.edge.tls.iter().zip(0..).map(|(tls, place)| (tls.listen, Some(place)));
+        let edge = plain.chain(tls).map(|(addr, place)| sockets.edge(addr, place));
+        Ok(Self { edge: edge.collect::<Result<_, _>>()?, admin, probes })
     }
 }

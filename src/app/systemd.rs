@@ -37,9 +37,11 @@ impl Systemd {
         tell(&[NotifyState::Stopping]);
     }
 
-    /// Says nothing more, because another process is the edge.
-    pub(super) fn relieved(&self) {
+    /// Says that another process is the edge, and nothing more. That has to be said before this one ends: the end of the
+    /// main process is the end of the service.
+    pub(super) fn relieved(&self, pid: u32) {
         self.alive.abort();
+        tell(&[NotifyState::MainPid(pid)]);
     }
 }
 

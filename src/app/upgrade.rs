@@ -12,7 +12,8 @@
 //!                        <-- Serving ---
 //!                        --- Yours ---->    answers calls, and is the edge
 //! stops accepting, passes calls on
-//!                        <--- Swap -----    each change of the rules
+//!                        <--- Swap -----    all rules, if they are from another place, and each change of the rules
+//!                        <-- Policy ----    the policy, and each change of it
 //! judges its sessions    -- Followed -->    and only then the change is answered
 //! ```
 //!
@@ -32,7 +33,17 @@ mod socket;
 pub(super) use feed::Feed;
 pub(super) use link::Link;
 pub(super) use new::Predecessor;
-pub(super) use old::{HandOver, Relief};
+pub(super) use old::{HandOver, Relief, RunningFollower, Unfollowed};
 pub(super) use program::Program;
 pub use request::{RequestFault, Upgraded, request};
-pub(super) use socket::{Incoming, UpgradeSocket};
+pub(super) use socket::{Desk, UpgradeSocket};
+
+/// Runs work that may take long on a thread of its own: those of the runtime may all be waiting for it.
+pub(super) async fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> std::io::Result<T> {
+    let (done, result) = tokio::sync::oneshot::channel();
+    // An error means that nobody waits for the result.
+    std::thread::Builder::new().name("upgrade".to_owned()).spawn(move || drop(done.send(work())))?;
+    result.await.map_err(std::io::Error::other)
+}

@@ -1,6 +1,7 @@
 //! Comparison of two configurations: what a changed one means for a running edge.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -31,7 +32,10 @@ impl Changes {
 /// Compares the configuration in force with a new one.
 pub fn compare(running: &Settings, new: &Settings) -> Changes {
     let next = in_force(running, new);
-    Changes { live: changed(running, &next), upgrade: changed(&next, new) }
+    let mut wanted = new.clone();
+    // The order of listeners means nothing as long as there are no others.
+    wanted.edge.tls.sort_by_key(|listener| place(&next.edge.tls, listener.listen));
+    Changes { live: changed(running, &next), upgrade: changed(&next, &wanted) }
 }
 
 /// The settings in force after `new` was read while `running` was in force: `new`, but for what a running process
@@ -82,6 +86,11 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     settings.tickets.key_file.clone_from(key_file);
     settings.log.audit.clone_from(audit);
     settings
+}
+
+/// The place of an address among these listeners; behind them if it isn't there.
+fn place(listeners: &[TlsListenerSettings], addr: SocketAddr) -> usize {
+    listeners.iter().position(|listener| listener.listen == addr).unwrap_or(listeners.len())
 }
 
 /// The settings of a running listener, from the new ones where these still have it.

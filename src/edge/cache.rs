@@ -152,8 +152,6 @@ enum CachedResource {
 impl AssetCache {
     /// A cache of this many bytes; 0 bytes: no cache.
     pub fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
-        metrics.cache_entries.set(0);
-        metrics.cache_bytes.set(0);
         Self((bytes > 0).then(|| Arc::new(CacheShared { store: AssetStore::new(bytes), metrics })))
     }
 
@@ -169,6 +167,17 @@ impl AssetCache {
                     waits += 1;
                     collapse = flight.landed().await && waits < MOST_WAITS;
                 }
+            }
+        }
+    }
+
+    /// Sets the metrics of its size.
+    pub fn tell_size(&self, metrics: &Metrics) {
+        match &self.0 {
+            Some(shared) => shared.tell_size(),
+            None => {
+                metrics.cache_entries.set(0);
+                metrics.cache_bytes.set(0);
             }
         }
     }

@@ -29,7 +29,7 @@ use super::http::limits::{CLIENT_TIMEOUT, DRAIN};
 use super::pipeline::downstream::Downstream;
 use super::session::opening::Handshake;
 use super::session::registry::SessionRegistry;
-use super::setup::{LiveSetup, Setup};
+use super::setup::LiveSetup;
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
@@ -96,9 +96,11 @@ impl Pipeline {
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
         let head_only = request.method == Method::HEAD;
-        let setup = self.setup.load();
-        let served = match setup.receive(&mut request, (noted, client.length()), peer) {
-            Ok(received) => self.answer(client, &mut request, &received, setup, &mut record, deadline).await,
+        let judged = self.receive(&mut request, (noted, client.length()), peer, &mut record);
+        let served = match judged {
+            Ok((received, admitted)) => {
+                self.answer(client, &mut request, (&received, admitted), &mut record, deadline).await
+            }
             Err(reply) => respond(client, reply, head_only, &mut record, deadline).await,
         };
         let sent = match served {
@@ -125,7 +127,7 @@ impl Pipeline {
         deadline: &mut Deadline,
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
-        let reply = self.setup.load().refused(&refused.read, refused.refusal, peer);
+        let reply = self.setup.borrow().refused(&refused.read, refused.refusal, peer);
         let answered = respond(client, reply, false, &mut record, deadline).await;
         if let (Ok(()), Some(status)) = (answered, record.status)
             && sent(client, deadline).await.is_ok()
@@ -138,22 +140,17 @@ impl Pipeline {
         &self,
         client: &mut impl Downstream,
         request: &mut RequestHead,
-        received: &Received,
-        mut setup: Arc<Setup>,
+        (received, mut judged): (&Received, Result<Option<Admitted>, Reply>),
         record: &mut RequestRecord,
         deadline: &mut Deadline,
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
         loop {
-            let admitted = self.route(&setup, request, received, record);
-            let admitted = admitted.and_then(|routed| self.admit(&setup, &routed));
-            // A long answer keeps no setup alive that a reload has replaced.
-            drop(setup);
-            let mut admitted = match admitted {
+            let mut admitted = match judged {
                 Ok(Some(admitted)) => admitted,
                 // Other rules or another policy came into force in between: the request is judged by those.
                 Ok(None) => {
-                    setup = self.setup.load();
+                    judged = self.judge(&self.setup.borrow(), request, received, record);
                     continue;
                 }
                 Err(reply) => return respond(client, reply, head_only, record, deadline).await,
@@ -161,7 +158,9 @@ impl Pipeline {
             match self.deliver(client, request, received, &mut admitted, record, deadline).await {
                 Ok(Delivered::Whole) => return Ok(()),
                 // The request is judged again, and denied like any other.
-                Ok(Delivered::Revoked) => setup = self.setup.load(),
+                Ok(Delivered::Revoked) => {
+                    judged = self.judge(&self.setup.borrow(), request, received, record);
+                }
                 Err(error) => {
                     self.record_failure(&error, admitted.upstream.name());
                     let status = failure::status(&error).filter(|_| !client.has_begun());

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
 
 use super::admission::redirect::HttpsRedirect;
@@ -32,7 +32,7 @@ use embedgate_policy::decision::EdgePolicy;
 #[derive(Debug)]
 pub struct Setup {
     /// The edge's policy for all widgets.
-    pub policy: EdgePolicy,
+    policy: ArcSwap<EdgePolicy>,
     /// The route table.
     pub routes: RouteTable,
     /// The networks of trusted proxies.
@@ -116,7 +116,7 @@ impl Setup {
         let cache = running.filter(|(_, old)| same_answers(old)).map(|(running, _)| running.cache.clone());
         let edge = &settings.edge;
         Ok(Self {
-            policy: edge_policy(settings),
+            policy: ArcSwap::from_pointee(edge_policy(settings)),
             routes: RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, pages)?,
             trusted_proxies: edge.trusted_proxies.clone(),
             redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
@@ -133,6 +133,12 @@ impl Setup {
     /// from then on.
     pub async fn start(&self) {
         self.upstreams.start().await;
+    }
+
+    /// The edge's policy for all widgets.
+    #[inline]
+    pub fn policy(&self) -> Guard<Arc<EdgePolicy>> {
+        self.policy.load()
     }
 
     /// The certificates of the TLS listeners, in the listeners' order.
@@ -156,12 +162,18 @@ pub struct LiveSetup {
 impl LiveSetup {
     /// A handle on this setup.
     pub fn new(setup: Setup) -> Self {
-        let policy = Arc::new(ArcSwap::from_pointee(setup.policy.clone()));
+        let policy = Arc::new(ArcSwap::new(setup.policy.load_full()));
         Self { setup: Arc::new(ArcSwap::from_pointee(setup)), policy }
     }
 
-    /// The setup in force, to keep for as long as wanted.
+    /// The setup in force, for the length of one decision: nothing may be awaited with it. Unlike
+    /// [`LiveSetup::load`], it changes no counter that other threads change, too.
     #[inline]
+    pub fn borrow(&self) -> Guard<Arc<Setup>> {
+        self.setup.load()
+    }
+
+    /// The setup in force, to keep for as long as wanted.
     pub fn load(&self) -> Arc<Setup> {
         self.setup.load_full()
     }
@@ -173,9 +185,16 @@ impl LiveSetup {
 
     /// Puts a setup in force.
     pub fn replace(&self, setup: Setup) {
-        let policy = Arc::new(setup.policy.clone());
+        let policy = setup.policy.load_full();
         self.setup.store(Arc::new(setup));
         // After the setup: a session that this policy denies is judged again by a setup that has it.
+        self.policy.store(policy);
+    }
+
+    /// Puts another policy in force, with the rest of the setup as it is.
+    pub fn replace_policy(&self, policy: EdgePolicy) {
+        let policy = Arc::new(policy);
+        self.setup.load().policy.store(Arc::clone(&policy));
         self.policy.store(policy);
     }
 }

@@ -48,7 +48,7 @@ const KEPT: [(&str, &[&str]); 23] = [
     ("sfv", &["edge/cache"]),
     ("httpdate", &["edge/cache"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
-    ("tokio", &["rules", "edge", "admin", "app", "demo", "telemetry/decision_log"]),
+    ("tokio", &["rules", "edge", "admin", "app", "demo", "telemetry/decision_log", "telemetry/queue"]),
     (
         "std::fs",
         &[

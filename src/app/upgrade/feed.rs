@@ -1,26 +1,25 @@
 //! Feed of changes to the process that was relieved: a change is answered once both obey it.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::link::Link;
-use super::message::{LENGTH, Message};
+use super::message::Message;
 use crate::rules::error::RulesError;
-use crate::rules::publisher::{FollowedChange, Observer, Publisher, Swap};
+use crate::rules::publisher::{FollowedChanges, Observer, Publisher, Swap};
 use crate::rules::source::SourceKind;
+use embedgate_policy::decision::EdgePolicy;
 
 /// Time for the old process to follow one change. One that takes longer is cut off, and ends its sessions.
 const FOLLOW: Duration = Duration::from_secs(2);
-
-/// More time for each widget of a change.
-const FOLLOW_WIDGET: Duration = Duration::from_micros(500);
 
 /// Feed, an observer of the publisher.
 pub(in crate::app) struct Feed {
@@ -43,29 +42,60 @@ impl Feed {
         Arc::new(Self { follower: Mutex::new(None), ended: watch::Sender::new(true) })
     }
 
-    /// Feeds the process at the other end from now on.
+    /// Makes the process at the other end the one that is fed. The receiver resolves when it is relieved.
     ///
     /// # Errors
     ///
     /// The system refuses a thread.
-    pub(in crate::app) fn connect(self: &Arc<Self>, link: Link, publisher: Arc<Publisher>) -> io::Result<()> {
+    pub(super) fn connect(
+        self: &Arc<Self>,
+        link: Link,
+        publisher: Arc<Publisher>,
+    ) -> io::Result<oneshot::Receiver<()>> {
         let stream = link.into_stream().into_std()?;
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(FOLLOW))?;
-        let (mut reading, feed) = (stream.try_clone()?, Arc::clone(self));
+        let (reading, feed) = (stream.try_clone()?, Arc::clone(self));
         let (tell, followed) = sync_channel(1);
+        let (relieve, relieved) = oneshot::channel();
         self.ended.send_replace(false);
         *self.follower.lock() = Some(Follower { stream, followed, publisher });
         thread::Builder::new().name("relieved".to_owned()).spawn(move || {
-            while let Ok(Message::Followed) = read(&mut reading) {
-                if tell.send(()).is_err() {
-                    break;
-                }
-            }
+            listen(reading, relieve, tell);
             feed.disconnect();
             tracing::info!("the process before this one has ended");
         })?;
-        Ok(())
+        Ok(relieved)
+    }
+
+    /// Says something that is answered otherwise than by following.
+    ///
+    /// # Errors
+    ///
+    /// The old process is gone.
+    pub(super) fn say(&self, message: &Message) -> io::Result<()> {
+        match self.follower.lock().as_mut() {
+            Some(follower) => follower.stream.write_all(&message.to_bytes()?),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// Puts this policy in force there, and before that all rules, unless the book there has this name. Blocks until
+    /// that is done.
+    pub(super) fn begin(&self, book: &str, policy: &EdgePolicy) {
+        self.tell(|follower| {
+            if follower.publisher.book_name() == book {
+                return Ok(());
+            }
+            let whole = FollowedChanges::whole(&follower.publisher, FOLLOW).map_err(io::Error::other)?;
+            follower.swap(whole)
+        });
+        self.policy(policy);
+    }
+
+    /// Puts this policy in force in the old process, too. Blocks until that is done.
+    pub(in crate::app) fn policy(&self, policy: &EdgePolicy) {
+        self.tell(|follower| follower.ask(&Message::Policy(policy.into()), FOLLOW));
     }
 
     /// Resolves once the old process has ended.
@@ -74,44 +104,60 @@ impl Feed {
         let _ = self.ended.subscribe().wait_for(|ended| *ended).await;
     }
 
+    /// Tells the old process something, if there is one.
+    fn tell(&self, something: impl FnOnce(&mut Follower) -> io::Result<()>) {
+        let mut follower = self.follower.lock();
+        let Some(follows) = follower.as_mut() else { return };
+        if let Err(error) = something(follows) {
+            // Without the link, the old process ends its sessions: none goes on under rules that don't reach it.
+            let _ = follows.stream.shutdown(Shutdown::Both);
+            *follower = None;
+            tracing::warn!(%error, "the process before this one does not follow the rules, or has ended");
+        }
+    }
+
     fn disconnect(&self) {
         self.follower.lock().take();
         self.ended.send_replace(true);
     }
 }
 
+/// Hears the old process out. What it waits for learns of the end when this returns.
+fn listen(mut stream: StdUnixStream, relieve: oneshot::Sender<()>, tell: SyncSender<()>) {
+    if !matches!(Message::read_from(&mut stream), Ok(Message::Yours)) {
+        return;
+    }
+    // An error means that this process is ending.
+    let _ = relieve.send(());
+    while let Ok(Message::Followed) = Message::read_from(&mut stream) {
+        if tell.send(()).is_err() {
+            return;
+        }
+    }
+}
+
 impl Observer for Feed {
     fn swapped(&self, swap: &Swap<'_>) {
-        let mut follower = self.follower.lock();
-        let Some(follows) = follower.as_mut() else { return };
-        if let Err(error) = follows.tell(swap) {
-            // Without the link, the old process ends its sessions: none goes on under rules that don't reach it.
-            let _ = follows.stream.shutdown(std::net::Shutdown::Both);
-            *follower = None;
-            tracing::warn!(%error, "the process before this one does not follow the rules, and was cut off");
-        }
+        self.tell(|follower| {
+            let changes = FollowedChanges::of(swap, follower.publisher.documents(), FOLLOW);
+            match changes.map_err(io::Error::other)? {
+                Some(changes) => follower.swap(changes),
+                None => Ok(()),
+            }
+        });
     }
 
     fn rejected(&self, _: SourceKind, _: &RulesError) {}
 }
 
 impl Follower {
-    fn tell(&mut self, swap: &Swap<'_>) -> io::Result<()> {
-        let changes = FollowedChange::of(swap, self.publisher.documents()).map_err(io::Error::other)?;
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let limit = FOLLOW + FOLLOW_WIDGET * u32::try_from(changes.len()).unwrap_or(u32::MAX);
-        let message = Message::Swap { generation: swap.book.generation(), changes };
+    fn swap(&mut self, changes: FollowedChanges) -> io::Result<()> {
+        let limit = changes.limit();
+        self.ask(&Message::Swap(changes), limit)
+    }
+
+    fn ask(&mut self, message: &Message, limit: Duration) -> io::Result<()> {
         self.stream.write_all(&message.to_bytes()?)?;
         self.followed.recv_timeout(limit).map_err(io::Error::other)
     }
-}
-
-fn read(stream: &mut StdUnixStream) -> io::Result<Message> {
-    let mut length = [0; LENGTH];
-    stream.read_exact(&mut length)?;
-    let mut bytes = vec![0; Message::length(length)?];
-    stream.read_exact(&mut bytes)?;
-    Message::parse(&bytes)
 }

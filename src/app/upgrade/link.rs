@@ -24,6 +24,10 @@ pub(in crate::app) struct Link(UnixStream);
 
 impl Link {
     /// Connects to a process.
+    ///
+    /// # Errors
+    ///
+    /// No process listens there.
     pub(super) async fn connect(path: &Path) -> io::Result<Self> {
         Ok(Self(UnixStream::connect(path).await?))
     }
@@ -45,6 +49,10 @@ impl Link {
     }
 
     /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone.
     pub(super) async fn send(&mut self, message: &Message) -> io::Result<()> {
         self.0.write_all(&message.to_bytes()?).await
     }
@@ -60,6 +68,10 @@ impl Link {
     }
 
     /// Sends a message, and with it these sockets.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone, or there are too many sockets.
     pub(super) async fn send_with(
         &mut self,
         message: &Message,
@@ -81,14 +93,33 @@ impl Link {
         self.0.write_all(bytes.get(sent..).unwrap_or_default()).await
     }
 
+    /// Receives the first message of a connection.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone, or says something else.
+    pub(super) async fn receive_first(&mut self) -> io::Result<Message> {
+        let mut length = [0; LENGTH];
+        self.0.read_exact(&mut length).await?;
+        self.rest(Message::first_length(length)?).await
+    }
+
     /// Receives the next message.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone, or says something else.
     pub(super) async fn receive(&mut self) -> io::Result<Message> {
         let mut length = [0; LENGTH];
         self.0.read_exact(&mut length).await?;
-        self.rest(length).await
+        self.rest(Message::length(length)?).await
     }
 
     /// Receives the next message, and the sockets that come with it.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone, or says something else.
     pub(super) async fn receive_with(&mut self) -> io::Result<(Message, Vec<OwnedFd>)> {
         let mut length = [0; LENGTH];
         let (mut filled, mut sockets) = (0, Vec::new());
@@ -114,11 +145,11 @@ impl Link {
             }
             filled += read;
         }
-        Ok((self.rest(length).await?, sockets))
+        Ok((self.rest(Message::length(length)?).await?, sockets))
     }
 
-    async fn rest(&mut self, length: [u8; LENGTH]) -> io::Result<Message> {
-        let mut bytes = vec![0; Message::length(length)?];
+    async fn rest(&mut self, length: usize) -> io::Result<Message> {
+        let mut bytes = vec![0; length];
         self.0.read_exact(&mut bytes).await?;
         Message::parse(&bytes)
     }

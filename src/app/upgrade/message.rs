@@ -1,14 +1,20 @@
 //! Messages between the two processes of an upgrade, and those of whoever asks for one: JSON after its length.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::rules::publisher::FollowedChange;
+use crate::rules::publisher::FollowedChanges;
+use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::origin::{OriginBuf, OriginSet, OwnOrigin, OwnOrigins, WidgetOrigins};
 
-/// Largest message, in bytes: a change of a great many widgets.
+/// Largest message, in bytes: all widgets.
 const LARGEST: u32 = 1 << 30;
+
+/// Largest first message on a connection, in bytes.
+const LARGEST_FIRST: usize = 64 << 10;
 
 /// Bytes of the length before a message.
 pub(super) const LENGTH: usize = 4;
@@ -24,26 +30,32 @@ pub(super) enum Message {
     Failed { detail: String },
     /// A call of the admin API follows, as HTTP.
     Call,
-    /// The new process is there. The secret is that of its environment.
-    TakeOver { secret: String, version: String },
+    /// The new process is there. The secret is that of its environment, and the socket its own to be.
+    TakeOver { secret: String, version: String, socket: PathBuf },
     /// The listening sockets that come with this message have these addresses.
     Listeners { addresses: Vec<SocketAddr> },
     /// The new process has prepared everything but the rules.
     WantsStore,
-    /// The store is closed.
-    StoreIsFree,
-    /// The new process accepts connections.
-    Serving,
+    /// The store is closed. The book in force has this name.
+    StoreIsFree { book: String },
+    /// The new process accepts connections. `control`: who may call its admin API; others than before can't be passed on.
+    Serving { control: String },
     /// From now on the new process is the edge.
     Yours,
     /// The rules have changed.
-    Swap { generation: u64, changes: Vec<FollowedChange> },
+    Swap(FollowedChanges),
+    /// The policy is this.
+    Policy(ToldPolicy),
     /// The change is in force in the old process, too.
     Followed,
 }
 
 impl Message {
     /// The length and the message.
+    ///
+    /// # Errors
+    ///
+    /// The message is too large.
     pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; LENGTH];
         serde_json::to_writer(&mut bytes, self)?;
@@ -56,11 +68,19 @@ impl Message {
     }
 
     /// The message in these bytes, which followed their length.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no message.
     pub(super) fn parse(bytes: &[u8]) -> io::Result<Self> {
         Ok(serde_json::from_slice(bytes)?)
     }
 
     /// The length of the message that follows these bytes.
+    ///
+    /// # Errors
+    ///
+    /// No message is so long.
     pub(super) fn length(bytes: [u8; LENGTH]) -> io::Result<usize> {
         let length = u32::from_be_bytes(bytes);
         if length > LARGEST {
@@ -68,4 +88,74 @@ impl Message {
         }
         usize::try_from(length).map_err(io::Error::other)
     }
+
+    /// The same for the first message of a connection.
+    ///
+    /// # Errors
+    ///
+    /// No first message is so long.
+    pub(super) fn first_length(bytes: [u8; LENGTH]) -> io::Result<usize> {
+        let length = Self::length(bytes)?;
+        if length > LARGEST_FIRST {
+            return Err(io::Error::other("no first message of an upgrade is so long"));
+        }
+        Ok(length)
+    }
+
+    /// Reads the next message, and waits for it.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone, or says something else.
+    pub(super) fn read_from(stream: &mut impl Read) -> io::Result<Self> {
+        let mut length = [0; LENGTH];
+        stream.read_exact(&mut length)?;
+        let mut bytes = vec![0; Self::length(length)?];
+        stream.read_exact(&mut bytes)?;
+        Self::parse(&bytes)
+    }
+}
+
+/// Policy of an edge for all widgets, as text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::app) struct ToldPolicy {
+    own_origins: Vec<String>,
+    system_origins: Vec<String>,
+    open_allowed: bool,
+}
+
+impl From<&EdgePolicy> for ToldPolicy {
+    fn from(policy: &EdgePolicy) -> Self {
+        Self {
+            own_origins: policy.own_origins.iter().map(|origin| origin.to_string()).collect(),
+            system_origins: policy.system_origins.iter().map(|origin| origin.to_string()).collect(),
+            open_allowed: policy.open_allowed,
+        }
+    }
+}
+
+impl ToldPolicy {
+    /// The policy.
+    ///
+    /// # Errors
+    ///
+    /// An origin can't be read by this version.
+    pub(super) fn read(&self) -> io::Result<EdgePolicy> {
+        let own = |text: &String| match WidgetOrigins::parse(text) {
+            Ok(origins) => Ok(OwnOrigin::ByWidget(origins)),
+            Err(_) => origin(text).map(OwnOrigin::Shared),
+        };
+        let own_origins = self.own_origins.iter().map(own).collect::<io::Result<Vec<_>>>()?;
+        let system_origins =
+            self.system_origins.iter().map(|text| origin(text)).collect::<io::Result<Vec<_>>>()?;
+        Ok(EdgePolicy {
+            own_origins: own_origins.into_iter().collect::<OwnOrigins>(),
+            system_origins: OriginSet::new(system_origins),
+            open_allowed: self.open_allowed,
+        })
+    }
+}
+
+fn origin(text: &str) -> io::Result<OriginBuf> {
+    OriginBuf::parse(text).map_err(|error| io::Error::other(format!("{text}: {error}")))
 }

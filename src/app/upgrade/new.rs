@@ -3,70 +3,112 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::feed::Feed;
 use super::link::{Link, unexpected};
 use super::message::Message;
-use super::program;
+use super::{on_thread, program};
 use crate::app::AppError;
+use crate::rules::publisher::Publisher;
+use embedgate_policy::decision::EdgePolicy;
 
 /// Time for each answer of the old process, which may have to let calls and readers end first.
 const ANSWER: Duration = Duration::from_secs(30);
 
 /// Process that this one relieves.
-pub(in crate::app) struct Predecessor(Link);
+pub(in crate::app) struct Predecessor {
+    link: Link,
+    /// The name of its book.
+    book: String,
+}
+
+/// Process that this one relieves, once everything is ready for that.
+pub(in crate::app) struct Relieving {
+    feed: Arc<Feed>,
+    relieved: oneshot::Receiver<()>,
+    book: String,
+}
 
 impl Predecessor {
     /// The process that has started this one to take over, and its listening sockets; `None` if this is a start like any
-    /// other.
+    /// other. `socket`: where this process will listen for upgrades.
     ///
     /// # Errors
     ///
     /// The process can't be reached.
     pub(in crate::app) async fn find(
-        path: &Path,
+        socket: &Path,
     ) -> Result<Option<(Self, Vec<(SocketAddr, TcpListener)>)>, AppError> {
-        let Some(secret) = program::secret() else { return Ok(None) };
+        let Some((secret, path)) = program::take_over() else { return Ok(None) };
         let found = async {
-            let mut link = Link::connect(path).await?;
-            let version = env!("CARGO_PKG_VERSION").to_owned();
-            link.send(&Message::TakeOver { secret, version }).await?;
+            let mut link = Link::connect(&path).await?;
+            let (version, socket) = (env!("CARGO_PKG_VERSION").to_owned(), socket.to_owned());
+            link.send(&Message::TakeOver { secret, version, socket }).await?;
             let (message, sockets) = link.receive_with().await?;
             let Message::Listeners { addresses } = message else { return Err(unexpected(&message)) };
             if addresses.len() != sockets.len() {
                 return Err(io::Error::other("not every listener was handed over"));
             }
             let sockets = sockets.into_iter().map(TcpListener::from);
-            Ok((Self(link), addresses.into_iter().zip(sockets).collect()))
+            Ok((Self { link, book: String::new() }, addresses.into_iter().zip(sockets).collect()))
         };
-        within(found).await.map(Some).map_err(|source| AppError::TakeOver { path: path.to_owned(), source })
+        within(found).await.map(Some).map_err(|source| AppError::TakeOver { path, source })
     }
 
     /// Waits until the store is closed there.
+    ///
+    /// # Errors
+    ///
+    /// The process does not hand over.
     pub(in crate::app) async fn store(&mut self) -> Result<(), AppError> {
+        let Self { link, book } = self;
         let freed = async {
-            self.0.send(&Message::WantsStore).await?;
-            match self.0.receive().await? {
-                Message::StoreIsFree => Ok(()),
-                message => Err(unexpected(&message)),
+            link.send(&Message::WantsStore).await?;
+            match link.receive().await? {
+                Message::StoreIsFree { book: name } => *book = name,
+                message => return Err(unexpected(&message)),
             }
+            Ok(())
         };
         within(freed).await.map_err(AppError::Predecessor)
     }
 
-    /// Says that this process serves, and waits until it is the edge. The link is for the changes to come.
-    pub(in crate::app) async fn relieve(mut self) -> Result<Link, AppError> {
-        let relieved = async {
-            self.0.send(&Message::Serving).await?;
-            match self.0.receive().await? {
-                Message::Yours => Ok(()),
-                message => Err(unexpected(&message)),
-            }
-        };
-        within(relieved).await.map_err(AppError::Predecessor)?;
-        Ok(self.0)
+    /// Prepares everything for the relief, so that nothing can fail after it.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread.
+    pub(in crate::app) fn prepare(
+        self,
+        feed: &Arc<Feed>,
+        publisher: &Arc<Publisher>,
+    ) -> Result<Relieving, AppError> {
+        let Self { link, book } = self;
+        let relieved = feed.connect(link, Arc::clone(publisher)).map_err(AppError::Predecessor)?;
+        Ok(Relieving { feed: Arc::clone(feed), relieved, book })
+    }
+}
+
+impl Relieving {
+    /// Says that this process serves, waits until it is the edge, and puts rules and policy in force there. `control`:
+    /// who may call the admin API.
+    ///
+    /// # Errors
+    ///
+    /// The process does not hand over.
+    pub(in crate::app) async fn relieve(self, control: String, policy: EdgePolicy) -> Result<(), AppError> {
+        let Self { feed, relieved, book } = self;
+        feed.say(&Message::Serving { control }).map_err(AppError::Predecessor)?;
+        let yours = async { relieved.await.map_err(io::Error::other) };
+        within(yours).await.map_err(AppError::Predecessor)?;
+        // This process is the edge. If no thread can be started, the old one is told with the next change.
+        let _ = on_thread(move || feed.begin(&book, &policy)).await;
+        Ok(())
     }
 }
 

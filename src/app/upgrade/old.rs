@@ -10,16 +10,20 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::link::{Link, unexpected};
 use super::message::Message;
+use super::on_thread;
 use super::program::{NewProcess, Program};
-use super::socket::{Incoming, UpgradeSocket};
+use super::socket::{Arrival, UpgradeSocket};
 use crate::admin::{Gate, Successor};
 use crate::files::private;
 use crate::rules::publisher::Publisher;
+use crate::rules::source::SourceFollower;
+use embedgate_policy::decision::EdgePolicy;
 
 /// Time for the new process to read its configuration and to look up upstreams.
 const PREPARE: Duration = Duration::from_secs(60);
@@ -48,10 +52,13 @@ pub(in crate::app) enum UpgradeError {
 pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) program: &'a Program,
     pub(in crate::app) socket: &'a mut UpgradeSocket,
-    pub(in crate::app) incoming: &'a mut mpsc::Receiver<Incoming>,
     pub(in crate::app) listeners: Vec<(SocketAddr, BorrowedFd<'a>)>,
     pub(in crate::app) gate: &'a Gate,
+    /// Who may call the admin API.
+    pub(in crate::app) control: &'a str,
     pub(in crate::app) publisher: &'a Arc<Publisher>,
+    /// What keeps the rules current.
+    pub(in crate::app) follower: &'a mut Option<RunningFollower>,
 }
 
 /// Process that has taken over.
@@ -64,8 +71,7 @@ pub(in crate::app) struct Relief {
 /// New process on its way.
 struct Candidate {
     process: NewProcess,
-    link: Link,
-    version: String,
+    arrival: Arrival,
 }
 
 /// Parts of an upgrade, for its errors.
@@ -88,17 +94,32 @@ impl HandOver<'_> {
             () = &mut stop => return Err(UpgradeError::Stops),
         };
         self.gate.close().await;
-        let taken = tokio::select! {
-            taken = self.taken(&mut candidate) => taken,
-            () = &mut stop => Err(UpgradeError::Stops),
+        // Not broken off by a stop: whatever is lent is taken back.
+        let lent = self.lent().await;
+        let taken = match &lent {
+            Ok(()) => tokio::select! {
+                taken = self.taken(&mut candidate) => taken,
+                () = &mut stop => Err(UpgradeError::Stops),
+            },
+            Err(error) => Err(UpgradeError::Store(error.clone())),
         };
-        if let Err(error) = taken {
-            self.take_back(candidate).await;
-            return Err(error);
-        }
+        let control = match taken {
+            Ok(control) => control,
+            Err(error) => {
+                self.give_up(candidate, lent.is_ok()).await;
+                return Err(error);
+            }
+        };
         self.publisher.hand_over();
-        self.gate.pass_on(Arc::new(SuccessorSocket(self.socket.path().to_owned())));
-        let Candidate { process, link, version } = candidate;
+        if let Some(follower) = self.follower.take() {
+            follower.end().await;
+        }
+        let Candidate { process, arrival: Arrival { link, version, socket } } = candidate;
+        match control == self.control {
+            true => self.gate.pass_on(Arc::new(SuccessorSocket(socket))),
+            // Whoever was let in by the old requirement may not be by the new one.
+            false => self.gate.refuse(),
+        }
         let pid = process.id().unwrap_or_default();
         process.let_go();
         Ok(Relief { link, pid, version })
@@ -109,49 +130,37 @@ impl HandOver<'_> {
         let start = |source| UpgradeError::Start { path: self.program.path().to_owned(), source };
         let random = private::random::<16>().map_err(|error| start(io::Error::other(error.to_string())))?;
         let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let mut process = self.program.start(&secret).map_err(start)?;
-        let asked = async {
-            loop {
-                match self.incoming.recv().await {
-                    Some(Incoming::TakeOver { link, secret: said, version }) if said == secret => {
-                        return (link, version);
-                    }
-                    Some(Incoming::Upgrade(mut link)) => {
-                        let detail = "an upgrade is under way".to_owned();
-                        // An error means that whoever asked has left.
-                        let _ = link.send(&Message::Failed { detail }).await;
-                    }
-                    Some(_) => {}
-                    None => std::future::pending().await,
-                }
-            }
-        };
-        let (link, version) = watched(&mut process, PREPARING, PREPARE, async { Ok(asked.await) }).await?;
-        let mut candidate = Candidate { process, link, version };
+        let arrival = self.socket.desk().await_process(&secret);
+        let mut process = self.program.start(&secret, self.socket.path()).map_err(start)?;
+        let arrived = async { arrival.await.map_err(io::Error::other) };
+        let mut arrival = watched(&mut process, PREPARING, PREPARE, arrived).await?;
         let (addresses, sockets): (Vec<_>, Vec<_>) = self.listeners.iter().copied().unzip();
-        let Candidate { process, link, .. } = &mut candidate;
         let wants_store = async {
-            link.send_with(&Message::Listeners { addresses }, &sockets).await?;
-            match link.receive().await? {
+            arrival.link.send_with(&Message::Listeners { addresses }, &sockets).await?;
+            match arrival.link.receive().await? {
                 Message::WantsStore => Ok(()),
                 message => Err(unexpected(&message)),
             }
         };
-        watched(process, PREPARING, PREPARE, wants_store).await?;
-        Ok(candidate)
+        watched(&mut process, PREPARING, PREPARE, wants_store).await?;
+        Ok(Candidate { process, arrival })
     }
 
-    /// Closes the store, and waits until the new process serves.
-    async fn taken(&self, candidate: &mut Candidate) -> Result<(), UpgradeError> {
+    /// Closes the store.
+    async fn lent(&self) -> Result<(), String> {
         let publisher = Arc::clone(self.publisher);
-        let lent = tokio::task::spawn_blocking(move || publisher.lend()).await;
-        let lent = lent.map_err(|error| UpgradeError::Store(error.to_string()))?;
-        lent.map_err(|error| UpgradeError::Store(error.to_string()))?;
-        let Candidate { process, link, .. } = candidate;
+        let lent = on_thread(move || publisher.lend()).await;
+        lent.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
+    }
+
+    /// Waits until the new process serves. Returns who may call its admin API.
+    async fn taken(&self, candidate: &mut Candidate) -> Result<String, UpgradeError> {
+        let Candidate { process, arrival } = candidate;
         let serving = async {
-            link.send(&Message::StoreIsFree).await?;
-            match link.receive().await? {
-                Message::Serving => link.send(&Message::Yours).await,
+            let book = self.publisher.book_name();
+            arrival.link.send(&Message::StoreIsFree { book }).await?;
+            match arrival.link.receive().await? {
+                Message::Serving { control } => arrival.link.send(&Message::Yours).await.map(|()| control),
                 message => Err(unexpected(&message)),
             }
         };
@@ -159,15 +168,16 @@ impl HandOver<'_> {
     }
 
     /// Ends the new process, and goes on as before.
-    async fn take_back(&mut self, candidate: Candidate) {
+    async fn give_up(&mut self, candidate: Candidate, lent: bool) {
         candidate.process.kill().await;
         if let Err(error) = self.socket.again() {
             tracing::error!(%error, "no upgrade is possible any more");
         }
-        let publisher = Arc::clone(self.publisher);
-        let taken = tokio::task::spawn_blocking(move || publisher.take_back()).await;
-        if let Ok(Err(error)) = taken {
-            tracing::error!(%error, "the store could not be taken back");
+        if lent {
+            let publisher = Arc::clone(self.publisher);
+            if let Ok(Err(error)) = on_thread(move || publisher.take_back()).await {
+                tracing::error!(%error, "the store could not be taken back");
+            }
         }
         self.gate.open();
     }
@@ -198,21 +208,63 @@ async fn watched<T>(
     }
 }
 
+/// Reason why the new process is followed no longer.
+pub(in crate::app) enum Unfollowed {
+    /// It is gone.
+    Gone,
+    /// What it has said can't be put in force here.
+    Fault(String),
+}
+
 impl Relief {
-    /// Puts the changes in force that the new process makes, for as long as it is there.
-    pub(in crate::app) async fn follow(mut self, publisher: Arc<Publisher>) {
-        while let Ok(Message::Swap { generation, changes }) = self.link.receive().await {
-            let publisher = Arc::clone(&publisher);
-            let followed = tokio::task::spawn_blocking(move || publisher.follow(changes, generation)).await;
-            match followed {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return tracing::error!(%error, "the new process's rules can't be followed"),
-                Err(error) => return tracing::error!(%error, "the new process's rules can't be followed"),
+    /// Puts in force what the new process says of rules and policy, for as long as it is there.
+    pub(in crate::app) async fn follow(
+        mut self,
+        publisher: Arc<Publisher>,
+        apply: impl Fn(EdgePolicy),
+    ) -> Unfollowed {
+        loop {
+            let followed = match self.link.receive().await {
+                Ok(Message::Swap(changes)) => {
+                    let publisher = Arc::clone(&publisher);
+                    let followed = on_thread(move || publisher.follow(&changes)).await;
+                    followed.and_then(|followed| followed.map_err(io::Error::other))
+                }
+                Ok(Message::Policy(policy)) => policy.read().map(&apply),
+                Ok(message) => Err(unexpected(&message)),
+                Err(_) => return Unfollowed::Gone,
+            };
+            if let Err(error) = followed {
+                return Unfollowed::Fault(error.to_string());
             }
             if self.link.send(&Message::Followed).await.is_err() {
-                return;
+                return Unfollowed::Gone;
             }
         }
+    }
+}
+
+/// RunningFollower of a source of rules, as it runs.
+pub(in crate::app) struct RunningFollower {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Time for the follower to end.
+const FOLLOWER_ENDS: Duration = Duration::from_secs(2);
+
+impl RunningFollower {
+    /// Lets a follower run.
+    pub(in crate::app) fn start(follower: Box<dyn SourceFollower>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { stop, task: tokio::spawn(follower.follow(stopped)) }
+    }
+
+    /// Ends it: the process that has taken over follows the source.
+    async fn end(self) {
+        self.stop.send_replace(true);
+        // One that takes longer can't change anything any more.
+        let _ = timeout(FOLLOWER_ENDS, self.task).await;
     }
 }
 

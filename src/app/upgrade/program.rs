@@ -7,8 +7,9 @@ use std::{env, fmt, io};
 
 use tokio::process::{Child, Command};
 
-/// Variable that tells a new process that it takes over, and proves to the old one that it is the one it has started.
-pub(super) const SECRET: &str = "EMBEDGATE_TAKE_OVER";
+/// Variable that tells a new process that it takes over, and where: `SECRET@PATH`. The secret proves to the old one that
+/// it is the one it has started.
+const TAKE_OVER: &str = "EMBEDGATE_TAKE_OVER";
 
 /// Variables of this process alone: sockets and a watchdog that systemd has given to its process id.
 const OWN: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
@@ -50,10 +51,17 @@ impl Program {
         &self.path
     }
 
-    /// Starts the program.
-    pub(super) fn start(&self, secret: &str) -> io::Result<NewProcess> {
+    /// Starts the program, to take over from the process that listens at this path.
+    ///
+    /// # Errors
+    ///
+    /// There is no program, or the system refuses.
+    pub(super) fn start(&self, secret: &str, socket: &Path) -> io::Result<NewProcess> {
+        let mut take_over = OsString::from(secret);
+        take_over.push("@");
+        take_over.push(socket);
         let mut command = Command::new(&self.path);
-        command.args(&self.arguments).env(SECRET, secret);
+        command.args(&self.arguments).env(TAKE_OVER, take_over);
         for name in OWN {
             command.env_remove(name);
         }
@@ -109,7 +117,9 @@ impl Drop for NewProcess {
     }
 }
 
-/// The secret of the process that has started this one to take over.
-pub(super) fn secret() -> Option<String> {
-    env::var_os(SECRET)?.into_string().ok()
+/// The secret that this process was started with to take over, and the socket of the process to be relieved.
+pub(super) fn take_over() -> Option<(String, PathBuf)> {
+    let said = env::var_os(TAKE_OVER)?.into_string().ok()?;
+    let (secret, path) = said.split_once('@')?;
+    Some((secret.to_owned(), path.into()))
 }

@@ -1,11 +1,11 @@
 //! Request for an upgrade, by a command.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use super::message::{LENGTH, Message};
+use super::message::Message;
 
 /// Time for an upgrade, more than all its parts together.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -48,9 +48,5 @@ fn ask(path: &Path) -> io::Result<Message> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(LIMIT))?;
     stream.write_all(&Message::Upgrade.to_bytes()?)?;
-    let mut length = [0; LENGTH];
-    stream.read_exact(&mut length)?;
-    let mut bytes = vec![0; Message::length(length)?];
-    stream.read_exact(&mut bytes)?;
-    Message::parse(&bytes)
+    Message::read_from(&mut stream)
 }

@@ -6,14 +6,17 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::link::Link;
+use super::link::{Link, unexpected};
 use super::message::Message;
 use crate::app::AppError;
 
@@ -23,27 +26,82 @@ const FIRST_WORD: Duration = Duration::from_secs(5);
 /// Pause after the system had no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Somebody who wants something.
-pub(in crate::app) enum Incoming {
-    /// An upgrade.
-    Upgrade(Link),
-    /// To take over, with this secret.
-    TakeOver {
-        /// The link.
-        link: Link,
-        /// What it said.
-        secret: String,
-        /// The version of its program.
-        version: String,
-    },
-    /// To pass a call on.
-    Call(UnixStream),
+/// Calls that may wait to be taken.
+const CALLS: usize = 1024;
+
+/// New process that has arrived.
+pub(super) struct Arrival {
+    pub(super) link: Link,
+    pub(super) version: String,
+    pub(super) socket: PathBuf,
+}
+
+/// Desk at which connections to the socket say what they want. It works at any time, also during an upgrade and after it.
+pub(in crate::app) struct Desk {
+    /// Calls of an older process, for the admin API.
+    calls: mpsc::Sender<UnixStream>,
+    /// Requests for an upgrade.
+    upgrades: mpsc::Sender<Link>,
+    /// Whether an upgrade is under way.
+    busy: AtomicBool,
+    /// The new process that is expected, by its secret.
+    expected: Mutex<Option<(String, oneshot::Sender<Arrival>)>>,
+}
+
+impl Desk {
+    /// A desk, with the calls and the requests that come there.
+    pub(in crate::app) fn new() -> (Arc<Self>, mpsc::Receiver<UnixStream>, mpsc::Receiver<Link>) {
+        let (calls, taken) = mpsc::channel(CALLS);
+        let (upgrades, asked) = mpsc::channel(1);
+        let expected = Mutex::new(None);
+        (Arc::new(Self { calls, upgrades, busy: AtomicBool::new(false), expected }), taken, asked)
+    }
+
+    /// Marks whether an upgrade is under way.
+    pub(in crate::app) fn set_busy(&self, busy: bool) {
+        self.busy.store(busy, Ordering::Release);
+    }
+
+    /// Waits for a new process with this secret from now on.
+    pub(super) fn await_process(&self, secret: &str) -> oneshot::Receiver<Arrival> {
+        let (arrived, arrival) = oneshot::channel();
+        *self.expected.lock() = Some((secret.to_owned(), arrived));
+        arrival
+    }
+
+    async fn hear(&self, mut link: Link) -> io::Result<()> {
+        if !link.is_of_this_user() {
+            return Err(io::Error::other("the process belongs to another user"));
+        }
+        match link.receive_first().await? {
+            // If too many wait, the caller is told to try again.
+            Message::Call => drop(self.calls.try_send(link.into_stream())),
+            Message::Upgrade if self.busy.load(Ordering::Acquire) => refuse(link).await,
+            Message::Upgrade => {
+                if let Err(refused) = self.upgrades.try_send(link) {
+                    refuse(refused.into_inner()).await;
+                }
+            }
+            Message::TakeOver { secret, version, socket } => {
+                let expected = self.expected.lock().take_if(|(expected, _)| *expected == secret);
+                let (_, arrived) = expected.ok_or_else(|| io::Error::other("no such process is expected"))?;
+                // An error means that it is not waited for any more.
+                let _ = arrived.send(Arrival { link, version, socket });
+            }
+            message => return Err(unexpected(&message)),
+        }
+        Ok(())
+    }
+}
+
+async fn refuse(link: Link) {
+    link.answer(Err("an upgrade is under way".to_owned())).await;
 }
 
 /// Listening socket.
 pub(in crate::app) struct UpgradeSocket {
     path: PathBuf,
-    incoming: mpsc::Sender<Incoming>,
+    desk: Arc<Desk>,
     /// Accepts; ends with this.
     _task: AbortOnDropHandle<()>,
 }
@@ -54,11 +112,11 @@ impl UpgradeSocket {
     /// # Errors
     ///
     /// The path can't be used.
-    pub(in crate::app) fn listen(path: &Path, incoming: mpsc::Sender<Incoming>) -> Result<Self, AppError> {
+    pub(in crate::app) fn listen(path: &Path, desk: Arc<Desk>) -> Result<Self, AppError> {
         let fault = |source| AppError::UpgradeSocket { path: path.to_owned(), source };
         let listener = bind(path).map_err(fault)?;
-        let task = tokio::spawn(accept(listener, incoming.clone()));
-        Ok(Self { path: path.to_owned(), incoming, _task: AbortOnDropHandle::new(task) })
+        let task = tokio::spawn(accept(listener, Arc::clone(&desk)));
+        Ok(Self { path: path.to_owned(), desk, _task: AbortOnDropHandle::new(task) })
     }
 
     /// Whether a process listens at this path.
@@ -67,13 +125,21 @@ impl UpgradeSocket {
     }
 
     /// Listens again, where a process that failed to take over has put its own.
+    ///
+    /// # Errors
+    ///
+    /// The path can't be used any more.
     pub(super) fn again(&mut self) -> Result<(), AppError> {
-        *self = Self::listen(&self.path, self.incoming.clone())?;
+        *self = Self::listen(&self.path, Arc::clone(&self.desk))?;
         Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn desk(&self) -> &Desk {
+        &self.desk
     }
 
     /// Removes the socket.
@@ -99,32 +165,17 @@ fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-async fn accept(listener: UnixListener, incoming: mpsc::Sender<Incoming>) {
+async fn accept(listener: UnixListener, desk: Arc<Desk>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(PAUSE).await;
             continue;
         };
-        let incoming = incoming.clone();
+        let desk = Arc::clone(&desk);
         drop(tokio::spawn(async move {
-            match timeout(FIRST_WORD, heard(Link::new(stream))).await {
-                // An error means that the process is ending.
-                Ok(Ok(wanted)) => drop(incoming.send(wanted).await),
-                Ok(Err(error)) => tracing::warn!(%error, "refused on the upgrade socket"),
-                Err(_) => {}
+            if let Ok(Err(error)) = timeout(FIRST_WORD, desk.hear(Link::new(stream))).await {
+                tracing::debug!(%error, "refused on the upgrade socket");
             }
         }));
-    }
-}
-
-async fn heard(mut link: Link) -> io::Result<Incoming> {
-    if !link.is_of_this_user() {
-        return Err(io::Error::other("the process belongs to another user"));
-    }
-    match link.receive().await? {
-        Message::Upgrade => Ok(Incoming::Upgrade(link)),
-        Message::TakeOver { secret, version } => Ok(Incoming::TakeOver { link, secret, version }),
-        Message::Call => Ok(Incoming::Call(link.into_stream())),
-        message => Err(super::link::unexpected(&message)),
     }
 }

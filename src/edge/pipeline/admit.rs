@@ -36,7 +36,7 @@ pub(super) struct Received {
 
 /// Request with a route.
 #[derive(Debug)]
-pub(super) struct Routed<'r> {
+struct Routed<'r> {
     /// The recipient of a reply.
     to: Recipient<'r>,
     route: &'r Arc<Route>,
@@ -66,9 +66,39 @@ impl Received {
     }
 }
 
+impl Pipeline {
+    /// Checks a request and judges it, both by the setup in force now. The error is the reply to a request that is refused
+    /// before it is judged.
+    pub(super) fn receive(
+        &self,
+        request: &mut RequestHead,
+        framing: (Noted, BodyLength),
+        peer: PeerInfo,
+        record: &mut RequestRecord,
+    ) -> Result<(Received, Result<Option<Admitted>, Reply>), Reply> {
+        let setup = self.setup.borrow();
+        let received = setup.check(request, framing, peer)?;
+        let judged = self.judge(&setup, request, &received, record);
+        Ok((received, judged))
+    }
+
+    /// Finds the route of a request and judges it. The error is the reply of the edge's own; `None`: what was allowed here
+    /// is denied by what has come into force since.
+    pub(super) fn judge(
+        &self,
+        setup: &Setup,
+        request: &RequestHead,
+        received: &Received,
+        record: &mut RequestRecord,
+    ) -> Result<Option<Admitted>, Reply> {
+        let routed = self.route(setup, request, received, record)?;
+        self.admit(setup, &routed)
+    }
+}
+
 impl Setup {
     /// Checks a request. An upgrade that the edge does not serve is removed.
-    pub(super) fn receive(
+    fn check(
         &self,
         request: &mut RequestHead,
         (noted, length): (Noted, BodyLength),
@@ -95,7 +125,7 @@ impl Setup {
 
 impl Pipeline {
     /// Finds the route of a request, or the reply of the edge's own.
-    pub(super) fn route<'r>(
+    fn route<'r>(
         &self,
         setup: &'r Setup,
         request: &'r RequestHead,
@@ -142,9 +172,8 @@ impl Pipeline {
         Ok(Routed { to, route, widget })
     }
 
-    /// Judges a request. The error is the reply of the edge's own; `None`: what was allowed here is denied by what has
-    /// come into force since.
-    pub(super) fn admit(&self, setup: &Setup, routed: &Routed<'_>) -> Result<Option<Admitted>, Reply> {
+    /// Judges a request, as [`Pipeline::judge`] says.
+    fn admit(&self, setup: &Setup, routed: &Routed<'_>) -> Result<Option<Admitted>, Reply> {
         let &Routed { to, route, widget } = routed;
         let judged = self.judge_with(setup, to, |judge| {
             judge.judge(&self.rules, route, widget, to.request, Timestamp::now())
@@ -180,7 +209,7 @@ impl Pipeline {
         judging: impl FnOnce(&Judge<'_>) -> T,
     ) -> T {
         judging(&Judge {
-            policy: &setup.policy,
+            policy: &setup.policy(),
             tickets: &setup.tickets,
             metrics: &self.metrics,
             decisions: &self.decisions,

@@ -1,6 +1,7 @@
 //! Preparing changes before the writer takes them: serialised, fingerprinted and compiled on the caller's threads, so
 //! that the single writer is left with judging.
 
+use super::rule_book::RuleBook;
 use crate::rules::change::{Change, Precondition};
 use crate::rules::documents::{Json, canonical};
 use crate::rules::fingerprint::{Fingerprint, FingerprintKey};
@@ -50,6 +51,19 @@ impl PreparedChange {
                 Self { id, only_if, work: PreparedWork::Delete { revision } }
             }
         }
+    }
+
+    /// The same, whatever is known of the widget here: it was judged elsewhere. `None` where there is nothing to do in
+    /// this book.
+    pub(in crate::rules) fn judged_elsewhere(mut self, book: &RuleBook) -> Option<Self> {
+        match &mut self.work {
+            PreparedWork::Put(put) => (put.revision, put.opens) = (None, false),
+            PreparedWork::Delete { revision } => {
+                *revision = None;
+                book.get(self.id.as_str())?;
+            }
+        }
+        Some(self)
     }
 
     /// Prepares a document to be saved.

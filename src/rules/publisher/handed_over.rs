@@ -3,49 +3,112 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Publisher;
 use super::observer::Swap;
-use crate::rules::book::{AppliedBatch, prepare};
-use crate::rules::change::{ApplyOptions, Change, ChangedWidget};
+use crate::rules::book::{AppliedBatch, PreparedChange, prepare};
+use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget};
 use crate::rules::documents::{Documents, canonical, restore};
 use crate::rules::error::{RuleFault, SaveError, StoreError};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
-/// Change of one widget that another process has made.
+/// Documents that are read at once.
+const PAGE: usize = 1000;
+
+/// Changes that another process has made.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct FollowedChange {
+pub struct FollowedChanges {
+    /// The generation of its book.
+    generation: u64,
+    /// Time for them to be in force here.
+    limit: Duration,
+    widgets: Vec<FollowedWidget>,
+    /// There are no other widgets.
+    whole: bool,
+}
+
+/// Widget that another process has changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct FollowedWidget {
     id: String,
     /// The document, as JSON; `None`: the widget is gone.
     document: Option<String>,
 }
 
-impl FollowedChange {
-    /// The changes of a swap, with the documents that it has put in force.
+impl FollowedChanges {
+    /// The changes of a swap, with the documents that it has put in force; `None` if there are none. Whoever follows gets
+    /// this time for them, or a little less than this process got itself.
     ///
     /// # Errors
     ///
     /// A document can't be read.
-    pub fn of(swap: &Swap<'_>, documents: &dyn Documents) -> Result<Vec<Self>, StoreError> {
+    pub fn of(
+        swap: &Swap<'_>,
+        documents: &dyn Documents,
+        limit: Duration,
+    ) -> Result<Option<Self>, StoreError> {
         if let Some(followed) = swap.followed {
-            return Ok(followed.to_vec());
+            let limit = followed.limit.saturating_sub(LESS).max(LEAST);
+            return Ok(Some(Self { limit, ..followed.clone() }));
         }
         // One that came and went within the swap is known to nobody.
         let known = swap.changed.iter().filter(|changed| changed.before.or(changed.after).is_some());
-        let change = |changed: &ChangedWidget| {
-            let mut widget = documents.get(changed.id.as_str())?;
-            let document =
-                widget.as_mut().map(|widget| String::from_utf8_lossy(&canonical(widget)).into_owned());
-            Ok(Self { id: changed.id.to_string(), document })
+        let widget = |changed: &ChangedWidget| {
+            let document = documents.get(changed.id.as_str())?.map(json);
+            Ok(FollowedWidget { id: changed.id.to_string(), document })
         };
-        known.map(change).collect()
+        let widgets: Vec<_> = known.map(widget).collect::<Result<_, StoreError>>()?;
+        let generation = swap.book.generation();
+        Ok((!widgets.is_empty()).then_some(Self { generation, limit, widgets, whole: false }))
     }
 
-    /// The change, without a revision: those of the other process don't count here.
+    /// All widgets of this publisher.
+    ///
+    /// # Errors
+    ///
+    /// A document can't be read.
+    pub fn whole(publisher: &Publisher, limit: Duration) -> Result<Self, StoreError> {
+        let mut widgets: Vec<FollowedWidget> = Vec::new();
+        loop {
+            let after = widgets.last().map(|widget| widget.id.as_str());
+            let page = publisher.documents().page(after, PAGE)?;
+            if page.is_empty() {
+                let generation = publisher.live().load().generation();
+                return Ok(Self { generation, limit, widgets, whole: true });
+            }
+            let document = |widget: Widget| {
+                let id = widget.id.to_string();
+                FollowedWidget { id, document: Some(json(widget)) }
+            };
+            widgets.extend(page.into_iter().map(document));
+        }
+    }
+
+    /// The time for them to be in force.
+    pub fn limit(&self) -> Duration {
+        self.limit + LIMIT_OF_WIDGET * u32::try_from(self.widgets.len()).unwrap_or(u32::MAX)
+    }
+}
+
+/// More time for each widget.
+const LIMIT_OF_WIDGET: Duration = Duration::from_micros(500);
+
+/// So much less time has each older process, so that the younger ones still get its answer in time.
+const LESS: Duration = Duration::from_millis(50);
+
+/// But not less than this.
+const LEAST: Duration = Duration::from_millis(200);
+
+fn json(mut widget: Widget) -> String {
+    String::from_utf8_lossy(&canonical(&mut widget)).into_owned()
+}
+
+impl FollowedWidget {
     fn change(&self) -> Result<Change, StoreError> {
         let Some(document) = &self.document else {
             let id = WidgetId::parse(&self.id).map_err(|error| StoreError::BadDocument {
@@ -53,35 +116,33 @@ impl FollowedChange {
             })?;
             return Ok(Change::delete(id, None));
         };
-        let widget = restore(document.as_bytes(), 0, PublicSuffixes::shipped())?;
-        Ok(Change::put(Widget { revision: None, ..widget }))
+        restore(document.as_bytes(), 0, PublicSuffixes::shipped()).map(Change::put)
     }
 }
 
 impl Publisher {
+    /// The book in force, by a name that no other has: of this store, or of this process if there is none.
+    pub fn book_name(&self) -> String {
+        let book = self.live.load();
+        format!("{:?} {}", book.key(), book.generation())
+    }
+
     /// Lets another process open the storage. Callers wait from now on; whoever writes already is answered first.
     ///
     /// # Errors
     ///
-    /// The storage is still being read. Nothing has changed then.
+    /// The storage is still being read, or can't be closed in good order. Nothing has changed then.
     pub fn lend(&self) -> Result<(), StoreError> {
-        // What is written elsewhere, everybody can read there.
-        if self.is_read_only() {
-            return Ok(());
-        }
         self.queue.pause();
         self.storage.lend().inspect_err(|_| self.queue.resume())
     }
 
-    /// Takes the storage back, and lets callers write again.
+    /// Takes the storage back after it was lent, and lets callers write again.
     ///
     /// # Errors
     ///
     /// The storage can't be opened, or has been changed. Each call says so, too, from now on.
     pub fn take_back(&self) -> Result<(), StoreError> {
-        if self.is_read_only() {
-            return Ok(());
-        }
         let taken = self.storage.take_back(self.live.load().generation());
         self.queue.resume();
         taken
@@ -90,32 +151,34 @@ impl Publisher {
     /// Leaves the storage and the audit log to the other process for good. Callers are refused from now on.
     pub fn hand_over(&self) {
         self.handed_over.store(true, Ordering::Release);
-        if !self.is_read_only() {
-            self.queue.close();
-        }
+        self.queue.close();
     }
 
-    /// Puts changes in force that the other process has made. They were judged and are kept there, so their revisions
-    /// don't count here.
+    /// Puts changes in force that the other process has made. They were judged and are kept there, so neither their
+    /// revisions count here, nor what was in force before.
     ///
     /// # Errors
     ///
-    /// A document can't be taken by this version, or may not follow the rules in force here. Nothing has changed then.
-    pub fn follow(&self, changes: Vec<FollowedChange>, generation: u64) -> Result<(), SaveError> {
+    /// A document can't be read by this version. Nothing has changed then.
+    pub fn follow(&self, changes: &FollowedChanges) -> Result<(), SaveError> {
         let started = Instant::now();
-        let prepared = changes.iter().map(FollowedChange::change).collect::<Result<_, _>>()?;
-        let prepared = prepare(prepared, self.key());
-        let applied = self.live.load_full().take(prepared, ApplyOptions::default());
+        let in_force = self.live.load_full();
+        let prepared = changes.widgets.iter().map(FollowedWidget::change).collect::<Result<_, _>>()?;
+        let prepared = prepare(prepared, self.key()).into_iter();
+        let prepared: Vec<PreparedChange> =
+            prepared.filter_map(|change| change.judged_elsewhere(&in_force)).collect();
+        let absent = if changes.whole { Absent::Delete } else { Absent::Keep };
+        let applied = in_force.take(prepared, ApplyOptions { absent, ..ApplyOptions::default() });
         let AppliedBatch { book, changed, .. } = applied.map_err(|rejections| {
             SaveError::Invalid(rejections.into_iter().map(RuleFault::from).collect())
         })?;
-        let book = Arc::new(book.at_generation(generation));
+        let book = Arc::new(book.at_generation(changes.generation));
         self.live.swap(Arc::clone(&book));
         self.announce(&Swap {
             source: self.source,
             book: &book,
             changed: &changed,
-            followed: Some(&changes),
+            followed: Some(changes),
             took: started.elapsed(),
         });
         Ok(())

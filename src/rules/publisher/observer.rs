@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::handed_over::FollowedChange;
+use super::handed_over::FollowedChanges;
 use crate::rules::book::RuleBook;
 use crate::rules::change::ChangedWidget;
 use crate::rules::error::RulesError;
@@ -28,7 +28,7 @@ pub struct Swap<'a> {
     /// The widgets whose rules are others now, by id; none of a store's book at start.
     pub changed: &'a [ChangedWidget],
     /// The changes, where another process has made them: their documents are there alone.
-    pub followed: Option<&'a [FollowedChange]>,
+    pub followed: Option<&'a FollowedChanges>,
     /// From taking up the change to having it in force.
     pub took: Duration,
 }

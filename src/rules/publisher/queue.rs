@@ -58,6 +58,8 @@ pub(super) struct Queue {
 struct QueueState {
     waiting: VecDeque<Call>,
     writing: bool,
+    /// Nobody may begin to write.
+    paused: bool,
     /// Somebody else writes, for good.
     closed: bool,
 }
@@ -75,7 +77,7 @@ impl Queue {
             if let Some(answer) = answer.take() {
                 return answer;
             }
-            if state.writing {
+            if state.writing || state.paused {
                 self.moved.wait(&mut state);
                 continue;
             }
@@ -96,18 +98,18 @@ impl Queue {
 }
 
 impl Queue {
-    /// Waits until nobody writes, and lets nobody write from then on. Callers wait.
+    /// Lets nobody begin to write from now on, and waits until nobody writes. Callers wait.
     pub(super) fn pause(&self) {
         let mut state = self.state.lock();
+        state.paused = true;
         while state.writing {
             self.moved.wait(&mut state);
         }
-        state.writing = true;
     }
 
     /// Lets callers write again after a pause.
     pub(super) fn resume(&self) {
-        self.state.lock().writing = false;
+        self.state.lock().paused = false;
         self.moved.notify_all();
     }
 

@@ -197,6 +197,8 @@ impl Storage for RuleStore {
         if meta.generation == generation {
             return Ok(());
         }
+        drop(database);
+        self.handle.abandon();
         let changed = format!("it is at generation {}, but {generation} is in force", meta.generation);
         Err(StoreError::Failed { source: Arc::from(Box::from(changed)) })
     }

@@ -74,6 +74,8 @@ async fn the_service_manager_knows_the_process_and_that_it_lives() {
     let ran = Edge::command(edge.folder()).args(["upgrade", "--json"]).output().unwrap();
     let told: Value = serde_json::from_slice(&ran.stdout).unwrap();
     let new = Successor { pid: u32::try_from(told["pid"].as_u64().unwrap()).unwrap() };
+    // By the old process, before it ends: the end of the main process is the end of the service.
+    assert_eq!(manager.news(), format!("MAINPID={}\n", new.pid));
     assert_eq!(manager.news(), ready(new.pid));
     assert_eq!(edge.exit_code().await, Some(0));
     let since = Instant::now();

@@ -287,7 +287,7 @@ async fn sessions_end_when_the_new_process_is_gone() {
     assert_eq!(closed(&mut socket).await, (1012, "the service is restarting".to_owned()));
     drop(socket);
     assert_eq!(edge.exit_code().await, Some(0));
-    assert!(edge.log().contains("the process that has taken over is gone"), "{}", edge.log());
+    assert!(edge.log().contains("which has taken over, is gone"), "{}", edge.log());
     // A start like any other works after that, though the socket was left behind.
     edge.restart().await;
 }
@@ -338,6 +338,140 @@ async fn calls_on_old_connections_reach_the_new_process() {
     drop(new);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_sessions_obey_a_rules_file() {
+    let upstream = SocketUpstream::echo().await;
+    let widgets = |names: &[&str]| {
+        let widgets = names.iter().map(|id| json!({ "id": id, "allowed_domains": ["example.com"] }));
+        json!({ "widgets": widgets.collect::<Vec<_>>() })
+    };
+    let mut spec = EdgeSpec::on(upstream.addr, &json!([]));
+    spec.rules = widgets(&["w", "gone", "later"]).to_string();
+    let edge = Edge::start(spec).await;
+    let open = async |widget: &str| {
+        let (mut socket, _) = open(edge.http, &format!("/w/{widget}/session"), SITE).await.unwrap();
+        hears_itself(&mut socket).await;
+        socket
+    };
+    let (mut stays, mut gone, mut later) = (open("w").await, open("gone").await, open("later").await);
+    let _new = upgrade(&edge).await;
+    for (names, cut) in [(&["w", "later"][..], &mut gone), (&["w"], &mut later)] {
+        fs::write(edge.rules(), widgets(names).to_string()).unwrap();
+        assert_eq!(closed(cut).await.0, 1008, "{names:?}");
+        exchange(&mut stays, "still there").await;
+    }
+    // Back, and edited: what the old process knew of it does not matter.
+    fs::write(edge.rules(), widgets(&["w", "gone"]).to_string()).unwrap();
+    fs::write(edge.rules(), json!({ "widgets": [{ "id": "w", "access": "open" }] }).to_string()).unwrap();
+    eventually("the list is gone", async || {
+        let request =
+            raw::request("GET", edge.http, "/w/w/loader.js", &[("Origin", "https://stranger.example")]);
+        raw::send(edge.http, request.as_bytes()).await.status != 403
+    })
+    .await;
+    exchange(&mut stays, "open to all").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_policy_reaches_the_old_process() {
+    let upstream = SocketUpstream::echo().await;
+    let mut spec = stored(upstream.addr, &["example.com"]);
+    spec.more += "[policy]\nsystem_origins = [\"https://one.example\", \"https://two.example\"]\n";
+    let edge = Edge::start(spec).await;
+    let mut stays = session(&edge, SITE).await;
+    let (mut one, mut two) =
+        (session(&edge, "https://one.example").await, session(&edge, "https://two.example").await);
+    let config = edge.folder().join("conf/embedgate.toml");
+    let rewrite = |from: &str, to: &str| {
+        let text = fs::read_to_string(&config).unwrap();
+        assert!(text.contains(from));
+        fs::write(&config, text.replace(from, to)).unwrap();
+    };
+    // By the upgrade itself, and by a reload after it.
+    rewrite("\"https://one.example\", ", "");
+    let _new = upgrade(&edge).await;
+    assert_eq!(closed(&mut one).await.0, 1008);
+    exchange(&mut two, "still there").await;
+    rewrite("\"https://two.example\"", "");
+    assert_eq!(edge.api(Method::POST, "/v1/reload").send().await.unwrap().status(), 200);
+    assert_eq!(closed(&mut two).await.0, 1008);
+    exchange(&mut stays, "still there").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_process_that_is_stopped_obeys_to_the_end() {
+    let upstream = SocketUpstream::echo().await;
+    let mut spec = stored(upstream.addr, &["example.com", "example.org"]);
+    spec.edge = "grace_period = \"20s\"".to_owned();
+    let mut edge = Edge::start(spec).await;
+    let mut sockets = Vec::new();
+    for _ in 0..8 {
+        sockets.push(session(&edge, "https://example.org").await);
+    }
+    let _new = upgrade(&edge).await;
+    edge.signal("TERM");
+    assert_eq!(edge.put(&allowed(&["example.com"])).await.0, 200);
+    // Some may have had their turn before.
+    let mut revoked = 0;
+    for socket in &mut sockets {
+        let (code, _) = tokio::time::timeout(Duration::from_secs(2), closed(socket)).await.expect("it ends");
+        assert!(matches!(code, 1001 | 1008), "{code}");
+        revoked += u32::from(code == 1008);
+    }
+    assert!(revoked > 0);
+    drop(sockets);
+    assert_eq!(edge.exit_code().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_does_not_wait_for_an_old_process_that_is_gone() {
+    let upstream = SocketUpstream::echo().await;
+    let edge = Edge::start(stored(upstream.addr, &["example.com"])).await;
+    let _socket = session(&edge, SITE).await;
+    let _new = upgrade(&edge).await;
+    edge.signal("STOP");
+    let save = tokio::spawn(edge.api(Method::PUT, "/v1/widgets/w").json(&allowed(&["example.org"])).send());
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let since = Instant::now();
+    edge.signal("KILL");
+    assert_eq!(save.await.unwrap().unwrap().status(), 200);
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_upgrade_waits_for_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("embedgate");
+    symlink(env!("CARGO_BIN_EXE_embedgate"), &program).unwrap();
+    let edge = Edge::start_as(&program, EdgeSpec::default()).await;
+    fs::remove_file(&program).unwrap();
+    fs::write(&program, "#!/bin/sh\nsleep 2\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut first = Edge::command(edge.folder()).arg("upgrade").spawn().unwrap();
+    eventually("it is under way", async || edge_log(&edge).contains("an upgrade begins")).await;
+    let since = Instant::now();
+    let ran = run(&edge, &["upgrade"]);
+    assert_eq!(ran.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("an upgrade is under way"), "{ran:?}");
+    assert!(since.elapsed() < Duration::from_secs(1), "{:?}", since.elapsed());
+    assert_eq!(first.wait().unwrap().code(), Some(1));
+    assert_eq!(edge_log(&edge).matches("an upgrade begins").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_socket_itself_can_move() {
+    let mut edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
+    let config = edge.folder().join("conf/embedgate.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replacen("[edge]", "[edge]\nupgrade_socket = \"other/up.sock\"", 1)).unwrap();
+    edge.signal("USR2");
+    assert_eq!(edge.exit_code().await, Some(0));
+    let _first = Successor::told_by(&edge);
+    let _second = upgrade(&edge).await;
+    assert!(edge.folder().join("other/up.sock").exists());
+    assert_eq!(edge.admin("/readyz").await.status(), 200);
+}
+
 /// Puts something else in the program's place.
 type Replace<'r> = &'r dyn Fn(&Path);
 
@@ -381,18 +515,25 @@ async fn a_new_process_that_fails_at_any_stage_is_given_up() {
         real(path);
         fs::write(&config, "[edge").unwrap();
     };
-    // The old process holds no second store's lock, so only the new one finds this out, after the store is its own.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken_address = |path: &Path| {
         real(path);
         let listen = format!("listen = [\"{}\", \"{}\"]", edge.http, taken.local_addr().unwrap());
         fs::write(&config, good.replacen(&format!("listen = [\"{}\"]", edge.http), &listen, 1)).unwrap();
     };
-    let stages: [(&str, Replace<'_>, &str); 5] = [
+    // Only who opens it finds this out.
+    let damaged_store = |path: &Path| {
+        real(path);
+        fs::write(edge.folder().join("damaged.redb"), "no store").unwrap();
+        let rules = "[rules]\nstore = { path = \"damaged.redb\" }\n";
+        fs::write(&config, good.replacen("[rules]\n", rules, 1)).unwrap();
+    };
+    let stages: [(&str, Replace<'_>, &str); 6] = [
         ("no program", &|path| fs::write(path, "text").unwrap(), "can't be started"),
         ("ends at once", &script("#!/bin/sh\nexit 7\n"), "ended while it prepared"),
         ("a faulty configuration", &no_config, "ended while it prepared"),
-        ("an address that is taken", &taken_address, "ended while it took over the store"),
+        ("an address that is taken", &taken_address, "ended while it prepared"),
+        ("a damaged store", &damaged_store, "ended while it took over the store"),
         ("killed", &script("#!/bin/sh\nkill -9 $$\n"), "ended while it prepared"),
     ];
     for (name, stage, says) in stages {
@@ -409,7 +550,7 @@ async fn a_new_process_that_fails_at_any_stage_is_given_up() {
         fs::write(&config, &good).unwrap();
         goes_on(&edge, &mut socket, &mut revision).await;
     }
-    assert_eq!(edge.metric("embedgate_upgrades_total{outcome=\"failed\"}").await, 5.0);
+    assert_eq!(edge.metric("embedgate_upgrades_total{outcome=\"failed\"}").await, 6.0);
     // After all that, one that works.
     replace(&real);
     let _new = upgrade(&edge).await;

@@ -104,6 +104,10 @@ impl Handle {
 
     /// Closes the file for another process, once nobody reads it any more.
     pub(super) fn lend(&self) -> Result<(), StoreError> {
+        if self.lock().uncertain.is_some() {
+            // Opening it takes care of the commit that may have happened.
+            self.database()?;
+        }
         let (database, path) = {
             let mut state = self.lock();
             state.lent = true;
@@ -133,6 +137,12 @@ impl Handle {
     /// Allows the file to be opened again after it was lent.
     pub(super) fn reclaim(&self) {
         self.lock().lent = false;
+    }
+
+    /// Leaves the file to whoever has changed it.
+    pub(super) fn abandon(&self) {
+        let mut state = self.lock();
+        (state.lent, state.database) = (true, None);
     }
 
     /// Closes the file after an error.
