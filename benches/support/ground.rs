@@ -1,4 +1,4 @@
-//! What a peer stands on: a folder, ports, a certificate, the upstream behind it.
+//! What a measured process stands on: a folder, ports, a certificate, the upstream behind it.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -9,12 +9,14 @@ use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 use crate::ports;
-use crate::scenario::Request;
+
+/// The name in the certificate, and the host of every request.
+pub const HOST: &str = "edge.example";
 
 /// All of it is gone when this is dropped.
 pub struct Ground {
     folder: TempDir,
-    /// Where the peer listens for HTTP, for HTTPS, and for changes of its rules.
+    /// Where the process listens for HTTP, for HTTPS, and for changes of its rules.
     pub plain: SocketAddr,
     pub tls: SocketAddr,
     pub control: SocketAddr,
@@ -22,11 +24,11 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// A new one before this upstream.
-    pub fn new(upstream: SocketAddr) -> Result<Self> {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).context("a temporary folder")?;
+    /// A new one within this folder, before this upstream.
+    pub fn new(within: impl AsRef<Path>, upstream: SocketAddr) -> Result<Self> {
+        let folder = tempfile::tempdir_in(within).context("a temporary folder")?;
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec![Request::HOST.to_owned()])?.self_signed(&key)?;
+        let certificate = CertificateParams::new(vec![HOST.to_owned()])?.self_signed(&key)?;
         fs::write(folder.path().join("site.pem"), certificate.pem())?;
         fs::write(folder.path().join("site.key"), key.serialize_pem())?;
         let (plain, tls, control) = (ports::free(), ports::free(), ports::free());
