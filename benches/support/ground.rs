@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -30,7 +31,9 @@ impl Ground {
         let key = KeyPair::generate()?;
         let certificate = CertificateParams::new(vec![HOST.to_owned()])?.self_signed(&key)?;
         fs::write(folder.path().join("site.pem"), certificate.pem())?;
-        fs::write(folder.path().join("site.key"), key.serialize_pem())?;
+        let key_file = folder.path().join("site.key");
+        fs::write(&key_file, key.serialize_pem())?;
+        fs::set_permissions(key_file, fs::Permissions::from_mode(0o600))?;
         let (plain, tls, control) = (ports::free(), ports::free(), ports::free());
         Ok(Self { folder, plain, tls, control, upstream })
     }

@@ -1,0 +1,161 @@
+//! Binary upgrades under load: nothing is refused, lost or cut, and a save reaches the sessions of every process.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::admin::Admin;
+use crate::edge::{Edge, Spec, WIDGET};
+use crate::load::{Ending, Load, Mix, Tally, Target, Watched};
+use crate::rows::{Rows, text};
+use crate::saver::{Saver, Saves};
+use crate::{Settings, upstreams};
+
+/// Time between two upgrades.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Sessions of each site that is removed, and of the one that stays.
+const SESSIONS: usize = 20;
+/// The longest time from a save that denies a session until it is cut, but for one of a hundred.
+const CUT: Duration = Duration::from_millis(100);
+/// The longest that a save may take.
+const SAVE: Duration = Duration::from_secs(1);
+/// Time after which a session that was to be cut is given up.
+const GIVEN_UP: Duration = Duration::from_secs(180);
+/// What its Close frame says.
+const DENIED: Option<u16> = Some(1008);
+
+/// The widget whose sites are removed.
+const CUT_WIDGET: &str = "wgt_cut";
+/// The process that the first sessions were opened at: they outlive all upgrades.
+const FIRST: &str = "first.example";
+
+pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
+    let upgrades = settings.count(20, 3);
+    let spec = Spec { edge: "upgrade_drain = \"1h\"", ..Spec::default() };
+    let mut edge = Edge::start(&settings.binary, upstreams::start()?, spec)?;
+    let admin = edge.admin();
+    let sites: Vec<String> = (0..upgrades).map(|n| format!("cut{n}.example")).collect();
+    admin.save(CUT_WIDGET, &[&sites[..], &[FIRST.to_owned()]].concat())?;
+    let target = Target { widget: CUT_WIDGET.to_owned(), ..edge.target() };
+
+    let first = Watched::open(&target.by(FIRST), SESSIONS, GIVEN_UP)?;
+    let (load, saver) = (Load::start(&edge.target(), Mix::USUAL), Saver::start(admin));
+    let (mut cuts, mut slowest) = (Cuts::default(), Duration::ZERO);
+    for site in &sites {
+        std::thread::sleep(PAUSE);
+        let watched = Watched::open(&target.by(site), SESSIONS, PAUSE * 30)?;
+        slowest = slowest.max(edge.upgrade(&settings.binary)?);
+        cuts.remove(admin, site, watched)?;
+    }
+    std::thread::sleep(PAUSE);
+    let processes = edge.living().len();
+    let mut of_the_first = Cuts::default();
+    of_the_first.remove(admin, FIRST, first)?;
+    let (tally, saves) = (load.stop()?, saver.stop()?);
+
+    let name = format!("upgrade: {upgrades} upgrades");
+    rows.told(format!("{name}: slowest"), text(slowest));
+    rows.told(format!("{name}: processes at the end, with the sessions that each of them had"), processes);
+    told_load(rows, &name, &tally);
+    nothing_lost(rows, &name, &tally);
+    no_save_lost(rows, &name, admin, &saves)?;
+    cuts.tell(rows, &format!("{name}: sessions of the old process cut by a save right after, p99"));
+    of_the_first.tell(rows, &format!("{name}: sessions of the first process cut by a save at the end, p99"));
+    Ok(())
+}
+
+/// How much was asked.
+fn told_load(rows: &mut Rows, name: &str, tally: &Tally) {
+    rows.told(
+        format!("{name}: requests answered, sessions opened, messages"),
+        format!("{}, {}, {}", tally.answered.get(), tally.sessions.get(), tally.messages.get()),
+    );
+    rows.told(format!("{name}: slowest answer"), text(tally.slowest()));
+}
+
+/// Rows of what no client may see.
+pub fn nothing_lost(rows: &mut Rows, name: &str, tally: &Tally) {
+    rows.none(format!("{name}: connections refused"), tally.refused.get(), &tally.refused.first());
+    rows.none(format!("{name}: requests sent and unanswered"), tally.lost(), &tally.first_lost());
+    rows.none(format!("{name}: answers other than 200"), tally.wrong.get(), &tally.wrong.first());
+    rows.none(format!("{name}: sessions cut"), tally.cut.get(), &tally.cut.first());
+}
+
+/// Rows of what no operator may see.
+pub fn no_save_lost(rows: &mut Rows, name: &str, admin: Admin, saves: &Saves) -> Result<()> {
+    let there = widgets(admin)?;
+    let missing: Vec<&String> = saves.saved.iter().filter(|id| !there.contains(*id)).collect();
+    rows.none(
+        format!("{name}: saves lost, of {} answered", saves.saved.len()),
+        missing.len() as u64,
+        missing.first().map_or("", |id| id.as_str()),
+    );
+    rows.none(format!("{name}: saves failed"), saves.failed.get(), &saves.failed.first());
+    rows.none(format!("{name}: saves refused"), saves.refused.get(), &saves.refused.first());
+    rows.at_most(format!("{name}: slowest save"), SAVE, saves.slowest);
+    Ok(())
+}
+
+/// The ids of all widgets.
+fn widgets(admin: Admin) -> Result<BTreeSet<String>> {
+    let mut ids = BTreeSet::new();
+    let mut after = String::new();
+    loop {
+        let page = admin.read(&format!("/v1/widgets?limit=1000{after}"))?;
+        let widgets = page["widgets"].as_array().context("widgets")?;
+        ids.extend(widgets.iter().filter_map(|widget| Some(widget["id"].as_str()?.to_owned())));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    ensure!(ids.contains(WIDGET), "{WIDGET} is not listed");
+    Ok(ids)
+}
+
+/// How long sessions took to be cut.
+#[derive(Default)]
+struct Cuts {
+    times: Vec<Duration>,
+    /// Sessions that ended otherwise, or not at all.
+    others: u64,
+    first_other: String,
+}
+
+impl Cuts {
+    /// Removes a site and waits until its sessions have ended.
+    fn remove(&mut self, admin: Admin, site: &str, sessions: Watched) -> Result<()> {
+        let asked = Instant::now();
+        let path = format!("/v1/widgets/{CUT_WIDGET}/domains");
+        let (status, said) = admin.call("POST", &path, &format!(r#"{{"remove": ["{site}"]}}"#))?;
+        ensure!(status == 200, "removing {site}: {status} {said}");
+        let endings = sessions.endings()?;
+        let missing = (SESSIONS - endings.len()) as u64;
+        let is_cut = |ending: &&Ending| ending.code == DENIED && ending.at >= asked;
+        let (cut, others): (Vec<&Ending>, Vec<&Ending>) = endings.iter().partition(is_cut);
+        self.times.extend(cut.iter().map(|ending| ending.at.duration_since(asked)));
+        self.others += others.len() as u64 + missing;
+        if self.first_other.is_empty() {
+            self.first_other = match others.first() {
+                Some(other) => format!("{site}: Close code {:?}", other.code),
+                None if missing > 0 => format!("{site}: {missing} still open"),
+                None => String::new(),
+            };
+        }
+        Ok(())
+    }
+
+    fn tell(mut self, rows: &mut Rows, what: &str) {
+        self.times.sort_unstable();
+        let most = self.times.len().saturating_sub(1) * 99 / 100;
+        match (self.times.get(most), self.times.last()) {
+            (Some(p99), Some(last)) => {
+                let measured = format!("{}, slowest {}, of {}", text(*p99), text(*last), self.times.len());
+                rows.judged(what, format!("<= {}", text(CUT)), measured, *p99 <= CUT);
+            }
+            _ => rows.judged(what, format!("<= {}", text(CUT)), "none was cut", false),
+        }
+        rows.none(format!("{what}: not cut, or not with 1008"), self.others, &self.first_other);
+    }
+}
