@@ -27,31 +27,38 @@ const DENIED: Option<u16> = Some(1008);
 
 /// The widget whose sites are removed.
 const CUT_WIDGET: &str = "wgt_cut";
-/// The process that the first sessions were opened at: they outlive all upgrades.
+/// Its sessions are opened at the first process, and cut after the last upgrade.
 const FIRST: &str = "first.example";
+/// Its sessions are never cut.
+const STAYING: &str = "staying.example";
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let upgrades = settings.count(20, 3);
     let spec = Spec { edge: "upgrade_drain = \"1h\"", ..Spec::default() };
     let mut edge = Edge::start(&settings.binary, upstreams::start()?, spec)?;
     let admin = edge.admin();
-    let sites: Vec<String> = (0..upgrades).map(|n| format!("cut{n}.example")).collect();
-    admin.save(CUT_WIDGET, &[&sites[..], &[FIRST.to_owned()]].concat())?;
+    // The last stays, for a list that is empty would admit everybody.
+    let mut sites: Vec<String> = (0..upgrades).map(|n| format!("cut{n}.example")).collect();
+    sites.extend([FIRST, STAYING].map(str::to_owned));
+    admin.save(CUT_WIDGET, &sites)?;
     let target = Target { widget: CUT_WIDGET.to_owned(), ..edge.target() };
 
     let first = Watched::open(&target.by(FIRST), SESSIONS, GIVEN_UP)?;
+    let staying = Watched::open(&target.by(STAYING), SESSIONS, GIVEN_UP)?;
     let (load, saver) = (Load::start(&edge.target(), Mix::USUAL), Saver::start(admin));
     let (mut cuts, mut slowest) = (Cuts::default(), Duration::ZERO);
-    for site in &sites {
+    for _ in 0..upgrades {
         std::thread::sleep(PAUSE);
-        let watched = Watched::open(&target.by(site), SESSIONS, PAUSE * 30)?;
+        let site = sites.remove(0);
+        let watched = Watched::open(&target.by(&site), SESSIONS, PAUSE * 30)?;
         slowest = slowest.max(edge.upgrade(&settings.binary)?);
-        cuts.remove(admin, site, watched)?;
+        cuts.remove(admin, &site, &sites, watched)?;
     }
     std::thread::sleep(PAUSE);
     let processes = edge.living().len();
     let mut of_the_first = Cuts::default();
-    of_the_first.remove(admin, FIRST, first)?;
+    of_the_first.remove(admin, FIRST, &[STAYING.to_owned()], first)?;
+    let ended = staying.ended()?;
     let (tally, saves) = (load.stop()?, saver.stop()?);
 
     let name = format!("upgrade: {upgrades} upgrades");
@@ -60,8 +67,13 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     told_load(rows, &name, &tally);
     nothing_lost(rows, &name, &tally);
     no_save_lost(rows, &name, admin, &saves)?;
-    cuts.tell(rows, &format!("{name}: sessions of the old process cut by a save right after, p99"));
-    of_the_first.tell(rows, &format!("{name}: sessions of the first process cut by a save at the end, p99"));
+    rows.none(
+        format!("{name}: sessions cut of the site that stays listed, of {SESSIONS}"),
+        ended.len() as u64,
+        "",
+    );
+    cuts.tell(rows, &format!("{name}: old process's sessions, by a save right after"));
+    of_the_first.tell(rows, &format!("{name}: first process's sessions, by a save at the end"));
     Ok(())
 }
 
@@ -124,12 +136,10 @@ struct Cuts {
 }
 
 impl Cuts {
-    /// Removes a site and waits until its sessions have ended.
-    fn remove(&mut self, admin: Admin, site: &str, sessions: Watched) -> Result<()> {
+    /// Saves the list without a site, and waits until its sessions have ended.
+    fn remove(&mut self, admin: Admin, site: &str, others: &[String], sessions: Watched) -> Result<()> {
         let asked = Instant::now();
-        let path = format!("/v1/widgets/{CUT_WIDGET}/domains");
-        let (status, said) = admin.call("POST", &path, &format!(r#"{{"remove": ["{site}"]}}"#))?;
-        ensure!(status == 200, "removing {site}: {status} {said}");
+        admin.save(CUT_WIDGET, others)?;
         let endings = sessions.endings()?;
         let missing = (SESSIONS - endings.len()) as u64;
         let is_cut = |ending: &&Ending| ending.code == DENIED && ending.at >= asked;
@@ -146,16 +156,17 @@ impl Cuts {
         Ok(())
     }
 
-    fn tell(mut self, rows: &mut Rows, what: &str) {
+    fn tell(mut self, rows: &mut Rows, whose: &str) {
+        let what = format!("{whose}, until cut, p99");
         self.times.sort_unstable();
         let most = self.times.len().saturating_sub(1) * 99 / 100;
         match (self.times.get(most), self.times.last()) {
             (Some(p99), Some(last)) => {
                 let measured = format!("{}, slowest {}, of {}", text(*p99), text(*last), self.times.len());
-                rows.judged(what, format!("<= {}", text(CUT)), measured, *p99 <= CUT);
+                rows.judged(&what, format!("<= {}", text(CUT)), measured, *p99 <= CUT);
             }
-            _ => rows.judged(what, format!("<= {}", text(CUT)), "none was cut", false),
+            _ => rows.judged(&what, format!("<= {}", text(CUT)), "none was cut", false),
         }
-        rows.none(format!("{what}: not cut, or not with 1008"), self.others, &self.first_other);
+        rows.none(format!("{whose}: not cut, or not with 1008"), self.others, &self.first_other);
     }
 }

@@ -10,6 +10,7 @@ use bench_support::client::connect;
 use bench_support::client::websocket::{close, echo, shake_hands};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -93,6 +94,7 @@ pub struct Ending {
 
 /// WebSockets that wait for their end.
 pub struct Watched {
+    over: oneshot::Sender<()>,
     thread: JoinHandle<Result<Vec<Ending>>>,
 }
 
@@ -101,6 +103,7 @@ impl Watched {
     pub fn open(target: &Target, count: usize, patience: Duration) -> Result<Self> {
         let target = target.clone();
         let (opened, all_open) = channel();
+        let (over, is_over) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             on_this_thread(async {
                 let mut streams = Vec::new();
@@ -113,20 +116,33 @@ impl Watched {
                     tasks.spawn_local(timeout(patience, ending(stream)));
                 }
                 let mut endings = Vec::new();
-                while let Some(task) = tasks.join_next().await {
-                    endings.extend(task?.ok());
+                let all = async {
+                    while let Some(task) = tasks.join_next().await {
+                        endings.extend(task?.ok());
+                    }
+                    Ok::<_, anyhow::Error>(())
+                };
+                tokio::select! {
+                    done = all => done?,
+                    Ok(()) = is_over => {}
                 }
                 Ok(endings)
             })
         });
         match all_open.recv() {
-            Ok(()) => Ok(Self { thread }),
+            Ok(()) => Ok(Self { over, thread }),
             Err(_) => Err(joined(thread).err().unwrap_or_else(|| anyhow!("no sessions"))),
         }
     }
 
     /// Waits until all have ended or were given up; those that have.
     pub fn endings(self) -> Result<Vec<Ending>> {
+        joined(self.thread)
+    }
+
+    /// Those that have ended so far; the others are left.
+    pub fn ended(self) -> Result<Vec<Ending>> {
+        let _ = self.over.send(());
         joined(self.thread)
     }
 }
