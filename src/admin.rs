@@ -26,6 +26,7 @@ mod openapi;
 mod problem;
 mod purge;
 mod refusal;
+mod reload;
 mod status;
 mod tls;
 mod widgets;
@@ -47,6 +48,7 @@ pub use auth::{TokenFault, Tokens};
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
 pub use health::Readiness;
+pub use reload::{Reconfigure, Reconfigured};
 pub use tls::{MutualTls, MutualTlsFiles};
 
 use tokio_util::task::TaskTracker;
@@ -75,7 +77,9 @@ pub struct Admin {
     /// The public suffixes that documents are checked against.
     pub suffixes: Arc<PublicSuffixes>,
     /// Answers of the routes.
-    pub answers: ClassAnswers,
+    pub answers: Arc<ArcSwap<ClassAnswers>>,
+    /// The configuration, to be read again.
+    pub configuration: Arc<dyn Reconfigure>,
     /// Open sessions.
     pub sessions: Arc<dyn OpenSessions>,
     /// Assets in memory.
@@ -110,6 +114,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(findings::findings))
         .routes(routes!(events::events))
         .routes(routes!(status::status))
+        .routes(routes!(reload::reload))
         .split_for_parts()
 }
 

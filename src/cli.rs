@@ -1,5 +1,5 @@
 //! Command line. Results go to standard output, as text or with `--json` as JSON; errors go to standard
-//! error. Exit codes: 0 fine, 1 findings or denied, 2 usage.
+//! error. Exit codes: 0 fine, 1 findings or denied, 2 usage, 3 a running edge could not be asked.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ mod error;
 mod explain;
 mod lint;
 mod output;
+mod reload;
 mod remote;
 mod widgets;
 
@@ -65,6 +66,8 @@ enum Command {
     /// Export or import widgets in bulk while no edge has the store open.
     #[command(subcommand)]
     Widgets(widgets::WidgetsCommand),
+    /// Have the running edge read its configuration again.
+    Reload(remote::Remote),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -95,6 +98,7 @@ impl Cli {
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
+            Command::Reload(remote) => reload::run(&common, &remote),
             Command::Widgets(command) => widgets::run(&common, &command),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -10,6 +10,7 @@
 //! | [`forward`] | an allowed request | the upstream's answer, with the headers of both directions rewritten |
 //! | [`cache`] | answers that all visitors may share | answers from memory |
 //! | [`session`] | open sessions and WebSockets | their end, by the rules or by their limits |
+//! | [`setup`] | settings | everything from them that requests are served by |
 //!
 //! The crate's root describes the path of a request.
 
@@ -22,4 +23,5 @@ pub mod forward;
 pub mod http;
 pub mod pipeline;
 pub mod session;
+pub mod setup;
 mod stream;

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             {
                 eprintln!("embedgate: {error}");
             }
-            ExitCode::FAILURE
+            error.exit_code()
         }
     }
 }

@@ -52,7 +52,7 @@ fn identify(asked: &'static Asked) -> Embedder<'static> {
 #[library_benchmark(setup = asked)]
 #[bench::found("https://example.com")]
 fn route(asked: &'static Asked) -> Target<'static> {
-    black_box(asked.edge.routes.find(black_box(&asked.request)))
+    black_box(asked.edge.setup.routes.find(black_box(&asked.request)))
 }
 
 // The rules in force, the widget's look-up among them, and the verdict.
@@ -63,8 +63,8 @@ fn route(asked: &'static Asked) -> Target<'static> {
 #[bench::not_listed("https://stranger.example")]
 #[bench::malformed("https://Example.com")]
 fn decision((asked, facts): (&'static Asked, Facts<'static>)) -> Decision {
-    let (book, policy) = (asked.edge.rules.load(), asked.edge.policy.load());
-    black_box(decide(black_box(&facts), book.get(black_box(WIDGET)), &policy, asked.now))
+    let (book, policy) = (asked.edge.rules.load(), &asked.edge.setup.policy);
+    black_box(decide(black_box(&facts), book.get(black_box(WIDGET)), policy, asked.now))
 }
 
 // All of it, with what is counted, logged and kept for the answer. A denial is logged, as it is by default.

@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use embedgate::edge::connection::tls::handshakes::Handshakes;
 use h2::client::SendRequest;
 use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use crate::served::{BETWEEN, WARM, connect, runtime, serve_edge, serve_upstream};
@@ -24,17 +22,15 @@ pub struct Http2 {
     runtime: Runtime,
     sender: SendRequest<Bytes>,
     request: http::Request<()>,
-    _running: watch::Sender<bool>,
 }
 
 impl Http2 {
     /// Asks the edge this, after it has answered often enough to be warm.
     pub fn by_the_edge(path: &str, fields: &[(&str, &str)], status: u16) -> Self {
         let runtime = runtime();
-        let (running, shutdown) = watch::channel(false);
-        let (handshakes, certificate) = certified();
+        let (tls, certificate) = certified();
         let sender = runtime.block_on(async {
-            let edge = serve_edge(serve_upstream().await, Some(handshakes), shutdown).await;
+            let edge = serve_edge(serve_upstream().await, &tls).await;
             open(edge, certificate).await
         });
         let mut request = http::Request::get(format!("https://{HOST}{path}"));
@@ -43,7 +39,7 @@ impl Http2 {
             request = request.header(*name, *value);
         }
         let request = request.body(()).unwrap();
-        let mut served = Self { runtime, sender, request, _running: running };
+        let mut served = Self { runtime, sender, request };
         assert_eq!(served.ask(WARM), status, "{path}");
         served
     }
@@ -69,20 +65,21 @@ impl Http2 {
     }
 }
 
-/// A listener's handshakes and the certificate that clients see.
-fn certified() -> (Handshakes, CertificateDer<'static>) {
+/// The table of a listener, and the certificate that clients see.
+fn certified() -> (String, CertificateDer<'static>) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(vec![HOST.to_owned()]).unwrap().self_signed(&key).unwrap();
-    let certificate = certificate.der().clone();
-    let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let mut config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![certificate.clone()], key)
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    (Handshakes::new(Arc::new(config)), certificate)
+    // For as long as the process.
+    let folder = tempfile::tempdir().unwrap().keep();
+    let files = [("site.pem", certificate.pem()), ("site.key", key.serialize_pem())].map(|(name, text)| {
+        let file = folder.join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    });
+    let [cert, key] = files;
+    let pair = format!("{{ cert = \"{cert}\", key = \"{key}\" }}");
+    let table = format!("[[edge.tls]]\nlisten = \"127.0.0.1:8443\"\ncertificates = [{pair}]\n");
+    (table, certificate.der().clone())
 }
 
 async fn open(edge: SocketAddr, certificate: CertificateDer<'static>) -> SendRequest<Bytes> {

@@ -6,13 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bench_support::edge::Edge;
-use embedgate::edge::connection::listeners::{Listener, Listeners};
-use embedgate::edge::connection::tls::handshakes::Handshakes;
-use pingora_core::services::Service as _;
+use embedgate::edge::connection::listeners::Listener;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::watch;
 use tokio::task::yield_now;
 
 /// The head of the upstream's answer. What no cache may keep goes the whole way each time.
@@ -32,7 +29,6 @@ pub struct Served {
     client: TcpStream,
     request: Vec<u8>,
     answer: Vec<u8>,
-    _running: watch::Sender<bool>,
 }
 
 impl Served {
@@ -48,13 +44,12 @@ impl Served {
 
     fn new(request: Vec<u8>, through_edge: bool) -> Self {
         let runtime = runtime();
-        let (running, shutdown) = watch::channel(false);
         let client = runtime.block_on(async {
             let upstream = serve_upstream().await;
-            let edge = if through_edge { serve_edge(upstream, None, shutdown).await } else { upstream };
+            let edge = if through_edge { serve_edge(upstream, "").await } else { upstream };
             connect(edge).await
         });
-        let mut served = Self { runtime, client, request, answer: Vec::new(), _running: running };
+        let mut served = Self { runtime, client, request, answer: Vec::new() };
         served.learn_answer();
         served.ask(WARM);
         served
@@ -108,20 +103,15 @@ pub fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
-/// Over HTTP, or with these settings over HTTPS.
-pub async fn serve_edge(
-    upstream: SocketAddr,
-    tls: Option<Handshakes>,
-    shutdown: watch::Receiver<bool>,
-) -> SocketAddr {
-    let (edge, tasks) = Edge::before(upstream);
-    for task in tasks {
-        task.task().update().await.unwrap();
-    }
-    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), tls).unwrap();
+/// Over HTTP, or with an `[[edge.tls]]` table over HTTPS.
+pub async fn serve_edge(upstream: SocketAddr, tls: &str) -> SocketAddr {
+    let edge = Edge::before(upstream, tls);
+    edge.setup.start().await;
+    let place = (!tls.is_empty()).then_some(0);
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), place).unwrap();
     let addr = listener.addr();
-    let mut service = Listeners::new(Arc::new(edge.service()), vec![listener], async {});
-    tokio::spawn(async move { service.start_service(None, shutdown, 1).await });
+    // It accepts until the runtime ends.
+    std::mem::forget(listener.accept(&Arc::new(edge.service())).unwrap());
     addr
 }
 

@@ -3,23 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-use embedgate::app::{decision_scope, edge_policy};
+use embedgate::app::decision_scope;
 use embedgate::config::{self, Settings};
 use embedgate::edge::admission::judge::{Allowed, Judge, Judged};
-use embedgate::edge::admission::route::{Route, RouteTable, Target};
-use embedgate::edge::admission::tickets::Tickets;
+use embedgate::edge::admission::route::{Route, Target};
 use embedgate::edge::admission::tickets::key_file::KeyFile;
-use embedgate::edge::cache::AssetCache;
 use embedgate::edge::connection::service::EdgeService;
 use embedgate::edge::forward::exchange::Forwarder;
-use embedgate::edge::forward::upstream::{UpstreamTask, Upstreams};
 use embedgate::edge::http::http1::head;
 use embedgate::edge::http::message::RequestHead;
 use embedgate::edge::pipeline::Pipeline;
-use embedgate::edge::session::opening::Tunnels;
 use embedgate::edge::session::registry::SessionRegistry;
-use embedgate::edge::session::tunnel::Limits;
+use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
 use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::metrics::Metrics;
@@ -27,76 +22,65 @@ use jiff::Timestamp;
 use pingora_core::server::configuration::ServerConf;
 
 use crate::rules::{in_memory, put, save};
-use embedgate_policy::decision::EdgePolicy;
 
 /// The widget that is asked for.
 pub const WIDGET: &str = "wgt_demo";
 
 /// An edge without its listener.
 pub struct Edge {
-    pub settings: Settings,
     pub rules: LiveRules,
-    pub policy: Arc<ArcSwap<EdgePolicy>>,
-    pub routes: RouteTable,
-    pub tickets: Tickets,
+    pub setup: Arc<Setup>,
+    live: LiveSetup,
     pub metrics: Arc<Metrics>,
     pub decisions: Arc<DecisionLog>,
 }
 
 impl Edge {
-    /// An edge that enforces the list of one widget, and the task that finds its upstream.
-    pub fn before(upstream: SocketAddr) -> (Self, Vec<UpstreamTask>) {
-        let settings = settings(upstream);
+    /// An edge that enforces the list of one widget. `tls`: `[[edge.tls]]` tables.
+    pub fn before(upstream: SocketAddr, tls: &str) -> Self {
+        let settings = settings(upstream, tls);
         let publisher = in_memory();
         let entries =
             r#"["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost:3000"]"#;
         save(&publisher, vec![put(&format!(r#"{{"id":"{WIDGET}","allowed_domains":{entries}}}"#))]);
-        let (upstreams, tasks) = Upstreams::prepare(&settings.upstreams, None).unwrap();
         let (decisions, flush) =
             DecisionLog::start(decision_scope(settings.log.decisions), 0, std::io::sink());
         // For as long as the process.
         std::mem::forget(flush);
-        let edge = Self {
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let parts = SetupParts { ticket_keys: ticket_keys(), metrics: Arc::clone(&metrics) };
+        let live = LiveSetup::new(Setup::prepare(&settings, &parts, None, None).unwrap());
+        Self {
             rules: publisher.live().clone(),
-            policy: Arc::new(ArcSwap::from_pointee(edge_policy(&settings))),
-            routes: RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap(),
-            tickets: tickets(&settings),
-            metrics: Arc::new(Metrics::new().unwrap()),
+            setup: live.load(),
+            live,
+            metrics,
             decisions: Arc::new(decisions),
-            settings,
-        };
-        (edge, tasks)
+        }
     }
 
     /// An edge before an upstream that is never asked.
     pub fn alone() -> &'static Self {
-        Box::leak(Box::new(Self::before(SocketAddr::from(([127, 0, 0, 1], 1))).0))
+        Box::leak(Box::new(Self::before(SocketAddr::from(([127, 0, 0, 1], 1)), "")))
     }
 
     /// The application that a listener serves.
     pub fn service(self) -> EdgeService {
-        let sessions =
-            SessionRegistry::new(self.rules.clone(), Arc::clone(&self.policy), Arc::clone(&self.metrics));
-        let pipeline = Pipeline {
+        let policy = Arc::clone(self.live.policy());
+        let sessions = SessionRegistry::new(self.rules.clone(), policy, Arc::clone(&self.metrics));
+        EdgeService::new(Pipeline {
             rules: self.rules,
-            policy: self.policy,
-            routes: self.routes,
-            trusted_proxies: Vec::new(),
-            redirect: None,
-            tickets: self.tickets,
-            cache: AssetCache::new(self.settings.cache.bytes, Arc::clone(&self.metrics)),
+            setup: self.live,
             forwarder: Forwarder::new(&ServerConf::default()),
             sessions,
-            tunnels: Tunnels::new(Limits::default(), Arc::clone(&self.metrics)),
             metrics: self.metrics,
             decisions: self.decisions,
-        };
-        EdgeService::new(pipeline, self.settings.edge.header_timeout, self.settings.edge.grace_period)
+        })
     }
 
     /// The route of a request.
     pub fn route<'e>(&'e self, request: &'e RequestHead) -> &'e Arc<Route> {
-        match self.routes.find(request) {
+        match self.setup.routes.find(request) {
             Target::Route { route, .. } => route,
             _ => unreachable!("{} is no route", request.uri),
         }
@@ -105,8 +89,8 @@ impl Edge {
     /// Judges a request of the demo widget at the asset route.
     pub fn judge<'r>(&self, request: &'r RequestHead, now: Timestamp) -> Judged<'r> {
         let judge = Judge {
-            policy: &self.policy.load(),
-            tickets: &self.tickets,
+            policy: &self.setup.policy,
+            tickets: &self.setup.tickets,
             stream_idle: None,
             https: true,
             metrics: &self.metrics,
@@ -124,14 +108,13 @@ impl Edge {
     }
 }
 
-/// Tickets with a key of their own.
-fn tickets(settings: &Settings) -> Tickets {
+/// Keys for tickets of its own.
+fn ticket_keys() -> Arc<KeyFile> {
     let folder = tempfile::tempdir().unwrap();
-    let keys = KeyFile::open(folder.path().join("ticket.keys")).unwrap();
-    Tickets::new(Arc::new(keys), &settings.tickets)
+    Arc::new(KeyFile::open(folder.path().join("ticket.keys")).unwrap())
 }
 
-fn settings(upstream: SocketAddr) -> Settings {
+fn settings(upstream: SocketAddr, tls: &str) -> Settings {
     let routes: String =
         [("loader.js", "asset"), ("assets/{*rest}", "asset"), ("frame", "frame"), ("session", "session")]
             .map(|(path, class)| {
@@ -142,7 +125,7 @@ fn settings(upstream: SocketAddr) -> Settings {
             .concat();
     let text = format!(
         "[edge]\nlisten = [\"127.0.0.1:8080\"]\npublic_origins = [\"https://chat.example.net\"]\n\
-         [upstreams.app]\nservers = [\"{upstream}\"]\n{routes}"
+         {tls}[upstreams.app]\nservers = [\"{upstream}\"]\n{routes}"
     );
     config::parse("bench", &text, []).unwrap()
 }

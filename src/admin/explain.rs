@@ -122,7 +122,7 @@ pub(super) async fn answer(
             blocking(read).await?
         }
     };
-    let policy = admin.policy.load();
+    let (policy, answers) = (admin.policy.load(), admin.answers.load());
     let usual = if question.ticket.is_some() { Class::Session } else { Class::Asset };
     let class = question.class.unwrap_or(usual);
     let now = Timestamp::now();
@@ -135,7 +135,7 @@ pub(super) async fn answer(
             question.origin.iter().map(|origin| origin.as_bytes()),
             question.referer.iter().map(|referer| referer.as_bytes()),
         ),
-        missing_denied: admin.answers.missing_denied(class, &question.widget),
+        missing_denied: answers.missing_denied(class, &question.widget),
         ticket: match &ticket {
             Some(Ok(ticket)) if class == Class::Frame => ticket.state(now, admin.tickets.renewable_for()),
             Some(Ok(ticket)) => ticket.state(now, SignedDuration::ZERO),
@@ -150,7 +150,7 @@ pub(super) async fn answer(
         Some(ticket) => explanation.with_ticket(ticket, admin.tickets.renewable_for(), now),
         None => explanation,
     };
-    Ok(Json(match admin.answers.headers(class, &question.widget) {
+    Ok(Json(match answers.headers(class, &question.widget) {
         Some(answers) => explanation.with_headers(&facts, destination, widget, &policy, answers, now),
         None => explanation,
     }))

@@ -70,6 +70,8 @@ problems! {
     WriteProblems: 400 401 403 404 409 412 413 415 422 500 503 507;
     /// Errors of calls without input.
     StreamProblems: 401 403;
+    /// Errors of a reload.
+    ReloadProblems: 401 403 422;
 }
 
 fn problem(status: u16) -> Response {
@@ -86,7 +88,7 @@ fn problem(status: u16) -> Response {
         415 => "`unsupported_media_type`",
         422 => {
             "`invalid_document`, `invalid_revision`, `would_open_widget`: `errors` has each error with its place; \
-            `wide_change`: the change must be confirmed"
+            `wide_change`: the change must be confirmed; `invalid_configuration`: `errors` has each error"
         }
         503 => "`audit_unavailable`: the change can't be written to the audit log, so it was not made",
         507 => "`storage_full`: nothing was changed",

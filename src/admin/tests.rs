@@ -22,6 +22,13 @@ struct Served {
 
 struct Sessionless;
 
+#[async_trait::async_trait]
+impl Reconfigure for Sessionless {
+    async fn reload(&self) -> Result<Reconfigured, Vec<String>> {
+        Ok(Reconfigured::default())
+    }
+}
+
 impl CachedAssets for Sessionless {
     fn purge(&self, _: &str) -> usize {
         0
@@ -57,7 +64,8 @@ fn served(data: Vec<SocketAddr>) -> Served {
         tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
         suffixes: Arc::new(PublicSuffixes::shipped().clone()),
-        answers: ClassAnswers::from_iter([]),
+        answers: Arc::new(ArcSwap::from_pointee(ClassAnswers::from_iter([]))),
+        configuration: Arc::new(Sessionless),
         operational: LogQueue::start(io::sink()).0,
         changes: TaskTracker::new(),
         sessions: Arc::new(Sessionless),

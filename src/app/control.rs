@@ -7,7 +7,9 @@ use jiff::SignedDuration;
 use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
 use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, TicketCookie, WidgetPlace};
 use crate::edge::error::EdgeError;
+use crate::edge::setup::LiveSetup;
 use embedgate_policy::explain::RouteAnswers;
+use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 
 /// What the routes answer.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
@@ -39,6 +41,25 @@ fn route_answers(route: &RouteSettings, https: bool, ticket_cookie: Option<Signe
         cache: route.cache_rule(),
         https,
         ticket_cookie,
+    }
+}
+
+/// Reader of tickets by the setup in force.
+pub(super) struct LiveTickets(LiveSetup);
+
+impl LiveTickets {
+    pub(super) fn new(setup: LiveSetup) -> Self {
+        Self(setup)
+    }
+}
+
+impl TicketReader for LiveTickets {
+    fn read_ticket(&self, widget: &str, presented: &[u8]) -> Result<Ticket, TicketError> {
+        self.0.load().tickets.read_ticket(widget, presented)
+    }
+
+    fn renewable_for(&self) -> SignedDuration {
+        self.0.load().tickets.renewable_for()
     }
 }
 

@@ -44,15 +44,15 @@ pub enum AppError {
     /// A source of rules that this version does not have.
     #[error("this version takes rules only from `source = \"store\"` or `\"file\"`")]
     SourceUnavailable,
-    /// The system refused a thread.
-    #[error("can't start the server's thread: {0}")]
-    Thread(io::Error),
+    /// The system refused threads.
+    #[error("can't start the edge's threads: {0}")]
+    Runtime(io::Error),
     /// The system refused to have signals listened to.
     #[error("can't listen for signals: {0}")]
     Signals(io::Error),
-    /// A panic in the server.
-    #[error("the server crashed; please report what it wrote to standard error")]
-    BrokeDown,
+    /// A panic at start.
+    #[error("the start failed: {0}; please report this")]
+    Internal(String),
     /// An import although the rules come from a file.
     #[error("the rules come from {}: edit them there, or set `source = \"store\"` in [rules]", .0)]
     NoStore(String),

@@ -3,8 +3,8 @@
 use std::io;
 
 use super::error::AppError;
-use super::live::public_suffixes;
 use super::source;
+use super::suffixes::public_suffixes;
 use crate::config::Settings;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;

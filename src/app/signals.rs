@@ -9,15 +9,10 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
 
-use async_trait::async_trait;
-use pingora_core::server::{ShutdownSignal, ShutdownSignalWatch};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-
-use crate::admin::Readiness;
 
 /// Signals that have come so far.
 #[derive(Clone, Debug)]
@@ -64,6 +59,16 @@ impl Signals {
         if self.stops.clone().wait_for(|stops| *stops >= count).await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Resolves once the edge has to stop.
+    pub(super) async fn stop(&self) {
+        self.stops(1).await;
+    }
+
+    /// From now on, a request to stop is for the edge to handle.
+    pub(super) fn serving(&self) {
+        self.serves.store(true, Ordering::Release);
     }
 
     /// Resolves once a second request to stop has come.
@@ -125,33 +130,4 @@ impl Heard {
 #[expect(clippy::disallowed_methods, reason = "nothing was served yet, so no decision waits to be written")]
 fn end_at_once() -> ! {
     process::exit(0)
-}
-
-/// Watch for the signal that stops the edge, which first marks it as stopping for load balancers.
-pub(super) struct StopWatch {
-    signals: Signals,
-    readiness: Arc<Readiness>,
-    /// Time for load balancers to notice, before the listeners close.
-    drain_delay: Duration,
-}
-
-impl StopWatch {
-    /// A watch; from now on, a stop is for it to handle.
-    pub(super) fn new(signals: Signals, readiness: Arc<Readiness>, drain_delay: Duration) -> Self {
-        signals.serves.store(true, Ordering::Release);
-        Self { signals, readiness, drain_delay }
-    }
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for StopWatch {
-    async fn recv(&self) -> ShutdownSignal {
-        self.signals.stops(1).await;
-        self.readiness.stop();
-        if !self.drain_delay.is_zero() {
-            tracing::info!("/readyz says 503; the listeners close in {:?}", self.drain_delay);
-            tokio::time::sleep(self.drain_delay).await;
-        }
-        ShutdownSignal::GracefulTerminate
-    }
 }

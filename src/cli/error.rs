@@ -1,11 +1,16 @@
 //! Errors of commands.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use crate::app::AppError;
 use crate::config::ConfigError;
 use crate::rules::import::ImportError;
+
+/// The exit code where a running edge could not be asked.
+const NOT_ASKED: u8 = 3;
 
 /// Error that ends a command.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,23 @@ pub enum CliError {
         /// The edge's error, or the error of the call.
         detail: String,
     },
+    /// A running edge that could not be asked.
+    #[error("{url}: can't be asked: {detail}")]
+    Unreachable {
+        /// The edge's admin listener.
+        url: String,
+        /// The error of the call.
+        detail: String,
+    },
+    /// An admin listener with mutual TLS, for which the configuration has no client's certificate.
+    #[error(
+        "the admin listener on {listen} has mutual TLS: name it with --admin https://HOST:PORT --ca FILE \
+         --client-cert FILE --client-key FILE"
+    )]
+    MutualTls {
+        /// The listener's address.
+        listen: SocketAddr,
+    },
     /// A bulk import.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -50,4 +72,14 @@ pub enum CliError {
     /// The output.
     #[error("can't print: {0}")]
     Output(#[from] io::Error),
+}
+
+impl CliError {
+    /// The exit code of a command that ends with this error.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Unreachable { .. } => ExitCode::from(NOT_ASKED),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }

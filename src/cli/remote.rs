@@ -13,6 +13,7 @@ use ureq::Agent;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
 use super::CliError;
+use crate::config::AdminSettings;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// Largest answer that is read, in bytes.
@@ -43,6 +44,25 @@ impl Remote {
     /// The edge to ask, where one is named.
     pub(super) fn edge(&self) -> Result<Option<RemoteEdge>, CliError> {
         let Some(url) = &self.admin else { return Ok(None) };
+        self.at(url, &self.token_file).map(Some)
+    }
+
+    /// The edge that is named, or else the one of these settings.
+    pub(super) fn edge_or(
+        &self,
+        settings: impl FnOnce() -> Result<AdminSettings, CliError>,
+    ) -> Result<RemoteEdge, CliError> {
+        if let Some(edge) = self.edge()? {
+            return Ok(edge);
+        }
+        let admin = settings()?;
+        match admin.tls {
+            None => self.at(&format!("http://{}", admin.listen), &admin.token_file),
+            Some(_) => Err(CliError::MutualTls { listen: admin.listen }),
+        }
+    }
+
+    fn at(&self, url: &str, token_file: &Path) -> Result<RemoteEdge, CliError> {
         let url = url.trim_end_matches('/').to_owned();
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
@@ -53,8 +73,8 @@ impl Remote {
         if url.starts_with("https://") {
             config = config.tls_config(self.tls()?);
         }
-        let token = token(&self.token_file)?;
-        Ok(Some(RemoteEdge { agent: config.build().new_agent(), url, token }))
+        let token = token(token_file)?;
+        Ok(RemoteEdge { agent: config.build().new_agent(), url, token })
     }
 
     fn tls(&self) -> Result<TlsConfig, CliError> {
@@ -90,11 +110,21 @@ fn unusable(path: &Path, error: &dyn std::fmt::Display) -> CliError {
     CliError::Unusable { path: path.to_owned(), detail: error.to_string() }
 }
 
-/// The first token of a token file, or the only word of a file with just a token.
+/// The first token of a token file that may change something, or else the first, or the only word of a file with just a
+/// token.
 fn token(path: &Path) -> Result<String, CliError> {
     let text = String::from_utf8_lossy(&read(path)?).into_owned();
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let token = lines.filter_map(|line| line.split_ascii_whitespace().last()).next();
+    let mut tokens = lines.filter_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next()?, words.next()) {
+            ("write", Some(token)) => Some((false, token)),
+            (_, Some(token)) | (token, None) => Some((true, token)),
+        }
+    });
+    let first = tokens.next();
+    let writer = first.into_iter().chain(tokens).find(|(only_reads, _)| !only_reads);
+    let token = writer.or(first).map(|(_, token)| token);
     token.map(str::to_owned).ok_or_else(|| unusable(path, &"the file has no token"))
 }
 
@@ -126,6 +156,12 @@ impl RemoteEdge {
         self.read(request.content_type("application/json").send(question.to_string()))
     }
 
+    /// The answer to a call that changes something and needs no body.
+    pub(super) fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, CliError> {
+        let request = self.agent.post(format!("{}{path}", self.url)).header("authorization", self.bearer());
+        self.read(request.send_empty())
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }
@@ -135,7 +171,8 @@ impl RemoteEdge {
         answer: Result<http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, CliError> {
         let fault = |detail: String| CliError::Remote { url: self.url.clone(), detail };
-        let mut answer = answer.map_err(|error| fault(error.to_string()))?;
+        let mut answer = answer
+            .map_err(|error| CliError::Unreachable { url: self.url.clone(), detail: error.to_string() })?;
         let status = answer.status();
         let body = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
         let body = body.map_err(|error| fault(error.to_string()))?;

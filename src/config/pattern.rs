@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use serde::Serialize;
+
 mod host;
 mod rewrite;
 
@@ -12,7 +14,7 @@ pub use rewrite::RewritePattern;
 /// Path pattern such as `/w/{widget}/assets/{*rest}`: absolute, with at most one `{widget}` as a segment, and
 /// at most one `{*rest}` as the last segment. No other braces, no dot segments, no escapes. The syntax is
 /// that of the `matchit` crate.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 pub struct PathPattern(Arc<str>);
 
 impl PathPattern {

@@ -1,41 +1,96 @@
 //! Comparison of two configurations: what a changed one means for a running edge.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::resolve::edge::{EdgeSettings, TlsListenerSettings};
 use super::resolve::log::LogSettings;
 use super::resolve::policy::PolicySettings;
+use super::resolve::tickets::TicketSettings;
 use super::settings::Settings;
 
 /// Names of the parts that differ between two configurations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Parts that are in force at once.
+    /// Parts that a reload puts in force.
     pub live: Vec<String>,
-    /// Parts that are in force after a restart.
-    pub restart: Vec<String>,
+    /// Parts that are in force only after an upgrade or a restart.
+    pub upgrade: Vec<String>,
 }
-
-/// The keys that a running edge takes over, as [`in_force`] does. Whatever is not named here waits for a restart, so
-/// that a key nobody thought of is never lost in silence.
-const LIVE: [&str; 6] = [
-    "log.level",
-    "log.decisions",
-    "log.decisions_per_second",
-    "policy.empty_allowlist",
-    "policy.system_origins",
-    "policy.max_staleness",
-];
 
 impl Changes {
     /// Whether nothing differs.
     pub fn is_empty(&self) -> bool {
-        self.live.is_empty() && self.restart.is_empty()
+        self.live.is_empty() && self.upgrade.is_empty()
     }
 }
 
-/// Compares two configurations. Keys of `[edge]`, `[policy]` and `[log]` are told one by one, other tables as a whole.
-pub fn compare(old: &Settings, new: &Settings) -> Changes {
+/// Compares the configuration in force with a new one.
+pub fn compare(running: &Settings, new: &Settings) -> Changes {
+    let next = in_force(running, new);
+    Changes { live: changed(running, &next), upgrade: changed(&next, new) }
+}
+
+/// The settings in force after `new` was read while `running` was in force: `new`, but for what a running process
+/// can't change. The next comparison starts from these, so that what waits for an upgrade is reported again.
+pub fn in_force(running: &Settings, new: &Settings) -> Settings {
+    // Taken apart, so that a new key has to be sorted: what stands here with a name waits for an upgrade.
+    let Settings {
+        edge,
+        admin,
+        rules,
+        policy,
+        tickets,
+        log,
+        cache: _,
+        upstreams: _,
+        routes: _,
+        warnings: _,
+        stated: _,
+    } = running;
+    let EdgeSettings {
+        listen,
+        tls,
+        workers,
+        public_origins: _,
+        trusted_proxies: _,
+        redirect_http: _,
+        header_timeout: _,
+        grace_period: _,
+        drain_delay: _,
+        tunnel_idle_timeout: _,
+        tunnel_lifetime: _,
+    } = edge;
+    let PolicySettings { public_suffix_list, empty_allowlist: _, system_origins: _, max_staleness: _ } =
+        policy;
+    let TicketSettings { key_file, path: _, lifetime: _, renewable_for: _, cookie: _ } = tickets;
+    let LogSettings { audit, level: _, decisions: _, decisions_per_second: _ } = log;
+
+    let mut settings = new.clone();
+    settings.edge.tls = tls.iter().map(|listener| of_address(&new.edge.tls, listener).clone()).collect();
+    settings.edge.listen.clone_from(listen);
+    settings.edge.workers = *workers;
+    settings.admin = admin.clone();
+    settings.rules = rules.clone();
+    settings.policy.public_suffix_list.clone_from(public_suffix_list);
+    settings.tickets.key_file.clone_from(key_file);
+    settings.log.audit.clone_from(audit);
+    settings
+}
+
+/// The settings of a running listener, from the new ones where these still have it.
+fn of_address<'s>(
+    new: &'s [TlsListenerSettings],
+    running: &'s TlsListenerSettings,
+) -> &'s TlsListenerSettings {
+    new.iter().find(|listener| listener.listen == running.listen).unwrap_or(running)
+}
+
+/// Names of what differs: keys of `[edge]`, `[policy]`, `[tickets]` and `[log]`, upstreams, and other tables as a whole.
+fn changed(old: &Settings, new: &Settings) -> Vec<String> {
     // Taken apart so that a new table can't be forgotten here.
     let Settings {
         edge,
@@ -50,17 +105,16 @@ pub fn compare(old: &Settings, new: &Settings) -> Changes {
         warnings: _,
         stated: _,
     } = old;
-    let changed = changed_keys("edge", edge, &new.edge)
+    changed_keys("edge", edge, &new.edge)
         .chain(whole("admin", *admin != new.admin))
         .chain(whole("rules", *rules != new.rules))
         .chain(changed_keys("policy", policy, &new.policy))
-        .chain(whole("tickets", *tickets != new.tickets))
+        .chain(changed_keys("tickets", tickets, &new.tickets))
         .chain(changed_keys("log", log, &new.log))
         .chain(whole("cache", *cache != new.cache))
-        .chain(whole("upstreams", *upstreams != new.upstreams))
-        .chain(whole("routes", *routes != new.routes));
-    let (live, restart) = changed.partition(|name| LIVE.contains(&name.as_str()));
-    Changes { live, restart }
+        .chain(changed_names("upstreams", upstreams, &new.upstreams))
+        .chain(whole("routes", *routes != new.routes))
+        .collect()
 }
 
 fn whole(name: &str, differs: bool) -> Option<String> {
@@ -75,6 +129,17 @@ fn changed_keys<T: Serialize>(table: &str, old: &T, new: &T) -> impl Iterator<It
         .map(move |(key, _)| format!("{table}.{key}"))
 }
 
+/// The names of tables that differ, were added or are gone.
+fn changed_names<T: PartialEq>(
+    table: &str,
+    old: &BTreeMap<Arc<str>, T>,
+    new: &BTreeMap<Arc<str>, T>,
+) -> Vec<String> {
+    let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+    let changed = names.into_iter().filter(|name| old.get(*name) != new.get(*name));
+    changed.map(|name| format!("{table}.{name}")).collect()
+}
+
 #[expect(clippy::expect_used, reason = "a table is an object, and its texts were read from TOML")]
 fn keys<T: Serialize>(table: &T) -> Map<String, Value> {
     let table = serde_json::to_value(table).ok().and_then(|table| match table {
@@ -82,28 +147,4 @@ fn keys<T: Serialize>(table: &T) -> Map<String, Value> {
         _ => None,
     });
     table.expect("settings are plain JSON")
-}
-
-/// The settings in force after `new` was read while `running` was in force: the live parts of `new`, and the
-/// rest of `running`. The next comparison starts from these, so that parts that need a restart are reported
-/// again.
-pub fn in_force(running: &Settings, new: &Settings) -> Settings {
-    // Taken apart, so that a new key has to be sorted: as long as it needs a restart, the running value counts.
-    let LogSettings { level, decisions, decisions_per_second, audit: _ } = &new.log;
-    let PolicySettings { empty_allowlist, system_origins, max_staleness, public_suffix_list: _ } =
-        &new.policy;
-    let mut settings = running.clone();
-    settings.log = LogSettings {
-        level: *level,
-        decisions: *decisions,
-        decisions_per_second: *decisions_per_second,
-        audit: running.log.audit.clone(),
-    };
-    settings.policy = PolicySettings {
-        empty_allowlist: *empty_allowlist,
-        system_origins: system_origins.clone(),
-        max_staleness: *max_staleness,
-        public_suffix_list: running.policy.public_suffix_list.clone(),
-    };
-    settings
 }

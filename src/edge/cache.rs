@@ -75,10 +75,6 @@ use super::admission::request;
 use super::admission::terms::SharedTerms;
 use super::http::body::BodyLength;
 use crate::edge::http::message::RequestHead;
-use crate::rules::assets::CachedAssets;
-use crate::rules::error::RulesError;
-use crate::rules::publisher::{Observer, Swap};
-use crate::rules::source::SourceKind;
 use crate::telemetry::metrics::{CacheOutcome, Metrics};
 
 /// How often a request looks again after it has waited: the other request's answer may not fit.
@@ -156,6 +152,8 @@ enum CachedResource {
 impl AssetCache {
     /// A cache of this many bytes; 0 bytes: no cache.
     pub fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
+        metrics.cache_entries.set(0);
+        metrics.cache_bytes.set(0);
         Self((bytes > 0).then(|| Arc::new(CacheShared { store: AssetStore::new(bytes), metrics })))
     }
 
@@ -266,23 +264,6 @@ fn is_for_caches(asked: &AssetRequest<'_>) -> bool {
         && !headers.contains(&header::IF_UNMODIFIED_SINCE)
         // An answer to a body is personal.
         && length.is_none()
-}
-
-impl CachedAssets for AssetCache {
-    fn purge(&self, widget: &str) -> usize {
-        Self::purge(self, widget)
-    }
-}
-
-/// Purge on change: a widget's answers are dropped before its change is answered.
-impl Observer for AssetCache {
-    fn swapped(&self, swap: &Swap<'_>) {
-        for widget in swap.changed {
-            self.purge(widget.id.as_str());
-        }
-    }
-
-    fn rejected(&self, _: SourceKind, _: &RulesError) {}
 }
 
 #[cfg(test)]

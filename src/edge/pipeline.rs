@@ -9,19 +9,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 
-use arc_swap::ArcSwap;
 use http::{Method, StatusCode};
-use ipnet::IpNet;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
-use super::admission::redirect::HttpsRedirect;
 use super::admission::reply::{Recipient, Reply};
 use super::admission::request::Noted;
-use super::admission::route::RouteTable;
 use super::admission::terms::Admission;
-use super::admission::tickets::{Tickets, presented};
-use super::cache::{AssetCache, AssetRequest, BegunLookup, CacheState, Hit};
+use super::admission::tickets::presented;
+use super::cache::{AssetRequest, BegunLookup, CacheState, Hit};
 use super::deadline::Deadline;
 use super::forward::exchange::head::Outgoing;
 use super::forward::exchange::{ForwardRequest, Forwarded, Forwarder};
@@ -31,13 +27,13 @@ use super::http::body::{BodyLength, Frame};
 use super::http::http1::head::Refused;
 use super::http::limits::{CLIENT_TIMEOUT, DRAIN};
 use super::pipeline::downstream::Downstream;
-use super::session::opening::{Handshake, Tunnels};
+use super::session::opening::Handshake;
 use super::session::registry::SessionRegistry;
+use super::setup::{LiveSetup, Setup};
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
-use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::verdict::Class;
 
 mod admit;
@@ -51,22 +47,10 @@ use admit::{Admitted, Received};
 pub struct Pipeline {
     /// The rules in force.
     pub rules: LiveRules,
-    /// The edge's policy for all widgets.
-    pub policy: Arc<ArcSwap<EdgePolicy>>,
-    /// The route table.
-    pub routes: RouteTable,
-    /// The networks of trusted proxies.
-    pub trusted_proxies: Vec<IpNet>,
-    /// The redirect to https, if it is configured.
-    pub redirect: Option<HttpsRedirect>,
-    /// Tickets for iframe sessions.
-    pub tickets: Tickets,
-    /// The cache of assets.
-    pub cache: AssetCache,
+    /// The setup in force.
+    pub setup: LiveSetup,
     /// Registry of open sessions.
     pub sessions: Arc<SessionRegistry>,
-    /// The opener of tunnels for WebSockets.
-    pub tunnels: Tunnels,
     /// The forwarder to upstreams.
     pub forwarder: Forwarder,
     /// The counters.
@@ -112,8 +96,9 @@ impl Pipeline {
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
         let head_only = request.method == Method::HEAD;
-        let served = match self.receive(&mut request, (noted, client.length()), peer) {
-            Ok(received) => self.answer(client, &mut request, &received, &mut record, deadline).await,
+        let setup = self.setup.load();
+        let served = match setup.receive(&mut request, (noted, client.length()), peer) {
+            Ok(received) => self.answer(client, &mut request, &received, setup, &mut record, deadline).await,
             Err(reply) => respond(client, reply, head_only, &mut record, deadline).await,
         };
         let sent = match served {
@@ -140,7 +125,7 @@ impl Pipeline {
         deadline: &mut Deadline,
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
-        let reply = self.refused(&refused.read, refused.refusal, peer);
+        let reply = self.setup.load().refused(&refused.read, refused.refusal, peer);
         let answered = respond(client, reply, false, &mut record, deadline).await;
         if let (Ok(()), Some(status)) = (answered, record.status)
             && sent(client, deadline).await.is_ok()
@@ -154,20 +139,29 @@ impl Pipeline {
         client: &mut impl Downstream,
         request: &mut RequestHead,
         received: &Received,
+        mut setup: Arc<Setup>,
         record: &mut RequestRecord,
         deadline: &mut Deadline,
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
         loop {
-            let admitted = self.route(request, received, record).and_then(|routed| self.admit(&routed));
+            let admitted = self.route(&setup, request, received, record);
+            let admitted = admitted.and_then(|routed| self.admit(&setup, &routed));
+            // A long answer keeps no setup alive that a reload has replaced.
+            drop(setup);
             let mut admitted = match admitted {
-                Ok(admitted) => admitted,
+                Ok(Some(admitted)) => admitted,
+                // Other rules or another policy came into force in between: the request is judged by those.
+                Ok(None) => {
+                    setup = self.setup.load();
+                    continue;
+                }
                 Err(reply) => return respond(client, reply, head_only, record, deadline).await,
             };
             match self.deliver(client, request, received, &mut admitted, record, deadline).await {
                 Ok(Delivered::Whole) => return Ok(()),
                 // The request is judged again, and denied like any other.
-                Ok(Delivered::Revoked) => {}
+                Ok(Delivered::Revoked) => setup = self.setup.load(),
                 Err(error) => {
                     self.record_failure(&error, admitted.upstream.name());
                     let status = failure::status(&error).filter(|_| !client.has_begun());
@@ -201,10 +195,10 @@ impl Pipeline {
         let mut bare = presented::stripped(request);
         let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
         let request = bare.as_mut().unwrap_or(request);
-        let Admitted { upstream, admission, session } = admitted;
+        let Admitted { upstream, admission, session, cache, tunnel_limits } = admitted;
         let mut caching = CacheState::Bypass;
-        if admission.shared.route.class == Class::Asset {
-            match self.cache.begin(&asked(request, admission, upstream, received)).await {
+        if let Some(cache) = cache {
+            match cache.begin(&asked(request, admission, upstream, received)).await {
                 BegunLookup::Hit(hit) => return from_memory(client, &hit, request, admission, record),
                 BegunLookup::Forward(goes) => caching = goes,
             }
@@ -259,8 +253,10 @@ impl Pipeline {
                     subprotocol,
                     cookie: admission.own.answer.given.take().and_then(|given| given.cookie),
                     session,
+                    limits: *tunnel_limits,
+                    metrics: Arc::clone(&self.metrics),
                 };
-                Box::pin(self.tunnels.open(client, handshake, deadline)).await.map(|()| Delivered::Whole)
+                Box::pin(handshake.open(client, deadline)).await.map(|()| Delivered::Whole)
             }
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
                 let Some(hit) = caching.instead_of_an_error() else { return Err(error) };

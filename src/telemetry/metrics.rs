@@ -16,6 +16,7 @@ use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
 mod handshakes;
+mod life;
 mod logs;
 mod registration;
 mod tickets;
@@ -23,6 +24,7 @@ mod tickets;
 use registration::{counters, gauge, gauges, histograms, register};
 
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
+pub use life::{ReloadCounter, ReloadOutcome, UpgradeCounter, UpgradeOutcome};
 pub use logs::DroppedLines;
 pub use tickets::TicketOutcome;
 
@@ -95,6 +97,10 @@ pub struct Metrics {
     tickets: Vec<IntCounter>,
     /// `tls_handshakes_total{outcome}`.
     pub handshakes: HandshakeCounter,
+    /// `reloads_total{outcome}`.
+    pub reloads: ReloadCounter,
+    /// `upgrades_total{outcome}`.
+    pub upgrades: UpgradeCounter,
     /// `log_lines_dropped_total{log}`: lines that a log could not write.
     pub log_lines: DroppedLines,
     /// `rules_source_lag_seconds`: for how long the source has had rules that are not in force.
@@ -213,6 +219,18 @@ impl Metrics {
                 &registry,
                 "tls_handshakes_total",
                 "TLS handshakes of clients, by outcome.",
+                &["outcome"],
+            )?),
+            reloads: ReloadCounter::new(&counters(
+                &registry,
+                "reloads_total",
+                "Reloads of the configuration, by outcome.",
+                &["outcome"],
+            )?),
+            upgrades: UpgradeCounter::new(&counters(
+                &registry,
+                "upgrades_total",
+                "Upgrades to a new process, by outcome: done by this one, or failed from this one.",
                 &["outcome"],
             )?),
             log_lines: DroppedLines::new(counters(

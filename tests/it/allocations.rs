@@ -42,7 +42,7 @@ impl Edge {
             ("EMBEDGATE__POLICY__SYSTEM_ORIGINS".to_owned(), r#"["https://dashboard.example"]"#.to_owned());
         let settings = config::parse("shipped", &text, [system]).unwrap();
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
-        let (upstreams, _) = Upstreams::prepare(&settings.upstreams, Some(nowhere)).unwrap();
+        let upstreams = Upstreams::prepare(&settings.upstreams, Some(nowhere), None).unwrap();
         let entries =
             json!(["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost"]);
         let many: Vec<String> = (0..1000).map(|n| format!("*.shop{n}.example.org")).collect();

@@ -60,7 +60,7 @@ const KEPT: [(&str, &[&str]); 19] = [
     ),
     ("std::env", &["config"]),
     ("std::time::SystemTime", &["rules/source", "files"]),
-    ("Timestamp::now", &["rules", "edge", "admin", "cli"]),
+    ("Timestamp::now", &["rules", "edge", "admin", "cli", "app/reload"]),
 ];
 
 /// How an item says that it is for tests only.

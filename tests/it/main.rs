@@ -22,6 +22,7 @@ mod grades;
 mod guide;
 mod house;
 mod integrations;
+mod life;
 mod logs;
 mod requests;
 mod revocation;

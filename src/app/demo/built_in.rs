@@ -3,38 +3,28 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use parking_lot::Mutex;
-use pingora_core::server::ShutdownWatch;
-use pingora_core::services::background::BackgroundService;
+use tokio::runtime::Handle;
 
 use super::{WIDGET, is_wanted, public_origin};
 use crate::app::AppError;
 use crate::config::Settings;
 use crate::edge::admission::route::HostPages;
+use crate::edge::setup::DemoUpstream;
 
-/// The demo, listening on a loopback port of its own.
+/// The demo, which listens on a loopback port of its own from the first configuration on that asks for it.
 pub(in crate::app) struct Demo {
-    /// Until it is served.
-    listener: Mutex<Option<TcpListener>>,
-    addr: SocketAddr,
-    sites: Arc<Sites>,
+    addr: Mutex<Option<SocketAddr>>,
+    runtime: Handle,
 }
 
 #[derive(Debug)]
 struct Sites(embedgate_demo::DemoSite);
 
 impl Demo {
-    /// Starts to listen, if a configuration asks for the demo.
-    pub(in crate::app) fn start(settings: &Settings) -> Result<Option<Self>, AppError> {
-        if !is_wanted(settings) {
-            return Ok(None);
-        }
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(AppError::Demo)?;
-        let addr = listener.local_addr().map_err(AppError::Demo)?;
-        let (public_origin, widget) = (public_origin(settings), WIDGET.to_owned());
-        let sites = Arc::new(Sites(embedgate_demo::DemoSite { public_origin, widget }));
-        Ok(Some(Self { listener: Mutex::new(Some(listener)), addr, sites }))
+    /// A demo that will run on this runtime.
+    pub(in crate::app) fn new(runtime: Handle) -> Self {
+        Self { addr: Mutex::new(None), runtime }
     }
 
     /// The error of a configuration that asks for a demo this binary doesn't have.
@@ -42,31 +32,34 @@ impl Demo {
         None
     }
 
-    /// The address of the demo's listener.
-    pub(in crate::app) fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
-    /// The sites that embed its widget.
-    pub(in crate::app) fn pages(&self) -> Arc<dyn HostPages> {
-        Arc::clone(&self.sites) as Arc<dyn HostPages>
-    }
-}
-
-#[async_trait]
-impl BackgroundService for Demo {
-    /// Serves until the process ends, so that open requests end as on any upstream.
-    async fn start(&self, _: ShutdownWatch) {
-        let listener = self.listener.lock().take();
-        let Some(listener) = listener else { return };
-        let serving = async {
-            listener.set_nonblocking(true)?;
-            embedgate_demo::DemoSite::serve(tokio::net::TcpListener::from_std(listener)?).await
-        };
-        let served: std::io::Result<()> = serving.await;
-        if let Err(error) = served {
-            tracing::error!(%error, "the demo upstream failed");
+    /// The demo as an upstream, if this configuration asks for it.
+    pub(in crate::app) fn upstream(&self, settings: &Settings) -> Result<Option<DemoUpstream>, AppError> {
+        if !is_wanted(settings) {
+            return Ok(None);
         }
+        let sites =
+            || embedgate_demo::DemoSite { public_origin: public_origin(settings), widget: WIDGET.to_owned() };
+        let mut addr = self.addr.lock();
+        let addr = match *addr {
+            Some(addr) => addr,
+            None => *addr.insert(self.start().map_err(AppError::Demo)?),
+        };
+        Ok(Some(DemoUpstream { addr, pages: Arc::new(Sites(sites())) }))
+    }
+
+    /// Serves until the process ends, so that open requests end as on any upstream.
+    fn start(&self) -> std::io::Result<SocketAddr> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let addr = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let _entered = self.runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        drop(tokio::spawn(async move {
+            if let Err(error) = embedgate_demo::DemoSite::serve(listener).await {
+                tracing::error!(%error, "the demo upstream failed");
+            }
+        }));
+        Ok(addr)
     }
 }
 

@@ -1,23 +1,17 @@
 //! Demo of a binary that is built without it.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::sync::Arc;
-
-use async_trait::async_trait;
-use pingora_core::server::ShutdownWatch;
-use pingora_core::services::background::BackgroundService;
+use tokio::runtime::Handle;
 
 use crate::app::AppError;
 use crate::config::Settings;
-use crate::edge::admission::route::HostPages;
+use crate::edge::setup::DemoUpstream;
 
 /// Demo that does not exist.
-pub(in crate::app) struct Demo(Infallible);
+pub(in crate::app) struct Demo;
 
 impl Demo {
-    pub(in crate::app) fn start(settings: &Settings) -> Result<Option<Self>, AppError> {
-        Self::fault(settings).map_or(Ok(None), Err)
+    pub(in crate::app) fn new(_: Handle) -> Self {
+        Self
     }
 
     /// The error of a configuration that asks for a demo this binary doesn't have.
@@ -25,18 +19,7 @@ impl Demo {
         super::is_wanted(settings).then_some(AppError::NoDemo)
     }
 
-    pub(in crate::app) fn addr(&self) -> SocketAddr {
-        match self.0 {}
-    }
-
-    pub(in crate::app) fn pages(&self) -> Arc<dyn HostPages> {
-        match self.0 {}
-    }
-}
-
-#[async_trait]
-impl BackgroundService for Demo {
-    async fn start(&self, _: ShutdownWatch) {
-        match self.0 {}
+    pub(in crate::app) fn upstream(&self, settings: &Settings) -> Result<Option<DemoUpstream>, AppError> {
+        Self::fault(settings).map_or(Ok(None), Err)
     }
 }

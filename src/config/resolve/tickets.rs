@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::config::pattern::PathPattern;
 use crate::config::scalar;
 use crate::config::table::ConfigTable;
 
 /// Settings of tickets for iframe sessions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TicketSettings {
     /// Path of calls for tickets. Default: `/w/{widget}/embed-ticket`.
     pub path: PathPattern,
@@ -23,7 +25,7 @@ pub struct TicketSettings {
 }
 
 /// Cookie that carries tickets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum TicketCookie {
     /// None.
     Off,

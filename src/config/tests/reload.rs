@@ -12,43 +12,62 @@ fn every_key_is_live_or_waits() {
     let live = [
         ("log.level = \"debug\"", "log.level"),
         ("log.decisions = \"all\"", "log.decisions"),
+        ("log.decisions_per_second = 1", "log.decisions_per_second"),
         ("policy.empty_allowlist = \"deny\"", "policy.empty_allowlist"),
         ("policy.system_origins = [\"https://d.example\"]", "policy.system_origins"),
         ("policy.max_staleness = \"1h\"", "policy.max_staleness"),
+        ("edge.public_origins = [\"http://x.example\"]", "edge.public_origins"),
+        ("edge.trusted_proxies = [\"10.0.0.0/8\"]", "edge.trusted_proxies"),
+        ("edge.header_timeout = \"1s\"", "edge.header_timeout"),
+        ("edge.grace_period = \"1s\"", "edge.grace_period"),
+        ("edge.drain_delay = \"1s\"", "edge.drain_delay"),
+        ("edge.tunnel_idle_timeout = \"1s\"", "edge.tunnel_idle_timeout"),
+        ("edge.tunnel_lifetime = \"0s\"", "edge.tunnel_lifetime"),
+        ("tickets.lifetime = \"1s\"", "tickets.lifetime"),
+        ("tickets.cookie = \"partitioned\"", "tickets.cookie"),
+        ("cache.bytes = \"1B\"", "cache"),
+        ("upstreams.app.servers = [\"a:1\"]", "upstreams.app"),
     ];
     for (text, name) in live {
         let changes = compare(&settings(""), &settings(text));
-        assert_eq!((changes.live, changes.restart.len()), (vec![name.to_owned()], 0), "{text}");
+        assert_eq!((changes.live, changes.upgrade.len()), (vec![name.to_owned()], 0), "{text}");
     }
-    let restart = [
+    let upgrade = [
         ("edge.listen = [\"127.0.0.1:1\"]", "edge.listen"),
-        (
-            "edge.tls = [{ listen = \"0.0.0.0:1\", certificates = [{ cert = \"c\", key = \"k\" }] }]",
-            "edge.tls",
-        ),
-        ("edge.public_origins = [\"http://x.example\"]", "edge.public_origins"),
-        ("edge.trusted_proxies = [\"10.0.0.0/8\"]", "edge.trusted_proxies"),
+        (&tls("0.0.0.0:1", "c"), "edge.tls"),
         ("edge.workers = 1", "edge.workers"),
-        ("edge.header_timeout = \"1s\"", "edge.header_timeout"),
-        ("edge.grace_period = \"1s\"", "edge.grace_period"),
-        ("edge.tunnel_idle_timeout = \"1s\"", "edge.tunnel_idle_timeout"),
-        ("edge.tunnel_lifetime = \"0s\"", "edge.tunnel_lifetime"),
         ("admin.hosts = [\"x\"]", "admin"),
         ("rules.file.path = \"x\"", "rules"),
         ("policy.public_suffix_list = \"x\"", "policy.public_suffix_list"),
-        ("tickets.lifetime = \"1s\"", "tickets"),
+        ("tickets.key_file = \"x\"", "tickets.key_file"),
         ("log.audit = \"x\"", "log.audit"),
-        ("cache.bytes = \"1B\"", "cache"),
-        ("upstreams.app.servers = [\"a:1\"]", "upstreams"),
     ];
-    for (text, name) in restart {
+    for (text, name) in upgrade {
         let changes = compare(&settings(""), &settings(text));
-        assert_eq!((changes.restart, changes.live.len()), (vec![name.to_owned()], 0), "{text}");
+        assert_eq!((changes.upgrade, changes.live.len()), (vec![name.to_owned()], 0), "{text}");
     }
 }
 
+fn tls(listen: &str, cert: &str) -> String {
+    format!("edge.tls = [{{ listen = \"{listen}\", certificates = [{{ cert = \"{cert}\", key = \"k\" }}] }}]")
+}
+
 #[test]
-fn what_waits_is_said_until_the_restart() {
+fn a_running_listener_takes_other_certificates() {
+    let running = settings(&tls("0.0.0.0:1", "c"));
+    let new = settings(&tls("0.0.0.0:1", "d"));
+    let changes = compare(&running, &new);
+    assert_eq!((changes.live, changes.upgrade.len()), (vec!["edge.tls".to_owned()], 0));
+    assert_eq!(in_force(&running, &new).edge.tls, new.edge.tls);
+
+    let elsewhere = settings(&tls("0.0.0.0:2", "d"));
+    let changes = compare(&running, &elsewhere);
+    assert_eq!((changes.live.len(), changes.upgrade), (0, vec!["edge.tls".to_owned()]));
+    assert_eq!(in_force(&running, &elsewhere).edge.tls, running.edge.tls);
+}
+
+#[test]
+fn what_waits_is_said_until_the_upgrade() {
     let running = settings("");
     let new = settings(
         "log = { level = \"debug\", audit = \"x\" }\npolicy.public_suffix_list = \"y\"\nedge.workers = 1",
@@ -58,5 +77,5 @@ fn what_waits_is_said_until_the_restart() {
     assert_eq!(now.edge.workers, None);
     let again = compare(&now, &new);
     assert_eq!(again.live, [""; 0]);
-    assert_eq!(again.restart, ["edge.workers", "policy.public_suffix_list", "log.audit"]);
+    assert_eq!(again.upgrade, ["edge.workers", "policy.public_suffix_list", "log.audit"]);
 }

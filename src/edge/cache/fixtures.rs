@@ -38,7 +38,7 @@ pub(super) fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestH
 /// An admission of a page with this origin, or without an embedder.
 pub(super) fn admission(origin: Option<&str>) -> Admission {
     let settings = config::parse("test", CONFIG, []).unwrap();
-    let (upstreams, _) = Upstreams::prepare(&settings.upstreams, None).unwrap();
+    let upstreams = Upstreams::prepare(&settings.upstreams, None, None).unwrap();
     let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap();
     let asked = request("GET", &[]);
     let Target::Route { route, .. } = routes.find(&asked) else { panic!("no route") };

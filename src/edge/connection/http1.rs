@@ -107,7 +107,7 @@ impl Http1Connection {
 
     /// Whether the client may send another request after the answer that begins now.
     fn keeps(&self) -> bool {
-        self.keep && !self.closing.has_begun()
+        self.keep && !self.closing.is_told()
     }
 
     /// Waits until the client sends something. `false`: it has left.

@@ -72,7 +72,7 @@ pub(super) async fn serve(
     let handshake = settings.handshake::<_, Bytes>(transport.clone());
     let shaken = tokio::select! {
         shaken = deadline.within(header_timeout, handshake) => shaken,
-        () = closing.awaited() => return,
+        () = closing.ended() => return,
     };
     let connection = match shaken {
         Ok(Ok(connection)) => connection,

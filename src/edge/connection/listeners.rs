@@ -1,26 +1,20 @@
-//! Listeners of the edge, with and without TLS, as one service of the server that shares its threads.
+//! Listeners of the edge, with and without TLS.
 //!
-//! The life of a listener: it binds its address at the start, so that a taken address is an error there → it
-//! listens once everything that it depends on is ready → each connection is served by its own task → it
-//! closes when the server stops, and then the open connections are told.
+//! The life of a listener: it binds its address at the start, so that a taken address is an error there, or takes over
+//! a socket that is open already → it listens once everything that it depends on is ready → each connection is served
+//! by its own task → it closes when the process stops or another one takes over, and then the open connections are told.
 
 use std::io::{self, ErrorKind};
-use std::net::SocketAddr;
-use std::pin::pin;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, join_all};
-use parking_lot::Mutex;
-use pingora_core::server::{ListenFds, ShutdownWatch};
-use pingora_core::services::Service;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::edge::connection::service::EdgeService;
-use crate::edge::connection::tls::handshakes::Handshakes;
 use crate::edge::error::EdgeError;
 
 /// Maximum number of connections that wait to be accepted, if the system allows as many.
@@ -32,20 +26,30 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Minimum time between two log lines about that.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
-/// Bound address that does not listen yet; the server's service starts it.
+/// Listener that does not accept yet.
 #[derive(Debug)]
 pub struct Listener {
     addr: SocketAddr,
-    socket: TcpSocket,
-    tls: Option<Handshakes>,
+    socket: Socket,
+    /// The place among the listeners with TLS; `None`: without TLS.
+    tls: Option<usize>,
+}
+
+/// Socket of a listener.
+#[derive(Debug)]
+enum Socket {
+    /// It has its address, and does not listen yet.
+    Bound(TcpSocket),
+    /// It was opened by another process, and listens.
+    Open(StdListener),
 }
 
 impl Listener {
-    /// Binds an address; with `tls`, for connections with TLS.
+    /// Binds an address. `tls`: the place among the listeners with TLS.
     ///
     /// # Errors
     /// The address is taken, or does not belong to this machine.
-    pub fn bind(addr: SocketAddr, tls: Option<Handshakes>) -> Result<Self, EdgeError> {
+    pub fn bind(addr: SocketAddr, tls: Option<usize>) -> Result<Self, EdgeError> {
         let bind = || {
             let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             // Old connections of a previous process may still be on the address.
@@ -54,7 +58,12 @@ impl Listener {
             Ok((socket.local_addr()?, socket))
         };
         let (addr, socket) = bind().map_err(|source| EdgeError::Listen { addr, source })?;
-        Ok(Self { addr, socket, tls })
+        Ok(Self { addr, socket: Socket::Bound(socket), tls })
+    }
+
+    /// Takes over a socket that another process has opened.
+    pub fn inherit(addr: SocketAddr, socket: StdListener, tls: Option<usize>) -> Self {
+        Self { addr, socket: Socket::Open(socket), tls }
     }
 
     /// The address, with the port that the system has picked for port 0.
@@ -62,24 +71,54 @@ impl Listener {
         self.addr
     }
 
-    /// Accepts connections until the server stops.
-    async fn run(self, edge: Arc<EdgeService>, mut shutdown: ShutdownWatch) {
+    /// Accepts connections from now on.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn accept(self, edge: &Arc<EdgeService>) -> Result<Accepting, EdgeError> {
         let Self { addr, socket, tls } = self;
-        let listener = match socket.listen(BACKLOG) {
-            Ok(listener) => listener,
-            Err(error) => return tracing::error!(%addr, %error, "can't listen"),
+        let listen = || match socket {
+            Socket::Bound(socket) => socket.listen(BACKLOG),
+            Socket::Open(socket) => {
+                socket.set_nonblocking(true)?;
+                TcpListener::from_std(socket)
+            }
         };
-        let mut accepting = pin!(accept(listener, addr, edge, tls));
-        tokio::select! {
-            // An error means that the server has ended, which is a stop too.
-            _ = shutdown.wait_for(|stop| *stop) => {}
-            () = &mut accepting => {}
-        }
+        let listener = Arc::new(listen().map_err(|source| EdgeError::Listen { addr, source })?);
+        let task = tokio::spawn(accept(Arc::clone(&listener), addr, Arc::clone(edge), tls));
+        Ok(Accepting { addr, listener, task })
+    }
+}
+
+/// Listener that accepts connections.
+#[derive(Debug)]
+pub struct Accepting {
+    addr: SocketAddr,
+    listener: Arc<TcpListener>,
+    task: JoinHandle<()>,
+}
+
+impl Accepting {
+    /// The address.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The listening socket.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
+    /// Accepts no more connections. Those that nobody has accepted are left to a process that has the socket, too.
+    pub async fn stop(self) {
+        self.task.abort();
+        // An error means that it was aborted, as asked.
+        let _ = self.task.await;
     }
 }
 
 /// Accepts connections, for ever.
-async fn accept(listener: TcpListener, addr: SocketAddr, edge: Arc<EdgeService>, tls: Option<Handshakes>) {
+async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeService>, tls: Option<usize>) {
     let mut said: Option<Instant> = None;
     loop {
         let (stream, client) = match listener.accept().await {
@@ -97,7 +136,7 @@ async fn accept(listener: TcpListener, addr: SocketAddr, edge: Arc<EdgeService>,
         };
         // No Nagle delay: all writes are complete. If the connection is already gone, reading shows it.
         let _ = stream.set_nodelay(true);
-        edge.accepted(stream, client, tls.clone());
+        edge.accepted(stream, client, tls);
     }
 }
 
@@ -107,45 +146,4 @@ fn is_of_connection(error: &io::Error) -> bool {
         error.kind(),
         ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
     )
-}
-
-/// Service of the listeners.
-pub struct Listeners {
-    edge: Arc<EdgeService>,
-    listeners: Vec<Listener>,
-    ended: Mutex<Option<BoxFuture<'static, ()>>>,
-}
-
-impl Listeners {
-    /// A service for these listeners. `ended` runs when the server stops and the last connection has ended.
-    pub fn new(
-        edge: Arc<EdgeService>,
-        listeners: Vec<Listener>,
-        ended: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
-        Self { edge, listeners, ended: Mutex::new(Some(ended.boxed())) }
-    }
-}
-
-#[async_trait]
-impl Service for Listeners {
-    async fn start_service(&mut self, _: Option<ListenFds>, shutdown: ShutdownWatch, _: usize) {
-        let listeners = std::mem::take(&mut self.listeners);
-        let running = listeners
-            .into_iter()
-            .map(|listener| tokio::spawn(listener.run(Arc::clone(&self.edge), shutdown.clone())));
-        join_all(running).await;
-        if !*shutdown.borrow() {
-            return tracing::error!("no listener is left");
-        }
-        self.edge.close().await;
-        let ended = self.ended.get_mut().take();
-        if let Some(ended) = ended {
-            ended.await;
-        }
-    }
-
-    fn name(&self) -> &str {
-        "edge"
-    }
 }

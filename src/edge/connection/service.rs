@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 use super::closing::Closing;
 use super::http1;
 use super::http2;
-use super::tls::handshakes::Handshakes;
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::HandshakeOutcome;
@@ -25,37 +24,39 @@ pub(super) const REQUESTS_PER_CONNECTION: u32 = 10_000;
 /// Service of connections.
 pub struct EdgeService {
     pipeline: Arc<Pipeline>,
-    header_timeout: Duration,
     closing: Arc<Closing>,
-    grace_period: Duration,
     connections: TaskTracker,
 }
 
 impl EdgeService {
-    /// A service with this pipeline. `grace_period`: the time that open connections have to end once the server stops.
-    pub fn new(pipeline: Pipeline, header_timeout: Duration, grace_period: Duration) -> Self {
-        let closing = Arc::new(Closing::within(grace_period));
-        Self {
-            pipeline: Arc::new(pipeline),
-            header_timeout,
-            closing,
-            grace_period,
-            connections: TaskTracker::new(),
-        }
+    /// A service with this pipeline.
+    pub fn new(pipeline: Pipeline) -> Self {
+        Self { pipeline: Arc::new(pipeline), closing: Arc::default(), connections: TaskTracker::new() }
     }
 
-    /// Tells open connections to accept no more requests, and waits until the last one has ended.
-    pub(super) async fn close(&self) {
-        self.closing.begin();
+    /// Tells clients to use another connection for their next request. Open sessions and unanswered requests go on.
+    pub fn tell(&self) {
+        self.closing.tell();
         self.connections.close();
-        tracing::info!(
-            connections = self.connections.len(),
-            "the listeners are closed, and open connections are told"
-        );
-        match timeout(self.grace_period, self.connections.wait()).await {
-            Ok(()) => tracing::info!("the last connection has ended"),
-            Err(_) => tracing::warn!("the grace period is over"),
-        }
+    }
+
+    /// Ends idle connections at once and tunnels within the period, of which the last quarter is for the last ones to
+    /// say goodbye, and waits until the last connection has ended. `false`: the period is over.
+    pub async fn close(&self, period: Duration) -> bool {
+        self.closing.end(period / 4 * 3);
+        self.ended(period).await
+    }
+
+    /// Ends tunnels at once, because no rules reach them any more.
+    pub fn orphan(&self) {
+        self.closing.end(Duration::ZERO);
+        self.closing.orphan();
+    }
+
+    /// Waits until the last connection has ended, at most for this time. `false`: some are open.
+    pub async fn ended(&self, within: Duration) -> bool {
+        self.connections.close();
+        timeout(within, self.connections.wait()).await.is_ok()
     }
 
     /// Number of open connections.
@@ -63,22 +64,26 @@ impl EdgeService {
         self.connections.len()
     }
 
-    /// Serves an accepted connection, in a task of its own.
-    pub(super) fn accepted(self: &Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<Handshakes>) {
+    /// Serves an accepted connection, in a task of its own. `tls`: the place of its listener among those with TLS.
+    pub(super) fn accepted(self: &Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<usize>) {
         self.connections.spawn(Arc::clone(self).serve(stream, client, tls));
     }
 
     /// Serves an accepted connection to its end.
-    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<Handshakes>) {
+    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<usize>) {
         let peer = PeerInfo { address: Some(client.ip()), tls: tls.is_some() };
+        let setup = self.pipeline.setup.load();
+        let header_timeout = setup.header_timeout;
         let stream = match tls {
             None => Stream::Tcp(stream),
             // Boxed, so that its memory is freed after the handshake.
-            Some(tls) => {
+            Some(place) => {
+                // Every TLS listener has its place in every setup.
+                let Some(handshakes) = setup.handshakes(place) else { return };
                 // A client that has not even said hello does not hold a stop up.
                 let shaken = tokio::select! {
-                    shaken = Box::pin(tls.shake_hands(stream, self.header_timeout)) => shaken,
-                    () = self.closing.awaited() => return,
+                    shaken = Box::pin(handshakes.shake_hands(stream, header_timeout)) => shaken,
+                    () = self.closing.ended() => return,
                 };
                 self.pipeline
                     .metrics
@@ -90,10 +95,11 @@ impl EdgeService {
                 }
             }
         };
+        drop(setup);
         if stream.speaks_http2() {
-            let served = http2::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout);
+            let served = http2::serve(stream, &self.pipeline, peer, &self.closing, header_timeout);
             return Box::pin(served).await;
         }
-        http1::serve(stream, &self.pipeline, peer, &self.closing, self.header_timeout).await;
+        http1::serve(stream, &self.pipeline, peer, &self.closing, header_timeout).await;
     }
 }

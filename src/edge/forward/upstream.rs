@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use http::HeaderValue;
 use parking_lot::Mutex;
 use pingora_core::ErrorType;
 use pingora_core::protocols::tls::CaType;
-use pingora_core::services::background::{GenBackgroundService, background_service};
+use pingora_core::services::ServiceReadyNotifier;
+use pingora_core::services::background::BackgroundService as _;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::upstreams::peer::{ALPN, PeerOptions};
 use pingora_load_balancing::discovery::ServiceDiscovery;
@@ -19,6 +22,8 @@ use pingora_load_balancing::selection;
 use pingora_load_balancing::{Backend, Backends, Extensions, LoadBalancer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, Servers};
 use crate::edge::error::EdgeError;
@@ -43,16 +48,13 @@ pub const MOST_ATTEMPTS: usize = 3;
 /// Error type: no server of the upstream is healthy.
 pub const NO_SERVER: ErrorType = ErrorType::Custom("NoHealthyServer");
 
-/// Task that looks up and checks the servers of one upstream. The edge listens once each of them has looked
-/// up once.
-pub type UpstreamTask = GenBackgroundService<LoadBalancer<selection::RoundRobin>>;
-
 /// Upstreams of this edge, by name.
 #[derive(Debug, Default)]
 pub struct Upstreams(BTreeMap<Arc<str>, Arc<Upstream>>);
 
 impl Upstreams {
-    /// Prepares every upstream of the configuration. `builtin` is the address of the demo, if there is one.
+    /// Prepares every upstream of the configuration. `builtin` is the address of the demo, if there is one. An upstream
+    /// that is the same as a `running` one is that one, with its connections.
     ///
     /// # Errors
     ///
@@ -60,10 +62,10 @@ impl Upstreams {
     pub fn prepare(
         configured: &BTreeMap<Arc<str>, config::UpstreamSettings>,
         builtin: Option<SocketAddr>,
-    ) -> Result<(Self, Vec<UpstreamTask>), EdgeError> {
+        running: Option<&Self>,
+    ) -> Result<Self, EdgeError> {
         let mut upstreams = BTreeMap::new();
-        let mut tasks = Vec::new();
-        for (pool, (name, upstream)) in (0..).zip(configured) {
+        for (name, upstream) in configured {
             let servers = match (upstream, builtin) {
                 (config::UpstreamSettings::Servers(servers), _) => servers.as_ref().clone(),
                 (config::UpstreamSettings::Builtin, Some(addr)) => {
@@ -71,11 +73,20 @@ impl Upstreams {
                 }
                 (config::UpstreamSettings::Builtin, None) => continue,
             };
-            let (upstream, task) = Upstream::prepare(name.clone(), pool, &servers)?;
-            upstreams.insert(name.clone(), Arc::new(upstream));
-            tasks.push(task);
+            let same = running.and_then(|running| running.get(name)).filter(|known| known.is_as(&servers));
+            let upstream = match same {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(Upstream::prepare(name.clone(), servers)?),
+            };
+            upstreams.insert(name.clone(), upstream);
         }
-        Ok((Self(upstreams), tasks))
+        Ok(Self(upstreams))
+    }
+
+    /// Looks up the servers of every upstream that has not begun to, and goes on to look them up and check them for as
+    /// long as the upstream exists.
+    pub async fn start(&self) {
+        join_all(self.0.values().map(|upstream| upstream.start())).await;
     }
 
     /// The upstream with this name.
@@ -87,6 +98,11 @@ impl Upstreams {
 /// Upstream: a group of equal servers.
 pub struct Upstream {
     name: Arc<str>,
+    /// The settings that it was made from.
+    servers: Servers,
+    balancer: Arc<LoadBalancer<selection::RoundRobin>>,
+    /// The task that looks up and checks the servers; it ends with the upstream.
+    running: OnceLock<AbortOnDropHandle<()>>,
     /// Id that separates the connections of upstreams, because each was opened under its upstream's own
     /// authorities.
     pool: u64,
@@ -109,8 +125,9 @@ struct Tls {
 }
 
 impl Upstream {
-    fn prepare(name: Arc<str>, pool: u64, servers: &Servers) -> Result<(Self, UpstreamTask), EdgeError> {
-        let options = peer_options(servers)?;
+    fn prepare(name: Arc<str>, servers: Servers) -> Result<Self, EdgeError> {
+        static POOLS: AtomicU64 = AtomicU64::new(0);
+        let options = peer_options(&servers)?;
         let tls = servers.tls.as_ref().map(|tls| Tls { sni: tls.sni.clone() });
         let mut balancer =
             LoadBalancer::from_backends(Backends::new(Box::new(NameLookup::of(servers.servers.clone()))));
@@ -119,12 +136,35 @@ impl Upstream {
         balancer.parallel_health_check = true;
         if let Some(check) = &servers.health_check {
             balancer.health_check_frequency = Some(check.interval);
-            balancer.set_health_check(health_check(servers, check, &options)?);
+            balancer.set_health_check(health_check(&servers, check, &options)?);
         }
-        let task = background_service(&format!("upstream {name}"), balancer);
-        let rotation = RoundRobin::new(task.task(), servers.health_check.is_some(), servers.keepalive);
+        let balancer = Arc::new(balancer);
+        let rotation =
+            RoundRobin::new(Arc::clone(&balancer), servers.health_check.is_some(), servers.keepalive);
+        let pool = POOLS.fetch_add(1, Ordering::Relaxed);
         let host = servers.host.clone();
-        Ok((Self { name, pool, rotation, tls, options, host }, task))
+        Ok(Self { name, servers, balancer, running: OnceLock::new(), pool, rotation, tls, options, host })
+    }
+
+    /// Whether these settings would make the same upstream. A file of authorities may have changed.
+    fn is_as(&self, servers: &Servers) -> bool {
+        self.servers == *servers && servers.tls.as_ref().is_none_or(|tls| tls.ca.is_none())
+    }
+
+    async fn start(&self) {
+        if self.running.get().is_some() {
+            return;
+        }
+        let (ready, mut is_ready) = watch::channel(false);
+        let balancer = Arc::clone(&self.balancer);
+        let run = async move {
+            let (_never, shutdown) = watch::channel(false);
+            balancer.start_with_ready_notifier(shutdown, ServiceReadyNotifier::new(ready)).await;
+        };
+        // One that was started meanwhile goes on, and this one ends.
+        let _ = self.running.set(AbortOnDropHandle::new(tokio::spawn(run)));
+        // An error means that the task has ended, and with it the lookups.
+        let _ = is_ready.wait_for(|ready| *ready).await;
     }
 
     /// The name in the configuration, for logs and metrics.

@@ -13,10 +13,13 @@ use crate::edge::admission::request;
 use crate::edge::admission::request::{Noted, PathEscapes, RequestRefusal, Upgrade};
 use crate::edge::admission::route::{Route, Target};
 use crate::edge::admission::terms::Admission;
+use crate::edge::cache::AssetCache;
 use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::body::BodyLength;
 use crate::edge::http::message::RequestHead;
 use crate::edge::session::registry::SessionGuard;
+use crate::edge::session::tunnel::Limits;
+use crate::edge::setup::Setup;
 use embedgate_policy::headers::{DenialShape, Destination, cors};
 use embedgate_policy::verdict::Class;
 
@@ -50,6 +53,10 @@ pub(super) struct Admitted {
     pub(super) admission: Admission,
     /// The guard in the session registry, if the request is a session.
     pub(super) session: Option<SessionGuard>,
+    /// The cache, for an asset.
+    pub(super) cache: Option<AssetCache>,
+    /// The time limits of a tunnel.
+    pub(super) tunnel_limits: Limits,
 }
 
 impl Received {
@@ -59,7 +66,7 @@ impl Received {
     }
 }
 
-impl Pipeline {
+impl Setup {
     /// Checks a request. An upgrade that the edge does not serve is removed.
     pub(super) fn receive(
         &self,
@@ -84,24 +91,27 @@ impl Pipeline {
         let own = self.routes.own(&self.routes.find(request));
         Reply::refusal(Recipient { request, own, https: client.https }, refusal)
     }
+}
 
+impl Pipeline {
     /// Finds the route of a request, or the reply of the edge's own.
     pub(super) fn route<'r>(
-        &'r self,
+        &self,
+        setup: &'r Setup,
         request: &'r RequestHead,
         received: &Received,
         record: &mut RequestRecord,
     ) -> Result<Routed<'r>, Reply> {
         let https = received.client.https;
-        if let Some(redirect) = self.redirect.as_ref().filter(|_| !https) {
+        if let Some(redirect) = setup.redirect.as_ref().filter(|_| !https) {
             return Err(redirect.reply(request));
         }
-        let target = self.routes.find(request);
-        let to = Recipient { request, own: self.routes.own(&target), https };
+        let target = setup.routes.find(request);
+        let to = Recipient { request, own: setup.routes.own(&target), https };
         if received.escapes.slash.is_some_and(|first| !takes_encoded_slashes(&target, request, first)) {
             return Err(Reply::refusal(to, request::ENCODED_SLASH));
         }
-        if received.escapes.any && self.routes.has_another_reading(request) {
+        if received.escapes.any && setup.routes.has_another_reading(request) {
             return Err(Reply::refusal(to, request::ENCODED_LITERAL));
         }
         let (route, widget) = match target {
@@ -116,7 +126,7 @@ impl Pipeline {
             Target::Page(page) => return Err(Reply::page(to, page)),
             Target::Tickets { widget } => {
                 record.class = Some(Class::Session);
-                return Err(self.ticket_reply(widget, to));
+                return Err(self.ticket_reply(setup, widget, to));
             }
             Target::None => return Err(Reply::not_found(to)),
         };
@@ -132,41 +142,49 @@ impl Pipeline {
         Ok(Routed { to, route, widget })
     }
 
-    /// Judges a request. The error is the reply of the edge's own.
-    pub(super) fn admit(&self, routed: &Routed<'_>) -> Result<Admitted, Reply> {
+    /// Judges a request. The error is the reply of the edge's own; `None`: what was allowed here is denied by what has
+    /// come into force since.
+    pub(super) fn admit(&self, setup: &Setup, routed: &Routed<'_>) -> Result<Option<Admitted>, Reply> {
         let &Routed { to, route, widget } = routed;
-        let is_preflight = request::is_preflight(to.request);
-        loop {
-            let judged = self.judge_with(to, |judge| {
-                judge.judge(&self.rules, route, widget, to.request, Timestamp::now())
-            });
-            let mut allowed = match judged {
-                Judged::Denied(denied) => return Err(denial(to, &denied, route.class)),
-                Judged::Allowed(allowed) => allowed,
-            };
-            if is_preflight {
-                return Err(Reply::preflight(to, allowed.admission.cors(), false));
-            }
-            let session = match allowed.session.take() {
-                None => None,
-                Some(facts) => match self.sessions.open(widget, facts) {
-                    Some(session) => Some(session),
-                    // New rules came into force in between, and they deny the session: judge by those.
-                    None => continue,
-                },
-            };
-            return Ok(Admitted { upstream: allowed.upstream, admission: allowed.admission, session });
+        let judged = self.judge_with(setup, to, |judge| {
+            judge.judge(&self.rules, route, widget, to.request, Timestamp::now())
+        });
+        let mut allowed = match judged {
+            Judged::Denied(denied) => return Err(denial(to, &denied, route.class)),
+            Judged::Allowed(allowed) => allowed,
+        };
+        if request::is_preflight(to.request) {
+            return Err(Reply::preflight(to, allowed.admission.cors(), false));
         }
+        let session = match allowed.session.take() {
+            None => None,
+            Some(facts) => match self.sessions.open(widget, facts) {
+                Some(session) => Some(session),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(Admitted {
+            upstream: allowed.upstream,
+            admission: allowed.admission,
+            session,
+            cache: (route.class == Class::Asset).then(|| setup.cache.clone()),
+            tunnel_limits: setup.tunnel_limits,
+        }))
     }
 
-    /// Judges by the rules and keys in force.
-    pub(super) fn judge_with<T>(&self, to: Recipient<'_>, judging: impl FnOnce(&Judge<'_>) -> T) -> T {
+    /// Judges by the rules, the policy and the keys in force.
+    pub(super) fn judge_with<T>(
+        &self,
+        setup: &Setup,
+        to: Recipient<'_>,
+        judging: impl FnOnce(&Judge<'_>) -> T,
+    ) -> T {
         judging(&Judge {
-            policy: &self.policy.load(),
-            tickets: &self.tickets,
+            policy: &setup.policy,
+            tickets: &setup.tickets,
             metrics: &self.metrics,
             decisions: &self.decisions,
-            stream_idle: self.tunnels.idle_limit(),
+            stream_idle: setup.tunnel_limits.idle,
             https: to.https,
         })
     }

@@ -7,6 +7,7 @@ use super::Pipeline;
 use crate::edge::admission::judge::TicketCall;
 use crate::edge::admission::reply::{Recipient, Reply};
 use crate::edge::admission::request::is_preflight;
+use crate::edge::setup::Setup;
 use embedgate_policy::headers::cors;
 use embedgate_policy::verdict::Class;
 
@@ -15,19 +16,20 @@ const METHODS: &str = "POST, OPTIONS";
 
 impl Pipeline {
     /// The reply to a call for a ticket of this widget.
-    pub(super) fn ticket_reply(&self, widget: &str, to: Recipient<'_>) -> Reply {
+    pub(super) fn ticket_reply(&self, setup: &Setup, widget: &str, to: Recipient<'_>) -> Reply {
         let request = to.request;
         let is_preflight = is_preflight(request);
         if request.method != Method::POST && !is_preflight {
             return Reply::method_not_allowed(to, METHODS);
         }
-        match self.judge_with(to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now())) {
+        match self.judge_with(setup, to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now()))
+        {
             TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session),
             TicketCall::Granted { decision, embedder, ticket } => {
                 let grant = cors(Class::Session, &decision, &embedder, false);
                 match is_preflight {
                     true => Reply::preflight(to, grant, false),
-                    false => Reply::ticket(to, ticket.as_deref(), self.tickets.lifetime(), grant),
+                    false => Reply::ticket(to, ticket.as_deref(), setup.tickets.lifetime(), grant),
                 }
             }
         }

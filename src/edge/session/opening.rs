@@ -2,7 +2,6 @@
 //! tunnel takes over the connection.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use http::HeaderValue;
@@ -17,12 +16,6 @@ use crate::edge::pipeline::downstream::Downstream;
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
 
-/// Opener of tunnels.
-pub struct Tunnels {
-    limits: Limits,
-    metrics: Arc<Metrics>,
-}
-
 /// WebSocket handshake that the upstream has accepted.
 pub struct Handshake {
     /// The head of the upstream's answer, its connection, and the bytes after the head.
@@ -33,31 +26,21 @@ pub struct Handshake {
     pub session: SessionGuard,
     /// The `Set-Cookie` that renews the ticket by which the session was allowed.
     pub cookie: Option<HeaderValue>,
+    /// The time limits of the tunnel.
+    pub limits: Limits,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
 }
 
-impl Tunnels {
-    /// An opener of tunnels with these limits.
-    pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
-        Self { limits, metrics }
-    }
-
-    /// Maximum idle time of a tunnel; `None`: no limit.
-    pub fn idle_limit(&self) -> Option<Duration> {
-        self.limits.idle
-    }
-
+impl Handshake {
     /// Opens a tunnel, which runs after the request.
     ///
     /// # Errors
     ///
     /// The browser has left.
-    pub async fn open(
-        &self,
-        client: &mut impl Downstream,
-        handshake: Handshake,
-        deadline: &mut Deadline,
-    ) -> Result<()> {
-        let Handshake { switched: (mut head, upstream, answered), subprotocol, cookie, session } = handshake;
+    pub async fn open(self, client: &mut impl Downstream, deadline: &mut Deadline) -> Result<()> {
+        let Self { switched, subprotocol, session, cookie, limits, metrics } = self;
+        let (mut head, upstream, answered) = switched;
         handshake::accepted(&mut head.fields, subprotocol, cookie);
         client.head(head, true)?;
         let sent = tokio::select! {
@@ -70,19 +53,7 @@ impl Tunnels {
         };
         sent.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
         client.switch(|browser, said| {
-            Tunnel::new(
-                (browser, said),
-                (upstream, answered),
-                self.limits,
-                session,
-                Arc::clone(&self.metrics),
-            )
+            Tunnel::new((browser, said), (upstream, answered), limits, session, metrics)
         })
-    }
-}
-
-impl std::fmt::Debug for Tunnels {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tunnels").field("limits", &self.limits).finish_non_exhaustive()
     }
 }

@@ -12,7 +12,7 @@ use std::task::Poll;
 use bytes::BytesMut;
 
 use super::registry::SessionGuard;
-use crate::edge::connection::closing::Closing;
+use crate::edge::connection::closing::{Closing, Stop};
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
 
@@ -57,18 +57,18 @@ impl Tunnel {
 
     async fn relayed(&mut self, closing: &Closing) -> TunnelEnd {
         let Self { relay, limits, session, .. } = self;
-        let mut stops = false;
+        let mut stopped = None;
         // Pinned here and lent, so that an open tunnel has room for each of them once.
         let (mut revoked, mut stopping) = (pin!(session.revocation().revoked()), pin!(closing.turn()));
         let cut = poll_fn(|context| {
             if revoked.as_mut().poll(context).is_ready() {
                 return Poll::Ready(());
             }
-            stopping.as_mut().poll(context).map(|()| stops = true)
+            stopping.as_mut().poll(context).map(|stop| stopped = Some(stop))
         });
-        match relay.run(*limits, cut).await {
-            TunnelEnd::Revoked if stops => TunnelEnd::Stopping,
-            end => end,
+        match (relay.run(*limits, cut).await, stopped) {
+            (TunnelEnd::Revoked, Some(stop)) => TunnelEnd::Stopped(stop),
+            (end, _) => end,
         }
     }
 
@@ -79,7 +79,8 @@ impl Tunnel {
             TunnelEnd::Overdue(Overdue::Idle) => Some(Close::IDLE),
             TunnelEnd::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
             TunnelEnd::Revoked => Some(Close::REVOKED),
-            TunnelEnd::Stopping => Some(Close::STOPPING),
+            TunnelEnd::Stopped(Stop::Stopping) => Some(Close::STOPPING),
+            TunnelEnd::Stopped(Stop::Orphaned) => Some(Close::RESTARTED),
         };
         let mut told = false;
         if let Some(close) = close {

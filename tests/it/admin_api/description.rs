@@ -112,7 +112,7 @@ async fn schemathesis_finds_nothing() {
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let out = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{out}\n{}", String::from_utf8_lossy(&ran.stderr));
-    assert!(out.contains("Tested: 10") && out.contains("Stateful"), "{out}");
+    assert!(out.contains("Tested: 11") && out.contains("Stateful"), "{out}");
 }
 
 /// The program that `make setup-tests` installs, or one of this target folder's own.

@@ -78,10 +78,10 @@ async fn what_can_change_while_the_edge_runs_changes_on_sighup() {
 }
 
 #[tokio::test]
-async fn what_needs_a_restart_is_said_to_on_every_sighup() {
+async fn what_needs_an_upgrade_is_said_to_on_every_sighup() {
     let edge = Edge::start(spec()).await;
     let (old, new) = (format!("listen = [\"{}\"]", edge.http), ports::free());
-    let waits = "changed, but needs a restart: edge.listen";
+    let waits = "changed, but needs an upgrade or a restart: edge.listen";
     reload(&edge, &old, &format!("listen = [\"{new}\"]"), waits).await;
     assert_eq!(ask(&edge, "w", "https://example.com").await, 200, "the old address answers");
     assert!(TcpStream::connect(new).await.is_err(), "the new one does not");

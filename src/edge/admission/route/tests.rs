@@ -121,7 +121,7 @@ fn sample() -> impl Strategy<Value = Sample> {
 fn table(routes: &[Sample]) -> Option<RouteTable> {
     let text: String = routes.iter().map(Sample::toml).collect();
     let settings = config::parse("test", &format!("[upstreams.demo]\nbuiltin = true\n{text}"), []).ok()?;
-    let (upstreams, _) = Upstreams::prepare(&settings.upstreams, Some(([127, 0, 0, 1], 1).into())).unwrap();
+    let upstreams = Upstreams::prepare(&settings.upstreams, Some(([127, 0, 0, 1], 1).into()), None).unwrap();
     Some(RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap())
 }
 

@@ -71,7 +71,7 @@ pub(in crate::edge) async fn serve(
 impl Served<'_> {
     /// Serves requests for as long as the connection is kept.
     async fn requests(&mut self) {
-        let mut closed = pin!(self.closing.awaited());
+        let mut closed = pin!(self.closing.ended());
         // The time limit of the first head starts with the connection, that of later heads with their first
         // byte.
         let until = Instant::now() + self.header_timeout;
@@ -122,7 +122,7 @@ impl Served<'_> {
                 Ok(Read::Nothing) | Err(Elapsed) => return Then::Ends,
             };
             self.left -= 1;
-            let keep = self.left > 0 && !self.closing.has_begun();
+            let keep = self.left > 0 && !self.closing.is_told();
             let Self { pipeline, connection, peer, deadline, .. } = self;
             match connection.begin(length, keep) {
                 Ok(request) => pipeline.serve(connection, request, *peer, deadline).await,

@@ -75,8 +75,8 @@ where
 
     /// Serves the connection to its end.
     pub async fn serve(mut self) {
-        // One poll registers the waker, which then wakes the connection when the server stops.
-        let mut closed = pin!(self.closing.awaited());
+        // One poll registers the waker, which then wakes the connection when its client has to be told.
+        let mut closed = pin!(self.closing.told());
         let _ = closed.as_mut().poll(&mut Context::from_waker(&self.waker));
         self.waker.wake_by_ref();
         poll_fn(|context| self.poll_turn(context)).await;
@@ -93,7 +93,7 @@ where
             for number in self.wakes.take_requests() {
                 self.requests.poll(number);
             }
-            if !self.is_closing && self.closing.has_begun() {
+            if !self.is_closing && self.closing.is_told() {
                 self.shut_down();
             }
             // Polling the connection moves the requests' data to the transport.

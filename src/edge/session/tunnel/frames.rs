@@ -121,6 +121,9 @@ impl Close {
     /// The server stops; another one may take over.
     pub const STOPPING: Self = Self { code: 1001, reason: "the server is stopping" };
 
+    /// The process that had taken over is gone, and the service starts again.
+    pub const RESTARTED: Self = Self { code: 1012, reason: "the service is restarting" };
+
     /// The frame's bytes.
     pub fn to_bytes(self) -> Vec<u8> {
         let reason = self.reason.as_bytes();

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::frames::{Close, Frames};
 use super::limits::{Limits, Overdue, Watch};
+use crate::edge::connection::closing::Stop;
 
 /// Maximum number of bytes that are read at once, and kept for one direction: a TLS record.
 const BUFFER: usize = 16 * 1024;
@@ -38,8 +39,8 @@ pub enum TunnelEnd {
     Over,
     /// The session was revoked.
     Revoked,
-    /// The server stops.
-    Stopping,
+    /// The server stops, or serves no longer.
+    Stopped(Stop),
     /// A limit was reached.
     Overdue(Overdue),
 }

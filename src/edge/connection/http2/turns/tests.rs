@@ -140,7 +140,7 @@ async fn a_connection_that_closes_has_its_requests_answered() {
     let stage = Stage::start().await;
     let answer = stage.ask().await.unwrap();
     stage.writes().await;
-    stage.closing.begin();
+    stage.closing.tell();
     stage.writes().await;
     assert!(stage.ask().await.is_err());
     stage.leave.add_permits(1);

@@ -1,0 +1,198 @@
+//! Setup of the edge: everything from the configuration that requests are served by. A reload replaces it as a whole,
+//! so no request meets one half of an old configuration and one of a new.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use ipnet::IpNet;
+
+use super::admission::redirect::HttpsRedirect;
+use super::admission::route::{HostPages, RouteTable};
+use super::admission::tickets::Tickets;
+use super::admission::tickets::key_file::KeyFile;
+use super::cache::AssetCache;
+use super::connection::tls::Certificates;
+use super::connection::tls::handshakes::Handshakes;
+use super::connection::tls::resumption::Resumption;
+use super::error::EdgeError;
+use super::forward::upstream::Upstreams;
+use super::session::tunnel::Limits;
+use crate::config::{EmptyAllowlist, Settings};
+use crate::rules::assets::CachedAssets;
+use crate::rules::error::RulesError;
+use crate::rules::publisher::{Observer, Swap};
+use crate::rules::source::SourceKind;
+use crate::telemetry::metrics::Metrics;
+use embedgate_policy::decision::EdgePolicy;
+
+/// Setup of the edge.
+#[derive(Debug)]
+pub struct Setup {
+    /// The edge's policy for all widgets.
+    pub policy: EdgePolicy,
+    /// The route table.
+    pub routes: RouteTable,
+    /// The networks of trusted proxies.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The redirect to https, if it is configured.
+    pub redirect: Option<HttpsRedirect>,
+    /// Tickets for iframe sessions.
+    pub tickets: Tickets,
+    /// Time limits of WebSockets and streams.
+    pub tunnel_limits: Limits,
+    /// The cache of assets.
+    pub cache: AssetCache,
+    /// The time limit for the head of a request.
+    pub header_timeout: Duration,
+    upstreams: Upstreams,
+    listeners: Vec<TlsSetup>,
+}
+
+/// Setup of one TLS listener.
+#[derive(Debug)]
+struct TlsSetup {
+    certificates: Arc<Certificates>,
+    handshakes: Handshakes,
+}
+
+/// Parts of a setup that outlive it.
+pub struct SetupParts {
+    /// The keys of tickets.
+    pub ticket_keys: Arc<KeyFile>,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Demo of this edge: its upstream, and its pages.
+#[derive(Clone, Debug)]
+pub struct DemoUpstream {
+    /// The address of the upstream.
+    pub addr: SocketAddr,
+    /// The pages at `/`.
+    pub pages: Arc<dyn HostPages>,
+}
+
+/// Policy of the edge for all widgets, by the settings.
+pub fn edge_policy(settings: &Settings) -> EdgePolicy {
+    EdgePolicy {
+        own_origins: settings.edge.public_origins.clone(),
+        system_origins: settings.policy.system_origins.clone(),
+        open_allowed: settings.policy.empty_allowlist == EmptyAllowlist::Open,
+    }
+}
+
+impl Setup {
+    /// Prepares a setup. Of a `running` one, the upstreams that are still the same go on with their connections, and the
+    /// cache goes on if its answers would be the same.
+    ///
+    /// # Errors
+    ///
+    /// A file of certificates or authorities can't be used, or two routes match the same path.
+    pub fn prepare(
+        settings: &Settings,
+        parts: &SetupParts,
+        demo: Option<DemoUpstream>,
+        running: Option<(&Self, &Settings)>,
+    ) -> Result<Self, EdgeError> {
+        let (addr, pages) = demo.map(|demo| (demo.addr, demo.pages)).unzip();
+        let upstreams =
+            Upstreams::prepare(&settings.upstreams, addr, running.map(|(running, _)| &running.upstreams))?;
+        let tls = settings.edge.tls.iter().zip(0..);
+        let listeners = tls.map(|(tls, place)| {
+            let certificates = Arc::new(Certificates::load(tls.certificates.clone())?);
+            // By its place, edges with the same keys resume each other's sessions.
+            let resumption = Resumption::new(Arc::clone(&parts.ticket_keys), place);
+            let handshakes = certificates.handshakes(resumption)?;
+            Ok(TlsSetup { certificates, handshakes })
+        });
+        let same_answers = |old: &Settings| {
+            old.cache == settings.cache
+                && old.routes == settings.routes
+                && old.upstreams == settings.upstreams
+        };
+        let cache = running.filter(|(_, old)| same_answers(old)).map(|(running, _)| running.cache.clone());
+        let edge = &settings.edge;
+        Ok(Self {
+            policy: edge_policy(settings),
+            routes: RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, pages)?,
+            trusted_proxies: edge.trusted_proxies.clone(),
+            redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
+            tickets: Tickets::new(Arc::clone(&parts.ticket_keys), &settings.tickets),
+            tunnel_limits: Limits { idle: edge.tunnel_idle_timeout, lifetime: edge.tunnel_lifetime },
+            cache: cache.unwrap_or_else(|| AssetCache::new(settings.cache.bytes, Arc::clone(&parts.metrics))),
+            header_timeout: edge.header_timeout,
+            listeners: listeners.collect::<Result<_, EdgeError>>()?,
+            upstreams,
+        })
+    }
+
+    /// Looks up the servers of all new upstreams, and goes on to look them up and check them. Requests can be served
+    /// from then on.
+    pub async fn start(&self) {
+        self.upstreams.start().await;
+    }
+
+    /// The certificates of the TLS listeners, in the listeners' order.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<Certificates>> {
+        self.listeners.iter().map(|listener| &listener.certificates)
+    }
+
+    /// The handshakes of a TLS listener, by its place among them.
+    pub fn handshakes(&self, place: usize) -> Option<&Handshakes> {
+        self.listeners.get(place).map(|listener| &listener.handshakes)
+    }
+}
+
+/// Handle of the setup in force; clones see the same.
+#[derive(Clone, Debug)]
+pub struct LiveSetup {
+    setup: Arc<ArcSwap<Setup>>,
+    policy: Arc<ArcSwap<EdgePolicy>>,
+}
+
+impl LiveSetup {
+    /// A handle on this setup.
+    pub fn new(setup: Setup) -> Self {
+        let policy = Arc::new(ArcSwap::from_pointee(setup.policy.clone()));
+        Self { setup: Arc::new(ArcSwap::from_pointee(setup)), policy }
+    }
+
+    /// The setup in force, to keep for as long as wanted.
+    #[inline]
+    pub fn load(&self) -> Arc<Setup> {
+        self.setup.load_full()
+    }
+
+    /// The policy in force, by which open sessions are judged again.
+    pub fn policy(&self) -> &Arc<ArcSwap<EdgePolicy>> {
+        &self.policy
+    }
+
+    /// Puts a setup in force.
+    pub fn replace(&self, setup: Setup) {
+        let policy = Arc::new(setup.policy.clone());
+        self.setup.store(Arc::new(setup));
+        // After the setup: a session that this policy denies is judged again by a setup that has it.
+        self.policy.store(policy);
+    }
+}
+
+impl CachedAssets for LiveSetup {
+    fn purge(&self, widget: &str) -> usize {
+        self.load().cache.purge(widget)
+    }
+}
+
+/// Purge on change: a widget's assets are dropped before its change is answered.
+impl Observer for LiveSetup {
+    fn swapped(&self, swap: &Swap<'_>) {
+        let setup = self.load();
+        for widget in swap.changed {
+            setup.cache.purge(widget.id.as_str());
+        }
+    }
+
+    fn rejected(&self, _: SourceKind, _: &RulesError) {}
+}

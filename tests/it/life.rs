@@ -1,0 +1,3 @@
+//! Life of the process: what changes while it runs.
+
+mod reload;
