@@ -106,7 +106,8 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         let said =
             String::from_utf8_lossy(&[output.stderr, output.stdout].concat()).trim().replace('\n', " ");
         // Code 2 would be a command that is not understood.
-        let is_refused = output.status.code() == Some(1) && !said.is_empty() && is_alive(id);
+        let is_refused =
+            !matches!(output.status.code(), None | Some(0 | 2)) && !said.is_empty() && is_alive(id);
         let measured = format!("{} after {took}: {said}", output.status);
         rows.judged(format!("upgrade-fails: {}", stage.title()), "refused", measured, is_refused);
         std::thread::sleep(PAUSE);

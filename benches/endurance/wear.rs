@@ -19,8 +19,11 @@ const SESSIONS_AT_ONCE: usize = 32;
 const SAVES_AT_ONCE: usize = 8;
 /// Widgets that are saved again and again.
 const WIDGETS: usize = 200;
-/// Of all, done beforehand: what the edge makes once is no session's and no save's.
-const WARM_UP: usize = 20;
+/// Of all, done beforehand: what the edge makes once is no session's and no save's, nor are the last 10,000 events that it
+/// remembers.
+const WARM_UP: usize = 5;
+/// The saves are made in so many parts, so that it shows whether what is left goes on growing.
+const PARTS: usize = 5;
 /// From the last session until the edge is looked at.
 const SETTLED: Duration = Duration::from_secs(3);
 /// The longest until descriptors are back.
@@ -44,22 +47,27 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     on_this_thread(open_all(&target, sessions / WARM_UP))?;
     on_this_thread(save_all(admin, saves / WARM_UP))?;
     let warm = resident_then()?;
-    let took = on_this_thread(open_all(&target, sessions))?;
+    let sessions_took = on_this_thread(open_all(&target, sessions))?;
     let after_sessions = resident_then()?;
-    let rate = sessions as f64 / took.as_secs_f64();
+    let mut saves_took = Duration::ZERO;
+    let mut after_parts = Vec::new();
+    for _ in 0..PARTS {
+        saves_took += on_this_thread(save_all(admin, saves / PARTS))?;
+        after_parts.push(resident_then()?);
+    }
+    let after_saves = after_parts.last().copied().unwrap_or(after_sessions);
+    for (what, count, took) in
+        [("sessions opened and closed", sessions, sessions_took), ("saves", saves, saves_took)]
+    {
+        let rate = count as f64 / took.as_secs_f64();
+        rows.told(format!("wear: {count} {what}"), format!("{} ({rate:.0} a second)", text(took)));
+    }
     rows.told(
-        format!("wear: {sessions} sessions opened and closed"),
-        format!("{} ({rate:.0} a second)", text(took)),
+        "wear: resident KiB: warm, after the sessions",
+        format!("{}, {}", warm >> 10, after_sessions >> 10),
     );
-    let took = on_this_thread(save_all(admin, saves))?;
-    let after_saves = resident_then()?;
-    let rate = saves as f64 / took.as_secs_f64();
-    rows.told(format!("wear: {saves} saves"), format!("{} ({rate:.0} a second)", text(took)));
-
-    rows.told(
-        "wear: resident bytes: warm, after the sessions, after the saves",
-        format!("{warm}, {after_sessions}, {after_saves}"),
-    );
+    let parts: Vec<String> = after_parts.iter().map(|bytes| (bytes >> 10).to_string()).collect();
+    rows.told("wear: resident KiB after each fifth of the saves", parts.join(", "));
     let left = |after: u64, before: u64, count: usize| (after as f64 - before as f64) / count as f64;
     for (what, most, left) in [
         ("session", OF_A_SESSION, left(after_sessions, warm, sessions)),
