@@ -13,7 +13,7 @@ use bench_support::upstream::Answers;
 
 use crate::edge::{CONFIGURATION, Edge, Spec, WIDGET};
 use crate::load::{Answer, Count, Load, Mix};
-use crate::rows::Rows;
+use crate::rows::{Rows, text};
 use crate::{Settings, upstreams};
 
 /// Upstreams that take turns.
@@ -55,7 +55,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         Load::inspected(&edge.target(), Mix::USUAL, Some(Arc::new(move |answer| watched.inspect(answer))));
 
     let (mut good, mut refused, mut number) = (0, 0, 0);
-    let mut surprise = String::new();
+    let (mut surprise, mut slowest) = (String::new(), Duration::ZERO);
     for n in 1..=reloads {
         std::thread::sleep(PAUSE);
         let fault = n.is_multiple_of(FAULTY).then(|| Fault::of(n / FAULTY));
@@ -65,7 +65,9 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
             signal("HUP", &[edge.id()]);
             numbers.seen_after_signal(next, fault.is_some())
         } else {
+            let asked = Instant::now();
             let (status, said) = edge.admin().call("POST", "/v1/reload", "")?;
+            slowest = slowest.max(asked.elapsed());
             match (status, fault) {
                 (200, None) => Ok(()),
                 (422, Some(_)) if said.contains("invalid_configuration") => Ok(()),
@@ -96,6 +98,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         measured,
         is_so,
     );
+    rows.told(format!("{name}: slowest"), text(slowest));
     rows.told(format!("{name}: requests answered"), tally.answered.get());
     let failed = tally.lost() + tally.refused.get() + tally.wrong.get();
     let first = [tally.first_lost(), tally.refused.first(), tally.wrong.first()].concat();
