@@ -18,11 +18,14 @@ mod dry_run;
 mod events;
 mod explain;
 mod findings;
+mod gate;
 mod guard;
 mod health;
 mod input;
+mod listener;
 mod metrics;
 mod openapi;
+mod passed_on;
 mod problem;
 mod purge;
 mod refusal;
@@ -40,6 +43,8 @@ use axum::extract::State;
 use axum::routing::get;
 use axum::{Router, middleware};
 use http::header;
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -47,12 +52,13 @@ use utoipa_axum::routes;
 pub use auth::{TokenFault, Tokens};
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
+pub use gate::{Gate, Successor};
 pub use health::Readiness;
+pub use listener::Intake;
 pub use reload::{Reconfigure, Reconfigured};
 pub use tls::{MutualTls, MutualTlsFiles};
 
-use tokio_util::task::TaskTracker;
-
+use self::listener::StoppableListener;
 use self::problem::Problem;
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
@@ -96,8 +102,8 @@ pub struct Admin {
     pub operational: LogQueue,
     /// Whether the data listeners accept.
     pub readiness: Arc<Readiness>,
-    /// Calls that change something, as long as they run.
-    pub changes: TaskTracker,
+    /// The gate in front of the calls.
+    pub gate: Arc<Gate>,
     /// What a person finds at `/`: where to look.
     pub start_page: String,
 }
@@ -139,6 +145,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::authenticate))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
+        // Before anything is checked: the process that answers checks.
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), gate::pass))
         .with_state(admin)
 }
 
@@ -164,28 +172,40 @@ async fn start_page(State(admin): State<Arc<Admin>>) -> String {
 }
 
 /// Serves until the process ends, also during the grace period, so that probes learn of the stop. Uses mutual
-/// TLS if `tls` is given.
+/// TLS if `tls` is given. No connection is accepted any more once the intake stops.
 ///
 /// # Errors
 ///
 /// The listener can't be used, or fails.
-pub async fn serve(admin: Arc<Admin>, listener: TcpListener, tls: Option<Arc<MutualTls>>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+pub async fn serve(
+    admin: Arc<Admin>,
+    listener: TcpListener,
+    tls: Option<Arc<MutualTls>>,
+    intake: Intake,
+) -> io::Result<()> {
+    let listener = StoppableListener::new(listener, intake)?;
     match tls {
         Some(tls) => axum::serve(tls::TlsListener::new(listener, tls), router(admin)).await,
         None => axum::serve(listener, router(admin)).await,
     }
 }
 
-/// Serves probes and scrapes until the process ends.
+/// Serves calls that another process passes on, until the sender is gone.
+///
+/// # Errors
+///
+/// None so far.
+pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<UnixStream>) -> io::Result<()> {
+    axum::serve(passed_on::PassedOn::new(connections), router(admin)).await
+}
+
+/// Serves probes and scrapes until the process ends. No connection is accepted any more once the intake stops.
 ///
 /// # Errors
 ///
 /// The listener can't be used, or fails.
-pub async fn serve_probes(admin: Arc<Admin>, listener: TcpListener) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    axum::serve(tokio::net::TcpListener::from_std(listener)?, probe_router(admin)).await
+pub async fn serve_probes(admin: Arc<Admin>, listener: TcpListener, intake: Intake) -> io::Result<()> {
+    axum::serve(StoppableListener::new(listener, intake)?, probe_router(admin)).await
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

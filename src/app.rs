@@ -1,7 +1,8 @@
 //! Composition root: builds all parts of the edge from the settings, in the order in which each may fail, and
 //! hands them to their life.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -10,10 +11,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use pingora_core::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Mutex;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{Mutex, mpsc};
 
-use crate::admin::{self, Admin, Readiness, SwapFeed, Tokens};
+use crate::admin::{self, Admin, Gate, Readiness, SwapFeed, Tokens};
 use crate::config::{self, Settings};
 use crate::edge::admission::route::RouteTable;
 use crate::edge::admission::tickets::key_file::KeyFile;
@@ -34,7 +34,7 @@ use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::telemetry::decision_log::DecisionLog;
-use crate::telemetry::metrics::Metrics;
+use crate::telemetry::metrics::{Metrics, UpgradeOutcome};
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
 
@@ -47,9 +47,12 @@ mod observe;
 mod offline;
 mod reload;
 mod signals;
+mod sockets;
 mod source;
 mod suffixes;
+mod systemd;
 mod tasks;
+mod upgrade;
 mod welcome;
 
 pub use control::class_answers;
@@ -58,15 +61,22 @@ pub use log::decision_scope;
 pub use offline::{documents, each_document, offline_store, rules_location};
 pub use signals::Signals;
 pub use suffixes::public_suffixes;
+pub use upgrade::{RequestFault, Upgraded, request as request_upgrade};
 
 pub use crate::edge::setup::edge_policy;
 
 use control::LiveTickets;
 use demo::Demo;
-use life::Life;
+use life::{ControlListener, Life};
 use observe::RuleMetrics;
 use reload::Reloader;
+use sockets::Sockets;
+use systemd::Systemd;
+use upgrade::{Feed, Predecessor, Program, UpgradeSocket};
 use welcome::Welcome;
+
+/// Requests on the upgrade socket, and calls that an older process passes on, that may wait.
+const BACKLOG: usize = 1024;
 
 /// Threads for everything but the edge's requests.
 const CONTROL_THREADS: usize = 2;
@@ -116,6 +126,15 @@ impl Assembly {
     /// Puts the edge together, and serves.
     async fn start(self, requests: &Runtime, control: &Runtime) -> Result<Life, AppError> {
         let Self { config, settings, signals, decisions, operational, level } = self;
+        let program = Program::of_this_process().map_err(AppError::Program)?;
+        let upgrade_socket = settings.edge.upgrade_socket.clone();
+        let (mut predecessor, mut sockets) = match Predecessor::find(&upgrade_socket).await? {
+            Some((predecessor, sockets)) => (Some(predecessor), Sockets::handed_over(sockets)),
+            None if UpgradeSocket::is_taken(&upgrade_socket) => {
+                return Err(AppError::UpgradeSocketTaken(upgrade_socket));
+            }
+            None => (None, Sockets::of_systemd()?),
+        };
         let metrics = Arc::new(Metrics::new()?);
         let demo = Demo::new(control.handle().clone());
         let admin_tls = control::mutual_tls(&settings)?;
@@ -123,22 +142,33 @@ impl Assembly {
         let ticket_keys = Arc::new(KeyFile::open(settings.tickets.key_file.clone())?);
         let parts = SetupParts { ticket_keys: Arc::clone(&ticket_keys), metrics: Arc::clone(&metrics) };
         let setup = LiveSetup::new(Setup::prepare(&settings, &parts, demo.upstream(&settings)?, None)?);
+        // Requests are served once every upstream was looked up.
+        let first = setup.load();
+        let started = requests.spawn(async move { first.start().await });
+        started.await.map_err(|error| AppError::Internal(error.to_string()))?;
 
         let rules = LiveRules::new();
         let sessions = SessionRegistry::new(rules.clone(), Arc::clone(setup.policy()), Arc::clone(&metrics));
-        let swaps = Arc::new(SwapFeed::new());
-        let observers: [Arc<dyn Observer>; 4] = [
+        let (swaps, feed) = (Arc::new(SwapFeed::new()), Feed::new());
+        let observers: [Arc<dyn Observer>; 5] = [
             // First, so that nothing else delays the end of the sessions that a save denies.
             sessions.clone(),
+            feed.clone(),
             Arc::new(setup.clone()),
             Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
             swaps.clone(),
         ];
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.store().await?;
+        }
         let StartedSource { publisher, follower } = start_rules(&settings, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
-        let admin_listener = bind(settings.admin.listen)?;
-        let probe_listener = settings.admin.probe.map(bind).transpose()?;
-        let listeners = listeners(&settings)?;
+        let admin_listener = sockets.other(settings.admin.listen)?;
+        let probe_listener = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
+        let listeners = listeners(&settings, &mut sockets)?;
+        if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {
+            return Err(AppError::UnknownSocket(addr));
+        }
 
         let edge = Arc::new(EdgeService::new(Pipeline {
             rules,
@@ -165,44 +195,50 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
         });
-        let changes = TaskTracker::new();
+        let gate = Arc::<Gate>::default();
         let admin = Arc::new(Admin {
             hosts,
             tokens,
-            publisher,
+            publisher: Arc::clone(&publisher),
             policy: Arc::clone(setup.policy()),
             suffixes,
             answers,
             configuration: Arc::<Reloader>::clone(&reloader),
             operational,
-            changes: changes.clone(),
+            gate: Arc::clone(&gate),
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             swaps,
-            metrics,
+            metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
             readiness: Arc::clone(&readiness),
             start_page: welcome.to_string(),
         });
 
-        // Requests are served once every upstream was looked up.
-        let first = setup.load();
-        let started = requests.spawn(async move { first.start().await });
-        started.await.map_err(|error| AppError::Internal(error.to_string()))?;
         let accepting = {
             let _entered = requests.enter();
             listeners.into_iter().map(|listener| listener.accept(&edge)).collect::<Result<Vec<_>, _>>()?
         };
+        let (incoming, upgrades) = mpsc::channel(BACKLOG);
+        let socket = UpgradeSocket::listen(&upgrade_socket, incoming)?;
+        if let Some(predecessor) = predecessor {
+            let link = predecessor.relieve().await?;
+            feed.connect(link, Arc::clone(&publisher)).map_err(AppError::Predecessor)?;
+            metrics.upgrades.count(UpgradeOutcome::Done);
+            tracing::info!("this process has taken over");
+        }
+        let (passed_on, calls) = mpsc::channel(BACKLOG);
+        tokio::spawn(logged("passing calls on", admin::serve_passed_on(Arc::clone(&admin), calls)));
+        let mut control = Vec::new();
         if let Some(listener) = probe_listener {
-            tokio::spawn(logged(
-                "the listener for probes",
-                admin::serve_probes(Arc::clone(&admin), listener),
-            ));
+            let serve = |listener, intake| admin::serve_probes(Arc::clone(&admin), listener, intake);
+            control.push(ControlListener::serve("the listener for probes", listener, serve)?);
         }
         let files = admin_tls.clone().map(|tls| tls as Arc<dyn Reload>);
         let files = files.into_iter().chain([ticket_keys as Arc<dyn Reload>]).collect();
-        tokio::spawn(logged("the admin listener", admin::serve(admin, admin_listener, admin_tls)));
+        let serve = |listener, intake| admin::serve(admin, listener, admin_tls, intake);
+        control.push(ControlListener::serve("the admin listener", admin_listener, serve)?);
         if let Some(follower) = follower {
             // To the end: requests that are still open obey the rules, too.
             tokio::spawn(async move {
@@ -214,15 +250,32 @@ impl Assembly {
         tokio::spawn(tasks::watch_files(setup, files));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::sum_up_decisions(Arc::clone(&decisions)));
-        tokio::spawn(tasks::welcome(welcome, Arc::clone(&readiness)));
         tokio::spawn(tasks::reload_on_hangup(signals.clone(), Arc::clone(&reloader)));
+        let systemd = Systemd::start(welcome, Arc::clone(&readiness), requests.handle().clone());
         signals.serving();
-        Ok(Life { signals, reloader, readiness, edge, accepting, changes, decisions })
+        Ok(Life {
+            signals,
+            reloader,
+            readiness,
+            edge,
+            accepting,
+            control,
+            gate,
+            publisher,
+            feed,
+            program,
+            socket,
+            incoming: upgrades,
+            passed_on,
+            metrics,
+            decisions,
+            systemd,
+        })
     }
 }
 
 /// Runs a service, and logs why it failed.
-async fn logged(name: &'static str, service: impl Future<Output = std::io::Result<()>>) {
+async fn logged(name: &'static str, service: impl Future<Output = io::Result<()>>) {
     if let Err(error) = service.await {
         tracing::error!(%error, "{name} failed");
     }
@@ -275,20 +328,15 @@ fn start_rules(
     Ok(source.start(publisher, suffixes)?)
 }
 
-/// Binds the addresses of the edge, without listening yet.
-fn listeners(settings: &Settings) -> Result<Vec<Listener>, EdgeError> {
-    let plain = settings.edge.listen.iter().map(|addr| Listener::bind(*addr, None));
-    let tls = settings.edge.tls.iter().zip(0..);
-    plain.chain(tls.map(|(tls, place)| Listener::bind(tls.listen, Some(place)))).collect()
+/// The listeners of the edge, which don't accept yet.
+fn listeners(settings: &Settings, sockets: &mut Sockets) -> Result<Vec<Listener>, EdgeError> {
+    let plain = settings.edge.listen.iter().map(|addr| (*addr, None));
+    let tls = settings.edge.tls.iter().zip(0..).map(|(tls, place)| (tls.listen, Some(place)));
+    plain.chain(tls).map(|(addr, place)| sockets.edge(addr, place)).collect()
 }
 
 fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
     settings.edge.listen.iter().copied().chain(settings.edge.tls.iter().map(|tls| tls.listen)).collect()
-}
-
-/// Binds an address, so that a taken one is a clear error at start and not a dead listener later.
-fn bind(addr: SocketAddr) -> Result<TcpListener, EdgeError> {
-    TcpListener::bind(addr).map_err(|source| EdgeError::Listen { addr, source })
 }
 
 /// The settings of the library's connector.

@@ -19,6 +19,7 @@ mod lint;
 mod output;
 mod reload;
 mod remote;
+mod upgrade;
 mod widgets;
 
 pub use error::CliError;
@@ -68,6 +69,8 @@ enum Command {
     Widgets(widgets::WidgetsCommand),
     /// Have the running edge read its configuration again.
     Reload(remote::Remote),
+    /// Have the running edge hand over to a new process of the program that is now at its path.
+    Upgrade,
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -99,6 +102,7 @@ impl Cli {
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
             Command::Reload(remote) => reload::run(&common, &remote),
+            Command::Upgrade => upgrade::run(&common),
             Command::Widgets(command) => widgets::run(&common, &command),
             Command::Completions { shell } => {
                 let mut script = Vec::new();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::Admin;
+use super::gate::Gate;
 use super::openapi::StreamProblems;
 use crate::rules::change::ChangedWidget;
 use crate::rules::error::RulesError;
@@ -129,10 +130,16 @@ pub(super) async fn events(
         decisions: admin.decisions.listen(),
         swaps: admin.swaps.0.subscribe(),
         // The first event: everything that happens after it is reported.
+        gate: Arc::clone(&admin.gate),
         first: Some(format!("{{\"generation\":{}}}", admin.publisher.live().load().generation())),
     };
     let events = stream::unfold(listening, |mut listening| async move {
-        let event = listening.next().await?;
+        let gate = Arc::clone(&listening.gate);
+        let event = tokio::select! {
+            event = listening.next() => event?,
+            // The client comes back to the process that has taken over.
+            () = gate.passed_on() => return None,
+        };
         Some((Ok(event), listening))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
@@ -143,6 +150,7 @@ struct Listening {
     decisions: decision_log::DecisionListener,
     swaps: broadcast::Receiver<(&'static str, Arc<str>)>,
     first: Option<String>,
+    gate: Arc<Gate>,
 }
 
 impl Listening {

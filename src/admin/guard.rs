@@ -12,9 +12,8 @@ use super::Admin;
 use super::problem::Problem;
 
 /// Middleware that passes only requests whose `Host` is one of `admin.hosts`, and whose `Origin`, if any,
-/// names the same host, and counts those that change something while they run.
+/// names the same host.
 pub(super) async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
-    let _running = (!request.method().is_safe()).then(|| admin.changes.token());
     match check(&admin.hosts, request.headers()) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),

@@ -24,7 +24,7 @@ pub(super) fn of_one(error: SaveError) -> Problem {
 pub(super) fn of_save(error: &SaveError) -> Problem {
     let status = match error {
         SaveError::ReadOnly { .. } => StatusCode::CONFLICT,
-        SaveError::AuditUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        SaveError::AuditUnavailable { .. } | SaveError::HandedOver => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::WideChange(wide) => return Problem::wide_change(*wide, error.to_string()),
         SaveError::Storage(error) => return of_storage(error),
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -36,6 +36,7 @@ pub(super) fn of_save(error: &SaveError) -> Problem {
 pub(super) fn of_storage(error: &StoreError) -> Problem {
     let status = match error {
         StoreError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
+        StoreError::Lent { .. } => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Problem::new(status, error.code(), error.to_string())

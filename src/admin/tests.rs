@@ -67,7 +67,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         answers: Arc::new(ArcSwap::from_pointee(ClassAnswers::from_iter([]))),
         configuration: Arc::new(Sessionless),
         operational: LogQueue::start(io::sink()).0,
-        changes: TaskTracker::new(),
+        gate: Arc::default(),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),
@@ -80,7 +80,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
-    tokio::spawn(serve(Arc::clone(&admin), listener, None));
+    tokio::spawn(serve(Arc::clone(&admin), listener, None, Intake::default()));
     Served { admin, addr }
 }
 

@@ -14,11 +14,11 @@ use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
-use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::listener::{CountedStream, StoppableListener};
 use crate::certificates::{CertificateFault, read_authorities, read_pair};
 use crate::files::{Reload, Watched};
 
@@ -96,17 +96,17 @@ fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
 
 /// Listener that does many handshakes at once, so that a slow client does not delay the others.
 pub(super) struct TlsListener {
-    listener: TcpListener,
+    listener: StoppableListener,
     tls: Arc<MutualTls>,
-    handshakes: JoinSet<Option<(TlsStream<TcpStream>, SocketAddr)>>,
+    handshakes: JoinSet<Option<(TlsStream<CountedStream>, SocketAddr)>>,
 }
 
 impl TlsListener {
-    pub(super) fn new(listener: TcpListener, tls: Arc<MutualTls>) -> Self {
+    pub(super) fn new(listener: StoppableListener, tls: Arc<MutualTls>) -> Self {
         Self { listener, tls, handshakes: JoinSet::new() }
     }
 
-    fn shake_hands(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn shake_hands(&mut self, stream: CountedStream, peer: SocketAddr) {
         let acceptor = TlsAcceptor::from(self.tls.config.load_full());
         self.handshakes.spawn(async move {
             match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
@@ -122,7 +122,7 @@ impl TlsListener {
 }
 
 impl Listener for TlsListener {
-    type Io = TlsStream<TcpStream>;
+    type Io = TlsStream<CountedStream>;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

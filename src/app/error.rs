@@ -1,6 +1,7 @@
 //! Errors at start.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::admin::TokenFault;
@@ -50,6 +51,43 @@ pub enum AppError {
     /// The system refused to have signals listened to.
     #[error("can't listen for signals: {0}")]
     Signals(io::Error),
+    /// The socket for upgrades.
+    #[error(
+        "edge.upgrade_socket: can't listen on {}: {source}; set another path, of at most 90 bytes", path.display()
+    )]
+    UpgradeSocket {
+        /// The path.
+        path: PathBuf,
+        /// The error of the system.
+        source: io::Error,
+    },
+    /// The socket for upgrades is another edge's.
+    #[error("edge.upgrade_socket: another edge listens on {}; give each its own", .0.display())]
+    UpgradeSocketTaken(PathBuf),
+    /// The process that is to be relieved.
+    #[error("edge.upgrade_socket: can't take over from the process at {}: {source}", path.display())]
+    TakeOver {
+        /// The path.
+        path: PathBuf,
+        /// The error of the link.
+        source: io::Error,
+    },
+    /// The process that is to be relieved, later on.
+    #[error("the process that is to be relieved does not hand over: {0}")]
+    Predecessor(io::Error),
+    /// The program of this process.
+    #[error("can't tell which program this is: {0}")]
+    Program(io::Error),
+    /// A socket that systemd has opened, of another kind.
+    #[error(
+        "LISTEN_FDS has a socket that is no listening TCP socket: {0}; use ListenStream= with an IP address and port"
+    )]
+    UnusableSocket(io::Error),
+    /// A socket that systemd has opened, and nobody wants.
+    #[error(
+        "LISTEN_FDS has a socket for {0}, but no listener is configured there; change edge.listen or the socket unit"
+    )]
+    UnknownSocket(SocketAddr),
     /// A panic at start.
     #[error("the start failed: {0}; please report this")]
     Internal(String),

@@ -1,7 +1,7 @@
 //! Signals, listened to from the first moment of the process on: one that comes early is not lost, and none does what
 //! the system does with a signal that nobody listens to.
 //!
-//! SIGHUP reads the configuration again. SIGTERM, SIGQUIT and SIGINT stop the edge, a second one of them ends it at
+//! SIGHUP reads the configuration again. SIGUSR2 starts an upgrade. SIGTERM, SIGQUIT and SIGINT stop the edge, a second one of them ends it at
 //! once.
 
 use std::io;
@@ -19,6 +19,8 @@ use tokio::sync::watch;
 pub struct Signals {
     /// Number of requests to read the configuration again.
     hangups: watch::Receiver<u64>,
+    /// Number of requests for an upgrade.
+    upgrades: watch::Receiver<u64>,
     /// Number of requests to stop.
     stops: watch::Receiver<u64>,
     /// A stop before this ends the process: there is nothing to close.
@@ -34,15 +36,16 @@ impl Signals {
     pub fn listen() -> io::Result<Self> {
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
         let (hung_up, hangups) = watch::channel(0);
+        let (upgraded, upgrades) = watch::channel(0);
         let (stopped, stops) = watch::channel(0);
         let heard = {
             // Listening begins here, and not only when the thread runs.
             let _entered = runtime.enter();
             Heard::listen()?
         };
-        let signals = Self { hangups, stops, serves: Arc::new(AtomicBool::new(false)) };
+        let signals = Self { hangups, upgrades, stops, serves: Arc::new(AtomicBool::new(false)) };
         let serves = Arc::clone(&signals.serves);
-        let tell = move || runtime.block_on(heard.tell(&hung_up, &stopped, &serves));
+        let tell = move || runtime.block_on(heard.tell(&hung_up, &upgraded, &stopped, &serves));
         thread::Builder::new().name("signals".to_owned()).spawn(tell)?;
         Ok(signals)
     }
@@ -50,6 +53,13 @@ impl Signals {
     /// Resolves with the next request to read the configuration again, or with those that came since the last.
     pub(super) async fn hangup(&mut self) {
         if self.hangups.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Resolves with the next request for an upgrade, or with those that came since the last.
+    pub(super) async fn upgrade(&mut self) {
+        if self.upgrades.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
     }
@@ -97,7 +107,13 @@ impl Heard {
         })
     }
 
-    async fn tell(mut self, hung_up: &watch::Sender<u64>, stopped: &watch::Sender<u64>, serves: &AtomicBool) {
+    async fn tell(
+        mut self,
+        hung_up: &watch::Sender<u64>,
+        upgraded: &watch::Sender<u64>,
+        stopped: &watch::Sender<u64>,
+        serves: &AtomicBool,
+    ) {
         let [first, second] = &mut self.users;
         loop {
             let name = tokio::select! {
@@ -110,7 +126,7 @@ impl Heard {
                     continue;
                 }
                 Some(()) = second.recv() => {
-                    tracing::warn!("SIGUSR2 does nothing in this version");
+                    upgraded.send_modify(|count| *count += 1);
                     continue;
                 }
                 Some(()) = self.interrupts.recv() => "SIGINT",

@@ -49,6 +49,9 @@ pub enum CliError {
         /// The error of the call.
         detail: String,
     },
+    /// An upgrade that failed: the running process goes on.
+    #[error("the upgrade failed, and the running process goes on: {0}")]
+    NotUpgraded(String),
     /// An admin listener with mutual TLS, for which the configuration has no client's certificate.
     #[error(
         "the admin listener on {listen} has mutual TLS: name it with --admin https://HOST:PORT --ca FILE \

@@ -55,12 +55,14 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         listen,
         tls,
         workers,
+        upgrade_socket,
         public_origins: _,
         trusted_proxies: _,
         redirect_http: _,
         header_timeout: _,
         grace_period: _,
         drain_delay: _,
+        upgrade_drain: _,
         tunnel_idle_timeout: _,
         tunnel_lifetime: _,
     } = edge;
@@ -73,6 +75,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     settings.edge.tls = tls.iter().map(|listener| of_address(&new.edge.tls, listener).clone()).collect();
     settings.edge.listen.clone_from(listen);
     settings.edge.workers = *workers;
+    settings.edge.upgrade_socket.clone_from(upgrade_socket);
     settings.admin = admin.clone();
     settings.rules = rules.clone();
     settings.policy.public_suffix_list.clone_from(public_suffix_list);

@@ -8,11 +8,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub use self::handed_over::FollowedChange;
 pub use self::observer::{Observer, Swap};
 pub use self::published::Published;
 use self::queue::{AnswerSlot, Call, CallFailure, Queue};
@@ -29,6 +31,7 @@ use super::storage::Storage;
 use super::storage::memory::InMemory;
 use embedgate_policy::widget::Widget;
 
+mod handed_over;
 mod observer;
 mod published;
 mod queue;
@@ -45,6 +48,8 @@ pub struct Publisher {
     read_only: bool,
     storage: Arc<dyn Storage>,
     audit: Option<Arc<dyn AuditLog>>,
+    /// Another process records changes.
+    handed_over: AtomicBool,
     queue: Queue,
     /// Held while observers are told.
     telling: Mutex<()>,
@@ -62,6 +67,7 @@ impl Publisher {
             read_only: false,
             storage: Arc::new(InMemory::default()),
             audit: None,
+            handed_over: AtomicBool::new(false),
             queue: Queue::default(),
             telling: Mutex::new(()),
             status: Mutex::new(SourceStatus::new(source, name)),
@@ -94,7 +100,13 @@ impl Publisher {
         let book = Arc::new(book);
         self.live.swap(Arc::clone(&book));
         if book.generation() > 0 {
-            self.announce(&Swap { source: self.source, book: &book, changed: &[], took: started.elapsed() });
+            self.announce(&Swap {
+                source: self.source,
+                book: &book,
+                changed: &[],
+                followed: None,
+                took: started.elapsed(),
+            });
         }
         self.status.lock().accepted(Timestamp::now());
         Self { storage, ..self }

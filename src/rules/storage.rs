@@ -15,6 +15,25 @@ pub(in crate::rules) trait Storage: Send + Sync {
     /// The documents that are kept.
     fn documents(&self) -> &dyn Documents;
 
+    /// Lets another process open what is kept here. Until it is taken back, nothing can be read or written.
+    ///
+    /// # Errors
+    ///
+    /// Somebody reads and does not stop. Nothing has changed then.
+    fn lend(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Takes back what was lent. `generation`: that of the book in force.
+    ///
+    /// # Errors
+    ///
+    /// The other process still has it, or has changed it.
+    fn take_back(&self, generation: u64) -> Result<(), StoreError> {
+        let _ = generation;
+        Ok(())
+    }
+
     /// Writes everything and leaves the commit: where the pending commit is dropped, nothing of it has happened.
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError>;
 }

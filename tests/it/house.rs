@@ -29,12 +29,16 @@ const FLOORS: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 19] = [
+const KEPT: [(&str, &[&str]); 23] = [
     ("pingora_core", &["edge", "app"]),
     ("pingora_cache", &["edge/cache"]),
     ("pingora_load_balancing", &["edge/forward"]),
     ("mimalloc", &["main"]),
     ("axum", &["admin", "demo"]),
+    ("hyper", &["admin"]),
+    ("rustix", &["app/upgrade"]),
+    ("listenfd", &["app/sockets"]),
+    ("sd_notify", &["app/systemd"]),
     ("clap", &["cli", "main"]),
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
@@ -58,7 +62,7 @@ const KEPT: [(&str, &[&str]); 19] = [
             "files",
         ],
     ),
-    ("std::env", &["config"]),
+    ("std::env", &["config", "app/upgrade/program"]),
     ("std::time::SystemTime", &["rules/source", "files"]),
     ("Timestamp::now", &["rules", "edge", "admin", "cli", "app/reload"]),
 ];

@@ -1,3 +1,5 @@
-//! Life of the process: what changes while it runs.
+//! Life of the process: what changes while it runs, and how another process takes over.
 
 mod reload;
+mod systemd;
+mod upgrade;

@@ -38,6 +38,10 @@ pub struct EdgeSettings {
     pub grace_period: Duration,
     /// Time between a stop signal and the moment at which the listeners close, for load balancers. Default: 0 s.
     pub drain_delay: Duration,
+    /// Time for which the old process keeps its open sessions after an upgrade. Default: 1 h.
+    pub upgrade_drain: Duration,
+    /// Socket on which the edge is asked for an upgrade and hands over. Default: `data/upgrade.sock`.
+    pub upgrade_socket: PathBuf,
     /// Maximum idle time of a WebSocket or stream. A WebSocket may be closed up to a 32nd of it later. `None`
     /// (written `0s`) means no limit. Default: 1 h.
     pub tunnel_idle_timeout: Option<Duration>,
@@ -85,6 +89,16 @@ pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<
             Duration::from_secs(30),
         ),
         drain_delay: table.or("drain_delay", |item| item.quantity(scalar::duration), Duration::ZERO),
+        upgrade_drain: table.or(
+            "upgrade_drain",
+            |item| item.quantity(scalar::duration),
+            Duration::from_secs(60 * 60),
+        ),
+        upgrade_socket: table.or(
+            "upgrade_socket",
+            |item| item.text(scalar::path),
+            "data/upgrade.sock".into(),
+        ),
         tunnel_idle_timeout: limit(table, "tunnel_idle_timeout", Duration::from_secs(60 * 60)),
         tunnel_lifetime: limit(table, "tunnel_lifetime", Duration::from_secs(24 * 60 * 60)),
     };

@@ -39,6 +39,9 @@ pub enum SaveError {
     /// A change could not be kept.
     #[error(transparent)]
     Storage(#[from] StoreError),
+    /// Another process has taken over and is the writer now.
+    #[error("not saved: another process has taken over and is the writer now: try again")]
+    HandedOver,
     /// The writer broke down while it wrote.
     #[error("the writer failed; whether the change is saved is not known: read it again")]
     WriterFailed,
@@ -53,6 +56,7 @@ impl SaveError {
             Self::WideChange(_) => "wide_change",
             Self::AuditUnavailable { .. } => "audit_unavailable",
             Self::Storage(error) => error.code(),
+            Self::HandedOver => "handed_over",
             Self::WriterFailed => "storage_failed",
         }
     }

@@ -27,6 +27,12 @@ pub enum StoreError {
         /// The store.
         path: PathBuf,
     },
+    /// The store is with a process that is about to take over.
+    #[error("{}: this store is with the process that takes over: try again", path.display())]
+    Lent {
+        /// The store.
+        path: PathBuf,
+    },
     /// The store is not what was written.
     #[error(
         "{}: this store is damaged ({source}): put back a copy, or move it away to start anew from the seed; it is \
@@ -79,6 +85,7 @@ impl StoreError {
         match self {
             Self::Unreadable { .. } => "unreadable",
             Self::Locked { .. } => "store_locked",
+            Self::Lent { .. } => "handed_over",
             Self::Damaged { .. } => "store_damaged",
             Self::Newer { .. } => "store_newer",
             Self::Full { .. } => "storage_full",

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::handed_over::FollowedChange;
 use crate::rules::book::RuleBook;
 use crate::rules::change::ChangedWidget;
 use crate::rules::error::RulesError;
@@ -26,6 +27,8 @@ pub struct Swap<'a> {
     pub book: &'a RuleBook,
     /// The widgets whose rules are others now, by id; none of a store's book at start.
     pub changed: &'a [ChangedWidget],
+    /// The changes, where another process has made them: their documents are there alone.
+    pub followed: Option<&'a [FollowedChange]>,
     /// From taking up the change to having it in force.
     pub took: Duration,
 }

@@ -58,6 +58,8 @@ pub(super) struct Queue {
 struct QueueState {
     waiting: VecDeque<Call>,
     writing: bool,
+    /// Somebody else writes, for good.
+    closed: bool,
 }
 
 impl Queue {
@@ -65,6 +67,9 @@ impl Queue {
     pub(super) fn run(&self, call: Call, write: impl Fn(Vec<Call>)) -> Result<Published, CallFailure> {
         let answer = Arc::clone(&call.answer);
         let mut state = self.state.lock();
+        if state.closed {
+            return Err(CallFailure::NotSaved(SaveError::HandedOver));
+        }
         state.waiting.push_back(call);
         loop {
             if let Some(answer) = answer.take() {
@@ -87,6 +92,34 @@ impl Queue {
             }
             state = self.state.lock();
         }
+    }
+}
+
+impl Queue {
+    /// Waits until nobody writes, and lets nobody write from then on. Callers wait.
+    pub(super) fn pause(&self) {
+        let mut state = self.state.lock();
+        while state.writing {
+            self.moved.wait(&mut state);
+        }
+        state.writing = true;
+    }
+
+    /// Lets callers write again after a pause.
+    pub(super) fn resume(&self) {
+        self.state.lock().writing = false;
+        self.moved.notify_all();
+    }
+
+    /// Refuses everybody who waits after a pause, and everybody who comes.
+    pub(super) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        for call in state.waiting.drain(..) {
+            call.answer.give(Err(CallFailure::NotSaved(SaveError::HandedOver)));
+        }
+        drop(state);
+        self.moved.notify_all();
     }
 }
 

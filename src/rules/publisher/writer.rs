@@ -1,6 +1,7 @@
 //! Group commit: judge → write → audit → commit → swap → tell → answer. One group at a time.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -46,6 +47,7 @@ impl Publisher {
                 source: self.source,
                 book: &book,
                 changed: &changed,
+                followed: None,
                 took: started.elapsed(),
             });
         }
@@ -61,7 +63,8 @@ impl Publisher {
     /// Makes a group's writes durable, and their record before.
     fn keep(&self, group: &Group) -> Result<(), SaveError> {
         let pending = self.storage.prepare(&group.commit)?;
-        let Some(audit) = &self.audit else { return Ok(pending.commit()?) };
+        let audit = self.audit.as_ref().filter(|_| !self.handed_over.load(Ordering::Acquire));
+        let Some(audit) = audit else { return Ok(pending.commit()?) };
         let previous = pending.previous();
         let at = Timestamp::now();
         let actors = group.actors.iter().flat_map(|(actor, writes)| std::iter::repeat_n(actor, *writes));

@@ -175,6 +175,25 @@ impl Storage for RuleStore {
         self
     }
 
+    fn lend(&self) -> Result<(), StoreError> {
+        self.handle.lend()
+    }
+
+    fn take_back(&self, generation: u64) -> Result<(), StoreError> {
+        self.handle.reclaim();
+        let database = self.handle.database()?;
+        let meta = Meta::read(&database).map_err(failed)?;
+        let mut meta = meta.ok_or_else(|| damaged(&self.path, "it is a database, but no store of rules"))?;
+        if meta.row_format != row::ROW_FORMAT {
+            load::derive(&self.path, &database, &mut meta, &self.suffixes)?;
+        }
+        if meta.generation == generation {
+            return Ok(());
+        }
+        let changed = format!("it is at generation {}, but {generation} is in force", meta.generation);
+        Err(StoreError::Failed { source: Arc::from(Box::from(changed)) })
+    }
+
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let database = self.handle.database()?;
         match PendingCommit::write(&self.handle, &database, commit) {

@@ -94,13 +94,33 @@ impl Edge {
         edge
     }
 
-    /// Starts an edge, ready or not.
-    pub fn spawn(spec: EdgeSpec) -> Self {
+    /// Starts an edge by this path, and waits until it is ready.
+    pub async fn start_as(program: &Path, spec: EdgeSpec) -> Self {
+        let change = |command: &mut Command| {
+            let folder = command.get_current_dir().unwrap().to_owned();
+            *command = Command::new(program);
+            let out = File::create(folder.join("out.log")).unwrap();
+            command.current_dir(folder).stdin(Stdio::null()).stdout(out).env_clear();
+        };
+        Self::start_with(change, spec).await
+    }
+
+    /// Starts an edge by a command that is changed before, and waits until it is ready.
+    pub async fn start_with(change: impl FnOnce(&mut Command), spec: EdgeSpec) -> Self {
+        Self::prepare(spec).start_in(change).await
+    }
+
+    /// Prepares the folder of an edge.
+    pub fn prepare(spec: EdgeSpec) -> PreparedEdge {
         let folder = tempfile::tempdir().unwrap();
         let (http, admin) = (ports::free(), ports::free());
         write_config(folder.path(), http, admin, &spec);
-        let process = Self::run(folder.path());
-        Self { http, admin, folder, process }
+        PreparedEdge { http, admin, folder }
+    }
+
+    /// Starts an edge, ready or not.
+    pub fn spawn(spec: EdgeSpec) -> Self {
+        Self::prepare(spec).run_in(|_| {})
     }
 
     /// Starts an edge with other ends of its standard output and error, and waits until it is ready. Returns what
@@ -109,9 +129,7 @@ impl Edge {
         spec: EdgeSpec,
         ends: impl FnOnce() -> (Stdio, Stdio),
     ) -> (Self, (Option<ChildStdout>, Option<ChildStderr>)) {
-        let folder = tempfile::tempdir().unwrap();
-        let (http, admin) = (ports::free(), ports::free());
-        write_config(folder.path(), http, admin, &spec);
+        let PreparedEdge { http, admin, folder } = Self::prepare(spec);
         // For whoever reads the logs that are elsewhere.
         fs::write(folder.path().join("err.log"), "").unwrap();
         let (out, err) = ends();
@@ -122,12 +140,11 @@ impl Edge {
         (edge, pipes)
     }
 
-    fn run(folder: &Path) -> Child {
-        Self::command(folder)
-            .stdout(File::create(folder.join("out.log")).unwrap())
-            .stderr(File::create(folder.join("err.log")).unwrap())
-            .spawn()
-            .unwrap()
+    fn run(folder: &Path, change: impl FnOnce(&mut Command)) -> Child {
+        let mut command = Self::command(folder);
+        command.stdout(File::create(folder.join("out.log")).unwrap());
+        change(&mut command);
+        command.stderr(File::create(folder.join("err.log")).unwrap()).spawn().unwrap()
     }
 
     /// Starts it again after its process has ended, in the same folder, and waits until it is ready.
@@ -138,7 +155,7 @@ impl Edge {
 
     /// Starts it again after its process has ended, ready or not.
     pub fn respawn(&mut self) {
-        self.process = Self::run(self.folder.path());
+        self.process = Self::run(self.folder.path(), |_| {});
     }
 
     async fn ready(&self) {
@@ -275,6 +292,31 @@ impl Edge {
             status["generation"].as_u64().unwrap() >= at_least
         })
         .await;
+    }
+}
+
+/// Edge that has a folder, and no process yet.
+pub struct PreparedEdge {
+    /// Where its plain HTTP listener will be.
+    pub http: SocketAddr,
+    /// Where its admin listener will be.
+    pub admin: SocketAddr,
+    folder: TempDir,
+}
+
+impl PreparedEdge {
+    /// Starts it by a command that is changed before, ready or not.
+    pub fn run_in(self, change: impl FnOnce(&mut Command)) -> Edge {
+        let Self { http, admin, folder } = self;
+        let process = Edge::run(folder.path(), change);
+        Edge { http, admin, folder, process }
+    }
+
+    /// The same, and waits until it is ready.
+    pub async fn start_in(self, change: impl FnOnce(&mut Command)) -> Edge {
+        let edge = self.run_in(change);
+        edge.ready().await;
+        edge
     }
 }
 

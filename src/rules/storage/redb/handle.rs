@@ -51,11 +51,18 @@ struct HandleState {
     /// `None` after a failure, until it is opened anew.
     database: Option<Arc<Database>>,
     uncertain: Option<UncertainCommit>,
+    /// Another process may open it meanwhile.
+    lent: bool,
 }
 
 impl Handle {
     pub(super) fn new(path: &Path, database: Database, purpose: StoreUse) -> Self {
-        let state = HandleState { path: path.into(), database: Some(Arc::new(database)), uncertain: None };
+        let state = HandleState {
+            path: path.into(),
+            database: Some(Arc::new(database)),
+            uncertain: None,
+            lent: false,
+        };
         Self { purpose, state: Mutex::new(state) }
     }
 
@@ -82,6 +89,9 @@ impl Handle {
         if let Some(database) = &state.database {
             return Ok(Arc::clone(database));
         }
+        if state.lent {
+            return Err(StoreError::Lent { path: state.path.clone() });
+        }
         let database = state.reopen(self.purpose)?;
         if let Some(uncertain) = &state.uncertain {
             uncertain.undo(&database)?;
@@ -90,6 +100,39 @@ impl Handle {
         let database = Arc::new(database);
         state.database = Some(Arc::clone(&database));
         Ok(database)
+    }
+
+    /// Closes the file for another process, once nobody reads it any more.
+    pub(super) fn lend(&self) -> Result<(), StoreError> {
+        let (database, path) = {
+            let mut state = self.lock();
+            state.lent = true;
+            (state.database.take(), state.path.clone())
+        };
+        let Some(mut database) = database else { return Ok(()) };
+        let deadline = Instant::now() + REOPEN;
+        loop {
+            // The last one closes the file.
+            match Arc::try_unwrap(database) {
+                Ok(database) => {
+                    drop(database);
+                    return Ok(());
+                }
+                Err(still_read) if Instant::now() < deadline => database = still_read,
+                Err(still_read) => {
+                    let mut state = self.lock();
+                    (state.lent, state.database) = (false, Some(still_read));
+                    let source = Arc::from(Box::from(format!("{}: it is still being read", path.display())));
+                    return Err(StoreError::Failed { source });
+                }
+            }
+            pause(Duration::from_millis(1));
+        }
+    }
+
+    /// Allows the file to be opened again after it was lent.
+    pub(super) fn reclaim(&self) {
+        self.lock().lent = false;
     }
 
     /// Closes the file after an error.

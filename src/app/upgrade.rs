@@ -1,0 +1,38 @@
+//! Upgrade to a new process, without a gap: the running one starts the program that is now at its path, and hands over
+//! its listening sockets and the store.
+//!
+//! ```text
+//! old                                       new
+//! starts the program     ------------->     reads the configuration, prepares everything, looks up upstreams
+//!                        <-- TakeOver --    over `edge.upgrade_socket`
+//!                        -- Listeners ->    with the sockets
+//!                        <- WantsStore -
+//! calls wait; closes the store
+//!                        - StoreIsFree >    opens the store, puts the rules in force, accepts connections
+//!                        <-- Serving ---
+//!                        --- Yours ---->    answers calls, and is the edge
+//! stops accepting, passes calls on
+//!                        <--- Swap -----    each change of the rules
+//! judges its sessions    -- Followed -->    and only then the change is answered
+//! ```
+//!
+//! Up to `Yours`, whatever goes wrong leaves the old process in charge: it ends the new one and takes the store back.
+//! After it, the old one serves what it has open, for at most `edge.upgrade_drain`. If the new one goes away before
+//! that, no rules reach the old one any more, and it ends its sessions.
+
+mod feed;
+mod link;
+mod message;
+mod new;
+mod old;
+mod program;
+mod request;
+mod socket;
+
+pub(super) use feed::Feed;
+pub(super) use link::Link;
+pub(super) use new::Predecessor;
+pub(super) use old::{HandOver, Relief};
+pub(super) use program::Program;
+pub use request::{RequestFault, Upgraded, request};
+pub(super) use socket::{Incoming, UpgradeSocket};

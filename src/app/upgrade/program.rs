@@ -1,0 +1,115 @@
+//! Program of this process, to be started again.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::{env, fmt, io};
+
+use tokio::process::{Child, Command};
+
+/// Variable that tells a new process that it takes over, and proves to the old one that it is the one it has started.
+pub(super) const SECRET: &str = "EMBEDGATE_TAKE_OVER";
+
+/// Variables of this process alone: sockets and a watchdog that systemd has given to its process id.
+const OWN: [&str; 4] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID"];
+
+/// Argument of the first start alone.
+const ONCE: &str = "--new-store";
+
+/// Path and arguments by which this process was started.
+#[derive(Clone, Debug)]
+pub(in crate::app) struct Program {
+    path: PathBuf,
+    arguments: Vec<OsString>,
+}
+
+impl Program {
+    /// The program of this process. Links are not followed, so a package that sets one to a new version is found.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub(in crate::app) fn of_this_process() -> io::Result<Self> {
+        let mut arguments = env::args_os();
+        let name = arguments.next().map(PathBuf::from).unwrap_or_default();
+        let path = if name.components().count() > 1 {
+            env::current_dir()?.join(name)
+        } else {
+            let folders = env::var_os("PATH").unwrap_or_default();
+            let found =
+                env::split_paths(&folders).map(|folder| folder.join(&name)).find(|path| path.is_file());
+            match found {
+                Some(path) => path,
+                None => env::current_exe()?,
+            }
+        };
+        Ok(Self { path, arguments: arguments.filter(|argument| argument != ONCE).collect() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Starts the program.
+    pub(super) fn start(&self, secret: &str) -> io::Result<NewProcess> {
+        let mut command = Command::new(&self.path);
+        command.args(&self.arguments).env(SECRET, secret);
+        for name in OWN {
+            command.env_remove(name);
+        }
+        command.stdin(Stdio::null()).spawn().map(|child| NewProcess(Some(child)))
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
+/// New process, which is ended with this unless it is let go.
+pub(super) struct NewProcess(Option<Child>);
+
+impl NewProcess {
+    /// Its id, as long as it runs.
+    pub(super) fn id(&self) -> Option<u32> {
+        self.0.as_ref().and_then(Child::id)
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        match &mut self.0 {
+            Some(child) => child.wait().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends it, and waits until it has.
+    pub(super) async fn kill(mut self) {
+        if let Some(mut child) = self.0.take() {
+            // An error means that it has ended already.
+            let _ = child.kill().await;
+        }
+    }
+
+    /// Lets it go on when this process ends, and notes its end until then.
+    pub(super) fn let_go(mut self) {
+        if let Some(mut child) = self.0.take() {
+            drop(tokio::spawn(async move { child.wait().await }));
+        }
+    }
+}
+
+impl Drop for NewProcess {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // An error means that it has ended already.
+            let _ = child.start_kill();
+        }
+    }
+}
+
+/// The secret of the process that has started this one to take over.
+pub(super) fn secret() -> Option<String> {
+    env::var_os(SECRET)?.into_string().ok()
+}
