@@ -158,7 +158,7 @@ impl Edge {
     /// Replaces the running process; the time that the command took.
     pub fn upgrade(&mut self, by: &Path) -> Result<Duration> {
         let started = Instant::now();
-        let output = self.try_upgrade(by)?;
+        let output = self.try_upgrade(by, CONFIGURATION)?;
         let took = started.elapsed();
         let said = String::from_utf8_lossy(&output.stdout);
         if !output.status.success() {
@@ -173,10 +173,10 @@ impl Edge {
         Ok(took)
     }
 
-    /// Asks for an upgrade; how the command ended, for better or worse.
-    pub fn try_upgrade(&self, by: &Path) -> Result<Output> {
+    /// Asks for an upgrade, with this configuration; how the command ended, for better or worse.
+    pub fn try_upgrade(&self, by: &Path, configuration: &str) -> Result<Output> {
         let mut child = Command::new(by)
-            .args(["upgrade", "--config", CONFIGURATION, "--json"])
+            .args(["upgrade", "--config", configuration, "--json"])
             .current_dir(self.prepared.ground.folder())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -18,6 +18,7 @@ mod kept;
 mod pace;
 mod tally;
 mod tunnel;
+mod upload;
 
 pub use pace::Pace;
 pub use tally::{Count, Tally};
@@ -58,6 +59,8 @@ pub struct Mix {
     pub secure: usize,
     /// HTTP/1.1 on a new connection each time, plain and over TLS in turn.
     pub fresh: usize,
+    /// HTTP/1.1 on kept connections, with bodies that come piece by piece.
+    pub uploads: usize,
     /// HTTP/2 connections with four streams at a time.
     pub http2: usize,
     /// WebSockets that stay, and clients that open one after the other.
@@ -70,7 +73,7 @@ pub struct Mix {
 impl Mix {
     /// Some of each.
     pub const USUAL: Self =
-        Self { plain: 32, secure: 8, fresh: 4, http2: 2, staying: 32, passing: 4, events: 2 };
+        Self { plain: 32, secure: 8, fresh: 4, uploads: 4, http2: 2, staying: 32, passing: 4, events: 2 };
 }
 
 /// One answer, as far as somebody may look at it.
@@ -153,6 +156,9 @@ async fn run(shared: Arc<Shared>, mix: Mix) -> Result<()> {
             0 => tasks.spawn_local(kept::plain(Arc::clone(&shared), pace(), 1)),
             _ => tasks.spawn_local(kept::secure(Arc::clone(&shared), pace(), 1)),
         };
+    }
+    for _ in 0..mix.uploads {
+        tasks.spawn_local(upload::client(Arc::clone(&shared), pace()));
     }
     for _ in 0..mix.http2 {
         tasks.spawn_local(http2::connection(Arc::clone(&shared), pace()));

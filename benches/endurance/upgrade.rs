@@ -14,21 +14,25 @@ use crate::{Settings, upstreams};
 
 /// Time between two upgrades.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Sessions of each site that is removed, and of the one that stays.
+/// Sessions of each site that is removed right after an upgrade, and of the one that stays.
 const SESSIONS: usize = 20;
+/// Sessions that are opened at each process, and cut after the last upgrade.
+const SESSIONS_OF_EACH: usize = 10;
 /// The longest time from a save that denies a session until it is cut, but for one of a hundred.
 const CUT: Duration = Duration::from_millis(100);
 /// The longest that a save may take.
 const SAVE: Duration = Duration::from_secs(1);
 /// Time after which a session that was to be cut is given up.
-const GIVEN_UP: Duration = Duration::from_secs(180);
+const GIVEN_UP: Duration = Duration::from_secs(30);
+/// The same for sessions that stay through all upgrades.
+const AT_THE_END: Duration = Duration::from_secs(600);
 /// What its Close frame says.
 const DENIED: Option<u16> = Some(1008);
 
 /// The widget whose sites are removed.
 const CUT_WIDGET: &str = "wgt_cut";
-/// Its sessions are opened at the first process, and cut after the last upgrade.
-const FIRST: &str = "first.example";
+/// Its sessions are opened at each process, and keep all of them there until the end.
+const OLD: &str = "old.example";
 /// Its sessions are never cut.
 const STAYING: &str = "staying.example";
 
@@ -39,41 +43,39 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let admin = edge.admin();
     // The last stays, for a list that is empty would admit everybody.
     let mut sites: Vec<String> = (0..upgrades).map(|n| format!("cut{n}.example")).collect();
-    sites.extend([FIRST, STAYING].map(str::to_owned));
+    sites.extend([OLD, STAYING].map(str::to_owned));
     admin.save(CUT_WIDGET, &sites)?;
     let target = Target { widget: CUT_WIDGET.to_owned(), ..edge.target() };
 
-    let first = Watched::open(&target.by(FIRST), SESSIONS, GIVEN_UP)?;
-    let staying = Watched::open(&target.by(STAYING), SESSIONS, GIVEN_UP)?;
+    let staying = Watched::open(&target.by(STAYING), SESSIONS, AT_THE_END)?;
     let (load, saver) = (Load::start(&edge.target(), Mix::USUAL), Saver::start(admin));
     let (mut cuts, mut slowest) = (Cuts::default(), Duration::ZERO);
+    let mut old = Vec::new();
     for _ in 0..upgrades {
         std::thread::sleep(PAUSE);
         let site = sites.remove(0);
-        let watched = Watched::open(&target.by(&site), SESSIONS, PAUSE * 30)?;
+        let watched = Watched::open(&target.by(&site), SESSIONS, GIVEN_UP)?;
+        old.push(Watched::open(&target.by(OLD), SESSIONS_OF_EACH, AT_THE_END)?);
         slowest = slowest.max(edge.upgrade(&settings.binary)?);
-        cuts.remove(admin, &site, &sites, watched)?;
+        cuts.remove(admin, &site, &sites, (SESSIONS, vec![watched]))?;
     }
     std::thread::sleep(PAUSE);
     let processes = edge.living().len();
-    let mut of_the_first = Cuts::default();
-    of_the_first.remove(admin, FIRST, &[STAYING.to_owned()], first)?;
-    let ended = staying.ended()?;
+    let mut of_all = Cuts::default();
+    of_all.remove(admin, OLD, &[STAYING.to_owned()], (SESSIONS_OF_EACH * upgrades, old))?;
     let (tally, saves) = (load.stop()?, saver.stop()?);
+    let ended = staying.ended()?;
 
     let name = format!("upgrade: {upgrades} upgrades");
     rows.told(format!("{name}: slowest"), text(slowest));
-    rows.told(format!("{name}: processes at the end, with the sessions that each of them had"), processes);
+    rows.told(format!("{name}: processes at the end, the old ones with sessions"), processes);
     told_load(rows, &name, &tally);
     nothing_lost(rows, &name, &tally);
     no_save_lost(rows, &name, admin, &saves)?;
-    rows.none(
-        format!("{name}: sessions cut of the site that stays listed, of {SESSIONS}"),
-        ended.len() as u64,
-        "",
-    );
-    cuts.tell(rows, &format!("{name}: old process's sessions, by a save right after"));
-    of_the_first.tell(rows, &format!("{name}: first process's sessions, by a save at the end"));
+    let what = format!("{name}: sessions cut of the site that stays listed, of {SESSIONS}");
+    rows.none(what, ended.len() as u64, "");
+    cuts.tell(rows, &format!("{name}: the old process's sessions, by a save right after"));
+    of_all.tell(rows, &format!("{name}: all old processes' sessions, by a save at the end"));
     Ok(())
 }
 
@@ -136,12 +138,20 @@ struct Cuts {
 }
 
 impl Cuts {
-    /// Saves the list without a site, and waits until its sessions have ended.
-    fn remove(&mut self, admin: Admin, site: &str, others: &[String], sessions: Watched) -> Result<()> {
+    /// Saves the list without a site, and waits until its sessions, so many, have ended.
+    fn remove(
+        &mut self,
+        admin: Admin,
+        site: &str,
+        others: &[String],
+        (count, sessions): (usize, Vec<Watched>),
+    ) -> Result<()> {
         let asked = Instant::now();
         admin.save(CUT_WIDGET, others)?;
-        let endings = sessions.endings()?;
-        let missing = (SESSIONS - endings.len()) as u64;
+        std::thread::sleep(CUT * 5);
+        let endings = sessions.into_iter().map(|sessions| sessions.ended().context("sessions"));
+        let endings = endings.collect::<Result<Vec<_>>>()?.concat();
+        let missing = (count - endings.len()) as u64;
         let is_cut = |ending: &&Ending| ending.code == DENIED && ending.at >= asked;
         let (cut, others): (Vec<&Ending>, Vec<&Ending>) = endings.iter().partition(is_cut);
         self.times.extend(cut.iter().map(|ending| ending.at.duration_since(asked)));

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bench_support::client::{connect, exchange};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -55,7 +55,6 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         saves_took += on_this_thread(save_all(admin, saves / PARTS))?;
         after_parts.push(resident_then()?);
     }
-    let after_saves = after_parts.last().copied().unwrap_or(after_sessions);
     for (what, count, took) in
         [("sessions opened and closed", sessions, sessions_took), ("saves", saves, saves_took)]
     {
@@ -66,12 +65,13 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         "wear: resident KiB: warm, after the sessions",
         format!("{}, {}", warm >> 10, after_sessions >> 10),
     );
+    let &[after_first, .., after_saves] = &after_parts[..] else { bail!("saves in fewer than two parts") };
     let parts: Vec<String> = after_parts.iter().map(|bytes| (bytes >> 10).to_string()).collect();
     rows.told("wear: resident KiB after each fifth of the saves", parts.join(", "));
     let left = |after: u64, before: u64, count: usize| (after as f64 - before as f64) / count as f64;
     for (what, most, left) in [
         ("session", OF_A_SESSION, left(after_sessions, warm, sessions)),
-        ("save", OF_A_SAVE, left(after_saves, after_sessions, saves)),
+        ("save, after the first fifth", OF_A_SAVE, left(after_saves, after_first, saves - saves / PARTS)),
     ] {
         rows.judged(
             format!("wear: bytes left of a {what}"),

@@ -95,7 +95,7 @@ fn reason<T>(failed: &Result<T>) -> String {
 }
 
 /// Waits so long; whether the connection has ended meanwhile.
-async fn has_ended<S: AsyncRead + Unpin>(stream: &mut S, pause: Duration) -> bool {
+pub async fn has_ended<S: AsyncRead + Unpin>(stream: &mut S, pause: Duration) -> bool {
     timeout(pause, stream.read(&mut [0; 256])).await.is_ok()
 }
 

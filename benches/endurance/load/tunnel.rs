@@ -135,11 +135,6 @@ impl Watched {
         }
     }
 
-    /// Waits until all have ended or were given up; those that have.
-    pub fn endings(self) -> Result<Vec<Ending>> {
-        joined(self.thread)
-    }
-
     /// Those that have ended so far; the others are left.
     pub fn ended(self) -> Result<Vec<Ending>> {
         let _ = self.over.send(());
