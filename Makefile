@@ -22,8 +22,8 @@ COUNTS := $(or $(CARGO_TARGET_DIR),target)/instructions.jsonl
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick one test prove integrations bench bench-scale bench-peers endurance instructions instructions-baseline \
-	count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
+.PHONY: help run build quick one test prove integrations testssl bench bench-scale bench-peers endurance \
+	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
 	setup-integrations setup-peers clean
 
 help: ## List these commands
@@ -46,11 +46,15 @@ one: setup setup-tests ## Run the tests whose path has T in it: make one T=revoc
 test: fmt setup lint docs unit deny instructions ## Install what the tests need and run every check and test (CI runs this)
 
 prove: test ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
-	$(PROVE) --include-ignored --skip integrations:: $(addprefix --skip ,$(TIMED))
+	$(PROVE) --include-ignored --skip integrations:: --skip tls::analysed:: $(addprefix --skip ,$(TIMED))
 	$(PROVE) --nocapture --test-threads 1 --exact $(TIMED)
 
 integrations: setup setup-integrations ## Try real products behind the edge in a browser: Chainlit, Streamlit, Gradio (large downloads)
 	EMBEDGATE_INTEGRATIONS=$(TOOLS)/integrations cargo test --locked --test it -- --include-ignored integrations::
+
+testssl: setup ## Hold the TLS listeners against Debian's testssl.sh
+	@command -v testssl >/dev/null || $(call install,testssl.sh)
+	cargo test --locked --test it -- --include-ignored tls::analysed::
 
 bench: setup ## Time parsing, verdicts and the rule book
 	cargo bench --locked --package bench-timings --bench decide --bench rulebook

@@ -34,6 +34,7 @@ mod status;
 mod tls;
 mod widgets;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -60,6 +61,7 @@ pub use tls::{MutualTls, MutualTlsFiles};
 
 use self::listener::StoppableListener;
 use self::problem::Problem;
+use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
@@ -100,12 +102,27 @@ pub struct Admin {
     pub decisions: Arc<DecisionLog>,
     /// The operational log, for the number of dropped lines.
     pub operational: LogQueue,
+    /// The certificates of all listeners.
+    pub certificates: Vec<Arc<dyn Expiring>>,
     /// Whether the data listeners accept.
     pub readiness: Arc<Readiness>,
     /// The gate in front of the calls.
     pub gate: Arc<Gate>,
     /// What a person finds at `/`: where to look.
     pub start_page: String,
+}
+
+impl Admin {
+    /// When each certificate in force expires, in seconds of Unix time, by its file. Should one file have two, as while
+    /// new ones are read, the earlier counts.
+    fn expiries(&self) -> BTreeMap<String, i64> {
+        let mut expiries = BTreeMap::new();
+        for CertificateExpiry { file, at } in self.certificates.iter().flat_map(|holder| holder.expiries()) {
+            let known: &mut i64 = expiries.entry(file.display().to_string()).or_insert(at);
+            *known = at.min(*known);
+        }
+        expiries
+    }
 }
 
 /// The calls under `/v1`, with their OpenAPI description.
@@ -185,7 +202,10 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = StoppableListener::new(listener, intake)?;
     match tls {
-        Some(tls) => axum::serve(tls::TlsListener::new(listener, tls), router(admin)).await,
+        Some(tls) => {
+            let listener = tls::TlsListener::new(listener, tls, Arc::clone(&admin.metrics));
+            axum::serve(listener, router(admin)).await
+        }
         None => axum::serve(listener, router(admin)).await,
     }
 }

@@ -14,25 +14,23 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Mutex, mpsc};
 
 use crate::admin::{self, Admin, Gate, Readiness, SwapFeed, Tokens};
+use crate::certificates::Expiring;
 use crate::config::{self, Settings};
-use crate::edge::admission::route::RouteTable;
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::listeners::Listener;
 use crate::edge::connection::service::EdgeService;
-use crate::edge::connection::tls::Certificates;
-use crate::edge::connection::tls::concerns::concerns;
 use crate::edge::error::EdgeError;
 use crate::edge::forward::exchange::Forwarder;
-use crate::edge::forward::upstream::Upstreams;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
 use crate::files::Reload;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::{Observer, Publisher};
+use crate::rules::publisher::Observer;
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
+use crate::rules::source::store::LostStore;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::{Metrics, UpgradeOutcome};
 use crate::telemetry::operational_log::{self, LevelHandle};
@@ -41,6 +39,7 @@ use crate::telemetry::queue::LogQueue;
 mod control;
 mod demo;
 mod error;
+mod faults;
 mod life;
 mod log;
 mod observe;
@@ -52,21 +51,25 @@ mod source;
 mod suffixes;
 mod systemd;
 mod tasks;
+mod tls;
 mod upgrade;
 mod welcome;
 
 pub use control::class_answers;
 pub use error::AppError;
+pub use faults::faults;
 pub use log::decision_scope;
 pub use offline::{documents, each_document, offline_store, rules_location};
 pub use signals::Signals;
 pub use suffixes::public_suffixes;
+pub use tls::certificate_concerns;
 pub use upgrade::{RequestFault, Upgraded, request as request_upgrade};
 
 pub use crate::edge::setup::edge_policy;
 
 use control::LiveTickets;
 use demo::Demo;
+use faults::say_what_to_know;
 use life::{ControlListener, Life};
 use observe::RuleMetrics;
 use reload::Reloader;
@@ -82,12 +85,19 @@ const BACKLOG: usize = 1024;
 const CONTROL_THREADS: usize = 2;
 
 /// Runs the edge until a signal stops it. `config` is the file to read again on a reload. `signals` were listened to
-/// before anything was read. `now`: the time, for certificates that have expired.
+/// before anything was read. `now`: the time, for certificates that have expired. `lost`: what is done where the store
+/// of the rules is lost.
 ///
 /// # Errors
 ///
 /// Something in the settings can't be used, or an address is taken.
-pub fn run(config: PathBuf, settings: Settings, signals: Signals, now: Timestamp) -> Result<(), AppError> {
+pub fn run(
+    config: PathBuf,
+    settings: Settings,
+    signals: Signals,
+    now: Timestamp,
+    lost: LostStore,
+) -> Result<(), AppError> {
     let (level, operational, _flush) =
         operational_log::start(log::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings, now);
@@ -98,7 +108,7 @@ pub fn run(config: PathBuf, settings: Settings, signals: Signals, now: Timestamp
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.edge.workers.map_or(cores, usize::from);
     let (requests, control) = (runtime("edge", threads)?, runtime("control", CONTROL_THREADS)?);
-    let parts = Assembly { config, settings, signals, decisions, operational, level };
+    let parts = Assembly { config, settings, signals, lost, decisions, operational, level };
     let lived = control.block_on(async { parts.start(&requests, &control).await?.live().await });
     // Whatever still runs is left behind: connections that have had their time, and calls that wait for a disk.
     requests.shutdown_background();
@@ -117,6 +127,7 @@ struct Assembly {
     config: PathBuf,
     settings: Settings,
     signals: Signals,
+    lost: LostStore,
     decisions: Arc<DecisionLog>,
     operational: LogQueue,
     level: LevelHandle,
@@ -125,14 +136,11 @@ struct Assembly {
 impl Assembly {
     /// Puts the edge together, and serves.
     async fn start(self, requests: &Runtime, control: &Runtime) -> Result<Life, AppError> {
-        let Self { config, settings, signals, decisions, operational, level } = self;
+        let Self { config, settings, signals, lost, decisions, operational, level } = self;
         let program = Program::of_this_process().map_err(AppError::Program)?;
         let upgrade_socket = settings.edge.upgrade_socket.clone();
         let (mut predecessor, mut sockets) = match Predecessor::find(&upgrade_socket).await? {
             Some((predecessor, sockets)) => (Some(predecessor), Sockets::handed_over(sockets)),
-            None if UpgradeSocket::is_taken(&upgrade_socket) => {
-                return Err(AppError::UpgradeSocketTaken(upgrade_socket));
-            }
             None => (None, Sockets::of_systemd()?),
         };
         let metrics = Arc::new(Metrics::new()?);
@@ -161,13 +169,17 @@ impl Assembly {
         if let Some(predecessor) = &mut predecessor {
             predecessor.store().await?;
         }
-        let StartedSource { publisher, follower } = start_rules(&settings, rules.clone(), &observers)?;
+        let StartedSource { publisher, follower } =
+            source::start(&settings, lost, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let admin_listener = sockets.other(settings.admin.listen)?;
         let probe_listener = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
         let listeners = listeners(&settings, &mut sockets)?;
         if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {
             return Err(AppError::UnknownSocket(addr));
+        }
+        if predecessor.is_none() && UpgradeSocket::is_taken(&upgrade_socket) {
+            return Err(AppError::UpgradeSocketTaken(upgrade_socket));
         }
 
         let edge = Arc::new(EdgeService::new(Pipeline {
@@ -195,6 +207,9 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
         });
+        let certificates =
+            [Some(Arc::new(setup.clone()) as Arc<dyn Expiring>), admin_tls.clone().map(|tls| tls as _)];
+        let certificates = certificates.into_iter().flatten().collect();
         let gate = Arc::<Gate>::default();
         let admin = Arc::new(Admin {
             hosts,
@@ -213,6 +228,7 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
             readiness: Arc::clone(&readiness),
+            certificates,
             start_page: welcome.to_string(),
         });
 
@@ -279,53 +295,6 @@ async fn logged(name: &'static str, service: impl Future<Output = io::Result<()>
     if let Err(error) = service.await {
         tracing::error!(%error, "{name} failed");
     }
-}
-
-/// Every error that would keep the edge from starting, except those of the rules. Addresses are not tried.
-pub fn faults(settings: &Settings) -> Vec<AppError> {
-    let somewhere = SocketAddr::from(([127, 0, 0, 1], 1));
-    let routes = Upstreams::prepare(&settings.upstreams, Some(somewhere), None).and_then(|upstreams| {
-        RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None)
-    });
-    let certificates = settings.edge.tls.iter().map(|tls| Certificates::load(tls.certificates.clone()).err());
-    let certificates = certificates.flatten().map(EdgeError::from).chain(control::mutual_tls(settings).err());
-    let edge = certificates.chain(routes.err()).map(AppError::from).chain(Demo::fault(settings));
-    let keys = &settings.tickets.key_file;
-    // A start makes a missing key file.
-    let keys = keys.exists().then(|| KeyFile::open(keys.clone()).err()).flatten();
-    edge.chain(keys.map(AppError::from)).chain(public_suffixes(settings).err()).collect()
-}
-
-/// Concerns about the certificates of the TLS listeners, and about public origins that none of them covers.
-pub fn certificate_concerns(settings: &Settings, now: Timestamp) -> Vec<String> {
-    let pairs = settings.edge.tls.iter().flat_map(|tls| &tls.certificates);
-    concerns(pairs, &settings.edge.public_origins, now)
-}
-
-/// Logs the settings that are allowed but probably unintended, and those without effect in this version.
-fn say_what_to_know(settings: &Settings, now: Timestamp) {
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
-    for notice in config::notices(settings) {
-        tracing::warn!("{notice}");
-    }
-    for concern in certificate_concerns(settings, now) {
-        tracing::warn!("{concern}");
-    }
-}
-
-/// Puts the rules in force, whatever they come from, and has these observers told of them.
-fn start_rules(
-    settings: &Settings,
-    live: LiveRules,
-    observers: &[Arc<dyn Observer>],
-) -> Result<StartedSource, AppError> {
-    let suffixes = public_suffixes(settings)?;
-    let source = source::of(settings)?;
-    let publisher = source::publisher(&*source, live, settings);
-    let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
-    Ok(source.start(publisher, suffixes)?)
 }
 
 /// The listeners of the edge, which don't accept yet.

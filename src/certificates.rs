@@ -5,11 +5,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+
+mod expiry;
+
+pub use expiry::{CertificateExpiry, Expiring};
 
 /// Error of a certificate or key file, with what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -80,19 +83,4 @@ pub fn mode_for_others(path: &Path) -> Option<u32> {
     const READABLE: u32 = 0o044;
     let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o7777;
     (mode & READABLE != 0).then_some(mode)
-}
-
-/// The certificate authorities of a file, at least one.
-///
-/// # Errors
-///
-/// The file can't be read, or has a certificate that can't be an authority.
-pub fn read_authorities(path: &Path) -> Result<RootCertStore, CertificateFault> {
-    let mut store = RootCertStore::empty();
-    for certificate in read_chain(path)? {
-        store.add(certificate).map_err(|error| {
-            CertificateFault::new(path, format!("not usable as certificate authorities: {error}"))
-        })?;
-    }
-    Ok(store)
 }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 
 use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
+use crate::rules::source::store::LostStore;
 
 mod check;
 mod error;
@@ -33,6 +34,8 @@ const USAGE: u8 = 2;
 pub struct Cli {
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    start: StartArguments,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -48,6 +51,20 @@ struct Common {
     json: bool,
 }
 
+/// Options of a start.
+#[derive(Args, Clone, Copy, Debug, Default)]
+struct StartArguments {
+    /// Make a new store if the one that the audit log tells of is lost. Say it once: it brings back nothing.
+    #[arg(long)]
+    new_store: bool,
+}
+
+impl StartArguments {
+    fn lost(self) -> LostStore {
+        if self.new_store { LostStore::MadeAnew } else { LostStore::Refused }
+    }
+}
+
 impl Common {
     fn settings(&self) -> Result<Settings, CliError> {
         Ok(config::load(&self.config, config::process_environment())?)
@@ -57,7 +74,7 @@ impl Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the edge (the default).
-    Run,
+    Run(StartArguments),
     /// Read the configuration and rules and report every error with file and line; starts nothing.
     Check(remote::Remote),
     /// Explain whether a page may embed a widget, and why.
@@ -85,19 +102,20 @@ impl Cli {
     ///
     /// The configuration, the rules or a file can't be used, or the running edge that was asked refuses.
     pub fn run(self) -> Result<ExitCode, CliError> {
-        let common = self.common;
-        match self.command.unwrap_or(Command::Run) {
-            Command::Run if common.json => {
-                let says = "`run` prints nothing but its logs, so --json has no effect; leave it out";
-                Cli::command().error(ErrorKind::ArgumentConflict, says).print()?;
-                Ok(ExitCode::from(USAGE))
+        let (common, before) = (self.common, self.start);
+        match self.command.unwrap_or(Command::Run(before)) {
+            Command::Run(_) if common.json => {
+                wrong_usage("`run` prints nothing but its logs, so --json has no effect; leave it out")
             }
-            Command::Run => {
+            Command::Run(after) => {
+                let start = StartArguments { new_store: before.new_store || after.new_store };
                 let signals = Signals::listen().map_err(AppError::Signals)?;
                 let settings = common.settings()?;
-                app::run(common.config, settings, signals, Timestamp::now())?;
+                app::run(common.config, settings, signals, Timestamp::now(), start.lost())?;
                 Ok(ExitCode::SUCCESS)
             }
+            // Said before the command, the parser takes it as one of its own.
+            _ if before.new_store => wrong_usage("--new-store belongs to `embedgate run`; leave it out"),
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
@@ -112,4 +130,9 @@ impl Cli {
             }
         }
     }
+}
+
+fn wrong_usage(says: &str) -> Result<ExitCode, CliError> {
+    Cli::command().error(ErrorKind::ArgumentConflict, says).print()?;
+    Ok(ExitCode::from(USAGE))
 }

@@ -31,7 +31,7 @@ pub use pattern::{PathPattern, RewritePattern, RouteHost};
 pub use reload::{Changes, compare, in_force};
 pub use resolve::admin::{AdminSettings, AdminTls};
 pub use resolve::cache::CacheSettings;
-pub use resolve::edge::{CertificateFiles, EdgeSettings, TlsListenerSettings};
+pub use resolve::edge::{CertificateFiles, EdgeSettings, TlsListenerSettings, TlsVersion};
 pub use resolve::log::{LogLevel, LogSettings, LoggedDecisions};
 pub use resolve::policy::{EmptyAllowlist, PolicySettings};
 pub use resolve::route::{HeaderOverride, RouteSettings, RouteUpstreams, WidgetPlace, routeless_profile};

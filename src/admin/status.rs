@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -26,8 +27,20 @@ pub(super) struct Status {
     rules: SourceStatus,
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
+    /// The certificates of all listeners, by file.
+    certificates: Vec<CertificateStatus>,
     /// Lines of the decision log that were dropped because standard output was too slow, or could not be written to.
     decisions_not_logged: u64,
+}
+
+/// A certificate in force.
+#[derive(Debug, Serialize, ToSchema)]
+struct CertificateStatus {
+    /// The file, as the configuration names it.
+    #[schema(example = "tls/site.pem")]
+    certificate: String,
+    /// When it expires.
+    expires_at: Timestamp,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,9 +55,16 @@ struct Widgets {
     unrestricted: BTreeMap<&'static str, usize>,
 }
 
+impl CertificateStatus {
+    fn new((certificate, at): (String, i64)) -> Self {
+        // One that never expires says so with the last second of the year 9999 (RFC 5280 §4.1.2.5).
+        Self { certificate, expires_at: Timestamp::from_second(at).unwrap_or(Timestamp::MAX) }
+    }
+}
+
 /// Report how the edge is doing
 ///
-/// The rules in force, whether their source has other ones, and open sessions.
+/// The rules in force, whether their source has other ones, open sessions, and when certificates expire.
 #[utoipa::path(
     get,
     path = "/v1/status",
@@ -73,6 +93,19 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
         read_only: admin.publisher.is_read_only(),
         rules: admin.publisher.status(),
         sessions: admin.sessions.count(),
+        certificates: admin.expiries().into_iter().map(CertificateStatus::new).collect(),
         decisions_not_logged: admin.decisions.dropped(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_never_expires_has_a_time_too() {
+        let expires = |at| CertificateStatus::new((String::new(), at)).expires_at.to_string();
+        assert_eq!(expires(3_376_684_800), "2077-01-01T00:00:00Z");
+        assert!(expires(253_402_300_799).starts_with("9999-12-30T"), "{}", expires(253_402_300_799));
+    }
 }

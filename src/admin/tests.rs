@@ -75,6 +75,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
+        certificates: Vec::new(),
         readiness: Arc::new(Readiness::new(data)),
         start_page: "edge ready".to_owned(),
     });

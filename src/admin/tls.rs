@@ -11,16 +11,23 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use axum::serve::Listener;
 use rustls::ServerConfig;
+use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
-use rustls::sign::SingleCertAndKey;
+use rustls::server::NoServerSessionStorage;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use super::listener::{CountedStream, StoppableListener};
-use crate::certificates::{CertificateFault, read_authorities, read_pair};
+use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_pair};
 use crate::files::{Reload, Watched};
+use crate::telemetry::metrics::{HandshakeOutcome, Metrics};
+
+mod clients;
+mod operator;
+
+use clients::OperatorVerifier;
+use operator::OperatorStream;
 
 /// Time limit of a client's handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,7 +50,15 @@ pub struct MutualTlsFiles {
 pub struct MutualTls {
     files: MutualTlsFiles,
     watched: Watched,
-    config: ArcSwap<ServerConfig>,
+    in_force: ArcSwap<TlsInForce>,
+}
+
+/// What the files said when they were last read.
+#[derive(Debug)]
+struct TlsInForce {
+    config: Arc<ServerConfig>,
+    operators: Arc<OperatorVerifier>,
+    expiry: Option<CertificateExpiry>,
 }
 
 impl MutualTls {
@@ -55,8 +70,8 @@ impl MutualTls {
     pub fn load(files: MutualTlsFiles) -> Result<Self, CertificateFault> {
         let paths: [&PathBuf; 3] = [&files.cert, &files.key, &files.client_ca];
         let watched = Watched::new(paths.map(Clone::clone).into());
-        let config = ArcSwap::from_pointee(configure(&files)?);
-        Ok(Self { files, watched, config })
+        let in_force = ArcSwap::from_pointee(TlsInForce::read(&files)?);
+        Ok(Self { files, watched, in_force })
     }
 }
 
@@ -69,24 +84,40 @@ impl Reload for MutualTls {
         if !self.watched.changed() {
             return Ok(false);
         }
-        self.config.store(Arc::new(configure(&self.files)?));
+        self.in_force.store(Arc::new(TlsInForce::read(&self.files)?));
         Ok(true)
     }
 }
 
-fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
-    let provider = Arc::new(default_provider());
-    let pair = read_pair(&files.cert, &files.key)?;
-    let authorities = Arc::new(read_authorities(&files.client_ca)?);
-    let fault = |detail: String| CertificateFault::new(&files.client_ca, detail);
-    let clients = WebPkiClientVerifier::builder_with_provider(authorities, Arc::clone(&provider))
-        .build()
-        .map_err(|error| fault(error.to_string()))?;
+impl Expiring for MutualTls {
+    fn expiries(&self) -> Vec<CertificateExpiry> {
+        self.in_force.load().expiry.iter().cloned().collect()
+    }
+}
+
+impl TlsInForce {
+    fn read(files: &MutualTlsFiles) -> Result<Self, CertificateFault> {
+        let pair = read_pair(&files.cert, &files.key)?;
+        let expiry = CertificateExpiry::of(&files.cert, &pair);
+        let provider = Arc::new(default_provider());
+        let operators = Arc::new(OperatorVerifier::read(&files.client_ca, Arc::clone(&provider))?);
+        let config = configure(files, pair, Arc::clone(&operators), provider)?;
+        Ok(Self { config: Arc::new(config), operators, expiry })
+    }
+}
+
+fn configure(
+    files: &MutualTlsFiles,
+    pair: Arc<CertifiedKey>,
+    operators: Arc<OperatorVerifier>,
+    provider: Arc<CryptoProvider>,
+) -> Result<ServerConfig, CertificateFault> {
     let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| fault(error.to_string()))?;
-    let mut config =
-        builder.with_client_cert_verifier(clients).with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+        .map_err(|error| CertificateFault::new(&files.cert, error.to_string()))?;
+    let mut config = builder
+        .with_client_cert_verifier(operators)
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     // No resumption: each connection has to show its certificate to the authorities in force.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -98,21 +129,28 @@ fn configure(files: &MutualTlsFiles) -> Result<ServerConfig, CertificateFault> {
 pub(super) struct TlsListener {
     listener: StoppableListener,
     tls: Arc<MutualTls>,
-    handshakes: JoinSet<Option<(TlsStream<CountedStream>, SocketAddr)>>,
+    metrics: Arc<Metrics>,
+    handshakes: JoinSet<Option<(OperatorStream, SocketAddr)>>,
 }
 
 impl TlsListener {
-    pub(super) fn new(listener: StoppableListener, tls: Arc<MutualTls>) -> Self {
-        Self { listener, tls, handshakes: JoinSet::new() }
+    pub(super) fn new(listener: StoppableListener, tls: Arc<MutualTls>, metrics: Arc<Metrics>) -> Self {
+        Self { listener, tls, metrics, handshakes: JoinSet::new() }
     }
 
     fn shake_hands(&mut self, stream: CountedStream, peer: SocketAddr) {
-        let acceptor = TlsAcceptor::from(self.tls.config.load_full());
+        let (tls, metrics) = (Arc::clone(&self.tls), Arc::clone(&self.metrics));
         self.handshakes.spawn(async move {
-            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => Some((stream, peer)),
+            let in_force = tls.in_force.load_full();
+            let acceptor = TlsAcceptor::from(Arc::clone(&in_force.config));
+            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+            let outcome = HandshakeOutcome::of(&shaken);
+            metrics.admin_handshakes.count(outcome);
+            match shaken {
+                Ok(Ok(stream)) => Some((OperatorStream::new(stream, tls, in_force), peer)),
                 Ok(Err(error)) => {
-                    tracing::warn!(%peer, %error, "TLS handshake failed on the admin listener");
+                    // Counted and not logged by default: a stranger must not be able to fill a disk.
+                    tracing::debug!(%peer, %error, "TLS handshake failed on the admin listener");
                     None
                 }
                 Err(_) => None,
@@ -122,7 +160,7 @@ impl TlsListener {
 }
 
 impl Listener for TlsListener {
-    type Io = TlsStream<CountedStream>;
+    type Io = OperatorStream;
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {

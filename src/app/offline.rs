@@ -10,6 +10,7 @@ use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::DocumentPages;
+use crate::rules::source::store::LostStore;
 use embedgate_policy::widget::Widget;
 
 /// The documents that the configured source holds, read as at start.
@@ -27,7 +28,7 @@ pub fn documents(settings: &Settings) -> Result<Vec<Widget>, AppError> {
 
 /// What a start would read rules from: a file, a folder.
 pub fn rules_location(settings: &Settings) -> Result<String, AppError> {
-    Ok(source::of(settings)?.location())
+    Ok(source::of(settings, LostStore::Refused)?.location())
 }
 
 /// Calls a function with each document that the configured source holds; those of a store are sorted by id.
@@ -47,16 +48,17 @@ pub fn each_document(
 
 fn pages(settings: &Settings) -> Result<DocumentPages, AppError> {
     let suffixes = public_suffixes(settings)?;
-    Ok(source::of(settings)?.documents(suffixes)?)
+    Ok(source::of(settings, LostStore::Refused)?.documents(suffixes)?)
 }
 
-/// The writer of the configured store, while no edge has it open. Makes the store if there is none.
+/// The writer of the configured store, while no edge has it open. Makes the store if there is none; `lost`: what is
+/// done where there was one.
 ///
 /// # Errors
 ///
-/// The rules do not come from a store, or it can't be opened.
-pub fn offline_store(settings: &Settings) -> Result<Publisher, AppError> {
-    let source = source::of(settings)?;
+/// The rules do not come from a store, or it is lost or can't be opened.
+pub fn offline_store(settings: &Settings, lost: LostStore) -> Result<Publisher, AppError> {
+    let source = source::of(settings, lost)?;
     let publisher = source::publisher(&*source, LiveRules::new(), settings);
     let opened = source.open_offline(publisher, public_suffixes(settings)?).map_err(RulesError::from)?;
     opened.ok_or_else(|| AppError::NoStore(source.location()))

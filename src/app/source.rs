@@ -3,21 +3,24 @@
 use std::sync::Arc;
 
 use super::error::AppError;
+use super::suffixes::public_suffixes;
 use crate::config::{Settings, SourceSetting, StoreSettings};
 use crate::rules::audit::FileAuditLog;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::Publisher;
-use crate::rules::source::RuleSource;
+use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::source::file::FileSource;
-use crate::rules::source::store::StoreSource;
+use crate::rules::source::store::{LostStore, StoreSource};
+use crate::rules::source::{RuleSource, StartedSource};
 
-/// The source of rules that the settings name.
-pub(super) fn of(settings: &Settings) -> Result<Box<dyn RuleSource>, AppError> {
+/// The source of rules that the settings name. `lost`: what is done where its store is lost.
+pub(super) fn of(settings: &Settings, lost: LostStore) -> Result<Box<dyn RuleSource>, AppError> {
     match settings.rules.source {
         SourceSetting::File => Ok(Box::new(FileSource::new(&settings.rules.file))),
         SourceSetting::Store => {
             let StoreSettings { path, seed } = &settings.rules.store;
-            Ok(Box::new(StoreSource::new(path, seed)))
+            let seed_place = settings.stated.get("rules.store.seed").map(ToString::to_string);
+            let source = StoreSource::new(path, seed).with_seed_named_at(seed_place);
+            Ok(Box::new(source.with_audit_log(&settings.log.audit, lost)))
         }
         // The configuration refuses it.
         SourceSetting::Nats => Err(AppError::SourceUnavailable),
@@ -28,4 +31,18 @@ pub(super) fn of(settings: &Settings) -> Result<Box<dyn RuleSource>, AppError> {
 pub(super) fn publisher(source: &dyn RuleSource, live: LiveRules, settings: &Settings) -> Publisher {
     let audit = FileAuditLog::new(settings.log.audit.clone());
     Publisher::new(live, source.kind(), source.name()).with_audit(Arc::new(audit))
+}
+
+/// Puts the rules in force, whatever they come from, and has these observers told of them.
+pub(super) fn start(
+    settings: &Settings,
+    lost: LostStore,
+    live: LiveRules,
+    observers: &[Arc<dyn Observer>],
+) -> Result<StartedSource, AppError> {
+    let suffixes = public_suffixes(settings)?;
+    let source = of(settings, lost)?;
+    let publisher = publisher(&*source, live, settings);
+    let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
+    Ok(source.start(publisher, suffixes)?)
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{CliError, Common};
+use crate::rules::source::store::LostStore;
 
 mod export;
 mod import;
@@ -25,12 +26,17 @@ pub(super) enum WidgetsCommand {
         /// The documents; `-` reads standard input, which can't be checked before writing starts.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Make a new store if the one that the audit log tells of is lost, so that it takes these documents.
+        #[arg(long)]
+        new_store: bool,
     },
 }
 
 pub(super) fn run(common: &Common, command: &WidgetsCommand) -> Result<ExitCode, CliError> {
     match command {
         WidgetsCommand::Export { file } => export::run(common, file.as_deref()),
-        WidgetsCommand::Import { file } => import::run(common, file),
+        WidgetsCommand::Import { file, new_store } => {
+            import::run(common, file, if *new_store { LostStore::MadeAnew } else { LostStore::Refused })
+        }
     }
 }

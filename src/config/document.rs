@@ -4,7 +4,7 @@
 //! should see all of them at once.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -142,20 +142,25 @@ fn entries(table: DeTable<'_>, spot: &dyn Fn(usize) -> ValueSource) -> Entries {
     table.into_iter().map(entry).collect()
 }
 
-/// The dotted names of all keys in the tree, without tables: `edge.listen`, `rules.store.path`.
-pub(super) fn stated(entries: &Entries) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    collect(entries, "", &mut names);
-    names
+/// The places of all values in the tree, without tables, by dotted name: `edge.listen`, `rules.store.path`.
+pub(super) fn stated(document: &ConfigDocument<'_>, entries: &Entries) -> BTreeMap<String, ConfigPlace> {
+    let mut places = BTreeMap::new();
+    collect(document, entries, "", &mut places);
+    places
 }
 
-fn collect(entries: &Entries, prefix: &str, names: &mut BTreeSet<String>) {
+fn collect(
+    document: &ConfigDocument<'_>,
+    entries: &Entries,
+    prefix: &str,
+    places: &mut BTreeMap<String, ConfigPlace>,
+) {
     for (key, (_, node)) in entries {
         let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
         match &node.value {
-            ConfigValue::Table(inner) => collect(inner, &name, names),
+            ConfigValue::Table(inner) => collect(document, inner, &name, places),
             _ => {
-                names.insert(name);
+                places.insert(name, document.place(&node.spot));
             }
         }
     }

@@ -42,7 +42,7 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
             upstreams: upstreams.settings,
             routes,
             warnings: Vec::new(),
-            stated: stated(entries),
+            stated: stated(document, entries),
         }
     })
 }

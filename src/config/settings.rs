@@ -3,10 +3,10 @@
 //! All types are plain and checked once: durations are [`Duration`](std::time::Duration), sizes are bytes, addresses
 //! are socket addresses, origins are canonical. No part of a [`Settings`] contradicts another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::fault::ConfigFault;
+use super::fault::{ConfigFault, ConfigPlace};
 use super::resolve::admin::AdminSettings;
 use super::resolve::cache::CacheSettings;
 use super::resolve::edge::EdgeSettings;
@@ -40,6 +40,6 @@ pub struct Settings {
     pub routes: Vec<RouteSettings>,
     /// Warnings about settings that are probably unintended, each with its place.
     pub warnings: Vec<ConfigFault>,
-    /// Dotted names of the keys in the file or the environment (`"cache.bytes"`); the others have defaults.
-    pub stated: BTreeSet<String>,
+    /// Places of the keys in the file or the environment, by dotted name (`"cache.bytes"`); the others have defaults.
+    pub stated: BTreeMap<String, ConfigPlace>,
 }

@@ -12,7 +12,7 @@ pub(super) fn source(source: SourceSetting) -> Option<String> {
 /// One line for each setting that the operator has set and that has no effect in this version.
 pub fn notices(settings: &Settings) -> Vec<String> {
     IDLE.iter()
-        .filter(|(key, _)| settings.stated.iter().any(|stated| is_within(stated, key)))
+        .filter(|(key, _)| settings.stated.keys().any(|stated| is_within(stated, key)))
         .filter(|(key, _)| *key != "policy.max_staleness" || settings.policy.max_staleness.is_some())
         .map(|(key, detail)| format!("{key} has no effect in this version: {detail}"))
         .collect()

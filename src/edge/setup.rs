@@ -19,6 +19,7 @@ use super::connection::tls::resumption::Resumption;
 use super::error::EdgeError;
 use super::forward::upstream::Upstreams;
 use super::session::tunnel::Limits;
+use crate::certificates::{CertificateExpiry, Expiring};
 use crate::config::{EmptyAllowlist, Settings};
 use crate::rules::assets::CachedAssets;
 use crate::rules::error::RulesError;
@@ -104,7 +105,7 @@ impl Setup {
             let certificates = Arc::new(Certificates::load(tls.certificates.clone())?);
             // By its place, edges with the same keys resume each other's sessions.
             let resumption = Resumption::new(Arc::clone(&parts.ticket_keys), place);
-            let handshakes = certificates.handshakes(resumption)?;
+            let handshakes = certificates.handshakes(tls.min_version, resumption)?;
             Ok(TlsSetup { certificates, handshakes })
         });
         let same_answers = |old: &Settings| {
@@ -176,6 +177,12 @@ impl LiveSetup {
         self.setup.store(Arc::new(setup));
         // After the setup: a session that this policy denies is judged again by a setup that has it.
         self.policy.store(policy);
+    }
+}
+
+impl Expiring for LiveSetup {
+    fn expiries(&self) -> Vec<CertificateExpiry> {
+        self.load().certificates().flat_map(|certificates| certificates.expiries()).collect()
     }
 }
 

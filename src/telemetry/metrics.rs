@@ -7,22 +7,21 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, TextEncoder,
-};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
+mod certificates;
 mod handshakes;
 mod life;
 mod logs;
 mod registration;
 mod tickets;
 
-use registration::{counters, gauge, gauges, histograms, register};
+use registration::{Families, counters, gauge, gauges, histograms, register};
 
+pub use certificates::ExpiryGauge;
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use life::{ReloadCounter, ReloadOutcome, UpgradeCounter, UpgradeOutcome};
 pub use logs::DroppedLines;
@@ -58,7 +57,7 @@ const CACHE_OUTCOMES: [&str; 5] = ["hit", "stale", "revalidated", "miss", "bypas
 /// All metrics of one process.
 #[derive(Debug)]
 pub struct Metrics {
-    registry: Registry,
+    families: Families,
     decisions: IntCounterVec,
     decisions_by_reason: Vec<OnceLock<IntCounter>>,
     would_deny: IntCounterVec,
@@ -95,12 +94,16 @@ pub struct Metrics {
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
-    /// `tls_handshakes_total{outcome}`.
+    /// `tls_handshakes_total{outcome}`: at the data listeners.
     pub handshakes: HandshakeCounter,
     /// `reloads_total{outcome}`.
     pub reloads: ReloadCounter,
     /// `upgrades_total{outcome}`.
     pub upgrades: UpgradeCounter,
+    /// `admin_tls_handshakes_total{outcome}`: at the admin listener.
+    pub admin_handshakes: HandshakeCounter,
+    /// `certificate_expiry_timestamp_seconds{certificate}`: when each certificate in force expires.
+    pub certificate_expiry: ExpiryGauge,
     /// `log_lines_dropped_total{log}`: lines that a log could not write.
     pub log_lines: DroppedLines,
     /// `rules_source_lag_seconds`: for how long the source has had rules that are not in force.
@@ -114,41 +117,41 @@ impl Metrics {
     ///
     /// Two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new_custom(Some(NAMESPACE.to_owned()), None)?;
+        let families = Families::new(NAMESPACE)?;
         let decisions = counters(
-            &registry,
+            &families,
             "decisions_total",
             "Verdicts, by class of route, verdict and reason.",
             &["class", "verdict", "reason"],
         )?;
         let would_deny = counters(
-            &registry,
+            &families,
             "decisions_would_deny_total",
             "Requests that `access: monitor` allowed and `enforce` would deny.",
             &["class", "reason"],
         )?;
         let requests = counters(
-            &registry,
+            &families,
             "requests_total",
             "Answers, by class of route and status.",
             &["class", "status"],
         )?;
         let durations = histograms(
-            &registry,
+            &families,
             "request_duration_seconds",
             "Time from a request's head until its answer is complete.",
             &["class"],
             prometheus::exponential_buckets(0.000_25, 2.0, 16)?,
         )?;
         let cached = counters(
-            &registry,
+            &families,
             "cache_requests_total",
             "Allowed requests for assets, by outcome at the cache.",
             &["outcome"],
         )?;
         let tickets =
-            counters(&registry, "tickets_total", "Tickets issued and presented, by outcome.", &["outcome"])?;
-        let build = gauges(&registry, "build_info", "Always 1; the label has the version.", &["version"])?;
+            counters(&families, "tickets_total", "Tickets issued and presented, by outcome.", &["outcome"])?;
+        let build = gauges(&families, "build_info", "Always 1; the label has the version.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
             decisions_by_reason: (0..Class::ALL.len() * Verdict::ALL.len() * Reason::ALL.len())
@@ -157,7 +160,7 @@ impl Metrics {
             decisions,
             would_deny,
             decision_duration: register(
-                &registry,
+                &families,
                 Histogram::with_opts(
                     HistogramOpts::new("decision_duration_seconds", "Time to reach one verdict.")
                         .buckets(prometheus::exponential_buckets(50e-9, 2.0, 16)?),
@@ -167,80 +170,82 @@ impl Metrics {
             requests,
             request_duration: CLASSES.iter().map(|class| durations.with_label_values(&[class])).collect(),
             upstream_errors: counters(
-                &registry,
+                &families,
                 "upstream_errors_total",
                 "Requests that failed at an upstream, by upstream and kind.",
                 &["upstream", "kind"],
             )?,
-            rules_generation: gauge(&registry, "rules_generation", "Version of the rule book in force.")?,
+            rules_generation: gauge(&families, "rules_generation", "Version of the rule book in force.")?,
             rules_widgets: gauges(
-                &registry,
+                &families,
                 "rules_widgets",
                 "Widgets in the rule book, by environment and access in effect.",
                 &["environment", "access"],
             )?,
             rules_unrestricted: gauges(
-                &registry,
+                &families,
                 "rules_unrestricted",
                 "Widgets that any site may embed, by environment.",
                 &["environment"],
             )?,
             rules_apply_duration: histograms(
-                &registry,
+                &families,
                 "rules_apply_duration_seconds",
                 "Time from the arrival of a change until every later request is judged by it.",
                 &["source"],
                 prometheus::exponential_buckets(0.000_01, 4.0, 12)?,
             )?,
             rules_rejected: counters(
-                &registry,
+                &families,
                 "rules_rejected_total",
                 "Refused updates of the rules, by source and code.",
                 &["source", "code"],
             )?,
             rules_source_connected: gauge(
-                &registry,
+                &families,
                 "rules_source_connected",
                 "1 while the source of rules can be read, else 0.",
             )?,
             sessions_open: gauge(
-                &registry,
+                &families,
                 "sessions_open",
                 "Open sessions: requests of class session, including WebSockets and streams, from verdict to end.",
             )?,
             sessions_revoked: register(
-                &registry,
+                &families,
                 IntCounter::new(
                     "sessions_revoked_total",
                     "Open sessions that a change of the rules, or an entry's expiry, denied.",
                 )?,
             )?,
             handshakes: HandshakeCounter::new(counters(
-                &registry,
+                &families,
                 "tls_handshakes_total",
-                "TLS handshakes of clients, by outcome.",
+                "TLS handshakes of clients at the data listeners, by outcome; not those at the admin listener.",
                 &["outcome"],
             )?),
-            reloads: ReloadCounter::new(&counters(
-                &registry,
-                "reloads_total",
-                "Reloads of the configuration, by outcome.",
+            reloads: ReloadCounter::new(&families)?,
+            upgrades: UpgradeCounter::new(&families)?,
+            admin_handshakes: HandshakeCounter::new(counters(
+                &families,
+                "admin_tls_handshakes_total",
+                "TLS handshakes at the admin listener, by outcome; without a good client certificate they are refused.",
                 &["outcome"],
             )?),
-            upgrades: UpgradeCounter::new(&counters(
-                &registry,
-                "upgrades_total",
-                "Upgrades to a new process, by outcome: done by this one, or failed from this one.",
-                &["outcome"],
+            certificate_expiry: ExpiryGauge::new(gauges(
+                &families,
+                "certificate_expiry_timestamp_seconds",
+                "When each certificate in force expires, in seconds of Unix time, by its file.",
+                &["certificate"],
             )?),
             log_lines: DroppedLines::new(counters(
-                &registry,
+                &families,
                 "log_lines_dropped_total",
                 "Lines that a log could not write in time, or not at all.",
                 &["log"],
             )?),
             session_revocation_duration: register(
-                &registry,
+                &families,
                 Histogram::with_opts(
                     HistogramOpts::new(
                         "session_revocation_duration_seconds",
@@ -250,14 +255,14 @@ impl Metrics {
                 )?,
             )?,
             cache_requests: CACHE_OUTCOMES.iter().map(|name| cached.with_label_values(&[name])).collect(),
-            cache_bytes: gauge(&registry, "cache_bytes", "Memory used by stored assets, in bytes.")?,
+            cache_bytes: gauge(&families, "cache_bytes", "Memory used by stored assets, in bytes.")?,
             cache_entries: gauge(
-                &registry,
+                &families,
                 "cache_entries",
                 "Assets in memory; variants of one asset count once.",
             )?,
             cache_purged: register(
-                &registry,
+                &families,
                 IntCounter::new(
                     "cache_purged_total",
                     "Assets dropped from memory because their widget was changed or purged.",
@@ -267,13 +272,13 @@ impl Metrics {
                 .map(|outcome| tickets.with_label_values(&[outcome.as_str()]))
                 .collect(),
             rules_source_lag: register(
-                &registry,
+                &families,
                 prometheus::Gauge::new(
                     "rules_source_lag_seconds",
                     "For how long the source of rules has had rules that are not in force.",
                 )?,
             )?,
-            registry,
+            families,
         })
     }
 
@@ -329,9 +334,7 @@ impl Metrics {
     ///
     /// A metric can't be written as text.
     pub fn render(&self) -> Result<String, prometheus::Error> {
-        let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
-        Ok(String::from_utf8_lossy(&text).into_owned())
+        self.families.render()
     }
 }
 
@@ -384,10 +387,35 @@ mod tests {
             "embedgate_sessions_revoked_total 0",
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
             "embedgate_tls_handshakes_total{outcome=\"not_tls\"} 0",
+            "embedgate_admin_tls_handshakes_total{outcome=\"refused\"} 0",
             "embedgate_log_lines_dropped_total{log=\"operational\"} 0",
             "embedgate_session_revocation_duration_seconds_count 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_family_without_a_value_is_told_too() {
+        let metrics = Metrics::new().unwrap();
+        let has = |line: &str| metrics.render().unwrap().lines().filter(|told| *told == line).count();
+        let kinds = [
+            "embedgate_upstream_errors_total counter",
+            "embedgate_certificate_expiry_timestamp_seconds gauge",
+            "embedgate_rules_apply_duration_seconds histogram",
+            "embedgate_sessions_open gauge",
+        ];
+        for kind in kinds {
+            assert_eq!(has(&format!("# TYPE {kind}")), 1, "{kind}");
+        }
+        metrics.upstream_failed("app", "connect");
+        metrics.certificate_expiry.set([("a.pem".to_owned(), 7), ("b.pem".to_owned(), -1)].into());
+        let expiry = |value| has(&format!("embedgate_certificate_expiry_timestamp_seconds{{{value}"));
+        assert_eq!((expiry("certificate=\"a.pem\"} 7"), expiry("certificate=\"b.pem\"} -1")), (1, 1));
+        metrics.certificate_expiry.set([("b.pem".to_owned(), 8)].into());
+        assert_eq!((expiry("certificate=\"a.pem\"} 7"), expiry("certificate=\"b.pem\"} 8")), (0, 1));
+        for kind in kinds {
+            assert_eq!(has(&format!("# TYPE {kind}")), 1, "{kind}");
         }
     }
 

@@ -33,8 +33,10 @@ fn targets(level: LevelFilter) -> Targets {
         .with_default(of_libraries(level))
         .with_target("embedgate", level)
         .with_target("pingora_core::apps", greetings)
-        // h2 warns once for each unexpected frame of a client, and a client must not be able to fill a disk.
+        // These warn once for each unexpected frame or handshake message of a client, and a client must not be able
+        // to fill a disk.
         .with_target("h2", of_libraries(level).min(LevelFilter::ERROR))
+        .with_target("rustls", of_libraries(level).min(LevelFilter::ERROR))
 }
 
 /// Level of libraries. Pingora's `info` reports each step of its start and stop, which is useful only at
@@ -107,6 +109,7 @@ mod tests {
         );
         assert!(usual.would_enable("embedgate::app", &Level::INFO));
         assert!(!usual.would_enable("h2::proto::ping_pong", &Level::WARN));
+        assert!(!usual.would_enable("rustls::common_state", &Level::WARN));
         assert!(targets(LevelFilter::DEBUG).would_enable("pingora_core::apps", &Level::ERROR));
     }
 }

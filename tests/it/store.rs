@@ -3,6 +3,7 @@
 mod bulk;
 mod full_disk;
 mod killed;
+mod lost;
 mod never_open;
 mod orders;
 mod refused;

@@ -12,6 +12,7 @@ use crate::app;
 use crate::cli::output::{count, print};
 use crate::cli::{CliError, Common};
 use crate::rules::import::{ImportReport, check, import};
+use crate::rules::source::store::LostStore;
 
 /// Number of faults shown in text; `--json` has more.
 const SHOWN: usize = 50;
@@ -50,11 +51,11 @@ fn number(faults: u64) -> String {
     count(usize::try_from(faults).unwrap_or(usize::MAX), "error")
 }
 
-pub(super) fn run(common: &Common, file: &Path) -> Result<ExitCode, CliError> {
+pub(super) fn run(common: &Common, file: &Path, lost: LostStore) -> Result<ExitCode, CliError> {
     let settings = common.settings()?;
     let store = &settings.rules.store.path;
     let suffixes = app::public_suffixes(&settings)?;
-    let publisher = app::offline_store(&settings)?;
+    let publisher = app::offline_store(&settings, lost)?;
     let import = if file == Path::new("-") {
         import(&publisher, BufReader::new(io::stdin()), &suffixes, |_| {})?
     } else {

@@ -56,6 +56,19 @@ pub struct TlsListenerSettings {
     pub listen: SocketAddr,
     /// At least one pair, picked by the server name that the client asks for; the first if none matches.
     pub certificates: Vec<CertificateFiles>,
+    /// The oldest version that is spoken. Default: TLS 1.2.
+    pub min_version: TlsVersion,
+}
+
+/// Version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 (RFC 8446).
+    #[serde(rename = "1.3")]
+    Tls13,
 }
 
 /// Certificate chain and its private key, both PEM files.
@@ -69,6 +82,7 @@ pub struct CertificateFiles {
 
 const LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 8080);
 const PUBLIC_ORIGIN: &str = "http://localhost:8080";
+const TLS_VERSIONS: [(&str, TlsVersion); 2] = [("1.2", TlsVersion::Tls12), ("1.3", TlsVersion::Tls13)];
 
 pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<'d>) -> EdgeSettings {
     let edge = EdgeSettings {
@@ -153,6 +167,7 @@ fn tls_listener<'d>(
     if let (Some(address), Some(spot)) = (listen, spot) {
         listeners.claim(table.document(), address, spot);
     }
+    let min_version = table.or("min_version", |item| item.choice(&TLS_VERSIONS), TlsVersion::Tls12);
     let example = "[{ cert = \"tls/site.pem\", key = \"tls/site.key\" }]";
     let item = table.required("certificates", example)?;
     let spot = item.spot();
@@ -161,7 +176,7 @@ fn tls_listener<'d>(
         table.fault(spot, format!("edge.tls.certificates: needs at least one, such as {example}"));
     }
     let certificates = items.into_iter().filter_map(|item| item.table(certificate).flatten()).collect();
-    Some(TlsListenerSettings { listen: listen?, certificates })
+    Some(TlsListenerSettings { listen: listen?, certificates, min_version })
 }
 
 /// The keys `cert` and `key` of any table.

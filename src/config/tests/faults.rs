@@ -133,6 +133,16 @@ fn tls_listeners() {
         (&format!("{whole}[]"), "5:16", "needs at least one, such as [{ cert = "),
         (&format!("{whole}[{{ cert = \"c\" }}]"), "5:17", "'key' is missing in [[edge.tls.certificates]]"),
         (&format!("{whole}[{{ cert = \"\", key = \"k\" }}]"), "5:26", "must name a file"),
+        (
+            &format!("{whole}{pair}\nmin_version = \"1.1\""),
+            "6:15",
+            "edge.tls.min_version: '1.1' is not known; write \"1.2\" or \"1.3\"",
+        ),
+        (
+            &format!("{whole}{pair}\nmin_version = 1.3"),
+            "6:15",
+            "must be a string, not a number with a fraction",
+        ),
         (&format!("{whole}{pair}\n[admin]\nlisten = \"127.0.0.1:8443\""), "7:10", "can't listen on both"),
         (
             &format!(

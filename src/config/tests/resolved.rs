@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{read, settings};
 use crate::config::{
-    EmptyAllowlist, LogLevel, LoggedDecisions, ServerAddress, SourceSetting, UpstreamSettings, UpstreamTls,
-    notices,
+    EmptyAllowlist, LogLevel, LoggedDecisions, ServerAddress, SourceSetting, TlsVersion, UpstreamSettings,
+    UpstreamTls, notices,
 };
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
@@ -148,6 +148,10 @@ fn tls_and_admin_beyond_loopback() {
         [[edge.tls]]
         listen = "0.0.0.0:8443"
         certificates = [{ cert = "a.pem", key = "a.key" }, { cert = "b.pem", key = "b.key" }]
+        [[edge.tls]]
+        listen = "0.0.0.0:8444"
+        certificates = [{ cert = "a.pem", key = "a.key" }]
+        min_version = "1.3"
         [admin]
         listen = "0.0.0.0:9090"
         hosts = ["Ops.example.com"]
@@ -157,6 +161,10 @@ fn tls_and_admin_beyond_loopback() {
     assert!(s.edge.listen.is_empty() && s.edge.redirect_http);
     assert_eq!(s.edge.tls[0].listen, "0.0.0.0:8443".parse().unwrap());
     assert_eq!(s.edge.tls[0].certificates[1].key, Path::new("b.key"));
+    assert_eq!(
+        (s.edge.tls[0].min_version, s.edge.tls[1].min_version),
+        (TlsVersion::Tls12, TlsVersion::Tls13)
+    );
     assert_eq!(s.admin.hosts, ["ops.example.com"]);
     assert_eq!(s.admin.tls.unwrap().client_ca, Path::new("ca.pem"));
     assert_eq!(s.warnings, []);

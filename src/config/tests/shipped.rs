@@ -54,6 +54,7 @@ fn shows_the_defaults() {
         "listen = \"0.0.0.0:8443\"",
         "listen = \"0.0.0.0:9091\"",
         "certificates =",
+        "min_version =",
     ];
     let mut shown = 0;
     let uncommented: Vec<&str> = file

@@ -7,16 +7,16 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+use rustls::{ServerConfig, SupportedProtocolVersion};
 use x509_parser::extensions::GeneralName;
 
-use crate::certificates::{CertificateFault, read_pair};
-use crate::config::CertificateFiles;
+use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_pair};
+use crate::config::{CertificateFiles, TlsVersion};
 use crate::edge::error::EdgeError;
 use crate::files::{Reload, Watched};
 
@@ -53,15 +53,23 @@ impl Certificates {
         Ok(Self { files, table, watched })
     }
 
-    /// Handshakes of a listener with these certificates: TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN,
+    /// Handshakes of a listener with these certificates: TLS from this version on, HTTP/2 and HTTP/1.1 by ALPN,
     /// resumption only by session tickets.
     ///
     /// # Errors
     ///
     /// The TLS library refuses the configuration.
-    pub fn handshakes(self: &Arc<Self>, resumption: Resumption) -> Result<Handshakes, EdgeError> {
+    pub fn handshakes(
+        self: &Arc<Self>,
+        min_version: TlsVersion,
+        resumption: Resumption,
+    ) -> Result<Handshakes, EdgeError> {
+        let versions: &[&SupportedProtocolVersion] = match min_version {
+            TlsVersion::Tls12 => &[&TLS13, &TLS12],
+            TlsVersion::Tls13 => &[&TLS13],
+        };
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&TLS13, &TLS12])
+            .with_protocol_versions(versions)
             .map_err(|error| EdgeError::Tls { detail: error.to_string() })?
             .with_no_client_auth()
             .with_cert_resolver(Arc::<Self>::clone(self));
@@ -86,6 +94,12 @@ impl Reload for Certificates {
     }
 }
 
+impl Expiring for Certificates {
+    fn expiries(&self) -> Vec<CertificateExpiry> {
+        self.table.load().expiries.clone()
+    }
+}
+
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.table.load().pick(hello.server_name())
@@ -98,13 +112,16 @@ struct CertificateTable {
     /// Wildcard certificates by the name after `*.`; a wildcard matches one label (RFC 6125 §6.4.3).
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     default: Option<Arc<CertifiedKey>>,
+    expiries: Vec<CertificateExpiry>,
 }
 
 impl CertificateTable {
     fn read(files: &[CertificateFiles]) -> Result<Self, CertificateFault> {
-        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None };
+        let mut table =
+            Self { exact: HashMap::new(), wildcard: HashMap::new(), default: None, expiries: Vec::new() };
         for pair in files {
             let key = read_pair(&pair.cert, &pair.key)?;
+            table.expiries.extend(CertificateExpiry::of(&pair.cert, &key));
             let names = key.cert.first().map(names).transpose();
             let names = names.map_err(|detail| CertificateFault::new(&pair.cert, detail))?;
             for name in names.into_iter().flatten() {

@@ -2,17 +2,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::record::{AuditLog, AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::change::Actor;
+use crate::rules::source::kind::SourceKind;
 
 const PRIVATE_MODE: u32 = 0o600;
 
@@ -35,6 +36,26 @@ impl FileAuditLog {
     /// Opened with the first record; until then nothing can be wrong with it.
     pub fn new(path: PathBuf) -> Self {
         Self { path, open: Mutex::new(None) }
+    }
+
+    /// Whether there is a log at this path with changes to rules from this kind of source. What can't be told of a line
+    /// counts as such a change.
+    pub(in crate::rules) fn has_changes_of(path: &Path, kind: SourceKind) -> io::Result<bool> {
+        // Reading a pipe would wait for its writer.
+        match fs::metadata(path) {
+            Ok(found) if found.is_file() => {}
+            Ok(_) => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(error),
+        }
+        for line in BufReader::new(File::open(path)?).split(b'\n') {
+            let line = line?;
+            let source = serde_json::from_slice::<RecordedSource<'_>>(&line).map(|recorded| recorded.source);
+            if !line.is_empty() && source.map_or(true, |source| source == kind.as_str()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<OpenLogFile>> {
@@ -114,6 +135,12 @@ struct AuditLine<'a> {
     /// What differs, by field, where it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Map<String, Value>>,
+}
+
+/// Line of the audit log, as far as it tells where its rules came from.
+#[derive(Deserialize)]
+struct RecordedSource<'l> {
+    source: &'l str,
 }
 
 impl<'a> AuditLine<'a> {

@@ -18,6 +18,18 @@ pub enum SourceError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// A seed that somebody named and that isn't there.
+    #[error(
+        "{place}: rules.store.seed: {} is not there, and a new store takes its widgets from it: put it there \
+         ({{\"widgets\": []}} for none), or leave the key out",
+        path.display()
+    )]
+    NoSeed {
+        /// Where the configuration names it.
+        place: String,
+        /// The seed.
+        path: PathBuf,
+    },
     /// A folder without any rules file, which is more often an accident than a wish.
     #[error(
         "{}: no .json file in this folder; to have no widgets, put a file with {{\"widgets\": []}} in it",
@@ -45,6 +57,7 @@ impl SourceError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable",
+            Self::NoSeed { .. } => "seed_missing",
             Self::NoFiles { .. } => "no_rules_files",
             Self::TooLarge { .. } => "too_large",
             Self::Invalid(faults) => faults.code(),

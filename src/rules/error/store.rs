@@ -17,6 +17,18 @@ pub enum StoreError {
         /// What the system said.
         source: Arc<io::Error>,
     },
+    /// A store that is gone: its audit log tells of changes.
+    #[error(
+        "{}: the store is not there, but the changes in {} were made to one: put back a copy of it, or start once \
+         with `embedgate run --new-store`, which makes a new one",
+        path.display(), audit.display()
+    )]
+    Missing {
+        /// The store.
+        path: PathBuf,
+        /// The audit log.
+        audit: PathBuf,
+    },
     /// Another process has the store open.
     #[error(
         "{}: another process has this store open: stop it, or use its admin listener (PUT /v1/widgets/ID, POST \
@@ -84,6 +96,7 @@ impl StoreError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } => "unreadable",
+            Self::Missing { .. } => "store_missing",
             Self::Locked { .. } => "store_locked",
             Self::Lent { .. } => "handed_over",
             Self::Damaged { .. } => "store_damaged",

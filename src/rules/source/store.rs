@@ -1,33 +1,63 @@
 //! Rules in the embedded store, written through the control plane.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::file::FileSource;
 use super::{DocumentPages, RuleSource, SourceKind, StartedSource};
+use crate::rules::audit::FileAuditLog;
 use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::documents::Documents;
 use crate::rules::error::{RulesError, SourceError, StoreError};
 use crate::rules::publisher::Publisher;
-use crate::rules::storage::redb::{RuleStore, StoreUse};
+use crate::rules::storage::redb::{RuleStore, StoreUse, unfinished};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 /// Documents in memory at once, when all are read.
 const PAGE: usize = 1000;
 
+/// What is done where there is no store although an audit log tells of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostStore {
+    /// Nothing: an edge that begins anew has forgotten what was saved.
+    Refused,
+    /// A new one is made, as at a first start.
+    MadeAnew,
+}
+
 /// Embedded store as a source of rules. A start makes a new store from the rules file `seed` where there is none, and
 /// an empty one where there is no such file either.
 pub struct StoreSource {
     path: PathBuf,
     seed: PathBuf,
+    /// Where somebody named the seed, which then has to be there.
+    seed_place: Option<String>,
+    /// The audit log of its changes, which shows that there was a store.
+    audit: Option<PathBuf>,
+    lost: LostStore,
 }
 
 impl StoreSource {
     /// The store at this path, with this seed.
     pub fn new(path: impl Into<PathBuf>, seed: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), seed: seed.into() }
+        Self { path: path.into(), seed: seed.into(), seed_place: None, audit: None, lost: LostStore::Refused }
+    }
+
+    /// The same, whose seed somebody named at this place of the configuration: one that is missing is an error.
+    #[must_use]
+    pub fn with_seed_named_at(self, place: Option<String>) -> Self {
+        Self { seed_place: place, ..self }
+    }
+
+    /// The same, whose changes are in this audit log: a store that is missing beside it is lost, unless its first
+    /// start was cut off.
+    #[must_use]
+    pub fn with_audit_log(self, audit: impl Into<PathBuf>, lost: LostStore) -> Self {
+        Self { audit: Some(audit.into()), lost, ..self }
     }
 
     /// Opens the store for documents in bulk and puts its rules in force, without a seed: for tools, while no edge has
@@ -41,6 +71,7 @@ impl StoreSource {
         publisher: Publisher,
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<Publisher, StoreError> {
+        self.is_there()?;
         let (store, book) = RuleStore::open(&self.path, suffixes, StoreUse::Bulk)?;
         let store = Arc::new(store);
         let publisher = publisher.with_storage(Arc::<RuleStore>::clone(&store), book);
@@ -50,9 +81,32 @@ impl StoreSource {
         Ok(publisher)
     }
 
+    /// Whether there is a store; an error where there was one.
+    fn is_there(&self) -> Result<bool, StoreError> {
+        let unreadable = |path: &PathBuf, error: std::io::Error| StoreError::Unreadable {
+            path: path.clone(),
+            source: error.into(),
+        };
+        match fs::symlink_metadata(&self.path) {
+            Ok(_) => return Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => return Err(unreadable(&self.path, error)),
+        }
+        let may_begin = self.lost == LostStore::MadeAnew || unfinished(&self.path).exists();
+        let Some(audit) = self.audit.as_ref().filter(|_| !may_begin) else { return Ok(false) };
+        match FileAuditLog::has_changes_of(audit, SourceKind::STORE) {
+            Ok(false) => Ok(false),
+            Ok(true) => Err(StoreError::Missing { path: self.path.clone(), audit: audit.clone() }),
+            Err(error) => Err(unreadable(audit, error)),
+        }
+    }
+
     fn seed_documents(&self, suffixes: &PublicSuffixes) -> Result<Vec<Widget>, SourceError> {
         let (path, seed) = (self.path.display(), self.seed.display());
         if let Ok(false) = self.seed.try_exists() {
+            if let Some(place) = &self.seed_place {
+                return Err(SourceError::NoSeed { place: place.clone(), path: self.seed.clone() });
+            }
             tracing::warn!("{path}: a new store without widgets, as {seed} is not there");
             return Ok(Vec::new());
         }
@@ -80,6 +134,12 @@ impl RuleSource for StoreSource {
         publisher: Publisher,
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<StartedSource, RulesError> {
+        if self.is_there()? && self.lost == LostStore::MadeAnew {
+            let path = self.path.display();
+            tracing::warn!(
+                "{path}: the store is there, so --new-store has no effect: leave it out, so that a start says when the store is lost"
+            );
+        }
         let (store, book) = RuleStore::open(&self.path, Arc::clone(&suffixes), StoreUse::Edge)?;
         let store = Arc::new(store);
         // Before anything is in force: a seed may have faults.
@@ -96,12 +156,9 @@ impl RuleSource for StoreSource {
     }
 
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {
-        match self.path.try_exists() {
-            Ok(false) => Ok(Box::new(iter::once(Ok(self.seed_documents(&suffixes)?)))),
-            Ok(true) => Ok(Box::new(pages(RuleStore::open_documents(&self.path, suffixes)?))),
-            Err(error) => {
-                Err(StoreError::Unreadable { path: self.path.clone(), source: error.into() }.into())
-            }
+        match self.is_there()? {
+            false => Ok(Box::new(iter::once(Ok(self.seed_documents(&suffixes)?)))),
+            true => Ok(Box::new(pages(RuleStore::open_documents(&self.path, suffixes)?))),
         }
     }
 

@@ -67,6 +67,8 @@ impl RuleStore {
                 load::derive(path, &database, &mut meta, &suffixes)?;
             }
             let book = load::book(path, &database, &meta)?;
+            // Otherwise it would tell of a first start that was cut off, should the store be lost one day.
+            let _ = fs::remove_file(unfinished(path));
             Ok((Self::over(path, suffixes, Handle::new(path, database, purpose)), book))
         })
     }
@@ -89,9 +91,7 @@ impl RuleStore {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder).map_err(unwritable)?;
         }
-        let mut name = path.as_os_str().to_owned();
-        name.push(".new");
-        let unfinished = PathBuf::from(name);
+        let unfinished = unfinished(path);
         let create = || {
             guarded(&unfinished, || {
                 purpose.builder().create(&unfinished).map_err(|error| unopened(path, error))
@@ -134,6 +134,13 @@ impl RuleStore {
             failed(error)
         })
     }
+}
+
+/// Path of a new store until it is established. A file there tells that the first start was cut off.
+pub(in crate::rules) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 fn open(path: &Path, purpose: StoreUse) -> Result<(Database, Meta), StoreError> {

@@ -1,5 +1,7 @@
 //! Outcomes of TLS handshakes, as the metrics count them.
 
+use std::io::{self, ErrorKind};
+
 use prometheus::IntCounterVec;
 
 /// Outcome of one handshake.
@@ -19,6 +21,21 @@ pub enum HandshakeOutcome {
 
 impl HandshakeOutcome {
     const ALL: [Self; 5] = [Self::Done, Self::TimedOut, Self::Left, Self::NotTls, Self::Refused];
+
+    /// The outcome of a handshake within a time limit, where one that took longer is an error of its own.
+    pub fn of<S, T>(shaken: &Result<io::Result<S>, T>) -> Self {
+        let error = match shaken {
+            Ok(Ok(_)) => return Self::Done,
+            Ok(Err(error)) => error,
+            Err(_) => return Self::TimedOut,
+        };
+        let of_library = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+        match (error.kind(), of_library) {
+            (ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe, _) => Self::Left,
+            (_, Some(rustls::Error::InvalidMessage(_))) => Self::NotTls,
+            _ => Self::Refused,
+        }
+    }
 
     const fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,8 @@
 //! Outcomes of reloads and upgrades, as the metrics count them.
 
-use prometheus::{IntCounter, IntCounterVec};
+use prometheus::IntCounter;
+
+use super::registration::{Families, counters};
 
 /// Outcome of a reload of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,8 +32,10 @@ pub struct UpgradeCounter([IntCounter; 2]);
 
 impl ReloadCounter {
     /// The counter, with each outcome from the start.
-    pub(super) fn new(reloads: &IntCounterVec) -> Self {
-        Self(["done", "refused"].map(|outcome| reloads.with_label_values(&[outcome])))
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        let help = "Reloads of the configuration, by outcome.";
+        let reloads = counters(families, "reloads_total", help, &["outcome"])?;
+        Ok(Self(["done", "refused"].map(|outcome| reloads.with_label_values(&[outcome]))))
     }
 
     /// Counts one reload.
@@ -46,8 +50,10 @@ impl ReloadCounter {
 
 impl UpgradeCounter {
     /// The counter, with each outcome from the start.
-    pub(super) fn new(upgrades: &IntCounterVec) -> Self {
-        Self(["done", "failed"].map(|outcome| upgrades.with_label_values(&[outcome])))
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        let help = "Upgrades to a new process, by outcome: done by this one, or failed from this one.";
+        let upgrades = counters(families, "upgrades_total", help, &["outcome"])?;
+        Ok(Self(["done", "failed"].map(|outcome| upgrades.with_label_values(&[outcome]))))
     }
 
     /// Counts one upgrade.

@@ -20,6 +20,8 @@ fn errors_of_usage_end_with_two_and_say_how() {
         (&["completions", "tcsh"], "bash"),
         (&["--json"], "no effect"),
         (&["run", "--json"], "no effect"),
+        (&["--new-store", "check"], "--new-store belongs to `embedgate run`"),
+        (&["check", "--new-store"], "--new-store"),
     ] {
         let ran = desk.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");

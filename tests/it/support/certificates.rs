@@ -1,13 +1,19 @@
 //! A certificate authority for one test, and TLS on both sides of a socket.
 
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
@@ -74,7 +80,14 @@ impl Pair {
 impl Authority {
     /// A new one.
     pub fn new() -> Self {
+        Self::valid(ALWAYS)
+    }
+
+    /// A new one that is valid from the beginning of a year to that of another.
+    pub fn valid(years: Range<i32>) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        (params.not_before, params.not_after) =
+            (date_time_ymd(years.start, 1, 1), date_time_ymd(years.end, 1, 1));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Were it named as what it issues, OpenSSL would take that for signed by itself.
         params.distinguished_name.push(DnType::CommonName, "Authority of tests");
@@ -88,9 +101,39 @@ impl Authority {
 
     /// A new certificate for these names.
     pub fn issue(&self, names: &[&str]) -> Pair {
+        self.issue_valid(names, ALWAYS)
+    }
+
+    /// One that is valid from the beginning of a year to that of another.
+    pub fn issue_valid(&self, names: &[&str], years: Range<i32>) -> Pair {
+        self.issue_with(names, |params| {
+            params.not_before = date_time_ymd(years.start, 1, 1);
+            params.not_after = date_time_ymd(years.end, 1, 1);
+        })
+    }
+
+    /// One as the public authorities issue them: valid from yesterday on for this many days, for servers alone.
+    pub fn issue_public(&self, names: &[&str], days: i64) -> Pair {
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        let date = |days: i64| {
+            let date = today.checked_add(Span::new().days(days)).unwrap();
+            date_time_ymd(date.year().into(), date.month().unsigned_abs(), date.day().unsigned_abs())
+        };
+        self.issue_with(names, |params| {
+            (params.not_before, params.not_after) = (date(-1), date(days));
+            params.is_ca = IsCa::ExplicitNoCa;
+            params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+            params.distinguished_name.push(DnType::CommonName, names[0]);
+        })
+    }
+
+    fn issue_with(&self, names: &[&str], set: impl FnOnce(&mut CertificateParams)) -> Pair {
         let key = KeyPair::generate().unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let cert = CertificateParams::new(names).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let alternative: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(alternative).unwrap();
+        set(&mut params);
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
         Pair { cert: cert.pem(), key: key.serialize_pem() }
     }
 
@@ -135,6 +178,8 @@ impl Authority {
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     }
 }
+
+const ALWAYS: Range<i32> = 1975..4096;
 
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())

@@ -149,7 +149,14 @@ impl Edge {
 
     /// Starts it again after its process has ended, in the same folder, and waits until it is ready.
     pub async fn restart(&mut self) {
-        self.respawn();
+        self.restart_with(&[]).await;
+    }
+
+    /// The same with these arguments.
+    pub async fn restart_with(&mut self, arguments: &[&str]) {
+        self.process = Self::run(self.folder.path(), |command| {
+            command.args(arguments);
+        });
         self.ready().await;
     }
 

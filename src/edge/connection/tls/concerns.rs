@@ -28,7 +28,10 @@ pub fn concerns<'f>(
         let Ok(chain) = read_chain(cert) else { continue };
         let Some(leaf) = chain.first() else { continue };
         has_some = true;
-        found.extend(of_validity(leaf, now).map(|concern| format!("{}: {concern}", cert.display())));
+        found.extend(
+            of_validity(leaf, "browsers refuse it", now)
+                .map(|concern| format!("{}: {concern}", cert.display())),
+        );
         found.extend(of_mode(key));
         let names = names(leaf).unwrap_or_default();
         if !hosts.is_empty() && !hosts.iter().any(|host| names.iter().any(|name| covers(name, host))) {
@@ -44,6 +47,20 @@ pub fn concerns<'f>(
             ));
         }
     }
+    found
+}
+
+/// Concerns about the mutual TLS of the admin listener: its own pair, and the authorities of operators.
+pub fn admin_concerns(pair: &CertificateFiles, client_ca: &Path, now: Timestamp) -> Vec<String> {
+    let of_file = |path: &Path, most: usize, so: &str| -> Vec<String> {
+        let chain = read_chain(path).unwrap_or_default();
+        let concerns = chain.iter().take(most).filter_map(|certificate| of_validity(certificate, so, now));
+        concerns.map(|concern| format!("{}: {concern}", path.display())).collect()
+    };
+    // After its own, the listener's file has certificates of authorities, which clients may know by newer ones.
+    let mut found = of_file(&pair.cert, 1, "clients refuse it");
+    found.extend(of_mode(&pair.key));
+    found.extend(of_file(client_ca, usize::MAX, "the certificates that it issued are refused"));
     found
 }
 
@@ -64,15 +81,16 @@ fn covers(name: &str, host: &str) -> bool {
     }
 }
 
-fn of_validity(leaf: &CertificateDer<'_>, now: Timestamp) -> Option<String> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(leaf).ok()?;
+/// What is wrong with the time of a certificate's validity. `so`: what follows where it isn't valid.
+fn of_validity(certificate: &CertificateDer<'_>, so: &str, now: Timestamp) -> Option<String> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let Validity { not_before, not_after } = certificate.validity();
     let [from, until] = [not_before, not_after].map(|time| Timestamp::from_second(time.timestamp()));
     let (from, until) = (from.ok()?, until.ok()?);
     if until < now {
-        Some(format!("expired at {until}, so browsers refuse it"))
+        Some(format!("expired at {until}, so {so}"))
     } else if from > now {
-        Some(format!("not valid before {from}, so browsers refuse it until then"))
+        Some(format!("not valid before {from}, so {so} until then"))
     } else if until.duration_since(now) < NOTICE {
         Some(format!("expires at {until}; renew it"))
     } else {
@@ -87,7 +105,7 @@ fn of_mode(key: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
@@ -164,5 +182,31 @@ mod tests {
             }
         }
         assert!(concerns([], &own("https://chat.example.net"), now).is_empty(), "a proxy in front has it");
+    }
+
+    #[test]
+    fn the_admin_listener_has_concerns_of_its_own() {
+        let (folder, now) = (tempfile::tempdir().unwrap(), Timestamp::now());
+        let clients = folder.path().join("clients.pem");
+        let authority = |until: SignedDuration| {
+            let signing = rcgen::KeyPair::generate().unwrap();
+            at(now + until).self_signed(&signing).unwrap().pem()
+        };
+        let mut fine = at(now + DAY * 60);
+        fine.not_before = at(now).not_before;
+        let files = write(folder.path(), fine, 0o600);
+        fs::write(&clients, authority(DAY * 5)).unwrap();
+        let found = admin_concerns(&files, &clients, now);
+        assert!(found.len() == 1 && found[0].contains("clients.pem: expires at "), "{found:?}");
+        fs::write(&clients, authority(DAY * 5) + &authority(-DAY * 2)).unwrap();
+        let found = admin_concerns(&files, &clients, now);
+        assert!(
+            found.len() == 2 && found[1].ends_with("so the certificates that it issued are refused"),
+            "{found:?}"
+        );
+        let files = write(folder.path(), at(now - DAY * 2), 0o640);
+        let found = admin_concerns(&files, &clients, now);
+        assert!(found.len() == 4 && found[0].ends_with("so clients refuse it"), "{found:?}");
+        assert!(found[1].contains("others can read this key"), "{found:?}");
     }
 }

@@ -1,6 +1,5 @@
 //! TLS handshakes of a listener.
 
-use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,24 +27,15 @@ impl Handshakes {
     /// There is no connection. It is counted and not logged by default: a client must not be able to fill a disk.
     pub async fn shake_hands(&self, stream: TcpStream, limit: Duration) -> Result<Stream, HandshakeOutcome> {
         let shaken = tokio::time::timeout(limit, self.0.accept(stream)).await;
-        match shaken.map_err(|_| HandshakeOutcome::TimedOut)? {
-            Ok(stream) => Ok(Stream::Tls(Box::new(stream))),
-            Err(error) => {
+        let outcome = HandshakeOutcome::of(&shaken);
+        match shaken {
+            Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "TLS handshake failed");
-                Err(outcome_of(&error))
+                Err(outcome)
             }
+            Err(_) => Err(outcome),
         }
-    }
-}
-
-fn outcome_of(error: &io::Error) -> HandshakeOutcome {
-    let of_library = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    match (error.kind(), of_library) {
-        (ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe, _) => {
-            HandshakeOutcome::Left
-        }
-        (_, Some(rustls::Error::InvalidMessage(_))) => HandshakeOutcome::NotTls,
-        _ => HandshakeOutcome::Refused,
     }
 }
 

@@ -117,6 +117,32 @@ fn a_file_that_was_moved_away_is_followed_by_a_new_one() {
 }
 
 #[test]
+fn a_log_tells_whose_changes_are_in_it() {
+    let scene = Scene::new();
+    let has = |kind| FileAuditLog::has_changes_of(&scene.path(), kind);
+    assert!(!has(SourceKind::STORE).unwrap(), "there is none");
+    FileAuditLog::new(scene.path()).record(&[scene.record(None, Some((1, FIRST)))]).unwrap();
+    assert!(has(SourceKind::STORE).unwrap() && !has(SourceKind::FILE).unwrap());
+    for (text, expected) in [
+        ("", false),
+        ("\n\n", false),
+        (r#"{"source":"file","document":{"labels":{"source":"store"}}}"#, false),
+        ("{\"source\":\"file\"}\n{\"source\":\"store\"", true),
+        ("\u{0}", true),
+    ] {
+        fs::write(scene.path(), text).unwrap();
+        assert_eq!(has(SourceKind::STORE).unwrap(), expected, "{text}");
+    }
+    fs::remove_file(scene.path()).unwrap();
+    fs::create_dir(scene.path()).unwrap();
+    assert!(!has(SourceKind::STORE).unwrap(), "a folder is no log");
+    let beyond = scene.path().join("x/audit.jsonl");
+    fs::remove_dir(scene.path()).unwrap();
+    fs::write(scene.path(), "").unwrap();
+    assert!(FileAuditLog::has_changes_of(&beyond, SourceKind::STORE).is_err(), "it can't be looked at");
+}
+
+#[test]
 fn what_cannot_be_written_is_an_error() {
     let scene = Scene::new();
     fs::create_dir_all(scene.path().parent().unwrap()).unwrap();

@@ -195,6 +195,10 @@ fn leftovers_of_a_start_that_was_killed_are_made_anew() {
     let filled = Folder::filled();
     fs::rename(filled.store(), &unfinished).unwrap();
     assert_eq!(folder.start().unwrap().live().load().len(), 0);
+    // One beside a whole store, which somebody has put there meanwhile, would tell of a first start for ever.
+    fs::write(&unfinished, "half a page").unwrap();
+    drop(folder.start().unwrap());
+    assert!(!unfinished.exists());
 }
 
 #[test]
