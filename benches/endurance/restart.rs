@@ -43,10 +43,10 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let (mut widest, mut wrong) = (Duration::ZERO, 0);
     for _ in 0..rounds {
         let prober = Prober::start(demo.plain, demo.request());
-        prober.hears_an_answer()?;
+        let before = prober.hears_an_answer()?;
         process.stop()?;
         process = demo.spawn()?;
-        let (gap, others) = prober.stop_after(&mut process)?;
+        let (gap, others) = prober.stop_after(&mut process, before)?;
         (widest, wrong) = (widest.max(gap), wrong + others);
     }
     process.stop()?;
@@ -171,14 +171,14 @@ impl Prober {
         Self { over, answers, thread }
     }
 
-    fn hears_an_answer(&self) -> Result<()> {
-        self.answers.recv_timeout(PATIENCE).map(drop).context("no answer")
+    fn hears_an_answer(&self) -> Result<(Instant, u16)> {
+        self.answers.recv_timeout(PATIENCE).context("no answer")
     }
 
-    /// Waits until `new` has answered; the widest gap between two answers, and how many were not 200.
-    fn stop_after(self, new: &mut Process) -> Result<(Duration, u64)> {
+    /// Waits until `new` has answered; the widest gap between two answers from `first` on, and how many were not 200.
+    fn stop_after(self, new: &mut Process, first: (Instant, u16)) -> Result<(Duration, u64)> {
         let started = Instant::now();
-        let mut seen: Vec<(Instant, u16)> = self.answers.try_iter().collect();
+        let mut seen: Vec<(Instant, u16)> = std::iter::once(first).chain(self.answers.try_iter()).collect();
         while seen.last().is_none_or(|(at, _)| *at < started) {
             new.is_running()?;
             seen.push(self.answers.recv_timeout(PATIENCE).context("no answer of the new process")?);
