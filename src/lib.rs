@@ -42,13 +42,20 @@
 //! makes the next book, swaps it in and tells its observers, of which [`edge::session::registry`] judges the open
 //! sessions of the changed widgets again and ends those that are denied now. All sources take this way.
 //!
+//! # The life of the process
+//!
+//! [`app`] puts the edge together and starts it. A reload prepares another [`edge::setup::Setup`] and swaps it in, or
+//! changes nothing. An upgrade hands the listening sockets, the store and the admin API to a new process; the old one
+//! serves what it has open, obeys every change of the rules that the new one makes, and ends.
+//!
 //! # What holds
 //!
 //! - An origin, an entry, a widget id and a document can't be built wrong: they are parsed, once.
 //! - A malformed `Origin` is denied, never treated as missing.
 //! - A book is immutable; a request is judged by exactly one.
 //! - An open session is one that the rules in force allow, except for the instant it takes to end it.
-//! - A refused update changes nothing: the last good book stays in force.
+//! - A refused update changes nothing: the last good book stays in force. A refused configuration changes nothing, too.
+//! - A request is served by exactly one setup.
 //! - A widget that was restricted opens only by a document that says so.
 //! - A ticket is judged by the rules in force, as the page that it names. It reaches no upstream and no log.
 //! - A denial names the page and the entry to add. It never shows the list, and is the same for an unknown widget.

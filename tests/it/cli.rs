@@ -12,7 +12,7 @@ use crate::support::edge::{Edge, usual_routes};
 
 mod check;
 mod explain;
-mod signals;
+pub(crate) mod signals;
 mod start;
 mod usage;
 

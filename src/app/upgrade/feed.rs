@@ -19,6 +19,9 @@ use crate::rules::source::SourceKind;
 /// Time for the old process to follow one change. One that takes longer is cut off, and ends its sessions.
 const FOLLOW: Duration = Duration::from_secs(2);
 
+/// More time for each widget of a change.
+const FOLLOW_WIDGET: Duration = Duration::from_micros(500);
+
 /// Feed, an observer of the publisher.
 pub(in crate::app) struct Feed {
     follower: Mutex<Option<Follower>>,
@@ -98,9 +101,10 @@ impl Follower {
         if changes.is_empty() {
             return Ok(());
         }
+        let limit = FOLLOW + FOLLOW_WIDGET * u32::try_from(changes.len()).unwrap_or(u32::MAX);
         let message = Message::Swap { generation: swap.book.generation(), changes };
         self.stream.write_all(&message.to_bytes()?)?;
-        self.followed.recv_timeout(FOLLOW).map_err(io::Error::other)
+        self.followed.recv_timeout(limit).map_err(io::Error::other)
     }
 }
 

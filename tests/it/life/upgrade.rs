@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::cli::signals::listens;
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::eventually;
 use crate::support::raw::{self, Connection};
@@ -27,6 +28,13 @@ pub(super) struct Successor {
 }
 
 impl Successor {
+    /// The one that the log names.
+    fn told_by(edge: &Edge) -> Self {
+        let log = edge_log(edge);
+        let pid = log.split("process ").find_map(|text| text.split_once(" has taken over")?.0.parse().ok());
+        Self { pid: pid.unwrap_or_else(|| panic!("{log}")) }
+    }
+
     fn runs(&self) -> bool {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         status.starts_with("Name:\tembedgate\n") && !status.contains("State:\tZ")
@@ -456,14 +464,22 @@ async fn a_signal_upgrades_too_and_the_path_may_be_a_link() {
     edge.signal("USR2");
     // With nothing open the old process ends at once.
     assert_eq!(edge.exit_code().await, Some(0));
-    let log = edge_log(&edge);
-    let pid = log.split("process ").find_map(|text| text.split_once(" has taken over")?.0.parse().ok());
-    let new = Successor { pid: pid.unwrap_or_else(|| panic!("{log}")) };
+    let new = Successor::told_by(&edge);
     assert_eq!(
         fs::read_link(format!("/proc/{}/exe", new.pid)).unwrap(),
         folder.path().join("v2").canonicalize().unwrap()
     );
     assert_eq!(edge.admin("/readyz").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_signal_during_the_start_is_not_lost() {
+    let mut edge = Edge::spawn(EdgeSpec::default());
+    eventually("signals are listened to", async || listens(edge.id())).await;
+    edge.signal("USR2");
+    assert_eq!(edge.exit_code().await, Some(0));
+    let _new = Successor::told_by(&edge);
+    eventually("the new one is ready", async || edge.admin("/readyz").await.status() == 200).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
