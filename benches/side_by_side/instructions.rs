@@ -80,7 +80,7 @@ fn one(
     requests: usize,
     keep: Option<&Path>,
 ) -> Result<u64> {
-    let ground = Ground::new(upstream.addr)?;
+    let ground = Ground::new(env!("CARGO_TARGET_TMPDIR"), upstream.addr)?;
     let plain = peer.prepare(&ground, rules::FEW, Process::Single)?;
     let counted = ground.path("callgrind.out");
     let mut file = std::ffi::OsString::from("--callgrind-out-file=");

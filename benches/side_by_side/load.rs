@@ -15,16 +15,11 @@ use tokio::task::{JoinSet, LocalSet};
 use crate::ground::Ground;
 use crate::scenario::{Request, Scenario};
 
-mod answer;
-mod blocking;
 pub mod held;
 mod http1;
 mod http2;
 mod tls;
 mod tunnel;
-
-use answer::Head;
-pub use blocking::Connection;
 
 /// What one round showed.
 pub struct Outcome {
@@ -197,11 +192,6 @@ async fn start(
         }
     }
     Ok(clients)
-}
-
-/// One request on a new connection; its status.
-pub fn once(addr: SocketAddr, request: &[u8]) -> Result<u16> {
-    Ok(Connection::open(addr)?.ask(request)?.0)
 }
 
 /// The statuses of requests over HTTP/2 on one new connection.

@@ -27,13 +27,13 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use bench_support::{command, ground, ports, process};
 use clap::{Parser, Subcommand, ValueEnum};
 use peers::Peer;
 use report::Report;
 use scenario::Scenario;
 use settings::Settings;
 
-mod ground;
 mod instructions;
 mod latency;
 mod load;
@@ -41,9 +41,6 @@ mod machine;
 mod memory;
 mod peers;
 mod plot;
-#[path = "../../tests/it/support/ports.rs"]
-mod ports;
-mod process;
 mod report;
 mod rounds;
 mod rules;

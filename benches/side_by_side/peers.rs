@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use bench_support::client::once;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::command;
 use crate::ground::Ground;
-use crate::load::once;
 use crate::process::{self, Running, Stop};
 use crate::rules;
 use crate::scenario::{Kind, Request};
@@ -140,7 +140,7 @@ impl Proxy {
 
     /// Prepares and starts it with few rules, as in production.
     pub fn with_few_rules(peer: Peer, upstream: std::net::SocketAddr, cores: &str) -> Result<Self> {
-        let ground = Ground::new(upstream)?;
+        let ground = Ground::new(env!("CARGO_TARGET_TMPDIR"), upstream)?;
         let command = peer.prepare(&ground, rules::FEW, Process::Usual)?;
         Self::start(peer, ground, cores, &command)
     }

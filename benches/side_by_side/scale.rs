@@ -104,7 +104,7 @@ pub fn measure(settings: &Settings, peers: &[Peer]) -> Result<Vec<Scale>> {
 fn one(settings: &Settings, upstream: &RunningUpstream, peer: Peer) -> Result<Scale> {
     let cores = settings.cores.both();
     let prepare = |widgets| {
-        let ground = Ground::new(upstream.addr)?;
+        let ground = Ground::new(env!("CARGO_TARGET_TMPDIR"), upstream.addr)?;
         let command: Vec<OsString> = peer.prepare(&ground, widgets, Process::Usual)?;
         Proxy::start(peer, ground, &cores, &command)
     };

@@ -114,7 +114,7 @@ pub struct Request {
 
 impl Request {
     /// The host of every request.
-    pub const HOST: &str = "edge.example";
+    pub const HOST: &str = bench_support::ground::HOST;
     /// What every client says it is.
     pub const AGENT: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
     /// What a POST brings: 1 KiB.

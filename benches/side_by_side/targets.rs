@@ -1,5 +1,6 @@
 //! What each way is to cost at most, beside what it costs.
 
+use bench_support::table::Table;
 use clap::ValueEnum;
 
 use crate::instructions;
@@ -8,7 +9,6 @@ use crate::peers::Peer;
 use crate::report::Report;
 use crate::rounds::{self, Figure};
 use crate::scenario::Scenario;
-use crate::tables::Table;
 
 /// embedgate's processor time over HAProxy's, in the same run.
 const CPU: f64 = 1.1;

@@ -1,8 +1,9 @@
 //! Before anything is measured: the peers enforce the same rules, whichever way they are asked.
 
 use anyhow::{Context, Result};
+use bench_support::client::once;
 
-use crate::load::{once, over_http2};
+use crate::load::over_http2;
 use crate::peers::{Peer, Proxy};
 use crate::rules::{Case, cases};
 use crate::scenario::{Kind, Request};

@@ -1,11 +1,21 @@
-//! An edge and rules to measure with: shared by the programs that count and time.
+//! What measuring takes: an edge and rules, processes, clients, an upstream. Shared by the programs that measure.
 
 #![allow(
     missing_docs,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::panic,
     clippy::unreachable,
     clippy::unwrap_used,
     reason = "a measurement that can't go on fails where it stands"
 )]
 
+pub mod client;
 pub mod edge;
+pub mod ground;
+#[path = "../../tests/it/support/ports.rs"]
+pub mod ports;
+pub mod process;
 pub mod rules;
+pub mod table;
+pub mod upstream;

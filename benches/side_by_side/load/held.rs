@@ -1,6 +1,8 @@
 //! Connections that are opened and left alone.
 
 use anyhow::{Result, ensure};
+use bench_support::client::{connect, exchange, tls, websocket};
+use bench_support::upstream;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use memchr::memmem;
 use rustls::client::Resumption;
@@ -8,12 +10,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::http1::{connect, exchange};
-use super::{on_this_thread, tls, tunnel};
+use super::on_this_thread;
 use crate::ground::Ground;
 use crate::memory::Held;
+use crate::rules;
 use crate::scenario::{Kind, Request};
-use crate::{rules, upstream};
 
 /// What a POST here says that its body has, and what it sends of it.
 const BODY: (usize, usize) = (1024 * 1024, 1024);
@@ -81,8 +82,8 @@ async fn greet<S>(stream: &mut S, n: usize, buffer: &mut [u8]) -> Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    tunnel::shake_hands(stream, &request(Kind::Handshake, n, "session").bytes(), buffer).await?;
-    tunnel::echo(stream, buffer).await
+    websocket::shake_hands(stream, &request(Kind::Handshake, n, "session").bytes(), buffer).await?;
+    websocket::echo(stream, buffer).await
 }
 
 fn request(kind: Kind, n: usize, path: &str) -> Request {

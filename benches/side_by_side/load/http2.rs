@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
+use bench_support::client::tls::{connector, handshake};
 use bytes::Bytes;
 use h2::client::SendRequest;
 use rustls::client::Resumption;
@@ -11,7 +12,6 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsConnector;
 
 use super::Shared;
-use super::tls::{connector, handshake};
 use crate::scenario::{Kind, Request};
 
 /// A client with one stream at a time on a connection that it shares.

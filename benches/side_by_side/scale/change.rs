@@ -4,8 +4,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use anyhow::{Result, bail, ensure};
+use bench_support::client::Connection;
 
-use crate::load::Connection;
 use crate::peers::{NginxRules, Peer, Proxy, WRITE_TOKEN};
 use crate::rules::Form;
 use crate::{process, rules};

@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
+use bench_support::client::Connection;
 
 use crate::ground::Ground;
-use crate::load::Connection;
 use crate::rules;
 use crate::scenario::{Kind, Request};
 

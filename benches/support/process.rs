@@ -123,10 +123,7 @@ impl Running {
         let mut ids = vec![self.child.id()];
         let mut next = 0;
         while let Some(id) = ids.get(next).copied() {
-            for task in entries(&format!("/proc/{id}/task")) {
-                let children = fs::read_to_string(task.join("children")).unwrap_or_default();
-                ids.extend(children.split_whitespace().filter_map(|id| id.parse::<u32>().ok()));
-            }
+            ids.extend(children(id));
             next += 1;
         }
         ids
@@ -139,6 +136,15 @@ impl Drop for Running {
             self.end();
         }
     }
+}
+
+/// The ids of a process's children, those that have ended and wait for it included.
+pub fn children(id: u32) -> Vec<u32> {
+    let of_a_task = |task: PathBuf| {
+        let children = fs::read_to_string(task.join("children")).unwrap_or_default();
+        children.split_whitespace().filter_map(|id| id.parse().ok()).collect::<Vec<u32>>()
+    };
+    entries(&format!("/proc/{id}/task")).flat_map(of_a_task).collect()
 }
 
 /// Processor time of all threads of one process.

@@ -51,3 +51,8 @@ impl Connection {
         }
     }
 }
+
+/// One request on a new connection; its status.
+pub fn once(addr: SocketAddr, request: &[u8]) -> Result<u16> {
+    Ok(Connection::open(addr)?.ask(request)?.0)
+}

@@ -1,7 +1,8 @@
-//! What a peer stands on: a folder, ports, a certificate, the upstream behind it.
+//! What a measured process stands on: a folder, ports, a certificate, the upstream behind it.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,12 +10,14 @@ use rcgen::{CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 use crate::ports;
-use crate::scenario::Request;
+
+/// The name in the certificate, and the host of every request.
+pub const HOST: &str = "edge.example";
 
 /// All of it is gone when this is dropped.
 pub struct Ground {
     folder: TempDir,
-    /// Where the peer listens for HTTP, for HTTPS, and for changes of its rules.
+    /// Where the process listens for HTTP, for HTTPS, and for changes of its rules.
     pub plain: SocketAddr,
     pub tls: SocketAddr,
     pub control: SocketAddr,
@@ -22,13 +25,15 @@ pub struct Ground {
 }
 
 impl Ground {
-    /// A new one before this upstream.
-    pub fn new(upstream: SocketAddr) -> Result<Self> {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).context("a temporary folder")?;
+    /// A new one within this folder, before this upstream.
+    pub fn new(within: impl AsRef<Path>, upstream: SocketAddr) -> Result<Self> {
+        let folder = tempfile::tempdir_in(within).context("a temporary folder")?;
         let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(vec![Request::HOST.to_owned()])?.self_signed(&key)?;
+        let certificate = CertificateParams::new(vec![HOST.to_owned()])?.self_signed(&key)?;
         fs::write(folder.path().join("site.pem"), certificate.pem())?;
-        fs::write(folder.path().join("site.key"), key.serialize_pem())?;
+        let key_file = folder.path().join("site.key");
+        fs::write(&key_file, key.serialize_pem())?;
+        fs::set_permissions(key_file, fs::Permissions::from_mode(0o600))?;
         let (plain, tls, control) = (ports::free(), ports::free(), ports::free());
         Ok(Self { folder, plain, tls, control, upstream })
     }
