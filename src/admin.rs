@@ -44,6 +44,7 @@ use axum::routing::get;
 use axum::{Router, middleware};
 use http::header;
 use tokio::net::UnixStream;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
@@ -100,6 +101,8 @@ pub struct Admin {
     pub decisions: Arc<DecisionLog>,
     /// The operational log, for the number of dropped lines.
     pub operational: LogQueue,
+    /// The threads on which the edge's tasks run, by name.
+    pub runtimes: Vec<(&'static str, Handle)>,
     /// The certificates of all listeners.
     pub certificates: Vec<Arc<dyn Expiring>>,
     /// Whether the data listeners accept.

@@ -229,6 +229,7 @@ impl Assembly {
             decisions: Arc::clone(&decisions),
             readiness: Arc::clone(&readiness),
             certificates,
+            runtimes: vec![("requests", requests.handle().clone()), ("control", control.handle().clone())],
             start_page: welcome.to_string(),
         });
 

@@ -93,6 +93,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         end.descriptors <= fresh.descriptors,
     );
     rows.judged("wear: threads", format!("<= {}", fresh.threads), end.threads, end.threads <= fresh.threads);
+    rows.judged("wear: tasks", format!("<= {}", fresh.tasks), end.tasks, end.tasks <= fresh.tasks);
     rows.judged("wear: sessions open", 0, end.sessions, end.sessions == 0);
     Ok(())
 }
@@ -102,13 +103,17 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
 struct State {
     descriptors: usize,
     threads: usize,
+    tasks: u64,
     sessions: u64,
 }
 
 impl State {
     fn of(id: u32, admin: Admin) -> Result<Self> {
-        let sessions = admin.metric("embedgate_sessions_open ")? as u64;
-        Ok(Self { descriptors: descriptors(id)?, threads: threads(id)?, sessions })
+        let metric = |line: &str| Ok::<_, anyhow::Error>(admin.metric(line)? as u64);
+        let sessions = metric("embedgate_sessions_open ")?;
+        let tasks = ["requests", "control"].map(|runtime| format!("embedgate_tasks{{runtime=\"{runtime}\"}} "));
+        let tasks = metric(&tasks[0])? + metric(&tasks[1])?;
+        Ok(Self { descriptors: descriptors(id)?, threads: threads(id)?, tasks, sessions })
     }
 }
 

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::Admin;
 use super::problem::Problem;
 
-/// Metrics in the Prometheus text format. The state of the source, the logs and the
-/// certificates is read at each call.
+/// Metrics in the Prometheus text format. The state of the source, the logs, the certificates and the tasks is read at
+/// each call.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     let status = admin.publisher.status();
     let lag = status.lag(Timestamp::now());
@@ -20,6 +20,10 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     admin.metrics.log_lines.set("decisions", admin.decisions.dropped());
     admin.metrics.log_lines.set("operational", admin.operational.dropped());
     admin.metrics.certificate_expiry.set(admin.expiries());
+    for (runtime, handle) in &admin.runtimes {
+        let tasks = i64::try_from(handle.metrics().num_alive_tasks()).unwrap_or(i64::MAX);
+        admin.metrics.tasks.with_label_values(&[runtime]).set(tasks);
+    }
     match admin.metrics.render() {
         Ok(text) => {
             ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -76,6 +76,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
         certificates: Vec::new(),
+        runtimes: Vec::new(),
         readiness: Arc::new(Readiness::new(data)),
         start_page: "edge ready".to_owned(),
     });

@@ -96,6 +96,8 @@ pub struct Metrics {
     tickets: Vec<IntCounter>,
     /// `tls_handshakes_total{outcome}`: at the data listeners.
     pub handshakes: HandshakeCounter,
+    /// `tasks{runtime}`: tasks that run or wait, on the threads of requests and of everything else.
+    pub tasks: IntGaugeVec,
     /// `reloads_total{outcome}`.
     pub reloads: ReloadCounter,
     /// `upgrades_total{outcome}`.
@@ -224,6 +226,7 @@ impl Metrics {
                 "TLS handshakes of clients at the data listeners, by outcome; not those at the admin listener.",
                 &["outcome"],
             )?),
+            tasks: life::tasks(&families)?,
             reloads: ReloadCounter::new(&families)?,
             upgrades: UpgradeCounter::new(&families)?,
             admin_handshakes: HandshakeCounter::new(counters(

@@ -1,8 +1,14 @@
-//! Outcomes of reloads and upgrades, as the metrics count them.
+//! Life of the process in metrics: tasks, and the outcomes of reloads and upgrades.
 
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntGaugeVec};
 
-use super::registration::{Families, counters};
+use super::registration::{Families, counters, gauges};
+
+/// Gauge of tasks.
+pub(super) fn tasks(families: &Families) -> Result<IntGaugeVec, prometheus::Error> {
+    let help = "Tasks that run or wait, on the threads of requests and of everything else.";
+    gauges(families, "tasks", help, &["runtime"])
+}
 
 /// Outcome of a reload of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
