@@ -56,7 +56,7 @@ pub use explain::{ClassAnswer, ClassAnswers};
 pub use gate::{Gate, Successor};
 pub use health::Readiness;
 pub use listener::{Intake, StoppableListener};
-pub use reload::{Reconfigure, Reconfigured};
+pub use reload::{NotReconfigured, Reconfigure, Reconfigured};
 pub use tls::{MutualTls, MutualTlsFiles};
 
 use self::problem::Problem;

@@ -4,7 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use arc_swap::ArcSwap;
@@ -71,7 +71,7 @@ use demo::Demo;
 use faults::say_what_to_know;
 use life::{ControlListener, Life};
 use observe::RuleMetrics;
-use reload::Reloader;
+use reload::{ReloadOnCall, Reloader};
 use sockets::{Bound, Sockets};
 use systemd::Systemd;
 use upgrade::{Desk, Feed, Predecessor, Program, RunningFollower, UpgradeSocket};
@@ -195,7 +195,8 @@ impl Assembly {
         let reloader = Arc::new(Reloader {
             config,
             settings: Mutex::new(Arc::new(settings)),
-            turn: tokio::sync::Mutex::new(()),
+            turn: Arc::default(),
+            relieved_by: OnceLock::new(),
             feed: feed.clone(),
             parts,
             setup: setup.clone(),
@@ -218,7 +219,7 @@ impl Assembly {
             policy: Arc::clone(setup.policy()),
             suffixes,
             answers,
-            configuration: Arc::<Reloader>::clone(&reloader),
+            configuration: Arc::new(ReloadOnCall(Arc::clone(&reloader))),
             operational,
             gate: Arc::clone(&gate),
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
@@ -233,21 +234,29 @@ impl Assembly {
             start_page: welcome.to_string(),
         });
 
-        let (desk, calls, askers) = Desk::new();
+        let (desk, calls, askers) = Desk::new(control_rules.clone());
         // Everything that can fail comes before another process is relieved.
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
         let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher)).transpose()?;
         let socket = UpgradeSocket::listen(&upgrade_socket, Arc::clone(&desk))?;
+        // A stop is for the edge to handle from the first connection on.
+        signals.serving();
         let accepting = {
             let _entered = requests.enter();
             listeners.into_iter().map(|listener| listener.accept(&edge)).collect::<Result<Vec<_>, _>>()?
         };
-        if let Some(relieving) = relieving {
-            relieving.relieve(control_rules.clone(), EdgePolicy::clone(&setup.policy().load())).await?;
-            metrics.upgrades.count(UpgradeOutcome::Done);
-            tracing::info!("this process has taken over");
-        }
+        let relieved = match relieving {
+            None => None,
+            Some(relieving) => {
+                let relieved = relieving.relieve(control_rules.clone()).await?;
+                metrics.upgrades.count(UpgradeOutcome::Done);
+                tracing::info!("this process has taken over");
+                // Calls wait until the old process has the same rules and policy.
+                gate.hold();
+                Some((relieved, EdgePolicy::clone(&setup.policy().load())))
+            }
+        };
         tokio::spawn(logged("passing calls on", admin::serve_passed_on(Arc::clone(&admin), calls)));
         let mut control = Vec::new();
         if let Some((mut probes, listener)) = probes {
@@ -266,7 +275,10 @@ impl Assembly {
         tokio::spawn(tasks::sum_up_decisions(Arc::clone(&decisions)));
         tokio::spawn(tasks::reload_on_hangup(signals.clone(), Arc::clone(&reloader)));
         let systemd = Systemd::start(welcome, Arc::clone(&readiness), requests.handle().clone());
-        signals.serving();
+        if let Some((relieved, policy)) = relieved {
+            relieved.begin(policy).await;
+            gate.open();
+        }
         Ok(Life {
             signals,
             reloader,

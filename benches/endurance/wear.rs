@@ -111,7 +111,8 @@ impl State {
     fn of(id: u32, admin: Admin) -> Result<Self> {
         let metric = |line: &str| Ok::<_, anyhow::Error>(admin.metric(line)? as u64);
         let sessions = metric("embedgate_sessions_open ")?;
-        let tasks = ["requests", "control"].map(|runtime| format!("embedgate_tasks{{runtime=\"{runtime}\"}} "));
+        let tasks =
+            ["requests", "control"].map(|runtime| format!("embedgate_tasks{{runtime=\"{runtime}\"}} "));
         let tasks = metric(&tasks[0])? + metric(&tasks[1])?;
         Ok(Self { descriptors: descriptors(id)?, threads: threads(id)?, tasks, sessions })
     }

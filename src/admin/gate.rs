@@ -65,6 +65,11 @@ impl Gate {
         self.calls_ended(CALLS_END).await;
     }
 
+    /// Lets calls wait from now on. Only before calls are served: it waits for none.
+    pub fn hold(&self) {
+        self.passage.send_replace(Passage::Closed);
+    }
+
     /// Lets calls through again.
     pub fn open(&self) {
         self.passage.send_replace(Passage::Open);

@@ -71,7 +71,7 @@ problems! {
     /// Errors of calls without input.
     StreamProblems: 401 403;
     /// Errors of a reload.
-    ReloadProblems: 401 403 422;
+    ReloadProblems: 401 403 422 503;
 }
 
 fn problem(status: u16) -> Response {
@@ -90,7 +90,10 @@ fn problem(status: u16) -> Response {
             "`invalid_document`, `invalid_revision`, `would_open_widget`: `errors` has each error with its place; \
             `wide_change`: the change must be confirmed; `invalid_configuration`: `errors` has each error"
         }
-        503 => "`audit_unavailable`: the change can't be written to the audit log, so it was not made",
+        503 => {
+            "`audit_unavailable`: the change can't be written to the audit log, so it was not made; `handed_over`: another \
+            process takes over, try again"
+        }
         507 => "`storage_full`: nothing was changed",
         _ => "`internal_error`, `storage_failed`",
     };

@@ -21,8 +21,17 @@ pub trait Reconfigure: Send + Sync {
     ///
     /// # Errors
     ///
-    /// Each fault of the configuration, a line each, with its place. Nothing has changed then.
-    async fn reload(&self) -> Result<Reconfigured, Vec<String>>;
+    /// The configuration has faults, or another process is the edge now. Nothing has changed then.
+    async fn reload(&self) -> Result<Reconfigured, NotReconfigured>;
+}
+
+/// Reason why nothing was changed.
+#[derive(Clone, Debug)]
+pub enum NotReconfigured {
+    /// Each fault of the configuration, a line each, with its place.
+    Faults(Vec<String>),
+    /// Another process has taken over.
+    HandedOver,
 }
 
 /// What a reload has changed.
@@ -54,7 +63,14 @@ pub(super) async fn reload(
     admin.configuration.reload().await.map(Json).map_err(refused)
 }
 
-fn refused(faults: Vec<String>) -> Problem {
+fn refused(reason: NotReconfigured) -> Problem {
+    let faults = match reason {
+        NotReconfigured::Faults(faults) => faults,
+        NotReconfigured::HandedOver => {
+            let detail = "another process has taken over meanwhile: try again";
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "handed_over", detail);
+        }
+    };
     let detail = match faults.as_slice() {
         [only] => only.clone(),
         several => format!("nothing was changed: {} errors, see `errors`", several.len()),

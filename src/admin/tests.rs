@@ -24,7 +24,7 @@ struct Sessionless;
 
 #[async_trait::async_trait]
 impl Reconfigure for Sessionless {
-    async fn reload(&self) -> Result<Reconfigured, Vec<String>> {
+    async fn reload(&self) -> Result<Reconfigured, NotReconfigured> {
         Ok(Reconfigured::default())
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::reload::Reloader;
 use super::signals::Signals;
@@ -160,6 +160,11 @@ impl Life {
     async fn upgrade(&mut self, asker: Option<Link>) -> Option<(Relief, Option<Link>)> {
         tracing::info!("an upgrade begins: {}", self.program);
         self.desk.set_busy(true);
+        // A reload that is confirmed now would be undone by the new process, which has read its configuration before.
+        let _turn = tokio::select! {
+            turn = Arc::clone(&self.reloader.turn).lock_owned() => Some(turn),
+            () = self.signals.stop() => None,
+        };
         let Self { signals, accepting, control, gate, publisher, program, socket, follower, .. } = self;
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
@@ -167,7 +172,11 @@ impl Life {
         let control = &*self.control_rules;
         let hand_over = HandOver { program, socket, listeners, gate, control, publisher, follower };
         match hand_over.hand_over(signals.stop()).await {
-            Ok(relief) => Some((relief, asker)),
+            Ok(relief) => {
+                // The first is the only one.
+                let _ = self.reloader.relieved_by.set(relief.pid);
+                Some((relief, asker))
+            }
             Err(error) => {
                 if let Some(asker) = asker {
                     asker.answer(Err(error.to_string())).await;
@@ -197,7 +206,9 @@ impl Life {
             "process {pid} has taken over; open connections go on for at most {upgrade_drain:?}"
         );
         let Self { edge, feed, signals, publisher, reloader, .. } = &*self;
-        let followed = relief.follow(Arc::clone(publisher), |policy| reloader.apply_policy(policy));
+        let policy = Arc::clone(reloader);
+        let apply = move |told, limit| policy.apply_policy(told, limit);
+        let followed = relief.follow(Arc::clone(publisher), apply);
         let end = async {
             let (ended, period) = tokio::select! {
                 ended = edge.ended(upgrade_drain) => (ended, grace_period.min(upgrade_drain / 10)),
@@ -257,10 +268,14 @@ impl Life {
             connections = self.edge.open_connections(),
             "the listeners are closed, and open connections are told"
         );
+        let until = Instant::now() + grace_period;
         match self.edge.close(grace_period).await {
             true => tracing::info!("the last connection has ended"),
             false => tracing::warn!("the grace period is over"),
         }
+        // Without this process, an older one would end its sessions at once. It may be stopping, too.
+        // An error means that the period is over.
+        let _ = timeout_at(until, self.feed.ended()).await;
         self.gate.calls_ended(CALLS_END).await;
     }
 }

@@ -2,7 +2,8 @@
 //! at once, whole or not at all.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -13,9 +14,9 @@ use tokio::runtime::Handle;
 use super::control::class_answers;
 use super::demo::Demo;
 use super::log::{decision_scope, level};
-use super::upgrade::{Feed, on_thread};
+use super::upgrade::{FOLLOW, Feed, on_thread};
 use super::{AppError, certificate_concerns};
-use crate::admin::{ClassAnswers, Reconfigure, Reconfigured};
+use crate::admin::{ClassAnswers, NotReconfigured, Reconfigure, Reconfigured};
 use crate::config::{self, Changes, ConfigError, Settings};
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
@@ -24,13 +25,21 @@ use crate::telemetry::metrics::{Metrics, ReloadOutcome};
 use crate::telemetry::operational_log::LevelHandle;
 use embedgate_policy::decision::EdgePolicy;
 
+/// So much less time than this process has the one before it.
+const LESS: Duration = Duration::from_millis(50);
+
+/// But not less than this.
+const LEAST: Duration = Duration::from_millis(200);
+
 /// Everything that a reload changes, and the settings in force.
 pub(super) struct Reloader {
     pub(super) config: PathBuf,
     /// The settings in force.
     pub(super) settings: Mutex<Arc<Settings>>,
-    /// Held while a reload runs: there is one at a time.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Held while a reload or an upgrade runs: there is one at a time.
+    pub(super) turn: Arc<tokio::sync::Mutex<()>>,
+    /// The process that has taken over.
+    pub(super) relieved_by: OnceLock<u32>,
     /// The process before this one, which obeys the same policy.
     pub(super) feed: Arc<Feed>,
     pub(super) parts: SetupParts,
@@ -49,11 +58,23 @@ pub(super) struct Reloader {
 enum ReloadError {
     Config(ConfigError),
     App(AppError),
+    HandedOver,
 }
 
 impl Reloader {
-    /// Reads the configuration again, and says in the log what has come of it.
-    pub(super) async fn run(&self) -> Result<Changes, Vec<String>> {
+    /// Reads the configuration again, and says in the log what has come of it. It is not broken off.
+    ///
+    /// # Errors
+    ///
+    /// The configuration has faults, or another process has taken over.
+    pub(super) async fn run(self: &Arc<Self>) -> Result<Changes, NotReconfigured> {
+        let reloader = Arc::clone(self);
+        // A task of its own: a caller who leaves must not leave a half of it.
+        let run = tokio::spawn(async move { reloader.run_to_the_end().await });
+        run.await.unwrap_or_else(|error| Err(NotReconfigured::Faults(vec![error.to_string()])))
+    }
+
+    async fn run_to_the_end(&self) -> Result<Changes, NotReconfigured> {
         let refused = match self.reload().await {
             Ok(changes) => {
                 self.metrics.reloads.count(ReloadOutcome::Done);
@@ -61,11 +82,12 @@ impl Reloader {
             }
             Err(ReloadError::Config(error)) => error.faults().iter().map(ToString::to_string).collect(),
             Err(ReloadError::App(error)) => vec![error.to_string()],
+            Err(ReloadError::HandedOver) => return Err(NotReconfigured::HandedOver),
         };
         self.metrics.reloads.count(ReloadOutcome::Refused);
         let lines: Vec<String> = refused;
         tracing::error!("configuration refused, the running one stays in force:\n{}", lines.join("\n"));
-        Err(lines)
+        Err(NotReconfigured::Faults(lines))
     }
 
     /// The settings in force.
@@ -73,14 +95,19 @@ impl Reloader {
         Arc::clone(&self.settings.lock())
     }
 
-    /// Puts another policy in force for requests and open sessions.
-    pub(super) fn apply_policy(&self, policy: EdgePolicy) {
-        self.setup.replace_policy(policy);
+    /// Puts another policy in force for requests and open sessions, and within this time in the process before this one.
+    pub(super) fn apply_policy(&self, policy: EdgePolicy, limit: Duration) {
+        self.setup.replace_policy(policy.clone());
         self.sessions.judge_all();
+        // A little less time for each older process, so that the younger ones still get their answers in time.
+        self.feed.policy(&policy, limit.saturating_sub(LESS).max(LEAST));
     }
 
     async fn reload(&self) -> Result<Changes, ReloadError> {
         let _turn = self.turn.lock().await;
+        if self.relieved_by.get().is_some() {
+            return Err(ReloadError::HandedOver);
+        }
         let running = self.settings();
         let new = config::load(&self.config, config::process_environment()).map_err(ReloadError::Config)?;
         let changes = config::compare(&running, &new);
@@ -94,14 +121,14 @@ impl Reloader {
         self.setup.replace(setup);
         self.setup.load().cache.tell_size(&self.metrics);
         self.sessions.judge_all();
-        let (feed, policy) = (Arc::clone(&self.feed), self.setup.policy().load_full());
-        // An error means that the system refuses a thread; the next change tells the old process.
-        let _ = on_thread(move || feed.policy(&policy)).await;
         self.answers.store(Arc::new(class_answers(&next)));
         self.decisions.set_scope(decision_scope(next.log.decisions));
         self.decisions.set_most_per_second(next.log.decisions_per_second);
         self.tell(&running, &next, &changes);
         *self.settings.lock() = Arc::new(next);
+        let (feed, policy) = (Arc::clone(&self.feed), self.setup.policy().load_full());
+        // An error means that the system refuses a thread; the next change tells the old process.
+        let _ = on_thread(move || feed.policy(&policy, FOLLOW)).await;
         Ok(changes)
     }
 
@@ -139,12 +166,13 @@ impl Reloader {
     }
 }
 
+/// Reload on a call of the admin API.
+pub(super) struct ReloadOnCall(pub(super) Arc<Reloader>);
+
 #[async_trait]
-impl Reconfigure for Reloader {
-    async fn reload(&self) -> Result<Reconfigured, Vec<String>> {
-        match self.run().await {
-            Ok(Changes { live, upgrade }) => Ok(Reconfigured { in_force: live, needs_upgrade: upgrade }),
-            Err(lines) => Err(lines),
-        }
+impl Reconfigure for ReloadOnCall {
+    async fn reload(&self) -> Result<Reconfigured, NotReconfigured> {
+        let Changes { live, upgrade } = self.0.run().await?;
+        Ok(Reconfigured { in_force: live, needs_upgrade: upgrade })
     }
 }

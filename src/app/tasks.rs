@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::signals::Signals;
+use super::upgrade::hang_up;
 use super::welcome::Welcome;
-use crate::admin::Readiness;
+use crate::admin::{NotReconfigured, Readiness};
 use crate::edge::setup::LiveSetup;
 use crate::files::Reload;
 use crate::telemetry::decision_log::DecisionLog;
@@ -78,6 +79,9 @@ pub(super) async fn reload_on_hangup(mut signals: Signals, reloader: Arc<Reloade
         // One that comes while the file is read causes another reading.
         signals.hangup().await;
         // The log says what has come of it.
-        let _ = reloader.run().await;
+        let reloaded = reloader.run().await;
+        if let (Err(NotReconfigured::HandedOver), Some(pid)) = (reloaded, reloader.relieved_by.get()) {
+            hang_up(*pid);
+        }
     }
 }

@@ -30,11 +30,11 @@ mod program;
 mod request;
 mod socket;
 
-pub(super) use feed::Feed;
+pub(super) use feed::{FOLLOW, Feed};
 pub(super) use link::Link;
 pub(super) use new::Predecessor;
 pub(super) use old::{HandOver, Relief, RunningFollower, Unfollowed};
-pub(super) use program::Program;
+pub(super) use program::{Program, hang_up};
 pub use request::{RequestFault, Upgraded, request};
 pub(super) use socket::{Desk, UpgradeSocket};
 

@@ -226,6 +226,8 @@ impl Publisher {
             Err(failure) => failure,
         };
         let error = match failure {
+            // Nothing is wrong with the change.
+            CallFailure::NotSaved(SaveError::HandedOver) => return Err(SaveError::HandedOver),
             CallFailure::NotSaved(error) => error,
             CallFailure::Rejected(rejections) => {
                 let faults = rejections.into_iter().map(RuleFault::from).map(locate);

@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
 
 use super::link::Link;
-use super::message::Message;
+use super::message::{Message, ToldPolicy};
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{FollowedChanges, Observer, Publisher, Swap};
 use crate::rules::source::SourceKind;
 use embedgate_policy::decision::EdgePolicy;
 
 /// Time for the old process to follow one change. One that takes longer is cut off, and ends its sessions.
-const FOLLOW: Duration = Duration::from_secs(2);
+pub(in crate::app) const FOLLOW: Duration = Duration::from_secs(2);
 
 /// Feed, an observer of the publisher.
 pub(in crate::app) struct Feed {
@@ -90,12 +91,12 @@ impl Feed {
             let whole = FollowedChanges::whole(&follower.publisher, FOLLOW).map_err(io::Error::other)?;
             follower.swap(whole)
         });
-        self.policy(policy);
+        self.policy(policy, FOLLOW);
     }
 
-    /// Puts this policy in force in the old process, too. Blocks until that is done.
-    pub(in crate::app) fn policy(&self, policy: &EdgePolicy) {
-        self.tell(|follower| follower.ask(&Message::Policy(policy.into()), FOLLOW));
+    /// Puts this policy in force in the old process, too, within this time. Blocks until that is done.
+    pub(in crate::app) fn policy(&self, policy: &EdgePolicy, limit: Duration) {
+        self.tell(|follower| follower.ask(&Message::Policy(ToldPolicy::new(policy, limit)), limit));
     }
 
     /// Resolves once the old process has ended.
@@ -157,7 +158,10 @@ impl Follower {
     }
 
     fn ask(&mut self, message: &Message, limit: Duration) -> io::Result<()> {
+        let until = Instant::now() + limit;
+        self.stream.set_write_timeout(Some(limit))?;
         self.stream.write_all(&message.to_bytes()?)?;
-        self.followed.recv_timeout(limit).map_err(io::Error::other)
+        let left = until.saturating_duration_since(Instant::now());
+        self.followed.recv_timeout(left).map_err(io::Error::other)
     }
 }

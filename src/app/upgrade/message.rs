@@ -3,6 +3,7 @@
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,8 +29,8 @@ pub(super) enum Message {
     Upgraded { pid: u32, version: String },
     /// The outcome: there was no upgrade.
     Failed { detail: String },
-    /// A call of the admin API follows, as HTTP.
-    Call,
+    /// A call of the admin API follows, as HTTP. `control`: who was let in by the process that passes it on.
+    Call { control: String },
     /// The new process is there. The secret is that of its environment, and the socket its own to be.
     TakeOver { secret: String, version: String, socket: PathBuf },
     /// The listening sockets that come with this message have these addresses.
@@ -122,19 +123,26 @@ pub(in crate::app) struct ToldPolicy {
     own_origins: Vec<String>,
     system_origins: Vec<String>,
     open_allowed: bool,
+    /// Time for it to be in force.
+    limit: Duration,
 }
 
-impl From<&EdgePolicy> for ToldPolicy {
-    fn from(policy: &EdgePolicy) -> Self {
+impl ToldPolicy {
+    /// The policy, to be in force within this time.
+    pub(super) fn new(policy: &EdgePolicy, limit: Duration) -> Self {
         Self {
+            limit,
             own_origins: policy.own_origins.iter().map(|origin| origin.to_string()).collect(),
             system_origins: policy.system_origins.iter().map(|origin| origin.to_string()).collect(),
             open_allowed: policy.open_allowed,
         }
     }
-}
 
-impl ToldPolicy {
+    /// The time for it to be in force.
+    pub(super) fn limit(&self) -> Duration {
+        self.limit
+    }
+
     /// The policy.
     ///
     /// # Errors

@@ -34,6 +34,12 @@ pub(in crate::app) struct Relieving {
     book: String,
 }
 
+/// Process that this one has relieved.
+pub(in crate::app) struct Relieved {
+    feed: Arc<Feed>,
+    book: String,
+}
+
 impl Predecessor {
     /// The process that has started this one to take over, and its listening sockets; `None` if this is a start like any
     /// other. `socket`: where this process will listen for upgrades.
@@ -95,20 +101,26 @@ impl Predecessor {
 }
 
 impl Relieving {
-    /// Says that this process serves, waits until it is the edge, and puts rules and policy in force there. `control`:
-    /// who may call the admin API.
+    /// Says that this process serves, and waits until it is the edge. `control`: who may call the admin API.
     ///
     /// # Errors
     ///
     /// The process does not hand over.
-    pub(in crate::app) async fn relieve(self, control: String, policy: EdgePolicy) -> Result<(), AppError> {
+    pub(in crate::app) async fn relieve(self, control: String) -> Result<Relieved, AppError> {
         let Self { feed, relieved, book } = self;
         feed.say(&Message::Serving { control }).map_err(AppError::Predecessor)?;
         let yours = async { relieved.await.map_err(io::Error::other) };
         within(yours).await.map_err(AppError::Predecessor)?;
-        // This process is the edge. If no thread can be started, the old one is told with the next change.
+        Ok(Relieved { feed, book })
+    }
+}
+
+impl Relieved {
+    /// Puts rules and policy in force in the old process, too.
+    pub(in crate::app) async fn begin(self, policy: EdgePolicy) {
+        let Self { feed, book } = self;
+        // If no thread can be started, the old process is told with the next change.
         let _ = on_thread(move || feed.begin(&book, &policy)).await;
-        Ok(())
     }
 }
 

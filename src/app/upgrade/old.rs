@@ -11,7 +11,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::link::{Link, unexpected};
@@ -112,11 +111,11 @@ impl HandOver<'_> {
         };
         self.publisher.hand_over();
         if let Some(follower) = self.follower.take() {
-            follower.end().await;
+            follower.end();
         }
         let Candidate { process, arrival: Arrival { link, version, socket } } = candidate;
         match control == self.control {
-            true => self.gate.pass_on(Arc::new(SuccessorSocket(socket))),
+            true => self.gate.pass_on(Arc::new(SuccessorSocket { path: socket, control })),
             // Whoever was let in by the old requirement may not be by the new one.
             false => self.gate.refuse(),
         }
@@ -221,7 +220,7 @@ impl Relief {
     pub(in crate::app) async fn follow(
         mut self,
         publisher: Arc<Publisher>,
-        apply: impl Fn(EdgePolicy),
+        apply: impl Fn(EdgePolicy, Duration) + Clone + Send + 'static,
     ) -> Unfollowed {
         loop {
             let followed = match self.link.receive().await {
@@ -230,7 +229,13 @@ impl Relief {
                     let followed = on_thread(move || publisher.follow(&changes)).await;
                     followed.and_then(|followed| followed.map_err(io::Error::other))
                 }
-                Ok(Message::Policy(policy)) => policy.read().map(&apply),
+                Ok(Message::Policy(told)) => match told.read() {
+                    Ok(policy) => {
+                        let (apply, limit) = (apply.clone(), told.limit());
+                        on_thread(move || apply(policy, limit)).await
+                    }
+                    Err(error) => Err(error),
+                },
                 Ok(message) => Err(unexpected(&message)),
                 Err(_) => return Unfollowed::Gone,
             };
@@ -245,37 +250,34 @@ impl Relief {
 }
 
 /// RunningFollower of a source of rules, as it runs.
-pub(in crate::app) struct RunningFollower {
-    stop: watch::Sender<bool>,
-    task: JoinHandle<()>,
-}
-
-/// Time for the follower to end.
-const FOLLOWER_ENDS: Duration = Duration::from_secs(2);
+pub(in crate::app) struct RunningFollower(watch::Sender<bool>);
 
 impl RunningFollower {
     /// Lets a follower run.
     pub(in crate::app) fn start(follower: Box<dyn SourceFollower>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { stop, task: tokio::spawn(follower.follow(stopped)) }
+        drop(tokio::spawn(follower.follow(stopped)));
+        Self(stop)
     }
 
-    /// Ends it: the process that has taken over follows the source.
-    async fn end(self) {
-        self.stop.send_replace(true);
-        // One that takes longer can't change anything any more.
-        let _ = timeout(FOLLOWER_ENDS, self.task).await;
+    /// Ends it: the process that has taken over follows the source. It can't change anything any more.
+    fn end(self) {
+        self.0.send_replace(true);
     }
 }
 
 /// Way to the process that has taken over.
-struct SuccessorSocket(PathBuf);
+struct SuccessorSocket {
+    path: PathBuf,
+    /// By whose rules its calls were let in.
+    control: String,
+}
 
 #[async_trait]
 impl Successor for SuccessorSocket {
     async fn connect(&self) -> io::Result<UnixStream> {
-        let mut link = Link::connect(&self.0).await?;
-        link.send(&Message::Call).await?;
+        let mut link = Link::connect(&self.path).await?;
+        link.send(&Message::Call { control: self.control.clone() }).await?;
         Ok(link.into_stream())
     }
 }

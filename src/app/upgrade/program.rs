@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::{env, fmt, io};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 /// Variable that tells a new process that it takes over, and where: `SECRET@PATH`. The secret proves to the old one that
@@ -115,6 +116,13 @@ impl Drop for NewProcess {
             let _ = child.start_kill();
         }
     }
+}
+
+/// Passes SIGHUP on to a process.
+pub(in crate::app) fn hang_up(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    // An error means that it is gone.
+    let _ = pid.map(|pid| kill_process(pid, Signal::HUP));
 }
 
 /// The secret that this process was started with to take over, and the socket of the process to be relieved.

@@ -42,6 +42,8 @@ pub(in crate::app) struct Desk {
     calls: mpsc::Sender<UnixStream>,
     /// Requests for an upgrade.
     upgrades: mpsc::Sender<Link>,
+    /// Who may call the admin API here.
+    control: String,
     /// Whether an upgrade is under way.
     busy: AtomicBool,
     /// The new process that is expected, by its secret.
@@ -50,11 +52,14 @@ pub(in crate::app) struct Desk {
 
 impl Desk {
     /// A desk, with the calls and the requests that come there.
-    pub(in crate::app) fn new() -> (Arc<Self>, mpsc::Receiver<UnixStream>, mpsc::Receiver<Link>) {
+    pub(in crate::app) fn new(
+        control: String,
+    ) -> (Arc<Self>, mpsc::Receiver<UnixStream>, mpsc::Receiver<Link>) {
         let (calls, taken) = mpsc::channel(CALLS);
         let (upgrades, asked) = mpsc::channel(1);
         let expected = Mutex::new(None);
-        (Arc::new(Self { calls, upgrades, busy: AtomicBool::new(false), expected }), taken, asked)
+        let busy = AtomicBool::new(false);
+        (Arc::new(Self { calls, upgrades, control, busy, expected }), taken, asked)
     }
 
     /// Marks whether an upgrade is under way.
@@ -74,8 +79,11 @@ impl Desk {
             return Err(io::Error::other("the process belongs to another user"));
         }
         match link.receive_first().await? {
+            Message::Call { control } if control != self.control => {
+                return Err(io::Error::other("the call was let in by other rules"));
+            }
             // If too many wait, the caller is told to try again.
-            Message::Call => drop(self.calls.try_send(link.into_stream())),
+            Message::Call { .. } => drop(self.calls.try_send(link.into_stream())),
             Message::Upgrade if self.busy.load(Ordering::Acquire) => refuse(link).await,
             Message::Upgrade => {
                 if let Err(refused) = self.upgrades.try_send(link) {

@@ -187,20 +187,22 @@ impl Storage for RuleStore {
     }
 
     fn take_back(&self, generation: u64) -> Result<(), StoreError> {
-        self.handle.reclaim();
-        let database = self.handle.database()?;
+        // Whatever is wrong with it, it stays with whoever has changed it.
+        let database = self.handle.reopen()?;
         let meta = Meta::read(&database).map_err(failed)?;
         let mut meta = meta.ok_or_else(|| damaged(&self.path, "it is a database, but no store of rules"))?;
+        if meta.format > FORMAT {
+            return Err(StoreError::Newer { path: self.path.clone(), found: meta.format, known: FORMAT });
+        }
         if meta.row_format != row::ROW_FORMAT {
             load::derive(&self.path, &database, &mut meta, &self.suffixes)?;
         }
-        if meta.generation == generation {
-            return Ok(());
+        if meta.generation != generation {
+            let changed = format!("it is at generation {}, but {generation} is in force", meta.generation);
+            return Err(StoreError::Failed { source: Arc::from(Box::from(changed)) });
         }
-        drop(database);
-        self.handle.abandon();
-        let changed = format!("it is at generation {}, but {generation} is in force", meta.generation);
-        Err(StoreError::Failed { source: Arc::from(Box::from(changed)) })
+        self.handle.put_back(database);
+        Ok(())
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {

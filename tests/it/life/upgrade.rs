@@ -376,26 +376,37 @@ async fn old_sessions_obey_a_rules_file() {
 async fn another_policy_reaches_the_old_process() {
     let upstream = SocketUpstream::echo().await;
     let mut spec = stored(upstream.addr, &["example.com"]);
-    spec.more += "[policy]\nsystem_origins = [\"https://one.example\", \"https://two.example\"]\n";
+    let system = ["one", "two", "three"].map(|name| format!("\"https://{name}.example\""));
+    spec.more += &format!("[policy]\nsystem_origins = [{}]\n", system.join(", "));
     let edge = Edge::start(spec).await;
     let mut stays = session(&edge, SITE).await;
-    let (mut one, mut two) =
-        (session(&edge, "https://one.example").await, session(&edge, "https://two.example").await);
+    let mut one = session(&edge, "https://one.example").await;
+    let mut two = session(&edge, "https://two.example").await;
+    let mut three = session(&edge, "https://three.example").await;
     let config = edge.folder().join("conf/embedgate.toml");
     let rewrite = |from: &str, to: &str| {
         let text = fs::read_to_string(&config).unwrap();
         assert!(text.contains(from));
         fs::write(&config, text.replace(from, to)).unwrap();
     };
-    // By the upgrade itself, and by a reload after it.
+    let reload = async || edge.api(Method::POST, "/v1/reload").send().await.unwrap().status();
+    // By the upgrade itself, by a reload after it, and by one after another upgrade.
     rewrite("\"https://one.example\", ", "");
     let _new = upgrade(&edge).await;
     assert_eq!(closed(&mut one).await.0, 1008);
     exchange(&mut two, "still there").await;
-    rewrite("\"https://two.example\"", "");
-    assert_eq!(edge.api(Method::POST, "/v1/reload").send().await.unwrap().status(), 200);
+    rewrite("\"https://two.example\", ", "");
+    assert_eq!(reload().await, 200);
     assert_eq!(closed(&mut two).await.0, 1008);
-    exchange(&mut stays, "still there").await;
+    let mut between = session(&edge, SITE).await;
+    let _newest = upgrade(&edge).await;
+    exchange(&mut three, "still there").await;
+    rewrite("\"https://three.example\"", "");
+    assert_eq!(reload().await, 200);
+    assert_eq!(closed(&mut three).await.0, 1008);
+    for socket in [&mut stays, &mut between] {
+        exchange(socket, "still there").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -421,6 +432,28 @@ async fn an_old_process_that_is_stopped_obeys_to_the_end() {
     assert!(revoked > 0);
     drop(sockets);
     assert_eq!(edge.exit_code().await, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_of_both_processes_gives_each_session_its_time() {
+    let upstream = SocketUpstream::echo().await;
+    let mut spec = stored(upstream.addr, &["example.com"]);
+    spec.edge = "grace_period = \"4s\"".to_owned();
+    let mut edge = Edge::start(spec).await;
+    let mut sockets = Vec::new();
+    for _ in 0..6 {
+        sockets.push(session(&edge, SITE).await);
+    }
+    let new = upgrade(&edge).await;
+    // As a service manager does.
+    new.signal("TERM");
+    edge.signal("TERM");
+    for socket in &mut sockets {
+        assert_eq!(closed(socket).await.0, 1001);
+    }
+    drop(sockets);
+    assert_eq!(edge.exit_code().await, Some(0));
+    eventually("the new one ends, too", async || !new.runs()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -237,9 +237,18 @@ impl Edge {
         status.starts_with("Name:\tembedgate\n") && caught & 1 << 9 != 0
     }
 
-    /// The decision log so far.
+    /// The decision log so far, once nothing more is on its way: its lines wait in a queue.
     pub fn decisions(&self) -> Vec<Value> {
-        let text = fs::read_to_string(self.folder.path().join("out.log")).unwrap();
+        let read = || fs::read_to_string(self.folder.path().join("out.log")).unwrap();
+        let mut text = read();
+        loop {
+            std::thread::park_timeout(QUIET);
+            let more = read();
+            if more == text {
+                break;
+            }
+            text = more;
+        }
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
@@ -387,6 +396,9 @@ const MARK: &str = "SIGUSR1 does nothing";
 
 /// Time for it to be said, where the log's level lets it through.
 const MARKED: Duration = Duration::from_millis(300);
+
+/// Time without a line after which the decision log is whole.
+const QUIET: Duration = Duration::from_millis(50);
 
 /// Time that a change may take to be in force.
 pub const IN_FORCE: Duration = Duration::from_secs(1);

@@ -134,15 +134,15 @@ impl Handle {
         }
     }
 
-    /// Allows the file to be opened again after it was lent.
-    pub(super) fn reclaim(&self) {
-        self.lock().lent = false;
+    /// Opens the file after it was lent, to look what has become of it.
+    pub(super) fn reopen(&self) -> Result<Database, StoreError> {
+        self.lock().reopen(self.purpose)
     }
 
-    /// Leaves the file to whoever has changed it.
-    pub(super) fn abandon(&self) {
+    /// Goes on with the file after it was lent.
+    pub(super) fn put_back(&self, database: Database) {
         let mut state = self.lock();
-        (state.lent, state.database) = (true, None);
+        (state.lent, state.database) = (false, Some(Arc::new(database)));
     }
 
     /// Closes the file after an error.
