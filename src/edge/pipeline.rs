@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
+use super::admission::judge::Allowed;
 use super::admission::reply::{Recipient, Reply};
 use super::admission::request::Noted;
 use super::admission::terms::Admission;
@@ -95,14 +96,7 @@ impl Pipeline {
         deadline: &mut Deadline,
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
-        let head_only = request.method == Method::HEAD;
-        let judged = self.receive(&mut request, (noted, client.length()), peer, &mut record);
-        let served = match judged {
-            Ok((received, admitted)) => {
-                self.answer(client, &mut request, (&received, admitted), &mut record, deadline).await
-            }
-            Err(reply) => respond(client, reply, head_only, &mut record, deadline).await,
-        };
+        let served = self.answer(client, (&mut request, noted), peer, &mut record, deadline).await;
         let sent = match served {
             Ok(()) => sent(client, deadline).await,
             Err(error) => Err(error),
@@ -139,30 +133,41 @@ impl Pipeline {
     async fn answer(
         &self,
         client: &mut impl Downstream,
-        request: &mut RequestHead,
-        (received, mut judged): (&Received, Result<Option<Admitted>, Reply>),
+        (request, noted): (&mut RequestHead, Noted),
+        peer: PeerInfo,
         record: &mut RequestRecord,
         deadline: &mut Deadline,
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
+        // Checked and judged by one setup, which is not kept: a long answer must not keep it alive.
+        let setup = self.setup.borrow();
+        let received = match setup.check(request, (noted, client.length()), peer) {
+            Ok(received) => received,
+            Err(reply) => {
+                drop(setup);
+                return respond(client, reply, head_only, record, deadline).await;
+            }
+        };
+        let mut judged = self.judge(&setup, request, &received, record);
+        drop(setup);
         loop {
             let mut admitted = match judged {
                 Ok(Some(admitted)) => admitted,
                 // Other rules or another policy came into force in between: the request is judged by those.
                 Ok(None) => {
-                    judged = self.judge(&self.setup.borrow(), request, received, record);
+                    judged = self.judge(&self.setup.borrow(), request, &received, record);
                     continue;
                 }
                 Err(reply) => return respond(client, reply, head_only, record, deadline).await,
             };
-            match self.deliver(client, request, received, &mut admitted, record, deadline).await {
+            match self.deliver(client, request, &received, &mut admitted, record, deadline).await {
                 Ok(Delivered::Whole) => return Ok(()),
                 // The request is judged again, and denied like any other.
                 Ok(Delivered::Revoked) => {
-                    judged = self.judge(&self.setup.borrow(), request, received, record);
+                    judged = self.judge(&self.setup.borrow(), request, &received, record);
                 }
                 Err(error) => {
-                    self.record_failure(&error, admitted.upstream.name());
+                    self.record_failure(&error, admitted.allowed.upstream.name());
                     let status = failure::status(&error).filter(|_| !client.has_begun());
                     let Some(status) = status else {
                         // Data that was passed on is sent, but not the end of the body.
@@ -170,7 +175,7 @@ impl Pipeline {
                         client.abort(false);
                         return Ok(());
                     };
-                    let admission = &admitted.admission;
+                    let admission = &admitted.allowed.admission;
                     let to =
                         Recipient { request, own: &admission.shared.route.own, https: received.client.https };
                     let reply = Reply::failed(to, status, &admission.own.decision_id, admission.cors());
@@ -194,7 +199,8 @@ impl Pipeline {
         let mut bare = presented::stripped(request);
         let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
         let request = bare.as_mut().unwrap_or(request);
-        let Admitted { upstream, admission, session, cache, tunnel_limits } = admitted;
+        let Admitted { allowed, session, cache, tunnel_limits } = admitted;
+        let Allowed { upstream, admission, .. } = &mut **allowed;
         let mut caching = CacheState::Bypass;
         if let Some(cache) = cache {
             match cache.begin(&asked(request, admission, upstream, received)).await {

@@ -7,14 +7,12 @@ use jiff::Timestamp;
 
 use super::{PeerInfo, Pipeline, RequestRecord};
 use crate::edge::admission::client::ClientInfo;
-use crate::edge::admission::judge::{Denied, Judge, Judged};
+use crate::edge::admission::judge::{Allowed, Denied, Judge, Judged};
 use crate::edge::admission::reply::{Denial, Recipient, Reply};
 use crate::edge::admission::request;
 use crate::edge::admission::request::{Noted, PathEscapes, RequestRefusal, Upgrade};
 use crate::edge::admission::route::{Route, Target};
-use crate::edge::admission::terms::Admission;
 use crate::edge::cache::AssetCache;
-use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::body::BodyLength;
 use crate::edge::http::message::RequestHead;
 use crate::edge::session::registry::SessionGuard;
@@ -47,10 +45,8 @@ struct Routed<'r> {
 /// Request that the rules allow.
 #[derive(Debug)]
 pub(super) struct Admitted {
-    /// The upstream.
-    pub(super) upstream: Arc<Upstream>,
-    /// The terms for its upstream and its answer.
-    pub(super) admission: Admission,
+    /// The upstream, and the terms for it and for its answer; boxed, because they are large and moved.
+    pub(super) allowed: Box<Allowed>,
     /// The guard in the session registry, if the request is a session.
     pub(super) session: Option<SessionGuard>,
     /// The cache, for an asset.
@@ -67,21 +63,6 @@ impl Received {
 }
 
 impl Pipeline {
-    /// Checks a request and judges it, both by the setup in force now. The error is the reply to a request that is refused
-    /// before it is judged.
-    pub(super) fn receive(
-        &self,
-        request: &mut RequestHead,
-        framing: (Noted, BodyLength),
-        peer: PeerInfo,
-        record: &mut RequestRecord,
-    ) -> Result<(Received, Result<Option<Admitted>, Reply>), Reply> {
-        let setup = self.setup.borrow();
-        let received = setup.check(request, framing, peer)?;
-        let judged = self.judge(&setup, request, &received, record);
-        Ok((received, judged))
-    }
-
     /// Finds the route of a request and judges it. The error is the reply of the edge's own; `None`: what was allowed here
     /// is denied by what has come into force since.
     pub(super) fn judge(
@@ -97,8 +78,9 @@ impl Pipeline {
 }
 
 impl Setup {
-    /// Checks a request. An upgrade that the edge does not serve is removed.
-    fn check(
+    /// Checks a request. An upgrade that the edge does not serve is removed. The error is the reply to a request that is
+    /// refused before it is judged.
+    pub(super) fn check(
         &self,
         request: &mut RequestHead,
         (noted, length): (Noted, BodyLength),
@@ -193,8 +175,7 @@ impl Pipeline {
             },
         };
         Ok(Some(Admitted {
-            upstream: allowed.upstream,
-            admission: allowed.admission,
+            allowed,
             session,
             cache: (route.class == Class::Asset).then(|| setup.cache.clone()),
             tunnel_limits: setup.tunnel_limits,
