@@ -43,6 +43,8 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         resident(id)
     };
 
+    // The first save opens the audit log, which stays open.
+    on_this_thread(save_all(admin, SAVES_AT_ONCE))?;
     let fresh = State::of(id, admin)?;
     on_this_thread(open_all(&target, sessions / WARM_UP))?;
     on_this_thread(save_all(admin, saves / WARM_UP))?;

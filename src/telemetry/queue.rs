@@ -14,8 +14,8 @@ use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuar
 /// Number of lines that may wait.
 const LINES: usize = 4096;
 
-/// Time for the waiting lines to be written when the process ends.
-const FLUSH: Duration = Duration::from_secs(1);
+/// Time for the waiting lines to be written when the process ends: with it, the process is gone within a second.
+const FLUSH: Duration = Duration::from_millis(900);
 
 /// Queue of lines. A thread of its own writes them.
 #[derive(Clone, Debug)]
