@@ -239,7 +239,7 @@ impl Assembly {
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
         let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher)).transpose()?;
-        let socket = UpgradeSocket::listen(&upgrade_socket, Arc::clone(&desk))?;
+        let socket = UpgradeSocket::listen(&upgrade_socket, desk)?;
         // A stop is for the edge to handle from the first connection on.
         signals.serving();
         let accepting = {
@@ -249,7 +249,7 @@ impl Assembly {
         let relieved = match relieving {
             None => None,
             Some(relieving) => {
-                let relieved = relieving.relieve(control_rules.clone()).await?;
+                let relieved = relieving.relieve(control_rules).await?;
                 metrics.upgrades.count(UpgradeOutcome::Done);
                 tracing::info!("this process has taken over");
                 // Calls wait until the old process has the same rules and policy.
@@ -291,9 +291,7 @@ impl Assembly {
             feed,
             program,
             socket,
-            desk,
             askers,
-            control_rules,
             follower,
             metrics,
             decisions,

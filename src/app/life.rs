@@ -14,9 +14,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::systemd::Systemd;
-use super::upgrade::{
-    Desk, Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket,
-};
+use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
 use super::{AppError, logged};
 use crate::admin::{Gate, Intake, Readiness, StoppableListener};
 use crate::edge::connection::listeners::Accepting;
@@ -48,11 +46,8 @@ pub(super) struct Life {
     pub(super) feed: Arc<Feed>,
     pub(super) program: Program,
     pub(super) socket: UpgradeSocket,
-    pub(super) desk: Arc<Desk>,
     /// Those who ask for an upgrade.
     pub(super) askers: mpsc::Receiver<Link>,
-    /// Who may call the admin API.
-    pub(super) control_rules: String,
     /// What keeps the rules current.
     pub(super) follower: Option<RunningFollower>,
     pub(super) metrics: Arc<Metrics>,
@@ -159,7 +154,7 @@ impl Life {
     /// Starts a new process and hands over to it. `None`: that failed, and this one goes on.
     async fn upgrade(&mut self, asker: Option<Link>) -> Option<(Relief, Option<Link>)> {
         tracing::info!("an upgrade begins: {}", self.program);
-        self.desk.set_busy(true);
+        self.socket.desk().set_busy(true);
         // A reload that is confirmed now would be undone by the new process, which has read its configuration before.
         let _turn = tokio::select! {
             turn = Arc::clone(&self.reloader.turn).lock_owned() => Some(turn),
@@ -169,8 +164,7 @@ impl Life {
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
         let listeners = edge.chain(control).collect();
-        let control = &*self.control_rules;
-        let hand_over = HandOver { program, socket, listeners, gate, control, publisher, follower };
+        let hand_over = HandOver { program, socket, listeners, gate, publisher, follower };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.
@@ -181,7 +175,7 @@ impl Life {
                 if let Some(asker) = asker {
                     asker.answer(Err(error.to_string())).await;
                 }
-                self.desk.set_busy(false);
+                self.socket.desk().set_busy(false);
                 self.metrics.upgrades.count(UpgradeOutcome::Failed);
                 tracing::error!("the upgrade failed, and this process goes on: {error}");
                 None

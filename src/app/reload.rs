@@ -20,16 +20,11 @@ use crate::admin::{ClassAnswers, NotReconfigured, Reconfigure, Reconfigured};
 use crate::config::{self, Changes, ConfigError, Settings};
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
+use crate::rules::publisher::limit_of_older;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::{Metrics, ReloadOutcome};
 use crate::telemetry::operational_log::LevelHandle;
 use embedgate_policy::decision::EdgePolicy;
-
-/// So much less time than this process has the one before it.
-const LESS: Duration = Duration::from_millis(50);
-
-/// But not less than this.
-const LEAST: Duration = Duration::from_millis(200);
 
 /// Everything that a reload changes, and the settings in force.
 pub(super) struct Reloader {
@@ -75,7 +70,7 @@ impl Reloader {
     }
 
     async fn run_to_the_end(&self) -> Result<Changes, NotReconfigured> {
-        let refused = match self.reload().await {
+        let faults: Vec<String> = match self.reload().await {
             Ok(changes) => {
                 self.metrics.reloads.count(ReloadOutcome::Done);
                 return Ok(changes);
@@ -85,9 +80,8 @@ impl Reloader {
             Err(ReloadError::HandedOver) => return Err(NotReconfigured::HandedOver),
         };
         self.metrics.reloads.count(ReloadOutcome::Refused);
-        let lines: Vec<String> = refused;
-        tracing::error!("configuration refused, the running one stays in force:\n{}", lines.join("\n"));
-        Err(NotReconfigured::Faults(lines))
+        tracing::error!("configuration refused, the running one stays in force:\n{}", faults.join("\n"));
+        Err(NotReconfigured::Faults(faults))
     }
 
     /// The settings in force.
@@ -99,8 +93,7 @@ impl Reloader {
     pub(super) fn apply_policy(&self, policy: EdgePolicy, limit: Duration) {
         self.setup.replace_policy(policy.clone());
         self.sessions.judge_all();
-        // A little less time for each older process, so that the younger ones still get their answers in time.
-        self.feed.policy(&policy, limit.saturating_sub(LESS).max(LEAST));
+        self.feed.policy(&policy, limit_of_older(limit));
     }
 
     async fn reload(&self) -> Result<Changes, ReloadError> {

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-pub use self::handed_over::FollowedChanges;
+pub use self::handed_over::{FollowedChanges, limit_of_older};
 pub use self::observer::{Observer, Swap};
 pub use self::published::Published;
 use self::queue::{AnswerSlot, Call, CallFailure, Queue};

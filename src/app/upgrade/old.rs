@@ -53,8 +53,6 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) socket: &'a mut UpgradeSocket,
     pub(in crate::app) listeners: Vec<(SocketAddr, BorrowedFd<'a>)>,
     pub(in crate::app) gate: &'a Gate,
-    /// Who may call the admin API.
-    pub(in crate::app) control: &'a str,
     pub(in crate::app) publisher: &'a Arc<Publisher>,
     /// What keeps the rules current.
     pub(in crate::app) follower: &'a mut Option<RunningFollower>,
@@ -114,7 +112,7 @@ impl HandOver<'_> {
             follower.end();
         }
         let Candidate { process, arrival: Arrival { link, version, socket } } = candidate;
-        match control == self.control {
+        match self.socket.desk().lets_in_by(&control) {
             true => self.gate.pass_on(Arc::new(SuccessorSocket { path: socket, control })),
             // Whoever was let in by the old requirement may not be by the new one.
             false => self.gate.refuse(),
@@ -249,7 +247,7 @@ impl Relief {
     }
 }
 
-/// RunningFollower of a source of rules, as it runs.
+/// Follower of a source of rules, as it runs.
 pub(in crate::app) struct RunningFollower(watch::Sender<bool>);
 
 impl RunningFollower {

@@ -53,7 +53,7 @@ impl FollowedChanges {
         limit: Duration,
     ) -> Result<Option<Self>, StoreError> {
         if let Some(followed) = swap.followed {
-            let limit = followed.limit.saturating_sub(LESS).max(LEAST);
+            let limit = limit_of_older(followed.limit);
             return Ok(Some(Self { limit, ..followed.clone() }));
         }
         // One that came and went within the swap is known to nobody.
@@ -98,11 +98,17 @@ impl FollowedChanges {
 /// More time for each widget.
 const LIMIT_OF_WIDGET: Duration = Duration::from_micros(500);
 
-/// So much less time has each older process, so that the younger ones still get its answer in time.
+/// So much less time has each older process.
 const LESS: Duration = Duration::from_millis(50);
 
 /// But not less than this.
 const LEAST: Duration = Duration::from_millis(200);
+
+/// Time of the process before this one for what this one has to do within `limit`: a little less, so that the younger ones
+/// still get their answers in time.
+pub fn limit_of_older(limit: Duration) -> Duration {
+    limit.saturating_sub(LESS).max(LEAST)
+}
 
 fn json(mut widget: Widget) -> String {
     String::from_utf8_lossy(&canonical(&mut widget)).into_owned()
