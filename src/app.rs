@@ -30,7 +30,7 @@ use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
 use crate::telemetry::decision_log::DecisionLog;
-use crate::telemetry::metrics::{Metrics, UpgradeOutcome};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
 use embedgate_policy::decision::EdgePolicy;
@@ -250,7 +250,7 @@ impl Assembly {
             None => None,
             Some(relieving) => {
                 let relieved = relieving.relieve(control_rules).await?;
-                metrics.upgrades.count(UpgradeOutcome::Done);
+                metrics.upgrades.done();
                 tracing::info!("this process has taken over");
                 // Calls wait until the old process has the same rules and policy.
                 gate.hold();

@@ -22,7 +22,7 @@ use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
 use crate::rules::publisher::Publisher;
 use crate::telemetry::decision_log::DecisionLog;
-use crate::telemetry::metrics::{Metrics, UpgradeOutcome};
+use crate::telemetry::metrics::Metrics;
 
 /// Time for calls of the control plane to be answered before the process ends.
 const CALLS_END: Duration = Duration::from_secs(5);
@@ -176,7 +176,7 @@ impl Life {
                     asker.answer(Err(error.to_string())).await;
                 }
                 self.socket.desk().set_busy(false);
-                self.metrics.upgrades.count(UpgradeOutcome::Failed);
+                self.metrics.upgrades.failed();
                 tracing::error!("the upgrade failed, and this process goes on: {error}");
                 None
             }

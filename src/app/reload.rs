@@ -22,7 +22,7 @@ use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
 use crate::rules::publisher::limit_of_older;
 use crate::telemetry::decision_log::DecisionLog;
-use crate::telemetry::metrics::{Metrics, ReloadOutcome};
+use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log::LevelHandle;
 use embedgate_policy::decision::EdgePolicy;
 
@@ -72,14 +72,14 @@ impl Reloader {
     async fn run_to_the_end(&self) -> Result<Changes, NotReconfigured> {
         let faults: Vec<String> = match self.reload().await {
             Ok(changes) => {
-                self.metrics.reloads.count(ReloadOutcome::Done);
+                self.metrics.reloads.done();
                 return Ok(changes);
             }
             Err(ReloadError::Config(error)) => error.faults().iter().map(ToString::to_string).collect(),
             Err(ReloadError::App(error)) => vec![error.to_string()],
             Err(ReloadError::HandedOver) => return Err(NotReconfigured::HandedOver),
         };
-        self.metrics.reloads.count(ReloadOutcome::Refused);
+        self.metrics.reloads.failed();
         tracing::error!("configuration refused, the running one stays in force:\n{}", faults.join("\n"));
         Err(NotReconfigured::Faults(faults))
     }

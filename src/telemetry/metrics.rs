@@ -23,7 +23,7 @@ use registration::{Families, counters, gauge, gauges, histograms, register};
 
 pub use certificates::ExpiryGauge;
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
-pub use life::{ReloadCounter, ReloadOutcome, UpgradeCounter, UpgradeOutcome};
+pub use life::AttemptCounter;
 pub use logs::DroppedLines;
 pub use tickets::TicketOutcome;
 
@@ -99,9 +99,9 @@ pub struct Metrics {
     /// `tasks{runtime}`: tasks that run or wait, on the threads of requests and of everything else.
     pub tasks: IntGaugeVec,
     /// `reloads_total{outcome}`.
-    pub reloads: ReloadCounter,
+    pub reloads: AttemptCounter,
     /// `upgrades_total{outcome}`.
-    pub upgrades: UpgradeCounter,
+    pub upgrades: AttemptCounter,
     /// `admin_tls_handshakes_total{outcome}`: at the admin listener.
     pub admin_handshakes: HandshakeCounter,
     /// `certificate_expiry_timestamp_seconds{certificate}`: when each certificate in force expires.
@@ -227,8 +227,8 @@ impl Metrics {
                 &["outcome"],
             )?),
             tasks: life::tasks(&families)?,
-            reloads: ReloadCounter::new(&families)?,
-            upgrades: UpgradeCounter::new(&families)?,
+            reloads: AttemptCounter::of_reloads(&families)?,
+            upgrades: AttemptCounter::of_upgrades(&families)?,
             admin_handshakes: HandshakeCounter::new(counters(
                 &families,
                 "admin_tls_handshakes_total",

@@ -10,64 +10,40 @@ pub(super) fn tasks(families: &Families) -> Result<IntGaugeVec, prometheus::Erro
     gauges(families, "tasks", help, &["runtime"])
 }
 
-/// Outcome of a reload of the configuration.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReloadOutcome {
-    /// The configuration is in force, as far as it can be without an upgrade.
-    Done,
-    /// The configuration has an error; nothing has changed.
-    Refused,
+/// Counter of attempts that succeed whole or change nothing.
+#[derive(Debug)]
+pub struct AttemptCounter {
+    done: IntCounter,
+    failed: IntCounter,
 }
 
-/// Outcome of an upgrade to a new process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpgradeOutcome {
-    /// This process has taken over.
-    Done,
-    /// The new process has not become ready; this one goes on.
-    Failed,
-}
-
-/// Counter of reloads, by outcome.
-#[derive(Debug)]
-pub struct ReloadCounter([IntCounter; 2]);
-
-/// Counter of upgrades, by outcome.
-#[derive(Debug)]
-pub struct UpgradeCounter([IntCounter; 2]);
-
-impl ReloadCounter {
-    /// The counter, with each outcome from the start.
-    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+impl AttemptCounter {
+    /// Counter of reloads.
+    pub(super) fn of_reloads(families: &Families) -> Result<Self, prometheus::Error> {
         let help = "Reloads of the configuration, by outcome.";
-        let reloads = counters(families, "reloads_total", help, &["outcome"])?;
-        Ok(Self(["done", "refused"].map(|outcome| reloads.with_label_values(&[outcome]))))
+        Self::new(families, "reloads_total", help, "refused")
     }
 
-    /// Counts one reload.
-    pub fn count(&self, outcome: ReloadOutcome) {
-        let [done, refused] = &self.0;
-        match outcome {
-            ReloadOutcome::Done => done.inc(),
-            ReloadOutcome::Refused => refused.inc(),
-        }
-    }
-}
-
-impl UpgradeCounter {
-    /// The counter, with each outcome from the start.
-    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+    /// Counter of upgrades.
+    pub(super) fn of_upgrades(families: &Families) -> Result<Self, prometheus::Error> {
         let help = "Upgrades to a new process, by outcome: done by this one, or failed from this one.";
-        let upgrades = counters(families, "upgrades_total", help, &["outcome"])?;
-        Ok(Self(["done", "failed"].map(|outcome| upgrades.with_label_values(&[outcome]))))
+        Self::new(families, "upgrades_total", help, "failed")
     }
 
-    /// Counts one upgrade.
-    pub fn count(&self, outcome: UpgradeOutcome) {
-        let [done, failed] = &self.0;
-        match outcome {
-            UpgradeOutcome::Done => done.inc(),
-            UpgradeOutcome::Failed => failed.inc(),
-        }
+    /// The counter, with each outcome from the start. `failed`: what a failure is called.
+    fn new(families: &Families, name: &str, help: &str, failed: &str) -> Result<Self, prometheus::Error> {
+        let attempts = counters(families, name, help, &["outcome"])?;
+        let of = |outcome| attempts.with_label_values(&[outcome]);
+        Ok(Self { done: of("done"), failed: of(failed) })
+    }
+
+    /// Counts a success.
+    pub fn done(&self) {
+        self.done.inc();
+    }
+
+    /// Counts a failure.
+    pub fn failed(&self) {
+        self.failed.inc();
     }
 }
