@@ -30,6 +30,7 @@ pub use fault::{ConfigError, ConfigFault, ConfigPlace};
 pub use pattern::{PathPattern, RewritePattern, RouteHost};
 pub use reload::{Changes, compare, in_force};
 pub use resolve::admin::{AdminSettings, AdminTls};
+pub use resolve::bounds::BoundsSettings;
 pub use resolve::cache::CacheSettings;
 pub use resolve::edge::{CertificateFiles, EdgeSettings, TlsListenerSettings, TlsVersion};
 pub use resolve::log::{LogLevel, LogSettings, LoggedDecisions};

@@ -60,6 +60,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         tls,
         workers,
         upgrade_socket,
+        proxy_protocol,
         public_origins: _,
         trusted_proxies: _,
         redirect_http: _,
@@ -69,6 +70,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         upgrade_drain: _,
         tunnel_idle_timeout: _,
         tunnel_lifetime: _,
+        bounds: _,
     } = edge;
     let PolicySettings { public_suffix_list, empty_allowlist: _, system_origins: _, max_staleness: _ } =
         policy;
@@ -79,6 +81,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     settings.edge.tls = tls.iter().map(|listener| of_address(&new.edge.tls, listener).clone()).collect();
     settings.edge.listen.clone_from(listen);
     settings.edge.workers = *workers;
+    settings.edge.proxy_protocol.clone_from(proxy_protocol);
     settings.edge.upgrade_socket.clone_from(upgrade_socket);
     settings.admin = admin.clone();
     settings.rules = rules.clone();

@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::table::ConfigTable;
 
 pub mod admin;
+pub mod bounds;
 pub mod cache;
 pub mod edge;
 mod headers;

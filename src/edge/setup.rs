@@ -20,7 +20,7 @@ use super::error::EdgeError;
 use super::forward::upstream::Upstreams;
 use super::session::tunnel::Limits;
 use crate::certificates::{CertificateExpiry, Expiring};
-use crate::config::{EmptyAllowlist, Settings};
+use crate::config::{BoundsSettings, EmptyAllowlist, Settings};
 use crate::rules::assets::CachedAssets;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};
@@ -47,6 +47,8 @@ pub struct Setup {
     pub cache: AssetCache,
     /// The time limit for the head of a request.
     pub header_timeout: Duration,
+    /// The bounds on what clients may take.
+    pub bounds: BoundsSettings,
     upstreams: Upstreams,
     listeners: Vec<TlsSetup>,
 }
@@ -124,6 +126,7 @@ impl Setup {
             tunnel_limits: Limits { idle: edge.tunnel_idle_timeout, lifetime: edge.tunnel_lifetime },
             cache: cache.unwrap_or_else(|| AssetCache::new(settings.cache.bytes, Arc::clone(&parts.metrics))),
             header_timeout: edge.header_timeout,
+            bounds: edge.bounds,
             listeners: listeners.collect::<Result<_, EdgeError>>()?,
             upstreams,
         })

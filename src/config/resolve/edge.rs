@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::ListenAddresses;
+use super::bounds::{self, BoundsSettings};
 use crate::config::document::ValueSource;
 use crate::config::table::{ConfigTable, Item, distinct};
 use crate::config::{address, scalar};
@@ -47,6 +48,10 @@ pub struct EdgeSettings {
     pub tunnel_idle_timeout: Option<Duration>,
     /// Maximum total lifetime of a WebSocket. `None` (written `0s`) means no limit. Default: 24 h.
     pub tunnel_lifetime: Option<Duration>,
+    /// Listeners whose connections begin with the PROXY protocol's header. Default: none.
+    pub proxy_protocol: Vec<SocketAddr>,
+    /// `[edge.bounds]`: bounds on what clients may take.
+    pub bounds: BoundsSettings,
 }
 
 /// One `[[edge.tls]]` table.
@@ -115,10 +120,13 @@ pub(super) fn read<'d>(table: &ConfigTable<'d>, listeners: &mut ListenAddresses<
         ),
         tunnel_idle_timeout: limit(table, "tunnel_idle_timeout", Duration::from_secs(60 * 60)),
         tunnel_lifetime: limit(table, "tunnel_lifetime", Duration::from_secs(24 * 60 * 60)),
+        proxy_protocol: Vec::new(),
+        bounds: table.table("bounds", bounds::read),
     };
+    let proxy_protocol = proxy_protocol(table, &edge);
     let redirect_http = redirect_http(table, &edge);
     warn(table, &edge);
-    EdgeSettings { redirect_http, ..edge }
+    EdgeSettings { redirect_http, proxy_protocol, ..edge }
 }
 
 /// A time limit; `0s` means none.
@@ -233,6 +241,27 @@ fn redirect_http(table: &ConfigTable<'_>, edge: &EdgeSettings) -> bool {
         table.fault(spot, "edge.redirect_http: needs an https origin in edge.public_origins to redirect to");
     }
     true
+}
+
+fn proxy_protocol(table: &ConfigTable<'_>, edge: &EdgeSettings) -> Vec<SocketAddr> {
+    let Some(item) = table.item("proxy_protocol") else { return Vec::new() };
+    let spot = item.spot();
+    let addresses = item.texts("[\"0.0.0.0:8443\"]", address::address).unwrap_or_default();
+    let tls = edge.tls.iter().map(|tls| tls.listen);
+    let listeners: Vec<SocketAddr> = edge.listen.iter().copied().chain(tls).collect();
+    for (address, spot) in addresses.iter().filter(|(address, _)| !listeners.contains(address)) {
+        table.fault(
+            spot,
+            format!("edge.proxy_protocol: {address} is not the address of a listener in [edge]"),
+        );
+    }
+    if !addresses.is_empty() && edge.trusted_proxies.is_empty() {
+        table.fault(
+            spot,
+            "edge.proxy_protocol: only trusted proxies may speak it; name them in edge.trusted_proxies",
+        );
+    }
+    distinct(table.document(), addresses)
 }
 
 fn warn(table: &ConfigTable<'_>, edge: &EdgeSettings) {

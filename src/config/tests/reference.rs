@@ -135,6 +135,7 @@ fn the_reference_has_every_key_that_is_read() {
     let mut compared = 0;
     for (header, text) in [
         ("[edge]", "[edge]\nzzzzzzzzzzzz = 1"),
+        ("[edge.bounds]", "[edge.bounds]\nzzzzzzzzzzzz = 1"),
         ("[[edge.tls]]", "[[edge.tls]]\nlisten = \"0.0.0.0:1\"\ncertificates = []\nzzzzzzzzzzzz = 1"),
         ("[admin]", "[admin]\nzzzzzzzzzzzz = 1"),
         ("[admin.probe]", "[admin.probe]\nlisten = \"0.0.0.0:9091\"\nzzzzzzzzzzzz = 1"),

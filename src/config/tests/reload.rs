@@ -24,6 +24,7 @@ fn every_key_is_live_or_waits() {
         ("edge.upgrade_drain = \"1s\"", "edge.upgrade_drain"),
         ("edge.tunnel_idle_timeout = \"1s\"", "edge.tunnel_idle_timeout"),
         ("edge.tunnel_lifetime = \"0s\"", "edge.tunnel_lifetime"),
+        ("edge.bounds.connections = 7", "edge.bounds"),
         ("tickets.lifetime = \"1s\"", "tickets.lifetime"),
         ("tickets.cookie = \"partitioned\"", "tickets.cookie"),
         ("cache.bytes = \"1B\"", "cache"),

@@ -15,6 +15,7 @@ use pingora_core::protocols::http::date::get_cached_date;
 use pingora_core::{BError, Error, ErrorType, Result};
 
 use super::closing::Closing;
+use super::service::ConnectionLimits;
 use crate::edge::admission::reply::Reply;
 use crate::edge::admission::request::Noted;
 use crate::edge::deadline::Deadline;
@@ -38,9 +39,6 @@ use transport::Transport;
 use turns::Http2Connection;
 use wakes::{Wakes, Who};
 
-/// Maximum number of concurrent requests on one connection.
-const MOST_STREAMS: u32 = 100;
-
 /// Flow-control window of a connection: the bytes of all request bodies together that may wait. For one
 /// request it is the protocol's default of 64 KiB.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
@@ -57,12 +55,12 @@ pub(super) async fn serve(
     pipeline: &Pipeline,
     peer: PeerInfo,
     closing: &Closing,
-    header_timeout: Duration,
+    limits: ConnectionLimits,
 ) {
     let mut deadline = Deadline::default();
     let mut settings = Builder::new();
     settings
-        .max_concurrent_streams(MOST_STREAMS)
+        .max_concurrent_streams(limits.bounds.http2_streams)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         // More than the limit of a head, because a page can't read the library's own refusal.
@@ -71,7 +69,7 @@ pub(super) async fn serve(
     let transport = Transport::new(stream, wakes.waker(Who::Socket));
     let handshake = settings.handshake::<_, Bytes>(transport.clone());
     let shaken = tokio::select! {
-        shaken = deadline.within(header_timeout, handshake) => shaken,
+        shaken = deadline.within(limits.header_timeout, handshake) => shaken,
         () = closing.ended() => return,
     };
     let connection = match shaken {

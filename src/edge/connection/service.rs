@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::closing::Closing;
 use super::http1;
 use super::http2;
+use crate::config::BoundsSettings;
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::HandshakeOutcome;
@@ -20,6 +21,15 @@ pub(super) const IDLE: Duration = Duration::from_secs(60);
 
 /// Number of requests after which a connection is closed, so that its memory is freed from time to time.
 pub(super) const REQUESTS_PER_CONNECTION: u32 = 10_000;
+
+/// Limits of a connection, by the setup that was in force when it was accepted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ConnectionLimits {
+    /// The time limit for the head of a request.
+    pub(super) header_timeout: Duration,
+    /// The bounds on what the client may take.
+    pub(super) bounds: BoundsSettings,
+}
 
 /// Service of connections.
 pub struct EdgeService {
@@ -73,7 +83,7 @@ impl EdgeService {
     async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<usize>) {
         let peer = PeerInfo { address: Some(client.ip()), tls: tls.is_some() };
         let setup = self.pipeline.setup.load();
-        let header_timeout = setup.header_timeout;
+        let limits = ConnectionLimits { header_timeout: setup.header_timeout, bounds: setup.bounds };
         let stream = match tls {
             None => Stream::Tcp(stream),
             // Boxed, so that its memory is freed after the handshake.
@@ -82,7 +92,7 @@ impl EdgeService {
                 let Some(handshakes) = setup.handshakes(place) else { return };
                 // A client that has not even said hello does not hold a stop up.
                 let shaken = tokio::select! {
-                    shaken = Box::pin(handshakes.shake_hands(stream, header_timeout)) => shaken,
+                    shaken = Box::pin(handshakes.shake_hands(stream, limits.bounds.tls_handshake_timeout)) => shaken,
                     () = self.closing.ended() => return,
                 };
                 self.pipeline
@@ -97,9 +107,9 @@ impl EdgeService {
         };
         drop(setup);
         if stream.speaks_http2() {
-            let served = http2::serve(stream, &self.pipeline, peer, &self.closing, header_timeout);
+            let served = http2::serve(stream, &self.pipeline, peer, &self.closing, limits);
             return Box::pin(served).await;
         }
-        http1::serve(stream, &self.pipeline, peer, &self.closing, header_timeout).await;
+        http1::serve(stream, &self.pipeline, peer, &self.closing, limits).await;
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Http1Connection, Read};
 use crate::edge::connection::closing::Closing;
-use crate::edge::connection::service::{IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::connection::service::{ConnectionLimits, IDLE, REQUESTS_PER_CONNECTION};
 use crate::edge::deadline::{Deadline, Elapsed};
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
@@ -25,7 +25,7 @@ struct Served<'a> {
     pipeline: &'a Arc<Pipeline>,
     peer: PeerInfo,
     closing: &'a Arc<Closing>,
-    header_timeout: Duration,
+    limits: ConnectionLimits,
     connection: Http1Connection,
     deadline: Deadline,
     /// Number of requests that may still come.
@@ -46,13 +46,13 @@ pub(in crate::edge) async fn serve(
     pipeline: &Arc<Pipeline>,
     peer: PeerInfo,
     closing: &Arc<Closing>,
-    header_timeout: Duration,
+    limits: ConnectionLimits,
 ) {
     let mut served = Served {
         pipeline,
         peer,
         closing,
-        header_timeout,
+        limits,
         connection: Http1Connection::new(stream, Arc::clone(closing)),
         deadline: Deadline::default(),
         left: REQUESTS_PER_CONNECTION,
@@ -74,10 +74,10 @@ impl Served<'_> {
         let mut closed = pin!(self.closing.ended());
         // The time limit of the first head starts with the connection, that of later heads with their first
         // byte.
-        let until = Instant::now() + self.header_timeout;
+        let until = Instant::now() + self.limits.header_timeout;
         let mut for_first = Some(until);
         loop {
-            let limit = if for_first.is_some() { self.header_timeout } else { IDLE };
+            let limit = if for_first.is_some() { self.limits.header_timeout } else { IDLE };
             let spoken = tokio::select! {
                 biased;
                 spoken = self.deadline.within(limit, self.connection.spoken_to()) => spoken == Ok(true),
@@ -88,7 +88,7 @@ impl Served<'_> {
             }
             let limit = match for_first.take() {
                 Some(until) => until.saturating_duration_since(Instant::now()),
-                None => self.header_timeout,
+                None => self.limits.header_timeout,
             };
             match Box::pin(self.busy(limit, closed.as_mut())).await {
                 Then::Waits => {}
@@ -116,7 +116,7 @@ impl Served<'_> {
                 }
                 Err(Elapsed) if is_lull && self.connection.is_silent() => return Then::Waits,
                 Err(Elapsed) if is_lull => {
-                    (is_lull, limit) = (false, self.header_timeout);
+                    (is_lull, limit) = (false, self.limits.header_timeout);
                     continue;
                 }
                 Ok(Read::Nothing) | Err(Elapsed) => return Then::Ends,
