@@ -18,6 +18,7 @@ use crate::certificates::Expiring;
 use crate::config::{self, Settings};
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::service::EdgeService;
+use crate::edge::descriptors::DescriptorShare;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
@@ -37,6 +38,7 @@ use embedgate_policy::decision::EdgePolicy;
 
 mod control;
 mod demo;
+mod descriptors;
 mod error;
 mod faults;
 mod life;
@@ -97,6 +99,10 @@ pub fn run(
     let (level, operational, flush) =
         operational_log::start(log::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings, now);
+    let descriptors = descriptors::share();
+    if let Some(concern) = descriptors::concern(&settings, descriptors) {
+        tracing::warn!("{concern}");
+    }
     let scope = decision_scope(settings.log.decisions);
     let (decisions, flush_decisions) =
         DecisionLog::start(scope, settings.log.decisions_per_second, std::io::stdout());
@@ -105,7 +111,7 @@ pub fn run(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.edge.workers.map_or(cores, usize::from);
     let (requests, control) = (runtime("edge", threads)?, runtime("control", CONTROL_THREADS)?);
-    let parts = Assembly { config, settings, signals, lost, decisions, operational, level };
+    let parts = Assembly { config, settings, signals, lost, decisions, operational, level, descriptors };
     let lived = control.block_on(async { parts.start(&requests, &control).await?.live().await });
     // Whatever still runs is left behind: connections that have had their time, and calls that wait for a disk.
     requests.shutdown_background();
@@ -128,12 +134,13 @@ struct Assembly {
     decisions: Arc<DecisionLog>,
     operational: LogQueue,
     level: LevelHandle,
+    descriptors: DescriptorShare,
 }
 
 impl Assembly {
     /// Puts the edge together, and serves.
     async fn start(self, requests: &Runtime, control: &Runtime) -> Result<Life, AppError> {
-        let Self { config, settings, signals, lost, decisions, operational, level } = self;
+        let Self { config, settings, signals, lost, decisions, operational, level, descriptors } = self;
         let program = Program::of_this_process().map_err(AppError::Program)?;
         let upgrade_socket = settings.edge.upgrade_socket.clone();
         let (mut predecessor, mut sockets) = match Predecessor::find(&upgrade_socket).await? {
@@ -180,14 +187,15 @@ impl Assembly {
             return Err(AppError::UpgradeSocketTaken(upgrade_socket));
         }
 
-        let edge = Arc::new(EdgeService::new(Pipeline {
+        let pipeline = Pipeline {
             rules,
             setup: setup.clone(),
             sessions: Arc::clone(&sessions),
             forwarder: Forwarder::new(&connector_conf(&settings)),
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
-        }));
+        };
+        let edge = Arc::new(EdgeService::new(pipeline, descriptors));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
         let welcome = Welcome::new(&settings);
         let suffixes = public_suffixes(&settings)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bench_support::edge::Edge;
-use embedgate::edge::connection::listeners::Listener;
+use embedgate::edge::connection::listeners::{Listener, ListenerKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
@@ -107,8 +107,8 @@ pub fn runtime() -> Runtime {
 pub async fn serve_edge(upstream: SocketAddr, tls: &str) -> SocketAddr {
     let edge = Edge::before(upstream, tls);
     edge.setup.start().await;
-    let place = (!tls.is_empty()).then_some(0);
-    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), place).unwrap();
+    let kind = ListenerKind { tls: (!tls.is_empty()).then_some(0), proxy_protocol: false };
+    let listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), kind).unwrap();
     let addr = listener.addr();
     // It accepts until the runtime ends.
     std::mem::forget(listener.accept(&Arc::new(edge.service())).unwrap());

@@ -9,6 +9,7 @@ use embedgate::edge::admission::judge::{Allowed, Judge, Judged};
 use embedgate::edge::admission::route::{Route, Target};
 use embedgate::edge::admission::tickets::key_file::KeyFile;
 use embedgate::edge::connection::service::EdgeService;
+use embedgate::edge::descriptors::DescriptorShare;
 use embedgate::edge::forward::exchange::Forwarder;
 use embedgate::edge::http::http1::head;
 use embedgate::edge::http::message::RequestHead;
@@ -68,14 +69,15 @@ impl Edge {
     pub fn service(self) -> EdgeService {
         let policy = Arc::clone(self.live.policy());
         let sessions = SessionRegistry::new(self.rules.clone(), policy, Arc::clone(&self.metrics));
-        EdgeService::new(Pipeline {
+        let pipeline = Pipeline {
             rules: self.rules,
             setup: self.live,
             forwarder: Forwarder::new(&ServerConf::default()),
             sessions,
             metrics: self.metrics,
             decisions: self.decisions,
-        })
+        };
+        EdgeService::new(pipeline, DescriptorShare::of(u64::MAX))
     }
 
     /// The route of a request.

@@ -7,7 +7,7 @@ use listenfd::ListenFd;
 
 use super::AppError;
 use crate::config::Settings;
-use crate::edge::connection::listeners::Listener;
+use crate::edge::connection::listeners::{Listener, ListenerKind};
 use crate::edge::error::EdgeError;
 
 /// Sockets by their address, until a listener takes them.
@@ -37,11 +37,11 @@ impl Sockets {
         Ok(Self(sockets))
     }
 
-    /// A listener of the edge at this address, bound if there is no socket for it. `tls`: its place among those with TLS.
-    fn edge(&mut self, addr: SocketAddr, tls: Option<usize>) -> Result<Listener, EdgeError> {
+    /// A listener of the edge at this address, bound if there is no socket for it.
+    fn edge(&mut self, addr: SocketAddr, kind: ListenerKind) -> Result<Listener, EdgeError> {
         match self.take(addr) {
-            Some(socket) => Ok(Listener::inherit(addr, socket, tls)),
-            None => Listener::bind(addr, tls),
+            Some(socket) => Ok(Listener::inherit(addr, socket, kind)),
+            None => Listener::bind(addr, kind),
         }
     }
 
@@ -82,7 +82,10 @@ impl Bound {
         let probes = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
         let plain = settings.edge.listen.iter().map(|addr| (*addr, None));
         let tls = settings.edge.tls.iter().zip(0..).map(|(tls, place)| (tls.listen, Some(place)));
-        let edge = plain.chain(tls).map(|(addr, place)| sockets.edge(addr, place));
+        let edge = plain.chain(tls).map(|(addr, tls)| {
+            let proxy_protocol = settings.edge.proxy_protocol.contains(&addr);
+            sockets.edge(addr, ListenerKind { tls, proxy_protocol })
+        });
         Ok(Self { edge: edge.collect::<Result<_, _>>()?, admin, probes })
     }
 }

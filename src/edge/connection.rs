@@ -4,9 +4,11 @@
 //! In: connections. Out: requests, each behind a [`Downstream`](super::pipeline::downstream::Downstream), given to the
 //! [`pipeline`](super::pipeline).
 
+mod census;
 pub(super) mod closing;
 mod http1;
 mod http2;
 pub mod listeners;
+mod proxy_protocol;
 pub mod service;
 pub mod tls;

@@ -13,6 +13,7 @@ use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
 mod certificates;
+mod connections;
 mod handshakes;
 mod life;
 mod logs;
@@ -22,6 +23,7 @@ mod tickets;
 use registration::{Families, counters, gauge, gauges, histograms, register};
 
 pub use certificates::ExpiryGauge;
+pub use connections::{ConnectionMetrics, ConnectionRefusal, ListenerGauge, OpenConnection};
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use life::AttemptCounter;
 pub use logs::DroppedLines;
@@ -94,6 +96,8 @@ pub struct Metrics {
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
+    /// `connections{listener}` and `connections_refused_total{reason}`.
+    pub connections: ConnectionMetrics,
     /// `tls_handshakes_total{outcome}`: at the data listeners.
     pub handshakes: HandshakeCounter,
     /// `tasks{runtime}`: tasks that run or wait, on the threads of requests and of everything else.
@@ -220,33 +224,14 @@ impl Metrics {
                     "Open sessions that a change of the rules, or an entry's expiry, denied.",
                 )?,
             )?,
-            handshakes: HandshakeCounter::new(counters(
-                &families,
-                "tls_handshakes_total",
-                "TLS handshakes of clients at the data listeners, by outcome; not those at the admin listener.",
-                &["outcome"],
-            )?),
+            connections: ConnectionMetrics::new(&families)?,
+            handshakes: HandshakeCounter::of_clients(&families)?,
             tasks: life::tasks(&families)?,
             reloads: AttemptCounter::of_reloads(&families)?,
             upgrades: AttemptCounter::of_upgrades(&families)?,
-            admin_handshakes: HandshakeCounter::new(counters(
-                &families,
-                "admin_tls_handshakes_total",
-                "TLS handshakes at the admin listener, by outcome; without a good client certificate they are refused.",
-                &["outcome"],
-            )?),
-            certificate_expiry: ExpiryGauge::new(gauges(
-                &families,
-                "certificate_expiry_timestamp_seconds",
-                "When each certificate in force expires, in seconds of Unix time, by its file.",
-                &["certificate"],
-            )?),
-            log_lines: DroppedLines::new(counters(
-                &families,
-                "log_lines_dropped_total",
-                "Lines that a log could not write in time, or not at all.",
-                &["log"],
-            )?),
+            admin_handshakes: HandshakeCounter::of_operators(&families)?,
+            certificate_expiry: ExpiryGauge::new(&families)?,
+            log_lines: DroppedLines::new(&families)?,
             session_revocation_duration: register(
                 &families,
                 Histogram::with_opts(

@@ -29,14 +29,15 @@ const FLOORS: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 23] = [
+const KEPT: [(&str, &[&str]); 24] = [
     ("pingora_core", &["edge", "app"]),
     ("pingora_cache", &["edge/cache"]),
     ("pingora_load_balancing", &["edge/forward"]),
+    ("proxy_header", &["edge/connection/proxy_protocol"]),
     ("mimalloc", &["main"]),
     ("axum", &["admin", "demo"]),
     ("hyper", &["admin"]),
-    ("rustix", &["app/upgrade"]),
+    ("rustix", &["app/descriptors", "app/upgrade"]),
     ("listenfd", &["app/sockets"]),
     ("sd_notify", &["app/systemd"]),
     ("clap", &["cli", "main"]),
@@ -309,7 +310,8 @@ impl<'s> File<'s> {
 
     /// Where names of metrics are written, they are registered in the end.
     fn metric_names(&self, faults: &mut Vec<String>) {
-        if self.module.starts_with("telemetry/metrics") {
+        // Keys of the configuration have names like these.
+        if self.module.starts_with("telemetry/metrics") || self.module.starts_with("config") {
             return;
         }
         let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';

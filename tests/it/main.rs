@@ -14,6 +14,7 @@ mod support;
 mod admin;
 mod admin_api;
 mod allocations;
+mod bounds;
 mod browser;
 mod cache;
 mod cli;

@@ -151,7 +151,7 @@ async fn a_handshake_has_its_time_and_a_failed_one_is_counted() {
     let upstream = Upstream::start("app").await;
     let site = Site::new();
     let mut spec = site.spec(&upstream);
-    spec.edge += "\nheader_timeout = \"1s\"";
+    spec.edge += "\nbounds.tls_handshake_timeout = \"1s\"";
     let edge = Edge::start(spec).await;
     let began = Instant::now();
     let mut silent = TcpStream::connect(site.addr).await.unwrap();

@@ -29,7 +29,7 @@ impl ClientInfo {
     /// `trusted`: the networks of trusted proxies.
     pub fn read(request: &RequestHead, peer: Option<IpAddr>, tls: bool, trusted: &[IpNet]) -> Self {
         let peer = peer.map(|addr| addr.to_canonical());
-        let trusted = peer.is_some_and(|peer| trusted.iter().any(|net| net.contains(&peer)));
+        let trusted = peer.is_some_and(|peer| is_trusted(peer, trusted));
         Self { peer, trusted, https: tls || trusted && forwarded_https(request) == Some(true) }
     }
 
@@ -63,6 +63,11 @@ impl ClientInfo {
             tell(FORWARDED_HOST, host.as_bytes());
         }
     }
+}
+
+/// Whether an address in its canonical form is a trusted proxy's.
+pub fn is_trusted(peer: IpAddr, proxies: &[IpNet]) -> bool {
+    proxies.iter().any(|net| net.contains(&peer))
 }
 
 /// Whether a proxy reports an encrypted scheme; `None` if it reports none, or several. Some proxies report a

@@ -23,7 +23,7 @@ const BACKLOG: u32 = 65_535;
 /// Pause after the system had no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Minimum time between two log lines about that.
+/// Minimum time between two log lines about the same.
 const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Listener that does not accept yet.
@@ -31,8 +31,16 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 pub struct Listener {
     addr: SocketAddr,
     socket: Socket,
+    kind: ListenerKind,
+}
+
+/// What connections of a listener begin with.
+#[derive(Clone, Copy, Debug)]
+pub struct ListenerKind {
     /// The place among the listeners with TLS; `None`: without TLS.
-    tls: Option<usize>,
+    pub tls: Option<usize>,
+    /// A header of the PROXY protocol comes first.
+    pub proxy_protocol: bool,
 }
 
 /// Socket of a listener.
@@ -45,11 +53,11 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds an address. `tls`: the place among the listeners with TLS.
+    /// Binds an address.
     ///
     /// # Errors
     /// The address is taken, or does not belong to this machine.
-    pub fn bind(addr: SocketAddr, tls: Option<usize>) -> Result<Self, EdgeError> {
+    pub fn bind(addr: SocketAddr, kind: ListenerKind) -> Result<Self, EdgeError> {
         let bind = || {
             let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
             // Old connections of a previous process may still be on the address.
@@ -58,12 +66,12 @@ impl Listener {
             Ok((socket.local_addr()?, socket))
         };
         let (addr, socket) = bind().map_err(|source| EdgeError::Listen { addr, source })?;
-        Ok(Self { addr, socket: Socket::Bound(socket), tls })
+        Ok(Self { addr, socket: Socket::Bound(socket), kind })
     }
 
     /// Takes over a socket that another process has opened.
-    pub fn inherit(addr: SocketAddr, socket: StdListener, tls: Option<usize>) -> Self {
-        Self { addr, socket: Socket::Open(socket), tls }
+    pub fn inherit(addr: SocketAddr, socket: StdListener, kind: ListenerKind) -> Self {
+        Self { addr, socket: Socket::Open(socket), kind }
     }
 
     /// The address, with the port that the system has picked for port 0.
@@ -76,7 +84,7 @@ impl Listener {
     /// # Errors
     /// The system refuses.
     pub fn accept(self, edge: &Arc<EdgeService>) -> Result<Accepting, EdgeError> {
-        let Self { addr, socket, tls } = self;
+        let Self { addr, socket, kind } = self;
         let listen = || match socket {
             Socket::Bound(socket) => socket.listen(BACKLOG),
             Socket::Open(socket) => {
@@ -85,7 +93,7 @@ impl Listener {
             }
         };
         let listener = Arc::new(listen().map_err(|source| EdgeError::Listen { addr, source })?);
-        let task = tokio::spawn(accept(Arc::clone(&listener), addr, Arc::clone(edge), tls));
+        let task = tokio::spawn(accept(Arc::clone(&listener), addr, Arc::clone(edge), kind));
         Ok(Accepting { addr, listener, task })
     }
 }
@@ -118,17 +126,17 @@ impl Accepting {
 }
 
 /// Accepts connections, for ever.
-async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeService>, tls: Option<usize>) {
-    let mut said: Option<Instant> = None;
+async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeService>, kind: ListenerKind) {
+    let gauge = edge.gauge(addr);
+    let (mut failed, mut refused) = (Rarely::default(), Rarely::default());
     loop {
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
             // Only this connection failed, so there is no reason to wait.
             Err(error) if is_of_connection(&error) => continue,
             Err(error) => {
-                if said.is_none_or(|said| said.elapsed() >= SAID_EVERY) {
+                if failed.is_due() {
                     tracing::error!(%addr, %error, "can't accept connections");
-                    said = Some(Instant::now());
                 }
                 sleep(PAUSE).await;
                 continue;
@@ -136,7 +144,26 @@ async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeServ
         };
         // No Nagle delay: all writes are complete. If the connection is already gone, reading shows it.
         let _ = stream.set_nodelay(true);
-        edge.accepted(stream, client, tls);
+        if let Err(reason) = edge.accepted(stream, client, kind, gauge.opened())
+            && let Some(bound) = reason.of_process()
+            && refused.is_due()
+        {
+            tracing::warn!(%addr, "connections are refused: {bound}");
+        }
+    }
+}
+
+/// Log line that is written at most from time to time.
+#[derive(Debug, Default)]
+struct Rarely(Option<Instant>);
+
+impl Rarely {
+    fn is_due(&mut self) -> bool {
+        let is_due = self.0.is_none_or(|said| said.elapsed() >= SAID_EVERY);
+        if is_due {
+            self.0 = Some(Instant::now());
+        }
+        is_due
     }
 }
 

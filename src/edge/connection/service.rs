@@ -1,6 +1,6 @@
 //! Service of connections, each in the protocol that its client speaks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,17 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
+use super::census::{CensusEntry, ConnectionCensus};
 use super::closing::Closing;
-use super::http1;
-use super::http2;
+use super::listeners::ListenerKind;
+use super::{http1, http2, proxy_protocol};
 use crate::config::BoundsSettings;
+use crate::edge::admission::client::is_trusted;
+use crate::edge::descriptors::DescriptorShare;
 use crate::edge::pipeline::{PeerInfo, Pipeline};
+use crate::edge::setup::Setup;
 use crate::edge::stream::Stream;
-use crate::telemetry::metrics::HandshakeOutcome;
+use crate::telemetry::metrics::{ConnectionRefusal, HandshakeOutcome, ListenerGauge, OpenConnection};
 
 /// Maximum idle time of a connection between two requests.
 pub(super) const IDLE: Duration = Duration::from_secs(60);
@@ -36,12 +40,20 @@ pub struct EdgeService {
     pipeline: Arc<Pipeline>,
     closing: Arc<Closing>,
     connections: TaskTracker,
+    census: Arc<ConnectionCensus>,
+    descriptors: DescriptorShare,
 }
 
 impl EdgeService {
-    /// A service with this pipeline.
-    pub fn new(pipeline: Pipeline) -> Self {
-        Self { pipeline: Arc::new(pipeline), closing: Arc::default(), connections: TaskTracker::new() }
+    /// A service with this pipeline, and with this share of the process's descriptors.
+    pub fn new(pipeline: Pipeline, descriptors: DescriptorShare) -> Self {
+        Self {
+            pipeline: Arc::new(pipeline),
+            closing: Arc::default(),
+            connections: TaskTracker::new(),
+            census: Arc::default(),
+            descriptors,
+        }
     }
 
     /// Tells clients to use another connection for their next request. Open sessions and unanswered requests go on.
@@ -74,25 +86,87 @@ impl EdgeService {
         self.connections.len()
     }
 
-    /// Serves an accepted connection, in a task of its own. `tls`: the place of its listener among those with TLS.
-    pub(super) fn accepted(self: &Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<usize>) {
-        self.connections.spawn(Arc::clone(self).serve(stream, client, tls));
+    /// The gauge of a listener's connections.
+    pub(super) fn gauge(&self, addr: SocketAddr) -> ListenerGauge {
+        self.pipeline.metrics.connections.of_listener(addr)
+    }
+
+    /// Serves an accepted connection, in a task of its own.
+    ///
+    /// # Errors
+    ///
+    /// It is refused, and closed.
+    pub(super) fn accepted(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        client: SocketAddr,
+        kind: ListenerKind,
+        open: OpenConnection,
+    ) -> Result<(), ConnectionRefusal> {
+        let peer = client.ip().to_canonical();
+        let entered = self.enter(&stream, peer, kind, open);
+        let (entry, setup) = entered.inspect_err(|reason| self.refused(*reason))?;
+        self.connections.spawn(Arc::clone(self).serve(stream, peer, kind, entry, setup));
+        Ok(())
+    }
+
+    /// Counts an accepted connection within the bounds.
+    fn enter(
+        &self,
+        stream: &TcpStream,
+        peer: IpAddr,
+        kind: ListenerKind,
+        open: OpenConnection,
+    ) -> Result<(CensusEntry, Arc<Setup>), ConnectionRefusal> {
+        let setup = self.pipeline.setup.load();
+        if !self.descriptors.has(stream) {
+            return Err(ConnectionRefusal::Descriptors);
+        }
+        let is_trusted = is_trusted(peer, &setup.trusted_proxies);
+        if kind.proxy_protocol && !is_trusted {
+            return Err(ConnectionRefusal::ProxyProtocol);
+        }
+        let mut entry = self.census.enter(open, setup.bounds.connections.min(self.descriptors.clients()))?;
+        if !is_trusted {
+            entry.claim(peer, setup.bounds.connections_per_address)?;
+        }
+        Ok((entry, setup))
+    }
+
+    fn refused(&self, reason: ConnectionRefusal) {
+        self.pipeline.metrics.connections.refused(reason);
     }
 
     /// Serves an accepted connection to its end.
-    async fn serve(self: Arc<Self>, stream: TcpStream, client: SocketAddr, tls: Option<usize>) {
-        let peer = PeerInfo { address: Some(client.ip()), tls: tls.is_some() };
-        let setup = self.pipeline.setup.load();
+    async fn serve(
+        self: Arc<Self>,
+        mut stream: TcpStream,
+        peer: IpAddr,
+        kind: ListenerKind,
+        mut entry: CensusEntry,
+        setup: Arc<Setup>,
+    ) {
+        let mut peer = PeerInfo { address: Some(peer), tls: kind.tls.is_some() };
         let limits = ConnectionLimits { header_timeout: setup.header_timeout, bounds: setup.bounds };
-        let stream = match tls {
+        if kind.proxy_protocol {
+            let told = tokio::select! {
+                told = self.told_by_proxy(&mut stream, &mut peer, &mut entry, limits) => told,
+                () = self.closing.ended() => return,
+            };
+            if let Err(reason) = told {
+                return self.refused(reason);
+            }
+        }
+        let stream = match kind.tls {
             None => Stream::Tcp(stream),
             // Boxed, so that its memory is freed after the handshake.
             Some(place) => {
                 // Every TLS listener has its place in every setup.
                 let Some(handshakes) = setup.handshakes(place) else { return };
+                let limit = limits.bounds.tls_handshake_timeout;
                 // A client that has not even said hello does not hold a stop up.
                 let shaken = tokio::select! {
-                    shaken = Box::pin(handshakes.shake_hands(stream, limits.bounds.tls_handshake_timeout)) => shaken,
+                    shaken = Box::pin(handshakes.shake_hands(stream, limit)) => shaken,
                     () = self.closing.ended() => return,
                 };
                 self.pipeline
@@ -111,5 +185,29 @@ impl EdgeService {
             return Box::pin(served).await;
         }
         http1::serve(stream, &self.pipeline, peer, &self.closing, limits).await;
+    }
+
+    /// Learns the client from a header of the PROXY protocol, and counts the connection for its address.
+    async fn told_by_proxy(
+        &self,
+        stream: &mut TcpStream,
+        peer: &mut PeerInfo,
+        entry: &mut CensusEntry,
+        limits: ConnectionLimits,
+    ) -> Result<(), ConnectionRefusal> {
+        let read = timeout(limits.header_timeout, proxy_protocol::read(stream)).await;
+        let proxied = match read {
+            Ok(Ok(proxied)) => proxied,
+            Ok(Err(error)) => {
+                tracing::debug!(peer = ?peer.address, %error, "connection refused");
+                return Err(ConnectionRefusal::ProxyProtocol);
+            }
+            Err(_) => return Err(ConnectionRefusal::ProxyProtocol),
+        };
+        peer.tls |= proxied.tls;
+        let Some(client) = proxied.address else { return Ok(()) };
+        peer.address = Some(client);
+        let is_trusted = is_trusted(client, &self.pipeline.setup.borrow().trusted_proxies);
+        if is_trusted { Ok(()) } else { entry.claim(client, limits.bounds.connections_per_address) }
     }
 }

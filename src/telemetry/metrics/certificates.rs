@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use prometheus::IntGaugeVec;
 
+use super::registration::{Families, gauges};
+
 /// Gauge of the certificates' expiry, one value for each file.
 #[derive(Debug)]
 pub struct ExpiryGauge {
@@ -14,8 +16,10 @@ pub struct ExpiryGauge {
 
 impl ExpiryGauge {
     /// The gauge, without a certificate.
-    pub(super) fn new(expiries: IntGaugeVec) -> Self {
-        Self { expiries, shown: Mutex::default() }
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        let help = "When each certificate in force expires, in seconds of Unix time, by its file.";
+        let expiries = gauges(families, "certificate_expiry_timestamp_seconds", help, &["certificate"])?;
+        Ok(Self { expiries, shown: Mutex::default() })
     }
 
     /// Sets the expiry of each certificate, in seconds of Unix time, by its file. Other files have none any more.

@@ -4,6 +4,8 @@ use std::io::{self, ErrorKind};
 
 use prometheus::IntCounterVec;
 
+use super::registration::{Families, counters};
+
 /// Outcome of one handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandshakeOutcome {
@@ -53,12 +55,26 @@ impl HandshakeOutcome {
 pub struct HandshakeCounter(IntCounterVec);
 
 impl HandshakeCounter {
+    /// Counter at the data listeners.
+    pub(super) fn of_clients(families: &Families) -> Result<Self, prometheus::Error> {
+        let help =
+            "TLS handshakes of clients at the data listeners, by outcome; not those at the admin listener.";
+        Self::new(families, "tls_handshakes_total", help)
+    }
+
+    /// Counter at the admin listener.
+    pub(super) fn of_operators(families: &Families) -> Result<Self, prometheus::Error> {
+        let help = "TLS handshakes at the admin listener, by outcome; without a good client certificate they are refused.";
+        Self::new(families, "admin_tls_handshakes_total", help)
+    }
+
     /// The counter, with each outcome from the start.
-    pub(super) fn new(handshakes: IntCounterVec) -> Self {
+    fn new(families: &Families, name: &str, help: &str) -> Result<Self, prometheus::Error> {
+        let handshakes = counters(families, name, help, &["outcome"])?;
         for outcome in HandshakeOutcome::ALL {
             drop(handshakes.with_label_values(&[outcome.as_str()]));
         }
-        Self(handshakes)
+        Ok(Self(handshakes))
     }
 
     /// Counts one handshake.

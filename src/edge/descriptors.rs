@@ -1,0 +1,33 @@
+//! File descriptors that the edge may use, so that the admin listener, logs and the store always have some left.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+/// The edge's share of the process's file descriptors.
+///
+/// The system always gives the lowest number that is free. So the number of a new descriptor tells how many are open at
+/// least, and nothing has to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorShare {
+    /// The first number that is not the edge's.
+    end: RawFd,
+    /// Maximum number of clients. Each may need a connection to an upstream, too.
+    clients: usize,
+}
+
+impl DescriptorShare {
+    /// A share of so many of the descriptors, from the first on.
+    pub fn of(most: u64) -> Self {
+        let end = RawFd::try_from(most).unwrap_or(RawFd::MAX);
+        Self { end, clients: usize::try_from(most / 2).unwrap_or(usize::MAX) }
+    }
+
+    /// Maximum number of connections of clients.
+    pub fn clients(self) -> usize {
+        self.clients
+    }
+
+    /// Whether a descriptor that was just opened is within the share.
+    pub fn has(self, descriptor: &impl AsRawFd) -> bool {
+        descriptor.as_raw_fd() < self.end
+    }
+}

@@ -1,0 +1,3 @@
+//! Bounds on what clients may take: connections, time, memory.
+
+mod connections;
