@@ -33,7 +33,10 @@ fn both() -> Value {
 
 /// Two widgets, of which the first lets both origins in.
 async fn edge_on(upstream: SocketAddr) -> Edge {
-    Edge::start(EdgeSpec::on(upstream, &json!([both(), widget("other", &json!(["a.example"]))]))).await
+    let mut spec = EdgeSpec::on(upstream, &json!([both(), widget("other", &json!(["a.example"]))]));
+    // All sessions are of one address.
+    spec.edge = "bounds.connections_per_address = 20000".to_owned();
+    Edge::start(spec).await
 }
 
 /// Makes these the first widget's rules, and waits until they are in force.

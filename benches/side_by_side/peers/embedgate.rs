@@ -40,6 +40,7 @@ listen = ["{plain}"]
 public_origins = ["https://edge.example"]
 workers = 1
 grace_period = "1s"
+bounds.connections_per_address = 20000
 [[edge.tls]]
 listen = "{tls}"
 certificates = [{{ cert = "site.pem", key = "site.key" }}]
