@@ -2,6 +2,8 @@
 //! what it makes one, and that no upstream sees what was refused.
 
 mod connections;
+mod hosts;
+mod left_over;
 mod made_one;
 mod refused;
 mod waiting;

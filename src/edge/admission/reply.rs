@@ -12,7 +12,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 
 use super::decision_id::DecisionId;
-use super::request::{NO_LOCATION, RequestRefusal, is_preflight, lines};
+use super::request::{RequestRefusal, UNENCODED, is_preflight, lines};
 use crate::edge::http::http1::outbox::BodyFraming;
 use crate::edge::http::http1::write;
 use crate::edge::http::limits::MAX_ECHO_BYTES;
@@ -156,7 +156,7 @@ impl Reply {
             Ok(location) => Self::new(to, StatusCode::PERMANENT_REDIRECT)
                 .with(header::LOCATION, location)
                 .with(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*")),
-            Err(_) => Self::refusal(to, NO_LOCATION),
+            Err(_) => Self::refusal(to, UNENCODED),
         }
     }
 

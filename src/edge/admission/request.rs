@@ -11,6 +11,7 @@ use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::is_persistence;
 use embedgate_policy::origin::Origin;
 
+mod host;
 mod path;
 
 /// Refusal of a request, with the reason for its sender.
@@ -34,7 +35,7 @@ impl RequestRefusal {
     }
 }
 
-/// Connection fields of a head, noted while it is read, so that later steps need no search. HTTP/2 has none
+/// Fields of a head in HTTP/1, noted while it is read, so that later steps need no search. HTTP/2 has the last alone
 /// (RFC 9113 §8.2.2).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Noted {
@@ -42,6 +43,8 @@ pub struct Noted {
     pub connection: bool,
     /// The head has `Upgrade`.
     pub upgrade: bool,
+    /// The head has `Expect`.
+    pub expect: bool,
 }
 
 /// Refusal of a target over the limit.
@@ -59,9 +62,13 @@ const _: () = assert!(MAX_HEAD_FIELDS == 256);
 /// Refusal of a WebSocket handshake on a route that serves no sessions.
 pub const WEBSOCKET_ELSEWHERE: RequestRefusal = RequestRefusal::bad("this path does not serve WebSockets");
 
-/// Refusal of a target that can't be written as a `Location`.
-pub const NO_LOCATION: RequestRefusal =
+/// Refusal of a target with bytes that no address has: readers replace or drop them, each in its own way.
+pub const UNENCODED: RequestRefusal =
     RequestRefusal::bad("the request target has a byte that must be percent-encoded");
+
+/// Refusal of what a request expects and the edge doesn't know (RFC 9110 §10.1.1).
+const UNKNOWN_EXPECTATION: RequestRefusal =
+    RequestRefusal::new(StatusCode::EXPECTATION_FAILED, "Expect must be `100-continue`, once");
 
 /// Refusal of a WebSocket handshake with a body, because two servers may not agree on its end.
 pub const WEBSOCKET_WITH_BODY: RequestRefusal =
@@ -96,6 +103,9 @@ pub fn check(request: &RequestHead, noted: Noted) -> Result<PathEscapes, Request
     check_size(request)?;
     if request.version == Version::HTTP_2 && request.fields.get_all(header::CONTENT_LENGTH).count() > 1 {
         return Err(RequestRefusal::bad("Content-Length must be one number"));
+    }
+    if noted.expect || request.version == Version::HTTP_2 {
+        check_expectation(&request.fields)?;
     }
     check_authority(request)?;
     if noted.connection {
@@ -139,7 +149,7 @@ fn check_authority(request: &RequestHead) -> Result<(), RequestRefusal> {
         return Err(RequestRefusal::bad("the request target has a scheme that is not served"));
     }
     let host = host.map(HeaderValue::as_bytes);
-    if host.into_iter().chain(authority).any(|host| !is_host(host)) {
+    if host.into_iter().chain(authority).any(|host| !host::is_host(host)) {
         return Err(RequestRefusal::bad("Host is not a name or address with an optional port"));
     }
     if let (Some(host), Some(authority)) = (host, authority)
@@ -150,8 +160,11 @@ fn check_authority(request: &RequestHead) -> Result<(), RequestRefusal> {
     Ok(())
 }
 
-fn is_host(host: &[u8]) -> bool {
-    host.iter().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(byte)) && !host.is_empty()
+/// Checks `Expect`: servers differ in what they make of other values, and some then await no body, or no end of one.
+fn check_expectation(fields: &Fields) -> Result<(), RequestRefusal> {
+    let mut values = fields.get_all(header::EXPECT);
+    let is_known = values.next().is_none_or(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    if is_known && values.next().is_none() { Ok(()) } else { Err(UNKNOWN_EXPECTATION) }
 }
 
 /// Checks `Connection`. The next hop drops the fields named in it, so it must not name a field that a

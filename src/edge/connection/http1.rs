@@ -171,7 +171,7 @@ impl Http1Connection {
         self.body = head.length.into();
         self.old = head.request.version == http::Version::HTTP_10;
         self.head_only = head.request.method == Method::HEAD;
-        self.expects = head.expects;
+        self.expects = head.noted.expect;
         Ok((head.request, head.noted))
     }
 

@@ -1,14 +1,14 @@
-//! Checks on the path of a request.
+//! Checks on the target of a request.
 
-use super::{PathEscapes, RequestRefusal};
+use super::{PathEscapes, RequestRefusal, UNENCODED};
 
-/// Checks the path, and returns its escapes. Servers read some paths differently, so a
+/// Checks the target, and returns the escapes of its path. Servers read some paths differently, so a
 /// path that is judged as one route could be another one at the upstream.
 pub(super) fn check(target: &[u8]) -> Result<PathEscapes, RequestRefusal> {
     if is_simple(target) {
         return Ok(PathEscapes::default());
     }
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    let (path, query) = target.split_at(memchr::memchr(b'?', target).unwrap_or(target.len()));
     let Some((b'/', origin_form)) = path.split_first() else {
         return Err(RequestRefusal::bad("the request target must be a path"));
     };
@@ -17,11 +17,12 @@ pub(super) fn check(target: &[u8]) -> Result<PathEscapes, RequestRefusal> {
         match byte {
             b'\\' => return Err(RequestRefusal::bad("the path has a backslash")),
             b'#' => return Err(RequestRefusal::bad("the request target has a fragment")),
-            0..=0x20 | 0x7f.. => {
-                return Err(RequestRefusal::bad("the path has a byte that must be percent-encoded"));
-            }
+            0..=0x20 | 0x7f.. => return Err(UNENCODED),
             _ => {}
         }
+    }
+    if !is_query(query) {
+        return Err(UNENCODED);
     }
     let mut segments = origin_form.split(|byte| *byte == b'/').peekable();
     while let Some(segment) = segments.next() {
@@ -42,11 +43,11 @@ const ENCODED: &[u8] = b"%2f";
 fn is_simple(target: &[u8]) -> bool {
     let mut before = b'/';
     let Some((b'/', rest)) = target.split_first() else { return false };
-    for &byte in rest {
+    for (at, &byte) in rest.iter().enumerate() {
         let is_plain = match byte {
             b'a'..=b'z' | b'0'..=b'9' | b'A'..=b'Z' | b'-' | b'_' => true,
             b'.' | b'/' => before != b'/',
-            b'?' => return true,
+            b'?' => return is_query(rest.get(at..).unwrap_or_default()),
             _ => false,
         };
         if !is_plain {
@@ -55,6 +56,11 @@ fn is_simple(target: &[u8]) -> bool {
         before = byte;
     }
     true
+}
+
+/// Whether these bytes can be in an address as they are. What they mean is nobody's matter but the upstream's.
+fn is_query(query: &[u8]) -> bool {
+    query.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#')
 }
 
 fn check_segment(segment: &[u8]) -> Result<(), RequestRefusal> {

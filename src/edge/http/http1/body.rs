@@ -190,7 +190,8 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     if digits.is_empty() || digits.len() > 15 {
         return Err(BAD);
     }
-    let is_extension = matches!(extensions.trim_ascii_start(), [] | [b';', ..]);
+    // White space before an extension is there for old senders alone (RFC 9110 §5.6.3), and not every reader skips it.
+    let is_extension = matches!(extensions, [] | [b';', ..]);
     if !is_extension || extensions.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return Err(BAD);
     }

@@ -30,14 +30,12 @@ pub struct Refused {
 pub struct ReceivedHead {
     /// The head itself.
     pub request: RequestHead,
-    /// The connection fields of the head.
+    /// The fields that later steps look at.
     pub noted: Noted,
     /// The length of the body.
     pub length: BodyLength,
     /// Whether the connection may be used again after this request.
     pub keep: bool,
-    /// Whether the client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
-    pub expects: bool,
 }
 
 /// Whether a head is incomplete. `false`: it is complete, or invalid.
@@ -58,9 +56,11 @@ pub fn read(head: &Bytes) -> Result<ReceivedHead, Refused> {
     }
     let is_old = request.version == Version::HTTP_10;
     match framing.length(is_old) {
-        Ok((length, framed_twice)) => {
-            let keep = !is_old && !framed_twice && !framing.closes;
-            Ok(ReceivedHead { request, noted: framing.noted, length, keep, expects: framing.expects })
+        Ok(length) => {
+            // A proxy in front may have made a tunnel of the connection by the wish to upgrade alone: what follows could
+            // come from the client itself, and be taken for a request of the proxy's.
+            let keep = !is_old && !framing.closes && !framing.noted.upgrade;
+            Ok(ReceivedHead { request, noted: framing.noted, length, keep })
         }
         Err(refusal) => Err(Refused { refusal, read: Box::new(request) }),
     }
@@ -75,7 +75,6 @@ struct RequestFraming {
     /// `Content-Length` or `Transfer-Encoding` is there twice.
     twice: bool,
     closes: bool,
-    expects: bool,
     noted: Noted,
 }
 
@@ -92,22 +91,26 @@ impl RequestFraming {
                 self.noted.connection = true;
                 self.closes |= names_close(value);
             }
-            header::EXPECT => self.expects = true,
+            header::EXPECT => self.noted.expect = true,
             _ => {}
         }
     }
 
-    /// The length of the body (RFC 9112 §6.3), and whether the head states it in two ways.
-    fn length(&self, is_old: bool) -> Result<(BodyLength, bool), RequestRefusal> {
+    /// The length of the body (RFC 9112 §6.3).
+    fn length(&self, is_old: bool) -> Result<BodyLength, RequestRefusal> {
         if self.length == Some(None) || self.twice && self.chunked.is_none() {
             return Err(RequestRefusal::bad("Content-Length must be one number"));
         }
-        let length = self.length.flatten();
-        match self.chunked {
-            None => Ok((length.map_or(BodyLength::Absent, BodyLength::Known), false)),
-            Some(true) if is_old => Err(RequestRefusal::bad("HTTP/1.0 has no Transfer-Encoding")),
-            Some(true) if !self.twice => Ok((BodyLength::Unknown, length.is_some())),
-            Some(_) => Err(RequestRefusal::bad("Transfer-Encoding must be `chunked`, once")),
+        match (self.chunked, self.length.flatten()) {
+            (None, None) => Ok(BodyLength::Absent),
+            (None, Some(length)) => Ok(BodyLength::Known(length)),
+            (Some(true), _) if is_old => Err(RequestRefusal::bad("HTTP/1.0 has no Transfer-Encoding")),
+            (Some(true), None) if !self.twice => Ok(BodyLength::Unknown),
+            // RFC 9112 §6.1: whoever sends both wants two servers to read two bodies.
+            (Some(true), Some(_)) => {
+                Err(RequestRefusal::bad("the request has both Content-Length and Transfer-Encoding"))
+            }
+            (Some(_), _) => Err(RequestRefusal::bad("Transfer-Encoding must be `chunked`, once")),
         }
     }
 }
@@ -267,11 +270,8 @@ mod tests {
             ("POST / HTTP/1.1\r\nContent-Length: 5", BodyLength::Known(5), true),
             ("POST / HTTP/1.1\r\nContent-Length: 0", BodyLength::Known(0), true),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: Chunked", BodyLength::Unknown, true),
-            (
-                "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5",
-                BodyLength::Unknown,
-                false,
-            ),
+            ("GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket", BodyLength::Absent, false),
+            ("GET / HTTP/1.1\r\nUpgrade: h2c", BodyLength::Absent, false),
             ("HEAD / HTTP/1.1\r\nConnection: x, Close", BodyLength::Absent, false),
             ("GET / HTTP/1.0\r\nConnection: keep-alive", BodyLength::Absent, false),
             ("PROPFIND http://a/ HTTP/1.1\r\nHost: a", BodyLength::Absent, true),
@@ -301,7 +301,19 @@ mod tests {
             "POST / HTTP/1.1\r\nContent-Length: +4\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length:\r\n\r\n",
             "POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n",
+            "POST / HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "GET / HTTP/1.1\r\nContent-Length: 0\r\nTransfer-Encoding: identity\r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked, chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: ,chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked;a=b\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: \"chunked\"\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: \u{a0}chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n \r\n\r\n",
             "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
         ] {

@@ -33,7 +33,7 @@ fn chunked(bytes: &str) -> Result<Outcome, Malformed> {
 #[test]
 fn chunks_are_read_to_their_end() {
     let (body, fields, left, done) =
-        chunked("4;x=\"y\"\r\nbody\r\n0A \t;z\r\n0123456789\r\n00\r\n\r\nGET").unwrap();
+        chunked("4;x=\"y\"\r\nbody\r\n0A;z \t\r\n0123456789\r\n00\r\n\r\nGET").unwrap();
     assert_eq!((body.as_slice(), left.as_slice(), done), (&b"body0123456789"[..], &b"GET"[..], true));
     assert!(fields.is_none());
     let (body, fields, left, _) = chunked("0\r\nX-Sum: 1\r\nx-sum: 2\r\n\r\nGET").unwrap();
@@ -50,8 +50,27 @@ fn what_is_no_chunk_is_an_error() {
         "-1\r\n",
         "+1\r\n",
         "0x5\r\n",
-        " 5\r\n",
+        " 5\r\nhello\r\n",
+        "\t5\r\nhello\r\n",
+        "5 \r\nhello\r\n",
+        "5\t\r\nhello\r\n",
+        "5 ;x\r\nhello\r\n",
         "5 5\r\n",
+        "5_0\r\n",
+        "5,\r\nhello\r\n",
+        "5h\r\nhello\r\n",
+        "5;a\nb\r\nhello\r\n",
+        "5;a\x7f\r\nhello\r\n",
+        "5\r\nhello\r\n\r\n0\r\n\r\n",
+        "5\r\nhello\rX0\r\n\r\n",
+        "0\r\nX: 1\r\n\nX: 2\r\n\r\n",
+        "0\r\nX : 1\r\n\r\n",
+        "0\r\n: 1\r\n\r\n",
+        "0\r\nX: a\0\r\n\r\n",
+        "0\r\nX: a\rb\r\n\r\n",
+        "0\rX\r\n\r\n",
+        "0 \r\n\r\n",
+        "0\n\r\n",
         "5\nhello\r\n",
         "5;a\0b\r\n",
         "5;a\rb\r\n",
