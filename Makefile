@@ -24,7 +24,7 @@ export CARGO_TERM_COLOR ?= auto
 .DEFAULT_GOAL := help
 .PHONY: help run build quick one test prove integrations testssl bench bench-scale bench-peers endurance \
 	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
-	setup-integrations setup-peers clean
+	setup-proxies setup-integrations setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-21s %s\n", $$1, $$2 }'
@@ -103,7 +103,10 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: setup-browser $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, chromedriver, valgrind, schemathesis, header graders
+setup-tests: setup-browser setup-proxies $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, schemathesis, header graders
+
+setup-proxies:
+	@command -v nginx >/dev/null && command -v haproxy >/dev/null || $(call install-stopped,nginx haproxy)
 
 setup-browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || $(call install,chromium chromium-driver fonts-dejavu-core)

@@ -8,6 +8,7 @@ mod claims;
 mod client;
 mod cookies;
 mod corpus;
+mod desync;
 mod faults;
 mod heads;
 mod interim;

@@ -1,14 +1,18 @@
 //! An upstream that takes nothing but well-formed requests, one after the other, remembers each, and answers as it is
 //! told to. Over HTTP/1.1 and over HTTP/2.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -130,6 +134,8 @@ pub struct Recorder {
 struct Seen {
     requests: Mutex<Requests>,
     faults: Mutex<Vec<String>>,
+    /// What came over each connection, where that is kept.
+    bytes: Option<Mutex<BTreeMap<usize, Vec<u8>>>>,
 }
 
 #[derive(Default)]
@@ -153,7 +159,13 @@ impl Seen {
 impl Recorder {
     /// Over HTTP/1.1. `answer` gets the request without its body.
     pub async fn http1(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
-        Self::start(1, None, Arc::new(answer)).await
+        Self::start(1, None, Arc::new(answer), Seen::default()).await
+    }
+
+    /// The same, and keeps the bytes that come.
+    pub async fn keeping_bytes(answer: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        let seen = Seen { bytes: Some(Mutex::default()), ..Seen::default() };
+        Self::start(1, None, Arc::new(answer), seen).await
     }
 
     /// So many servers over this TLS, HTTP/2 where that was agreed on.
@@ -162,12 +174,12 @@ impl Recorder {
         tls: TlsAcceptor,
         answer: impl Fn(&Request) -> Reply + Send + Sync + 'static,
     ) -> Self {
-        Self::start(servers, Some(tls), Arc::new(answer)).await
+        Self::start(servers, Some(tls), Arc::new(answer), Seen::default()).await
     }
 
-    async fn start(servers: usize, tls: Option<TlsAcceptor>, answer: Answer) -> Self {
+    async fn start(servers: usize, tls: Option<TlsAcceptor>, answer: Answer, seen: Seen) -> Self {
         let (mut addrs, mut tasks) = (Vec::new(), Vec::new());
-        let (seen, numbers) = (Arc::new(Seen::default()), Arc::new(AtomicUsize::new(0)));
+        let (seen, numbers) = (Arc::new(seen), Arc::new(AtomicUsize::new(0)));
         for _ in 0..servers {
             let addr = ports::free();
             addrs.push(addr);
@@ -214,6 +226,11 @@ impl Recorder {
         found.remove(0)
     }
 
+    /// What came over each connection so far, by its number.
+    pub fn bytes(&self) -> BTreeMap<usize, Vec<u8>> {
+        self.seen.bytes.as_ref().map(|bytes| bytes.lock().unwrap().clone()).unwrap_or_default()
+    }
+
     /// What was no request.
     pub fn faults(&self) -> Vec<String> {
         self.seen.faults.lock().unwrap().clone()
@@ -239,11 +256,55 @@ impl Drop for Recorder {
 }
 
 async fn serve(stream: TcpStream, number: usize, tls: Option<TlsAcceptor>, answer: Answer, seen: Arc<Seen>) {
-    let Some(tls) = tls else { return serve_http1(stream, number, &answer, &seen).await };
+    let Some(tls) = tls else {
+        let stream = Tap { inner: stream, number, seen: Arc::clone(&seen) };
+        return serve_http1(stream, number, &answer, &seen).await;
+    };
     let Ok(stream) = tls.accept(stream).await else { return };
     match stream.get_ref().1.alpn_protocol() {
         Some(H2) => serve_http2(stream, number, answer, seen).await,
         _ => serve_http1(stream, number, &answer, &seen).await,
+    }
+}
+
+/// A connection of which the bytes that come are kept, where they are wanted.
+struct Tap {
+    inner: TcpStream,
+    number: usize,
+    seen: Arc<Seen>,
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(context, buffer))?;
+        if let Some(bytes) = &self.seen.bytes {
+            let mut bytes = bytes.lock().unwrap();
+            bytes.entry(self.number).or_default().extend_from_slice(&buffer.filled()[before..]);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
     }
 }
 
