@@ -140,9 +140,15 @@ impl Ground {
                 }
             }
         }
+        // nginx refuses some methods before it reads a field, so that the decision can only be told by the method.
+        let methods: HashSet<&str> = decisions.iter().filter_map(|line| line["method"].as_str()).collect();
+        let is_odd =
+            |method: &str| !method.bytes().all(|byte| byte.is_ascii_uppercase() || b"_-".contains(&byte));
         for peer in [&self.nginx, &self.haproxy] {
             for (decision, first) in peer.seen().await {
-                if !allowed.contains(&*decision) {
+                let method = first.split(' ').next().unwrap_or_default();
+                let is_unread = decision == "-" && is_odd(method) && methods.contains(method);
+                if !allowed.contains(&*decision) && !is_unread {
                     unjudged.push(format!("by {}, {first}", peer.name));
                 }
             }
@@ -302,9 +308,11 @@ async fn no_mutation_is_smuggled() {
     const CLIENTS: usize = 64;
     let (ground, cases) = (&Ground::start().await, cases());
     let cases: Vec<Case> = cases.into_iter().filter(|case| !matches!(case.status, 414 | 431)).collect();
+    // Small faults in what is good are as likely to be overlooked as more of them in what is not.
+    let good: Vec<Case> = cases.iter().filter(|case| case.status == 200).cloned().collect();
     let count = scale(40_000);
     let strategy = (
-        any::<Index>(),
+        (any::<bool>(), any::<Index>()),
         prop::collection::vec(mutation(), 1..4),
         prop::collection::vec(any::<Index>(), 0..4),
         prop::sample::select(vec![
@@ -326,8 +334,11 @@ async fn no_mutation_is_smuggled() {
         let mut faults = Vec::new();
         loop {
             let number = turns.fetch_add(1, Ordering::Relaxed);
-            let Some((case, mutations, cuts, way, origin)) = plan.get(number - FIRST) else { break };
+            let Some(((is_good, case), mutations, cuts, way, origin)) = plan.get(number - FIRST) else {
+                break;
+            };
             let sending = Sending { number, origin, below: way.below() };
+            let cases = if *is_good { &good } else { &cases };
             let mut bytes = cases[case.index(cases.len())].bytes(sending);
             mutations.iter().for_each(|mutation| mutation.apply(&mut bytes));
             if *way == HaproxyBehind && lacks_key(&bytes) {
@@ -367,7 +378,7 @@ async fn no_mutation_is_smuggled() {
     let (answered, reached) = (answered.load(Ordering::Relaxed), ground.reached().await);
     eprintln!("{count} sent, {answered} answered, {reached:?} passed on");
     assert!(
-        answered > count / 2 && reached.iter().all(|reached| *reached > count / 40),
+        answered > count / 2 && reached.iter().all(|reached| *reached > count / 50),
         "{answered} {reached:?}"
     );
 }
