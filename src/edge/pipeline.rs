@@ -275,7 +275,7 @@ impl Pipeline {
 
     fn record_failure(&self, error: &Error, upstream: &str) {
         if *error.esource() == ErrorSource::Upstream {
-            self.metrics.upstream_failed(upstream, failure::kind(error));
+            self.metrics.upstreams.failed(upstream, failure::kind(error));
             tracing::warn!(upstream, kind = failure::kind(error), cause = ?error.root_cause(), "upstream failed");
         } else {
             tracing::debug!(upstream, kind = error.etype().as_str(), "request ended early");

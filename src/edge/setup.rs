@@ -50,6 +50,7 @@ pub struct Setup {
     /// The bounds on what clients may take.
     pub bounds: BoundsSettings,
     upstreams: Upstreams,
+    metrics: Arc<Metrics>,
     listeners: Vec<TlsSetup>,
 }
 
@@ -129,13 +130,14 @@ impl Setup {
             bounds: edge.bounds,
             listeners: listeners.collect::<Result<_, EdgeError>>()?,
             upstreams,
+            metrics: Arc::clone(&parts.metrics),
         })
     }
 
     /// Looks up the servers of all new upstreams, and goes on to look them up and check them. Requests can be served
     /// from then on.
     pub async fn start(&self) {
-        self.upstreams.start().await;
+        self.upstreams.start(&self.metrics.upstreams).await;
     }
 
     /// The edge's policy for all widgets.

@@ -19,6 +19,7 @@ mod life;
 mod logs;
 mod registration;
 mod tickets;
+mod upstreams;
 
 use registration::{Families, counters, gauge, gauges, histograms, register};
 
@@ -28,6 +29,7 @@ pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use life::AttemptCounter;
 pub use logs::DroppedLines;
 pub use tickets::TicketOutcome;
+pub use upstreams::{AnswerDuration, HealthGauge, UpstreamMetrics};
 
 const NAMESPACE: &str = "embedgate";
 const STATUSES: std::ops::Range<u16> = 100..600;
@@ -67,7 +69,9 @@ pub struct Metrics {
     requests: IntCounterVec,
     requests_by_status: Vec<OnceLock<IntCounter>>,
     request_duration: Vec<Histogram>,
-    upstream_errors: IntCounterVec,
+    /// `upstream_errors_total{upstream,kind}`, `upstream_healthy{upstream,server}` and
+    /// `upstream_duration_seconds{upstream}`.
+    pub upstreams: UpstreamMetrics,
     /// `rules_generation`: version of the rule book in force.
     pub rules_generation: IntGauge,
     /// `rules_widgets{environment,access}`.
@@ -175,12 +179,7 @@ impl Metrics {
             requests_by_status: (0..CLASSES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
             requests,
             request_duration: CLASSES.iter().map(|class| durations.with_label_values(&[class])).collect(),
-            upstream_errors: counters(
-                &families,
-                "upstream_errors_total",
-                "Requests that failed at an upstream, by upstream and kind.",
-                &["upstream", "kind"],
-            )?,
+            upstreams: UpstreamMetrics::new(&families)?,
             rules_generation: gauge(&families, "rules_generation", "Version of the rule book in force.")?,
             rules_widgets: gauges(
                 &families,
@@ -311,11 +310,6 @@ impl Metrics {
         }
     }
 
-    /// Counts a request that failed at an upstream.
-    pub fn upstream_failed(&self, upstream: &str, kind: &str) {
-        self.upstream_errors.with_label_values(&[upstream, kind]).inc();
-    }
-
     /// All metrics, in the Prometheus text format.
     ///
     /// # Errors
@@ -350,7 +344,7 @@ mod tests {
         metrics.decided(Class::Session, &decision, Duration::from_nanos(60));
         metrics.answered(Some(Class::Asset), 200, Duration::from_millis(1));
         metrics.answered(None, 404, Duration::from_millis(1));
-        metrics.upstream_failed("app", "connect");
+        metrics.upstreams.failed("app", "connect");
         metrics.cache_answered(CacheOutcome::Bypass);
         metrics.ticket(TicketOutcome::Issued);
         metrics.ticket(TicketOutcome::Invalid(TicketError::Altered));
@@ -396,7 +390,7 @@ mod tests {
         for kind in kinds {
             assert_eq!(has(&format!("# TYPE {kind}")), 1, "{kind}");
         }
-        metrics.upstream_failed("app", "connect");
+        metrics.upstreams.failed("app", "connect");
         metrics.certificate_expiry.set([("a.pem".to_owned(), 7), ("b.pem".to_owned(), -1)].into());
         let expiry = |value| has(&format!("embedgate_certificate_expiry_timestamp_seconds{{{value}"));
         assert_eq!((expiry("certificate=\"a.pem\"} 7"), expiry("certificate=\"b.pem\"} -1")), (1, 1));

@@ -44,6 +44,8 @@ pub struct Servers {
     pub idle_timeout: Duration,
     /// Maximum number of unused HTTP/1.1 connections to each server. Default: 128.
     pub keepalive: usize,
+    /// Time between two lookups of names. Default: 30 s.
+    pub dns_interval: Duration,
     /// Active health checks. Default: none.
     pub health_check: Option<HealthCheck>,
 }
@@ -61,6 +63,7 @@ impl Servers {
             write_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             keepalive: 128,
+            dns_interval: Duration::from_secs(30),
             health_check: None,
         }
     }
@@ -182,7 +185,7 @@ fn upstream(table: &ConfigTable<'_>) -> Option<UpstreamSettings> {
     Some(UpstreamSettings::Builtin)
 }
 
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "servers",
     "host",
     "tls",
@@ -195,6 +198,7 @@ const KEYS: [&str; 13] = [
     "write_timeout",
     "idle_timeout",
     "keepalive",
+    "dns_interval",
     "health_check",
 ];
 
@@ -214,6 +218,7 @@ fn servers(table: &ConfigTable<'_>) -> Option<Servers> {
         write_timeout: time("write_timeout", default.write_timeout),
         idle_timeout: time("idle_timeout", default.idle_timeout),
         keepalive: table.or("keepalive", |item| item.count(0, 1_000_000), default.keepalive),
+        dns_interval: dns_interval(table, servers.as_deref()).unwrap_or(default.dns_interval),
         health_check: table.item("health_check").and_then(|item| item.table(health_check)),
     };
     Some(Servers { servers: servers?, ..upstream })
@@ -230,6 +235,17 @@ fn addresses(table: &ConfigTable<'_>) -> Option<Vec<ServerAddress>> {
     };
     let servers = item.some_texts(example, address::server)?;
     Some(distinct(table.document(), servers))
+}
+
+fn dns_interval(table: &ConfigTable<'_>, servers: Option<&[ServerAddress]>) -> Option<Duration> {
+    let item = table.item("dns_interval")?;
+    if servers.is_some_and(|servers| servers.iter().all(|server| server.name().is_none())) {
+        item.fault("needs a server with a name; addresses are not looked up, so leave it out");
+    }
+    item.quantity(|text| match scalar::positive_duration(text)? {
+        time if time < Duration::from_secs(1) => Err("must be 1s or more".into()),
+        time => Ok(time),
+    })
 }
 
 fn tls(table: &ConfigTable<'_>, servers: &[ServerAddress]) -> Option<UpstreamTls> {

@@ -4,21 +4,20 @@
 //! The life of an exchange: [`Forwarder::forward`] finds a connection and writes the head → [`pumps`] sends
 //! the body as fast as the server reads it, and waits for the head of the answer → the head is rewritten for
 //! the browser and sent, then each piece of the body → the connection is given back if both messages are
-//! complete. If a reused connection turns out to be closed before anything of an answer arrived, a request
-//! that changes nothing is tried on another one. The client is watched all the time: when it leaves,
-//! everything stops.
+//! complete. If a server fails before the head of an answer, [`Tries`] says whether another one is asked. The client is
+//! watched all the time: when it leaves, everything stops.
 
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
 use h2::client::SendRequest;
 use http::StatusCode;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::{Error, ErrorSource, ErrorType, Result, RetryType};
+use pingora_core::{Error, ErrorType, Result};
+use tokio::time::Instant;
 
 use super::headers;
-use super::upstream::{Connector, MOST_ATTEMPTS, NO_SERVER, Server, StreamSlot, Upstream};
+use super::upstream::{Connector, Server, ServerTurn, StreamSlot, Upstream};
 use crate::edge::cache::{AssetRequest, CacheState, Hit};
 use crate::edge::deadline::Deadline;
 use crate::edge::http::body::Frame;
@@ -30,14 +29,13 @@ pub mod head;
 mod http1;
 mod http2;
 mod pumps;
+mod tries;
 
 use head::Outgoing;
 use http1::Http1;
 use http2::Http2;
 use pumps::Pumps;
-
-/// Maximum number of closed connections that are skipped for one request.
-const MOST_STALE: usize = 16;
+use tries::{Failure, Stage, Tries};
 
 /// Forwarder of requests, with the connector for new connections.
 pub struct Forwarder {
@@ -106,29 +104,35 @@ impl Forwarder {
         mut request: ForwardRequest<'_>,
         deadline: &mut Deadline,
     ) -> Result<Forwarded> {
-        let (mut pumps, mut answer, server) = self.ask(client, &request, deadline).await?;
+        let started = Instant::now();
+        let (mut pumps, mut answer, mut turn) = self.ask(client, &request, deadline).await?;
         loop {
             let AnswerHead { mut head, mut bodiless } = answer;
             request.outgoing.map_back(&mut head);
+            let is_interim =
+                head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+            if !is_interim {
+                turn.answered();
+                request.upstream.count_answer(started);
+            }
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return request.switched(head, pumps.into_exchange());
             }
             if let Some(hit) = request.received(&head) {
                 // After an answer without a body, such as a 304, the connection can be used again.
                 if bodiless {
-                    pumps.release(&server);
+                    pumps.release(turn.server());
                 }
                 return Ok(Forwarded::ServeCached(hit));
             }
             *request.status = Some(head.status.as_u16());
-            let is_interim = head.status.is_informational();
             headers::to_browser(&mut head, request.outgoing.admission, request.https);
             // Browsers do not expect an interim answer to a handshake.
             if !(is_interim && request.outgoing.is_handshake) {
                 pumps.client.head(head, bodiless)?;
             }
             if is_interim {
-                answer = pumps.head(deadline).await?;
+                answer = pumps.head(deadline).await.inspect_err(|error| tries::blame(&mut turn, error))?;
                 continue;
             }
             while !bodiless {
@@ -152,58 +156,46 @@ impl Forwarder {
             request.ended();
             pumps.client.end()?;
             pumps.sent(deadline).await?;
-            pumps.release(&server);
+            pumps.release(turn.server());
             return Ok(Forwarded::Done);
         }
     }
 
-    /// Sends the request to a server of the upstream and reads the first head of its answer. Skips servers
-    /// that can't be reached, and connections that the server has closed since their last request, as it may
-    /// at any time (RFC 9112 §9.3.1).
+    /// Sends the request to a server of the upstream and reads the first head of its answer; to others, if servers fail
+    /// and the request can be sent again.
     async fn ask<'c, D: Downstream>(
         &self,
         client: &'c mut D,
         request: &ForwardRequest<'_>,
         deadline: &mut Deadline,
-    ) -> Result<(Pumps<'c, D>, AnswerHead, Arc<Server>)> {
-        let (mut attempts, mut stale) = (0, 0);
+    ) -> Result<(Pumps<'c, D>, AnswerHead, ServerTurn)> {
+        let (mut tries, mut turn) = Tries::begin(request.upstream, &request.outgoing)?;
         let mut client = Some(client);
         loop {
-            let server = request.upstream.next_server().ok_or_else(|| Error::new_up(NO_SERVER))?;
-            let (connection, reused) = match self.connect(&server, request.outgoing.is_handshake).await {
-                Ok(connection) => connection,
-                Err(error) => {
-                    attempts += 1;
-                    if attempts == MOST_ATTEMPTS {
-                        return Err(error);
+            let failure = match self.connect(turn.server(), request.outgoing.is_handshake).await {
+                Err(error) => Failure { error, stage: Stage::Unconnected },
+                Ok((connection, is_reused)) => match connection.begin(&request.outgoing) {
+                    Err(error) => Failure { error, stage: Stage::Unsent { is_reused } },
+                    Ok(exchange) => {
+                        // It is there in each round, because a failed exchange gives it back.
+                        let Some(lent) = client.take() else {
+                            return Err(Error::explain(
+                                ErrorType::InternalError,
+                                "a request without its client",
+                            ));
+                        };
+                        let mut pumps = Pumps::new(lent, exchange, turn.server(), &request.outgoing);
+                        match pumps.head(deadline).await {
+                            Ok(head) => return Ok((pumps, head, turn)),
+                            Err(error) => {
+                                client = Some(pumps.client);
+                                Failure { error, stage: Stage::Sent { is_reused } }
+                            }
+                        }
                     }
-                    tracing::debug!(upstream = request.upstream.name(), %error, "server passed over");
-                    continue;
-                }
+                },
             };
-            let exchange = connection.begin(&request.outgoing)?;
-            // It is there in each round, because a failed exchange gives it back.
-            let Some(lent) = client.take() else {
-                return Err(Error::explain(ErrorType::InternalError, "a request without its client"));
-            };
-            let mut pumps = Pumps::new(lent, exchange, &server, &request.outgoing);
-            match pumps.head(deadline).await {
-                Ok(head) => return Ok((pumps, head, server)),
-                Err(error) => {
-                    // A server that refuses streams has too many, so it is not asked as often.
-                    let most = if *error.etype() == ErrorType::H2Error { MOST_ATTEMPTS } else { MOST_STALE };
-                    let again = reused
-                        && matches!(error.retry, RetryType::ReusedOnly)
-                        && *error.esource() == ErrorSource::Upstream
-                        && request.outgoing.can_be_repeated()
-                        && stale < most;
-                    if !again {
-                        return Err(error);
-                    }
-                    stale += 1;
-                    client = Some(pumps.client);
-                }
-            }
+            turn = tries.next(turn, failure)?;
         }
     }
 

@@ -1,49 +1,41 @@
 //! Upstreams: groups of equal servers with round robin and health checks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use async_trait::async_trait;
 use futures_util::future::join_all;
 use http::HeaderValue;
-use parking_lot::Mutex;
 use pingora_core::ErrorType;
 use pingora_core::protocols::tls::CaType;
-use pingora_core::services::ServiceReadyNotifier;
-use pingora_core::services::background::BackgroundService as _;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::upstreams::peer::{ALPN, PeerOptions};
-use pingora_load_balancing::discovery::ServiceDiscovery;
-use pingora_load_balancing::health_check::{HealthCheck, HttpHealthCheck, TcpHealthCheck};
-use pingora_load_balancing::selection;
-use pingora_load_balancing::{Backend, Backends, Extensions, LoadBalancer};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, Servers};
 use crate::edge::error::EdgeError;
+use crate::telemetry::metrics::{AnswerDuration, UpstreamMetrics};
 
+mod checks;
 mod connector;
+mod health;
 mod idle;
+mod lookup;
 mod servers;
 mod shared;
 
 pub use connector::Connector;
-pub use servers::Server;
+pub use servers::{Server, ServerChoice, ServerTurn};
 pub use shared::StreamSlot;
 
+use checks::HealthChecks;
+use health::ServerHealth;
+use lookup::{FoundServers, NameLookup};
 use servers::RoundRobin;
-
-/// Time between two lookups of names.
-const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
-
-/// Maximum number of servers that are tried for one request if a connection can't be opened.
-pub const MOST_ATTEMPTS: usize = 3;
 
 /// Error type: no server of the upstream is healthy.
 pub const NO_SERVER: ErrorType = ErrorType::Custom("NoHealthyServer");
@@ -85,8 +77,8 @@ impl Upstreams {
 
     /// Looks up the servers of every upstream that has not begun to, and goes on to look them up and check them for as
     /// long as the upstream exists.
-    pub async fn start(&self) {
-        join_all(self.0.values().map(|upstream| upstream.start())).await;
+    pub async fn start(&self, metrics: &UpstreamMetrics) {
+        join_all(self.0.values().map(|upstream| upstream.start(metrics))).await;
     }
 
     /// The upstream with this name.
@@ -99,17 +91,38 @@ impl Upstreams {
 pub struct Upstream {
     name: Arc<str>,
     /// The settings that it was made from.
-    servers: Servers,
-    balancer: Arc<LoadBalancer<selection::RoundRobin>>,
-    /// The task that looks up and checks the servers; it ends with the upstream.
-    running: OnceLock<AbortOnDropHandle<()>>,
+    settings: Servers,
+    members: Arc<Members>,
+    /// What the upstream has from its start to its end.
+    running: OnceLock<RunningUpstream>,
+    host: Option<HeaderValue>,
+}
+
+/// Servers of an upstream, and how they are found and checked.
+struct Members {
+    lookup: NameLookup,
+    checks: Option<HealthChecks>,
+    rotation: RoundRobin,
+    template: ServerTemplate,
+}
+
+/// What the servers of an upstream have in common.
+struct ServerTemplate {
+    upstream: Arc<str>,
     /// Id that separates the connections of upstreams, because each was opened under its upstream's own
     /// authorities.
     pool: u64,
-    rotation: RoundRobin,
     tls: Option<Tls>,
     options: PeerOptions,
-    host: Option<HeaderValue>,
+    /// Maximum number of idle connections per server.
+    keepalive: usize,
+}
+
+struct RunningUpstream {
+    /// The task that looks up and checks the servers; it ends with the upstream.
+    _task: AbortOnDropHandle<()>,
+    metrics: UpstreamMetrics,
+    duration: AnswerDuration,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -125,46 +138,38 @@ struct Tls {
 }
 
 impl Upstream {
-    fn prepare(name: Arc<str>, servers: Servers) -> Result<Self, EdgeError> {
+    fn prepare(name: Arc<str>, settings: Servers) -> Result<Self, EdgeError> {
         static POOLS: AtomicU64 = AtomicU64::new(0);
-        let options = peer_options(&servers)?;
-        let tls = servers.tls.as_ref().map(|tls| Tls { sni: tls.sni.clone() });
-        let mut balancer =
-            LoadBalancer::from_backends(Backends::new(Box::new(NameLookup::of(servers.servers.clone()))));
-        let named = servers.servers.iter().any(|server| server.name().is_some());
-        balancer.update_frequency = named.then_some(LOOKUP_INTERVAL);
-        balancer.parallel_health_check = true;
-        if let Some(check) = &servers.health_check {
-            balancer.health_check_frequency = Some(check.interval);
-            balancer.set_health_check(health_check(&servers, check, &options)?);
-        }
-        let balancer = Arc::new(balancer);
-        let rotation =
-            RoundRobin::new(Arc::clone(&balancer), servers.health_check.is_some(), servers.keepalive);
-        let pool = POOLS.fetch_add(1, Ordering::Relaxed);
-        let host = servers.host.clone();
-        Ok(Self { name, servers, balancer, running: OnceLock::new(), pool, rotation, tls, options, host })
+        let options = peer_options(&settings)?;
+        let checks = settings.health_check.as_ref();
+        let checks = checks.map(|check| HealthChecks::new(&settings, check, &options)).transpose()?;
+        let template = ServerTemplate {
+            upstream: Arc::clone(&name),
+            pool: POOLS.fetch_add(1, Ordering::Relaxed),
+            tls: settings.tls.as_ref().map(|tls| Tls { sni: tls.sni.clone() }),
+            options,
+            keepalive: settings.keepalive,
+        };
+        let lookup = NameLookup::new(settings.servers.clone(), settings.dns_interval);
+        let members = Arc::new(Members { lookup, checks, rotation: RoundRobin::default(), template });
+        let host = settings.host.clone();
+        Ok(Self { name, settings, members, running: OnceLock::new(), host })
     }
 
     /// Whether these settings would make the same upstream. A file of authorities may have changed.
-    fn is_as(&self, servers: &Servers) -> bool {
-        self.servers == *servers && servers.tls.as_ref().is_none_or(|tls| tls.ca.is_none())
+    fn is_as(&self, settings: &Servers) -> bool {
+        self.settings == *settings && settings.tls.as_ref().is_none_or(|tls| tls.ca.is_none())
     }
 
-    async fn start(&self) {
+    async fn start(&self, metrics: &UpstreamMetrics) {
         if self.running.get().is_some() {
             return;
         }
-        let (ready, mut is_ready) = watch::channel(false);
-        let balancer = Arc::clone(&self.balancer);
-        let run = async move {
-            let (_never, shutdown) = watch::channel(false);
-            balancer.start_with_ready_notifier(shutdown, ServiceReadyNotifier::new(ready)).await;
-        };
+        self.members.found(self.members.lookup.find().await, metrics);
+        let task = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.members).run(metrics.clone())));
+        let duration = metrics.duration(&self.name);
         // One that was started meanwhile goes on, and this one ends.
-        let _ = self.running.set(AbortOnDropHandle::new(tokio::spawn(run)));
-        // An error means that the task has ended, and with it the lookups.
-        let _ = is_ready.wait_for(|ready| *ready).await;
+        let _ = self.running.set(RunningUpstream { _task: task, metrics: metrics.clone(), duration });
     }
 
     /// The name in the configuration, for logs and metrics.
@@ -177,30 +182,71 @@ impl Upstream {
         self.host.as_ref()
     }
 
-    /// The next server; `None` while none is healthy.
-    pub fn next_server(&self) -> Option<Arc<Server>> {
-        self.rotation.next(|backend| self.peer(backend))
+    /// The next server for a request; `None` if there is none.
+    pub fn next_server(&self, choice: ServerChoice<'_>) -> Option<ServerTurn> {
+        self.members.rotation.next(choice)
     }
 
-    fn peer(&self, backend: &Backend) -> Option<HttpPeer> {
-        let sni = match &self.tls {
-            None => String::new(),
-            Some(Tls { sni: Some(name) }) => name.clone(),
-            Some(Tls { sni: None }) => server_name(backend),
-        };
-        let mut peer = HttpPeer::new(*backend.addr.as_inet()?, self.tls.is_some(), sni);
-        peer.group_key = self.pool;
-        peer.options = self.options.clone();
-        Some(peer)
+    /// Looks up the names of the servers soon, because one of them can't be reached.
+    pub fn look_up_again(&self) {
+        self.members.lookup.hurry();
+    }
+
+    /// Counts a failed try that another one follows.
+    pub fn count_failure(&self, kind: &str) {
+        if let Some(running) = self.running.get() {
+            running.metrics.failed(&self.name, kind);
+        }
+    }
+
+    /// Counts an answer to a request that was first tried at this time.
+    pub fn count_answer(&self, since: Instant) {
+        if let Some(running) = self.running.get() {
+            running.duration.observe(since.elapsed().as_secs_f64());
+        }
     }
 }
 
-/// The name that a server's certificate must have. It is never empty, because pingora does not verify an
-/// empty name.
-fn server_name(backend: &Backend) -> String {
-    match backend.ext.get::<ServerName>() {
-        Some(ServerName(name)) => name.to_string(),
-        None => backend.addr.as_inet().map(|addr| addr.ip().to_string()).unwrap_or_default(),
+impl Members {
+    /// Looks up and checks the servers again and again.
+    async fn run(self: Arc<Self>, metrics: UpstreamMetrics) {
+        let names = self.lookup.follow(|found| self.found(found, &metrics));
+        match &self.checks {
+            Some(checks) => drop(tokio::join!(names, checks.run(&self.rotation))),
+            None => names.await,
+        }
+    }
+
+    /// Takes over the servers of a lookup. Those that are known stay, with their connections and their health.
+    fn found(&self, found: FoundServers, metrics: &UpstreamMetrics) {
+        let known = self.rotation.servers();
+        let server = |(addr, name): (SocketAddr, Option<Arc<str>>)| {
+            let peer = self.template.peer(addr, name.as_deref());
+            let same = known.iter().find(|known| known.is_as(&peer));
+            same.cloned().unwrap_or_else(|| Arc::new(self.template.server(peer, addr, metrics)))
+        };
+        self.rotation.replace(found.into_iter().map(server).collect());
+    }
+}
+
+impl ServerTemplate {
+    fn server(&self, peer: HttpPeer, addr: SocketAddr, metrics: &UpstreamMetrics) -> Server {
+        let addr = addr.to_string();
+        let gauge = metrics.server(&self.upstream, &addr);
+        Server::new(peer, self.keepalive, ServerHealth::new(Arc::clone(&self.upstream), addr, gauge))
+    }
+
+    fn peer(&self, addr: SocketAddr, name: Option<&str>) -> HttpPeer {
+        let sni = match &self.tls {
+            None => String::new(),
+            Some(Tls { sni: Some(name) }) => name.clone(),
+            // Never empty, because pingora does not verify an empty name.
+            Some(Tls { sni: None }) => name.map_or_else(|| addr.ip().to_string(), str::to_owned),
+        };
+        let mut peer = HttpPeer::new(addr, self.tls.is_some(), sni);
+        peer.group_key = self.pool;
+        peer.options = self.options.clone();
+        peer
     }
 }
 
@@ -240,101 +286,4 @@ fn read_authorities(path: &std::path::Path) -> Result<Arc<CaType>, EdgeError> {
         ));
     }
     Ok(wrapped.into())
-}
-
-fn health_check(
-    servers: &Servers,
-    check: &config::HealthCheck,
-    options: &PeerOptions,
-) -> Result<Box<dyn HealthCheck + Send + Sync>, EdgeError> {
-    let sni = servers.tls.as_ref().map(|tls| {
-        let first = servers.servers.first().map(|server| match server {
-            config::ServerAddress::Ip(addr) => addr.ip().to_string(),
-            config::ServerAddress::Name { host, .. } => host.to_string(),
-        });
-        tls.sni.clone().or(first).unwrap_or_default()
-    });
-    let named = servers.host.as_ref().and_then(|host| host.to_str().ok()).map(str::to_owned);
-    let host = named.or_else(|| sni.clone()).or_else(|| servers.servers.first().map(ToString::to_string));
-    let host = host.unwrap_or_default();
-    let mut options = options.clone();
-    options.connection_timeout = Some(check.timeout);
-    options.total_connection_timeout = Some(check.timeout);
-    options.read_timeout = Some(check.timeout);
-    let Some(path) = &check.path else {
-        let mut tcp = TcpHealthCheck::new();
-        tcp.peer_template.sni = sni.unwrap_or_default();
-        tcp.peer_template.options = options;
-        tcp.consecutive_success = check.healthy_after;
-        tcp.consecutive_failure = check.unhealthy_after;
-        return Ok(tcp);
-    };
-    let mut http = HttpHealthCheck::new(&host, sni.is_some());
-    http.req
-        .set_raw_path(path.as_bytes())
-        .map_err(|error| EdgeError::HealthCheckPath { path: path.clone(), detail: error.to_string() })?;
-    http.peer_template.options = options;
-    http.consecutive_success = check.healthy_after;
-    http.consecutive_failure = check.unhealthy_after;
-    Ok(Box::new(http))
-}
-
-/// Name of a server, stored with its address.
-#[derive(Clone)]
-struct ServerName(Box<str>);
-
-/// Lookup of server names; addresses are used as they are.
-struct NameLookup {
-    servers: Vec<config::ServerAddress>,
-    /// The last results, which stay in use while a name server is unreachable.
-    last: Mutex<HashMap<config::ServerAddress, Vec<SocketAddr>>>,
-}
-
-impl NameLookup {
-    fn of(servers: Vec<config::ServerAddress>) -> Self {
-        Self { servers, last: Mutex::default() }
-    }
-
-    async fn find(&self, server: &config::ServerAddress, host: &str, port: u16) -> Vec<SocketAddr> {
-        let found = tokio::net::lookup_host((host, port)).await;
-        let mut last = self.last.lock();
-        match found {
-            Ok(found) => {
-                let found: Vec<SocketAddr> = found.collect();
-                last.insert(server.clone(), found.clone());
-                found
-            }
-            Err(error) => {
-                let addresses = last.get(server).cloned().unwrap_or_default();
-                tracing::warn!(host, %error, in_use = ?addresses, "can't look up the name of an upstream");
-                addresses
-            }
-        }
-    }
-}
-
-#[async_trait]
-impl ServiceDiscovery for NameLookup {
-    async fn discover(&self) -> pingora_core::Result<(BTreeSet<Backend>, HashMap<u64, bool>)> {
-        let mut backends = BTreeSet::new();
-        for server in &self.servers {
-            match server {
-                config::ServerAddress::Ip(addr) => {
-                    backends.insert(backend(*addr, Extensions::new()));
-                }
-                config::ServerAddress::Name { host, port } => {
-                    backends.extend(self.find(server, host, *port).await.into_iter().map(|addr| {
-                        let mut ext = Extensions::new();
-                        ext.insert(ServerName(host.clone()));
-                        backend(addr, ext)
-                    }));
-                }
-            }
-        }
-        Ok((backends, HashMap::new()))
-    }
-}
-
-fn backend(addr: SocketAddr, ext: Extensions) -> Backend {
-    Backend { addr: pingora_core::protocols::l4::socket::SocketAddr::Inet(addr), weight: 1, ext }
 }

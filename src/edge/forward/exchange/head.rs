@@ -37,10 +37,15 @@ pub struct Outgoing<'a> {
 }
 
 impl Outgoing<'_> {
-    /// Whether the request may be sent again if its first outcome is unknown: it changes nothing (RFC 9110
-    /// §9.2.1), and has no body, which could not be read again.
-    pub fn can_be_repeated(&self) -> bool {
-        self.length.is_none() && self.request.method.is_safe() && !self.is_handshake
+    /// Whether the request may be sent again although a server may have processed it: to do it twice is to do it once
+    /// (RFC 9110 §9.2.2).
+    pub fn is_repeatable(&self) -> bool {
+        self.is_whole() && self.request.method.is_idempotent() && !self.is_handshake
+    }
+
+    /// Whether all of the request is still there after it was sent: a body could not be read again.
+    pub fn is_whole(&self) -> bool {
+        self.length.is_none()
     }
 
     /// The head in HTTP/1.1.

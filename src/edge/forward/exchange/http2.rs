@@ -117,12 +117,21 @@ fn invalid(what: &'static str) -> BError {
 }
 
 fn failed(error: h2::Error) -> BError {
-    // A stream that the server never processed may be sent again (RFC 9113 §8.7).
-    let unprocessed = error.reason() == Some(h2::Reason::REFUSED_STREAM) || error.is_go_away();
+    let retry = if is_unprocessed(&error) {
+        RetryType::Decided(true)
+    } else if error.is_io() {
+        RetryType::ReusedOnly
+    } else {
+        RetryType::Decided(false)
+    };
     let mut error =
         Error::because(ErrorType::H2Error, "on the upstream's HTTP/2 connection", error).into_up();
-    if unprocessed {
-        error.retry = RetryType::ReusedOnly;
-    }
+    error.retry = retry;
     error
+}
+
+/// Whether the server says that it has not processed the request, so that any request may be sent again (RFC 9113 §8.7).
+/// h2 gives the error of a GOAWAY to those streams only that the server has not seen.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
