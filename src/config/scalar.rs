@@ -39,6 +39,14 @@ pub(super) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// Parses a time between two rounds of work, which must not be shorter than a second.
+pub(super) fn interval(text: &str) -> Result<Duration, String> {
+    match positive_duration(text)? {
+        time if time < Duration::from_secs(1) => Err("must be 1s or more".into()),
+        time => Ok(time),
+    }
+}
+
 /// Parses a size with its unit, into bytes.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     if is_bare_number(text) {

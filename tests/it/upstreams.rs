@@ -2,7 +2,9 @@
 
 mod connections;
 mod failures;
+mod once;
 mod servers;
+mod sick;
 mod tls;
 mod transports;
 mod websockets;
@@ -72,4 +74,11 @@ fn assert_failed(answer: &Answer, status: u16) {
 async fn failures(edge: &Edge, kind: &str, count: f64) {
     let line = format!("embedgate_upstream_errors_total{{kind=\"{kind}\",upstream=\"app\"}}");
     eventually(&format!("{count} {kind}"), async || edge.metric(&line).await == count).await;
+}
+
+/// Checks that two servers of the upstream `app` that refuse connections were tried, and were soon left out.
+async fn assert_few_refused(edge: &Edge) {
+    let line = "embedgate_upstream_errors_total{kind=\"connect_refused\",upstream=\"app\"}";
+    let refused = edge.metric(line).await;
+    assert!((1.0..=6.0).contains(&refused), "{refused} tries");
 }

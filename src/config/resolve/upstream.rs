@@ -204,7 +204,8 @@ const KEYS: [&str; 14] = [
 
 fn servers(table: &ConfigTable<'_>) -> Option<Servers> {
     let servers = addresses(table);
-    let tls = tls(table, servers.as_deref().unwrap_or_default());
+    let known = servers.as_deref().unwrap_or_default();
+    let tls = tls(table, known);
     let http2 = http2(table);
     let default = Servers::plain(Vec::new());
     let time = |key, default| table.or(key, |item| item.quantity(scalar::positive_duration), default);
@@ -218,7 +219,7 @@ fn servers(table: &ConfigTable<'_>) -> Option<Servers> {
         write_timeout: time("write_timeout", default.write_timeout),
         idle_timeout: time("idle_timeout", default.idle_timeout),
         keepalive: table.or("keepalive", |item| item.count(0, 1_000_000), default.keepalive),
-        dns_interval: dns_interval(table, servers.as_deref()).unwrap_or(default.dns_interval),
+        dns_interval: dns_interval(table, known).unwrap_or(default.dns_interval),
         health_check: table.item("health_check").and_then(|item| item.table(health_check)),
     };
     Some(Servers { servers: servers?, ..upstream })
@@ -237,15 +238,12 @@ fn addresses(table: &ConfigTable<'_>) -> Option<Vec<ServerAddress>> {
     Some(distinct(table.document(), servers))
 }
 
-fn dns_interval(table: &ConfigTable<'_>, servers: Option<&[ServerAddress]>) -> Option<Duration> {
+fn dns_interval(table: &ConfigTable<'_>, servers: &[ServerAddress]) -> Option<Duration> {
     let item = table.item("dns_interval")?;
-    if servers.is_some_and(|servers| servers.iter().all(|server| server.name().is_none())) {
+    if !servers.is_empty() && servers.iter().all(|server| server.name().is_none()) {
         item.fault("needs a server with a name; addresses are not looked up, so leave it out");
     }
-    item.quantity(|text| match scalar::positive_duration(text)? {
-        time if time < Duration::from_secs(1) => Err("must be 1s or more".into()),
-        time => Ok(time),
-    })
+    item.quantity(scalar::interval)
 }
 
 fn tls(table: &ConfigTable<'_>, servers: &[ServerAddress]) -> Option<UpstreamTls> {

@@ -227,6 +227,12 @@ fn upstreams() {
         ("upstreams.a = { servers = [\"a:1\"], http2 = true }", "3:44", "negotiated in the TLS handshake"),
         ("upstreams.a = { servers = [\"a:1\"], keepalive = \"60s\" }", "3:48", "must be a whole number"),
         (
+            "upstreams.a = { servers = [\"10.0.0.1:1\"], dns_interval = \"5s\" }",
+            "3:58",
+            "addresses are not looked up",
+        ),
+        ("upstreams.a = { servers = [\"a:1\"], dns_interval = \"900ms\" }", "3:51", "must be 1s or more"),
+        (
             "upstreams.a = { servers = [\"a:1\"], health_check = { path = \"up\" } }",
             "3:60",
             "'up' is not a path",

@@ -70,6 +70,7 @@ fn upstream_with_everything() {
         host = "Chat.Internal:8443"
         connect_timeout = "1s"
         keepalive = 7
+        dns_interval = "5s"
         health_check = { path = "/up", interval = "2s", timeout = "500ms", unhealthy_after = 5 }
         "#,
     );
@@ -80,7 +81,7 @@ fn upstream_with_everything() {
     assert!(app.http2);
     assert_eq!(app.host.as_ref().unwrap(), "chat.internal:8443");
     assert_eq!((app.connect_timeout, app.read_timeout), (Duration::from_secs(1), Duration::from_secs(60)));
-    assert_eq!(app.keepalive, 7);
+    assert_eq!((app.keepalive, app.dns_interval), (7, Duration::from_secs(5)));
     let check = app.health_check.as_ref().unwrap();
     assert_eq!((check.path.as_deref(), check.interval), (Some("/up"), Duration::from_secs(2)));
     assert_eq!(

@@ -81,6 +81,7 @@ fn shows_the_defaults() {
     let Some(UpstreamSettings::Servers(default)) = bare.upstreams.get("app") else { panic!("no app") };
     assert_eq!((app.connect_timeout, app.read_timeout), (default.connect_timeout, default.read_timeout));
     assert_eq!((app.write_timeout, app.idle_timeout), (default.write_timeout, default.idle_timeout));
+    assert_eq!(app.dns_interval, default.dns_interval);
     assert_eq!((app.keepalive, app.http2, &app.tls), (default.keepalive, default.http2, &default.tls));
     let checked =
         super::settings("upstreams.app = { servers = [\"a:1\"], health_check = { path = \"/healthz\" } }");

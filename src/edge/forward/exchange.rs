@@ -35,7 +35,7 @@ use head::Outgoing;
 use http1::Http1;
 use http2::Http2;
 use pumps::Pumps;
-use tries::{Failure, Stage, Tries};
+use tries::{Failure, Tries, TryStage};
 
 /// Forwarder of requests, with the connector for new connections.
 pub struct Forwarder {
@@ -109,8 +109,7 @@ impl Forwarder {
         loop {
             let AnswerHead { mut head, mut bodiless } = answer;
             request.outgoing.map_back(&mut head);
-            let is_interim =
-                head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
+            let is_interim = head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
             if !is_interim {
                 turn.answered();
                 request.upstream.count_answer(started);
@@ -173,9 +172,9 @@ impl Forwarder {
         let mut client = Some(client);
         loop {
             let failure = match self.connect(turn.server(), request.outgoing.is_handshake).await {
-                Err(error) => Failure { error, stage: Stage::Unconnected },
+                Err(error) => Failure { error, stage: TryStage::Unconnected },
                 Ok((connection, is_reused)) => match connection.begin(&request.outgoing) {
-                    Err(error) => Failure { error, stage: Stage::Unsent { is_reused } },
+                    Err(error) => Failure { error, stage: TryStage::Unsent { is_reused } },
                     Ok(exchange) => {
                         // It is there in each round, because a failed exchange gives it back.
                         let Some(lent) = client.take() else {
@@ -189,7 +188,7 @@ impl Forwarder {
                             Ok(head) => return Ok((pumps, head, turn)),
                             Err(error) => {
                                 client = Some(pumps.client);
-                                Failure { error, stage: Stage::Sent { is_reused } }
+                                Failure { error, stage: TryStage::Sent { is_reused } }
                             }
                         }
                     }

@@ -92,14 +92,14 @@ pub struct Upstream {
     name: Arc<str>,
     /// The settings that it was made from.
     settings: Servers,
-    members: Arc<Members>,
+    group: Arc<ServerGroup>,
     /// What the upstream has from its start to its end.
     running: OnceLock<RunningUpstream>,
     host: Option<HeaderValue>,
 }
 
 /// Servers of an upstream, and how they are found and checked.
-struct Members {
+struct ServerGroup {
     lookup: NameLookup,
     checks: Option<HealthChecks>,
     rotation: RoundRobin,
@@ -151,9 +151,9 @@ impl Upstream {
             keepalive: settings.keepalive,
         };
         let lookup = NameLookup::new(settings.servers.clone(), settings.dns_interval);
-        let members = Arc::new(Members { lookup, checks, rotation: RoundRobin::default(), template });
+        let group = Arc::new(ServerGroup { lookup, checks, rotation: RoundRobin::default(), template });
         let host = settings.host.clone();
-        Ok(Self { name, settings, members, running: OnceLock::new(), host })
+        Ok(Self { name, settings, group, running: OnceLock::new(), host })
     }
 
     /// Whether these settings would make the same upstream. A file of authorities may have changed.
@@ -165,8 +165,8 @@ impl Upstream {
         if self.running.get().is_some() {
             return;
         }
-        self.members.found(self.members.lookup.find().await, metrics);
-        let task = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.members).run(metrics.clone())));
+        self.group.found(self.group.lookup.find().await, metrics);
+        let task = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.group).run(metrics.clone())));
         let duration = metrics.duration(&self.name);
         // One that was started meanwhile goes on, and this one ends.
         let _ = self.running.set(RunningUpstream { _task: task, metrics: metrics.clone(), duration });
@@ -184,12 +184,12 @@ impl Upstream {
 
     /// The next server for a request; `None` if there is none.
     pub fn next_server(&self, choice: ServerChoice<'_>) -> Option<ServerTurn> {
-        self.members.rotation.next(choice)
+        self.group.rotation.next(choice)
     }
 
     /// Looks up the names of the servers soon, because one of them can't be reached.
     pub fn look_up_again(&self) {
-        self.members.lookup.hurry();
+        self.group.lookup.hurry();
     }
 
     /// Counts a failed try that another one follows.
@@ -207,7 +207,7 @@ impl Upstream {
     }
 }
 
-impl Members {
+impl ServerGroup {
     /// Looks up and checks the servers again and again.
     async fn run(self: Arc<Self>, metrics: UpstreamMetrics) {
         let names = self.lookup.follow(|found| self.found(found, &metrics));

@@ -149,8 +149,10 @@ mod tests {
     fn series_come_and_go_with_their_owners() {
         let metrics = Metrics::new().unwrap();
         let told = |line: &str| metrics.render().unwrap().lines().any(|told| told == line);
-        let of = |value: &str| format!("embedgate_upstream_healthy{{server=\"a:1\",upstream=\"app\"}} {value}");
-        let count = |value: &str| format!("embedgate_upstream_duration_seconds_count{{upstream=\"app\"}} {value}");
+        let of =
+            |value: &str| format!("embedgate_upstream_healthy{{server=\"a:1\",upstream=\"app\"}} {value}");
+        let count =
+            |value: &str| format!("embedgate_upstream_duration_seconds_count{{upstream=\"app\"}} {value}");
         assert!(told("# TYPE embedgate_upstream_healthy gauge"));
         assert!(told("# TYPE embedgate_upstream_duration_seconds histogram"));
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 
-use super::{LISTED, OK, ask, assert_failed, failures, named, spec_on};
+use super::{LISTED, OK, ask, assert_failed, assert_few_refused, named, spec_on};
 use crate::support::edge::Edge;
 use crate::support::raw::{self, Connection};
 use crate::support::upstream::{Scripted, Upstream};
@@ -37,7 +37,7 @@ async fn a_dead_server_costs_no_request() {
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap()["body"], body);
     }
-    failures(&edge, "connect_refused", 0.0).await;
+    assert_few_refused(&edge).await;
 }
 
 #[tokio::test]

@@ -39,12 +39,12 @@ pub struct Tries<'a> {
 /// Failure of one try.
 pub struct Failure {
     pub error: BError,
-    pub stage: Stage,
+    pub stage: TryStage,
 }
 
 /// How far a try had come when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum TryStage {
     /// There was no connection.
     Unconnected,
     /// Nothing was sent.
@@ -89,7 +89,7 @@ impl<'a> Tries<'a> {
         if *error.esource() != ErrorSource::Upstream {
             return Err(error);
         }
-        if stage == Stage::Unconnected {
+        if stage == TryStage::Unconnected {
             self.upstream.look_up_again();
         }
         let is_stale = stage.is_reused() && error.retry != RetryType::Decided(false);
@@ -108,7 +108,7 @@ impl<'a> Tries<'a> {
         Ok(next)
     }
 
-    fn after_stale(&mut self, error: &Error, stage: Stage) -> Option<ServerTurn> {
+    fn after_stale(&mut self, error: &Error, stage: TryStage) -> Option<ServerTurn> {
         // A server that refuses streams has too many, so it is not asked as often.
         let most = if *error.etype() == ErrorType::H2Error { MOST_ATTEMPTS } else { MOST_STALE };
         if !self.may_be_sent_again(error, stage) || self.stale == most {
@@ -118,7 +118,7 @@ impl<'a> Tries<'a> {
         self.choose(true)
     }
 
-    fn after_failure(&mut self, error: &Error, stage: Stage, server: &Arc<Server>) -> Option<ServerTurn> {
+    fn after_failure(&mut self, error: &Error, stage: TryStage, server: &Arc<Server>) -> Option<ServerTurn> {
         if !self.may_be_sent_again(error, stage) {
             return None;
         }
@@ -131,7 +131,7 @@ impl<'a> Tries<'a> {
         self.choose(!is_late)
     }
 
-    fn may_be_sent_again(&self, error: &Error, stage: Stage) -> bool {
+    fn may_be_sent_again(&self, error: &Error, stage: TryStage) -> bool {
         let is_unprocessed = error.retry == RetryType::Decided(true);
         !stage.is_sent() || self.is_repeatable || (is_unprocessed && self.is_whole)
     }
@@ -142,7 +142,7 @@ impl<'a> Tries<'a> {
     }
 }
 
-impl Stage {
+impl TryStage {
     fn is_sent(self) -> bool {
         matches!(self, Self::Sent { .. })
     }

@@ -189,7 +189,7 @@ impl ServerHealth {
         let from = |time| if record.is_tried { NOT_YET } else { time };
         let (repeatable, others) = match record.failures {
             0 => (ALWAYS, ALWAYS),
-            ..OUT_AFTER => (ALWAYS, from(record.rested + record.pause)),
+            1..OUT_AFTER => (ALWAYS, from(record.rested + record.pause)),
             OUT_AFTER.. => (from(record.rested), from(record.rested + record.pause)),
         };
         self.open_to_repeatable.store(repeatable, Ordering::Relaxed);
@@ -208,7 +208,8 @@ impl HealthRecord {
         if self.is_out() && !is_trial {
             return;
         }
-        self.pause = if self.is_out() { (self.pause * 2).min(LONGEST_PAUSE) } else { FIRST_PAUSE };
+        let pause = if is_trial { (self.pause * 2).min(LONGEST_PAUSE) } else { self.pause };
+        self.pause = pause.max(FIRST_PAUSE);
         self.failures += 1;
         self.is_tried &= !is_trial;
         // Somewhat shorter each time, so that many edges do not try a server at the same moment.
@@ -234,7 +235,8 @@ mod tests {
     /// A server, and its value in the metrics.
     fn server() -> (ServerHealth, impl Fn() -> char) {
         let metrics = Metrics::new().unwrap();
-        let health = ServerHealth::new("app".into(), "a:1".to_owned(), metrics.upstreams.server("app", "a:1"));
+        let health =
+            ServerHealth::new("app".into(), "a:1".to_owned(), metrics.upstreams.server("app", "a:1"));
         let told = move || {
             let text = metrics.render().unwrap();
             let line = "embedgate_upstream_healthy{server=\"a:1\",upstream=\"app\"} ";
@@ -262,7 +264,11 @@ mod tests {
             assert_eq!((at(&health, 100), told()), ((Open, Open), '1'));
             for _ in 1..OUT_AFTER {
                 health.failed_at(false, "closed", 100);
-                assert_eq!((at(&health, 100), told()), ((Open, Closed), '1'), "only for what may be repeated");
+                assert_eq!(
+                    (at(&health, 100), told()),
+                    ((Open, Closed), '1'),
+                    "only for what may be repeated"
+                );
                 assert!(health.is_in());
             }
             health.answered();
@@ -301,6 +307,13 @@ mod tests {
         assert_eq!((at(&health, now), told()), ((Open, Open), '1'));
         health.failed_at(false, "closed", now);
         assert_eq!(at(&health, now + 2_000), (Open, Trial), "and the first pause is short again");
+        // Without requests that may be repeated, others have to try it, at longer and longer intervals.
+        for pause in [2_000, 4_000, 8_000] {
+            now += 2 * pause;
+            assert_eq!(health.admits_at(false, || now), Trial);
+            health.failed_at(true, "closed", now);
+            assert_eq!(at(&health, now + pause * 7 / 4 - 1).1, Closed, "{pause}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -71,6 +72,8 @@ impl NameLookup {
             // It ends early if a connection fails.
             let _ = timeout(self.interval, self.again.notified()).await;
             sleep_until(next).await;
+            // What has failed until now is answered by this lookup.
+            let _ = self.again.notified().now_or_never();
             found(self.find().await);
         }
     }
@@ -159,8 +162,7 @@ mod tests {
         let lookup = Arc::new(lookup(&zone, Duration::from_secs(30)));
         let (tell, mut told) = mpsc::unbounded_channel();
         let following = Arc::clone(&lookup);
-        let follows =
-            tokio::spawn(async move { following.follow(|found| tell.send(found).unwrap()).await });
+        let follows = tokio::spawn(async move { following.follow(|found| tell.send(found).unwrap()).await });
         let started = Instant::now();
         let mut next = async || (told.recv().await.unwrap().len(), started.elapsed().as_secs());
         assert_eq!((next().await, next().await), ((2, 30), (2, 60)));
