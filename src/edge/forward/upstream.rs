@@ -287,3 +287,39 @@ fn read_authorities(path: &std::path::Path) -> Result<Arc<CaType>, EdgeError> {
     }
     Ok(wrapped.into())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::telemetry::metrics::Metrics;
+
+    /// A name that moves takes nothing from the servers that stay.
+    #[tokio::test]
+    async fn servers_that_are_found_again_stay_as_they_are() {
+        let metrics = Metrics::new().unwrap();
+        let upstream = Upstream::prepare("app".into(), Servers::plain(Vec::new())).unwrap();
+        let find = |all: &[&str]| {
+            let found = all.iter().map(|addr| (addr.parse().unwrap(), Some("app.internal".into())));
+            upstream.group.found(found.collect(), &metrics.upstreams);
+            upstream.group.rotation.servers()
+        };
+        let told = |server: &str| {
+            let text = metrics.render().unwrap();
+            let line = format!("embedgate_upstream_healthy{{server=\"{server}\",upstream=\"app\"}} ");
+            text.lines().find_map(|told| Some(told.strip_prefix(&line)?.to_owned()))
+        };
+        let before = find(&["10.0.0.1:80", "10.0.0.2:80"]);
+        for _ in 0..3 {
+            before[1].health().failed(false, "closed");
+        }
+        let after = find(&["10.0.0.2:80", "10.0.0.3:80"]);
+        assert!(Arc::ptr_eq(&before[1], &after[0]) && !after[0].health().is_in());
+        drop(before);
+        assert_eq!(
+            ["10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80"].map(told),
+            [None, Some("0".to_owned()), Some("1".to_owned())]
+        );
+    }
+}
