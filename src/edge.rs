@@ -22,6 +22,7 @@ pub mod descriptors;
 pub(crate) mod error;
 pub mod forward;
 pub mod http;
+mod patience;
 pub mod pipeline;
 pub mod session;
 pub mod setup;

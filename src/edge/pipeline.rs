@@ -7,10 +7,10 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::task::Poll;
 
+use arc_swap::Guard;
 use http::{Method, StatusCode};
-use pingora_core::{Error, ErrorSource, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, Result};
 use tokio::time::Instant;
 
 use super::admission::judge::Allowed;
@@ -26,11 +26,12 @@ use super::forward::failure;
 use super::forward::upstream::Upstream;
 use super::http::body::{BodyLength, Frame};
 use super::http::http1::head::Refused;
-use super::http::limits::{CLIENT_TIMEOUT, DRAIN};
+use super::http::limits::DRAIN;
+use super::patience::Patience;
 use super::pipeline::downstream::Downstream;
 use super::session::opening::Handshake;
 use super::session::registry::SessionRegistry;
-use super::setup::LiveSetup;
+use super::setup::{LiveSetup, Setup};
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
@@ -96,9 +97,12 @@ impl Pipeline {
         deadline: &mut Deadline,
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
-        let served = self.answer(client, (&mut request, noted), peer, &mut record, deadline).await;
+        let setup = self.setup.borrow();
+        let mut patience = Patience::new(&setup.bounds, deadline);
+        let served =
+            self.answer(client, (&mut request, noted), peer, setup, &mut record, &mut patience).await;
         let sent = match served {
-            Ok(()) => sent(client, deadline).await,
+            Ok(()) => patience.sent(client).await,
             Err(error) => Err(error),
         };
         if let Err(error) = sent {
@@ -121,10 +125,13 @@ impl Pipeline {
         deadline: &mut Deadline,
     ) {
         let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
-        let reply = self.setup.borrow().refused(&refused.read, refused.refusal, peer);
-        let answered = respond(client, reply, false, &mut record, deadline).await;
+        let setup = self.setup.borrow();
+        let mut patience = Patience::new(&setup.bounds, deadline);
+        let reply = setup.refused(&refused.read, refused.refusal, peer);
+        drop(setup);
+        let answered = respond(client, reply, false, &mut record, &mut patience).await;
         if let (Ok(()), Some(status)) = (answered, record.status)
-            && sent(client, deadline).await.is_ok()
+            && patience.sent(client).await.is_ok()
         {
             self.metrics.answered(None, status, record.started.elapsed());
         }
@@ -135,17 +142,17 @@ impl Pipeline {
         client: &mut impl Downstream,
         (request, noted): (&mut RequestHead, Noted),
         peer: PeerInfo,
+        setup: Guard<Arc<Setup>>,
         record: &mut RequestRecord,
-        deadline: &mut Deadline,
+        patience: &mut Patience<'_>,
     ) -> Result<()> {
         let head_only = request.method == Method::HEAD;
         // Checked and judged by one setup, which is not kept: a long answer must not keep it alive.
-        let setup = self.setup.borrow();
         let received = match setup.check(request, (noted, client.length()), peer) {
             Ok(received) => received,
             Err(reply) => {
                 drop(setup);
-                return respond(client, reply, head_only, record, deadline).await;
+                return respond(client, reply, head_only, record, patience).await;
             }
         };
         let mut judged = self.judge(&setup, request, &received, record);
@@ -158,9 +165,9 @@ impl Pipeline {
                     judged = self.judge(&self.setup.borrow(), request, &received, record);
                     continue;
                 }
-                Err(reply) => return respond(client, reply, head_only, record, deadline).await,
+                Err(reply) => return respond(client, reply, head_only, record, patience).await,
             };
-            match self.deliver(client, request, &received, &mut admitted, record, deadline).await {
+            match self.deliver(client, request, &received, &mut admitted, record, patience).await {
                 Ok(Delivered::Whole) => return Ok(()),
                 // The request is judged again, and denied like any other.
                 Ok(Delivered::Revoked) => {
@@ -171,7 +178,7 @@ impl Pipeline {
                     let status = failure::status(&error).filter(|_| !client.has_begun());
                     let Some(status) = status else {
                         // Data that was passed on is sent, but not the end of the body.
-                        let _ = sent(client, deadline).await;
+                        let _ = patience.sent(client).await;
                         client.abort(false);
                         return Ok(());
                     };
@@ -179,7 +186,7 @@ impl Pipeline {
                     let to =
                         Recipient { request, own: &admission.shared.route.own, https: received.client.https };
                     let reply = Reply::failed(to, status, &admission.own.decision_id, admission.cors());
-                    return respond(client, reply, head_only, record, deadline).await;
+                    return respond(client, reply, head_only, record, patience).await;
                 }
             }
         }
@@ -193,8 +200,11 @@ impl Pipeline {
         received: &Received,
         admitted: &mut Admitted,
         record: &mut RequestRecord,
-        deadline: &mut Deadline,
+        patience: &mut Patience<'_>,
     ) -> Result<Delivered> {
+        if let BodyLength::Known(length) = received.length {
+            failure::check_length(length, admitted.allowed.admission.shared.route.max_body)?;
+        }
         // A copy without tickets: if the request is judged again, it needs them.
         let mut bare = presented::stripped(request);
         let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
@@ -226,7 +236,7 @@ impl Pipeline {
                 status: &mut record.status,
                 asset: is_looked_at.then_some((&mut caching, asked(request, admission, upstream, received))),
             };
-            let forwarding = self.forwarder.forward(client, forward, deadline);
+            let forwarding = self.forwarder.forward(client, forward, patience);
             match session {
                 None => forwarding.await,
                 Some(session) => tokio::select! {
@@ -261,7 +271,7 @@ impl Pipeline {
                     limits: *tunnel_limits,
                     metrics: Arc::clone(&self.metrics),
                 };
-                Box::pin(handshake.open(client, deadline)).await.map(|()| Delivered::Whole)
+                Box::pin(handshake.open(client, patience)).await.map(|()| Delivered::Whole)
             }
             Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
                 let Some(hit) = caching.instead_of_an_error() else { return Err(error) };
@@ -306,30 +316,14 @@ async fn respond(
     reply: Reply,
     head_only: bool,
     record: &mut RequestRecord,
-    deadline: &mut Deadline,
+    patience: &mut Patience<'_>,
 ) -> Result<()> {
     record.status = Some(reply.status().as_u16());
     if !reply.closes() && client.length() != BodyLength::Absent {
         // If it does not arrive in time, the connection is closed after the reply.
-        let _ = deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
+        let _ = patience.deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
     }
     client.reply(reply, head_only)
-}
-
-/// Waits until the client has read everything, as long as it keeps reading.
-async fn sent(client: &mut impl Downstream, deadline: &mut Deadline) -> Result<()> {
-    let (mut waiting, mut until) = (client.waiting(), None);
-    poll_fn(|context| {
-        if let Poll::Ready(sent) = client.poll_sent(context) {
-            return Poll::Ready(sent);
-        }
-        if std::mem::replace(&mut waiting, client.waiting()) != waiting {
-            until = None;
-        }
-        let until = *until.get_or_insert_with(|| tokio::time::Instant::now() + CLIENT_TIMEOUT);
-        deadline.poll_until(until, context).map(|()| Err(Error::new_down(ErrorType::WriteTimedout)))
-    })
-    .await
 }
 
 fn from_memory(

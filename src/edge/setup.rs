@@ -124,7 +124,11 @@ impl Setup {
             trusted_proxies: edge.trusted_proxies.clone(),
             redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
             tickets: Tickets::new(Arc::clone(&parts.ticket_keys), &settings.tickets),
-            tunnel_limits: Limits { idle: edge.tunnel_idle_timeout, lifetime: edge.tunnel_lifetime },
+            tunnel_limits: Limits {
+                idle: edge.tunnel_idle_timeout,
+                lifetime: edge.tunnel_lifetime,
+                untaken: Some(edge.bounds.body_timeout),
+            },
             cache: cache.unwrap_or_else(|| AssetCache::new(settings.cache.bytes, Arc::clone(&parts.metrics))),
             header_timeout: edge.header_timeout,
             bounds: edge.bounds,

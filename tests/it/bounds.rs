@@ -1,3 +1,4 @@
 //! Bounds on what clients may take: connections, time, memory.
 
+mod bodies;
 mod connections;

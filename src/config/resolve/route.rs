@@ -8,6 +8,7 @@ use super::headers;
 use super::upstream::KnownUpstreams;
 use crate::config::document::ValueSource;
 use crate::config::pattern::{PathPattern, RewritePattern, RouteHost};
+use crate::config::scalar;
 use crate::config::table::{ConfigTable, Item, closest};
 use embedgate_policy::headers::{CacheRule, OwnProfile, Profile};
 use embedgate_policy::origin::{OwnOrigin, OwnOrigins};
@@ -50,6 +51,8 @@ pub struct RouteSettings {
     /// expired ticket is accepted. Default: only for a `GET` whose `Accept` names `text/event-stream`. Class
     /// `session` only.
     pub stream: bool,
+    /// Maximum length of a request's body, in bytes; 0: none may come. Default: 10 MiB.
+    pub max_body: u64,
     /// Response headers that pages may read (`Access-Control-Expose-Headers`), instead of those that the upstream
     /// names. The names are as written, none twice. Default: the upstream's. Classes `asset` and `session` only.
     pub expose: Option<Vec<Box<str>>>,
@@ -118,6 +121,9 @@ pub struct HeaderOverride {
     pub value: Option<HeaderValue>,
 }
 
+/// Default of `max_body`, in bytes.
+const MAX_BODY: u64 = 10 * 1024 * 1024;
+
 const EXAMPLE: &str = "[{ path = \"/w/{widget}/loader.js\", class = \"asset\", upstream = \"demo\" }]";
 const MISSING: [(&str, bool); 2] = [("allow", false), ("deny", true)];
 const ENCODED_SLASHES: [(&str, bool); 2] = [("refuse", false), ("pass", true)];
@@ -179,6 +185,7 @@ impl RouteReading<'_, '_> {
             only_for(table, "credentials", class, &[Class::Asset, Class::Session], Item::boolean);
         let shared_cache = only_for(table, "shared_cache", class, &[Class::Asset], Item::boolean);
         let stream = only_for(table, "stream", class, &[Class::Session], Item::boolean);
+        let max_body = table.or("max_body", |item| item.quantity(scalar::bytes), MAX_BODY);
         let expose = expose::read(table, class, credentials);
         let headers = table.table("headers", |table| headers::read(table, class, shared_cache));
         Some(RouteSettings {
@@ -194,6 +201,7 @@ impl RouteReading<'_, '_> {
             credentials,
             shared_cache,
             stream,
+            max_body,
             expose,
         })
     }

@@ -172,6 +172,7 @@ impl Reply {
             StatusCode::GATEWAY_TIMEOUT => "the widget's server did not answer in time",
             StatusCode::SERVICE_UNAVAILABLE => "the widget's server is not available",
             StatusCode::BAD_REQUEST => "the rest of the request can't be read",
+            StatusCode::PAYLOAD_TOO_LARGE => "the request's body is larger than this path takes",
             StatusCode::REQUEST_TIMEOUT => "the rest of the request did not come in time",
             _ => "the widget's server failed to answer",
         };

@@ -35,6 +35,8 @@ pub struct Route {
     pub credentials: bool,
     /// The answers are streams.
     pub stream: bool,
+    /// Maximum length of a request's body, in bytes.
+    pub max_body: u64,
     /// The rule for the upstream's `Cache-Control`.
     pub cache: CacheRule,
     /// The profile of the edge's own answers on this route.
@@ -65,6 +67,7 @@ impl Route {
             missing_denied: route.missing_denied,
             credentials: route.credentials,
             stream: route.stream,
+            max_body: route.max_body,
             cache: route.cache_rule(),
             own: Arc::new(route.own_profile()),
             mapping: route.rewrite.as_ref().map(|rewrite| PathMapping::new(&route.path, rewrite)),

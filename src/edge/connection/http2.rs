@@ -66,7 +66,7 @@ pub(super) async fn serve(
         // More than the limit of a head, because a page can't read the library's own refusal.
         .max_header_list_size(u32::try_from(2 * MAX_HEAD_BYTES).unwrap_or(u32::MAX));
     let wakes = Arc::new(Wakes::default());
-    let transport = Transport::new(stream, wakes.waker(Who::Socket));
+    let transport = Transport::new(stream, wakes.waker(Who::Socket), limits.bounds.body_timeout);
     let handshake = settings.handshake::<_, Bytes>(transport.clone());
     let shaken = tokio::select! {
         shaken = deadline.within(limits.header_timeout, handshake) => shaken,

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -19,6 +20,10 @@ use crate::edge::error::EdgeError;
 
 /// Maximum number of connections that wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 65_535;
+
+/// Maximum number of unsent bytes that the system takes for a client. It tells that a client has read something once half
+/// of them are sent.
+const MOST_UNSENT: u32 = 64 * 1024;
 
 /// Pause after the system had no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -93,6 +98,9 @@ impl Listener {
             }
         };
         let listener = Arc::new(listen().map_err(|source| EdgeError::Listen { addr, source })?);
+        // Accepted connections inherit it. Without it, the system keeps megabytes for a client that does not read. An error
+        // changes nothing else.
+        let _ = SockRef::from(&*listener).set_tcp_notsent_lowat(MOST_UNSENT);
         let task = tokio::spawn(accept(Arc::clone(&listener), addr, Arc::clone(edge), kind));
         Ok(Accepting { addr, listener, task })
     }

@@ -1,8 +1,8 @@
 //! Exchanges with upstreams: an allowed request and its answer, both directions at the same time, in the task
 //! that read the request.
 //!
-//! The life of an exchange: [`Forwarder::forward`] finds a connection and writes the head → [`pumps`] sends
-//! the body as fast as the server reads it, and waits for the head of the answer → the head is rewritten for
+//! The life of an exchange: [`Forwarder::forward`] waits for the [`beginning`] of the body, finds a connection and
+//! writes the head → [`pumps`] sends the rest of the body as fast as the server reads it, and waits for the head of the answer → the head is rewritten for
 //! the browser and sent, then each piece of the body → the connection is given back if both messages are
 //! complete. If a server fails before the head of an answer, [`Tries`] says whether another one is asked. The client is
 //! watched all the time: when it leaves, everything stops.
@@ -18,19 +18,22 @@ use tokio::time::Instant;
 
 use super::headers;
 use super::upstream::{Connector, Server, ServerTurn, StreamSlot, Upstream};
+use crate::edge::admission::terms::ReadLimit;
 use crate::edge::cache::{AssetRequest, CacheState, Hit};
-use crate::edge::deadline::Deadline;
 use crate::edge::http::body::Frame;
 use crate::edge::http::message::ResponseHead;
+use crate::edge::patience::Patience;
 use crate::edge::pipeline::downstream::Downstream;
 use crate::edge::stream::Stream;
 
+mod beginning;
 pub mod head;
 mod http1;
 mod http2;
 mod pumps;
 mod tries;
 
+use beginning::Beginning;
 use head::Outgoing;
 use http1::Http1;
 use http2::Http2;
@@ -102,10 +105,15 @@ impl Forwarder {
         &self,
         client: &mut impl Downstream,
         mut request: ForwardRequest<'_>,
-        deadline: &mut Deadline,
+        patience: &mut Patience<'_>,
     ) -> Result<Forwarded> {
+        if let ReadLimit::OfStream(_) = request.outgoing.admission.own.read_limit {
+            patience.with_stream();
+        }
+        let beginning = Beginning::read(client, &request.outgoing, patience).await?;
         let started = Instant::now();
-        let (mut pumps, mut answer, mut turn) = self.ask(client, &request, deadline).await?;
+        let (mut pumps, mut answer, mut turn) = self.ask(client, &request, &beginning, patience).await?;
+        drop(beginning);
         loop {
             let AnswerHead { mut head, mut bodiless } = answer;
             request.outgoing.map_back(&mut head);
@@ -131,11 +139,11 @@ impl Forwarder {
                 pumps.client.head(head, bodiless)?;
             }
             if is_interim {
-                answer = pumps.head(deadline).await.inspect_err(|error| tries::blame(&mut turn, error))?;
+                answer = pumps.head(patience).await.inspect_err(|error| tries::blame(&mut turn, error))?;
                 continue;
             }
             while !bodiless {
-                let Some(frame) = pumps.frame(deadline).await? else { break };
+                let Some(frame) = pumps.frame(patience).await? else { break };
                 let (frame, last) = match frame {
                     Frame::Data(piece) => {
                         request.passes(&piece);
@@ -149,12 +157,12 @@ impl Forwarder {
                 bodiless = last;
                 pumps.client.frame(frame, last)?;
                 if !last {
-                    pumps.sent(deadline).await?;
+                    pumps.sent(patience).await?;
                 }
             }
             request.ended();
             pumps.client.end()?;
-            pumps.sent(deadline).await?;
+            pumps.sent(patience).await?;
             pumps.release(turn.server());
             return Ok(Forwarded::Done);
         }
@@ -166,9 +174,10 @@ impl Forwarder {
         &self,
         client: &'c mut D,
         request: &ForwardRequest<'_>,
-        deadline: &mut Deadline,
+        beginning: &Beginning,
+        patience: &mut Patience<'_>,
     ) -> Result<(Pumps<'c, D>, AnswerHead, ServerTurn)> {
-        let (mut tries, mut turn) = Tries::begin(request.upstream, &request.outgoing)?;
+        let (mut tries, mut turn) = Tries::begin(request.upstream, &request.outgoing, beginning)?;
         let mut client = Some(client);
         loop {
             let failure = match self.connect(turn.server(), request.outgoing.is_handshake).await {
@@ -183,8 +192,9 @@ impl Forwarder {
                                 "a request without its client",
                             ));
                         };
-                        let mut pumps = Pumps::new(lent, exchange, turn.server(), &request.outgoing);
-                        match pumps.head(deadline).await {
+                        let mut pumps =
+                            Pumps::new(lent, exchange, turn.server(), &request.outgoing, beginning);
+                        match pumps.head(patience).await {
                             Ok(head) => return Ok((pumps, head, turn)),
                             Err(error) => {
                                 client = Some(pumps.client);

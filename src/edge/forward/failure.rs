@@ -1,7 +1,7 @@
 //! Mapping of upstream errors to a status and a metrics label.
 
 use http::StatusCode;
-use pingora_core::{Error, ErrorSource, ErrorType};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
 
 use super::upstream::NO_SERVER;
 
@@ -22,6 +22,18 @@ pub fn status(error: &Error) -> Option<StatusCode> {
         (ErrorSource::Downstream, _) => None,
         (ErrorSource::Internal | ErrorSource::Unset, _) => Some(StatusCode::INTERNAL_SERVER_ERROR),
     }
+}
+
+/// Checks the length of a request's body, so far or as stated, against the maximum of its route.
+///
+/// # Errors
+/// The body is longer: 413.
+pub fn check_length(length: u64, max_body: u64) -> Result<()> {
+    if length <= max_body {
+        return Ok(());
+    }
+    let too_large = ErrorType::HTTPStatus(StatusCode::PAYLOAD_TOO_LARGE.as_u16());
+    Err(Error::explain(too_large, "the request's body is too large").into_down())
 }
 
 /// The kind of failure, for metrics and logs: stable, independent of the library's names.

@@ -31,6 +31,3 @@ pub const MAX_INTERIM_ANSWERS: usize = 16;
 
 /// Maximum wait for the rest of an unwanted body, to keep its connection.
 pub const DRAIN: Duration = Duration::from_secs(2);
-
-/// Maximum wait for the next piece of a request's body, and for a client to read what is sent.
-pub const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);

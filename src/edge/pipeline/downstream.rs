@@ -1,7 +1,6 @@
 //! Downstream: the client's side of a request, with its body and the way for the answer. It has one
 //! implementation per client protocol; the rest of the edge is independent of the protocol.
 
-use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -76,9 +75,4 @@ pub trait Downstream: Send {
     ///
     /// Other requests share the connection.
     fn switch(&mut self, into: impl FnOnce(Stream, BytesMut) -> Tunnel) -> Result<()>;
-
-    /// Waits until the client's connection has accepted everything queued.
-    fn sent(&mut self) -> impl Future<Output = Result<()>> + Send {
-        poll_fn(|context| self.poll_sent(context))
-    }
 }

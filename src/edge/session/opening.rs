@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use http::HeaderValue;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::Result;
 
 use super::registry::SessionGuard;
 use super::tunnel::{Limits, Tunnel, handshake};
-use crate::edge::deadline::Deadline;
-use crate::edge::http::limits::CLIENT_TIMEOUT;
 use crate::edge::http::message::ResponseHead;
+use crate::edge::patience::Patience;
 use crate::edge::pipeline::downstream::Downstream;
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
@@ -38,20 +37,20 @@ impl Handshake {
     /// # Errors
     ///
     /// The browser has left.
-    pub async fn open(self, client: &mut impl Downstream, deadline: &mut Deadline) -> Result<()> {
+    pub async fn open(self, client: &mut impl Downstream, patience: &mut Patience<'_>) -> Result<()> {
         let Self { switched, subprotocol, session, cookie, limits, metrics } = self;
         let (mut head, upstream, answered) = switched;
         handshake::accepted(&mut head.fields, subprotocol, cookie);
         client.head(head, true)?;
         let sent = tokio::select! {
             biased;
-            sent = deadline.within(CLIENT_TIMEOUT, client.sent()) => sent,
+            sent = patience.sent(client) => sent,
             _ = session.revocation().revoked() => {
                 client.abort(true);
                 return Ok(());
             }
         };
-        sent.unwrap_or_else(|_| Err(Error::new_down(ErrorType::WriteTimedout)))?;
+        sent?;
         client.switch(|browser, said| {
             Tunnel::new((browser, said), (upstream, answered), limits, session, metrics)
         })

@@ -75,7 +75,8 @@ impl Tunnel {
     async fn finish(self: Box<Self>, end: TunnelEnd) {
         let Self { mut relay, session, metrics, .. } = *self;
         let close = match end {
-            TunnelEnd::Over => None,
+            // A browser that takes nothing takes no Close frame, either.
+            TunnelEnd::Over | TunnelEnd::Overdue(Overdue::Untaken) => None,
             TunnelEnd::Overdue(Overdue::Idle) => Some(Close::IDLE),
             TunnelEnd::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
             TunnelEnd::Revoked => Some(Close::REVOKED),

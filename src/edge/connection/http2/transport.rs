@@ -6,9 +6,13 @@ use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use crate::edge::deadline::Deadline;
 
 /// Maximum number of bytes that wait to be sent: one TLS record.
 const MOST_WAITING: usize = 16 * 1024;
@@ -33,13 +37,29 @@ struct Corked<S> {
     /// The stream had nothing to read, and will wake `readable`.
     is_dry: bool,
     readable: Waker,
+    /// Maximum time in which the client takes no byte of what waits.
+    untaken: Duration,
+    /// Since when it has taken none.
+    waits_since: Option<Instant>,
+    deadline: Deadline,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
-    /// A transport that is not corked yet. Once it is, `readable` is woken when there is something to read.
-    pub fn new(stream: S, readable: Waker) -> Self {
-        let (is_corked, waiting, sent, unflushed, is_dry) = (false, Vec::new(), 0, false, false);
-        Self(Arc::new(Mutex::new(Corked { stream, is_corked, waiting, sent, unflushed, is_dry, readable })))
+    /// A transport that is not corked yet. Once it is, `readable` is woken when there is something to read. `untaken`:
+    /// the maximum time in which the client takes no byte of what waits to be sent.
+    pub fn new(stream: S, readable: Waker, untaken: Duration) -> Self {
+        Self(Arc::new(Mutex::new(Corked {
+            stream,
+            is_corked: false,
+            waiting: Vec::new(),
+            sent: 0,
+            unflushed: false,
+            is_dry: false,
+            readable,
+            untaken,
+            waits_since: None,
+            deadline: Deadline::default(),
+        })))
     }
 
     /// Corks the transport: from here on, written bytes are held back.
@@ -52,9 +72,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
         self.lock().is_dry = false;
     }
 
-    /// Sends the bytes that were held back.
+    /// Sends the bytes that were held back. Fails once the client has taken none of them for too long.
     pub fn poll_send(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.lock().poll_send(context)
+        let corked = &mut *self.lock();
+        if let Poll::Ready(sent) = corked.poll_send(context) {
+            corked.waits_since = None;
+            return Poll::Ready(sent);
+        }
+        let until = *corked.waits_since.get_or_insert_with(Instant::now) + corked.untaken;
+        corked.deadline.poll_until(until, context).map(|()| Err(ErrorKind::TimedOut.into()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Corked<S>> {
@@ -83,7 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Corked<S> {
         while let Some(rest) = self.waiting.get(self.sent..).filter(|rest| !rest.is_empty()) {
             match ready!(Pin::new(&mut self.stream).poll_write(context, rest))? {
                 0 => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
-                taken => self.sent += taken,
+                taken => (self.sent, self.waits_since) = (self.sent + taken, None),
             }
             self.unflushed = true;
         }
@@ -166,9 +192,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Transport<S> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::future::poll_fn;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+
+    const UNTAKEN: Duration = Duration::from_secs(60);
 
     /// A stream that counts what it is asked.
     #[derive(Default)]
@@ -227,7 +257,8 @@ mod tests {
 
     /// A transport with so much room behind it.
     fn transport(room: usize, is_corked: bool) -> Transport<Counted> {
-        let transport = Transport::new(Counted { room, ..Counted::default() }, Waker::noop().clone());
+        let transport =
+            Transport::new(Counted { room, ..Counted::default() }, Waker::noop().clone(), UNTAKEN);
         if is_corked {
             transport.cork();
         }
@@ -299,6 +330,22 @@ mod tests {
         assert_eq!(writes(&transport), [MOST_WAITING - 100]);
         transport.shutdown().await.unwrap();
         assert_eq!((writes(&transport), transport.lock().stream.is_shut), (vec![5], true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_takes_nothing_is_not_waited_for_for_ever() {
+        let mut transport = transport(100, true);
+        let began = Instant::now();
+        write(&mut transport, &vec![0; MOST_WAITING]);
+        assert!(send(&transport).is_pending());
+        tokio::time::advance(UNTAKEN * 2 / 3).await;
+        // What it takes gives it time again.
+        transport.lock().stream.room = 1;
+        assert!(send(&transport).is_pending());
+        let sent = poll_fn(|context| transport.poll_send(context)).await;
+        assert_eq!(sent.unwrap_err().kind(), ErrorKind::TimedOut);
+        let lasted = (began.elapsed().as_secs_f64() * 10.0).round();
+        assert_eq!(lasted, (UNTAKEN * 5 / 3).as_secs_f64() * 10.0);
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, Uri, Version};
 
+use super::beginning::Beginning;
 use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::request;
 use crate::edge::admission::terms::Admission;
@@ -38,14 +39,9 @@ pub struct Outgoing<'a> {
 
 impl Outgoing<'_> {
     /// Whether the request may be sent again although a server may have processed it: to do it twice is to do it once
-    /// (RFC 9110 §9.2.2).
-    pub fn is_repeatable(&self) -> bool {
-        self.is_whole() && self.request.method.is_idempotent() && !self.is_handshake
-    }
-
-    /// Whether all of the request is still there after it was sent: a body could not be read again.
-    pub fn is_whole(&self) -> bool {
-        self.length.is_none()
+    /// (RFC 9110 §9.2.2). All of it has to be kept.
+    pub fn is_repeatable(&self, beginning: &Beginning) -> bool {
+        beginning.is_whole() && self.request.method.is_idempotent() && !self.is_handshake
     }
 
     /// The head in HTTP/1.1.

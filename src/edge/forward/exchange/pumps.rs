@@ -8,13 +8,15 @@ use std::time::Duration;
 use pingora_core::{BError, Error, ErrorSource, ErrorType, Result, RetryType};
 use tokio::time::Instant;
 
+use super::beginning::Beginning;
 use super::head::Outgoing;
 use super::{AnswerHead, Exchange};
-use crate::edge::deadline::Deadline;
+use crate::edge::admission::terms::ReadLimit;
+use crate::edge::forward::failure::check_length;
 use crate::edge::forward::headers;
 use crate::edge::forward::upstream::Server;
 use crate::edge::http::body::Frame;
-use crate::edge::http::limits::CLIENT_TIMEOUT;
+use crate::edge::patience::{Patience, not_received, not_taken};
 use crate::edge::pipeline::downstream::Downstream;
 
 /// Both directions of one exchange.
@@ -22,12 +24,20 @@ pub(super) struct Pumps<'c, D> {
     pub(super) client: &'c mut D,
     exchange: Exchange,
     up: Up,
+    /// Number of bytes of the request's body so far.
+    received: u64,
+    /// Maximum number of them.
+    max_body: u64,
     /// The error after which the upstream accepts no more of the request.
     unsent: Option<BError>,
     read_timeout: Option<Duration>,
     write_timeout: Option<Duration>,
     /// Something was sent to the upstream since the wait began.
     moved: bool,
+    /// The answer is a stream.
+    is_stream: bool,
+    /// The final head of the answer has arrived.
+    is_answered: bool,
     /// Whether the client is watched. A client that opens a tunnel may have ended its half already.
     is_watched: bool,
 }
@@ -45,13 +55,26 @@ enum Up {
     Stopped,
 }
 
-/// Subject of a wait, which decides the time limit and the error.
+/// Subject of a wait.
 #[derive(Clone, Copy)]
 enum Wait {
     /// A part of the answer.
     Answer,
-    /// The client, which has to read what was sent.
+    /// The client, which has to take what was sent.
     Client,
+}
+
+/// Who is late when a time limit is reached.
+#[derive(Clone, Copy)]
+enum Late {
+    /// The client with its body.
+    Sender,
+    /// The client with taking the answer.
+    Taker,
+    /// The upstream with taking the request.
+    Reader,
+    /// The upstream with the answer.
+    Answerer,
 }
 
 impl<'c, D: Downstream> Pumps<'c, D> {
@@ -60,54 +83,55 @@ impl<'c, D: Downstream> Pumps<'c, D> {
         mut exchange: Exchange,
         server: &Server,
         outgoing: &Outgoing<'_>,
+        beginning: &Beginning,
     ) -> Self {
-        let up = if outgoing.length.is_none() {
-            exchange.end();
-            Up::Sending
-        } else {
-            Up::Reading
-        };
-        let options = server.options();
-        let read_timeout = outgoing.admission.own.read_limit.or(options.read_timeout);
-        let write_timeout = options.write_timeout;
+        beginning.begin(&mut exchange);
+        let (options, admission) = (server.options(), outgoing.admission);
         Self {
             client,
             exchange,
-            up,
+            up: if beginning.is_whole() { Up::Sending } else { Up::Reading },
+            received: beginning.len(),
+            max_body: admission.shared.route.max_body,
             unsent: None,
-            read_timeout,
-            write_timeout,
+            read_timeout: admission.own.read_limit.or(options.read_timeout),
+            write_timeout: options.write_timeout,
             moved: false,
+            is_stream: matches!(admission.own.read_limit, ReadLimit::OfStream(_)),
+            is_answered: false,
             is_watched: !outgoing.is_handshake,
         }
     }
 
     /// The next head of the answer.
-    pub(super) async fn head(&mut self, deadline: &mut Deadline) -> Result<AnswerHead> {
-        let head = self.wait(Wait::Answer, deadline, |client, exchange, context| {
+    pub(super) async fn head(&mut self, patience: &mut Patience<'_>) -> Result<AnswerHead> {
+        let head = self.wait(Wait::Answer, patience, |client, exchange, _, context| {
             while_sending(client, context, |context| exchange.poll_head(context))
         });
-        head.await.map_err(|error| {
+        let head = head.await.map_err(|error| {
             // If the connection was closed during a write, reading it fails as well. The error of the write
             // is the cause.
             let is_closed = *error.esource() == ErrorSource::Upstream
                 && matches!(error.etype(), ErrorType::ConnectionClosed | ErrorType::ReadError)
                 && matches!(error.retry, RetryType::ReusedOnly);
             self.unsent.take().filter(|_| is_closed).unwrap_or(error)
-        })
+        })?;
+        self.is_answered = !head.head.status.is_informational();
+        Ok(head)
     }
 
     /// The next piece of the answer's body; `None` at its end.
-    pub(super) async fn frame(&mut self, deadline: &mut Deadline) -> Result<Option<Frame>> {
-        let frame = self.wait(Wait::Answer, deadline, |client, exchange, context| {
+    pub(super) async fn frame(&mut self, patience: &mut Patience<'_>) -> Result<Option<Frame>> {
+        let frame = self.wait(Wait::Answer, patience, |client, exchange, _, context| {
             while_sending(client, context, |context| exchange.poll_frame(context))
         });
         frame.await
     }
 
     /// Waits until the client's connection has accepted everything.
-    pub(super) async fn sent(&mut self, deadline: &mut Deadline) -> Result<()> {
-        self.wait(Wait::Client, deadline, |client, _, context| client.poll_sent(context)).await
+    pub(super) async fn sent(&mut self, patience: &mut Patience<'_>) -> Result<()> {
+        self.wait(Wait::Client, patience, |client, _, patience, context| patience.poll_sent(client, context))
+            .await
     }
 
     /// Whether the answer is complete.
@@ -133,16 +157,16 @@ impl<'c, D: Downstream> Pumps<'c, D> {
     async fn wait<T>(
         &mut self,
         what: Wait,
-        deadline: &mut Deadline,
-        mut poll: impl FnMut(&mut D, &mut Exchange, &mut Context<'_>) -> Poll<Result<T>>,
+        patience: &mut Patience<'_>,
+        mut poll: impl FnMut(&mut D, &mut Exchange, &mut Patience<'_>, &mut Context<'_>) -> Poll<Result<T>>,
     ) -> Result<T> {
-        let mut at = None;
+        let mut for_upstream = None;
         poll_fn(|context| {
             // The request comes first, because the server may wait for more of it before it answers.
-            if let Err(error) = self.poll_up(context) {
+            if let Err(error) = self.poll_up(patience, context) {
                 return Poll::Ready(Err(error));
             }
-            if let Poll::Ready(done) = poll(self.client, &mut self.exchange, context) {
+            if let Poll::Ready(done) = poll(self.client, &mut self.exchange, patience, context) {
                 return Poll::Ready(done);
             }
             // Before that, reading the body shows whether the client has left.
@@ -152,14 +176,10 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             {
                 return Poll::Ready(Err(error));
             }
-            // The time limit starts with the first wait, and again with each step of the request: a slow
-            // upload is not an error.
-            if at.is_none() || self.moved {
-                self.moved = false;
-                at = self.limit(what).map(|limit| Instant::now() + limit);
-            }
-            match at {
-                Some(at) => deadline.poll_until(at, context).map(|()| Err(self.overdue(what))),
+            match self.limit(what, patience, &mut for_upstream) {
+                Some((until, late)) => {
+                    patience.deadline.poll_until(until, context).map(|()| Err(self.overdue(late)))
+                }
                 None => Poll::Pending,
             }
         })
@@ -167,7 +187,7 @@ impl<'c, D: Downstream> Pumps<'c, D> {
     }
 
     /// Sends as much of the request as possible now.
-    fn poll_up(&mut self, context: &mut Context<'_>) -> Result<()> {
+    fn poll_up(&mut self, patience: &mut Patience<'_>, context: &mut Context<'_>) -> Result<()> {
         loop {
             match self.up {
                 Up::Done | Up::Stopped => return Ok(()),
@@ -178,7 +198,10 @@ impl<'c, D: Downstream> Pumps<'c, D> {
                 // No more is read than the server accepts, so that a slow server does not fill the edge's
                 // memory.
                 Up::Reading if self.exchange.is_full() => match self.exchange.poll_sent(context) {
-                    Poll::Pending => return Ok(()),
+                    Poll::Pending => {
+                        patience.up.rests();
+                        return Ok(());
+                    }
                     Poll::Ready(sent) => self.go_on(sent, Up::Reading),
                 },
                 Up::Reading => match self.client.poll_body(context)? {
@@ -186,7 +209,12 @@ impl<'c, D: Downstream> Pumps<'c, D> {
                         self.moved = true;
                         self.exchange.frame(match frame {
                             Frame::Trailers(fields) => Frame::Trailers(headers::trailers_upward(fields)),
-                            data => data,
+                            Frame::Data(piece) => {
+                                patience.up.moved(piece.len());
+                                self.received += piece.len() as u64;
+                                check_length(self.received, self.max_body)?;
+                                Frame::Data(piece)
+                            }
                         });
                     }
                     Poll::Ready(None) => {
@@ -194,10 +222,13 @@ impl<'c, D: Downstream> Pumps<'c, D> {
                         self.go_on(Ok(()), Up::Sending);
                     }
                     // The client is silent, but what it has sent so far must not wait for the rest.
-                    Poll::Pending => match self.exchange.poll_sent(context) {
-                        Poll::Ready(Err(error)) => self.go_on(Err(error), Up::Stopped),
-                        Poll::Ready(Ok(())) | Poll::Pending => return Ok(()),
-                    },
+                    Poll::Pending => {
+                        patience.up.waits();
+                        match self.exchange.poll_sent(context) {
+                            Poll::Ready(Err(error)) => self.go_on(Err(error), Up::Stopped),
+                            Poll::Ready(Ok(())) | Poll::Pending => return Ok(()),
+                        }
+                    }
                 },
             }
         }
@@ -215,36 +246,47 @@ impl<'c, D: Downstream> Pumps<'c, D> {
         };
     }
 
-    /// The time limit of a wait.
-    fn limit(&self, what: Wait) -> Option<Duration> {
-        match (what, self.up) {
-            (Wait::Client, _) => Some(CLIENT_TIMEOUT),
-            // Without a full queue, the wait is for the client; with one, it is for the upstream.
-            (Wait::Answer, Up::Reading) if !self.exchange.is_full() => Some(CLIENT_TIMEOUT),
-            (Wait::Answer, Up::Reading | Up::Sending) => self.write_timeout,
-            (Wait::Answer, Up::Done | Up::Stopped) => self.read_timeout,
+    /// The next time limit of a wait, and who is late when it is reached. `for_upstream`: that of the upstream.
+    fn limit(
+        &mut self,
+        what: Wait,
+        patience: &mut Patience<'_>,
+        for_upstream: &mut Option<Instant>,
+    ) -> Option<(Instant, Late)> {
+        // With a full queue, the wait is for the upstream. And once a stream has begun, its body may be a stream, too.
+        let is_sender_awaited =
+            self.up == Up::Reading && !self.exchange.is_full() && !(self.is_stream && self.is_answered);
+        let for_sender = is_sender_awaited.then(|| (patience.up.until(), Late::Sender));
+        if let Wait::Client = what {
+            let for_taker = (patience.down.until(), Late::Taker);
+            return Some(for_sender.filter(|(until, _)| *until < for_taker.0).unwrap_or(for_taker));
         }
+        if for_sender.is_some() {
+            *for_upstream = None;
+            return for_sender;
+        }
+        let (limit, late) = match self.up {
+            Up::Sending => (self.write_timeout, Late::Reader),
+            Up::Reading if self.exchange.is_full() => (self.write_timeout, Late::Reader),
+            Up::Reading | Up::Done | Up::Stopped => (self.read_timeout, Late::Answerer),
+        };
+        // It starts with the first wait, and again with each step of the request: a slow upload is not an error.
+        if for_upstream.is_none() || self.moved {
+            self.moved = false;
+            *for_upstream = limit.map(|limit| Instant::now() + limit);
+        }
+        for_upstream.map(|until| (until, late))
     }
 
-    fn overdue(&self, what: Wait) -> BError {
-        if matches!(what, Wait::Answer) {
-            self.exchange.retire();
-        }
-        match (what, self.up) {
-            (Wait::Client, _) => {
-                Error::explain(ErrorType::WriteTimedout, "the client does not read the answer").into_down()
-            }
-            (Wait::Answer, Up::Reading) if !self.exchange.is_full() => {
-                let timeout = ErrorType::HTTPStatus(http::StatusCode::REQUEST_TIMEOUT.as_u16());
-                Error::explain(timeout, "the client does not send its body").into_down()
-            }
-            (Wait::Answer, Up::Reading | Up::Sending) => {
-                Error::explain(ErrorType::WriteTimedout, "while sending the request").into_up()
-            }
-            (Wait::Answer, Up::Done | Up::Stopped) => {
-                Error::explain(ErrorType::ReadTimedout, "while reading the answer").into_up()
-            }
-        }
+    fn overdue(&self, late: Late) -> BError {
+        let (kind, what) = match late {
+            Late::Sender => return not_received(),
+            Late::Taker => return not_taken(),
+            Late::Reader => (ErrorType::WriteTimedout, "while sending the request"),
+            Late::Answerer => (ErrorType::ReadTimedout, "while reading the answer"),
+        };
+        self.exchange.retire();
+        Error::explain(kind, what).into_up()
     }
 }
 

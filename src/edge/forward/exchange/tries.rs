@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use pingora_core::{BError, Error, ErrorSource, ErrorType, Result, RetryType};
 
+use super::beginning::Beginning;
 use super::head::Outgoing;
 use crate::edge::forward::failure;
 use crate::edge::forward::upstream::{NO_SERVER, Server, ServerChoice, ServerTurn, Upstream};
@@ -65,11 +66,15 @@ impl<'a> Tries<'a> {
     /// # Errors
     ///
     /// No server is healthy.
-    pub fn begin(upstream: &'a Upstream, outgoing: &Outgoing<'_>) -> Result<(Self, ServerTurn)> {
+    pub fn begin(
+        upstream: &'a Upstream,
+        outgoing: &Outgoing<'_>,
+        beginning: &Beginning,
+    ) -> Result<(Self, ServerTurn)> {
         let tries = Self {
             upstream,
-            is_whole: outgoing.is_whole(),
-            is_repeatable: outgoing.is_repeatable(),
+            is_whole: beginning.is_whole(),
+            is_repeatable: outgoing.is_repeatable(beginning),
             failed: [const { None }; MOST_ATTEMPTS - 1],
             stale: 0,
             timed_out: false,

@@ -22,6 +22,8 @@ pub struct Limits {
     pub idle: Option<Duration>,
     /// Maximum total lifetime of a tunnel.
     pub lifetime: Option<Duration>,
+    /// Maximum time in which the browser takes no byte of what waits for it.
+    pub untaken: Option<Duration>,
 }
 
 /// Limit that was reached.
@@ -31,9 +33,11 @@ pub enum Overdue {
     Idle,
     /// The lifetime.
     Lifetime,
+    /// The time for the browser to take something.
+    Untaken,
 }
 
-/// Watch on the limits of a tunnel. From time to time it looks whether a byte was passed on since its last
+/// Watch on the idle limit and the lifetime of a tunnel. From time to time it looks whether a byte was passed on since its last
 /// look. So passing on bytes needs no clock and no timer. One task polls it for its whole life.
 pub struct Watch {
     idle: Option<Duration>,
@@ -50,7 +54,7 @@ pub struct Watch {
 impl Watch {
     /// A watch that starts now.
     pub fn new(limits: Limits) -> Self {
-        let Limits { idle, lifetime } = limits;
+        let Limits { idle, lifetime, .. } = limits;
         let ends = lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime));
         let mut watch = Self { idle, ends, moved: false, still: 0, timer: None, armed: false };
         watch.set();

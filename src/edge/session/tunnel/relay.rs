@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::task::coop::unconstrained;
+use tokio::time::{Sleep, sleep, timeout};
 
 use super::frames::{Close, Frames};
 use super::limits::{Limits, Overdue, Watch};
@@ -51,6 +52,8 @@ pub struct Relay<B, U> {
     upstream: U,
     up: Way,
     down: Way,
+    /// The timer of a browser that takes nothing; `None` while it takes something.
+    untaken: Option<Pin<Box<Sleep>>>,
 }
 
 impl<B, U> Relay<B, U>
@@ -61,30 +64,51 @@ where
     /// A relay between two connections. `early`: bytes that the browser and the upstream sent with their
     /// handshakes.
     pub fn new(browser: B, upstream: U, early: (BytesMut, BytesMut)) -> Self {
-        Self { browser, upstream, up: Way::new(early.0), down: Way::new(early.1) }
+        Self { browser, upstream, up: Way::new(early.0), down: Way::new(early.1), untaken: None }
     }
 
     /// Copies in both directions until both sides have ended, one fails, a limit is reached, or `revoked` is
     /// ready.
-    pub async fn run<T>(&mut self, limits: Limits, revoked: impl Future<Output = T>) -> TunnelEnd {
-        let mut revoked = pin!(revoked);
-        let mut watch = Watch::new(limits);
-        poll_fn(|context| {
+    pub fn run<T>(
+        &mut self,
+        limits: Limits,
+        mut revoked: impl Future<Output = T> + Unpin,
+    ) -> impl Future<Output = TunnelEnd> {
+        let (mut watch, untaken) = (Watch::new(limits), limits.untaken);
+        // Not an async block, in which an open tunnel would have room for some of this twice.
+        poll_fn(move |context| {
             // The revocation comes first: after it, not a byte may pass.
-            if revoked.as_mut().poll(context).is_ready() {
+            if Pin::new(&mut revoked).poll(context).is_ready() {
                 return Poll::Ready(TunnelEnd::Revoked);
             }
             if self.poll(&mut watch, context).is_ready() {
                 return Poll::Ready(TunnelEnd::Over);
             }
+            if self.poll_untaken(untaken, context).is_ready() {
+                return Poll::Ready(TunnelEnd::Overdue(Overdue::Untaken));
+            }
             watch.poll(context).map(TunnelEnd::Overdue)
         })
-        .await
+    }
+
+    /// Ready once the browser has taken nothing of what waits for that long.
+    fn poll_untaken(&mut self, limit: Option<Duration>, context: &mut Context<'_>) -> Poll<()> {
+        let writer = &mut self.down.writer;
+        let Some(limit) = limit.filter(|_| *writer != Writer::Ready) else {
+            self.untaken = None;
+            return Poll::Pending;
+        };
+        if std::mem::replace(writer, Writer::Timed) == Writer::Stopped {
+            self.untaken = None;
+        }
+        let timer = self.untaken.get_or_insert_with(|| Box::pin(sleep(limit)));
+        // Unconstrained: without this, a task that has used up its budget could not register with the timer.
+        pin!(unconstrained(timer.as_mut())).poll(context)
     }
 
     /// Ready once both directions have ended, or one has failed.
     fn poll(&mut self, watch: &mut Watch, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { browser, upstream, up, down } = self;
+        let Self { browser, upstream, up, down, .. } = self;
         // On the stack and only while the task runs: many tunnels are open, and few have something to copy.
         let mut space = [MaybeUninit::uninit(); BUFFER];
         let up = up.poll(browser, upstream, &mut space, watch, context)?;
@@ -163,7 +187,19 @@ struct Way {
     frames: Frames,
     /// Written bytes may still be in a buffer of the writer.
     unflushed: bool,
+    writer: Writer,
     end: Ending,
+}
+
+/// State of the writer of a direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    /// It has taken everything so far.
+    Ready,
+    /// It has stopped taking anything just now.
+    Stopped,
+    /// It has taken nothing since the timer began.
+    Timed,
 }
 
 /// State of the end of a direction.
@@ -180,7 +216,13 @@ enum Ending {
 impl Way {
     fn new(early: BytesMut) -> Self {
         let pending = if early.is_empty() { BytesMut::new() } else { early };
-        Self { pending, frames: Frames::default(), unflushed: false, end: Ending::Open }
+        Self {
+            pending,
+            frames: Frames::default(),
+            unflushed: false,
+            writer: Writer::Ready,
+            end: Ending::Open,
+        }
     }
 
     /// Copies what is available, through `space`. Ready at the end of the direction.
@@ -195,14 +237,18 @@ impl Way {
         for _ in 0..READS {
             // Older bytes first. Nothing more is read until they are written, which slows down a fast sender.
             while self.pending.has_remaining() {
-                let written = some(ready!(Pin::new(&mut *to).poll_write(context, &self.pending))?)?;
-                self.passed(written);
+                let Poll::Ready(written) = Pin::new(&mut *to).poll_write(context, &self.pending)? else {
+                    return self.waits();
+                };
+                self.passed(some(written)?);
                 watch.moved();
             }
             // Flushed before the next read, so that no byte stays in a TLS buffer while the tunnel waits.
             if self.unflushed {
-                ready!(Pin::new(&mut *to).poll_flush(context))?;
-                self.unflushed = false;
+                if Pin::new(&mut *to).poll_flush(context)?.is_pending() {
+                    return self.waits();
+                }
+                (self.unflushed, self.writer) = (false, Writer::Ready);
             }
             match self.end {
                 Ending::Open => {}
@@ -240,7 +286,16 @@ impl Way {
         Poll::Pending
     }
 
+    /// Waits for the writer.
+    fn waits(&mut self) -> Poll<io::Result<()>> {
+        if self.writer == Writer::Ready {
+            self.writer = Writer::Stopped;
+        }
+        Poll::Pending
+    }
+
     fn passed(&mut self, written: usize) {
+        self.writer = Writer::Ready;
         self.frames.follow(self.pending.get(..written).unwrap_or_default());
         self.pending.advance(written);
         self.unflushed = true;

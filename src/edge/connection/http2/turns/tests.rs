@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use super::*;
 use crate::edge::connection::http2::wakes::MOST;
 
+const UNTAKEN: Duration = Duration::from_secs(60);
+
 /// One end of a pipe that tells how much each write has.
 struct Told {
     pipe: DuplexStream,
@@ -68,7 +70,7 @@ impl Stage {
         let told = Arc::clone(&closing);
         tokio::spawn(async move {
             let wakes = Arc::new(Wakes::default());
-            let transport = Transport::new(stream, wakes.waker(Who::Socket));
+            let transport = Transport::new(stream, wakes.waker(Who::Socket), UNTAKEN);
             let connection = Builder::new().handshake(transport.clone()).await.unwrap();
             let begin = |_, respond, deadline| answer(respond, deadline, &lent);
             Http2Connection::new(connection, transport, wakes, &told, begin).serve().await;

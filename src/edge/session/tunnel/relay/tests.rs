@@ -12,7 +12,7 @@ const PIPE: usize = 1024;
 const SOON: Duration = Duration::from_millis(50);
 
 const fn limits(idle: Option<Duration>, lifetime: Option<Duration>) -> Limits {
-    Limits { idle, lifetime }
+    Limits { idle, lifetime, untaken: None }
 }
 const NONE: Limits = limits(None, None);
 
@@ -35,11 +35,14 @@ fn start(
     let (revoke, revoked) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let end = relay
-            .run(limits, async {
-                if revoked.await.is_err() {
-                    pending::<()>().await;
-                }
-            })
+            .run(
+                limits,
+                pin!(async {
+                    if revoked.await.is_err() {
+                        pending::<()>().await;
+                    }
+                }),
+            )
             .await;
         let told = end != TunnelEnd::Over && relay.close(Close::REVOKED).await;
         if told {
@@ -309,7 +312,7 @@ async fn a_waiting_tunnel_holds_no_buffer() {
         assert_eq!((sent.is_ok(), heard.len()), (true, said.len()));
         tokio::time::sleep(SOON).await;
     };
-    assert_eq!(relay.run(NONE, talk).await, TunnelEnd::Revoked);
+    assert_eq!(relay.run(NONE, pin!(talk)).await, TunnelEnd::Revoked);
     assert_eq!((relay.up.pending.capacity(), relay.down.pending.capacity()), (0, 0));
 }
 
@@ -354,7 +357,7 @@ impl AsyncWrite for Flood {
 async fn a_flood_starves_neither_the_other_direction_nor_the_call() {
     let flood = || Flood { read: 0, written: 0 };
     let mut relay = Relay::new(flood(), flood(), (BytesMut::new(), BytesMut::new()));
-    assert_eq!(relay.run(NONE, tokio::time::sleep(SOON)).await, TunnelEnd::Revoked);
+    assert_eq!(relay.run(NONE, pin!(tokio::time::sleep(SOON))).await, TunnelEnd::Revoked);
     let Relay { browser, upstream, .. } = &relay;
     assert!(browser.read > 10 * READS as u64, "{}", browser.read);
     assert!(browser.read.abs_diff(upstream.read) <= READS as u64, "{} {}", browser.read, upstream.read);
@@ -372,7 +375,8 @@ async fn a_busy_task_watches_its_limits() {
             tokio::task::consume_budget().await;
         }
     };
-    let run = relay.run::<()>(limits(Some(SOON), None), busy);
+    let mut busy = pin!(busy);
+    let run = relay.run::<()>(limits(Some(SOON), None), &mut busy);
     assert_eq!(timeout(20 * SOON, run).await, Ok(TunnelEnd::Overdue(Overdue::Idle)));
 }
 
@@ -389,10 +393,42 @@ async fn an_idle_tunnel_ends_within_a_32nd_of_the_limit() {
             take(&mut upstream, 4).await;
             pending::<()>().await;
         };
-        assert_eq!(relay.run(limits(Some(idle), None), talk).await, TunnelEnd::Overdue(Overdue::Idle));
+        assert_eq!(relay.run(limits(Some(idle), None), pin!(talk)).await, TunnelEnd::Overdue(Overdue::Idle));
         let silent = started.elapsed() - Duration::from_secs(last_word);
         assert!((idle..idle + idle / 30).contains(&silent), "{last_word}: {silent:?}");
     }
+}
+
+/// A browser that takes nothing of what waits for it is not waited for, whatever the other limits.
+#[tokio::test(start_paused = true)]
+async fn a_browser_that_takes_nothing_is_gone_by_its_time() {
+    let minute = Duration::from_secs(60);
+    let limits = Limits { untaken: Some(minute), ..limits(None, Some(minute * 600)) };
+    // Nothing for it, and a byte now and then of more than it takes: both go on.
+    let (mut relay, mut browser, mut upstream) = tunnel(b"", b"");
+    let silent = timeout(minute * 100, relay.run(limits, pending::<()>())).await;
+    assert!(silent.is_err());
+    let slow = async {
+        for _ in 0..100 {
+            tokio::time::sleep(minute - SOON).await;
+            take(&mut browser, 1).await;
+        }
+    };
+    let flood = async {
+        upstream.write_all(&frame(&[0; 4 * PIPE])).await.unwrap();
+        upstream.write_all(&frame(&[0; 4 * PIPE])).await.unwrap();
+        pending::<()>().await;
+    };
+    let both = async {
+        tokio::select! {
+            () = slow => {}
+            () = flood => {}
+        }
+    };
+    assert_eq!(relay.run(limits, pin!(both)).await, TunnelEnd::Revoked);
+    let started = tokio::time::Instant::now();
+    assert_eq!(relay.run(limits, pending::<()>()).await, TunnelEnd::Overdue(Overdue::Untaken));
+    assert!(started.elapsed() <= minute + SOON, "{:?}", started.elapsed());
 }
 
 /// A side that says nothing more leaves the other seconds, whatever the limits.
@@ -408,7 +444,7 @@ async fn half_a_tunnel_lives_on_for_seconds() {
             take(&mut browser, 14).await;
             pending::<()>().await;
         };
-        assert_eq!(relay.run(limits, talk).await, TunnelEnd::Overdue(Overdue::Idle));
+        assert_eq!(relay.run(limits, pin!(talk)).await, TunnelEnd::Overdue(Overdue::Idle));
         let took = started.elapsed();
         assert!((Duration::from_secs(9)..Duration::from_millis(9_500)).contains(&took), "{took:?}");
     }
