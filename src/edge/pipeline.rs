@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::admission::judge::Allowed;
 use super::admission::reply::{Recipient, Reply};
 use super::admission::request::Noted;
-use super::admission::terms::Admission;
+use super::admission::terms::{Admission, ReadLimit};
 use super::admission::tickets::presented;
 use super::cache::{AssetRequest, BegunLookup, CacheState, Hit};
 use super::deadline::Deadline;
@@ -204,6 +204,9 @@ impl Pipeline {
     ) -> Result<Delivered> {
         if let BodyLength::Known(length) = received.length {
             failure::check_length(length, admitted.allowed.admission.shared.route.max_body)?;
+        }
+        if let ReadLimit::OfStream(_) = admitted.allowed.admission.own.read_limit {
+            patience.with_stream();
         }
         // A copy without tickets: if the request is judged again, it needs them.
         let mut bare = presented::stripped(request);

@@ -1,11 +1,10 @@
-//! Exchanges with upstreams: an allowed request and its answer, both directions at the same time, in the task
-//! that read the request.
+//! Exchanges with upstreams: an allowed request and its answer, both ways at once, in the task that read the request.
 //!
 //! The life of an exchange: [`Forwarder::forward`] waits for the [`beginning`] of the body, finds a connection and
-//! writes the head → [`pumps`] sends the rest of the body as fast as the server reads it, and waits for the head of the answer → the head is rewritten for
-//! the browser and sent, then each piece of the body → the connection is given back if both messages are
-//! complete. If a server fails before the head of an answer, [`Tries`] says whether another one is asked. The client is
-//! watched all the time: when it leaves, everything stops.
+//! writes the head → [`pumps`] sends the rest of the body as fast as the server reads it, and waits for the head of the
+//! answer → the head is rewritten for the browser and sent, then each piece of the body → the connection is given back
+//! if both messages are complete. If a server fails before the head of an answer, [`Tries`] says whether another one is
+//! asked. The client is watched: when it leaves, everything stops.
 
 use std::task::{Context, Poll};
 
@@ -18,7 +17,6 @@ use tokio::time::Instant;
 
 use super::headers;
 use super::upstream::{Connector, Server, ServerTurn, StreamSlot, Upstream};
-use crate::edge::admission::terms::ReadLimit;
 use crate::edge::cache::{AssetRequest, CacheState, Hit};
 use crate::edge::http::body::Frame;
 use crate::edge::http::message::ResponseHead;
@@ -107,9 +105,6 @@ impl Forwarder {
         mut request: ForwardRequest<'_>,
         patience: &mut Patience<'_>,
     ) -> Result<Forwarded> {
-        if let ReadLimit::OfStream(_) = request.outgoing.admission.own.read_limit {
-            patience.with_stream();
-        }
         let beginning = Beginning::read(client, &request.outgoing, patience).await?;
         let started = Instant::now();
         let (mut pumps, mut answer, mut turn) = self.ask(client, &request, &beginning, patience).await?;

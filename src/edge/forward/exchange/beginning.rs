@@ -86,7 +86,7 @@ impl Beginning {
         }
     }
 
-    /// Whether this is the whole body, so that the request can be sent again.
+    /// Whether this is the whole body, so that nothing more has to be read.
     pub fn is_whole(&self) -> bool {
         self.is_whole
     }

@@ -94,11 +94,11 @@ where
     /// Ready once the browser has taken nothing of what waits for that long.
     fn poll_untaken(&mut self, limit: Option<Duration>, context: &mut Context<'_>) -> Poll<()> {
         let writer = &mut self.down.writer;
-        let Some(limit) = limit.filter(|_| *writer != Writer::Ready) else {
+        let Some(limit) = limit.filter(|_| *writer != WriterState::Ready) else {
             self.untaken = None;
             return Poll::Pending;
         };
-        if std::mem::replace(writer, Writer::Timed) == Writer::Stopped {
+        if std::mem::replace(writer, WriterState::Timed) == WriterState::Stopped {
             self.untaken = None;
         }
         let timer = self.untaken.get_or_insert_with(|| Box::pin(sleep(limit)));
@@ -187,13 +187,13 @@ struct Way {
     frames: Frames,
     /// Written bytes may still be in a buffer of the writer.
     unflushed: bool,
-    writer: Writer,
+    writer: WriterState,
     end: Ending,
 }
 
 /// State of the writer of a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Writer {
+enum WriterState {
     /// It has taken everything so far.
     Ready,
     /// It has stopped taking anything just now.
@@ -220,7 +220,7 @@ impl Way {
             pending,
             frames: Frames::default(),
             unflushed: false,
-            writer: Writer::Ready,
+            writer: WriterState::Ready,
             end: Ending::Open,
         }
     }
@@ -248,7 +248,7 @@ impl Way {
                 if Pin::new(&mut *to).poll_flush(context)?.is_pending() {
                     return self.waits();
                 }
-                (self.unflushed, self.writer) = (false, Writer::Ready);
+                (self.unflushed, self.writer) = (false, WriterState::Ready);
             }
             match self.end {
                 Ending::Open => {}
@@ -288,14 +288,14 @@ impl Way {
 
     /// Waits for the writer.
     fn waits(&mut self) -> Poll<io::Result<()>> {
-        if self.writer == Writer::Ready {
-            self.writer = Writer::Stopped;
+        if self.writer == WriterState::Ready {
+            self.writer = WriterState::Stopped;
         }
         Poll::Pending
     }
 
     fn passed(&mut self, written: usize) {
-        self.writer = Writer::Ready;
+        self.writer = WriterState::Ready;
         self.frames.follow(self.pending.get(..written).unwrap_or_default());
         self.pending.advance(written);
         self.unflushed = true;
