@@ -15,6 +15,7 @@ use embedgate_policy::verdict::{Class, Reason, Verdict};
 mod certificates;
 mod connections;
 mod handshakes;
+mod http2_endings;
 mod life;
 mod logs;
 mod registration;
@@ -26,6 +27,7 @@ use registration::{Families, counters, gauge, gauges, histograms, register};
 pub use certificates::ExpiryGauge;
 pub use connections::{ConnectionMetrics, ConnectionRefusal, ListenerGauge, OpenConnection};
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
+pub use http2_endings::{Http2Ending, Http2EndingCounter};
 pub use life::AttemptCounter;
 pub use logs::DroppedLines;
 pub use tickets::TicketOutcome;
@@ -104,6 +106,8 @@ pub struct Metrics {
     pub connections: ConnectionMetrics,
     /// `tls_handshakes_total{outcome}`: at the data listeners.
     pub handshakes: HandshakeCounter,
+    /// `http2_connections_ended_total{reason}`: those that the edge ended although their client went on.
+    pub http2_endings: Http2EndingCounter,
     /// `tasks{runtime}`: tasks that run or wait, on the threads of requests and of everything else.
     pub tasks: IntGaugeVec,
     /// `reloads_total{outcome}`.
@@ -225,6 +229,7 @@ impl Metrics {
             )?,
             connections: ConnectionMetrics::new(&families)?,
             handshakes: HandshakeCounter::of_clients(&families)?,
+            http2_endings: Http2EndingCounter::new(&families)?,
             tasks: life::tasks(&families)?,
             reloads: AttemptCounter::of_reloads(&families)?,
             upgrades: AttemptCounter::of_upgrades(&families)?,
@@ -370,6 +375,7 @@ mod tests {
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
             "embedgate_tls_handshakes_total{outcome=\"not_tls\"} 0",
             "embedgate_admin_tls_handshakes_total{outcome=\"refused\"} 0",
+            "embedgate_http2_connections_ended_total{reason=\"resets\"} 0",
             "embedgate_log_lines_dropped_total{log=\"operational\"} 0",
             "embedgate_session_revocation_duration_seconds_count 0",
         ] {

@@ -6,7 +6,7 @@ use http::uri::Scheme;
 use http::{Method, StatusCode, Version};
 
 use crate::edge::http::fields::Fields;
-use crate::edge::http::limits::{MAX_CONNECTION_OPTIONS, MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::http::limits::{HeadLimits, MAX_CONNECTION_OPTIONS, MAX_TARGET_BYTES};
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::is_persistence;
 use embedgate_policy::origin::Origin;
@@ -55,9 +55,14 @@ const _: () = assert!(MAX_TARGET_BYTES == 8 * 1024);
 /// Refusal of a head with too many fields (RFC 6585 §5).
 pub const TOO_MANY_FIELDS: RequestRefusal = RequestRefusal::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the request has more than 256 header fields",
+    "the request has too many header fields",
 );
-const _: () = assert!(MAX_HEAD_FIELDS == 256);
+
+/// Refusal of a head over the limit (RFC 6585 §5).
+pub const HEAD_TOO_LONG: RequestRefusal = RequestRefusal::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the head of the request, its target and its header fields, is too long",
+);
 
 /// Refusal of a WebSocket handshake on a route that serves no sessions.
 pub const WEBSOCKET_ELSEWHERE: RequestRefusal = RequestRefusal::bad("this path does not serve WebSockets");
@@ -96,11 +101,11 @@ pub struct PathEscapes {
 /// # Errors
 ///
 /// Two servers could read the request differently, or it is over the limits.
-pub fn check(request: &RequestHead, noted: Noted) -> Result<PathEscapes, RequestRefusal> {
+pub fn check(request: &RequestHead, noted: Noted, limits: HeadLimits) -> Result<PathEscapes, RequestRefusal> {
     if request.method == Method::TRACE || request.method == Method::CONNECT {
         return Err(RequestRefusal::new(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served"));
     }
-    check_size(request)?;
+    check_size(request, limits)?;
     if request.version == Version::HTTP_2 && request.fields.get_all(header::CONTENT_LENGTH).count() > 1 {
         return Err(RequestRefusal::bad("Content-Length must be one number"));
     }
@@ -114,20 +119,19 @@ pub fn check(request: &RequestHead, noted: Noted) -> Result<PathEscapes, Request
     path::check(request.target().as_bytes())
 }
 
-fn check_size(request: &RequestHead) -> Result<(), RequestRefusal> {
+fn check_size(request: &RequestHead, limits: HeadLimits) -> Result<(), RequestRefusal> {
     if request.target().len() > MAX_TARGET_BYTES {
         return Err(TARGET_TOO_LONG);
     }
-    // The size of an HTTP/1.1 head was checked when it was read.
-    let fields = request.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
-    if request.version == Version::HTTP_2 && fields.sum::<usize>() > MAX_HEAD_BYTES {
-        return Err(RequestRefusal::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "the request head is longer than 64 KiB",
-        ));
-    }
-    if request.fields.count() > MAX_HEAD_FIELDS {
+    if request.fields.count() > limits.fields {
         return Err(TOO_MANY_FIELDS);
+    }
+    // The size of an HTTP/1.1 head was checked when it was read.
+    if request.version == Version::HTTP_2 {
+        let fields = request.fields.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+        if request.target().len() + fields.sum::<usize>() > limits.bytes {
+            return Err(HEAD_TOO_LONG);
+        }
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ use super::closing::Closing;
 use crate::edge::admission::request::Noted;
 use crate::edge::deadline::Deadline;
 use crate::edge::http::body::BodyLength;
-use crate::edge::http::limits::{DRAIN, MAX_DRAINED_BYTES, MAX_HEAD_BYTES};
+use crate::edge::http::limits::{DRAIN, MAX_DRAINED_BYTES};
 use crate::edge::http::message::RequestHead;
 use crate::edge::pipeline::downstream::Downstream;
 use crate::edge::session::tunnel::Tunnel;
@@ -45,6 +45,8 @@ const MOST_LINGER: Duration = Duration::from_secs(30);
 pub struct Http1Connection {
     /// The stream; `None` once a tunnel has it.
     stream: Option<Stream>,
+    /// Maximum length of a head, in bytes.
+    most_head: usize,
     /// Bytes that were read but not served yet.
     unread: BytesMut,
     outbox: Outbox,
@@ -87,10 +89,11 @@ pub enum Read {
 }
 
 impl Http1Connection {
-    /// A connection that was just accepted.
-    pub fn new(stream: Stream, closing: Arc<Closing>) -> Self {
+    /// A connection that was just accepted. `most_head`: the maximum length of a head, in bytes.
+    pub fn new(stream: Stream, closing: Arc<Closing>, most_head: usize) -> Self {
         Self {
             stream: Some(stream),
+            most_head,
             unread: BytesMut::new(),
             outbox: Outbox::default(),
             keep: true,
@@ -137,7 +140,7 @@ impl Http1Connection {
             if let Some(end) = find_end(unsearched) {
                 return Read::Head(searched + end + 4);
             }
-            if self.unread.len() > MAX_HEAD_BYTES
+            if self.unread.len() > self.most_head
                 || !self.unread.is_empty() && !head::is_partial(&self.unread)
             {
                 return Read::Malformed;
@@ -165,6 +168,9 @@ impl Http1Connection {
         self.keep = false;
         (self.old, self.head_only, self.expects) = (false, false, false);
         (self.length, self.body) = (BodyLength::Absent, BodyReader::Done);
+        if bytes.len() > self.most_head {
+            return Err(head::too_long(&bytes));
+        }
         let head = head::read(&bytes)?;
         self.keep = keep && head.keep;
         self.length = head.length;
@@ -177,6 +183,9 @@ impl Http1Connection {
 
     /// The refusal of what was read instead of a head, with what can be read about its page.
     pub fn malformed(&self) -> Refused {
+        if self.unread.len() > self.most_head {
+            return head::too_long(&self.unread);
+        }
         head::malformed(&self.unread)
     }
 

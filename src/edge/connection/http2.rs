@@ -3,7 +3,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,27 +16,31 @@ use pingora_core::{BError, Error, ErrorType, Result};
 
 use super::closing::Closing;
 use super::service::ConnectionLimits;
+use crate::config::BoundsSettings;
 use crate::edge::admission::reply::Reply;
 use crate::edge::admission::request::Noted;
 use crate::edge::deadline::Deadline;
 use crate::edge::http::body::{BodyLength, Frame};
 use crate::edge::http::http1::head::decimal;
-use crate::edge::http::limits::MAX_HEAD_BYTES;
 use crate::edge::http::message::{RequestHead, ResponseHead};
-use crate::edge::pipeline::downstream::Downstream;
+use crate::edge::pipeline::downstream::{Downstream, UpstreamRest};
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::session::tunnel::Tunnel;
 use crate::edge::stream::Stream;
+use crate::telemetry::metrics::Http2Ending;
 use embedgate_policy::headers::is_hop_by_hop;
 
+mod frames;
+mod meter;
 mod requests;
 mod transport;
 mod turns;
 mod wakes;
 
 use crate::edge::http::http2::{BodySender, Http2BodyReader};
+use meter::FrameBounds;
 use transport::Transport;
-use turns::Http2Connection;
+use turns::{Http2Connection, Http2Limits};
 use wakes::{Wakes, Who};
 
 /// Flow-control window of a connection: the bytes of all request bodies together that may wait. For one
@@ -57,28 +61,70 @@ pub(super) async fn serve(
     closing: &Closing,
     limits: ConnectionLimits,
 ) {
+    if let Some(reason) = serve_until(stream, pipeline, peer, closing, limits).await {
+        pipeline.metrics.http2_endings.count(reason);
+    }
+}
+
+/// Serves a connection to its end. Returns the reason if the edge ended it although the client went on.
+async fn serve_until(
+    stream: Stream,
+    pipeline: &Pipeline,
+    peer: PeerInfo,
+    closing: &Closing,
+    limits: ConnectionLimits,
+) -> Option<Http2Ending> {
+    let ConnectionLimits { header_timeout, bounds } = limits;
+    let frames = FrameBounds {
+        resets: bounds.http2_resets_per_minute,
+        control: bounds.http2_control_frames_per_minute,
+    };
+    let limits = Http2Limits {
+        streams: usize::try_from(bounds.http2_streams).unwrap_or(usize::MAX),
+        head: header_timeout,
+        unread: bounds.body_timeout,
+    };
     let mut deadline = Deadline::default();
-    let mut settings = Builder::new();
-    settings
-        .max_concurrent_streams(limits.bounds.http2_streams)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        // More than the limit of a head, because a page can't read the library's own refusal.
-        .max_header_list_size(u32::try_from(2 * MAX_HEAD_BYTES).unwrap_or(u32::MAX));
+    let settings = settings(&bounds, limits.streams);
     let wakes = Arc::new(Wakes::default());
-    let transport = Transport::new(stream, wakes.waker(Who::Socket), limits.bounds.body_timeout);
+    let transport = Transport::new(stream, wakes.waker(Who::Socket), frames);
     let handshake = settings.handshake::<_, Bytes>(transport.clone());
     let shaken = tokio::select! {
-        shaken = deadline.within(limits.header_timeout, handshake) => shaken,
-        () = closing.ended() => return,
+        shaken = deadline.within(header_timeout, handshake) => shaken,
+        () = closing.ended() => return None,
     };
     let connection = match shaken {
         Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => return tracing::debug!(%error, "the HTTP/2 connection could not be set up"),
-        Err(_) => return,
+        Ok(Err(error)) => {
+            tracing::debug!(%error, "the HTTP/2 connection could not be set up");
+            return turns::ending(&error);
+        }
+        Err(_) => return Some(Http2Ending::SlowHead),
     };
     let begin = |request, respond, deadline| serve_request(pipeline, peer, request, respond, deadline);
-    Http2Connection::new(connection, transport, wakes, closing, begin).serve().await;
+    Http2Connection::new(connection, transport, wakes, closing, limits, begin).serve().await
+}
+
+/// The library's own bounds of a connection.
+fn settings(bounds: &BoundsSettings, streams: usize) -> Builder {
+    let mut settings = Builder::new();
+    settings
+        .max_concurrent_streams(bounds.http2_streams)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        // More than the limit of a head, because a page can't read the library's own refusal. The library counts 32
+        // bytes more for each field. Of four times this size a head ends the connection.
+        .max_header_list_size(u32::try_from(2 * bounds.header_bytes).unwrap_or(u32::MAX))
+        // Requests that are taken back before they are looked at, in one read. A client may take back all of its
+        // requests at once; more of them within one read are an attack.
+        .max_pending_accept_reset_streams(streams)
+        // Requests that the edge has ended, which are remembered for a second. What the client sends for them meanwhile
+        // is no error. All requests of a connection can end at once.
+        .max_concurrent_reset_streams(streams)
+        // Errors by which the client makes the library reset its requests, and requests over the limit, in the whole
+        // life of the connection (CVE-2025-8671). They end as much work as the client's own resets do.
+        .max_local_error_reset_streams(usize::try_from(bounds.http2_resets_per_minute).ok());
+    settings
 }
 
 /// Time for the sent part of a broken answer to leave before the reset.
@@ -114,6 +160,8 @@ struct Http2Client {
     withheld: Option<Bytes>,
     /// The trailers after the withheld piece.
     trailers: Option<Frame>,
+    /// The rest of the work for a client that has left.
+    rest: Option<UpstreamRest>,
 }
 
 impl Http2Client {
@@ -135,6 +183,7 @@ impl Http2Client {
             received: 0,
             withheld: None,
             trailers: None,
+            rest: None,
         }
     }
 
@@ -142,7 +191,11 @@ impl Http2Client {
     /// some clients read the answer only after they have sent everything. When this is dropped, the rest is
     /// stopped without an error (RFC 9113 §8.1).
     async fn finish(mut self) {
-        if self.is_broken {
+        if let Some(rest) = self.rest.take() {
+            drop(self);
+            return rest.await;
+        }
+        if self.is_broken && self.poll_gone(&mut Context::from_waker(Waker::noop())).is_pending() {
             // Data that was passed on has to leave first: a reset drops what still waits, and the library
             // can't tell when it left.
             tokio::time::sleep(BREAK).await;
@@ -278,6 +331,10 @@ impl Downstream for Http2Client {
             }
             Err(error) => gone(error),
         })
+    }
+
+    fn outlive(&mut self, rest: UpstreamRest) {
+        self.rest = Some(rest);
     }
 
     fn abort(&mut self, at_once: bool) {

@@ -12,7 +12,7 @@ use bytes::BytesMut;
 use h2::client::SendRequest;
 use http::StatusCode;
 use pingora_core::server::configuration::ServerConf;
-use pingora_core::{Error, ErrorType, Result};
+use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::headers;
@@ -134,7 +134,13 @@ impl Forwarder {
                 pumps.client.head(head, bodiless)?;
             }
             if is_interim {
-                answer = pumps.head(patience).await.inspect_err(|error| tries::blame(&mut turn, error))?;
+                answer = match pumps.head(patience).await {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        tries::blame(&mut turn, &error);
+                        return Err(pumps.fail(error, turn.server()));
+                    }
+                };
                 continue;
             }
             while !bodiless {
@@ -191,6 +197,9 @@ impl Forwarder {
                             Pumps::new(lent, exchange, turn.server(), &request.outgoing, beginning);
                         match pumps.head(patience).await {
                             Ok(head) => return Ok((pumps, head, turn)),
+                            Err(error) if *error.esource() == ErrorSource::Downstream => {
+                                return Err(pumps.fail(error, turn.server()));
+                            }
                             Err(error) => {
                                 client = Some(pumps.client);
                                 Failure { error, stage: TryStage::Sent { is_reused } }
@@ -338,6 +347,15 @@ impl Exchange {
         match self {
             Self::Http1(exchange) => exchange.is_done(),
             Self::Http2(exchange) => exchange.is_done(),
+        }
+    }
+
+    /// Gives the connection back, if another request can use it.
+    fn release(self, server: &Server) {
+        if let Self::Http1(exchange) = self
+            && let Some(stream) = exchange.into_idle()
+        {
+            server.idle().put(stream);
         }
     }
 }

@@ -5,8 +5,17 @@ use std::time::Duration;
 /// Maximum length of a request target (path and query), in bytes. A longer one gets 414.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-/// Maximum length of a head (request line and header fields), in bytes. A longer one gets 431.
+/// Maximum length of the trailers of a request, in bytes. That of its head is configured.
 pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+
+/// Limits of the head of a request. A longer one gets 431.
+#[derive(Clone, Copy, Debug)]
+pub struct HeadLimits {
+    /// Maximum length of request line and header fields, in bytes.
+    pub bytes: usize,
+    /// Maximum number of header fields.
+    pub fields: usize,
+}
 
 /// Maximum number of options in `Connection`, besides those about the connection itself.
 pub const MAX_CONNECTION_OPTIONS: usize = 9;
@@ -17,7 +26,7 @@ pub const MAX_DRAINED_BYTES: u64 = 64 * 1024;
 /// Maximum length of `Access-Control-Request-Headers` that a preflight gets back, in bytes.
 pub const MAX_ECHO_BYTES: usize = 4 * 1024;
 
-/// Maximum number of header fields of a request.
+/// Maximum number of header fields that the parser takes. Fewer are configured.
 pub const MAX_HEAD_FIELDS: usize = 256;
 
 /// Maximum length of the head of an upstream's answer, in bytes. Some send kilobytes of cookies or policies.

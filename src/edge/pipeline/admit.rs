@@ -14,6 +14,7 @@ use crate::edge::admission::request::{Noted, PathEscapes, RequestRefusal, Upgrad
 use crate::edge::admission::route::{Route, Target};
 use crate::edge::cache::AssetCache;
 use crate::edge::http::body::BodyLength;
+use crate::edge::http::limits::HeadLimits;
 use crate::edge::http::message::RequestHead;
 use crate::edge::session::registry::SessionGuard;
 use crate::edge::session::tunnel::Limits;
@@ -86,8 +87,9 @@ impl Setup {
         (noted, length): (Noted, BodyLength),
         peer: PeerInfo,
     ) -> Result<Received, Reply> {
+        let limits = HeadLimits { bytes: self.bounds.header_bytes, fields: self.bounds.header_fields };
         let escapes =
-            request::check(request, noted).map_err(|refusal| self.refused(request, refusal, peer))?;
+            request::check(request, noted, limits).map_err(|refusal| self.refused(request, refusal, peer))?;
         let client = ClientInfo::read(request, peer.address, peer.tls, &self.trusted_proxies);
         let upgrade = request::upgrade(request, noted);
         if upgrade == Upgrade::Other {

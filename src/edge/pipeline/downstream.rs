@@ -1,6 +1,7 @@
 //! Downstream: the client's side of a request, with its body and the way for the answer. It has one
 //! implementation per client protocol; the rest of the edge is independent of the protocol.
 
+use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::BytesMut;
@@ -11,6 +12,9 @@ use crate::edge::http::body::{BodyLength, Frame};
 use crate::edge::http::message::ResponseHead;
 use crate::edge::session::tunnel::Tunnel;
 use crate::edge::stream::Stream;
+
+/// Rest of the work of an upstream whose client has left.
+pub type UpstreamRest = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Client of one request. All errors are the client's.
 pub trait Downstream: Send {
@@ -49,6 +53,12 @@ pub trait Downstream: Send {
 
     /// Ready once the client has left. Bytes that it sends meanwhile belong to its next request and are kept.
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError>;
+
+    /// Takes the rest of the work of an upstream, for a client that has left. Where requests share a connection, the
+    /// request counts as one of them until this is over. Elsewhere it ends with the connection.
+    fn outlive(&mut self, rest: UpstreamRest) {
+        drop(rest);
+    }
 
     /// Cuts off the answer, so that the client can't take it as complete. `at_once`: queued bytes may be
     /// dropped too.

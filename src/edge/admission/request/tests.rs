@@ -8,6 +8,12 @@ fn request(method: &str, target: &str, fields: &[(&'static str, &str)]) -> Reque
     RequestHead::of(method, target, fields)
 }
 
+const LIMITS: HeadLimits = HeadLimits { bytes: 16 * 1024, fields: 20 };
+
+fn check(request: &RequestHead, noted: Noted) -> Result<PathEscapes, RequestRefusal> {
+    super::check(request, noted, LIMITS)
+}
+
 fn refused(target: &str, fields: &[(&'static str, &str)]) -> Option<u16> {
     let mut all = vec![("host", "edge.example")];
     all.extend(fields);
@@ -156,9 +162,21 @@ fn one_thing_may_be_expected() {
 fn sizes_and_methods_have_limits() {
     assert_eq!(refused(&format!("/{}", "a".repeat(MAX_TARGET_BYTES)), &[]), Some(414));
     // In HTTP/1.1 it is the bytes that are measured, as they are read.
-    let mut large = request("GET", "/", &[("host", "a"), ("x", &"a".repeat(MAX_HEAD_BYTES))]);
-    large.version = Version::HTTP_2;
-    assert_eq!(check(&large, ALL).unwrap_err().status, 431);
+    let large = |length: usize| {
+        let mut large = request("GET", "/", &[("host", "a"), ("x", &"a".repeat(length))]);
+        large.version = Version::HTTP_2;
+        check(&large, ALL).map_err(|refusal| refusal.detail)
+    };
+    // The target, and two names and values with four bytes each between and after them.
+    let most = LIMITS.bytes - "/".len() - "hosta".len() - "x".len() - 8;
+    assert!(large(most).is_ok());
+    assert_eq!(large(most + 1), Err(HEAD_TOO_LONG.detail));
+    let mut many = vec![("host", "a")];
+    many.resize(LIMITS.fields, ("cookie", "a=b"));
+    assert!(check(&request("GET", "/", &many), ALL).is_ok());
+    many.push(("cookie", "c=d"));
+    let refusal = check(&request("GET", "/", &many), ALL).unwrap_err();
+    assert_eq!((refusal.status.as_u16(), refusal), (431, TOO_MANY_FIELDS));
     for method in ["TRACE", "CONNECT"] {
         let refusal = check(&request(method, "/", &[("host", "a")]), ALL).unwrap_err();
         assert_eq!(refusal.status, 405, "{method}");

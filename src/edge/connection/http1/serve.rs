@@ -53,7 +53,7 @@ pub(in crate::edge) async fn serve(
         peer,
         closing,
         limits,
-        connection: Http1Connection::new(stream, Arc::clone(closing)),
+        connection: Http1Connection::new(stream, Arc::clone(closing), limits.bounds.header_bytes),
         deadline: Deadline::default(),
         left: REQUESTS_PER_CONNECTION,
     };

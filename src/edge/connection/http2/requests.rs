@@ -11,6 +11,8 @@ use crate::edge::deadline::Deadline;
 /// Requests of one connection. `F` serves one of them, and returns the time limits that it borrowed.
 pub struct Requests<F> {
     wakes: Arc<Wakes>,
+    /// Maximum number of slots.
+    most: usize,
     places: Vec<RequestSlot<F>>,
     free: Vec<usize>,
 }
@@ -22,9 +24,9 @@ struct RequestSlot<F> {
 }
 
 impl<F: Future<Output = Deadline>> Requests<F> {
-    /// No requests yet.
-    pub fn new(wakes: Arc<Wakes>) -> Self {
-        Self { wakes, places: Vec::new(), free: Vec::new() }
+    /// No requests yet, and at most this many at a time.
+    pub fn new(wakes: Arc<Wakes>, most: usize) -> Self {
+        Self { wakes, most: most.min(wakes::MOST), places: Vec::new(), free: Vec::new() }
     }
 
     /// Whether there are no requests.
@@ -34,7 +36,7 @@ impl<F: Future<Output = Deadline>> Requests<F> {
 
     /// Whether there is a slot for another request.
     pub fn has_room(&self) -> bool {
-        !self.free.is_empty() || self.places.len() < wakes::MOST
+        !self.free.is_empty() || self.places.len() < self.most
     }
 
     /// Begins to serve a request. Most requests that the edge answers itself are answered at once.
@@ -94,25 +96,26 @@ mod tests {
     #[test]
     fn places_are_taken_again() {
         let (is_over, polled) = (Cell::new(true), Cell::new(0));
-        let mut requests = Requests::new(Arc::new(Wakes::default()));
+        const MOST: usize = 100;
+        let mut requests = Requests::new(Arc::new(Wakes::default()), MOST);
         requests.begin(|deadline| told(deadline, &is_over, &polled));
         assert!(requests.is_empty(), "what is answered at once waits for nothing");
         is_over.set(false);
-        for _ in 0..wakes::MOST {
+        for _ in 0..MOST {
             assert!(requests.has_room());
             requests.begin(|deadline| told(deadline, &is_over, &polled));
         }
-        assert!(!requests.has_room() && requests.places.len() == wakes::MOST);
+        assert!(!requests.has_room() && requests.places.len() == MOST);
         requests.rest();
-        assert_eq!(requests.places.len(), wakes::MOST);
+        assert_eq!(requests.places.len(), MOST);
         is_over.set(true);
         requests.poll(7);
         assert!(requests.has_room() && !requests.is_empty());
         polled.set(0);
         requests.poll(7);
-        requests.poll(wakes::MOST);
+        requests.poll(MOST);
         assert_eq!(polled.get(), 0, "woken too late");
-        (0..wakes::MOST).for_each(|number| requests.poll(number));
+        (0..MOST).for_each(|number| requests.poll(number));
         assert!(requests.is_empty());
         requests.rest();
         assert!(requests.is_empty() && requests.has_room() && requests.places.len() == 1);

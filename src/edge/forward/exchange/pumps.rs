@@ -19,6 +19,8 @@ use crate::edge::http::body::Frame;
 use crate::edge::patience::{Patience, not_received, not_taken};
 use crate::edge::pipeline::downstream::Downstream;
 
+mod abandoned;
+
 /// Both directions of one exchange.
 pub(super) struct Pumps<'c, D> {
     pub(super) client: &'c mut D,
@@ -146,10 +148,8 @@ impl<'c, D: Downstream> Pumps<'c, D> {
 
     /// Gives the connection back, if another request can use it.
     pub(super) fn release(self, server: &Server) {
-        if let (Exchange::Http1(exchange), Up::Done) = (self.exchange, self.up)
-            && let Some(stream) = exchange.into_idle()
-        {
-            server.idle().put(stream);
+        if self.up == Up::Done {
+            self.exchange.release(server);
         }
     }
 

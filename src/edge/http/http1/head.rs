@@ -9,11 +9,13 @@ use http::{Method, StatusCode, Uri, Version};
 use httparse::Status;
 
 use crate::edge::admission::client::FORWARDED_PROTO;
-use crate::edge::admission::request::{Noted, RequestRefusal, TARGET_TOO_LONG, TOO_MANY_FIELDS};
+use crate::edge::admission::request::{
+    HEAD_TOO_LONG, Noted, RequestRefusal, TARGET_TOO_LONG, TOO_MANY_FIELDS,
+};
 use crate::edge::http::body::BodyLength;
 use crate::edge::http::fields::Fields;
 use crate::edge::http::http1::body::BodyReader;
-use crate::edge::http::limits::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
+use crate::edge::http::limits::{MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
 use crate::edge::http::message::RequestHead;
 
 /// Refused head, with what could be read of it, so that its page can read the refusal.
@@ -51,9 +53,6 @@ pub fn is_partial(head: &[u8]) -> bool {
 /// It is not a head of HTTP/1.1 or 1.0, or two servers could read it differently.
 pub fn read(head: &Bytes) -> Result<ReceivedHead, Refused> {
     let (request, framing) = parse(head).map_err(|refusal| refused(refusal, head))?;
-    if head.len() > MAX_HEAD_BYTES {
-        return Err(refused(TOO_LARGE, head));
-    }
     let is_old = request.version == Version::HTTP_10;
     match framing.length(is_old) {
         Ok(length) => {
@@ -149,13 +148,6 @@ fn parse(head: &Bytes) -> Result<(RequestHead, RequestFraming), RequestRefusal> 
 
 const NO_HEAD: RequestRefusal = RequestRefusal::bad("this is not the head of an HTTP/1.1 request");
 
-/// Refusal of a head over the limit.
-const TOO_LARGE: RequestRefusal = RequestRefusal::new(
-    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    "the request head is longer than 64 KiB",
-);
-const _: () = assert!(MAX_HEAD_BYTES == 64 * 1024);
-
 fn fault(error: httparse::Error) -> RequestRefusal {
     RequestRefusal::bad(match error {
         httparse::Error::TooManyHeaders => return TOO_MANY_FIELDS,
@@ -168,11 +160,13 @@ fn fault(error: httparse::Error) -> RequestRefusal {
     })
 }
 
+/// The refusal of a head over the limit, complete or not.
+pub fn too_long(head: &[u8]) -> Refused {
+    refused(HEAD_TOO_LONG, head)
+}
+
 /// The refusal of bytes that can't become a head.
 pub fn malformed(head: &[u8]) -> Refused {
-    if head.len() > MAX_HEAD_BYTES {
-        return refused(TOO_LARGE, head);
-    }
     let mut lines = [const { MaybeUninit::uninit() }; MAX_HEAD_FIELDS];
     match httparse::Request::new(&mut []).parse_with_uninit_headers(head, &mut lines) {
         Err(error) => refused(fault(error), head),

@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use super::*;
-use crate::edge::connection::http2::wakes::MOST;
+use crate::edge::connection::http2::meter::FrameBounds;
 
-const UNTAKEN: Duration = Duration::from_secs(60);
+const LIMITS: Http2Limits =
+    Http2Limits { streams: 20, head: Duration::from_secs(10), unread: Duration::from_secs(30) };
 
 /// One end of a pipe that tells how much each write has.
 struct Told {
@@ -70,10 +71,11 @@ impl Stage {
         let told = Arc::clone(&closing);
         tokio::spawn(async move {
             let wakes = Arc::new(Wakes::default());
-            let transport = Transport::new(stream, wakes.waker(Who::Socket), UNTAKEN);
+            let bounds = FrameBounds { resets: 30, control: 100 };
+            let transport = Transport::new(stream, wakes.waker(Who::Socket), bounds);
             let connection = Builder::new().handshake(transport.clone()).await.unwrap();
             let begin = |_, respond, deadline| answer(respond, deadline, &lent);
-            Http2Connection::new(connection, transport, wakes, &told, begin).serve().await;
+            Http2Connection::new(connection, transport, wakes, &told, LIMITS, begin).serve().await;
         });
         let (sender, connection) = h2::client::handshake(end).await.unwrap();
         tokio::spawn(connection);
@@ -150,16 +152,19 @@ async fn a_connection_that_closes_has_its_requests_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_find_no_place_wait_for_one() {
+async fn requests_that_find_no_place_are_refused() {
     let stage = Stage::start().await;
     let mut answers = Vec::new();
-    for _ in 0..MOST + 3 {
+    for _ in 0..LIMITS.streams {
         answers.push(stage.ask().await.unwrap());
     }
     stage.writes().await;
+    let refused = stage.ask().await.unwrap().await.unwrap_err();
+    assert_eq!(refused.reason(), Some(Reason::REFUSED_STREAM));
     stage.leave.add_permits(answers.len());
     for answer in answers {
-        let answer = timeout(Duration::from_secs(5), answer).await;
-        assert_eq!(answer.expect("no request is forgotten").unwrap().status(), 200);
+        assert_eq!(answer.await.unwrap().status(), 200);
     }
+    stage.leave.add_permits(1);
+    assert_eq!(stage.ask().await.unwrap().await.unwrap().status(), 200);
 }
