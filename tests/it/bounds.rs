@@ -2,3 +2,4 @@
 
 mod bodies;
 mod connections;
+mod http2;
