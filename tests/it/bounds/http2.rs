@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::Semaphore;
 
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::frames::{Frames, HEADERS, get};
+use crate::support::raw::Connection;
 use crate::support::tls::EdgeTls;
 use crate::support::upstream::Scripted;
 
@@ -107,6 +109,22 @@ impl Held {
     fn most(&self) -> usize {
         self.counts.most.load(Ordering::SeqCst)
     }
+}
+
+/// An upstream with answers of 8 MiB, which does not mind if nobody reads them.
+async fn large() -> Scripted {
+    Scripted::start(|mut connection, _| async move {
+        while connection.request().await.is_some() {
+            let (mut stream, _) = connection.into_inner();
+            let body = "a".repeat(8 << 20);
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            if stream.write_all(answer.as_bytes()).await.is_err() {
+                return;
+            }
+            connection = Connection::over(stream);
+        }
+    })
+    .await
 }
 
 /// Whether an honest client is served on a connection of its own, at once.

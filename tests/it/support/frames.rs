@@ -131,14 +131,14 @@ pub struct Frames {
 }
 
 impl Frames {
-    /// A new connection, after its preface, with as much room for answers as there can be.
+    /// A new connection, after its preface, with more room for answers than any of them needs.
     pub async fn open(tls: &EdgeTls) -> Self {
         let (read, write) = tokio::io::split(tls.h2().await);
         let (told, received) = unbounded_channel();
         let reader = tokio::spawn(read_all(read, told));
         let mut client = Self { write, received, reader };
-        let most = (1 << 31) - 1;
-        client.send([PREFACE.to_vec(), setting(4, most), window_update(0, most - 65_535)].concat()).await;
+        let room = 1 << 30;
+        client.send([PREFACE.to_vec(), setting(4, room), window_update(0, room)].concat()).await;
         client.send(frame(SETTINGS, ACK, 0, &[])).await;
         client
     }

@@ -160,7 +160,7 @@ where
             match self.connection.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => {
                     self.idle_until = None;
-                    self.accept(request, respond);
+                    self.accept(request, respond, context);
                     self.served = self.served.saturating_add(1);
                     if self.served == REQUESTS_PER_CONNECTION && !self.is_closing {
                         self.shut_down();
@@ -182,7 +182,16 @@ where
     }
 
     /// Begins to serve a request.
-    fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn accept(
+        &mut self,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+        context: &mut Context<'_>,
+    ) {
+        // The client has taken it back already.
+        if respond.poll_reset(context).is_ready() {
+            return;
+        }
         if !self.requests.has_room() {
             // The client may just have taken back another one.
             for number in self.wakes.take_requests() {

@@ -1,8 +1,9 @@
 //! Floods of frames that carry nothing of a message (CVE-2019-9512, -9515, -9518, CVE-2024-27316).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Held, LISTED, SESSION, edge_on, ended, is_served};
+use crate::support::eventually;
 use crate::support::frames::{
     CONTINUATION, DATA, ENHANCE_YOUR_CALM, Frames, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, block, frame,
     get, literal, post, setting, window_update,
@@ -11,8 +12,8 @@ use crate::support::frames::{
 /// Frames of one write.
 const BATCH: usize = 200;
 
-/// More frames than a connection takes with the default of 6,000 a minute, and what lies in sockets.
-const MOST: usize = 200_000;
+/// More frames than a connection takes with the default of 6,000 a minute, and what is sent until the client knows.
+const MOST: usize = 60_000;
 
 /// Sends batches until the other side has ended the connection. Returns the number of frames that were sent until then,
 /// and the reason.
@@ -21,7 +22,8 @@ async fn flood(client: &mut Frames, mut batch: impl FnMut() -> Vec<u8>) -> (usiz
     let mut reason = None;
     while sent < MOST && reason.is_none() && client.send(batch()).await {
         sent += BATCH;
-        tokio::task::yield_now().await;
+        // What is taken from the sockets shows only if they are not full.
+        tokio::time::sleep(Duration::from_millis(2)).await;
         reason = client.arrived().iter().find(|frame| frame.kind == GOAWAY).and_then(|end| end.reason());
     }
     assert!(sent < MOST, "{sent} frames taken");
@@ -60,9 +62,11 @@ async fn frames_that_carry_nothing_end_their_connection() {
         assert_eq!(reason, Some(ENHANCE_YOUR_CALM), "{name}");
         assert!(is_served(&tls).await, "{name}");
     }
-    let (control, errors) = (ended(&edge, "control_frames").await, ended(&edge, "errors").await);
-    assert_eq!(control + errors, 12.0);
-    assert!(control >= 9.0, "{control}");
+    // The last two end sooner, by the library's own bound.
+    eventually("all are counted", async || {
+        (ended(&edge, "control_frames").await, ended(&edge, "errors").await) == (10.0, 2.0)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{Held, LISTED, QUICK, SESSION, edge_on, ended};
+use super::{Held, LISTED, QUICK, SESSION, edge_on, ended, large};
 use crate::support::frames::{
-    DATA, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, frame, get, post, reset,
+    DATA, END_STREAM, Frames, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, frame, get, post, reset, setting,
     window_update,
 };
 use crate::support::upstream::Scripted;
@@ -29,17 +29,10 @@ async fn take(client: &mut Frames, stream: u32) -> bool {
 
 #[tokio::test]
 async fn a_window_for_each_piece_of_a_large_answer_is_fine() {
-    let upstream = Scripted::start(|mut connection, _| async move {
-        while connection.request().await.is_some() {
-            let body = "a".repeat(8 << 20);
-            connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())).await;
-        }
-    });
-    let upstream = upstream.await;
+    let upstream = large().await;
     let bounds = "bounds = { http2_control_frames_per_minute = 100 }";
     let (edge, tls) = edge_on(upstream.addr, bounds).await;
     let mut client = Frames::open(&tls).await;
-    client.send(window_update(1, 65_535)).await;
     for n in 0..4 {
         client.send(get(2 * n + 1, SESSION, &[LISTED])).await;
         while take(&mut client, 2 * n + 1).await {}
@@ -78,6 +71,7 @@ async fn the_frames_of_browsers_and_uploads_are_fine() {
     let bounds = "bounds = { http2_control_frames_per_minute = 30 }";
     let (edge, tls) = edge_on(upstream.upstream.addr, bounds).await;
     let mut client = Frames::open(&tls).await;
+    client.send(setting(4, 131_072)).await;
     // Firefox makes a tree of streams that it never opens.
     for n in [3, 5, 7, 9, 11, 13] {
         client.send(frame(PRIORITY, 0, n, &[0, 0, 0, 0, 100])).await;
