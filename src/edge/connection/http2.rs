@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use h2::server::{Builder, SendResponse};
+use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Request, Response, Version};
@@ -16,7 +16,6 @@ use pingora_core::{BError, Error, ErrorType, Result};
 
 use super::closing::Closing;
 use super::service::ConnectionLimits;
-use crate::config::BoundsSettings;
 use crate::edge::admission::reply::Reply;
 use crate::edge::admission::request::Noted;
 use crate::edge::deadline::Deadline;
@@ -33,6 +32,7 @@ use embedgate_policy::headers::is_hop_by_hop;
 mod frames;
 mod meter;
 mod requests;
+mod settings;
 mod transport;
 mod turns;
 mod wakes;
@@ -42,13 +42,6 @@ use meter::FrameBounds;
 use transport::Transport;
 use turns::{Http2Connection, Http2Limits};
 use wakes::{Wakes, Who};
-
-/// Flow-control window of a connection: the bytes of all request bodies together that may wait. For one
-/// request it is the protocol's default of 64 KiB.
-const CONNECTION_WINDOW: u32 = 256 * 1024;
-
-/// Maximum number of bytes of one answer in the connection's buffers.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// Time limits for reading an unwanted body after the answer: between two pieces, and in total.
 const LINGER: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
@@ -85,7 +78,7 @@ async fn serve_until(
         unread: bounds.body_timeout,
     };
     let mut deadline = Deadline::default();
-    let settings = settings(&bounds, limits.streams);
+    let settings = settings::of(&bounds);
     let wakes = Arc::new(Wakes::default());
     let transport = Transport::new(stream, wakes.waker(Who::Socket), frames);
     let handshake = settings.handshake::<_, Bytes>(transport.clone());
@@ -103,29 +96,6 @@ async fn serve_until(
     };
     let begin = |request, respond, deadline| serve_request(pipeline, peer, request, respond, deadline);
     Http2Connection::new(connection, transport, wakes, closing, limits, begin).serve().await
-}
-
-/// The library's own bounds of a connection.
-fn settings(bounds: &BoundsSettings, streams: usize) -> Builder {
-    let resets = usize::try_from(bounds.http2_resets_per_minute).unwrap_or(usize::MAX);
-    let mut settings = Builder::new();
-    settings
-        .max_concurrent_streams(bounds.http2_streams)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buffer_size(SEND_BUFFER)
-        // More than the limit of a head, because a page can't read the library's own refusal. The library counts 32
-        // bytes more for each field. Of four times this size a head ends the connection.
-        .max_header_list_size(u32::try_from(2 * bounds.header_bytes).unwrap_or(u32::MAX))
-        // Requests that are taken back before they are looked at, in one read. After a moment in which the edge was
-        // busy, these are all that a client may take back.
-        .max_pending_accept_reset_streams(resets)
-        // Requests that the edge has ended, which are remembered for a second. What the client sends for them meanwhile
-        // is no error. All requests of a connection can end at once.
-        .max_concurrent_reset_streams(streams)
-        // Errors by which the client makes the library reset its requests, and requests over the limit, in the whole
-        // life of the connection (CVE-2025-8671). They end as much work as the client's own resets do.
-        .max_local_error_reset_streams(Some(resets));
-    settings
 }
 
 /// Time for the sent part of a broken answer to leave before the reset.

@@ -349,13 +349,4 @@ impl Exchange {
             Self::Http2(exchange) => exchange.is_done(),
         }
     }
-
-    /// Gives the connection back, if another request can use it.
-    fn release(self, server: &Server) {
-        if let Self::Http1(exchange) = self
-            && let Some(stream) = exchange.into_idle()
-        {
-            server.idle().put(stream);
-        }
-    }
 }

@@ -149,7 +149,7 @@ impl<'c, D: Downstream> Pumps<'c, D> {
     /// Gives the connection back, if another request can use it.
     pub(super) fn release(self, server: &Server) {
         if self.up == Up::Done {
-            self.exchange.release(server);
+            give_back(self.exchange, server);
         }
     }
 
@@ -287,6 +287,15 @@ impl<'c, D: Downstream> Pumps<'c, D> {
         };
         self.exchange.retire();
         Error::explain(kind, what).into_up()
+    }
+}
+
+/// Gives a connection back, if another request can use it.
+fn give_back(exchange: Exchange, server: &Server) {
+    if let Exchange::Http1(exchange) = exchange
+        && let Some(stream) = exchange.into_idle()
+    {
+        server.idle().put(stream);
     }
 }
 

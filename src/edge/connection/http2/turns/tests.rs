@@ -10,7 +10,7 @@ use http::Response;
 use parking_lot::Mutex;
 use tokio::io::{DuplexStream, ReadBuf, duplex};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::*;
 use crate::edge::connection::http2::meter::FrameBounds;

@@ -10,7 +10,7 @@ use http::StatusCode;
 use pingora_core::{BError, ErrorSource};
 use tokio::time::timeout;
 
-use super::{Pumps, Up};
+use super::{Pumps, Up, give_back};
 use crate::edge::forward::exchange::Exchange;
 use crate::edge::forward::upstream::Server;
 use crate::edge::http::body::Frame;
@@ -40,7 +40,7 @@ async fn rest(mut exchange: Exchange, server: Arc<Server>, limit: Duration) {
         Err(_) => return exchange.retire(),
     }
     if exchange.is_done() || matches!(timeout(DRAIN, is_small(&mut exchange)).await, Ok(true)) {
-        exchange.release(&server);
+        give_back(exchange, &server);
     }
 }
 
