@@ -167,8 +167,9 @@ pub fn cases() -> Vec<Case> {
     }
     let many =
         |name: &str, count: usize| (0..count).map(|n| (name.to_owned(), format!("n{n}={n}"))).collect();
-    cases.push(Case { fields: many("cookie", 120), ..plain("GET", Nothing) });
-    cases.push(Case { fields: many("x-many", 200), ..plain("POST", Unknown(5)) });
+    cases.push(Case { fields: many("cookie", 80), ..plain("GET", Nothing) });
+    cases.push(Case { fields: many("cookie", 110), refused: true, ..plain("GET", Nothing) });
+    cases.push(Case { fields: many("x-many", 80), ..plain("POST", Unknown(5)) });
     cases.push(Case { fields: many("x-many", 300), refused: true, ..plain("GET", Nothing) });
     cases
 }
