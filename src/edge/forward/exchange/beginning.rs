@@ -68,7 +68,7 @@ impl Beginning {
                     self.is_whole = true;
                     break;
                 }
-                Poll::Pending if outgoing.length == BodyLength::Unknown && self.data.len() > 0 => break,
+                Poll::Pending if outgoing.length == BodyLength::Unknown && !self.data.is_empty() => break,
                 Poll::Pending => return Poll::Pending,
             }
         }
