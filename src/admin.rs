@@ -14,6 +14,8 @@
 
 mod auth;
 mod batch;
+mod bounds;
+mod connections;
 mod dry_run;
 mod events;
 mod explain;
@@ -23,19 +25,22 @@ mod guard;
 mod health;
 mod input;
 mod listener;
+mod messages;
 mod metrics;
 mod openapi;
-mod passed_on;
+mod pace;
+mod paced_stream;
 mod problem;
 mod purge;
 mod refusal;
 mod reload;
+mod server;
 mod status;
+mod tally;
 mod tls;
 mod widgets;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -51,6 +56,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use auth::{TokenFault, Tokens};
+pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
 pub use gate::{Gate, Successor};
@@ -59,7 +65,10 @@ pub use listener::{Intake, StoppableListener};
 pub use reload::{NotReconfigured, Reconfigure, Reconfigured};
 pub use tls::{MutualTls, MutualTlsFiles};
 
+use self::connections::Places;
 use self::problem::Problem;
+use self::server::Server;
+use self::tls::Handshakes;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
@@ -109,6 +118,8 @@ pub struct Admin {
     pub readiness: Arc<Readiness>,
     /// The gate in front of the calls.
     pub gate: Arc<Gate>,
+    /// What callers may take at once.
+    pub bounds: CallBounds,
     /// What a person finds at `/`: where to look.
     pub start_page: String,
 }
@@ -191,40 +202,36 @@ async fn start_page(State(admin): State<Arc<Admin>>) -> String {
 
 /// Serves until the process ends, also during the grace period, so that probes learn of the stop. Uses mutual
 /// TLS if `tls` is given.
-///
-/// # Errors
-///
-/// The listener fails.
-pub async fn serve(
-    admin: Arc<Admin>,
-    listener: StoppableListener,
-    tls: Option<Arc<MutualTls>>,
-) -> io::Result<()> {
-    match tls {
-        Some(tls) => {
-            let listener = tls::TlsListener::new(listener, tls, Arc::clone(&admin.metrics));
-            axum::serve(listener, router(admin)).await
-        }
-        None => axum::serve(listener, router(admin)).await,
-    }
+pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<Arc<MutualTls>>) {
+    let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&admin.metrics)));
+    let places = Places::new(bounds::CONNECTIONS, false, |times, peer| {
+        tracing::warn!(
+            times,
+            peer,
+            "the admin listener was full, so connections without a good call were closed"
+        );
+    });
+    Server::new(router(admin), places).serve(listener, handshakes).await;
 }
 
 /// Serves calls that another process passes on, for ever.
-///
-/// # Errors
-///
-/// The server fails.
-pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<UnixStream>) -> io::Result<()> {
-    axum::serve(passed_on::PassedOn::new(connections), router(admin)).await
+pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<UnixStream>) {
+    let places = Places::new(bounds::CONNECTIONS, false, |times, _| {
+        tracing::warn!(times, "another process passed on too many calls at once");
+    });
+    Server::new(router(admin), places).serve_passed_on(connections).await;
 }
 
 /// Serves probes and scrapes until the process ends.
-///
-/// # Errors
-///
-/// The listener fails.
-pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) -> io::Result<()> {
-    axum::serve(listener, probe_router(admin)).await
+pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) {
+    let places = Places::new(bounds::PROBE_CONNECTIONS, true, |times, peer| {
+        tracing::warn!(
+            times,
+            peer,
+            "the listener for probes was full, so connections that waited were closed"
+        );
+    });
+    Server::new(probe_router(admin), places).serve(listener, None).await;
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

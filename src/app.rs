@@ -1,7 +1,6 @@
 //! Composition root: builds all parts of the edge from the settings, in the order in which each may fail, and
 //! hands them to their life.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +12,7 @@ use parking_lot::Mutex;
 use pingora_core::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::admin::{self, Admin, Gate, Readiness, SwapFeed, Tokens};
+use crate::admin::{self, Admin, CallBounds, Gate, Readiness, SwapFeed, Tokens};
 use crate::certificates::Expiring;
 use crate::config::{self, Settings};
 use crate::edge::admission::tickets::key_file::KeyFile;
@@ -230,6 +229,7 @@ impl Assembly {
             configuration: Arc::new(ReloadOnCall(Arc::clone(&reloader))),
             operational,
             gate: Arc::clone(&gate),
+            bounds: CallBounds::default(),
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
@@ -265,15 +265,15 @@ impl Assembly {
                 Some((relieved, EdgePolicy::clone(&setup.policy().load())))
             }
         };
-        tokio::spawn(logged("passing calls on", admin::serve_passed_on(Arc::clone(&admin), calls)));
+        tokio::spawn(admin::serve_passed_on(Arc::clone(&admin), calls));
         let mut control = Vec::new();
         if let Some((mut probes, listener)) = probes {
-            probes.serve("the listener for probes", admin::serve_probes(Arc::clone(&admin), listener));
+            probes.serve(admin::serve_probes(Arc::clone(&admin), listener));
             control.push(probes);
         }
         let files = admin_tls.clone().map(|tls| tls as Arc<dyn Reload>);
         let files = files.into_iter().chain([ticket_keys as Arc<dyn Reload>]).collect();
-        admin_control.serve("the admin listener", admin::serve(admin, admin_listener, admin_tls));
+        admin_control.serve(admin::serve(admin, admin_listener, admin_tls));
         control.push(admin_control);
         // To the end: requests that are still open obey the rules, too.
         let follower = follower.map(RunningFollower::start);
@@ -305,13 +305,6 @@ impl Assembly {
             decisions,
             systemd,
         })
-    }
-}
-
-/// Runs a service, and logs why it failed.
-async fn logged(name: &'static str, service: impl Future<Output = io::Result<()>>) {
-    if let Err(error) = service.await {
-        tracing::error!(%error, "{name} failed");
     }
 }
 

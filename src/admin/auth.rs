@@ -4,6 +4,7 @@
 //! accident.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
@@ -11,8 +12,10 @@ use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{HeaderMap, StatusCode};
+use tokio::time::sleep;
 
 use super::Admin;
+use super::connections::CallerConnection;
 use super::problem::Problem;
 
 mod token_file;
@@ -51,6 +54,9 @@ pub struct Caller {
 /// Paths that a person, a probe or a scraper asks for without a token.
 const OPEN: [&str; 4] = ["/", "/livez", "/readyz", "/metrics"];
 
+/// Time until a call without a known token has its answer, so that guessing is slow.
+const REFUSAL_DELAY: Duration = Duration::from_millis(100);
+
 /// Middleware that refuses requests without a known token, and passes the caller on to the call. It runs
 /// before any body is read and before it is known whether the call exists.
 pub(super) async fn authenticate(
@@ -61,27 +67,49 @@ pub(super) async fn authenticate(
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
     }
-    match identify(&admin.tokens, request.headers()) {
+    let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
+    match identify(&admin, request.headers()) {
         Ok(caller) => {
+            if let Some(connection) = connection {
+                connection.at_work();
+            }
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Err(problem) => {
+            // The body is not read.
+            drop(request);
+            if let Some(connection) = connection {
+                admin.bounds.unauthorized.count(connection.peer());
+                connection.refused();
+            }
+            sleep(REFUSAL_DELAY).await;
+            problem.into_response()
+        }
     }
 }
 
-fn identify(tokens: &Tokens, headers: &HeaderMap) -> Result<Caller, Problem> {
+fn identify(admin: &Admin, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let Some(token) = presented(headers) else {
+        admin.metrics.admin_unauthorized.missing();
+        return Err(missing());
+    };
+    admin.tokens.find(token).ok_or_else(|| {
+        admin.metrics.admin_unauthorized.unknown();
+        unauthorized("Bearer error=\"invalid_token\"", "the token is not in admin.token_file")
+    })
+}
+
+/// The token that a request presents.
+fn presented(headers: &HeaderMap) -> Option<&str> {
     let mut lines = headers.get_all(header::AUTHORIZATION).iter();
-    let (Some(line), None) = (lines.next(), lines.next()) else {
-        return Err(unauthorized("Bearer", "this call needs `Authorization: Bearer TOKEN`"));
-    };
-    let presented = line.to_str().ok().and_then(|line| line.split_once(' '));
-    let presented = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-    let Some((_, token)) = presented else {
-        return Err(unauthorized("Bearer", "this call needs `Authorization: Bearer TOKEN`"));
-    };
-    let detail = "the token is not in admin.token_file";
-    tokens.find(token.trim()).ok_or_else(|| unauthorized("Bearer error=\"invalid_token\"", detail))
+    let (Some(line), None) = (lines.next(), lines.next()) else { return None };
+    let (scheme, token) = line.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn missing() -> Problem {
+    unauthorized("Bearer", "this call needs `Authorization: Bearer TOKEN`")
 }
 
 fn unauthorized(challenge: &'static str, detail: &str) -> Problem {
@@ -104,7 +132,7 @@ impl<S: Sync> FromRequestParts<S> for Writer {
                     "this call changes rules, but the token may only read; use one with the role `write`";
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
             }
-            None => Err(unauthorized("Bearer", "this call needs a token")),
+            None => Err(missing()),
         }
     }
 }

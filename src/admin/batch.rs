@@ -100,7 +100,10 @@ pub(super) async fn apply(
     Parameters(query): Parameters<BatchQuery>,
     request: Request,
 ) -> Result<Json<BatchResult>, Problem> {
-    let mut body = input::checked(request, NDJSON, LARGEST)?.into_data_stream();
+    let length = input::stated_length(request.headers()).unwrap_or(LARGEST);
+    let body = input::checked(request, NDJSON, LARGEST)?;
+    let turn = admin.bounds.turn(length).await?;
+    let mut body = body.into_data_stream();
     let (mut lines, mut total) = (Lines::new(Arc::clone(&admin.suffixes)), 0usize);
     // Parsed line by line as the body arrives, so that only parsed changes take memory.
     while let Some(chunk) = body.next().await {
@@ -113,6 +116,8 @@ pub(super) async fn apply(
     }
     let actor = caller.actor();
     blocking(move || {
+        // To the end of the work, even if the caller leaves.
+        let _turn = turn;
         let parsed = lines.finish()?;
         let options = ApplyOptions::from(query);
         if !parsed.errors.is_empty() {

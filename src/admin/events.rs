@@ -10,11 +10,12 @@ use axum::extract::State;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::stream::{self, Stream};
 use serde::Serialize;
-use tokio::sync::broadcast;
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::Admin;
 use super::gate::Gate;
 use super::openapi::StreamProblems;
+use super::problem::Problem;
 use crate::rules::change::ChangedWidget;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};
@@ -125,8 +126,9 @@ impl Observer for SwapFeed {
 )]
 pub(super) async fn events(
     State(admin): State<Arc<Admin>>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let listening = Listening {
+        _place: admin.bounds.reader()?,
         decisions: admin.decisions.listen(),
         swaps: admin.swaps.0.subscribe(),
         // The first event: everything that happens after it is reported.
@@ -142,7 +144,7 @@ pub(super) async fn events(
         };
         Some((Ok(event), listening))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }
 
 /// Connected client.
@@ -151,6 +153,7 @@ struct Listening {
     swaps: broadcast::Receiver<(&'static str, Arc<str>)>,
     first: Option<String>,
     gate: Arc<Gate>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Listening {

@@ -10,6 +10,7 @@ use http::request::Parts;
 use http::{HeaderMap, StatusCode};
 use serde::de::DeserializeOwned;
 
+use super::messages::BodyTooSlow;
 use super::problem::{ErrorPart, Problem};
 use crate::rules::change::Precondition;
 use embedgate_policy::widget::WidgetId;
@@ -104,15 +105,23 @@ pub(super) fn checked(request: Request, media: &str, limit: usize) -> Result<Bod
     if headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return unsupported("this call does not accept a Content-Encoding".to_owned());
     }
-    let length = single(headers, header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
-    if length.is_some_and(|length| length > limit) {
+    if stated_length(headers).is_some_and(|length| length > limit) {
         return Err(Problem::too_large(limit, "the body"));
     }
     Ok(request.into_body())
 }
 
-/// The problem of a body that ended early.
+/// The length that a body is said to have.
+pub(super) fn stated_length(headers: &HeaderMap) -> Option<usize> {
+    single(headers, header::CONTENT_LENGTH)?.parse().ok()
+}
+
+/// The problem of a body that ended early, or came too slowly.
 pub(super) fn torn(error: &axum::Error) -> Problem {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    if causes.into_iter().any(|error| error.is::<BodyTooSlow>()) {
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", BodyTooSlow.to_string());
+    }
     Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("can't read the body: {error}"))
 }
 

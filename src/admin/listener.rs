@@ -1,18 +1,20 @@
 //! Listener that can be told to accept no more connections, while those that it has accepted go on.
 
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::serve::Listener;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::tally::Tally;
+
+/// Time until it is tried again to accept a connection, after the system has refused to, as it does where the process has
+/// no descriptor left.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Intake of connections: whether a listener accepts, and what is open.
 #[derive(Clone, Debug, Default)]
@@ -38,8 +40,16 @@ impl Intake {
 /// TCP listener of the control plane.
 pub struct StoppableListener {
     listener: Option<TcpListener>,
-    addr: SocketAddr,
     intake: Intake,
+    refused: Tally,
+}
+
+/// Connection that was accepted.
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    /// Counts it while it is open.
+    pub(super) open: TaskTrackerToken,
 }
 
 impl StoppableListener {
@@ -50,76 +60,35 @@ impl StoppableListener {
     /// The socket can't be used.
     pub fn new(listener: StdListener, intake: Intake) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        Ok(Self { addr: listener.local_addr()?, listener: Some(listener), intake })
+        let listener = Some(TcpListener::from_std(listener)?);
+        let refused = Tally::new(|tries, last| {
+            tracing::error!(tries, error = last, "the admin side can't accept connections");
+        });
+        Ok(Self { listener, intake, refused })
     }
-}
 
-impl Listener for StoppableListener {
-    type Io = CountedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        if let Some(listener) = &mut self.listener {
+    /// The next connection. Once the intake has stopped, there is none.
+    pub(super) async fn accept(&mut self) -> Accepted {
+        while let Some(listener) = &self.listener {
             tokio::select! {
-                (stream, peer) = Listener::accept(listener) => {
-                    return (CountedStream { stream, _open: self.intake.connections.token() }, peer);
-                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => return Accepted { stream, peer, open: self.intake.connections.token() },
+                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) => {
+                        self.refused.count(error.to_string());
+                        sleep(PAUSE).await;
+                    }
+                },
                 () = self.intake.stop.cancelled() => self.listener = None,
             }
         }
         // Those that were accepted go on as long as somebody waits here.
         std::future::pending().await
     }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        Ok(self.addr)
-    }
 }
 
-/// Connection that is counted while it is open.
-#[derive(Debug)]
-pub struct CountedStream {
-    stream: TcpStream,
-    _open: TaskTrackerToken,
-}
-
-impl AsyncRead for CountedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        read: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, read)
-    }
-}
-
-impl AsyncWrite for CountedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+/// Whether only the connection was at fault.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    let kinds = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused];
+    kinds.contains(&error.kind())
 }

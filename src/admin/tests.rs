@@ -2,6 +2,7 @@
 //! that grow old.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use serde_json::Value;
@@ -68,6 +69,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         configuration: Arc::new(Sessionless),
         operational: LogQueue::start(io::sink()).0,
         gate: Arc::default(),
+        bounds: CallBounds::default(),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),

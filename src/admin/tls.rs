@@ -2,23 +2,21 @@
 //! `admin.tls.client_ca`.
 
 use std::error::Error;
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::serve::Listener;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::ring::default_provider;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use tokio::task::JoinSet;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::listener::{CountedStream, StoppableListener};
+use super::paced_stream::PacedStream;
 use crate::certificates::{CertificateExpiry, CertificateFault, Expiring, read_pair};
 use crate::files::{Reload, Watched};
 use crate::telemetry::metrics::{HandshakeOutcome, Metrics};
@@ -31,8 +29,6 @@ use operator::OperatorStream;
 
 /// Time limit of a client's handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum number of clients in their handshake at once; others wait.
-const HANDSHAKES: usize = 64;
 
 /// PEM files of mutual TLS.
 #[derive(Clone, Debug)]
@@ -125,59 +121,36 @@ fn configure(
     Ok(config)
 }
 
-/// Listener that does many handshakes at once, so that a slow client does not delay the others.
-pub(super) struct TlsListener {
-    listener: StoppableListener,
+/// Handshakes of the listener's callers.
+#[derive(Clone)]
+pub(super) struct Handshakes {
     tls: Arc<MutualTls>,
     metrics: Arc<Metrics>,
-    handshakes: JoinSet<Option<(OperatorStream, SocketAddr)>>,
 }
 
-impl TlsListener {
-    pub(super) fn new(listener: StoppableListener, tls: Arc<MutualTls>, metrics: Arc<Metrics>) -> Self {
-        Self { listener, tls, metrics, handshakes: JoinSet::new() }
+impl Handshakes {
+    pub(super) fn new(tls: Arc<MutualTls>, metrics: Arc<Metrics>) -> Self {
+        Self { tls, metrics }
     }
 
-    fn shake_hands(&mut self, stream: CountedStream, peer: SocketAddr) {
-        let (tls, metrics) = (Arc::clone(&self.tls), Arc::clone(&self.metrics));
-        self.handshakes.spawn(async move {
-            let in_force = tls.in_force.load_full();
-            let acceptor = TlsAcceptor::from(Arc::clone(&in_force.config));
-            let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
-            let outcome = HandshakeOutcome::of(&shaken);
-            metrics.admin_handshakes.count(outcome);
-            match shaken {
-                Ok(Ok(stream)) => Some((OperatorStream::new(stream, tls, in_force), peer)),
-                Ok(Err(error)) => {
-                    // Counted and not logged by default: a stranger must not be able to fill a disk.
-                    tracing::debug!(%peer, %error, "TLS handshake failed on the admin listener");
-                    None
-                }
-                Err(_) => None,
+    /// The connection of an operator; `None` where the handshake fails or takes too long.
+    pub(super) async fn shake_hands(
+        &self,
+        stream: PacedStream<TcpStream>,
+        peer: SocketAddr,
+    ) -> Option<OperatorStream> {
+        let in_force = self.tls.in_force.load_full();
+        let acceptor = TlsAcceptor::from(Arc::clone(&in_force.config));
+        let shaken = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await;
+        self.metrics.admin_handshakes.count(HandshakeOutcome::of(&shaken));
+        match shaken {
+            Ok(Ok(stream)) => Some(OperatorStream::new(stream, Arc::clone(&self.tls), in_force)),
+            Ok(Err(error)) => {
+                // Counted and not logged by default: a stranger must not be able to fill a disk.
+                tracing::debug!(%peer, %error, "TLS handshake failed on the admin listener");
+                None
             }
-        });
-    }
-}
-
-impl Listener for TlsListener {
-    type Io = OperatorStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        loop {
-            let room = self.handshakes.len() < HANDSHAKES;
-            tokio::select! {
-                (stream, peer) = Listener::accept(&mut self.listener), if room => self.shake_hands(stream, peer),
-                Some(done) = self.handshakes.join_next() => {
-                    if let Ok(Some(connection)) = done {
-                        return connection;
-                    }
-                }
-            }
+            Err(_) => None,
         }
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
     }
 }

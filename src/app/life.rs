@@ -1,6 +1,5 @@
 //! Life of a running edge, from the first request to its end.
 
-use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -11,11 +10,11 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::AppError;
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::systemd::Systemd;
 use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
-use super::{AppError, logged};
 use crate::admin::{Gate, Intake, Readiness, StoppableListener};
 use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
@@ -81,12 +80,8 @@ impl ControlListener {
     }
 
     /// Serves what it accepts.
-    pub(super) fn serve(
-        &mut self,
-        name: &'static str,
-        service: impl Future<Output = io::Result<()>> + Send + 'static,
-    ) {
-        self.task = Some(tokio::spawn(logged(name, service)));
+    pub(super) fn serve(&mut self, service: impl Future<Output = ()> + Send + 'static) {
+        self.task = Some(tokio::spawn(service));
     }
 
     /// Accepts no more connections, as another process does. Those that it has accepted go on, for probes only a moment.

@@ -12,6 +12,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
+mod admin;
 mod certificates;
 mod connections;
 mod handshakes;
@@ -24,6 +25,7 @@ mod upstreams;
 
 use registration::{Families, counters, gauge, gauges, histograms, register};
 
+pub use admin::UnauthorizedCounter;
 pub use certificates::ExpiryGauge;
 pub use connections::{ConnectionMetrics, ConnectionRefusal, ListenerGauge, OpenConnection};
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
@@ -116,6 +118,8 @@ pub struct Metrics {
     pub upgrades: AttemptCounter,
     /// `admin_tls_handshakes_total{outcome}`: at the admin listener.
     pub admin_handshakes: HandshakeCounter,
+    /// `admin_unauthorized_total{token}`: calls without a known token.
+    pub admin_unauthorized: UnauthorizedCounter,
     /// `certificate_expiry_timestamp_seconds{certificate}`: when each certificate in force expires.
     pub certificate_expiry: ExpiryGauge,
     /// `log_lines_dropped_total{log}`: lines that a log could not write.
@@ -234,6 +238,7 @@ impl Metrics {
             reloads: AttemptCounter::of_reloads(&families)?,
             upgrades: AttemptCounter::of_upgrades(&families)?,
             admin_handshakes: HandshakeCounter::of_operators(&families)?,
+            admin_unauthorized: UnauthorizedCounter::new(&families)?,
             certificate_expiry: ExpiryGauge::new(&families)?,
             log_lines: DroppedLines::new(&families)?,
             session_revocation_duration: register(

@@ -12,7 +12,7 @@ mod dry_run;
 mod errors;
 mod events;
 mod full_disk;
-mod mutual_tls;
+pub mod mutual_tls;
 mod remote_commands;
 mod revisions;
 mod saved_means_enforced;

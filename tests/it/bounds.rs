@@ -1,5 +1,6 @@
 //! Bounds on what clients may take: connections, time, memory.
 
+mod admin;
 mod bodies;
 mod connections;
 mod http2;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerifier;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::server::TlsStream;
 
 use super::{MutualTls, TlsInForce};
-use crate::admin::listener::CountedStream;
+use crate::admin::paced_stream::PacedStream;
 
 /// Time after which a certificate in use is judged again.
 const JUDGED: Duration = Duration::from_secs(1);
@@ -21,7 +22,7 @@ const JUDGED: Duration = Duration::from_secs(1);
 /// Connection of an operator. It passes nothing any more once its certificate has expired, or its authority has gone
 /// from the file.
 pub(in crate::admin) struct OperatorStream {
-    stream: TlsStream<CountedStream>,
+    stream: TlsStream<PacedStream<TcpStream>>,
     tls: Arc<MutualTls>,
     judged_by: Arc<TlsInForce>,
     judged_at: Instant,
@@ -30,7 +31,7 @@ pub(in crate::admin) struct OperatorStream {
 impl OperatorStream {
     /// A connection whose handshake was judged by these settings.
     pub(super) fn new(
-        stream: TlsStream<CountedStream>,
+        stream: TlsStream<PacedStream<TcpStream>>,
         tls: Arc<MutualTls>,
         judged_by: Arc<TlsInForce>,
     ) -> Self {

@@ -65,7 +65,11 @@ impl Operators {
     }
 
     /// A client with this certificate, which remembers the sessions that it may resume.
-    fn client(&self, versions: &[&'static SupportedProtocolVersion], client: Option<&Pair>) -> ClientConfig {
+    pub fn client(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        client: Option<&Pair>,
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.servers.pem().as_bytes()).unwrap()).unwrap();
         let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
@@ -80,13 +84,13 @@ impl Operators {
     }
 
     /// The status of a call with this certificate and token; `None` where there is no connection.
-    async fn status(&self, edge: &Edge, client: Option<&Pair>, token: &str) -> Option<u16> {
+    pub async fn status(&self, edge: &Edge, client: Option<&Pair>, token: &str) -> Option<u16> {
         let config = Arc::new(self.client(&[&TLS12, &TLS13], client));
         self.call(edge, config, token).await.map(|(status, _)| status)
     }
 
     /// A connection that the handshake left open; in TLS 1.3 a refusal shows later.
-    async fn connect(&self, edge: &Edge, config: Arc<ClientConfig>) -> Option<TlsStream<TcpStream>> {
+    pub async fn connect(&self, edge: &Edge, config: Arc<ClientConfig>) -> Option<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(edge.admin).await.ok()?;
         let name = ServerName::try_from("localhost").unwrap();
         TlsConnector::from(config).connect(name, stream).await.ok()

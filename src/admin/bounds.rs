@@ -1,0 +1,128 @@
+//! What callers may take at once, however many there are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{self, HeaderValue};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::problem::Problem;
+use super::tally::Tally;
+
+/// Maximum number of connections of the admin listener.
+pub(super) const CONNECTIONS: usize = 128;
+
+/// Maximum number of connections of the listener for probes.
+pub(super) const PROBE_CONNECTIONS: usize = 64;
+
+/// Maximum number of descriptors that the connections of the control plane take: those of both listeners, each with one
+/// that is to be closed, and those of calls that another process passes on or gets from this one.
+pub const MOST_DESCRIPTORS: usize = CONNECTIONS + 1 + PROBE_CONNECTIONS + 1 + CONNECTIONS + 1 + CONNECTIONS;
+
+/// Maximum number of readers of events.
+const READERS: usize = 64;
+
+/// Total length of the large bodies that are worked on at once, in units.
+const BODIES: u32 = 64 * 1024;
+
+/// Unit of length, in bytes.
+const UNIT: usize = 1024;
+
+/// Longest body that counts as small and never waits. Connections bound how much all of them take.
+const SMALL: usize = 256 * 1024;
+
+/// How long a large body waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
+/// What all callers may take at once.
+pub struct CallBounds {
+    bodies: Arc<Semaphore>,
+    readers: Arc<Semaphore>,
+    /// Calls without a known token.
+    pub(super) unauthorized: Tally,
+}
+
+impl Default for CallBounds {
+    fn default() -> Self {
+        Self {
+            bodies: Arc::new(Semaphore::new(usize::try_from(BODIES).unwrap_or(usize::MAX))),
+            readers: Arc::new(Semaphore::new(READERS)),
+            unauthorized: Tally::new(|calls, peer| {
+                tracing::warn!(calls, peer, "calls of the admin API without a known token were refused");
+            }),
+        }
+    }
+}
+
+impl CallBounds {
+    /// Waits for the turn of a body of this length. It lasts as long as what is returned; a small body needs none.
+    pub(super) async fn turn(&self, length: usize) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+        if length <= SMALL {
+            return Ok(None);
+        }
+        let units = u32::try_from(length.div_ceil(UNIT)).unwrap_or(u32::MAX).min(BODIES);
+        match timeout(TURN, Arc::clone(&self.bodies).acquire_many_owned(units)).await {
+            Ok(Ok(turn)) => Ok(Some(turn)),
+            // Nobody closes the semaphore, so this is the time limit.
+            Ok(Err(_)) | Err(_) => Err(busy("too_busy", "other large bodies are being worked on; try again")),
+        }
+    }
+
+    /// A place for a reader of events.
+    pub(super) fn reader(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let detail = format!("{READERS} readers of events are connected, the maximum");
+        Arc::clone(&self.readers).try_acquire_owned().map_err(|_| busy("too_many_readers", detail))
+    }
+}
+
+fn busy(code: &'static str, detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        .with_field(header::RETRY_AFTER, HeaderValue::from_static("5"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const LARGE: usize = 56 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_take_turns_and_small_ones_never_wait() {
+        let bounds = CallBounds::default();
+        let turn = bounds.turn(LARGE).await.unwrap();
+        assert!(turn.is_some());
+        assert!(bounds.turn(LARGE).await.is_err(), "a second one");
+        let beside = bounds.turn(8 << 20).await.unwrap();
+        assert!(beside.is_some() && bounds.turn(1 << 20).await.is_err(), "all is taken");
+        let small = timeout(Duration::ZERO, bounds.turn(SMALL)).await;
+        assert!(small.unwrap().unwrap().is_none());
+        drop((turn, beside));
+        assert!(bounds.turn(1 << 40).await.unwrap().is_some(), "the longest takes all there is");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_comes_when_another_ends() {
+        let bounds = Arc::new(CallBounds::default());
+        let turn = bounds.turn(LARGE).await.unwrap();
+        let waits = tokio::spawn({
+            let bounds = Arc::clone(&bounds);
+            async move { bounds.turn(LARGE).await.is_ok() }
+        });
+        tokio::time::sleep(TURN / 2).await;
+        drop(turn);
+        assert!(waits.await.unwrap());
+    }
+
+    #[test]
+    fn readers_have_places() {
+        let bounds = CallBounds::default();
+        let mut readers: Vec<_> = (0..READERS).map(|_| bounds.reader().unwrap()).collect();
+        assert!(bounds.reader().is_err());
+        readers.pop();
+        assert!(bounds.reader().is_ok());
+    }
+}

@@ -1,0 +1,168 @@
+//! Server of the control plane: it takes connections up to a bound, answers the calls on them, and ends those that are
+//! too slow.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::connections::{CallerConnection, Place, Places};
+use super::listener::{Accepted, StoppableListener};
+use super::messages::{AnswerBody, CallUnderWay, PacedBody};
+use super::paced_stream::PacedStream;
+use super::tls::Handshakes;
+
+/// Longest head of a request, in bytes, and size of the buffers of a connection.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// Time for the caller to read the answer of a call whose body was not read. If the connection were closed at once, the
+/// answer could be lost: a system that gets more of the body says so to the caller, who then reads nothing any more.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Most bytes of such a body that are read and thrown away.
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// What answers calls, on any number of connections.
+#[derive(Clone)]
+pub(super) struct Server {
+    router: Router,
+    places: Places,
+    /// The server has ended: connections end with their call.
+    ended: CancellationToken,
+}
+
+impl Server {
+    pub(super) fn new(router: Router, places: Places) -> Self {
+        Self { router, places, ended: CancellationToken::new() }
+    }
+
+    /// Serves what is accepted, for ever.
+    pub(super) async fn serve(self, mut listener: StoppableListener, handshakes: Option<Handshakes>) {
+        let _ended = self.ended.clone().drop_guard();
+        loop {
+            let Accepted { stream, peer, open } = listener.accept().await;
+            let Some(place) = self.places.take(Some(peer)).await else { continue };
+            let (server, handshakes) = (self.clone(), handshakes.clone());
+            drop(tokio::spawn(async move {
+                let _open = open;
+                let stream = PacedStream::new(stream, Arc::clone(place.connection()));
+                match handshakes {
+                    None => server.answer(stream, &place).await,
+                    Some(handshakes) => {
+                        let shaken = tokio::select! {
+                            shaken = handshakes.shake_hands(stream, peer) => shaken,
+                            () = place.connection().over() => None,
+                        };
+                        if let Some(stream) = shaken {
+                            place.connection().certified();
+                            server.answer(stream, &place).await;
+                        }
+                    }
+                }
+            }));
+        }
+    }
+
+    /// Serves connections that somebody else has accepted, for ever.
+    pub(super) async fn serve_passed_on(self, mut connections: mpsc::Receiver<UnixStream>) {
+        let _ended = self.ended.clone().drop_guard();
+        while let Some(stream) = connections.recv().await {
+            let Some(place) = self.places.take(None).await else { continue };
+            let server = self.clone();
+            drop(tokio::spawn(async move {
+                server.answer(PacedStream::new(stream, Arc::clone(place.connection())), &place).await;
+            }));
+        }
+        // No more will come.
+        std::future::pending().await
+    }
+
+    /// Answers the calls on a connection until it is over.
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, place: &Place) {
+        let connection = place.connection();
+        connection.expect_first();
+        tokio::select! {
+            () = self.calls(stream, Arc::clone(connection)) => {}
+            () = connection.over() => {}
+        }
+    }
+
+    async fn calls<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S, connection: Arc<CallerConnection>) {
+        let unread = Arc::new(AtomicBool::new(false));
+        let router = TowerToHyperService::new(self.router);
+        let noted = Arc::clone(&unread);
+        let call = service_fn(move |request| {
+            let (call, connection) = (CallUnderWay::begin(Arc::clone(&connection)), Arc::clone(&connection));
+            let (request, whole) = prepared(request, &connection);
+            let (answer, unread) = (router.call(request), Arc::clone(&noted));
+            Box::pin(async move {
+                let mut answer = answer.await.unwrap_or_else(|never: Infallible| match never {});
+                connection.set_streams(is_stream(answer.headers()));
+                if !whole.load(Ordering::Relaxed) {
+                    unread.store(true, Ordering::Relaxed);
+                    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(answer.map(|body| AnswerBody::new(body, call)))
+            })
+        });
+        let mut served =
+            http1::Builder::new().max_buf_size(HEAD_BYTES).serve_connection(TokioIo::new(stream), call);
+        let mut ends = pin!(self.ended.cancelled());
+        let mut is_told = false;
+        let served_to = loop {
+            tokio::select! {
+                done = poll_fn(|cx| served.poll_without_shutdown(cx)) => break done,
+                () = &mut ends, if !is_told => {
+                    is_told = true;
+                    Pin::new(&mut served).graceful_shutdown();
+                }
+            }
+        };
+        let stream = served.into_parts().io.into_inner();
+        let is_unread = served_to.is_err() || unread.load(Ordering::Relaxed);
+        // An error means that the caller has left, or reads nothing.
+        let _ = timeout(LINGER, end(stream, is_unread)).await;
+    }
+}
+
+/// The request as calls take it, and whether its whole body has come.
+fn prepared(
+    request: Request<Incoming>,
+    connection: &Arc<CallerConnection>,
+) -> (Request<Body>, Arc<AtomicBool>) {
+    let (mut parts, body) = request.into_parts();
+    parts.extensions.insert(Arc::clone(connection));
+    let body = PacedBody::new(body);
+    let whole = body.whole();
+    (Request::from_parts(parts, Body::new(body)), whole)
+}
+
+fn is_stream(fields: &HeaderMap) -> bool {
+    fields.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream")
+}
+
+/// Ends our side of a connection, and then waits for the other side, where it may be sending what nobody reads.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, is_unread: bool) -> std::io::Result<()> {
+    stream.shutdown().await?;
+    if is_unread {
+        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await?;
+    }
+    Ok(())
+}
