@@ -205,11 +205,7 @@ async fn start_page(State(admin): State<Arc<Admin>>) -> String {
 pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<Arc<MutualTls>>) {
     let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&admin.metrics)));
     let places = Places::new(bounds::CONNECTIONS, false, |times, peer| {
-        tracing::warn!(
-            times,
-            peer,
-            "the admin listener was full, so connections without a good call were closed"
-        );
+        tracing::warn!(times, peer, "the admin listener was full, so connections were closed");
     });
     Server::new(router(admin), places).serve(listener, handshakes).await;
 }
@@ -225,11 +221,7 @@ pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<Unix
 /// Serves probes and scrapes until the process ends.
 pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) {
     let places = Places::new(bounds::PROBE_CONNECTIONS, true, |times, peer| {
-        tracing::warn!(
-            times,
-            peer,
-            "the listener for probes was full, so connections that waited were closed"
-        );
+        tracing::warn!(times, peer, "the listener for probes was full, so connections were closed");
     });
     Server::new(probe_router(admin), places).serve(listener, None).await;
 }

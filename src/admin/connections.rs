@@ -117,7 +117,7 @@ impl CallerConnection {
 
     /// Who it is.
     pub(super) fn peer(&self) -> String {
-        self.peer.map_or_else(|| "another process".to_owned(), |peer| peer.to_string())
+        name(self.peer)
     }
 
     /// Resolves when the connection has to end: it took too long, or another one needs its place.
@@ -149,6 +149,10 @@ impl CallerConnection {
         *now = expected;
         self.deadline.send_replace(within.map(|within| Instant::now() + within));
     }
+}
+
+fn name(peer: Option<SocketAddr>) -> String {
+    peer.map_or_else(|| "another process".to_owned(), |peer| peer.to_string())
 }
 
 /// Places for connections.
@@ -185,8 +189,8 @@ impl Places {
                 return Some(place);
             }
             let leaves = self.least();
-            let about = leaves.as_deref().map_or_else(String::new, CallerConnection::peer);
-            self.0.crowded.count(about);
+            let closed = leaves.as_ref().map_or(peer, |connection| connection.peer);
+            self.0.crowded.count(name(closed));
             leaves?.leave.cancel();
             self.0.given_back.notified().await;
         }

@@ -63,13 +63,15 @@ problems! {
     /// Errors of calls that read.
     ReadProblems: 400 401 403 404 500;
     /// Errors of calls that ask with a body.
-    QuestionProblems: 400 401 403 413 415 422 500;
+    QuestionProblems: 400 401 403 408 413 415 422 500;
     /// Errors of a dry run.
-    DryRunProblems: 400 401 403 409 413 415 422 500;
+    DryRunProblems: 400 401 403 408 409 413 415 422 500;
     /// Errors of calls that change rules.
-    WriteProblems: 400 401 403 404 409 412 413 415 422 500 503 507;
+    WriteProblems: 400 401 403 404 408 409 412 413 415 422 500 503 507;
     /// Errors of calls without input.
-    StreamProblems: 401 403;
+    StatusProblems: 401 403;
+    /// Errors of streams.
+    StreamProblems: 401 403 503;
     /// Errors of a reload.
     ReloadProblems: 401 403 422 503;
 }
@@ -82,6 +84,7 @@ fn problem(status: u16) -> Response {
         401 => "`unauthorized`: no token, or an unknown one",
         403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
         404 => "`unknown_widget`",
+        408 => "`body_timeout`: the body came too slowly",
         409 => "`stale_revision`; `read_only_source` if rules come from a file",
         412 => "`precondition_failed`: someone else was faster",
         413 => "`too_large`",
@@ -92,7 +95,8 @@ fn problem(status: u16) -> Response {
         }
         503 => {
             "`audit_unavailable`: the change can't be written to the audit log, so it was not made; `handed_over`: another \
-            process takes over, try again"
+            process takes over, try again; `too_busy`: other large bodies are being worked on, try again; `too_many_readers`: \
+            as many readers of events are connected as there may be"
         }
         507 => "`storage_full`: nothing was changed",
         _ => "`internal_error`, `storage_failed`",

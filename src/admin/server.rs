@@ -3,7 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,7 +37,7 @@ const HEAD_BYTES: usize = 64 * 1024;
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Most bytes of such a body that are read and thrown away.
-const LINGER_BYTES: u64 = 1024 * 1024;
+const LINGER_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What answers calls, on any number of connections.
 #[derive(Clone)]
@@ -131,12 +131,13 @@ impl Server {
                 done = poll_fn(|cx| served.poll_without_shutdown(cx)) => break done,
                 () = &mut ends, if !is_told => {
                     is_told = true;
-                    Pin::new(&mut served).graceful_shutdown();
+                    std::pin::Pin::new(&mut served).graceful_shutdown();
                 }
             }
         };
         let stream = served.into_parts().io.into_inner();
-        let is_unread = served_to.is_err() || unread.load(Ordering::Relaxed);
+        let is_malformed = served_to.is_err_and(|error| error.is_parse());
+        let is_unread = is_malformed || unread.load(Ordering::Relaxed);
         // An error means that the caller has left, or reads nothing.
         let _ = timeout(LINGER, end(stream, is_unread)).await;
     }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::openapi::StreamProblems;
+use super::openapi::StatusProblems;
 use crate::rules::status::SourceStatus;
 use embedgate_policy::widget::{Access, Environment};
 
@@ -70,7 +70,7 @@ impl CertificateStatus {
     path = "/v1/status",
     operation_id = "status",
     tag = "edge",
-    responses((status = 200, description = "The state of the edge", body = Status), StreamProblems),
+    responses((status = 200, description = "The state of the edge", body = Status), StatusProblems),
 )]
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
     let book = admin.publisher.live().load_full();

@@ -381,6 +381,8 @@ mod tests {
             "embedgate_tls_handshakes_total{outcome=\"not_tls\"} 0",
             "embedgate_admin_tls_handshakes_total{outcome=\"refused\"} 0",
             "embedgate_http2_connections_ended_total{reason=\"resets\"} 0",
+            "embedgate_admin_unauthorized_total{token=\"missing\"} 0",
+            "embedgate_admin_unauthorized_total{token=\"unknown\"} 0",
             "embedgate_log_lines_dropped_total{log=\"operational\"} 0",
             "embedgate_session_revocation_duration_seconds_count 0",
         ] {
