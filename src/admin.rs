@@ -67,8 +67,8 @@ pub use tls::{MutualTls, MutualTlsFiles};
 
 use self::connections::Places;
 use self::problem::Problem;
-use self::server::Server;
-use self::tls::Handshakes;
+use self::server::CallServer;
+use self::tls::OperatorHandshakes;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
@@ -203,11 +203,11 @@ async fn start_page(State(admin): State<Arc<Admin>>) -> String {
 /// Serves until the process ends, also during the grace period, so that probes learn of the stop. Uses mutual
 /// TLS if `tls` is given.
 pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<Arc<MutualTls>>) {
-    let handshakes = tls.map(|tls| Handshakes::new(tls, Arc::clone(&admin.metrics)));
+    let handshakes = tls.map(|tls| OperatorHandshakes::new(tls, Arc::clone(&admin.metrics)));
     let places = Places::new(bounds::CONNECTIONS, false, |times, peer| {
         tracing::warn!(times, peer, "the admin listener was full, so connections were closed");
     });
-    Server::new(router(admin), places).serve(listener, handshakes).await;
+    CallServer::new(router(admin), places).serve(listener, handshakes).await;
 }
 
 /// Serves calls that another process passes on, for ever.
@@ -215,7 +215,7 @@ pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<Unix
     let places = Places::new(bounds::CONNECTIONS, false, |times, _| {
         tracing::warn!(times, "another process passed on too many calls at once");
     });
-    Server::new(router(admin), places).serve_passed_on(connections).await;
+    CallServer::new(router(admin), places).serve_passed_on(connections).await;
 }
 
 /// Serves probes and scrapes until the process ends.
@@ -223,7 +223,7 @@ pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) {
     let places = Places::new(bounds::PROBE_CONNECTIONS, true, |times, peer| {
         tracing::warn!(times, peer, "the listener for probes was full, so connections were closed");
     });
-    Server::new(probe_router(admin), places).serve(listener, None).await;
+    CallServer::new(probe_router(admin), places).serve(listener, None).await;
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

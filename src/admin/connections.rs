@@ -61,7 +61,7 @@ pub(super) struct CallerConnection {
 impl CallerConnection {
     /// Waits for the first request from now on.
     pub(super) fn expect_first(&self) {
-        self.expect(Expected::First, Some(HEAD));
+        self.wait_for(Expected::First, Some(HEAD));
     }
 
     /// The caller has shown a certificate.
@@ -80,7 +80,7 @@ impl CallerConnection {
 
     /// A request has come.
     pub(super) fn asked(&self) {
-        self.expect(Expected::Nothing, None);
+        self.wait_for(Expected::Nothing, None);
     }
 
     /// The call is a good one.
@@ -98,6 +98,11 @@ impl CallerConnection {
         self.streams.store(streams, Ordering::Relaxed);
     }
 
+    /// Whether it has shown a certificate or made a good call.
+    pub(super) fn is_known(&self) -> bool {
+        self.standing.lock().0 >= Standing::Known
+    }
+
     /// Whether the answer is a stream.
     pub(super) fn streams(&self) -> bool {
         self.streams.load(Ordering::Relaxed)
@@ -112,7 +117,7 @@ impl CallerConnection {
             Standing::Refused => self.stand(Standing::Stranger),
             Standing::Stranger | Standing::Known => {}
         }
-        self.expect(Expected::Next, Some(IDLE));
+        self.wait_for(Expected::Next, Some(IDLE));
     }
 
     /// Who it is.
@@ -144,7 +149,7 @@ impl CallerConnection {
         *self.standing.lock() = (standing, Instant::now());
     }
 
-    fn expect(&self, expected: Expected, within: Option<Duration>) {
+    fn wait_for(&self, expected: Expected, within: Option<Duration>) {
         let mut now = self.expected.lock();
         *now = expected;
         self.deadline.send_replace(within.map(|within| Instant::now() + within));

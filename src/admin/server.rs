@@ -27,7 +27,7 @@ use super::connections::{CallerConnection, Place, Places};
 use super::listener::{Accepted, StoppableListener};
 use super::messages::{AnswerBody, CallUnderWay, PacedBody};
 use super::paced_stream::PacedStream;
-use super::tls::Handshakes;
+use super::tls::OperatorHandshakes;
 
 /// Longest head of a request, in bytes, and size of the buffers of a connection.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -36,25 +36,26 @@ const HEAD_BYTES: usize = 64 * 1024;
 /// answer could be lost: a system that gets more of the body says so to the caller, who then reads nothing any more.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Most bytes of such a body that are read and thrown away.
-const LINGER_BYTES: u64 = 16 * 1024 * 1024;
+/// Most bytes of such a body that are read and thrown away: the longest there may be, and less from strangers.
+const LINGER_BYTES: u64 = 64 * 1024 * 1024;
+const STRANGER_BYTES: u64 = 1024 * 1024;
 
 /// What answers calls, on any number of connections.
 #[derive(Clone)]
-pub(super) struct Server {
+pub(super) struct CallServer {
     router: Router,
     places: Places,
     /// The server has ended: connections end with their call.
     ended: CancellationToken,
 }
 
-impl Server {
+impl CallServer {
     pub(super) fn new(router: Router, places: Places) -> Self {
         Self { router, places, ended: CancellationToken::new() }
     }
 
     /// Serves what is accepted, for ever.
-    pub(super) async fn serve(self, mut listener: StoppableListener, handshakes: Option<Handshakes>) {
+    pub(super) async fn serve(self, mut listener: StoppableListener, handshakes: Option<OperatorHandshakes>) {
         let _ended = self.ended.clone().drop_guard();
         loop {
             let Accepted { stream, peer, open } = listener.accept().await;
@@ -107,6 +108,7 @@ impl Server {
     async fn calls<S: AsyncRead + AsyncWrite + Unpin>(self, stream: S, connection: Arc<CallerConnection>) {
         let unread = Arc::new(AtomicBool::new(false));
         let router = TowerToHyperService::new(self.router);
+        let caller = Arc::clone(&connection);
         let noted = Arc::clone(&unread);
         let call = service_fn(move |request| {
             let (call, connection) = (CallUnderWay::begin(Arc::clone(&connection)), Arc::clone(&connection));
@@ -137,9 +139,13 @@ impl Server {
         };
         let stream = served.into_parts().io.into_inner();
         let is_malformed = served_to.is_err_and(|error| error.is_parse());
-        let is_unread = is_malformed || unread.load(Ordering::Relaxed);
+        let unread = match is_malformed || unread.load(Ordering::Relaxed) {
+            true if caller.is_known() => LINGER_BYTES,
+            true => STRANGER_BYTES,
+            false => 0,
+        };
         // An error means that the caller has left, or reads nothing.
-        let _ = timeout(LINGER, end(stream, is_unread)).await;
+        let _ = timeout(LINGER, end(stream, unread)).await;
     }
 }
 
@@ -159,11 +165,9 @@ fn is_stream(fields: &HeaderMap) -> bool {
     fields.get(header::CONTENT_TYPE).is_some_and(|media| media == "text/event-stream")
 }
 
-/// Ends our side of a connection, and then waits for the other side, where it may be sending what nobody reads.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, is_unread: bool) -> std::io::Result<()> {
+/// Ends our side of a connection, and then waits for the other side, which may be sending so much that nobody reads.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, unread: u64) -> std::io::Result<()> {
     stream.shutdown().await?;
-    if is_unread {
-        tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink()).await?;
-    }
+    tokio::io::copy(&mut stream.take(unread), &mut tokio::io::sink()).await?;
     Ok(())
 }

@@ -121,14 +121,14 @@ fn configure(
     Ok(config)
 }
 
-/// Handshakes of the listener's callers.
+/// OperatorHandshakes of the listener's callers.
 #[derive(Clone)]
-pub(super) struct Handshakes {
+pub(super) struct OperatorHandshakes {
     tls: Arc<MutualTls>,
     metrics: Arc<Metrics>,
 }
 
-impl Handshakes {
+impl OperatorHandshakes {
     pub(super) fn new(tls: Arc<MutualTls>, metrics: Arc<Metrics>) -> Self {
         Self { tls, metrics }
     }
