@@ -271,6 +271,13 @@ async fn large_bodies_take_turns_and_small_calls_do_not_wait() {
         second.send(head(length)).await;
         refused.push(second);
     }
+    // One that reads nothing before it has sent everything learns of it, too.
+    let mut sending = Connection::open(edge.admin).await;
+    sending.send(head(&large)).await;
+    let sending = tokio::spawn(async move {
+        sending.send(vec![b' '; 60 << 20]).await;
+        sending.answer().await.status
+    });
     let killed = json!({ "id": "w", "enabled": false, "allowed_domains": ["example.com"] });
     assert_eq!(timeout(AT_ONCE, edge.put(&killed)).await.expect("a kill switch at once").0, 200);
     let batch = edge.api(Method::POST, "/v1/batch").header("content-type", "application/x-ndjson");
@@ -282,6 +289,7 @@ async fn large_bodies_take_turns_and_small_calls_do_not_wait() {
         assert_eq!(told, (503, "5", "close"));
         assert!(answer.body.contains("\"too_busy\""), "{answer:?}");
     }
+    assert_eq!(sending.await.unwrap(), 503);
     // Whoever leaves gives back what it had.
     drop(first);
     eventually("there is room again", async || {
