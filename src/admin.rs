@@ -28,15 +28,14 @@ mod listener;
 mod messages;
 mod metrics;
 mod openapi;
-mod pace;
 mod paced_stream;
+mod patience;
 mod problem;
 mod purge;
 mod refusal;
 mod reload;
 mod server;
 mod status;
-mod tally;
 mod tls;
 mod widgets;
 
@@ -204,7 +203,7 @@ async fn start_page(State(admin): State<Arc<Admin>>) -> String {
 /// TLS if `tls` is given.
 pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<Arc<MutualTls>>) {
     let handshakes = tls.map(|tls| OperatorHandshakes::new(tls, Arc::clone(&admin.metrics)));
-    let places = Places::new(bounds::CONNECTIONS, false, |times, peer| {
+    let places = Places::new(admin.bounds.connections, false, |times, peer| {
         tracing::warn!(times, peer, "the admin listener was full, so connections were closed");
     });
     CallServer::new(router(admin), places).serve(listener, handshakes).await;
@@ -212,7 +211,7 @@ pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<A
 
 /// Serves calls that another process passes on, for ever.
 pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<UnixStream>) {
-    let places = Places::new(bounds::CONNECTIONS, false, |times, _| {
+    let places = Places::new(admin.bounds.connections, false, |times, _| {
         tracing::warn!(times, "another process passed on too many calls at once");
     });
     CallServer::new(router(admin), places).serve_passed_on(connections).await;
@@ -220,7 +219,7 @@ pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<Unix
 
 /// Serves probes and scrapes until the process ends.
 pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) {
-    let places = Places::new(bounds::PROBE_CONNECTIONS, true, |times, peer| {
+    let places = Places::new(admin.bounds.probe_connections(), true, |times, peer| {
         tracing::warn!(times, peer, "the listener for probes was full, so connections were closed");
     });
     CallServer::new(probe_router(admin), places).serve(listener, None).await;

@@ -17,7 +17,6 @@ use crate::certificates::Expiring;
 use crate::config::{self, Settings};
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::service::EdgeService;
-use crate::edge::descriptors::DescriptorShare;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
@@ -69,6 +68,7 @@ pub use crate::edge::setup::edge_policy;
 
 use control::LiveTickets;
 use demo::Demo;
+use descriptors::Descriptors;
 use faults::say_what_to_know;
 use life::{ControlListener, Life};
 use observe::RuleMetrics;
@@ -98,8 +98,8 @@ pub fn run(
     let (level, operational, flush) =
         operational_log::start(log::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
     say_what_to_know(&settings, now);
-    let descriptors = descriptors::share();
-    if let Some(concern) = descriptors::concern(&settings, descriptors) {
+    let descriptors = Descriptors::divided();
+    if let Some(concern) = descriptors.concern(&settings) {
         tracing::warn!("{concern}");
     }
     let scope = decision_scope(settings.log.decisions);
@@ -133,7 +133,7 @@ struct Assembly {
     decisions: Arc<DecisionLog>,
     operational: LogQueue,
     level: LevelHandle,
-    descriptors: DescriptorShare,
+    descriptors: Descriptors,
 }
 
 impl Assembly {
@@ -194,7 +194,7 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
         };
-        let edge = Arc::new(EdgeService::new(pipeline, descriptors));
+        let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
         let welcome = Welcome::new(&settings);
         let suffixes = public_suffixes(&settings)?;
@@ -229,7 +229,7 @@ impl Assembly {
             configuration: Arc::new(ReloadOnCall(Arc::clone(&reloader))),
             operational,
             gate: Arc::clone(&gate),
-            bounds: CallBounds::default(),
+            bounds: CallBounds::within(descriptors.control),
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),

@@ -17,7 +17,6 @@
 pub mod admission;
 pub mod cache;
 pub mod connection;
-mod deadline;
 pub mod descriptors;
 pub(crate) mod error;
 pub mod forward;

@@ -13,6 +13,7 @@
 //! | 5 | [`cli`] | the command line |
 //! | shared | [`config`], [`telemetry`] | settings; metrics and logs |
 //! | shared | [`certificates`], [`files`] | PEM files; files that are read again, and files with secrets |
+//! | shared | [`pacing`] | how long the other side of a connection may be waited for |
 //!
 //! Dependencies: `policy ← rules ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` alone, and `edge`
 //! and `admin` not on each other. `policy` is a crate of its own, so the compiler holds that; a test reads the `use`
@@ -67,5 +68,6 @@ pub mod cli;
 pub mod config;
 pub mod edge;
 mod files;
+mod pacing;
 pub mod rules;
 pub mod telemetry;

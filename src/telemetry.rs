@@ -4,3 +4,4 @@ pub mod decision_log;
 pub mod metrics;
 pub mod operational_log;
 pub mod queue;
+pub mod tally;

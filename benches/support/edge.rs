@@ -77,7 +77,7 @@ impl Edge {
             metrics: self.metrics,
             decisions: self.decisions,
         };
-        EdgeService::new(pipeline, DescriptorShare::of(u64::MAX))
+        EdgeService::new(pipeline, DescriptorShare::of(usize::MAX))
     }
 
     /// The route of a request.

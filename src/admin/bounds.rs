@@ -9,17 +9,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::problem::Problem;
-use super::tally::Tally;
+use crate::telemetry::tally::Tally;
 
 /// Maximum number of connections of the admin listener.
-pub(super) const CONNECTIONS: usize = 128;
+const CONNECTIONS: usize = 128;
 
 /// Maximum number of connections of the listener for probes.
-pub(super) const PROBE_CONNECTIONS: usize = 64;
+const PROBE_CONNECTIONS: usize = CONNECTIONS / 2;
 
 /// Maximum number of descriptors that the connections of the control plane take: those of both listeners, each with one
 /// that is to be closed, and those of calls that another process passes on or gets from this one.
-pub const MOST_DESCRIPTORS: usize = CONNECTIONS + 1 + PROBE_CONNECTIONS + 1 + CONNECTIONS + 1 + CONNECTIONS;
+pub const MOST_DESCRIPTORS: usize = (CONNECTIONS + 1) * 3 + PROBE_CONNECTIONS + 1;
 
 /// Maximum number of readers of events.
 const READERS: usize = 64;
@@ -38,15 +38,21 @@ const TURN: Duration = Duration::from_secs(5);
 
 /// What all callers may take at once.
 pub struct CallBounds {
+    /// Maximum number of connections of the admin listener, and of those that another process passes on.
+    pub(super) connections: usize,
     bodies: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     /// Calls without a known token.
     pub(super) unauthorized: Tally,
 }
 
-impl Default for CallBounds {
-    fn default() -> Self {
+impl CallBounds {
+    /// The bounds of callers whose connections may take so many descriptors, [`MOST_DESCRIPTORS`] if there are enough.
+    pub fn within(descriptors: usize) -> Self {
+        // In three places, and half as many for probes.
+        let connections = (descriptors.saturating_sub(4) * 2 / 7).clamp(2, CONNECTIONS);
         Self {
+            connections,
             bodies: Arc::new(Semaphore::new(usize::try_from(BODIES).unwrap_or(usize::MAX))),
             readers: Arc::new(Semaphore::new(READERS)),
             unauthorized: Tally::new(|calls, peer| {
@@ -54,9 +60,12 @@ impl Default for CallBounds {
             }),
         }
     }
-}
 
-impl CallBounds {
+    /// Maximum number of connections of the listener for probes.
+    pub(super) fn probe_connections(&self) -> usize {
+        self.connections / 2
+    }
+
     /// Waits for the turn of a body of this length. It lasts as long as what is returned; a small body needs none.
     pub(super) async fn turn(&self, length: usize) -> Result<Option<OwnedSemaphorePermit>, Problem> {
         if length <= SMALL {
@@ -92,7 +101,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn large_bodies_take_turns_and_small_ones_never_wait() {
-        let bounds = CallBounds::default();
+        let bounds = CallBounds::within(MOST_DESCRIPTORS);
         let turn = bounds.turn(LARGE).await.unwrap();
         assert!(turn.is_some());
         assert!(bounds.turn(LARGE).await.is_err(), "a second one");
@@ -106,7 +115,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_turn_comes_when_another_ends() {
-        let bounds = Arc::new(CallBounds::default());
+        let bounds = Arc::new(CallBounds::within(MOST_DESCRIPTORS));
         let turn = bounds.turn(LARGE).await.unwrap();
         let waits = tokio::spawn({
             let bounds = Arc::clone(&bounds);
@@ -118,8 +127,18 @@ mod tests {
     }
 
     #[test]
+    fn connections_fit_into_their_descriptors() {
+        for descriptors in [16, 96, 100, 450, MOST_DESCRIPTORS, 10_000] {
+            let bounds = CallBounds::within(descriptors);
+            let (calls, probes) = (bounds.connections, bounds.probe_connections());
+            assert!((calls + 1) * 3 + probes < descriptors, "{descriptors}: {calls}, {probes}");
+            assert_eq!(calls == CONNECTIONS, descriptors >= MOST_DESCRIPTORS, "{descriptors}");
+        }
+    }
+
+    #[test]
     fn readers_have_places() {
-        let bounds = CallBounds::default();
+        let bounds = CallBounds::within(MOST_DESCRIPTORS);
         let mut readers: Vec<_> = (0..READERS).map(|_| bounds.reader().unwrap()).collect();
         assert!(bounds.reader().is_err());
         readers.pop();

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::tally::Tally;
+use crate::telemetry::tally::Tally;
 
 /// Time limit for the whole head of a request, from its first byte, and for the first one of a connection.
 const HEAD: Duration = Duration::from_secs(10);

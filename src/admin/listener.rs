@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::tally::Tally;
+use crate::telemetry::tally::Tally;
 
 /// Time until it is tried again to accept a connection, after the system has refused to, as it does where the process has
 /// no descriptor left.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Frame, Incoming, SizeHint};
 
 use super::connections::CallerConnection;
-use super::pace::Pace;
+use super::patience::CallerPatience;
 
 /// The caller sends the body too slowly.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl std::error::Error for BodyTooSlow {}
 /// Body of a request.
 pub(super) struct PacedBody {
     body: Incoming,
-    sent: Pace,
+    sent: CallerPatience,
     /// Nothing more of it will come.
     is_whole: Arc<AtomicBool>,
 }
@@ -36,7 +36,7 @@ pub(super) struct PacedBody {
 impl PacedBody {
     pub(super) fn new(body: Incoming) -> Self {
         let is_whole = Arc::new(AtomicBool::new(body.is_end_stream()));
-        Self { body, sent: Pace::default(), is_whole }
+        Self { body, sent: CallerPatience::default(), is_whole }
     }
 
     /// Tells at any time whether the whole body has come, also when this is gone.
@@ -54,7 +54,7 @@ impl HttpBody for PacedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) else {
-            ready!(self.sent.poll_late(cx, false));
+            ready!(self.sent.poll_late(cx));
             return Poll::Ready(Some(Err(BodyTooSlow.into())));
         };
         let data = frame.as_ref().and_then(|frame| frame.as_ref().ok()).and_then(Frame::data_ref);

@@ -8,19 +8,19 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::CallerConnection;
-use super::pace::Pace;
+use super::patience::CallerPatience;
 
 /// Stream of a caller's connection.
 pub(super) struct PacedStream<S> {
     stream: S,
     connection: Arc<CallerConnection>,
-    taken: Pace,
+    taken: CallerPatience,
 }
 
 impl<S: AsyncWrite + Unpin> PacedStream<S> {
     /// The stream of this connection.
     pub(super) fn new(stream: S, connection: Arc<CallerConnection>) -> Self {
-        Self { stream, connection, taken: Pace::default() }
+        Self { stream, connection, taken: CallerPatience::default() }
     }
 
     /// Writes, and notes how much was taken.
@@ -35,7 +35,11 @@ impl<S: AsyncWrite + Unpin> PacedStream<S> {
                 Poll::Ready(written)
             }
             Poll::Pending => {
-                self.taken.poll_late(cx, self.connection.streams()).map(|()| Err(ErrorKind::TimedOut.into()))
+                // What is sent has no end that could come late.
+                if self.connection.streams() {
+                    self.taken.ask_no_rate();
+                }
+                self.taken.poll_late(cx).map(|()| Err(ErrorKind::TimedOut.into()))
             }
         }
     }

@@ -69,7 +69,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         configuration: Arc::new(Sessionless),
         operational: LogQueue::start(io::sink()).0,
         gate: Arc::default(),
-        bounds: CallBounds::default(),
+        bounds: CallBounds::within(super::MOST_DESCRIPTORS),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),

@@ -2,29 +2,43 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::admin::MOST_DESCRIPTORS;
 use crate::config::Settings;
 use crate::edge::descriptors::DescriptorShare;
 
-/// Maximum number of descriptors that are kept from the edge: for the admin listener, probes, logs and the store.
-const MOST_KEPT: u64 = 256;
+/// Number of descriptors for everything but connections: sockets that listen, logs, the store, files that are read.
+const OTHERS: usize = 61;
 
-/// Raises the limit of the process as far as it may, and gives the edge its share.
-pub(super) fn share() -> DescriptorShare {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-    // No limit at all is the system's own, which is larger than any number here.
-    let most = if raised.is_ok() { maximum } else { current }.unwrap_or(u64::MAX);
-    DescriptorShare::of(most - MOST_KEPT.min(most / 2))
+/// Descriptors of the process, divided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Descriptors {
+    /// Those of clients and upstreams.
+    pub(super) edge: DescriptorShare,
+    /// The number of those for connections of the control plane.
+    pub(super) control: usize,
 }
 
-/// What to know if the process may have fewer connections than the configuration allows.
-pub(super) fn concern(settings: &Settings, share: DescriptorShare) -> Option<String> {
-    let (wanted, most) = (settings.edge.bounds.connections, share.clients());
-    (wanted > most).then(|| {
-        format!(
-            "the process may open too few files for edge.bounds.connections ({wanted}), so at most {most} connections \
-             are accepted; raise its limit (LimitNOFILE, or `ulimit -n`) to {}",
-            wanted as u64 * 2 + MOST_KEPT
-        )
-    })
+impl Descriptors {
+    /// Raises the limit of the process as far as it may, and divides what there is. The edge gets at least half.
+    pub(super) fn divided() -> Self {
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+        // No limit at all is the system's own, which is larger than any number here.
+        let most = if raised.is_ok() { maximum } else { current }.unwrap_or(u64::MAX);
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let kept = (MOST_DESCRIPTORS + OTHERS).min(most / 2);
+        Self { edge: DescriptorShare::of(most - kept), control: kept.saturating_sub(OTHERS) }
+    }
+
+    /// What to know if the process may have fewer connections than the configuration allows.
+    pub(super) fn concern(&self, settings: &Settings) -> Option<String> {
+        let (wanted, most) = (settings.edge.bounds.connections, self.edge.clients());
+        (wanted > most).then(|| {
+            format!(
+                "the process may open too few files for edge.bounds.connections ({wanted}), so at most {most} \
+                 connections are accepted; raise its limit (LimitNOFILE, or `ulimit -n`) to {}",
+                wanted * 2 + MOST_DESCRIPTORS + OTHERS
+            )
+        })
+    }
 }

@@ -16,9 +16,9 @@ pub struct DescriptorShare {
 
 impl DescriptorShare {
     /// A share of so many of the descriptors, from the first on.
-    pub fn of(most: u64) -> Self {
+    pub fn of(most: usize) -> Self {
         let end = RawFd::try_from(most).unwrap_or(RawFd::MAX);
-        Self { end, clients: usize::try_from(most / 2).unwrap_or(usize::MAX) }
+        Self { end, clients: most / 2 }
     }
 
     /// Maximum number of connections of clients.

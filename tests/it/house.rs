@@ -16,14 +16,15 @@ use text::{Blank, blank, first_names, inline_modules, items_after, words};
 const ROOTS: [(&str, &str); 3] = [("src", ""), ("crates/policy/src", "policy"), ("crates/demo/src", "demo")];
 
 /// Whom each room of the crate may know beside itself. A room that isn't here has no place in it.
-const FLOORS: [(&str, &[&str]); 9] = [
+const FLOORS: [(&str, &[&str]); 10] = [
     ("certificates", &[]),
+    ("pacing", &[]),
     ("files", &[]),
     ("config", &[]),
     ("telemetry", &[]),
     ("rules", &[]),
-    ("edge", &["certificates", "config", "files", "rules", "telemetry"]),
-    ("admin", &["certificates", "files", "rules", "telemetry"]),
+    ("edge", &["certificates", "config", "files", "pacing", "rules", "telemetry"]),
+    ("admin", &["certificates", "files", "pacing", "rules", "telemetry"]),
     ("app", &["admin", "certificates", "config", "edge", "files", "rules", "telemetry"]),
     ("cli", &["app", "config", "rules"]),
 ];

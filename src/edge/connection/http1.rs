@@ -14,13 +14,13 @@ use tokio::time::Instant;
 
 use super::closing::Closing;
 use crate::edge::admission::request::Noted;
-use crate::edge::deadline::Deadline;
 use crate::edge::http::body::BodyLength;
 use crate::edge::http::limits::{DRAIN, MAX_DRAINED_BYTES};
 use crate::edge::http::message::RequestHead;
 use crate::edge::pipeline::downstream::Downstream;
 use crate::edge::session::tunnel::Tunnel;
 use crate::edge::stream::Stream;
+use crate::pacing::deadline::Deadline;
 
 mod downstream;
 mod serve;

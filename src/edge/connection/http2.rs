@@ -18,7 +18,6 @@ use super::closing::Closing;
 use super::service::ConnectionLimits;
 use crate::edge::admission::reply::Reply;
 use crate::edge::admission::request::Noted;
-use crate::edge::deadline::Deadline;
 use crate::edge::http::body::{BodyLength, Frame};
 use crate::edge::http::http1::head::decimal;
 use crate::edge::http::message::{RequestHead, ResponseHead};
@@ -26,6 +25,7 @@ use crate::edge::pipeline::downstream::{Downstream, UpstreamRest};
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::session::tunnel::Tunnel;
 use crate::edge::stream::Stream;
+use crate::pacing::deadline::Deadline;
 use crate::telemetry::metrics::Http2Ending;
 use embedgate_policy::headers::is_hop_by_hop;
 

@@ -13,10 +13,11 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
+use crate::telemetry::tally::Tally;
 
 /// Maximum number of connections that wait to be accepted, if the system allows as many.
 const BACKLOG: u32 = 65_535;
@@ -27,9 +28,6 @@ const MOST_UNSENT: u32 = 64 * 1024;
 
 /// Pause after the system had no room for another connection.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Minimum time between two log lines about the same.
-const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Listener that does not accept yet.
 #[derive(Debug)]
@@ -136,16 +134,15 @@ impl Accepting {
 /// Accepts connections, for ever.
 async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeService>, kind: ListenerKind) {
     let gauge = edge.gauge(addr);
-    let (mut failed, mut refused) = (Rarely::default(), Rarely::default());
+    let failed = Tally::new(|times, last| tracing::error!(times, last, "can't accept connections"));
+    let refused = Tally::new(|times, last| tracing::warn!(times, "connections are refused: {last}"));
     loop {
         let (stream, client) = match listener.accept().await {
             Ok(accepted) => accepted,
             // Only this connection failed, so there is no reason to wait.
             Err(error) if is_of_connection(&error) => continue,
             Err(error) => {
-                if failed.is_due() {
-                    tracing::error!(%addr, %error, "can't accept connections");
-                }
+                failed.count(format!("{addr}: {error}"));
                 sleep(PAUSE).await;
                 continue;
             }
@@ -154,24 +151,9 @@ async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeServ
         let _ = stream.set_nodelay(true);
         if let Err(reason) = edge.accepted(stream, client, kind, gauge.opened())
             && let Some(bound) = reason.of_process()
-            && refused.is_due()
         {
-            tracing::warn!(%addr, "connections are refused: {bound}");
+            refused.count(bound.to_owned());
         }
-    }
-}
-
-/// Log line that is written at most from time to time.
-#[derive(Debug, Default)]
-struct Rarely(Option<Instant>);
-
-impl Rarely {
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|said| said.elapsed() >= SAID_EVERY);
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
     }
 }
 

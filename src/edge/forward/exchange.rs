@@ -6,17 +6,14 @@
 //! if both messages are complete. If a server fails before the head of an answer, [`Tries`] says whether another one is
 //! asked. The client is watched: when it leaves, everything stops.
 
-use std::task::{Context, Poll};
-
 use bytes::BytesMut;
-use h2::client::SendRequest;
 use http::StatusCode;
 use pingora_core::server::configuration::ServerConf;
 use pingora_core::{Error, ErrorSource, ErrorType, Result};
 use tokio::time::Instant;
 
 use super::headers;
-use super::upstream::{Connector, Server, ServerTurn, StreamSlot, Upstream};
+use super::upstream::{Connector, Server, ServerTurn, Upstream};
 use crate::edge::cache::{AssetRequest, CacheState, Hit};
 use crate::edge::http::body::Frame;
 use crate::edge::http::message::ResponseHead;
@@ -28,13 +25,13 @@ mod beginning;
 pub mod head;
 mod http1;
 mod http2;
+mod protocols;
 mod pumps;
 mod tries;
 
 use beginning::Beginning;
 use head::Outgoing;
-use http1::Http1;
-use http2::Http2;
+use protocols::{Exchange, UpstreamConnection};
 use pumps::Pumps;
 use tries::{Failure, Tries, TryStage};
 
@@ -75,18 +72,6 @@ pub struct AnswerHead {
     head: ResponseHead,
     /// No body follows the head.
     bodiless: bool,
-}
-
-/// Exchange over either protocol.
-enum Exchange {
-    Http1(Http1),
-    Http2(Http2),
-}
-
-/// Connection for one exchange.
-enum UpstreamConnection {
-    Http1(Stream),
-    Http2(SendRequest<bytes::Bytes>, StreamSlot),
 }
 
 impl Forwarder {
@@ -243,16 +228,6 @@ impl std::fmt::Debug for Forwarder {
     }
 }
 
-impl UpstreamConnection {
-    /// Begins an exchange with a request.
-    fn begin(self, outgoing: &Outgoing<'_>) -> Result<Exchange> {
-        match self {
-            Self::Http1(stream) => Ok(Exchange::Http1(Http1::new(stream, outgoing))),
-            Self::Http2(requests, place) => Http2::new(requests, place, outgoing).map(Exchange::Http2),
-        }
-    }
-}
-
 impl ForwardRequest<'_> {
     fn received(&mut self, head: &ResponseHead) -> Option<Hit> {
         let (caching, asked) = self.asset.as_mut()?;
@@ -289,64 +264,4 @@ impl ForwardRequest<'_> {
 fn is_to_websocket(head: &ResponseHead) -> bool {
     let upgrade = head.fields.get(&http::header::UPGRADE);
     upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
-}
-
-impl Exchange {
-    fn frame(&mut self, frame: Frame) {
-        match self {
-            Self::Http1(exchange) => exchange.frame(frame),
-            Self::Http2(exchange) => exchange.frame(frame),
-        }
-    }
-
-    fn end(&mut self) {
-        match self {
-            Self::Http1(exchange) => exchange.end(),
-            Self::Http2(exchange) => exchange.end(),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        match self {
-            Self::Http1(exchange) => exchange.is_full(),
-            Self::Http2(exchange) => exchange.is_full(),
-        }
-    }
-
-    fn poll_sent(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
-        match self {
-            Self::Http1(exchange) => exchange.poll_sent(context),
-            Self::Http2(exchange) => exchange.poll_sent(context),
-        }
-    }
-
-    fn poll_head(&mut self, context: &mut Context<'_>) -> Poll<Result<AnswerHead>> {
-        match self {
-            Self::Http1(exchange) => exchange.poll_head(context),
-            Self::Http2(exchange) => exchange.poll_head(context),
-        }
-    }
-
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>> {
-        match self {
-            Self::Http1(exchange) => exchange.poll_frame(context),
-            Self::Http2(exchange) => exchange.poll_frame(context),
-        }
-    }
-
-    /// Marks the connection as dead, because the upstream is silent: no other request may use it.
-    fn retire(&self) {
-        match self {
-            // The connection ends with the exchange.
-            Self::Http1(_) => {}
-            Self::Http2(exchange) => exchange.retire(),
-        }
-    }
-
-    fn is_done(&self) -> bool {
-        match self {
-            Self::Http1(exchange) => exchange.is_done(),
-            Self::Http2(exchange) => exchange.is_done(),
-        }
-    }
 }

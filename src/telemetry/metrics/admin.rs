@@ -1,15 +1,8 @@
-//! Who came to the admin listener, as the metrics count them.
+//! Calls of the admin API that were refused, as the metrics count them.
 
 use prometheus::IntCounter;
 
-use super::handshakes::HandshakeCounter;
 use super::registration::{Families, counters};
-
-/// Counter of handshakes at the admin listener.
-pub(super) fn handshakes(families: &Families) -> Result<HandshakeCounter, prometheus::Error> {
-    let help = "TLS handshakes at the admin listener, by outcome; without a good client certificate they are refused.";
-    Ok(HandshakeCounter::new(counters(families, "admin_tls_handshakes_total", help, &["outcome"])?))
-}
 
 /// Counter of calls without a known token.
 #[derive(Debug)]

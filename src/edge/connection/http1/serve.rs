@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use super::{Http1Connection, Read};
 use crate::edge::connection::closing::Closing;
 use crate::edge::connection::service::{ConnectionLimits, IDLE, REQUESTS_PER_CONNECTION};
-use crate::edge::deadline::{Deadline, Elapsed};
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
+use crate::pacing::deadline::{Deadline, Elapsed};
 
 /// Time for which the memory for serving is kept for another request.
 const LULL: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::wakes::{self, Wakes, Who};
-use crate::edge::deadline::Deadline;
+use crate::pacing::deadline::Deadline;
 
 /// Requests of one connection. `F` serves one of them, and returns the time limits that it borrowed.
 pub struct Requests<F> {

@@ -21,7 +21,7 @@ use super::transport::{ClientSight, Transport};
 use super::wakes::{Wakes, Who};
 use crate::edge::connection::closing::Closing;
 use crate::edge::connection::service::{IDLE, REQUESTS_PER_CONNECTION};
-use crate::edge::deadline::Deadline;
+use crate::pacing::deadline::Deadline;
 use crate::telemetry::metrics::Http2Ending;
 
 /// Time for the last frame of a connection whose client exceeds its bounds.

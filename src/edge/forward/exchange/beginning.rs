@@ -13,8 +13,9 @@ use crate::edge::forward::failure::check_length;
 use crate::edge::forward::headers;
 use crate::edge::http::body::{BodyLength, Frame};
 use crate::edge::http::fields::Fields;
-use crate::edge::patience::{Pace, Patience};
+use crate::edge::patience::Patience;
 use crate::edge::pipeline::downstream::Downstream;
+use crate::pacing::pace::Pace;
 
 /// Number of bytes that are enough. Of a body with a stated length, so many are waited for.
 const ENOUGH: usize = 16 * 1024;

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Counts events of one kind, and says how many there were and what the last one was about.
-pub(super) struct Tally {
+pub struct Tally {
     untold: Arc<Mutex<Untold>>,
     say: fn(u64, &str),
 }
@@ -25,12 +25,12 @@ struct Untold {
 
 impl Tally {
     /// `say` writes the line.
-    pub(super) fn new(say: fn(u64, &str)) -> Self {
+    pub fn new(say: fn(u64, &str)) -> Self {
         Self { untold: Arc::default(), say }
     }
 
     /// Counts one event.
-    pub(super) fn count(&self, about: String) {
+    pub fn count(&self, about: String) {
         let mut untold = self.untold.lock();
         untold.count += 1;
         untold.last = about;
