@@ -33,25 +33,37 @@ pub const CONFIGURATION: &str = "embedgate.toml";
 /// What an edge's configuration has beside the usual.
 #[derive(Clone, Copy, Default)]
 pub struct Spec<'s> {
-    /// More keys of `[edge]`.
+    /// More keys of `[edge]`, and of `[edge.bounds]`.
     pub edge: &'s str,
+    pub bounds: &'s str,
     /// The keys of `[log]`, in place of the usual.
     pub log: Option<&'s str>,
     /// More keys of the loader's route.
     pub loader: &'s str,
     /// The upstream, in place of the ground's.
     pub upstream: Option<SocketAddr>,
+    /// More servers of the upstream, and more of its keys.
+    pub more_servers: &'s [SocketAddr],
+    pub upstream_keys: &'s str,
+    /// The most descriptors that the process may have, if that is not the usual.
+    pub descriptors: Option<usize>,
 }
 
 impl Spec<'_> {
     pub fn configuration(&self, ground: &Ground) -> String {
         let Ground { plain, tls, control, .. } = ground;
-        let upstream = self.upstream.unwrap_or(ground.upstream);
+        let first = self.upstream.unwrap_or(ground.upstream);
+        let servers = std::iter::once(&first).chain(self.more_servers).map(|addr| format!("\"{addr}\""));
+        let servers = servers.collect::<Vec<_>>().join(", ");
         let log = self.log.unwrap_or("level = \"warn\"\ndecisions = \"off\"");
         format!(
             r#"[edge]
 listen = ["{plain}"]
 public_origins = ["https://edge.example"]
+{}
+# All clients have one address.
+[edge.bounds]
+connections_per_address = 20000
 {}
 [[edge.tls]]
 listen = "{tls}"
@@ -66,10 +78,19 @@ store = {{ path = "data/rules.redb", seed = "seed.json" }}
 {log}
 audit = "data/audit.jsonl"
 [upstreams.app]
-servers = ["{upstream}"]
+servers = [{servers}]
+{}
 [[routes]]
 path = "/w/{{widget}}/session"
 class = "session"
+upstream = "app"
+[[routes]]
+path = "/w/{{widget}}/session/{{*rest}}"
+class = "session"
+upstream = "app"
+[[routes]]
+path = "/w/{{widget}}/assets/{{*rest}}"
+class = "asset"
 upstream = "app"
 [[routes]]
 path = "/w/{{widget}}/loader.js"
@@ -77,7 +98,7 @@ class = "asset"
 upstream = "app"
 {}
 "#,
-            self.edge, self.loader
+            self.edge, self.bounds, self.upstream_keys, self.loader
         )
     }
 }
@@ -86,6 +107,7 @@ upstream = "app"
 pub struct Prepared {
     pub ground: Ground,
     pub binary: PathBuf,
+    descriptors: Option<usize>,
 }
 
 impl Prepared {
@@ -97,11 +119,13 @@ impl Prepared {
         ground.write("seed.json", &seed)?;
         let tokens = ground.write("data/admin.tokens", &format!("write {WRITE_TOKEN}\n"))?;
         fs::set_permissions(tokens, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { ground, binary: binary.to_owned() })
+        Ok(Self { ground, binary: binary.to_owned(), descriptors: spec.descriptors })
     }
 
     pub fn command(&self) -> Vec<OsString> {
-        command![&self.binary, "--config", CONFIGURATION].into()
+        let limit = self.descriptors.map(|most| command!["prlimit", format!("--nofile={most}:{most}")]);
+        let command = command![&self.binary, "--config", CONFIGURATION];
+        limit.into_iter().flatten().chain(command).collect()
     }
 
     pub fn target(&self) -> Target {
@@ -148,6 +172,11 @@ impl Edge {
 
     pub fn admin(&self) -> Admin {
         self.prepared.admin()
+    }
+
+    /// The process that was started.
+    pub fn running(&self) -> &Running {
+        &self.running
     }
 
     /// The process that serves.

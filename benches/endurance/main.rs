@@ -10,6 +10,10 @@
 //! | [`reload`] | reloads of routes under load, some of them faulty |
 //! | [`logs`] | logs that nobody takes |
 //! | [`wear`] | what a million sessions and a hundred thousand saves leave behind |
+//! | [`slow`] | slow clients of each kind, in thousands |
+//! | [`attacks`] | attacks by one client, of the known classes |
+//! | [`descriptors`] | the limit on descriptors, taken up by clients |
+//! | [`sick`] | sick servers, and what their requests become |
 //!
 //! It prints one table and fails if a row is missed. Everything runs from a temporary folder, on loopback, and is ended
 //! by process id.
@@ -26,8 +30,13 @@ use clap::{Parser, Subcommand, ValueEnum};
 use rows::Rows;
 
 mod admin;
+mod attacks;
+mod crowd;
+mod descriptors;
 mod drill;
 mod edge;
+mod honest;
+mod http2;
 mod load;
 mod logs;
 mod peers;
@@ -36,10 +45,14 @@ mod reload;
 mod restart;
 mod rows;
 mod saver;
+mod sick;
+mod slow;
+mod subject;
 mod upgrade;
 mod upgrade_fails;
 mod upstreams;
 mod wear;
+mod witness;
 
 /// Shows what a running edge endures.
 #[derive(Parser)]
@@ -66,6 +79,12 @@ enum Role {
     /// What connects to an upgrade's socket, and leaves.
     #[command(hide = true)]
     Impostor(upgrade_fails::Impostor),
+    /// An upstream that tells what has reached it.
+    #[command(hide = true)]
+    Witness(witness::Role),
+    /// Slow clients.
+    #[command(hide = true)]
+    Crowd(crowd::Role),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,6 +97,10 @@ enum Scene {
     Reload,
     Logs,
     Wear,
+    Slow,
+    Attacks,
+    Descriptors,
+    Sick,
 }
 
 /// What every scene is told.
@@ -95,9 +118,15 @@ impl Settings {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
-    if let Some(Role::Impostor(impostor)) = arguments.role {
-        return impostor.run().map(|()| ExitCode::SUCCESS);
+    if let Some(role) = arguments.role {
+        let ran = match role {
+            Role::Impostor(impostor) => impostor.run(),
+            Role::Witness(witness) => witness.run(),
+            Role::Crowd(crowd) => crowd.run(),
+        };
+        return ran.map(|()| ExitCode::SUCCESS);
     }
+    proc::raise_descriptors()?;
     let built = || Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("release").join("embedgate");
     let binary = arguments.edge.unwrap_or_else(built);
     let binary = binary.canonicalize().with_context(|| format!("{}: run `make build`", binary.display()))?;
@@ -117,6 +146,10 @@ fn main() -> Result<ExitCode> {
             Scene::Reload => reload::show(&settings, &mut rows),
             Scene::Logs => logs::show(&settings, &mut rows),
             Scene::Wear => wear::show(&settings, &mut rows),
+            Scene::Slow => slow::show(&settings, &mut rows),
+            Scene::Attacks => attacks::show(&settings, &mut rows),
+            Scene::Descriptors => descriptors::show(&settings, &mut rows),
+            Scene::Sick => sick::show(&settings, &mut rows),
         };
         if let Err(error) = shown {
             let name = scene.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! nginx and HAProxy reloaded under the same load, for what their clients lose.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,26 +22,58 @@ mod nginx;
 /// Time before the first reload, and after each.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// One of those that are reloaded.
+/// One of those that embedgate is held against.
 #[derive(Clone, Copy, Debug)]
-enum Peer {
+pub enum Peer {
     Nginx,
     Haproxy,
 }
 
+/// How a peer is configured.
+pub struct PeerSpec {
+    /// The servers of its upstream.
+    pub servers: Vec<SocketAddr>,
+    /// The most connections of a process.
+    pub connections: usize,
+    /// nginx closes a connection after so many requests; `None`: after as many as it ships with.
+    pub requests: Option<u64>,
+    /// How long a silent server is waited for, in seconds.
+    pub read_timeout: u64,
+}
+
 impl Peer {
-    fn title(self) -> &'static str {
+    pub const ALL: [Self; 2] = [Self::Nginx, Self::Haproxy];
+
+    pub fn title(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "HAProxy",
         }
     }
 
-    fn prepare(self, ground: &Ground) -> Result<Vec<std::ffi::OsString>> {
+    fn prepare(self, ground: &Ground, spec: &PeerSpec) -> Result<Vec<std::ffi::OsString>> {
         match self {
-            Self::Nginx => nginx::prepare(ground),
-            Self::Haproxy => haproxy::prepare(ground),
+            Self::Nginx => nginx::prepare(ground, spec),
+            Self::Haproxy => haproxy::prepare(ground, spec),
         }
+    }
+
+    /// Starts it and waits until it serves.
+    pub fn start(self, ground: &Ground, spec: &PeerSpec) -> Result<(Running, Target)> {
+        let name = self.title().to_lowercase();
+        if !process::is_found(&name) {
+            bail!("{name} is missing: install it, or run `make endurance`");
+        }
+        let command = self.prepare(ground, spec)?;
+        let (widget, site) = (edge::WIDGET.to_owned(), edge::SITE.to_owned());
+        let target = Target { plain: ground.plain, tls: ground.tls, widget, site };
+        let request = target.request("loader.js", "Connection: close\r\n");
+        let mut running =
+            Running::start(self.title(), &crate::cores(), &command, ground.folder(), Stop::Terminate)?;
+        running.wait_until(Duration::from_secs(30), || {
+            once(target.plain, &request).is_ok_and(|status| status == 200)
+        })?;
+        Ok((running, target))
     }
 
     fn reload(self, ground: &Ground, running: &Running) -> Result<()> {
@@ -60,11 +93,7 @@ impl Peer {
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let reloads = settings.count(5, 2);
-    for peer in [Peer::Nginx, Peer::Haproxy] {
-        let name = peer.title().to_lowercase();
-        if !process::is_found(&name) {
-            bail!("{name} is missing: install it, or run `make endurance`");
-        }
+    for peer in Peer::ALL {
         let ground = Ground::new(env!("CARGO_TARGET_TMPDIR"), upstreams::start()?)?;
         let tally = reloaded(peer, &ground, reloads)?;
         tell(rows, &format!("peers: {}, {reloads} reloads", peer.title()), &tally);
@@ -84,15 +113,13 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
 }
 
 fn reloaded(peer: Peer, ground: &Ground, reloads: usize) -> Result<std::sync::Arc<Tally>> {
-    let command = peer.prepare(ground)?;
-    let (widget, site) = (edge::WIDGET.to_owned(), edge::SITE.to_owned());
-    let target = Target { plain: ground.plain, tls: ground.tls, widget, site };
-    let request = target.request("loader.js", "Connection: close\r\n");
-    let mut running =
-        Running::start(peer.title(), &crate::cores(), &command, ground.folder(), Stop::Terminate)?;
-    running.wait_until(Duration::from_secs(30), || {
-        once(target.plain, &request).is_ok_and(|status| status == 200)
-    })?;
+    let spec = PeerSpec {
+        servers: vec![ground.upstream],
+        connections: 4096,
+        requests: Some(1_000_000_000),
+        read_timeout: 60,
+    };
+    let (running, target) = peer.start(ground, &spec)?;
     let load = Load::start(&target, Mix::USUAL);
     std::thread::sleep(PAUSE);
     for _ in 0..reloads {

@@ -6,21 +6,24 @@ use anyhow::Result;
 use bench_support::command;
 use bench_support::ground::Ground;
 
-use super::read;
+use super::{PeerSpec, read};
 
-pub fn prepare(ground: &Ground) -> Result<Vec<OsString>> {
+pub fn prepare(ground: &Ground, spec: &PeerSpec) -> Result<Vec<OsString>> {
     ground.write("both.pem", &format!("{}{}", read(ground, "site.pem")?, read(ground, "site.key")?))?;
-    ground.write("haproxy.cfg", &configuration(ground))?;
+    ground.write("haproxy.cfg", &configuration(ground, spec))?;
     Ok(command!["haproxy", "-W", "-db", "-f", ground.path("haproxy.cfg")].into())
 }
 
-fn configuration(ground: &Ground) -> String {
-    let Ground { plain, tls, upstream, .. } = ground;
+fn configuration(ground: &Ground, spec: &PeerSpec) -> String {
+    let Ground { plain, tls, .. } = ground;
+    let PeerSpec { connections, read_timeout, .. } = spec;
+    let line = |(number, addr)| format!("  server app{number} {addr} pool-max-conn 128\n");
+    let servers: String = spec.servers.iter().enumerate().map(line).collect();
     let socket = ground.path("haproxy.sock");
     format!(
         r#"global
   nbthread 2
-  maxconn 4096
+  maxconn {connections}
   stats socket {} mode 600 level admin expose-fd listeners
   ssl-default-bind-options ssl-min-ver TLSv1.2
 
@@ -28,7 +31,7 @@ defaults
   mode http
   timeout connect 5s
   timeout client 60s
-  timeout server 60s
+  timeout server {read_timeout}s
   timeout tunnel 1h
 
 frontend edge
@@ -38,8 +41,7 @@ frontend edge
 
 backend app
   http-reuse always
-  server app {upstream} pool-max-conn 128
-"#,
+{servers}"#,
         socket.display()
     )
 }

@@ -6,8 +6,10 @@ use anyhow::Result;
 use bench_support::command;
 use bench_support::ground::Ground;
 
-pub fn prepare(ground: &Ground) -> Result<Vec<OsString>> {
-    ground.write("nginx.conf", &configuration(ground))?;
+use super::PeerSpec;
+
+pub fn prepare(ground: &Ground, spec: &PeerSpec) -> Result<Vec<OsString>> {
+    ground.write("nginx.conf", &configuration(ground, spec))?;
     Ok(command(ground))
 }
 
@@ -17,20 +19,23 @@ pub fn command(ground: &Ground) -> Vec<OsString> {
         .into()
 }
 
-fn configuration(ground: &Ground) -> String {
-    let Ground { plain, tls, upstream, .. } = ground;
+fn configuration(ground: &Ground, spec: &PeerSpec) -> String {
+    let Ground { plain, tls, .. } = ground;
+    let PeerSpec { connections, read_timeout, .. } = spec;
+    let servers: String = spec.servers.iter().map(|addr| format!("server {addr}; ")).collect();
+    let requests = spec.requests.map(|most| format!("keepalive_requests {most};")).unwrap_or_default();
     format!(
         r#"daemon off; worker_processes 2; user root; pid nginx.pid; error_log error.log crit;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
-  access_log off; keepalive_requests 1000000000;
+  access_log off; proxy_max_temp_file_size 0; {requests}
   client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp; uwsgi_temp_path temp; scgi_temp_path temp;
-  upstream app {{ server {upstream}; keepalive 128; keepalive_requests 1000000000; }}
+  upstream app {{ {servers}keepalive 128; keepalive_requests 1000000000; }}
   map $http_upgrade $upgrading {{ default upgrade; "" ""; }}
   server {{
     listen {plain}; listen {tls} ssl http2;
     ssl_certificate site.pem; ssl_certificate_key site.key; ssl_protocols TLSv1.2 TLSv1.3;
-    proxy_http_version 1.1; proxy_read_timeout 1h;
+    proxy_http_version 1.1; proxy_read_timeout {read_timeout}s;
     proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;
     location /w/ {{ proxy_pass http://app; }}
   }}
