@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use bench_support::client::{connect, exchange};
 use bench_support::process::cpu;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -44,7 +45,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
 fn beside_admin(rows: &mut Rows, edge: &Edge) -> Result<()> {
     let name = format!("descriptors: {DESCRIPTORS}, {ADMIN_HOLDERS} silent connections to admin");
     on_this_thread(async {
-        let _holders = hold(edge.admin().addr, ADMIN_HOLDERS).await;
+        let _holders = hold(edge.admin().addr, ADMIN_HOLDERS, b"").await;
         let mut served = Served::default();
         for _ in 0..KEPT {
             served.note(fresh(&edge.target()).await);
@@ -65,16 +66,19 @@ fn beside_data(rows: &mut Rows, edge: &Edge) -> Result<()> {
             ensure!(ask(&mut stream, &target).await.is_ok(), "a client is not served at the start");
             kept.push(stream);
         }
-        let holders = hold(target.plain, HOLDERS).await;
-        let admin_holders = hold(admin.addr, ADMIN_HOLDERS).await;
+        // Those that are let in have asked once, and stay as long as an idle connection may.
+        let holders = hold(target.plain, HOLDERS, &target.request("loader.js", "")).await;
+        let admin_holders = hold(admin.addr, ADMIN_HOLDERS, b"").await;
         tokio::time::sleep(ANSWER).await;
+        let mut calls = Served::default();
+        calls.note(call(admin, "GET", "/readyz", "").await);
+        let body = document("wgt_saved", &["www.example.org".to_owned()]);
+        calls.note(call(admin, "PUT", "/v1/widgets/wgt_saved", &body).await);
+        calls.judge(rows, &format!("{name}: /readyz and a save answered"), 2);
+
         let before = cpu(edge.id());
-        let watching = async {
-            tokio::time::sleep(WATCHED).await;
-            cpu(edge.id()) - before
-        };
-        // Those that are there stay asking, as browsers do, so that they aren't idle when they are counted.
-        let took = watching.await;
+        tokio::time::sleep(WATCHED).await;
+        let took = cpu(edge.id()) - before;
         rows.at_most(format!("{name}: processor time in {}", text(WATCHED)), IDLE, took);
 
         let mut served = Served::default();
@@ -82,13 +86,6 @@ fn beside_data(rows: &mut Rows, edge: &Edge) -> Result<()> {
             served.note(ask(stream, &target).await);
         }
         served.judge(rows, &format!("{name}: kept clients served"), KEPT);
-
-        // As many as there could be left to be closed first.
-        let mut calls = Served::default();
-        calls.note(call(admin, "GET", "/readyz", "").await);
-        let body = document("wgt_saved", &["www.example.org".to_owned()]);
-        calls.note(call(admin, "PUT", "/v1/widgets/wgt_saved", &body).await);
-        calls.judge(rows, &format!("{name}: /readyz and a save answered"), 2);
 
         drop((holders, admin_holders));
         let relieved = Instant::now();
@@ -106,12 +103,15 @@ fn beside_data(rows: &mut Rows, edge: &Edge) -> Result<()> {
     })
 }
 
-/// Opens so many, as far as they are let, and leaves them silent.
-async fn hold(addr: SocketAddr, count: usize) -> Vec<TcpStream> {
+/// Opens so many, as far as they are let, says this on each, and leaves them.
+async fn hold(addr: SocketAddr, count: usize, said: &[u8]) -> Vec<TcpStream> {
     let mut streams = Vec::new();
     for _ in 0..count {
-        if let Ok(Ok(stream)) = timeout(ANSWER / 10, connect(addr)).await {
-            streams.push(stream);
+        if let Ok(Ok(mut stream)) = timeout(ANSWER / 10, connect(addr)).await {
+            // One that is turned away is none that holds.
+            if stream.write_all(said).await.is_ok() {
+                streams.push(stream);
+            }
         }
     }
     streams

@@ -37,8 +37,8 @@ pub struct PeerSpec {
     pub connections: usize,
     /// nginx closes a connection after so many requests; `None`: after as many as it ships with.
     pub requests: Option<u64>,
-    /// How long a silent server is waited for, in seconds.
-    pub read_timeout: u64,
+    /// How long a silent server is waited for.
+    pub read_timeout: Duration,
 }
 
 impl Peer {
@@ -117,7 +117,7 @@ fn reloaded(peer: Peer, ground: &Ground, reloads: usize) -> Result<std::sync::Ar
         servers: vec![ground.upstream],
         connections: 4096,
         requests: Some(1_000_000_000),
-        read_timeout: 60,
+        read_timeout: Duration::from_secs(60),
     };
     let (running, target) = peer.start(ground, &spec)?;
     let load = Load::start(&target, Mix::USUAL);

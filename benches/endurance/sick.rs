@@ -17,8 +17,8 @@ use crate::rows::{Rows, counted};
 use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
-/// How long servers are waited for here, so that a hanging one does not take minutes: one second, not sixty.
-const READ_TIMEOUT: u64 = 1;
+/// How long servers are waited for here, so that a hanging one does not take an hour: not sixty seconds.
+const READ_TIMEOUT: Duration = Duration::from_millis(500);
 /// Requests of a kind.
 const REQUESTS: usize = 60;
 /// POSTs under closes, and how many at once.
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     for (temper, what) in [(Temper::Hangs, "one hangs"), (Temper::Closes, "one closes on every request")] {
         let (well, sick) = (Witness::start(Temper::Well)?, Witness::start(temper)?);
-        let before = Before { servers: &[well.addr, sick.addr], read_timeout: READ_TIMEOUT };
+        let before = Before { servers: vec![well.addr, sick.addr], read_timeout: READ_TIMEOUT };
         each(settings, &before, rows, |rows, subject, is_judged| {
             sick.forget()?;
             let [gets, posts] = on_this_thread(mixed(&subject.target))?;
@@ -48,8 +48,8 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         })?;
     }
     let servers = [Witness::start(Temper::Fickle)?, Witness::start(Temper::Fickle)?];
-    let addrs = [servers[0].addr, servers[1].addr];
-    let before = Before { servers: &addrs, read_timeout: READ_TIMEOUT };
+    let addrs = servers.iter().map(|server| server.addr).collect();
+    let before = Before { servers: addrs, read_timeout: READ_TIMEOUT };
     let count = settings.count(POSTS, 400);
     each(settings, &before, rows, |rows, subject, is_judged| {
         servers.iter().try_for_each(Witness::forget)?;
@@ -75,7 +75,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
 /// Shows the edge, whose rows are judged, and its peers.
 fn each(
     settings: &Settings,
-    before: &Before<'_>,
+    before: &Before,
     rows: &mut Rows,
     mut show: impl FnMut(&mut Rows, &Subject, bool) -> Result<()>,
 ) -> Result<()> {
@@ -128,7 +128,9 @@ async fn posts(target: &Target, count: usize) -> Result<usize> {
         tasks.spawn_local(async move {
             for number in 0..count / AT_ONCE {
                 let request = post(&target, &format!("{client}-{number}"));
-                failed.set(failed.get() + usize::from(ask(target.plain, &request).await.is_err()));
+                if ask(target.plain, &request).await.is_err() {
+                    failed.set(failed.get() + 1);
+                }
             }
         });
     }

@@ -28,34 +28,44 @@ enum Held {
     Peer(Box<(Running, Ground)>),
 }
 
+/// How long a server is waited for, as embedgate and nginx ship.
+const READ_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What a subject stands before.
-pub struct Before<'s> {
-    pub servers: &'s [SocketAddr],
-    /// How long a silent server is waited for, in seconds.
-    pub read_timeout: u64,
+pub struct Before {
+    pub servers: Vec<SocketAddr>,
+    /// How long a silent server is waited for.
+    pub read_timeout: Duration,
+}
+
+impl Before {
+    /// One server, that is waited for as long as usual.
+    pub fn server(addr: SocketAddr) -> Self {
+        Self { servers: vec![addr], read_timeout: READ_TIMEOUT }
+    }
 }
 
 impl Subject {
     /// An edge as it ships.
-    pub fn edge(settings: &Settings, before: &Before<'_>) -> Result<Self> {
+    pub fn edge(settings: &Settings, before: &Before) -> Result<Self> {
         Self::edge_with(settings, before, "", "")
     }
 
     /// An edge, with these keys of `[edge]` and of `[edge.bounds]`.
-    pub fn edge_with(settings: &Settings, before: &Before<'_>, edge: &str, bounds: &str) -> Result<Self> {
+    pub fn edge_with(settings: &Settings, before: &Before, edge: &str, bounds: &str) -> Result<Self> {
         let (first, more_servers) = before.servers.split_first().context("servers")?;
-        let upstream_keys = &format!("read_timeout = \"{}s\"", before.read_timeout);
+        let upstream_keys = &format!("read_timeout = \"{}ms\"", before.read_timeout.as_millis());
         let spec = Spec { edge, bounds, more_servers, upstream_keys, ..Spec::default() };
         let edge = Edge::start(&settings.binary, *first, spec)?;
         Ok(Self { title: "embedgate", target: edge.target(), held: Held::Edge(Box::new(edge)) })
     }
 
     /// A peer.
-    pub fn peer(peer: Peer, before: &Before<'_>) -> Result<Self> {
+    pub fn peer(peer: Peer, before: &Before) -> Result<Self> {
         let first = before.servers.first().context("servers")?;
         let ground = Ground::new(env!("CARGO_TARGET_TMPDIR"), *first)?;
         let spec = PeerSpec {
-            servers: before.servers.to_vec(),
+            servers: before.servers.clone(),
             connections: CONNECTIONS,
             requests: None,
             read_timeout: before.read_timeout,
@@ -67,7 +77,7 @@ impl Subject {
     /// All three, one after the other, each ended before the next.
     pub fn each(
         settings: &Settings,
-        before: &Before<'_>,
+        before: &Before,
         mut show: impl FnMut(&Self) -> Result<()>,
     ) -> Result<()> {
         show(&Self::edge(settings, before)?)?;

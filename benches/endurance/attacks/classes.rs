@@ -25,7 +25,7 @@ const SMUGGLED: &str = "/session/smuggled";
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let witness = Witness::start(Temper::Remembers)?;
-    let before = Before { servers: &[witness.addr], read_timeout: 60 };
+    let before = Before::server(witness.addr);
     let subject = Subject::edge(settings, &before)?;
     let scene = Scene { target: &subject.target, witness: &witness };
     scene.cached(rows)?;

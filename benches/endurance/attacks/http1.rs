@@ -63,7 +63,7 @@ fn attacks() -> [Attack; 5] {
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let time = if settings.quick { TIME / 2 } else { TIME };
     let witness = Witness::start(Temper::Well)?;
-    let before = Before { servers: &[witness.addr], read_timeout: 60 };
+    let before = Before::server(witness.addr);
     Subject::each(settings, &before, |subject| {
         let quiet = quiet(subject, time)?;
         for attack in attacks() {

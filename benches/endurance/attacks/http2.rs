@@ -55,7 +55,7 @@ const ATTACKS: [Line; 15] = [
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let time = if settings.quick { TIME / 3 } else { TIME };
     let witness = Witness::start(Temper::Well)?;
-    let before = Before { servers: &[witness.addr], read_timeout: 60 };
+    let before = Before::server(witness.addr);
     Subject::each(settings, &before, |subject| {
         let quiet = quiet(subject, time)?;
         for (name, make, wanted) in ATTACKS {

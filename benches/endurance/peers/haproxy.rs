@@ -16,7 +16,7 @@ pub fn prepare(ground: &Ground, spec: &PeerSpec) -> Result<Vec<OsString>> {
 
 fn configuration(ground: &Ground, spec: &PeerSpec) -> String {
     let Ground { plain, tls, .. } = ground;
-    let PeerSpec { connections, read_timeout, .. } = spec;
+    let (connections, read_timeout) = (spec.connections, spec.read_timeout.as_millis());
     let line = |(number, addr)| format!("  server app{number} {addr} pool-max-conn 128\n");
     let servers: String = spec.servers.iter().enumerate().map(line).collect();
     let socket = ground.path("haproxy.sock");
@@ -31,7 +31,7 @@ defaults
   mode http
   timeout connect 5s
   timeout client 60s
-  timeout server {read_timeout}s
+  timeout server {read_timeout}ms
   timeout tunnel 1h
 
 frontend edge

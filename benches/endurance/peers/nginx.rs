@@ -21,7 +21,7 @@ pub fn command(ground: &Ground) -> Vec<OsString> {
 
 fn configuration(ground: &Ground, spec: &PeerSpec) -> String {
     let Ground { plain, tls, .. } = ground;
-    let PeerSpec { connections, read_timeout, .. } = spec;
+    let (connections, read_timeout) = (spec.connections, spec.read_timeout.as_millis());
     let servers: String = spec.servers.iter().map(|addr| format!("server {addr}; ")).collect();
     let requests = spec.requests.map(|most| format!("keepalive_requests {most};")).unwrap_or_default();
     format!(
@@ -35,7 +35,7 @@ http {{
   server {{
     listen {plain}; listen {tls} ssl http2;
     ssl_certificate site.pem; ssl_certificate_key site.key; ssl_protocols TLSv1.2 TLSv1.3;
-    proxy_http_version 1.1; proxy_read_timeout {read_timeout}s;
+    proxy_http_version 1.1; proxy_read_timeout {read_timeout}ms;
     proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $upgrading;
     location /w/ {{ proxy_pass http://app; }}
   }}

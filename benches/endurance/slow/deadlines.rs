@@ -35,7 +35,7 @@ pub fn show_edge(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result
     let mut all = Vec::new();
     for kind in Kind::value_variants() {
         let witness = Witness::start(Temper::Well)?;
-        let before = Before { servers: &[witness.addr], read_timeout: 60 };
+        let before = Before::server(witness.addr);
         all.push(Watched::start(Subject::edge(settings, &before)?, witness, *kind, counts)?);
     }
     watch(&mut all, rows, |rows, watched, name| {
@@ -63,7 +63,7 @@ pub fn show_peers(_: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
     for peer in Peer::ALL {
         for kind in SHARED {
             let witness = Witness::start(Temper::Well)?;
-            let before = Before { servers: &[witness.addr], read_timeout: 60 };
+            let before = Before::server(witness.addr);
             all.push(Watched::start(Subject::peer(peer, &before)?, witness, kind, counts)?);
         }
     }

@@ -28,7 +28,7 @@ const PATIENT_BOUNDS: &str = "tls_handshake_timeout = \"10m\"\nbody_timeout = \"
 pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
     let rounds = settings.count(ROUNDS, 3);
     let witness = Witness::start(Temper::Well)?;
-    let before = Before { servers: &[witness.addr], read_timeout: 600 };
+    let before = Before::server(witness.addr);
     let start = || Subject::edge_with(settings, &before, PATIENT, PATIENT_BOUNDS);
     let quiet = start()?;
     for kind in Kind::value_variants() {
