@@ -65,7 +65,7 @@ bench-scale: setup ## Print the costs of a million widgets: import, start, memor
 bench-peers: build setup-peers ## Compare with nginx, HAProxy and bare pingora (ARGS=--help tells more)
 	EMBEDGATE_BENCH_OHA=$(OHA) cargo bench --locked --package bench-side-by-side -- $(ARGS)
 
-endurance: build setup-peers ## Show what a running edge endures: upgrades, reloads, restarts, stuck logs, a million sessions (ARGS=--help)
+endurance: build setup-peers ## Show what a running edge endures: upgrades, reloads, slow clients, attacks, sick servers and more (ARGS=--help)
 	cargo bench --locked --package bench-endurance -- $(ARGS)
 
 instructions: count-instructions ## Count the instructions of requests; fails at 3 % more than the stored counts

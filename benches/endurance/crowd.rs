@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bench_support::client::tls::connector;
 use bench_support::command;
 use bench_support::process::{Running, Stop};
@@ -81,6 +81,7 @@ async fn hold(kind: Kind, addr: SocketAddr, count: usize) -> Result<()> {
 /// A running one; its connections end with it.
 pub struct Crowd {
     running: Running,
+    started: Instant,
     count: usize,
     _folder: TempDir,
 }
@@ -100,7 +101,7 @@ impl Crowd {
             count.to_string()
         ];
         let running = Running::start("crowd", &crate::cores(), &command, folder.path(), Stop::Terminate)?;
-        Ok(Self { running, count, _folder: folder })
+        Ok(Self { running, started: Instant::now(), count, _folder: folder })
     }
 
     /// The last report.
@@ -110,25 +111,15 @@ impl Crowd {
         last.unwrap_or_default()
     }
 
-    /// Whether each client was let in or turned away.
-    pub fn is_there(&self) -> bool {
+    /// Whether each client was let in or turned away; an error if that takes too long.
+    pub fn is_there(&self) -> Result<bool> {
         let report = self.report();
-        report.opened + report.refused >= self.count
-    }
-
-    /// Waits for that.
-    pub fn wait(&mut self) -> Result<()> {
-        let count = self.count;
-        let started = Instant::now();
-        while !self.is_there() {
-            anyhow::ensure!(
-                started.elapsed() < PATIENCE,
-                "of {count} clients only {:?} after {PATIENCE:?}: {}",
-                self.report(),
-                self.running.said().lines().last().unwrap_or_default()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
+        let is_there = report.opened + report.refused >= self.count;
+        ensure!(
+            is_there || self.started.elapsed() < PATIENCE,
+            "of {} clients only {report:?} after {PATIENCE:?}",
+            self.count
+        );
+        Ok(is_there)
     }
 }

@@ -104,16 +104,20 @@ impl Subject {
         self.running().cpu()
     }
 
-    /// Resident bytes.
-    pub fn resident(&self) -> u64 {
-        self.running().resident()
+    /// Resident bytes, those that processes share counted for each: it is the growth that counts.
+    fn resident(&self) -> u64 {
+        self.family().map(|id| proc::resident(id).unwrap_or(0)).sum()
     }
 
     /// Open descriptors of all its processes.
     pub fn descriptors(&self) -> usize {
+        self.family().map(|id| proc::descriptors(id).unwrap_or(0)).sum()
+    }
+
+    /// Its processes; a peer has workers.
+    fn family(&self) -> impl Iterator<Item = u32> {
         let id = self.running().id();
-        let of = |id| proc::descriptors(id).unwrap_or(0);
-        of(id) + process::children(id).into_iter().map(of).sum::<usize>()
+        std::iter::once(id).chain(process::children(id))
     }
 }
 

@@ -45,6 +45,15 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub fn has_ended(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| !end.starts_with("stuck"))
+    }
+
+    /// Whether a status says that it is the client's fault.
+    pub fn is_refused(&self) -> bool {
+        self.end.as_ref().is_some_and(|end| end.starts_with('4'))
+    }
+
     /// As people read it. `unit`: what was counted.
     pub fn text(&self, unit: &str) -> String {
         let end = self.end.as_deref().unwrap_or("still open");

@@ -13,12 +13,12 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
 use super::attacker::{AGAIN, Outcome, STUCK};
-use super::http2::{beside, quiet};
+use super::told::{Attacked, Wanted};
 use crate::Settings;
 use crate::edge::{SITE, WIDGET};
 use crate::load::{Target, on_this_thread};
-use crate::rows::{Rows, text};
-use crate::subject::{Before, Subject, mebibytes};
+use crate::rows::Rows;
+use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
 /// How long each goes on.
@@ -26,23 +26,16 @@ const TIME: Duration = Duration::from_secs(2);
 /// The most that is sent on one connection.
 const MOST: u64 = 64 << 20;
 
-/// What comes first, what is sent again and again, how often at most, and how long is waited between two.
+/// What comes first, what is sent again and again, and how often at most.
 struct Attack {
     name: &'static str,
     fields: &'static str,
     again: String,
     times: u64,
-    pause: Duration,
 }
 
 fn attacks() -> [Attack; 5] {
-    let each = |name, fields, again: &str| Attack {
-        name,
-        fields,
-        again: again.to_owned(),
-        times: u64::MAX,
-        pause: Duration::ZERO,
-    };
+    let each = |name, fields, again: &str| Attack { name, fields, again: again.to_owned(), times: u64::MAX };
     [
         each(
             "a chunk extension without an end",
@@ -56,34 +49,21 @@ fn attacks() -> [Attack; 5] {
         ),
         each("fields without an end", "GET|", &"X-Field: f\r\n".repeat(256)),
         Attack { times: 256, ..each("a head of 1 MiB", "GET|X-Long: ", &"l".repeat(4096)) },
-        Attack { pause: Duration::from_micros(100), ..each("a head byte by byte", "GET|X-Long: ", "l") },
+        each("a head byte by byte", "GET|X-Long: ", "l"),
     ]
 }
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let time = if settings.quick { TIME / 2 } else { TIME };
     let witness = Witness::start(Temper::Well)?;
-    let before = Before::server(witness.addr);
-    Subject::each(settings, &before, |subject| {
-        let quiet = quiet(subject, time)?;
+    Subject::each(settings, &Before::server(witness.addr), |subject| {
+        let mut attacked = Attacked::new(subject, &witness, time)?;
         for attack in attacks() {
             let (target, name) = (subject.target.clone(), attack.name);
-            let told = beside(subject, move || on_this_thread(repeated(&target, &attack, time)))?;
-            let name = format!("attacks: {}, {name}", subject.title);
-            let outcome = told.outcome.text("bytes");
-            if subject.as_edge().is_none() {
-                rows.told(format!("{name}: first connection"), outcome);
-                rows.told(format!("{name}: memory"), mebibytes(told.memory.growth()));
-                rows.told(
-                    format!("{name}: p99 of honest requests ({} without)", text(quiet)),
-                    text(told.honest.p99()),
-                );
-                continue;
-            }
-            let is_refused = told.outcome.end.as_ref().is_some_and(|end| end.starts_with('4'));
-            rows.judged(format!("{name}: first connection"), "4xx", outcome, is_refused);
-            told.judge(rows, &name, quiet);
+            let work = move || on_this_thread(repeated(&target, &attack, time));
+            attacked.by(rows, name, "bytes", Wanted::Refusal, work)?;
         }
+        attacked.over(rows, "HTTP/1.1");
         Ok(())
     })
 }
@@ -138,11 +118,7 @@ async fn send(mut output: OwnedWriteHalf, attack: &Attack, sent: &mut u64) -> io
         output.write_all(attack.again.as_bytes()).await?;
         *sent += attack.again.len() as u64;
         times += 1;
-        if !attack.pause.is_zero() {
-            tokio::time::sleep(attack.pause).await;
-        } else {
-            tokio::task::yield_now().await;
-        }
+        tokio::task::yield_now().await;
     }
     // A head that could be long enough is ended.
     if times == attack.times {

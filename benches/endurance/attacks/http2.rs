@@ -2,43 +2,31 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
-use super::attacker::{Attack, Outcome, attack};
+use super::attacker::{Attack, attack};
 use super::floods;
+use super::told::{Attacked, Wanted};
 use crate::Settings;
-use crate::honest::{self, Honest};
 use crate::load::on_this_thread;
-use crate::rows::{Rows, text};
-use crate::subject::{Before, Memory, Subject, mebibytes};
+use crate::rows::Rows;
+use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
-/// How long each goes on, and how long honest clients are timed without.
+/// How long each goes on.
 const TIME: Duration = Duration::from_secs(3);
-/// Between two looks at the memory.
-const LOOK: Duration = Duration::from_millis(50);
-/// What one connection may cost.
-pub const MEMORY: u64 = 16 << 20;
-/// Requests at once that may reach the upstream: those of one connection, of honest clients, and of a connection that has
-/// just ended.
-const AT_ONCE: u64 = 120;
-
-/// What an attack is to come to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Wanted {
-    /// The end of its connection.
-    End,
-    /// Nothing but a bound on memory.
-    Bound,
-}
 
 type Line = (&'static str, fn() -> Attack, Wanted);
 
 const ATTACKS: [Line; 15] = [
-    ("rapid reset, bursts (CVE-2023-44487)", floods::reset_in_bursts, Wanted::End),
-    ("rapid reset, 50 each 50 ms (CVE-2023-44487)", floods::reset_paced, Wanted::End),
-    ("resets by window overflow (CVE-2025-8671)", floods::made_you_reset_by_overflow, Wanted::End),
-    ("resets by a window update of 0 (CVE-2025-8671)", floods::made_you_reset_by_nothing, Wanted::End),
+    ("rapid reset, bursts (CVE-2023-44487)", floods::reset_in_bursts, Wanted::EndOfRequests),
+    ("rapid reset, 50 each 50 ms (CVE-2023-44487)", floods::reset_paced, Wanted::EndOfRequests),
+    ("resets by window overflow (CVE-2025-8671)", floods::made_you_reset_by_overflow, Wanted::EndOfRequests),
+    (
+        "resets by a window update of 0 (CVE-2025-8671)",
+        floods::made_you_reset_by_nothing,
+        Wanted::EndOfRequests,
+    ),
     ("PING (CVE-2019-9512)", floods::pings, Wanted::End),
     ("SETTINGS (CVE-2019-9515)", floods::settings_frames, Wanted::End),
     ("WINDOW_UPDATE", floods::window_updates, Wanted::End),
@@ -55,87 +43,13 @@ const ATTACKS: [Line; 15] = [
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let time = if settings.quick { TIME / 3 } else { TIME };
     let witness = Witness::start(Temper::Well)?;
-    let before = Before::server(witness.addr);
-    Subject::each(settings, &before, |subject| {
-        let quiet = quiet(subject, time)?;
+    Subject::each(settings, &Before::server(witness.addr), |subject| {
+        let mut attacked = Attacked::new(subject, &witness, time)?;
         for (name, make, wanted) in ATTACKS {
-            witness.forget()?;
             let target = subject.target.clone();
-            let told = beside(subject, move || on_this_thread(attack(&target, make, time)))?;
-            let name = format!("attacks: {}, {name}", subject.title);
-            let seen = witness.seen()?;
-            let outcome = told.outcome.text("frames");
-            if subject.as_edge().is_none() {
-                rows.told(format!("{name}: first connection"), outcome);
-                let costs = format!("{}; {}", mebibytes(told.memory.growth()), seen.most_at_once);
-                rows.told(format!("{name}: memory; most requests at once upstream"), costs);
-                rows.told(
-                    format!("{name}: p99 of honest requests ({} without)", text(quiet)),
-                    text(told.honest.p99()),
-                );
-                continue;
-            }
-            match wanted {
-                Wanted::End => {
-                    rows.judged(format!("{name}: first connection"), "ended", outcome, told.has_ended());
-                }
-                Wanted::Bound => rows.told(format!("{name}: first connection"), outcome),
-            }
-            rows.judged(
-                format!("{name}: most requests at once upstream"),
-                format!("<= {AT_ONCE}"),
-                seen.most_at_once,
-                seen.most_at_once <= AT_ONCE,
-            );
-            let rate = seen.accepted as f64 / time.as_secs_f64();
-            rows.told(format!("{name}: new connections a second upstream"), format!("{rate:.0}"));
-            told.judge(rows, &name, quiet);
+            attacked.by(rows, name, "frames", wanted, move || on_this_thread(attack(&target, make, time)))?;
         }
+        attacked.over(rows, "HTTP/2");
         Ok(())
     })
-}
-
-/// What honest requests take without an attack.
-pub fn quiet(subject: &Subject, time: Duration) -> Result<Duration> {
-    // Once more than needed: a server that has just started is slower.
-    honest::ask_for(&subject.target, time / 3, || ())?;
-    Ok(honest::ask_for(&subject.target, time, || ())?.p99())
-}
-
-/// An attack, with what it cost and what honest clients saw.
-pub struct Told {
-    pub outcome: Outcome,
-    pub memory: Memory,
-    pub honest: honest::Window,
-}
-
-impl Told {
-    pub fn has_ended(&self) -> bool {
-        self.outcome.end.as_ref().is_some_and(|end| !end.starts_with("stuck"))
-    }
-
-    pub fn judge(&self, rows: &mut Rows, name: &str, quiet: Duration) {
-        let grown = self.memory.growth();
-        rows.judged(
-            format!("{name}: memory ({} connections, one at a time)", self.outcome.connections),
-            format!("<= {}", mebibytes(MEMORY)),
-            mebibytes(grown),
-            grown <= MEMORY,
-        );
-        honest::judge(rows, name, quiet, self.honest.p99());
-        rows.none(format!("{name}: honest requests lost"), self.honest.failed, &self.honest.first);
-    }
-}
-
-/// Attacks on a thread of its own, beside honest clients.
-pub fn beside(subject: &Subject, attack: impl FnOnce() -> Result<Outcome> + Send + 'static) -> Result<Told> {
-    let honest = Honest::start(&subject.target);
-    let mut memory = Memory::of(subject);
-    let attacking = std::thread::spawn(attack);
-    while !attacking.is_finished() {
-        memory.look(subject);
-        std::thread::sleep(LOOK);
-    }
-    let outcome = attacking.join().map_err(|_| anyhow!("the attack panicked"))??;
-    Ok(Told { outcome, memory, honest: honest.stop()? })
 }

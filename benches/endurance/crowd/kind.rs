@@ -1,5 +1,6 @@
 //! Kinds of slowness.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use bench_support::ground::HOST;
@@ -8,6 +9,7 @@ use clap::ValueEnum;
 use crate::admin::WRITE_TOKEN;
 use crate::edge::{SITE, WIDGET};
 use crate::http2::{Head, PREFACE, flags, frame, kind, settings, settings_of};
+use crate::subject::Subject;
 
 /// What a client is slow at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
@@ -71,9 +73,13 @@ impl Kind {
         matches!(self, Self::AdminSilent | Self::AdminHead | Self::AdminBody)
     }
 
-    /// Whether it asks the TLS listener.
-    pub fn is_tls(self) -> bool {
-        matches!(self, Self::BodyHttp2 | Self::Window | Self::Handshake | Self::Preface)
+    /// The listener that it connects to.
+    pub fn addr(self, subject: &Subject) -> SocketAddr {
+        match (self, subject.as_edge()) {
+            (Self::AdminSilent | Self::AdminHead | Self::AdminBody, Some(edge)) => edge.admin().addr,
+            (Self::BodyHttp2 | Self::Window | Self::Handshake | Self::Preface, _) => subject.target.tls,
+            _ => subject.target.plain,
+        }
     }
 
     /// By when a client of this kind is to be gone, by the edge's defaults.

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::ValueEnum;
 
 use super::Counts;
@@ -32,15 +32,13 @@ const MEMORY: u64 = 16 << 20;
 const SHARED: [Kind; 3] = [Kind::Head, Kind::Body, Kind::Reader];
 
 pub fn show_edge(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
-    let mut all = Vec::new();
-    for kind in Kind::value_variants() {
+    let start = |kind: &Kind| {
         let witness = Witness::start(Temper::Well)?;
-        let before = Before::server(witness.addr);
-        all.push(Watched::start(Subject::edge(settings, &before)?, witness, *kind, counts)?);
-    }
-    watch(&mut all, rows, |rows, watched, name| {
-        let (kind, count) = (watched.kind, watched.count);
-        let wanted = kind.deadline() + LATER;
+        let subject = Subject::edge(settings, &Before::server(witness.addr))?;
+        Watched::to_its_end(subject, witness, *kind, counts)
+    };
+    for watched in at_once(Kind::value_variants(), start)? {
+        let (name, wanted) = (watched.name(), watched.kind.deadline() + LATER);
         let gone = watched.gone();
         rows.judged(
             format!("{name}: all gone"),
@@ -48,56 +46,40 @@ pub fn show_edge(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result
             gone.map_or_else(|| watched.still_there(), text),
             gone.is_some_and(|after| after <= wanted),
         );
-        let left = watched.left.unwrap_or(u64::MAX);
         rows.judged(
-            format!("{name}: memory left {} later ({} at most)", text(SETTLED), watched.grown(count)),
+            format!("{name}: memory left {} later", text(SETTLED)),
             format!("<= {}", mebibytes(MEMORY)),
             watched.left.map_or_else(|| "they are still there".to_owned(), mebibytes),
-            left <= MEMORY,
+            watched.left.is_some_and(|left| left <= MEMORY),
         );
-    })
-}
-
-pub fn show_peers(_: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
-    let mut all = Vec::new();
-    for peer in Peer::ALL {
-        for kind in SHARED {
-            let witness = Witness::start(Temper::Well)?;
-            let before = Before::server(witness.addr);
-            all.push(Watched::start(Subject::peer(peer, &before)?, witness, kind, counts)?);
-        }
-    }
-    watch(&mut all, rows, |rows, watched, name| {
-        let gone = watched.gone().map_or_else(|| watched.still_there(), text);
-        rows.told(format!("{name}: all gone"), gone);
-        rows.told(format!("{name}: memory"), watched.grown(watched.count));
-    })
-}
-
-/// Watches all of them to their ends and tells of each.
-fn watch(all: &mut [Watched], rows: &mut Rows, tell: impl Fn(&mut Rows, &Watched, &str)) -> Result<()> {
-    let started = Instant::now();
-    while started.elapsed() < PATIENCE && all.iter().any(|watched| watched.left.is_none()) {
-        for watched in &mut *all {
-            watched.look()?;
-        }
-        std::thread::sleep(LOOK);
-    }
-    for watched in all {
-        let name = format!("slow: {}, {} {}", watched.subject.title, watched.count, watched.kind.title());
-        tell(rows, watched, &name);
-        let seen = watched.witness.seen()?;
-        if !watched.kind.is_admin() {
-            rows.told(format!("{name}: upstream connections, most at once"), seen.most_connections);
-        }
-        let report = watched.crowd.report();
-        let said: Vec<_> = report.said.iter().map(|(said, count)| format!("{count} x {said}")).collect();
-        rows.told(
-            format!("{name}: let in; what they heard"),
-            format!("{}; {}", report.opened, said.join(", ")),
-        );
+        watched.tell(rows)?;
     }
     Ok(())
+}
+
+pub fn show_peers(rows: &mut Rows, counts: Counts) -> Result<()> {
+    let start = |(peer, kind): &(Peer, Kind)| {
+        let witness = Witness::start(Temper::Well)?;
+        let subject = Subject::peer(*peer, &Before::server(witness.addr))?;
+        Watched::to_its_end(subject, witness, *kind, counts)
+    };
+    let all: Vec<_> = Peer::ALL.into_iter().flat_map(|peer| SHARED.map(|kind| (peer, kind))).collect();
+    for watched in at_once(&all, start)? {
+        let gone = watched.gone().map_or_else(|| watched.still_there(), text);
+        rows.told(format!("{}: all gone", watched.name()), gone);
+        watched.tell(rows)?;
+    }
+    Ok(())
+}
+
+/// Does this for each on a thread of its own.
+fn at_once<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<Watched> + Sync) -> Result<Vec<Watched>> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = all.iter().map(|one| scope.spawn(|| work(one))).collect();
+        let joined =
+            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
+        joined.collect()
+    })
 }
 
 /// A server with one crowd.
@@ -112,38 +94,54 @@ struct Watched {
     memory: Memory,
     opened: Instant,
     gone: Option<Instant>,
-    /// Memory that was left, once it has settled.
+    /// Memory that was left, once it had settled.
     left: Option<u64>,
 }
 
 impl Watched {
-    fn start(subject: Subject, witness: Witness, kind: Kind, counts: Counts) -> Result<Self> {
+    /// Brings the crowd to it and watches until the memory has settled that it gives back, or patience is over.
+    fn to_its_end(subject: Subject, witness: Witness, kind: Kind, counts: Counts) -> Result<Self> {
         let (descriptors, memory) = (subject.descriptors(), Memory::of(&subject));
-        let target = &subject.target;
-        let addr = match subject.as_edge() {
-            Some(edge) if kind.is_admin() => edge.admin().addr,
-            _ if kind.is_tls() => target.tls,
-            _ => target.plain,
-        };
         let count = counts.of(kind);
-        let mut crowd = Crowd::start(kind, addr, count)?;
-        crowd.wait()?;
+        let crowd = Crowd::start(kind, kind.addr(&subject), count)?;
         let opened = Instant::now();
-        Ok(Self { subject, witness, crowd, kind, count, descriptors, memory, opened, gone: None, left: None })
+        let mut this = Self {
+            subject,
+            witness,
+            crowd,
+            kind,
+            count,
+            descriptors,
+            memory,
+            opened,
+            gone: None,
+            left: None,
+        };
+        while !this.crowd.is_there()? {
+            this.memory.look(&this.subject);
+            this.opened = Instant::now();
+            std::thread::sleep(LOOK);
+        }
+        while this.left.is_none() && this.opened.elapsed() < PATIENCE {
+            this.look();
+            std::thread::sleep(LOOK);
+        }
+        Ok(this)
     }
 
-    fn look(&mut self) -> Result<()> {
+    fn look(&mut self) {
         let now = self.memory.look(&self.subject);
         match self.gone {
             None if self.subject.descriptors() <= self.descriptors + LEFT.min(self.count / 3) => {
                 self.gone = Some(Instant::now());
             }
-            Some(since) if self.left.is_none() && since.elapsed() >= SETTLED => {
-                self.left = Some(self.memory.left(now));
-            }
+            Some(since) if since.elapsed() >= SETTLED => self.left = Some(self.memory.left(now)),
             _ => {}
         }
-        Ok(())
+    }
+
+    fn name(&self) -> String {
+        format!("slow: {}, {} {}", self.subject.title, self.count, self.kind.title())
     }
 
     /// When the last one was gone, after they were all there.
@@ -153,12 +151,22 @@ impl Watched {
 
     fn still_there(&self) -> String {
         let there = self.subject.descriptors().saturating_sub(self.descriptors);
-        format!("{there} descriptors are held after {}", text(self.opened.elapsed()))
+        format!("{there} descriptors held after {}", text(PATIENCE))
     }
 
-    /// What they cost at most, all and each.
-    fn grown(&self, count: usize) -> String {
-        let grown = self.memory.growth();
-        format!("{}, {:.1} KiB each", mebibytes(grown), grown as f64 / 1024.0 / count.max(1) as f64)
+    /// What they cost, and how they heard of their end.
+    fn tell(&self, rows: &mut Rows) -> Result<()> {
+        let (name, grown) = (self.name(), self.memory.growth());
+        let each = grown as f64 / 1024.0 / self.count as f64;
+        let upstream = self.witness.seen()?.most_connections;
+        rows.told(
+            format!("{name}: memory at most; connections upstream"),
+            format!("{}, {each:.1} KiB each; {upstream}", mebibytes(grown)),
+        );
+        let report = self.crowd.report();
+        let said: Vec<_> = report.said.iter().map(|(said, count)| format!("{count} x {said}")).collect();
+        let heard = if said.is_empty() { "nothing".to_owned() } else { said.join(", ") };
+        rows.told(format!("{name}: let in; heard"), format!("{}; {heard}", report.opened));
+        Ok(())
     }
 }

@@ -19,6 +19,8 @@ use crate::witness::{Temper, Witness};
 const ROUNDS: usize = 9;
 /// Each edge's part of a round.
 const PART: Duration = Duration::from_millis(800);
+/// Between two looks at whether the slow ones are all there.
+const LOOK: Duration = Duration::from_millis(50);
 /// What a request may cost more, in percent.
 const MORE: f64 = 5.0;
 /// Deadlines that let slow clients stay, as the end of `[edge]` and the beginning of `[edge.bounds]`.
@@ -37,13 +39,10 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
         for subject in [&quiet, &loaded] {
             Part::at(subject)?;
         }
-        let addr = match loaded.as_edge() {
-            Some(edge) if kind.is_admin() => edge.admin().addr,
-            _ if kind.is_tls() => loaded.target.tls,
-            _ => loaded.target.plain,
-        };
-        let mut crowd = Crowd::start(*kind, addr, counts.of(*kind))?;
-        crowd.wait()?;
+        let crowd = Crowd::start(*kind, kind.addr(&loaded), counts.of(*kind))?;
+        while !crowd.is_there()? {
+            std::thread::sleep(LOOK);
+        }
         let (mut without, mut with) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             without.push(Part::at(&quiet)?);
