@@ -15,8 +15,7 @@ const ADMIN_CLIENTS: usize = 300;
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let (clients, admin) = (settings.count(CLIENTS, 500), settings.count(ADMIN_CLIENTS, 50));
     let counts = Counts { clients: clients.min(crate::proc::most_descriptors()? / 4), admin };
-    deadlines::show_edge(settings, rows, counts)?;
-    deadlines::show_peers(rows, counts)?;
+    deadlines::show(settings, rows, counts)?;
     rounds::show(settings, rows, counts)
 }
 

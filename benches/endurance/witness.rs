@@ -18,7 +18,7 @@ mod request;
 mod state;
 
 /// The length of what `.../large` answers.
-pub const LARGE: usize = 4 * 1024 * 1024;
+pub const LARGE: usize = 512 * 1024;
 /// How long `.../late` takes.
 pub const LATE: Duration = Duration::from_millis(300);
 

@@ -73,6 +73,11 @@ impl Kind {
         matches!(self, Self::AdminSilent | Self::AdminHead | Self::AdminBody)
     }
 
+    /// Whether a server is left with an answer.
+    pub fn is_stuck(self) -> bool {
+        matches!(self, Self::Reader | Self::Window)
+    }
+
     /// The listener that it connects to.
     pub fn addr(self, subject: &Subject) -> SocketAddr {
         match (self, subject.as_edge()) {

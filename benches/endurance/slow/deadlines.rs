@@ -1,7 +1,7 @@
 //! When slow clients are gone, and what they cost until then.
 //!
-//! All kinds at once, so that it takes no longer than the longest deadline; each has a server of its own, so that none
-//! is another's cost. Only the server knows when a client is gone that reads nothing, so its descriptors are counted.
+//! Many kinds at once, so that it takes not much longer than the longest deadline; each has a server of its own, so that
+//! none is another's cost. Those of which the system has to keep answers come after the others. Only the server knows when a client is gone that reads nothing, so its descriptors are counted.
 
 use std::time::{Duration, Instant};
 
@@ -31,55 +31,38 @@ const MEMORY: u64 = 16 << 20;
 /// Kinds that are held against peers, too.
 const SHARED: [Kind; 3] = [Kind::Head, Kind::Body, Kind::Reader];
 
-pub fn show_edge(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
-    let start = |kind: &Kind| {
-        let witness = Witness::start(Temper::Well)?;
-        let subject = Subject::edge(settings, &Before::server(witness.addr))?;
-        Watched::to_its_end(subject, witness, *kind, counts)
-    };
-    for watched in at_once(Kind::value_variants(), start)? {
-        let (name, wanted) = (watched.name(), watched.kind.deadline() + LATER);
-        let gone = watched.gone();
-        rows.judged(
-            format!("{name}: all gone"),
-            format!("<= {}", text(wanted)),
-            gone.map_or_else(|| watched.still_there(), text),
-            gone.is_some_and(|after| after <= wanted),
-        );
-        rows.judged(
-            format!("{name}: memory left {} later", text(SETTLED)),
-            format!("<= {}", mebibytes(MEMORY)),
-            watched.left.map_or_else(|| "they are still there".to_owned(), mebibytes),
-            watched.left.is_some_and(|left| left <= MEMORY),
-        );
-        watched.tell(rows)?;
+pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
+    let edges = Kind::value_variants().iter().map(|kind| (None, *kind));
+    let peers = Peer::ALL.into_iter().flat_map(|peer| SHARED.map(|kind| (Some(peer), kind)));
+    let (stuck, others): (Vec<_>, Vec<_>) = edges.chain(peers).partition(|(_, kind)| kind.is_stuck());
+    for together in [others, stuck] {
+        // Started on this thread, because processes end with the thread that has started them.
+        let start = |(peer, kind): &(Option<Peer>, Kind)| {
+            let witness = Witness::start(Temper::Well)?;
+            let before = Before::server(witness.addr);
+            let subject = match peer {
+                Some(peer) => Subject::peer(*peer, &before)?,
+                None => Subject::edge(settings, &before)?,
+            };
+            Watched::start(subject, witness, *kind, counts)
+        };
+        let all = together.iter().map(start).collect::<Result<Vec<_>>>()?;
+        for watched in to_their_ends(all)? {
+            watched.judge(rows);
+            watched.tell(rows)?;
+        }
     }
     Ok(())
 }
 
-pub fn show_peers(rows: &mut Rows, counts: Counts) -> Result<()> {
-    let start = |(peer, kind): &(Peer, Kind)| {
-        let witness = Witness::start(Temper::Well)?;
-        let subject = Subject::peer(*peer, &Before::server(witness.addr))?;
-        Watched::to_its_end(subject, witness, *kind, counts)
-    };
-    let all: Vec<_> = Peer::ALL.into_iter().flat_map(|peer| SHARED.map(|kind| (peer, kind))).collect();
-    for watched in at_once(&all, start)? {
-        let gone = watched.gone().map_or_else(|| watched.still_there(), text);
-        rows.told(format!("{}: all gone", watched.name()), gone);
-        watched.tell(rows)?;
-    }
-    Ok(())
-}
-
-/// Does this for each on a thread of its own.
-fn at_once<T: Sync>(all: &[T], work: impl Fn(&T) -> Result<Watched> + Sync) -> Result<Vec<Watched>> {
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = all.iter().map(|one| scope.spawn(|| work(one))).collect();
-        let joined =
-            threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
-        joined.collect()
-    })
+/// Watches each on a thread of its own.
+fn to_their_ends(all: Vec<Watched>) -> Result<Vec<Watched>> {
+    let threads: Vec<_> = all
+        .into_iter()
+        .map(|mut watched| std::thread::spawn(move || watched.to_its_end().map(|()| watched)))
+        .collect();
+    let joined = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
+    joined.collect()
 }
 
 /// A server with one crowd.
@@ -99,34 +82,27 @@ struct Watched {
 }
 
 impl Watched {
-    /// Brings the crowd to it and watches until the memory has settled that it gives back, or patience is over.
-    fn to_its_end(subject: Subject, witness: Witness, kind: Kind, counts: Counts) -> Result<Self> {
+    /// Brings the crowd to it.
+    fn start(subject: Subject, witness: Witness, kind: Kind, counts: Counts) -> Result<Self> {
         let (descriptors, memory) = (subject.descriptors(), Memory::of(&subject));
         let count = counts.of(kind);
         let crowd = Crowd::start(kind, kind.addr(&subject), count)?;
         let opened = Instant::now();
-        let mut this = Self {
-            subject,
-            witness,
-            crowd,
-            kind,
-            count,
-            descriptors,
-            memory,
-            opened,
-            gone: None,
-            left: None,
-        };
-        while !this.crowd.is_there()? {
-            this.memory.look(&this.subject);
-            this.opened = Instant::now();
+        Ok(Self { subject, witness, crowd, kind, count, descriptors, memory, opened, gone: None, left: None })
+    }
+
+    /// Watches until they are gone and the memory has settled that it gives back, or patience is over.
+    fn to_its_end(&mut self) -> Result<()> {
+        while !self.crowd.is_there()? {
+            self.memory.look(&self.subject);
+            self.opened = Instant::now();
             std::thread::sleep(LOOK);
         }
-        while this.left.is_none() && this.opened.elapsed() < PATIENCE {
-            this.look();
+        while self.left.is_none() && self.opened.elapsed() < PATIENCE {
+            self.look();
             std::thread::sleep(LOOK);
         }
-        Ok(this)
+        Ok(())
     }
 
     fn look(&mut self) {
@@ -152,6 +128,24 @@ impl Watched {
     fn still_there(&self) -> String {
         let there = self.subject.descriptors().saturating_sub(self.descriptors);
         format!("{there} descriptors held after {}", text(PATIENCE))
+    }
+
+    /// Whether they were gone in time and left nothing, if it is an edge.
+    fn judge(&self, rows: &mut Rows) {
+        let (name, wanted) = (self.name(), self.kind.deadline() + LATER);
+        let gone = self.gone();
+        let measured = gone.map_or_else(|| self.still_there(), text);
+        if self.subject.as_edge().is_none() {
+            return rows.told(format!("{name}: all gone"), measured);
+        }
+        let is_so = gone.is_some_and(|after| after <= wanted);
+        rows.judged(format!("{name}: all gone"), format!("<= {}", text(wanted)), measured, is_so);
+        rows.judged(
+            format!("{name}: memory left {} later", text(SETTLED)),
+            format!("<= {}", mebibytes(MEMORY)),
+            self.left.map_or_else(|| "they are still there".to_owned(), mebibytes),
+            self.left.is_some_and(|left| left <= MEMORY),
+        );
     }
 
     /// What they cost, and how they heard of their end.

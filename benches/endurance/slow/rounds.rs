@@ -18,7 +18,7 @@ use crate::witness::{Temper, Witness};
 
 const ROUNDS: usize = 9;
 /// Each edge's part of a round.
-const PART: Duration = Duration::from_millis(800);
+const PART: Duration = Duration::from_millis(600);
 /// Between two looks at whether the slow ones are all there.
 const LOOK: Duration = Duration::from_millis(50);
 /// What a request may cost more, in percent.

@@ -18,6 +18,8 @@ use super::{LARGE, LATE, Temper};
 
 /// Of a fickle one: one of so many moments at which it may close is one at which it does.
 const FICKLE: u64 = 12;
+/// What the system keeps of answers that nobody takes: little, because thousands may not be taken.
+const SMALL: u32 = 8 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 4096;
 static LONG: LazyLock<Vec<u8>> = LazyLock::new(|| answer("no-store", "", LARGE));
@@ -25,6 +27,8 @@ static LONG: LazyLock<Vec<u8>> = LazyLock::new(|| answer("no-store", "", LARGE))
 pub async fn accept(listen: SocketAddr, temper: Temper) -> Result<()> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;
+    // Connections have it from here.
+    socket.set_send_buffer_size(SMALL)?;
     socket.bind(listen)?;
     let listener: TcpListener = socket.listen(BACKLOG)?;
     let state = State::default();
