@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bench_support::ground::HOST;
 use rustls::pki_types::ServerName;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
@@ -20,6 +21,9 @@ use crate::http2::{Event, Heard};
 
 /// What a client that takes nothing has room for.
 const SMALL: u32 = 4096;
+/// The longest segment: as on the way from elsewhere. On loopback a server's system would take megabytes from it that no
+/// client has taken.
+const SEGMENT: u32 = 1460;
 
 pub async fn run(
     kind: Kind,
@@ -78,6 +82,7 @@ async fn opened<S>(
 
 async fn connect(addr: SocketAddr, manner: &Manner) -> Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
+    SockRef::from(&socket).set_tcp_mss(SEGMENT)?;
     if !manner.reads {
         socket.set_recv_buffer_size(SMALL)?;
     }

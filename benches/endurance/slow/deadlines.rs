@@ -18,14 +18,14 @@ use crate::witness::{Temper, Witness};
 
 /// After a deadline, until the last one has to be gone.
 const LATER: Duration = Duration::from_secs(5);
-/// After the last one, until memory is looked at.
+/// After a start and after the last one, until memory is looked at.
 const SETTLED: Duration = Duration::from_secs(5);
 /// The longest that anybody is watched: more than the longest deadline here.
 const PATIENCE: Duration = Duration::from_secs(75);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
-/// Descriptors that may be left: what was made for good meanwhile, and upstream connections that are kept.
-const LEFT: usize = 150;
+/// Descriptors that may be left: what was made for good meanwhile.
+const LEFT: usize = 16;
 /// Memory that may be left.
 const MEMORY: u64 = 16 << 20;
 /// Kinds that are held against peers, too.
@@ -44,9 +44,12 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
                 Some(peer) => Subject::peer(*peer, &before)?,
                 None => Subject::edge(settings, &before)?,
             };
-            Watched::start(subject, witness, *kind, counts)
+            Ok((subject, witness, *kind))
         };
-        let all = together.iter().map(start).collect::<Result<Vec<_>>>()?;
+        let started = together.iter().map(start).collect::<Result<Vec<_>>>()?;
+        std::thread::sleep(SETTLED);
+        let watched = |(subject, witness, kind)| Watched::start(subject, witness, kind, counts);
+        let all = started.into_iter().map(watched).collect::<Result<_>>()?;
         for watched in to_their_ends(all)? {
             watched.judge(rows);
             watched.tell(rows)?;
@@ -108,7 +111,7 @@ impl Watched {
     fn look(&mut self) {
         let now = self.memory.look(&self.subject);
         match self.gone {
-            None if self.subject.descriptors() <= self.descriptors + LEFT.min(self.count / 3) => {
+            None if self.subject.descriptors() <= self.descriptors + LEFT => {
                 self.gone = Some(Instant::now());
             }
             Some(since) if since.elapsed() >= SETTLED => self.left = Some(self.memory.left(now)),
