@@ -34,7 +34,7 @@ pub async fn run(
     report: &RefCell<Report>,
 ) {
     let manner = kind.manner(number);
-    let said = if manner.is_http2 {
+    let said = if manner.is_tls {
         let opened = opened(gate, report, async {
             let stream = connect(addr, &manner).await?;
             let mut stream = connector.connect(ServerName::try_from(HOST)?, stream).await?;
@@ -142,7 +142,7 @@ fn said(manner: &Manner, first: &[u8], heard: &Heard, end: &str) -> String {
             std::iter::once(heard.to_string()).chain(ends).filter(|said| !said.is_empty()).collect();
         return if all.is_empty() { end.to_owned() } else { all.join(", ") };
     }
-    match first.get(9..12) {
+    match first.strip_prefix(b"HTTP/1.1 ").and_then(|rest| rest.get(..3)) {
         Some(status) => String::from_utf8_lossy(status).into_owned(),
         None => end.to_owned(),
     }

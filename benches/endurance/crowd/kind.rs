@@ -36,7 +36,9 @@ pub enum Kind {
 
 /// What a client of a kind does.
 pub struct Manner {
-    /// Over TLS, as HTTP/2.
+    /// Over TLS, for HTTP/2.
+    pub is_tls: bool,
+    /// Says what HTTP/2 wants to be said. One without a preface must not.
     pub is_http2: bool,
     /// Said at once.
     pub opening: Vec<u8>,
@@ -97,7 +99,7 @@ impl Kind {
 
     /// The manner of the client of this number.
     pub fn manner(self, number: usize) -> Manner {
-        let silent = Manner { is_http2: false, opening: Vec::new(), drip: None, reads: true };
+        let silent = Manner { is_tls: false, is_http2: false, opening: Vec::new(), drip: None, reads: true };
         let path = |name: &str| format!("/w/{WIDGET}/session{name}");
         let ask = |method: &str, name: &str| {
             format!("{method} {} HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{SITE}\r\n", path(name))
@@ -117,6 +119,7 @@ impl Kind {
             Self::BodyHttp2 => {
                 let head = Head::new("POST", &path(""), SITE).with("content-length", &LENGTH.to_string());
                 Manner {
+                    is_tls: true,
                     is_http2: true,
                     opening: [PREFACE.to_vec(), settings(&[]), head.frame(1, false)].concat(),
                     drip: Some((BODY, frame(kind::DATA, flags::NONE, 1, b"x"))),
@@ -130,6 +133,7 @@ impl Kind {
                 let head = Head::new("GET", &path("/large"), SITE);
                 let none = settings(&[(settings_of::INITIAL_WINDOW_SIZE, 0)]);
                 Manner {
+                    is_tls: true,
                     is_http2: true,
                     opening: [PREFACE.to_vec(), none, head.frame(1, true)].concat(),
                     ..silent
@@ -138,7 +142,7 @@ impl Kind {
             Self::Preface => {
                 let said = if number.is_multiple_of(2) { 0 } else { PREFACE.len() / 2 };
                 Manner {
-                    is_http2: true,
+                    is_tls: true,
                     opening: PREFACE.get(..said).unwrap_or_default().to_vec(),
                     ..silent
                 }

@@ -1,7 +1,8 @@
 //! When slow clients are gone, and what they cost until then.
 //!
 //! Many kinds at once, so that it takes not much longer than the longest deadline; each has a server of its own, so that
-//! none is another's cost. Those of which the system has to keep answers come after the others. Only the server knows when a client is gone that reads nothing, so its descriptors are counted.
+//! none is another's cost. Those of which the system has to keep answers come after the others, because its memory for that
+//! is limited. Only the server knows when a client is gone that reads nothing, so its descriptors are counted.
 
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ const LATER: Duration = Duration::from_secs(5);
 /// After a start and after the last one, until memory is looked at.
 const SETTLED: Duration = Duration::from_secs(5);
 /// The longest that anybody is watched: more than the longest deadline here.
-const PATIENCE: Duration = Duration::from_secs(75);
+const PATIENCE: Duration = Duration::from_secs(72);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 /// Descriptors that may be left: what was made for good meanwhile.
@@ -35,7 +36,8 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
     let edges = Kind::value_variants().iter().map(|kind| (None, *kind));
     let peers = Peer::ALL.into_iter().flat_map(|peer| SHARED.map(|kind| (Some(peer), kind)));
     let (stuck, others): (Vec<_>, Vec<_>) = edges.chain(peers).partition(|(_, kind)| kind.is_stuck());
-    for together in [others, stuck] {
+    let (of_peers, of_edges) = stuck.into_iter().partition(|(peer, _)| peer.is_some());
+    for together in [others, of_edges, of_peers] {
         // Started on this thread, because processes end with the thread that has started them.
         let start = |(peer, kind): &(Option<Peer>, Kind)| {
             let witness = Witness::start(Temper::Well)?;
