@@ -64,7 +64,7 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
 fn to_their_ends(all: Vec<Watched>) -> Result<Vec<Watched>> {
     let threads: Vec<_> = all
         .into_iter()
-        .map(|mut watched| std::thread::spawn(move || watched.to_its_end().map(|()| watched)))
+        .map(|mut watched| std::thread::spawn(move || watched.watch().map(|()| watched)))
         .collect();
     let joined = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a thread panicked"))?);
     joined.collect()
@@ -97,7 +97,7 @@ impl Watched {
     }
 
     /// Watches until they are gone and the memory has settled that it gives back, or patience is over.
-    fn to_its_end(&mut self) -> Result<()> {
+    fn watch(&mut self) -> Result<()> {
         while !self.crowd.is_there()? {
             self.memory.look(&self.subject);
             self.opened = Instant::now();
