@@ -206,7 +206,8 @@ pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<A
     let places = Places::new(admin.bounds.connections, false, |times, peer| {
         tracing::warn!(times, peer, "the admin listener was full, so connections were closed");
     });
-    CallServer::new(router(admin), places).serve(listener, handshakes).await;
+    let gauge = admin.metrics.connections.of_listener(listener.addr());
+    CallServer::new(router(admin), places).serve(listener, handshakes, gauge).await;
 }
 
 /// Serves calls that another process passes on, for ever.
@@ -222,7 +223,8 @@ pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) {
     let places = Places::new(admin.bounds.probe_connections(), true, |times, peer| {
         tracing::warn!(times, peer, "the listener for probes was full, so connections were closed");
     });
-    CallServer::new(probe_router(admin), places).serve(listener, None).await;
+    let gauge = admin.metrics.connections.of_listener(listener.addr());
+    CallServer::new(probe_router(admin), places).serve(listener, None, gauge).await;
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

@@ -39,6 +39,7 @@ impl Intake {
 
 /// TCP listener of the control plane.
 pub struct StoppableListener {
+    addr: SocketAddr,
     listener: Option<TcpListener>,
     intake: Intake,
     refused: Tally,
@@ -60,11 +61,17 @@ impl StoppableListener {
     /// The socket can't be used.
     pub fn new(listener: StdListener, intake: Intake) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
+        let addr = listener.local_addr()?;
         let listener = Some(TcpListener::from_std(listener)?);
         let refused = Tally::new(|tries, last| {
             tracing::error!(tries, error = last, "the admin side can't accept connections");
         });
-        Ok(Self { listener, intake, refused })
+        Ok(Self { addr, listener, intake, refused })
+    }
+
+    /// The address.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
     }
 
     /// The next connection. Once the intake has stopped, there is none.

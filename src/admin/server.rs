@@ -28,6 +28,7 @@ use super::listener::{Accepted, StoppableListener};
 use super::messages::{AnswerBody, CallUnderWay, PacedBody};
 use super::paced_stream::PacedStream;
 use super::tls::OperatorHandshakes;
+use crate::telemetry::metrics::ListenerGauge;
 
 /// Longest head of a request, in bytes, and size of the buffers of a connection.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -55,14 +56,19 @@ impl CallServer {
     }
 
     /// Serves what is accepted, for ever.
-    pub(super) async fn serve(self, mut listener: StoppableListener, handshakes: Option<OperatorHandshakes>) {
+    pub(super) async fn serve(
+        self,
+        mut listener: StoppableListener,
+        handshakes: Option<OperatorHandshakes>,
+        gauge: ListenerGauge,
+    ) {
         let _ended = self.ended.clone().drop_guard();
         loop {
             let Accepted { stream, peer, open } = listener.accept().await;
             let Some(place) = self.places.take(Some(peer)).await else { continue };
-            let (server, handshakes) = (self.clone(), handshakes.clone());
+            let (server, handshakes, counted) = (self.clone(), handshakes.clone(), gauge.opened());
             drop(tokio::spawn(async move {
-                let _open = open;
+                let _open = (open, counted);
                 let stream = PacedStream::new(stream, Arc::clone(place.connection()));
                 match handshakes {
                     None => server.answer(stream, &place).await,

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 
 /// Maximum length of the trailers of a request, in bytes. That of its head is configured.
-pub const MAX_HEAD_BYTES: usize = 64 * 1024;
+pub const MAX_TRAILER_BYTES: usize = 64 * 1024;
 
 /// Limits of the head of a request. A longer one gets 431.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use http::header::{HeaderName, HeaderValue};
 use super::read::find_end;
 use crate::edge::http::body::Frame;
 use crate::edge::http::fields::Fields;
-use crate::edge::http::limits::MAX_HEAD_BYTES;
+use crate::edge::http::limits::MAX_TRAILER_BYTES;
 
 /// Maximum length of a chunk's size line with its extensions, in bytes.
 const MAX_CHUNK_LINE: usize = 1024;
@@ -166,7 +166,7 @@ impl Chunk {
                     return Ok(BodyProgress::Over(None));
                 }
                 let Some(end) = find_end(read) else {
-                    let too_long = read.len() > MAX_HEAD_BYTES;
+                    let too_long = read.len() > MAX_TRAILER_BYTES;
                     return if too_long || has_bad_line(read) {
                         Err(Malformed("the trailer fields are invalid or too long"))
                     } else {

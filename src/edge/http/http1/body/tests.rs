@@ -86,7 +86,7 @@ fn what_is_no_chunk_is_an_error() {
         assert!(chunked(bytes).is_err(), "{bytes:?}");
     }
     assert!(chunked(&"0".repeat(MAX_CHUNK_LINE)).is_err());
-    assert!(chunked(&format!("0\r\nX: {}", "a".repeat(MAX_HEAD_BYTES))).is_err());
+    assert!(chunked(&format!("0\r\nX: {}", "a".repeat(MAX_TRAILER_BYTES))).is_err());
 }
 
 #[test]
