@@ -127,7 +127,8 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
         let family = family.unwrap_or(name);
         let kind = kinds.get(family).unwrap_or_else(|| panic!("no type: {line}"));
         assert!(family.starts_with("embedgate_"), "{line}");
-        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{line}");
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        assert!(name.bytes().all(is_plain), "{line}");
         assert_eq!(name.ends_with("_total"), *kind == "counter", "{line}");
         for label in labels.split(',').filter(|label| !label.is_empty()) {
             let (key, value) = label.split_once('=').unwrap_or_else(|| panic!("{line}"));

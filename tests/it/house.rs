@@ -50,7 +50,20 @@ const KEPT: [(&str, &[&str]); 24] = [
     ("sfv", &["edge/cache"]),
     ("httpdate", &["edge/cache"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
-    ("tokio", &["rules", "edge", "admin", "app", "demo", "telemetry/decision_log", "telemetry/queue"]),
+    (
+        "tokio",
+        &[
+            "rules",
+            "edge",
+            "admin",
+            "app",
+            "demo",
+            "pacing",
+            "telemetry/decision_log",
+            "telemetry/queue",
+            "telemetry/tally",
+        ],
+    ),
     (
         "std::fs",
         &[

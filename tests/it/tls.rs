@@ -305,11 +305,13 @@ async fn websockets_pass_over_tls() {
     let upstream = Upstream::start("app").await;
     let site = Site::new();
     let _edge = Edge::start(site.spec(&upstream)).await;
-    let mut connection = Connection::over(site.connect(&[HTTP11]).await);
     let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                    Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
     let request = |origin| get("/w/w/session", origin).replace("\r\n\r\n", "\r\n") + upgrade;
+    let mut connection = Connection::over(site.connect(&[HTTP11]).await);
     assert_eq!(connection.ask(request(STRANGER)).await.status, 403);
+    assert!(connection.is_closed().await, "what follows a refused upgrade is no request");
+    let mut connection = Connection::over(site.connect(&[HTTP11]).await);
     let told: Value = serde_json::from_str(&connection.ask(request(LISTED)).await.body).unwrap();
     assert_eq!((got(&told, "upgrade"), got(&told, "x-forwarded-proto")), (Some("websocket"), Some("https")));
 }
