@@ -190,7 +190,7 @@ impl Assembly {
             rules,
             setup: setup.clone(),
             sessions: Arc::clone(&sessions),
-            forwarder: Forwarder::new(&connector_conf(&settings)),
+            forwarder: Forwarder::new(&connector_conf(&settings), descriptors.edge),
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
         };

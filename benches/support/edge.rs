@@ -72,12 +72,12 @@ impl Edge {
         let pipeline = Pipeline {
             rules: self.rules,
             setup: self.live,
-            forwarder: Forwarder::new(&ServerConf::default()),
+            forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             sessions,
             metrics: self.metrics,
             decisions: self.decisions,
         };
-        EdgeService::new(pipeline, DescriptorShare::of(usize::MAX))
+        EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))
     }
 
     /// The route of a request.

@@ -27,7 +27,7 @@ impl Descriptors {
         let most = if raised.is_ok() { maximum } else { current }.unwrap_or(u64::MAX);
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let kept = (MOST_DESCRIPTORS + OTHERS).min(most / 2);
-        Self { edge: DescriptorShare::of(most - kept), control: kept.saturating_sub(OTHERS) }
+        Self { edge: DescriptorShare::of(most - kept, OTHERS), control: kept.saturating_sub(OTHERS) }
     }
 
     /// What to know if the process may have fewer connections than the configuration allows.

@@ -15,9 +15,9 @@ pub struct DescriptorShare {
 }
 
 impl DescriptorShare {
-    /// A share of so many of the descriptors, from the first on.
-    pub fn of(most: usize) -> Self {
-        let end = RawFd::try_from(most).unwrap_or(RawFd::MAX);
+    /// A share of so many descriptors, besides `others` that have low numbers, too.
+    pub fn of(most: usize, others: usize) -> Self {
+        let end = RawFd::try_from(most.saturating_add(others)).unwrap_or(RawFd::MAX);
         Self { end, clients: most / 2 }
     }
 
@@ -28,6 +28,11 @@ impl DescriptorShare {
 
     /// Whether a descriptor that was just opened is within the share.
     pub fn has(self, descriptor: &impl AsRawFd) -> bool {
-        descriptor.as_raw_fd() < self.end
+        self.has_number(descriptor.as_raw_fd())
+    }
+
+    /// The same by its number.
+    pub fn has_number(self, number: RawFd) -> bool {
+        number < self.end
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::headers;
 use super::upstream::{Connector, Server, ServerTurn, Upstream};
 use crate::edge::cache::{AssetRequest, CacheState, Hit};
+use crate::edge::descriptors::DescriptorShare;
 use crate::edge::http::body::Frame;
 use crate::edge::http::message::ResponseHead;
 use crate::edge::patience::Patience;
@@ -76,8 +77,8 @@ pub struct AnswerHead {
 
 impl Forwarder {
     /// A forwarder without connections.
-    pub fn new(conf: &ServerConf) -> Self {
-        Self { connector: Connector::new(conf) }
+    pub fn new(conf: &ServerConf, descriptors: DescriptorShare) -> Self {
+        Self { connector: Connector::new(conf, descriptors) }
     }
 
     /// Forwards one request and answers it.

@@ -12,7 +12,7 @@ use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::eventually;
 use crate::support::raw::{self, Connection};
 use crate::support::tls::EdgeTls;
-use crate::support::upstream::{Upstream, got};
+use crate::support::upstream::{Scripted, Upstream, got};
 
 const SITE: &str = "https://example.com";
 
@@ -227,4 +227,40 @@ async fn clients_leave_descriptors_for_everything_else() {
     })
     .await;
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn upstreams_leave_descriptors_for_everything_else() {
+    // It answers nobody.
+    let upstream = Scripted::start(|mut connection, _| async move {
+        let _ = connection.rest().await;
+    })
+    .await;
+    let tls = EdgeTls::of("chat.example");
+    let mut spec = EdgeSpec::on(upstream.addr, &json!([{ "id": "w", "allowed_domains": ["example.com"] }]));
+    tls.add_to(&mut spec);
+    let edge = with_descriptors(256, spec).await;
+    let (mut clients, mut open, mut refused) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..2 {
+        let mut client = tls.http2().await;
+        for _ in 0..99 {
+            client = client.ready().await.unwrap();
+            let asked = http::Request::post("https://chat.example/w/w/session").header("origin", SITE);
+            let (answer, _) = client.send_request(asked.body(()).unwrap(), true).unwrap();
+            open.push(answer);
+        }
+        clients.push(client);
+    }
+    for answer in open {
+        let answered = tokio::time::timeout(Duration::from_millis(20), answer).await;
+        refused += usize::from(matches!(answered, Ok(Ok(answer)) if answer.status() == 503));
+    }
+    assert!((10..150).contains(&refused), "{refused} are more than there is room for");
+    let metrics = edge.admin("/metrics").await.text().await.unwrap();
+    let healthy = format!("embedgate_upstream_healthy{{server=\"{}\",upstream=\"app\"}} 1", upstream.addr);
+    assert!(metrics.contains(&healthy), "{metrics}");
+    assert!(
+        !metrics.contains("embedgate_upstream_errors_total{"),
+        "it is not the upstream's failure: {metrics}"
+    );
 }
