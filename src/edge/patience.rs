@@ -38,7 +38,8 @@ impl<'d> Patience<'d> {
     pub fn poll_sent(&mut self, client: &mut impl Downstream, context: &mut Context<'_>) -> Poll<Result<()>> {
         let before = client.waiting();
         let sent = client.poll_sent(context);
-        self.down.moved(before.saturating_sub(client.waiting()));
+        // Requests that share a connection share its rate.
+        self.down.moved(before.saturating_sub(client.waiting()) * client.sharers());
         match sent {
             Poll::Ready(_) => self.down.rests(),
             Poll::Pending => self.down.waits(),

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::admission::judge::Allowed;
 use super::admission::reply::{Recipient, Reply};
 use super::admission::request::Noted;
-use super::admission::terms::{Admission, ReadLimit};
+use super::admission::terms::Admission;
 use super::admission::tickets::presented;
 use super::cache::{AssetRequest, BegunLookup, CacheState, Hit};
 use super::forward::exchange::head::Outgoing;
@@ -205,7 +205,7 @@ impl Pipeline {
         if let BodyLength::Known(length) = received.length {
             failure::check_length(length, admitted.allowed.admission.shared.route.max_body)?;
         }
-        if let ReadLimit::OfStream(_) = admitted.allowed.admission.own.read_limit {
+        if admitted.allowed.admission.shared.route.stream {
             patience.with_stream();
         }
         // A copy without tickets: if the request is judged again, it needs them.

@@ -17,7 +17,7 @@ pub struct BoundsSettings {
     pub connections_per_address: usize,
     /// Time limit for a TLS handshake. Default: 10 s.
     pub tls_handshake_timeout: Duration,
-    /// Time limit for the next piece of a body, both ways. Default: 60 s.
+    /// Time for which a client may be waited for with a body, both ways, before its minimum rate counts. Default: 60 s.
     pub body_timeout: Duration,
     /// Minimum rate of a body, both ways, in bytes a second; 0: none. Default: 1 KiB.
     pub body_min_rate: u64,

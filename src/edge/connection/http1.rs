@@ -5,7 +5,6 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use http::Method;
@@ -15,7 +14,7 @@ use tokio::time::Instant;
 use super::closing::Closing;
 use crate::edge::admission::request::Noted;
 use crate::edge::http::body::BodyLength;
-use crate::edge::http::limits::{DRAIN, MAX_DRAINED_BYTES};
+use crate::edge::http::limits::{DRAIN, GOODBYE, LINGER, MAX_DRAINED_BYTES, MOST_LINGER};
 use crate::edge::http::message::RequestHead;
 use crate::edge::pipeline::downstream::Downstream;
 use crate::edge::session::tunnel::Tunnel;
@@ -30,16 +29,7 @@ pub(super) use serve::serve;
 use crate::edge::http::http1::body::BodyReader;
 use crate::edge::http::http1::head::{self, Refused};
 use crate::edge::http::http1::outbox::{BodyFraming, Outbox};
-use crate::edge::http::http1::read::{find_end, poll_read};
-
-/// Time limit for the last bytes when a connection ends.
-const GOODBYE: Duration = Duration::from_secs(1);
-
-/// Maximum silence of a client that has its answer but is still sending, before its connection is closed.
-const LINGER: Duration = Duration::from_secs(5);
-
-/// Maximum total time to read from such a client.
-const MOST_LINGER: Duration = Duration::from_secs(30);
+use crate::edge::http::http1::read::{Looks, find_end, poll_read};
 
 /// Connection of a client over HTTP/1.1.
 pub struct Http1Connection {
@@ -130,7 +120,7 @@ impl Http1Connection {
     pub async fn read_head(&mut self) -> Read {
         let Some(stream) = &mut self.stream else { return Read::Nothing };
         self.answer = AnswerState::NotBegun;
-        let mut searched = 0;
+        let (mut searched, mut looks) = (0, Looks::default());
         loop {
             // RFC 9112 §2.2: empty lines before a request are skipped.
             while searched == 0 && self.unread.starts_with(b"\r\n") {
@@ -140,9 +130,8 @@ impl Http1Connection {
             if let Some(end) = find_end(unsearched) {
                 return Read::Head(searched + end + 4);
             }
-            if self.unread.len() > self.most_head
-                || !self.unread.is_empty() && !head::is_partial(&self.unread)
-            {
+            let length = self.unread.len();
+            if length > self.most_head || looks.are_due(length) && !head::is_partial(&self.unread) {
                 return Read::Malformed;
             }
             searched = self.unread.len().saturating_sub(3);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::headers;
 use super::upstream::{Connector, Server, ServerTurn, Upstream};
+use crate::edge::admission::terms::ReadLimit;
 use crate::edge::cache::{AssetRequest, CacheState, Hit};
 use crate::edge::descriptors::DescriptorShare;
 use crate::edge::http::body::Frame;
@@ -35,6 +36,9 @@ use head::Outgoing;
 use protocols::{Exchange, UpstreamConnection};
 use pumps::Pumps;
 use tries::{Failure, Tries, TryStage};
+
+/// Media type of streams of events (HTML standard, "Server-sent events").
+const EVENTS: &[u8] = b"text/event-stream";
 
 /// Forwarder of requests, with the connector for new connections.
 pub struct Forwarder {
@@ -114,6 +118,9 @@ impl Forwarder {
                 return Ok(Forwarded::ServeCached(hit));
             }
             *request.status = Some(head.status.as_u16());
+            if request.is_event_stream(&head) {
+                patience.down.ask_no_rate();
+            }
             headers::to_browser(&mut head, request.outgoing.admission, request.https);
             // Browsers do not expect an interim answer to a handshake.
             if !(is_interim && request.outgoing.is_handshake) {
@@ -187,8 +194,9 @@ impl Forwarder {
                                 return Err(pumps.fail(error, turn.server()));
                             }
                             Err(error) => {
+                                let is_complete = pumps.is_complete();
                                 client = Some(pumps.client);
-                                Failure { error, stage: TryStage::Sent { is_reused } }
+                                Failure { error, stage: TryStage::Sent { is_reused, is_complete } }
                             }
                         }
                     }
@@ -230,6 +238,15 @@ impl std::fmt::Debug for Forwarder {
 }
 
 impl ForwardRequest<'_> {
+    /// Whether the answer is a stream of events, which come when there are some.
+    fn is_event_stream(&self, head: &ResponseHead) -> bool {
+        let is_asked_for = matches!(self.outgoing.admission.own.read_limit, ReadLimit::OfStream(_));
+        is_asked_for
+            && head.fields.get(&http::header::CONTENT_TYPE).is_some_and(|media| {
+                media.as_bytes().get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+            })
+    }
+
     fn received(&mut self, head: &ResponseHead) -> Option<Hit> {
         let (caching, asked) = self.asset.as_mut()?;
         caching.received(head, asked)

@@ -4,9 +4,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Error, Reason, RecvStream, SendStream};
+use http::HeaderMap;
 
 use crate::edge::http::body::Frame;
 use crate::edge::http::fields::Fields;
+use crate::edge::http::limits::{MAX_TRAILER_BYTES, MAX_TRAILERS};
 
 /// Reader of one body.
 pub struct Http2BodyReader {
@@ -47,9 +49,19 @@ impl Http2BodyReader {
             }
         }
         let trailers = ready!(self.stream.poll_trailers(context))?;
+        // The library leaves out what is over its own limit, which is higher, without a word.
+        if trailers.as_ref().is_some_and(are_too_many) {
+            return Poll::Ready(Err(Reason::ENHANCE_YOUR_CALM.into()));
+        }
         self.done = true;
         Poll::Ready(Ok(trailers.map(|trailers| Frame::Trailers(trailers.into()))))
     }
+}
+
+/// Whether these are more trailers than a message may have.
+fn are_too_many(trailers: &HeaderMap) -> bool {
+    let length = || trailers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>();
+    trailers.len() > MAX_TRAILERS || length() > MAX_TRAILER_BYTES
 }
 
 /// Sender of one body, with the piece that the connection has not accepted yet.

@@ -5,8 +5,11 @@ use std::time::Duration;
 /// Maximum length of a request target (path and query), in bytes. A longer one gets 414.
 pub const MAX_TARGET_BYTES: usize = 8 * 1024;
 
-/// Maximum length of the trailers of a request, in bytes. That of its head is configured.
+/// Maximum length of the trailers of a message, in bytes.
 pub const MAX_TRAILER_BYTES: usize = 64 * 1024;
+
+/// Maximum number of trailers of a message.
+pub const MAX_TRAILERS: usize = 64;
 
 /// Limits of the head of a request. A longer one gets 431.
 #[derive(Clone, Copy, Debug)]
@@ -40,3 +43,12 @@ pub const MAX_INTERIM_ANSWERS: usize = 16;
 
 /// Maximum wait for the rest of an unwanted body, to keep its connection.
 pub const DRAIN: Duration = Duration::from_secs(2);
+
+/// Maximum silence of a client that has its answer but is still sending, before the rest is given up.
+pub const LINGER: Duration = Duration::from_secs(5);
+
+/// Maximum total time to read from such a client.
+pub const MOST_LINGER: Duration = Duration::from_secs(30);
+
+/// Time limit for the last bytes when a connection ends.
+pub const GOODBYE: Duration = Duration::from_secs(1);

@@ -21,6 +21,11 @@ pub trait Downstream: Send {
     /// The length of the request's body.
     fn length(&self) -> BodyLength;
 
+    /// Number of requests that share the client's connection now, this one included.
+    fn sharers(&self) -> usize {
+        1
+    }
+
     /// The next piece of the request's body; `None` at its end.
     fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Frame>>>;
 

@@ -127,6 +127,40 @@ async fn a_body_of_a_byte_now_and_then_is_ended_by_its_total() {
     no_upstream_error(&edge).await;
 }
 
+/// To ask for a stream of events is no leave to send a body as slowly as one likes.
+#[tokio::test]
+async fn a_slow_body_is_ended_whatever_is_asked_for() {
+    let upstream = Upstream::start("app").await;
+    let edge = edge_on(upstream.addr).await;
+    let mut connection = Connection::open(edge.http).await;
+    let began = Instant::now();
+    let lines = "Accept: text/event-stream\r\nContent-Length: 100000\r\n";
+    connection.send(head(&edge, "GET", "/w/w/session", lines)).await;
+    assert_eq!(drip(&mut connection, "x").await.status, 408);
+    within(began, TIME);
+    assert_eq!(upstream.requests(), 0);
+}
+
+/// Whoever waits for a `100 Continue` is not the one who is late.
+#[tokio::test]
+async fn a_server_that_never_asks_for_the_body_is_late_itself() {
+    let upstream = Scripted::start(|mut connection, _| async move {
+        let _ = connection.rest().await;
+    })
+    .await;
+    let mut spec = spec_on(upstream.addr);
+    spec.more = spec.more.replace("read_timeout = \"20s\"", "read_timeout = \"2s\"");
+    let edge = Edge::start(spec).await;
+    let mut connection = Connection::open(edge.http).await;
+    let began = Instant::now();
+    let lines = "Expect: 100-continue\r\nContent-Length: 5\r\n";
+    connection.send(head(&edge, "POST", "/w/w/session", lines)).await;
+    assert_eq!(connection.head().await.status, 504);
+    within(began, TIME * 2);
+    let errors = "embedgate_upstream_errors_total{kind=\"read_timeout\",upstream=\"app\"}";
+    assert_eq!(edge.metric(errors).await, 1.0);
+}
+
 #[tokio::test]
 async fn a_body_that_never_comes_takes_no_server() {
     let upstream = Upstream::start("app").await;

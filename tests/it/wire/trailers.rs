@@ -152,3 +152,27 @@ async fn trailers_of_an_answer_reach_the_client() {
     }
     stage.assert_well_formed();
 }
+
+/// Over either protocol there may be 64 of them, or 64 KiB. More are no part of a message, and nobody gets a message
+/// without some of them.
+#[tokio::test]
+async fn too_many_trailers_are_none() {
+    let stage = Stage::start(echo).await;
+    let http2 = stage.http2().await;
+    for below in ["w", "x"] {
+        let target = format!("/{below}/w/session");
+        for (count, length, is_taken) in
+            [(64, 1, true), (65, 1, false), (4_000, 1, false), (60, 2_000, false)]
+        {
+            let case = format!("{count} of {length}");
+            let trailers = (0..count).map(|n| (format!("x-{n}"), "x".repeat(length)));
+            let frames = [Frame::Data(b"body".to_vec()), Frame::Trailers(trailers.collect())];
+            let fields = [("origin", LISTED), ("x-case", &*case)];
+            let answer = http2.ask("POST", &target, &fields, &frames).await;
+            assert_eq!(answer.status == 200, is_taken, "{below} {case}: {answer:?}");
+            let seen = stage.upstream(below).of(&case);
+            assert!(seen.iter().all(|seen| seen.whole == is_taken), "{below} {case}: {seen:?}");
+        }
+    }
+    stage.assert_well_formed();
+}

@@ -24,6 +24,10 @@ const OF_ANSWER: u64 = 3;
 /// Length of the part of a request's body that explains one more frame: 1 KiB, as a power of two.
 const OF_BODY: u32 = 10;
 
+/// Maximum number of explained frames that may come later than what explains them: a large window is 16 MiB, which are a
+/// thousand frames of an answer.
+const MOST_SAVED: u64 = 10_000;
+
 /// Bounds on the frames of a client, by the minute.
 #[derive(Clone, Copy, Debug)]
 pub struct FrameBounds {
@@ -47,13 +51,15 @@ pub enum Excess {
 struct Budget {
     left: u64,
     limit: u64,
+    /// Maximum number of frames beyond the limit that are saved up for later.
+    saved: u64,
     /// The beginning of the period.
     since: Instant,
 }
 
 impl Budget {
-    fn new(limit: u32, since: Instant) -> Self {
-        Self { left: limit.into(), limit: limit.into(), since }
+    fn new(limit: u32, saved: u64, since: Instant) -> Self {
+        Self { left: limit.into(), limit: limit.into(), saved, since }
     }
 
     /// Takes one frame. `false`: none was left.
@@ -70,8 +76,9 @@ impl Budget {
         true
     }
 
+    /// Allows more, though no more than can be explained by what is under way.
     fn allow(&mut self, more: u64) {
-        self.left = self.left.saturating_add(more);
+        self.left = self.left.saturating_add(more).min(self.limit + self.saved);
     }
 }
 
@@ -98,8 +105,8 @@ impl FrameMeter {
         Self {
             received: FrameWalk::default(),
             sent: FrameWalk::default(),
-            resets: Budget::new(bounds.resets, now),
-            control: Budget::new(bounds.control, now),
+            resets: Budget::new(bounds.resets, 0, now),
+            control: Budget::new(bounds.control, MOST_SAVED, now),
             heads: 0,
             open: None,
             ends: false,
@@ -111,6 +118,10 @@ impl FrameMeter {
     pub fn received(&mut self, bytes: &[u8]) {
         let Self { received, resets, control, heads, open, ends, excess, .. } = self;
         received.walk(bytes, |FrameHead { kind, flags, length }| {
+            // What follows the last frame of a head shows that all of it is there.
+            if *ends {
+                (*open, *ends) = (None, false);
+            }
             let is_within = match kind {
                 HEADERS => {
                     *heads = heads.wrapping_add(1);
@@ -144,10 +155,14 @@ impl FrameMeter {
 
     /// Notes what the client is sent.
     pub fn sent(&mut self, bytes: &[u8]) {
-        let control = &mut self.control;
+        let Self { control, resets, .. } = self;
         self.sent.walk(bytes, |frame| {
             if matches!(frame.kind, DATA | HEADERS) {
                 control.allow(OF_ANSWER);
+            }
+            // A request that was answered may be taken back: so a page ends a stream that it has heard enough of.
+            if frame.kind == HEADERS {
+                resets.allow(1);
             }
         });
     }
@@ -250,5 +265,31 @@ mod tests {
         meter.received(&last[12..]);
         meter.received(&frame(PING, 0, 8)[..11]);
         assert_eq!(meter.open_head(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_complete_whatever_the_read_ends_in() {
+        let mut meter = meter(10, 10);
+        let head = frame(HEADERS, END_HEADERS, 30);
+        meter.received(&[&head[..], &frame(DATA, 0, 500)[..100]].concat());
+        assert_eq!(meter.open_head(), None);
+        let last = [frame(HEADERS, 0, 5), frame(CONTINUATION, END_HEADERS, 5)].concat();
+        meter.received(&[&vec![0; 409][..], &last[..20]].concat());
+        assert!(meter.open_head().is_some());
+        meter.received(&[&last[20..], &frame(DATA, 0, 500)[..30]].concat());
+        assert_eq!(meter.open_head(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_answered_may_be_taken_back() {
+        let mut meter = meter(3, 10);
+        for _ in 0..100 {
+            meter.received(&frame(HEADERS, END_HEADERS, 30));
+            meter.sent(&frame(HEADERS, END_HEADERS, 30));
+            meter.received(&frame(RST_STREAM, 0, 4));
+        }
+        assert_eq!(meter.excess(), None);
+        (0..3).for_each(|_| meter.received(&frame(RST_STREAM, 0, 4)));
+        assert_eq!(meter.excess(), Some(Excess::Resets), "nothing is saved up");
     }
 }

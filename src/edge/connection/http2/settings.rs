@@ -21,7 +21,7 @@ pub fn of(bounds: &BoundsSettings) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         // More than the limit of a head, because a page can't read the library's own refusal. The library counts 32
-        // bytes more for each field. Of four times this size a head ends the connection.
+        // bytes more for each field. A head of four times this limit, so of eight times `header_bytes`, ends the connection.
         .max_header_list_size(u32::try_from(2 * bounds.header_bytes).unwrap_or(u32::MAX))
         // Requests that are taken back before they are looked at, in one read. After a moment in which the edge was
         // busy, these are all that a client may take back.

@@ -14,18 +14,15 @@ use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use super::LINGER;
 use super::meter::Excess;
 use super::requests::Requests;
 use super::transport::{ClientSight, Transport};
 use super::wakes::{Wakes, Who};
 use crate::edge::connection::closing::Closing;
 use crate::edge::connection::service::{IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::http::limits::{GOODBYE, LINGER};
 use crate::pacing::deadline::Deadline;
 use crate::telemetry::metrics::Http2Ending;
-
-/// Time for the last frame of a connection whose client exceeds its bounds.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Maximum number of rounds in one turn, so that other connections get theirs.
 const MOST_ROUNDS: usize = 4;
@@ -222,11 +219,16 @@ where
                 Excess::Resets => Http2Ending::Resets,
                 Excess::ControlFrames => Http2Ending::ControlFrames,
             };
-            tracing::debug!(?reason, "HTTP/2 connection ended");
-            self.ending = Some((reason, Instant::now() + GOODBYE));
-            self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            self.waker.wake_by_ref();
+            self.end(reason);
         }
+    }
+
+    /// Ends the connection for what the client does: it is told, and has a moment to read that.
+    fn end(&mut self, reason: Http2Ending) {
+        tracing::debug!(?reason, "HTTP/2 connection ended");
+        self.ending = Some((reason, Instant::now() + GOODBYE));
+        self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+        self.waker.wake_by_ref();
     }
 
     /// Gives a client that takes nothing its time to do so.
@@ -241,15 +243,16 @@ where
     fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<Option<Http2Ending>> {
         if self.requests.is_empty() {
             self.requests.rest();
-            let limit = if self.is_closing { LINGER.0 } else { IDLE };
+            let limit = if self.is_closing { LINGER } else { IDLE };
             self.idle_until.get_or_insert_with(|| Instant::now() + limit);
         } else {
             self.idle_until = None;
         }
+        let head_until = self.head_until.filter(|_| self.ending.is_none());
         let ends = [
             self.ending.map(|(reason, at)| (at, Some(reason))),
             self.unread_until.map(|(_, at)| (at, Some(Http2Ending::Unread))),
-            self.head_until.map(|(_, at)| (at, Some(Http2Ending::SlowHead))),
+            head_until.map(|(_, at)| (at, Some(Http2Ending::SlowHead))),
             self.idle_until.map(|at| (at, None)),
         ];
         let Some((at, reason)) = ends.into_iter().flatten().min_by_key(|(at, _)| *at) else {
@@ -258,10 +261,11 @@ where
         if self.deadline.poll_until(at, context).is_pending() {
             return Poll::Pending;
         }
-        if reason.is_some() || self.is_closing {
-            return Poll::Ready(reason);
+        match reason {
+            Some(Http2Ending::SlowHead) if self.ending.is_none() => self.end(Http2Ending::SlowHead),
+            None if !self.is_closing => self.shut_down(),
+            _ => return Poll::Ready(reason),
         }
-        self.shut_down();
         Poll::Pending
     }
 

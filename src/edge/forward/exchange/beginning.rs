@@ -54,10 +54,10 @@ impl Beginning {
         pace: &mut Pace,
         context: &mut Context<'_>,
     ) -> Poll<Result<()>> {
-        while self.data.len() < ENOUGH {
+        while self.data.len() <= ENOUGH {
             match client.poll_body(context)? {
                 Poll::Ready(Some(Frame::Data(piece))) => {
-                    pace.moved(piece.len());
+                    pace.moved(piece.len() * client.sharers());
                     self.push(piece);
                     check_length(self.len(), outgoing.admission.shared.route.max_body)?;
                 }

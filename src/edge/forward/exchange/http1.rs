@@ -18,7 +18,7 @@ use crate::edge::http::http1::body;
 use crate::edge::http::http1::body::{BodyReader, Step};
 use crate::edge::http::http1::head::{decimal, says_close};
 use crate::edge::http::http1::outbox::{BodyFraming, Outbox};
-use crate::edge::http::http1::read::{find_end, poll_read};
+use crate::edge::http::http1::read::{Looks, find_end, poll_read};
 use crate::edge::http::limits::{MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD_BYTES, MAX_INTERIM_ANSWERS};
 use crate::edge::http::message::ResponseHead;
 use crate::edge::stream::Stream;
@@ -36,6 +36,7 @@ pub struct Http1 {
     read: BytesMut,
     /// Number of bytes in `read` without the end of a head.
     searched: usize,
+    looks: Looks,
     interim: usize,
     body: BodyReader,
     head_only: bool,
@@ -58,6 +59,7 @@ impl Http1 {
             sent: false,
             read: BytesMut::new(),
             searched: 0,
+            looks: Looks::default(),
             interim: 0,
             body: BodyReader::Done,
             head_only: outgoing.request.method == Method::HEAD,
@@ -103,14 +105,14 @@ impl Http1 {
         loop {
             if let Some(end) = find_end(self.read.get(self.searched..).unwrap_or_default()) {
                 let bytes = self.read.split_to(self.searched + end + 4).freeze();
-                self.searched = 0;
+                (self.searched, self.looks) = (0, Looks::default());
                 return Poll::Ready(self.head(&bytes));
             }
             self.searched = self.read.len().saturating_sub(3);
             if self.read.len() > MAX_ANSWER_HEAD_BYTES {
                 return Poll::Ready(Err(invalid("its head is too long")));
             }
-            if !self.read.is_empty() && !is_partial(&self.read) {
+            if self.looks.are_due(self.read.len()) && !is_partial(&self.read) {
                 return Poll::Ready(Err(invalid("its head can't be read")));
             }
             if ready!(self.poll_read(context))? == 0 {

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header;
 use pingora_core::{BError, Error, ErrorSource, ErrorType, Result, RetryType};
 use tokio::time::Instant;
 
@@ -36,6 +37,8 @@ pub(super) struct Pumps<'c, D> {
     write_timeout: Option<Duration>,
     /// Something was sent to the upstream since the wait began.
     moved: bool,
+    /// The client waits for a 100 before it sends its body (RFC 9110 §10.1.1).
+    awaits_continue: bool,
     /// The answer is a stream.
     is_stream: bool,
     /// The final head of the answer has arrived.
@@ -99,6 +102,7 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             read_timeout: admission.own.read_limit.or(options.read_timeout),
             write_timeout: options.write_timeout,
             moved: false,
+            awaits_continue: !beginning.is_whole() && outgoing.request.fields.contains(&header::EXPECT),
             is_stream: matches!(admission.own.read_limit, ReadLimit::OfStream(_)),
             is_answered: false,
             is_watched: !outgoing.is_handshake,
@@ -119,6 +123,7 @@ impl<'c, D: Downstream> Pumps<'c, D> {
             self.unsent.take().filter(|_| is_closed).unwrap_or(error)
         })?;
         self.is_answered = !head.head.status.is_informational();
+        self.awaits_continue = false;
         Ok(head)
     }
 
@@ -134,6 +139,11 @@ impl<'c, D: Downstream> Pumps<'c, D> {
     pub(super) async fn sent(&mut self, patience: &mut Patience<'_>) -> Result<()> {
         self.wait(Wait::Client, patience, |client, _, patience, context| patience.poll_sent(client, context))
             .await
+    }
+
+    /// Whether the server has all of the request, or has stopped reading it.
+    pub(super) fn is_complete(&self) -> bool {
+        self.up != Up::Reading
     }
 
     /// Whether the answer is complete.
@@ -206,11 +216,11 @@ impl<'c, D: Downstream> Pumps<'c, D> {
                 },
                 Up::Reading => match self.client.poll_body(context)? {
                     Poll::Ready(Some(frame)) => {
-                        self.moved = true;
+                        (self.moved, self.awaits_continue) = (true, false);
                         self.exchange.frame(match frame {
                             Frame::Trailers(fields) => Frame::Trailers(headers::trailers_upward(fields)),
                             Frame::Data(piece) => {
-                                patience.up.moved(piece.len());
+                                patience.up.moved(piece.len() * self.client.sharers());
                                 self.received += piece.len() as u64;
                                 check_length(self.received, self.max_body)?;
                                 Frame::Data(piece)
@@ -253,9 +263,10 @@ impl<'c, D: Downstream> Pumps<'c, D> {
         patience: &mut Patience<'_>,
         for_upstream: &mut Option<Instant>,
     ) -> Option<(Instant, Late)> {
-        // With a full queue, the wait is for the upstream. And once a stream has begun, its body may be a stream, too.
-        let is_sender_awaited =
-            self.up == Up::Reading && !self.exchange.is_full() && !(self.is_stream && self.is_answered);
+        // With a full queue, the wait is for the upstream, and so it is while the client waits for a 100. Once a stream has
+        // begun, its body may be a stream, too.
+        let may_be_silent = self.awaits_continue || self.is_stream && self.is_answered;
+        let is_sender_awaited = self.up == Up::Reading && !self.exchange.is_full() && !may_be_silent;
         let for_sender = is_sender_awaited.then(|| (patience.up.until(), Late::Sender));
         if let Wait::Client = what {
             let for_taker = (patience.down.until(), Late::Taker);

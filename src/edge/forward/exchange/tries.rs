@@ -57,6 +57,8 @@ pub enum TryStage {
     Sent {
         /// The connection had been used before.
         is_reused: bool,
+        /// The server had all of the request's body, or had stopped reading it.
+        is_complete: bool,
     },
 }
 
@@ -101,7 +103,9 @@ impl<'a> Tries<'a> {
         let next = if is_stale {
             self.after_stale(&error, stage)
         } else {
-            blame(&mut turn, &error);
+            if !stage.is_excused(&error) {
+                blame(&mut turn, &error);
+            }
             self.after_failure(&error, stage, turn.server())
         };
         let Some(next) = next else { return Err(error) };
@@ -152,8 +156,17 @@ impl TryStage {
         matches!(self, Self::Sent { .. })
     }
 
+    /// Whether the failure is not the server's: many close a connection on which a body takes too long.
+    fn is_excused(self, error: &Error) -> bool {
+        let is_closed = matches!(
+            error.etype(),
+            ErrorType::ConnectionClosed | ErrorType::ReadError | ErrorType::WriteError
+        );
+        is_closed && matches!(self, Self::Sent { is_complete: false, .. })
+    }
+
     fn is_reused(self) -> bool {
-        matches!(self, Self::Unsent { is_reused: true } | Self::Sent { is_reused: true })
+        matches!(self, Self::Unsent { is_reused: true } | Self::Sent { is_reused: true, .. })
     }
 }
 

@@ -23,9 +23,8 @@ const OUT_AFTER: u32 = 3;
 const FIRST_PAUSE: u64 = 1_000;
 const LONGEST_PAUSE: u64 = 30_000;
 
-/// Time at which a server is open to requests: always, or not before something changes.
+/// Time at which a server is open to requests: always.
 const ALWAYS: u64 = 0;
-const NOT_YET: u64 = u64::MAX;
 
 /// Health of one server.
 #[derive(Debug)]
@@ -52,6 +51,8 @@ struct HealthRecord {
     rested: u64,
     /// A request tries the server.
     is_tried: bool,
+    /// When another request may try it, whatever has become of that one.
+    trial_ends: u64,
     /// Checks in a row that were against the present judgement.
     contrary_checks: usize,
 }
@@ -103,7 +104,8 @@ impl ServerHealth {
             ALWAYS => Opening::Open,
             from if now < from => Opening::Closed,
             _ => {
-                record.is_tried = true;
+                // Some requests wait for hours, and some are never complete. Others must not wait for them.
+                (record.is_tried, record.trial_ends) = (true, now + LONGEST_PAUSE);
                 self.publish(&record);
                 Opening::Trial
             }
@@ -186,7 +188,7 @@ impl ServerHealth {
 
     /// Lets requests see the record. Called under its lock.
     fn publish(&self, record: &HealthRecord) {
-        let from = |time| if record.is_tried { NOT_YET } else { time };
+        let from = |time: u64| if record.is_tried { time.max(record.trial_ends) } else { time };
         let (repeatable, others) = match record.failures {
             0 => (ALWAYS, ALWAYS),
             1..OUT_AFTER => (ALWAYS, from(record.rested + record.pause)),
@@ -221,7 +223,7 @@ impl HealthRecord {
 fn now() -> u64 {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     // The first millisecond is 1, because 0 has a meaning.
-    u64::try_from(START.elapsed().as_millis()).unwrap_or(NOT_YET - 1).saturating_add(1)
+    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX / 2).saturating_add(1)
 }
 
 #[cfg(test)]
@@ -297,7 +299,7 @@ mod tests {
             now += 2 * pause;
             assert_eq!(at(&health, now), (Trial, Trial), "{pause}");
             assert_eq!(health.admits_at(true, || now), Trial);
-            assert_eq!(at(&health, now + 100_000), (Closed, Closed), "{pause}: one at a time");
+            assert_eq!(at(&health, now + LONGEST_PAUSE - 1), (Closed, Closed), "{pause}: one at a time");
             health.failed_at(true, "closed", now);
             assert_eq!(told(), '0');
         }
@@ -314,6 +316,23 @@ mod tests {
             health.failed_at(true, "closed", now);
             assert_eq!(at(&health, now + pause * 7 / 4 - 1).1, Closed, "{pause}");
         }
+    }
+
+    #[test]
+    fn a_trial_that_has_no_end_is_not_waited_for() {
+        let (health, _) = server();
+        for _ in 0..OUT_AFTER {
+            health.failed_at(false, "closed", 100);
+        }
+        let mut now = 2_000;
+        for _ in 0..3 {
+            assert_eq!(health.admits_at(true, || now), Trial);
+            assert_eq!(health.admits_at(true, || now + LONGEST_PAUSE - 1), Closed);
+            now += LONGEST_PAUSE;
+        }
+        assert_eq!(health.admits_at(true, || now), Trial);
+        health.answered();
+        assert_eq!(at(&health, now), (Open, Open));
     }
 
     #[test]

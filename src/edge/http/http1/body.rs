@@ -7,13 +7,10 @@ use http::header::{HeaderName, HeaderValue};
 use super::read::find_end;
 use crate::edge::http::body::Frame;
 use crate::edge::http::fields::Fields;
-use crate::edge::http::limits::MAX_TRAILER_BYTES;
+use crate::edge::http::limits::{MAX_TRAILER_BYTES, MAX_TRAILERS};
 
 /// Maximum length of a chunk's size line with its extensions, in bytes.
 const MAX_CHUNK_LINE: usize = 1024;
-
-/// Maximum number of trailers.
-const MOST_TRAILERS: usize = 64;
 
 /// Maximum size of a piece of a body, in bytes.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -44,8 +41,8 @@ pub enum Chunk {
     Data(u64),
     /// Before the line end after a chunk.
     End,
-    /// After the last chunk.
-    Trailers,
+    /// After the last chunk; so many bytes have no end of the trailers.
+    Trailers(usize),
 }
 
 /// Result of one step.
@@ -138,7 +135,7 @@ impl Chunk {
                 };
                 let size = chunk_size(read.get(..end).unwrap_or_default())?;
                 read.advance(end + 1);
-                *self = if size == 0 { Self::Trailers } else { Self::Data(size) };
+                *self = if size == 0 { Self::Trailers(0) } else { Self::Data(size) };
                 Ok(BodyProgress::On)
             }
             Self::Data(left) => {
@@ -160,20 +157,21 @@ impl Chunk {
                 *self = Self::Size;
                 Ok(BodyProgress::On)
             }
-            Self::Trailers => {
+            Self::Trailers(searched) => {
                 if read.starts_with(b"\r\n") {
                     read.advance(2);
                     return Ok(BodyProgress::Over(None));
                 }
-                let Some(end) = find_end(read) else {
+                let from = searched.saturating_sub(3);
+                let Some(end) = find_end(read.get(from..).unwrap_or_default()) else {
                     let too_long = read.len() > MAX_TRAILER_BYTES;
-                    return if too_long || has_bad_line(read) {
-                        Err(Malformed("the trailer fields are invalid or too long"))
-                    } else {
-                        Ok(BodyProgress::More)
-                    };
+                    if too_long || has_bad_line(read, from) {
+                        return Err(Malformed("the trailer fields are invalid or too long"));
+                    }
+                    *searched = read.len();
+                    return Ok(BodyProgress::More);
                 };
-                let fields = read.split_to(end + 4).freeze();
+                let fields = read.split_to(from + end + 4).freeze();
                 trailers(&fields).map(|trailers| BodyProgress::Over(Some(trailers)))
             }
         }
@@ -199,16 +197,18 @@ fn chunk_size(line: &[u8]) -> Result<u64, Malformed> {
     digits.iter().try_fold(0, |size, byte| Some(size << 4 | digit(byte)?)).ok_or(BAD)
 }
 
-fn has_bad_line(read: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', read).any(|at| at == 0 || read.get(at - 1) != Some(&b'\r'))
+/// Whether a line from there on ends in a bare line feed.
+fn has_bad_line(read: &[u8], from: usize) -> bool {
+    let rest = read.get(from..).unwrap_or_default();
+    memchr::memchr_iter(b'\n', rest).map(|at| from + at).any(|at| at == 0 || read.get(at - 1) != Some(&b'\r'))
 }
 
 fn trailers(bytes: &Bytes) -> Result<Fields, Malformed> {
     const BAD: Malformed = Malformed("the trailer fields can't be read");
-    if has_bad_line(bytes) {
+    if has_bad_line(bytes, 0) {
         return Err(BAD);
     }
-    let mut lines = [httparse::EMPTY_HEADER; MOST_TRAILERS];
+    let mut lines = [httparse::EMPTY_HEADER; MAX_TRAILERS];
     let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(bytes, &mut lines) else {
         return Err(BAD);
     };

@@ -19,6 +19,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use super::frames::{Close, Frames};
 use super::limits::{Limits, Overdue, Watch};
 use crate::edge::connection::closing::Stop;
+use crate::edge::http::limits::GOODBYE;
 
 /// Maximum number of bytes that are read at once, and kept for one direction: a TLS record.
 const BUFFER: usize = 16 * 1024;
@@ -28,10 +29,6 @@ const READS: usize = 8;
 
 /// Time limit for the end of the current frame when a tunnel has to end.
 const FRAME_END: Duration = Duration::from_secs(1);
-
-/// Time limit for the browser to answer the edge's Close frame, and to end its half. Ending at once could
-/// reset the connection, and the browser could lose the Close frame.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Reason for the end of a tunnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,19 +25,22 @@ impl<D: Downstream> Pumps<'_, D> {
     /// complete, what the upstream still does for it counts as the client's.
     pub(in crate::edge::forward::exchange) fn fail(self, error: BError, server: &Arc<Server>) -> BError {
         if *error.esource() == ErrorSource::Downstream && self.up == Up::Done {
-            let limit = self.read_timeout.unwrap_or(LONGEST).min(LONGEST);
-            self.client.outlive(Box::pin(rest(self.exchange, Arc::clone(server), limit)));
+            // Only the server's own time limit says something about the server.
+            let own = self.read_timeout.filter(|limit| !self.is_stream && *limit <= LONGEST);
+            self.client.outlive(Box::pin(rest(self.exchange, Arc::clone(server), own)));
         }
         error
     }
 }
 
 /// Waits for the answer. The connection is given back if the answer is small.
-async fn rest(mut exchange: Exchange, server: Arc<Server>, limit: Duration) {
-    match timeout(limit, final_head(&mut exchange)).await {
+/// `own`: the server's time limit, if it is the shorter one.
+async fn rest(mut exchange: Exchange, server: Arc<Server>, own: Option<Duration>) {
+    match timeout(own.unwrap_or(LONGEST), final_head(&mut exchange)).await {
         Ok(Some(StatusCode::SWITCHING_PROTOCOLS) | None) => return,
         Ok(Some(_)) => {}
-        Err(_) => return exchange.retire(),
+        Err(_) if own.is_some() => return exchange.retire(),
+        Err(_) => return,
     }
     if exchange.is_done() || matches!(timeout(DRAIN, is_small(&mut exchange)).await, Ok(true)) {
         give_back(exchange, &server);
