@@ -17,8 +17,9 @@ mod connection;
 mod request;
 mod state;
 
-/// The length of what `.../large` answers.
-pub const LARGE: usize = 512 * 1024;
+/// The length of what `.../large` answers: more than a client and the system keep for a client that takes nothing, but
+/// little more, because thousands are kept at once.
+pub const LARGE: usize = 112 * 1024;
 /// How long `.../late` takes.
 pub const LATE: Duration = Duration::from_millis(300);
 
