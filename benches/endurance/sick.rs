@@ -18,7 +18,7 @@ use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
 /// How long servers are waited for here, so that a hanging one does not take an hour: not sixty seconds.
-const READ_TIMEOUT: Duration = Duration::from_millis(500);
+const READ_TIMEOUT: Duration = Duration::from_millis(300);
 /// Requests of a kind.
 const REQUESTS: usize = 60;
 /// POSTs under closes, and how many at once.

@@ -14,7 +14,7 @@ use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
 /// How long each goes on.
-const TIME: Duration = Duration::from_secs(3);
+const TIME: Duration = Duration::from_millis(2500);
 
 type Line = (&'static str, fn() -> Attack, Wanted);
 

@@ -81,7 +81,7 @@ impl<'s> Attacked<'s> {
             rows.told(
                 name,
                 format!(
-                    "{said}; {grown}; p99 {} ({quiet} without); {}",
+                    "{said}; {grown}; p99 {} ({quiet} without); upstream {}",
                     text(p99),
                     upstream(&seen, self.time)
                 ),

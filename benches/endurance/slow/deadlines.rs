@@ -22,7 +22,7 @@ const LATER: Duration = Duration::from_secs(5);
 /// After a start and after the last one, until memory is looked at.
 const SETTLED: Duration = Duration::from_secs(5);
 /// The longest that anybody is watched: more than the longest deadline here.
-const PATIENCE: Duration = Duration::from_secs(72);
+const PATIENCE: Duration = Duration::from_secs(75);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 /// Descriptors that may be left: what was made for good meanwhile.
@@ -82,6 +82,8 @@ struct Watched {
     memory: Memory,
     opened: Instant,
     gone: Option<Instant>,
+    /// Descriptors more than before, when they were last counted.
+    held: usize,
     /// Memory that was left, once it had settled.
     left: Option<u64>,
 }
@@ -93,7 +95,19 @@ impl Watched {
         let count = counts.of(kind);
         let crowd = Crowd::start(kind, kind.addr(&subject), count)?;
         let opened = Instant::now();
-        Ok(Self { subject, witness, crowd, kind, count, descriptors, memory, opened, gone: None, left: None })
+        Ok(Self {
+            subject,
+            witness,
+            crowd,
+            kind,
+            count,
+            descriptors,
+            memory,
+            opened,
+            gone: None,
+            held: 0,
+            left: None,
+        })
     }
 
     /// Watches until they are gone and the memory has settled that it gives back, or patience is over.
@@ -113,11 +127,12 @@ impl Watched {
     fn look(&mut self) {
         let now = self.memory.look(&self.subject);
         match self.gone {
-            None if self.subject.descriptors() <= self.descriptors + LEFT => {
-                self.gone = Some(Instant::now());
+            None => {
+                self.held = self.subject.descriptors().saturating_sub(self.descriptors);
+                self.gone = (self.held <= LEFT).then(Instant::now);
             }
             Some(since) if since.elapsed() >= SETTLED => self.left = Some(self.memory.left(now)),
-            _ => {}
+            Some(_) => {}
         }
     }
 
@@ -131,8 +146,7 @@ impl Watched {
     }
 
     fn still_there(&self) -> String {
-        let there = self.subject.descriptors().saturating_sub(self.descriptors);
-        format!("{there} descriptors held after {}", text(PATIENCE))
+        format!("{} descriptors held after {}", self.held, text(PATIENCE))
     }
 
     /// Whether they were gone in time and left nothing, if it is an edge.
