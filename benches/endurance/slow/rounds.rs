@@ -33,20 +33,26 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
     let before = Before::server(witness.addr);
     let start = || Subject::edge_with(settings, &before, PATIENT, PATIENT_BOUNDS);
     let edges = [start()?, start()?];
-    // Two processes of one program are not as fast as each other to the percent. The first rounds make them warm.
+    // The first round makes them warm.
     Rounds::at(&edges, 1)?;
-    let alone = Rounds::at(&edges, rounds)?.ratio()?;
-    rows.told(
-        "slow: two edges without slow clients: processor time of the one by the other's",
-        format!("{alone:.3}"),
-    );
+    // Two processes of one program are not as fast as each other to the percent, so it is known by how much they differ.
+    let first = Rounds::at(&edges, rounds)?.ratios();
+    let mut all = Vec::new();
     for kind in Kind::value_variants() {
         let [_, loaded] = &edges;
         let crowd = Crowd::start(*kind, kind.addr(loaded), counts.of(*kind))?;
         while !crowd.is_there()? {
             std::thread::sleep(LOOK);
         }
-        let beside = Rounds::at(&edges, rounds)?;
+        all.push((kind, Rounds::at(&edges, rounds)?));
+    }
+    let last = Rounds::at(&edges, rounds)?.ratios();
+    let alone = median([first.clone(), last.clone()].concat())?;
+    rows.told(
+        "slow: processor time of an honest request at the other edge, none having slow clients",
+        format!("{alone:.3} ({:.3} before, {:.3} after)", median(first)?, median(last)?),
+    );
+    for (kind, beside) in all {
         beside.judge(rows, &format!("slow: beside {} {}", counts.of(*kind), kind.title()), alone)?;
     }
     Ok(())
@@ -61,18 +67,23 @@ struct Rounds {
 impl Rounds {
     fn at([quiet, loaded]: &[Subject; 2], rounds: usize) -> Result<Self> {
         let mut this = Self { without: Vec::new(), with: Vec::new() };
-        for _ in 0..rounds {
-            this.without.push(Part::at(quiet)?);
-            this.with.push(Part::at(loaded)?);
+        for round in 0..rounds {
+            // In turn, so that none always comes after the other.
+            if round % 2 == 0 {
+                this.without.push(Part::at(quiet)?);
+                this.with.push(Part::at(loaded)?);
+            } else {
+                this.with.push(Part::at(loaded)?);
+                this.without.push(Part::at(quiet)?);
+            }
         }
         Ok(this)
     }
 
     /// What a request costs at the second by what it costs at the first, round by round: the machine may be slower in one
     /// than in another.
-    fn ratio(&self) -> Result<f64> {
-        let both = self.without.iter().zip(&self.with);
-        median(both.map(|(without, with)| with.cost / without.cost).collect())
+    fn ratios(&self) -> Vec<f64> {
+        self.without.iter().zip(&self.with).map(|(without, with)| with.cost / without.cost).collect()
     }
 
     /// `alone`: the ratio when neither had slow clients.
@@ -80,7 +91,7 @@ impl Rounds {
         let p99 = |parts: &[Part]| median(parts.iter().map(|part| part.p99).collect());
         let cost = median(self.without.iter().map(|part| part.cost).collect())?;
         let answered: u64 = self.with.iter().map(|part| part.answered).sum();
-        let more = (self.ratio()? / alone - 1.0) * 100.0;
+        let more = (median(self.ratios())? / alone - 1.0) * 100.0;
         rows.judged(
             format!("{name}: processor time of an honest request ({cost:.1} us without)"),
             format!("<= +{MORE} %"),
