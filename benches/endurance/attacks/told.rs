@@ -71,7 +71,7 @@ impl<'s> Attacked<'s> {
         let honest = honest.stop()?;
         let seen = self.witness.seen()?;
         self.lost += honest.failed;
-        if self.first_lost.is_empty() {
+        if self.first_lost.is_empty() && honest.failed > 0 {
             self.first_lost = format!("{name}: {}", honest.first);
         }
         let name = format!("attacks: {}, {name}", self.subject.title);
@@ -114,8 +114,7 @@ impl<'s> Attacked<'s> {
     pub fn over(self, rows: &mut Rows, what: &str) {
         let name = format!("attacks: {}, {what}: honest requests lost", self.subject.title);
         match self.subject.as_edge() {
-            Some(_) if self.lost > 0 => rows.none(name, self.lost, &self.first_lost),
-            Some(_) => rows.none(name, 0, ""),
+            Some(_) => rows.none(name, self.lost, &self.first_lost),
             None => rows.told(name, self.lost),
         }
     }
