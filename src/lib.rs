@@ -14,11 +14,12 @@
 //! | shared | [`config`], [`telemetry`] | settings; metrics and logs |
 //! | shared | [`certificates`], [`files`] | PEM files; files that are read again, and files with secrets |
 //! | shared | [`pacing`] | how long the other side of a connection may be waited for |
+//! | shared | [`sockets`] | accepting connections, and which addresses count as one |
 //!
-//! Dependencies: `policy ← rules ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` alone, and `edge`
-//! and `admin` not on each other. `policy` is a crate of its own, so the compiler holds that; a test reads the `use`
-//! lines for the others, and finds circles between modules. `docs/architecture.md` has a picture, `docs/lexicon.md` the
-//! terms.
+//! Dependencies: `policy ← rules ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` and
+//! `telemetry` at most, and `edge` and `admin` not on each other. `policy` is a crate of its own, so the compiler holds
+//! that; a test reads the `use` lines for the others, and finds circles between modules. `docs/architecture.md` has a
+//! picture, `docs/lexicon.md` the terms.
 //!
 //! # The path of a request
 //!
@@ -70,4 +71,5 @@ pub mod edge;
 mod files;
 mod pacing;
 pub mod rules;
+mod sockets;
 pub mod telemetry;

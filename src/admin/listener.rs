@@ -1,20 +1,17 @@
 //! Listener that can be told to accept no more connections, while those that it has accepted go on.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use crate::sockets;
 use crate::telemetry::tally::Tally;
-
-/// Time until it is tried again to accept a connection, after the system has refused to, as it does where the process has
-/// no descriptor left.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Intake of connections: whether a listener accepts, and what is open.
 #[derive(Clone, Debug, Default)]
@@ -42,7 +39,7 @@ pub struct StoppableListener {
     addr: SocketAddr,
     listener: Option<TcpListener>,
     intake: Intake,
-    refused: Tally,
+    failed: Tally,
 }
 
 /// Connection that was accepted.
@@ -63,10 +60,10 @@ impl StoppableListener {
         listener.set_nonblocking(true)?;
         let addr = listener.local_addr()?;
         let listener = Some(TcpListener::from_std(listener)?);
-        let refused = Tally::new(|tries, last| {
+        let failed = Tally::new(|tries, last| {
             tracing::error!(tries, error = last, "the admin side can't accept connections");
         });
-        Ok(Self { addr, listener, intake, refused })
+        Ok(Self { addr, listener, intake, failed })
     }
 
     /// The address.
@@ -78,24 +75,13 @@ impl StoppableListener {
     pub(super) async fn accept(&mut self) -> Accepted {
         while let Some(listener) = &self.listener {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, peer)) => return Accepted { stream, peer, open: self.intake.connections.token() },
-                    Err(error) if is_of_one_connection(&error) => {}
-                    Err(error) => {
-                        self.refused.count(error.to_string());
-                        sleep(PAUSE).await;
-                    }
-                },
+                (stream, peer) = sockets::accept(listener, &self.failed) => {
+                    return Accepted { stream, peer, open: self.intake.connections.token() };
+                }
                 () = self.intake.stop.cancelled() => self.listener = None,
             }
         }
         // Those that were accepted go on as long as somebody waits here.
         std::future::pending().await
     }
-}
-
-/// Whether only the connection was at fault.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    let kinds = [ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset, ErrorKind::ConnectionRefused];
-    kinds.contains(&error.kind())
 }

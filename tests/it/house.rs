@@ -16,15 +16,16 @@ use text::{Blank, blank, first_names, inline_modules, items_after, words};
 const ROOTS: [(&str, &str); 3] = [("src", ""), ("crates/policy/src", "policy"), ("crates/demo/src", "demo")];
 
 /// Whom each room of the crate may know beside itself. A room that isn't here has no place in it.
-const FLOORS: [(&str, &[&str]); 10] = [
+const FLOORS: [(&str, &[&str]); 11] = [
     ("certificates", &[]),
     ("pacing", &[]),
+    ("sockets", &["telemetry"]),
     ("files", &[]),
     ("config", &[]),
     ("telemetry", &[]),
     ("rules", &[]),
-    ("edge", &["certificates", "config", "files", "pacing", "rules", "telemetry"]),
-    ("admin", &["certificates", "files", "pacing", "rules", "telemetry"]),
+    ("edge", &["certificates", "config", "files", "pacing", "rules", "sockets", "telemetry"]),
+    ("admin", &["certificates", "files", "pacing", "rules", "sockets", "telemetry"]),
     ("app", &["admin", "certificates", "config", "edge", "files", "rules", "telemetry"]),
     ("cli", &["app", "config", "rules"]),
 ];
@@ -59,6 +60,7 @@ const KEPT: [(&str, &[&str]); 24] = [
             "app",
             "demo",
             "pacing",
+            "sockets",
             "telemetry/decision_log",
             "telemetry/queue",
             "telemetry/tally",

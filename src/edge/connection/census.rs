@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::BuildHasher;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
+use crate::sockets::network;
 use crate::telemetry::metrics::{ConnectionRefusal, OpenConnection};
 
 /// Number of parts of the table of addresses, so that listeners on several threads rarely wait for each other.
@@ -93,14 +94,6 @@ impl Drop for CensusEntry {
             let room = part.len() * 2;
             part.shrink_to(room);
         }
-    }
-}
-
-/// What is counted as one address: of IPv6, the network of 64 bits, which is what one customer usually gets at least.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -4,19 +4,17 @@
 //! a socket that is open already → it listens once everything that it depends on is ready → each connection is served
 //! by its own task → it closes when the process stops or another one takes over, and then the open connections are told.
 
-use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
+use crate::sockets;
 use crate::telemetry::tally::Tally;
 
 /// Maximum number of connections that wait to be accepted, if the system allows as many.
@@ -25,9 +23,6 @@ const BACKLOG: u32 = 65_535;
 /// Maximum number of unsent bytes that the system takes for a client. It tells that a client has read something once half
 /// of them are sent.
 const MOST_UNSENT: u32 = 64 * 1024;
-
-/// Pause after the system had no room for another connection.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Listener that does not accept yet.
 #[derive(Debug)]
@@ -137,16 +132,7 @@ async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeServ
     let failed = Tally::new(|times, last| tracing::error!(times, last, "can't accept connections"));
     let refused = Tally::new(|times, last| tracing::warn!(times, "connections are refused: {last}"));
     loop {
-        let (stream, client) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            // Only this connection failed, so there is no reason to wait.
-            Err(error) if is_of_connection(&error) => continue,
-            Err(error) => {
-                failed.count(format!("{addr}: {error}"));
-                sleep(PAUSE).await;
-                continue;
-            }
-        };
+        let (stream, client) = sockets::accept(&listener, &failed).await;
         // No Nagle delay: all writes are complete. If the connection is already gone, reading shows it.
         let _ = stream.set_nodelay(true);
         if let Err(reason) = edge.accepted(stream, client, kind, gauge.opened())
@@ -155,12 +141,4 @@ async fn accept(listener: Arc<TcpListener>, addr: SocketAddr, edge: Arc<EdgeServ
             refused.count(bound.to_owned());
         }
     }
-}
-
-/// Whether the accepted connection failed, and not the listener.
-fn is_of_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset | ErrorKind::ConnectionRefused
-    )
 }
