@@ -36,6 +36,7 @@ mod refusal;
 mod reload;
 mod server;
 mod status;
+mod stored;
 mod tls;
 mod widgets;
 
@@ -206,8 +207,8 @@ pub async fn serve(admin: Arc<Admin>, listener: StoppableListener, tls: Option<A
     let places = Places::new(admin.bounds.connections, false, |times, peer| {
         tracing::warn!(times, peer, "the admin listener was full, so connections were closed");
     });
-    let gauge = admin.metrics.connections.of_listener(listener.addr());
-    CallServer::new(router(admin), places).serve(listener, handshakes, gauge).await;
+    let metrics = Arc::clone(&admin.metrics);
+    CallServer::new(router(admin), places, metrics).serve(listener, handshakes).await;
 }
 
 /// Serves calls that another process passes on, for ever.
@@ -215,7 +216,8 @@ pub async fn serve_passed_on(admin: Arc<Admin>, connections: mpsc::Receiver<Unix
     let places = Places::new(admin.bounds.connections, false, |times, _| {
         tracing::warn!(times, "another process passed on too many calls at once");
     });
-    CallServer::new(router(admin), places).serve_passed_on(connections).await;
+    let metrics = Arc::clone(&admin.metrics);
+    CallServer::new(router(admin), places, metrics).serve_passed_on(connections).await;
 }
 
 /// Serves probes and scrapes until the process ends.
@@ -223,8 +225,8 @@ pub async fn serve_probes(admin: Arc<Admin>, listener: StoppableListener) {
     let places = Places::new(admin.bounds.probe_connections(), true, |times, peer| {
         tracing::warn!(times, peer, "the listener for probes was full, so connections were closed");
     });
-    let gauge = admin.metrics.connections.of_listener(listener.addr());
-    CallServer::new(probe_router(admin), places).serve(listener, None, gauge).await;
+    let metrics = Arc::clone(&admin.metrics);
+    CallServer::new(probe_router(admin), places, metrics).serve(listener, None).await;
 }
 
 /// Runs work that waits for the disk or for other writers on a thread of its own.

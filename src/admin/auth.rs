@@ -70,8 +70,16 @@ pub(super) async fn authenticate(
     let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
     match identify(&admin, request.headers()) {
         Ok(caller) => {
+            let reading = match caller.role {
+                Role::Read => Some(admin.bounds.reading()),
+                Role::Write => None,
+            };
+            let reading = match reading.transpose() {
+                Ok(reading) => reading,
+                Err(problem) => return problem.into_response(),
+            };
             if let Some(connection) = connection {
-                connection.at_work();
+                connection.at_work(reading);
             }
             request.extensions_mut().insert(caller);
             next.run(request).await

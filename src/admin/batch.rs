@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
@@ -84,7 +85,7 @@ pub(super) struct BatchResult {
 ///
 /// One change per line, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB and
 /// 100,000 lines. All changes come into force with one swap, or none does; then `errors` lists the errors of
-/// each line. A `replace` that leaves no widget must be confirmed with the number of widgets that it deletes.
+/// each line. A batch over 256 KiB has to arrive within 5 minutes. A `replace` that leaves no widget must be confirmed with the number of widgets that it deletes.
 #[utoipa::path(
     post,
     path = "/v1/batch",
@@ -103,17 +104,7 @@ pub(super) async fn apply(
     let length = input::stated_length(request.headers()).unwrap_or(LARGEST);
     let body = input::checked(request, NDJSON, LARGEST)?;
     let turn = admin.bounds.turn(length).await?;
-    let mut body = body.into_data_stream();
-    let (mut lines, mut total) = (Lines::new(Arc::clone(&admin.suffixes)), 0usize);
-    // Parsed line by line as the body arrives, so that only parsed changes take memory.
-    while let Some(chunk) = body.next().await {
-        let chunk = chunk.map_err(|error| input::torn(&error))?;
-        total += chunk.len();
-        if total > LARGEST {
-            return Err(Problem::too_large(LARGEST, "the body"));
-        }
-        lines.take(&chunk)?;
-    }
+    let lines = turn.receive(lines(body, Lines::new(Arc::clone(&admin.suffixes)))).await?;
     let actor = caller.actor();
     blocking(move || {
         // To the end of the work, even if the caller leaves.
@@ -151,6 +142,20 @@ pub(super) async fn apply(
         }))
     })
     .await
+}
+
+/// The lines of a body. They are parsed as it arrives, so that only parsed changes take memory.
+async fn lines(body: Body, mut lines: Lines) -> Result<Lines, Problem> {
+    let (mut body, mut total) = (body.into_data_stream(), 0usize);
+    while let Some(chunk) = body.next().await {
+        let chunk = chunk.map_err(|error| input::torn(&error))?;
+        total += chunk.len();
+        if total > LARGEST {
+            return Err(Problem::too_large(LARGEST, "the body"));
+        }
+        lines.take(&chunk)?;
+    }
+    Ok(lines)
 }
 
 fn refused(mut errors: Vec<ErrorPart>) -> Problem {

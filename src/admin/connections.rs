@@ -1,16 +1,18 @@
 //! Open connections of one listener: how many there may be, and which of them leaves when another one comes.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::sockets::network;
 use crate::telemetry::tally::Tally;
 
 /// Time limit for the whole head of a request, from its first byte, and for the first one of a connection.
@@ -19,7 +21,7 @@ const HEAD: Duration = Duration::from_secs(10);
 /// Time limit for the next request.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// What a connection has shown. When there is no room, the lowest leaves, and of these the one that is so for longest.
+/// What a connection has shown. When there is no room, one of the lowest leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
     /// Its call was refused, and waits for the answer.
@@ -28,6 +30,8 @@ enum Standing {
     Stranger,
     /// It has shown a certificate, or made a good call.
     Known,
+    /// It is at a call where any is a good one.
+    Asking,
     /// It is at a good call, and stays.
     AtWork,
 }
@@ -43,13 +47,40 @@ enum Expected {
     Rest,
     /// Nothing: a call is being answered.
     Nothing,
+    /// The answer to be taken: it is complete, but has not been sent to its end.
+    Taking,
+}
+
+/// How it is with a connection.
+struct Condition {
+    standing: Standing,
+    /// Since when.
+    since: Instant,
+    expected: Expected,
+    /// Its share of the calls of those who may only read, while it is at one.
+    reading: Option<OwnedSemaphorePermit>,
+}
+
+impl Condition {
+    fn stand(&mut self, standing: Standing) {
+        (self.standing, self.since) = (standing, Instant::now());
+    }
+
+    /// The call is over.
+    fn end_call(&mut self) {
+        self.reading = None;
+        match self.standing {
+            Standing::AtWork => self.stand(Standing::Known),
+            Standing::Refused | Standing::Asking => self.stand(Standing::Stranger),
+            Standing::Stranger | Standing::Known => {}
+        }
+    }
 }
 
 /// Connection of a caller.
 pub(super) struct CallerConnection {
     peer: Option<SocketAddr>,
-    standing: Mutex<(Standing, Instant)>,
-    expected: Mutex<Expected>,
+    condition: Mutex<Condition>,
     /// When it ends, unless what is expected has come.
     deadline: watch::Sender<Option<Instant>>,
     /// Any call is a good one, but none is a reason to stay.
@@ -61,36 +92,43 @@ pub(super) struct CallerConnection {
 impl CallerConnection {
     /// Waits for the first request from now on.
     pub(super) fn expect_first(&self) {
-        self.wait_for(Expected::First, Some(HEAD));
+        self.wait_for(&mut self.condition.lock(), Expected::First, Some(HEAD));
     }
 
     /// The caller has shown a certificate.
     pub(super) fn certified(&self) {
-        self.stand(Standing::Known);
+        self.condition.lock().stand(Standing::Known);
     }
 
     /// Bytes have come.
     pub(super) fn heard(&self) {
-        let mut expected = self.expected.lock();
-        if *expected == Expected::Next {
-            *expected = Expected::Rest;
-            self.deadline.send_replace(Some(Instant::now() + HEAD));
+        let mut condition = self.condition.lock();
+        if condition.expected == Expected::Next {
+            self.wait_for(&mut condition, Expected::Rest, Some(HEAD));
         }
     }
 
     /// A request has come.
     pub(super) fn asked(&self) {
-        self.wait_for(Expected::Nothing, None);
+        let mut condition = self.condition.lock();
+        // The answer of the call before may still be on its way.
+        condition.end_call();
+        if self.is_open_to_all {
+            condition.stand(Standing::Asking);
+        }
+        self.wait_for(&mut condition, Expected::Nothing, None);
     }
 
-    /// The call is a good one.
-    pub(super) fn at_work(&self) {
-        self.stand(Standing::AtWork);
+    /// The call is a good one. `reading`: its share of the calls of those who may only read, if it is one.
+    pub(super) fn at_work(&self, reading: Option<OwnedSemaphorePermit>) {
+        let mut condition = self.condition.lock();
+        condition.reading = reading;
+        condition.stand(Standing::AtWork);
     }
 
     /// The call is refused for its token.
     pub(super) fn refused(&self) {
-        self.stand(Standing::Refused);
+        self.condition.lock().stand(Standing::Refused);
     }
 
     /// The answer is a stream, or is not.
@@ -100,7 +138,7 @@ impl CallerConnection {
 
     /// Whether it has shown a certificate or made a good call.
     pub(super) fn is_known(&self) -> bool {
-        self.standing.lock().0 >= Standing::Known
+        matches!(self.condition.lock().standing, Standing::Known | Standing::AtWork)
     }
 
     /// Whether the answer is a stream.
@@ -108,16 +146,23 @@ impl CallerConnection {
         self.streams.load(Ordering::Relaxed)
     }
 
-    /// The answer is complete.
+    /// The answer is complete. The call is over once all of it is sent: the other side may be slow to take it.
     pub(super) fn answered(&self) {
-        let before = self.standing.lock().0;
-        match before {
-            Standing::AtWork => self.stand(Standing::Known),
-            Standing::Stranger | Standing::Known if self.is_open_to_all => self.stand(Standing::Known),
-            Standing::Refused => self.stand(Standing::Stranger),
-            Standing::Stranger | Standing::Known => {}
+        self.wait_for(&mut self.condition.lock(), Expected::Taking, None);
+    }
+
+    /// Nothing is left to be sent.
+    pub(super) fn flushed(&self) {
+        let mut condition = self.condition.lock();
+        if condition.expected == Expected::Taking {
+            condition.end_call();
+            self.wait_for(&mut condition, Expected::Next, Some(IDLE));
         }
-        self.wait_for(Expected::Next, Some(IDLE));
+    }
+
+    /// The address that it is counted for.
+    fn network(&self) -> Option<IpAddr> {
+        self.peer.map(|peer| network(peer.ip()))
     }
 
     /// Who it is.
@@ -145,13 +190,8 @@ impl CallerConnection {
         }
     }
 
-    fn stand(&self, standing: Standing) {
-        *self.standing.lock() = (standing, Instant::now());
-    }
-
-    fn wait_for(&self, expected: Expected, within: Option<Duration>) {
-        let mut now = self.expected.lock();
-        *now = expected;
+    fn wait_for(&self, condition: &mut Condition, expected: Expected, within: Option<Duration>) {
+        condition.expected = expected;
         self.deadline.send_replace(within.map(|within| Instant::now() + within));
     }
 }
@@ -186,17 +226,21 @@ impl Places {
         Self(Arc::new(Shared { most, is_open_to_all, taken, given_back, crowded }))
     }
 
-    /// A place for a new connection. If there is none left, the connection leaves that has shown least for longest, and
-    /// is waited for, so that there is never more than one too many. `None`: all are at good calls.
+    /// A place for a new connection. If there is none left, another one leaves, and is waited for, so that there is never
+    /// more than one too many. `None`: all are at good calls.
     pub(super) async fn take(&self, peer: Option<SocketAddr>) -> Option<Place> {
         loop {
             if let Some(place) = self.free(peer) {
                 return Some(place);
             }
-            let leaves = self.least();
-            let closed = leaves.as_ref().map_or(peer, |connection| connection.peer);
-            self.0.crowded.count(name(closed));
-            leaves?.leave.cancel();
+            let Some(leaves) = self.least() else {
+                self.0.crowded.count(name(peer));
+                return None;
+            };
+            if !leaves.leave.is_cancelled() {
+                self.0.crowded.count(name(leaves.peer));
+                leaves.leave.cancel();
+            }
             self.0.given_back.notified().await;
         }
     }
@@ -210,8 +254,12 @@ impl Places {
         let number = taken.last_key_value().map_or(0, |(last, _)| last + 1);
         let connection = Arc::new(CallerConnection {
             peer,
-            standing: Mutex::new((Standing::Stranger, Instant::now())),
-            expected: Mutex::new(Expected::Nothing),
+            condition: Mutex::new(Condition {
+                standing: Standing::Stranger,
+                since: Instant::now(),
+                expected: Expected::Nothing,
+                reading: None,
+            }),
             deadline: watch::Sender::new(None),
             is_open_to_all: self.0.is_open_to_all,
             streams: AtomicBool::new(false),
@@ -221,12 +269,30 @@ impl Places {
         Some(Place { places: Arc::clone(&self.0), number, connection })
     }
 
-    /// The connection that leaves next.
+    /// The connection that leaves next. Of those that have shown least, it is one of the address that has the most of them,
+    /// so that whoever opens many at once closes its own; of these, the one that is so for longest.
     fn least(&self) -> Option<Arc<CallerConnection>> {
         let taken = self.0.taken.lock();
-        let standings = taken.values().map(|connection| (*connection.standing.lock(), connection));
-        let may_leave = standings.filter(|((standing, _), _)| *standing < Standing::AtWork);
-        may_leave.min_by_key(|(standing, _)| *standing).map(|(_, connection)| Arc::clone(connection))
+        let mut lowest = (Standing::AtWork, Vec::new());
+        for connection in taken.values() {
+            let (standing, since) = {
+                let condition = connection.condition.lock();
+                (condition.standing, condition.since)
+            };
+            if standing < lowest.0 {
+                lowest = (standing, Vec::new());
+            }
+            if standing == lowest.0 && standing < Standing::AtWork {
+                lowest.1.push((connection.network(), since, connection));
+            }
+        }
+        let mut of_network: HashMap<Option<IpAddr>, usize> = HashMap::new();
+        for (network, ..) in &lowest.1 {
+            *of_network.entry(*network).or_default() += 1;
+        }
+        let leaves =
+            lowest.1.iter().min_by_key(|(network, since, _)| (Reverse(of_network.get(network)), *since));
+        leaves.map(|(.., connection)| Arc::clone(connection))
     }
 }
 
@@ -275,13 +341,14 @@ mod tests {
             held.push(hold(places.take(None).await.unwrap()));
             sleep(Duration::from_millis(1)).await;
         }
-        held[0].0.at_work();
-        held[1].0.at_work();
+        held[0].0.at_work(None);
+        held[1].0.at_work(None);
         held[1].0.answered();
+        held[1].0.flushed();
         held[4].0.refused();
         for leaves in [4, 2, 3] {
             let newest = places.take(None).await.unwrap();
-            newest.connection().at_work();
+            newest.connection().at_work(None);
             let gone: Vec<usize> = (0..5).filter(|place| held[*place].1.is_finished()).collect();
             assert!(gone.contains(&leaves), "{leaves}: {gone:?}");
             held.push(hold(newest));
@@ -291,11 +358,91 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_opens_many_closes_its_own() {
+        for (many, few) in
+            [("192.0.2.1", "192.0.2.2"), ("2001:db8::", "192.0.2.1"), ("::ffff:192.0.2.1", "::1")]
+        {
+            for is_open_to_all in [false, true] {
+                let (many, few): (IpAddr, IpAddr) = (many.parse().unwrap(), few.parse().unwrap());
+                let places = places(8, is_open_to_all);
+                let operator = hold(places.take(Some(SocketAddr::new(few, 1))).await.unwrap());
+                for number in 0..1000_u16 {
+                    sleep(Duration::from_millis(1)).await;
+                    // Many addresses of one network are one.
+                    let peer = match many {
+                        IpAddr::V6(many) if many.to_ipv4_mapped().is_none() => {
+                            IpAddr::V6((many.to_bits() + u128::from(number)).into())
+                        }
+                        many => many,
+                    };
+                    let _ = hold(places.take(Some(SocketAddr::new(peer, number))).await.unwrap());
+                }
+                assert!(!operator.1.is_finished(), "{many} keeps {few} out");
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_any_call_is_good_the_longest_idle_leaves() {
+        let places = places(4, true);
+        let mut held = Vec::new();
+        for _ in 0..4 {
+            held.push(hold(places.take(None).await.unwrap()));
+            sleep(Duration::from_millis(1)).await;
+        }
+        // One asks again and again, and one is at a call.
+        held[0].0.asked();
+        held[1].0.asked();
+        held[1].0.answered();
+        for leaves in [2, 3] {
+            held[0].0.asked();
+            held[0].0.answered();
+            held[0].0.flushed();
+            held.push(hold(places.take(None).await.unwrap()));
+            let gone: Vec<usize> = (0..held.len()).filter(|place| held[*place].1.is_finished()).collect();
+            assert_eq!(gone, (2..=leaves).collect::<Vec<_>>());
+            sleep(Duration::from_millis(1)).await;
+        }
+        // One that has asked is no better than one that came later.
+        held.push(hold(places.take(None).await.unwrap()));
+        sleep(Duration::from_millis(1)).await;
+        held.push(hold(places.take(None).await.unwrap()));
+        assert!(held[4].1.is_finished() && held[0].1.is_finished() && !held[1].1.is_finished());
+        for (connection, _) in held.iter().skip(2) {
+            connection.asked();
+        }
+        assert!(places.take(None).await.is_some(), "all are at calls");
+        assert!(held[1].1.is_finished(), "the one that is at it for longest");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_share_of_reading_ends_with_the_call() {
+        let shares = Arc::new(tokio::sync::Semaphore::new(1));
+        let places = places(2, false);
+        let place = places.take(None).await.unwrap();
+        let connection = place.connection();
+        let share = || Arc::clone(&shares).try_acquire_owned();
+        for is_pipelined in [false, true] {
+            connection.asked();
+            connection.at_work(Some(share().unwrap()));
+            connection.flushed();
+            connection.answered();
+            assert!(share().is_err(), "its answer is on its way");
+            if is_pipelined {
+                connection.asked();
+            } else {
+                connection.flushed();
+            }
+            assert!(share().is_ok() && connection.is_known());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn no_place_is_left_where_all_are_at_work() {
         let places = places(2, false);
         let (first, second) = (places.take(None).await.unwrap(), places.take(None).await.unwrap());
-        first.connection().at_work();
-        second.connection().at_work();
+        first.connection().at_work(None);
+        second.connection().at_work(None);
         assert!(places.take(None).await.is_none());
         drop(first);
         assert!(places.take(None).await.is_some());
@@ -328,8 +475,12 @@ mod tests {
         connection.heard();
         assert_eq!(ends_after().await, None, "what is being answered");
         connection.answered();
+        assert_eq!(ends_after().await, None, "what is being taken");
+        connection.flushed();
         assert_eq!(ends_after().await, Some(60));
+        connection.asked();
         connection.answered();
+        connection.flushed();
         connection.heard();
         sleep(Duration::from_secs(4)).await;
         connection.heard();

@@ -12,12 +12,15 @@ use super::input::Parameters;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
 use super::widgets::{after, within};
-use super::{Admin, blocking, refusal};
+use super::{Admin, blocking, refusal, stored};
 use embedgate_policy::lint::{Finding, lint};
 use embedgate_policy::widget::WidgetId;
 
 const PAGE: usize = 1000;
 const LARGEST_PAGE: usize = 10_000;
+
+/// A page with so many findings takes those of no other widget.
+const MOST_FINDINGS: usize = 10_000;
 
 /// Query of the findings.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -54,7 +57,8 @@ pub(super) struct WidgetFinding {
 
 /// List what is probably unintended
 ///
-/// Checks one page of widgets at a time, sorted by id.
+/// Checks one page of widgets at a time, sorted by id. A page has at most `limit` widgets, and ends earlier once it has
+/// 10,000 findings: `next` says where to go on.
 #[utoipa::path(
     get,
     path = "/v1/lint",
@@ -70,21 +74,21 @@ pub(super) async fn findings(
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let after = after(query.after.as_deref())?;
     blocking(move || {
-        let after = after.as_ref().map(WidgetId::as_str);
-        let page = admin.publisher.documents().page(after, limit.saturating_add(1));
-        let mut page = page.map_err(|error| refusal::of_storage(&error))?;
-        let more = page.len() > limit;
-        page.truncate(limit);
         let (policy, now) = (admin.policy.load(), Timestamp::now());
-        let findings = page.iter().flat_map(|widget| {
-            let found = lint(widget, &policy, &admin.suffixes, now).into_iter();
-            found.map(|finding| WidgetFinding { widget: widget.id.clone(), finding })
-        });
-        Ok(Json(Findings {
-            findings: findings.collect(),
-            widgets: page.len(),
-            next: page.last().filter(|_| more).map(|widget| widget.id.clone()),
-        }))
+        let mut page = Findings { findings: Vec::new(), widgets: 0, next: None };
+        let mut last = None;
+        for widget in stored::after(admin.publisher.documents(), after) {
+            let widget = widget.map_err(|error| refusal::of_storage(&error))?;
+            if page.widgets == limit || page.findings.len() >= MOST_FINDINGS {
+                page.next = last;
+                break;
+            }
+            let found = lint(&widget, &policy, &admin.suffixes, now).into_iter();
+            page.findings.extend(found.map(|finding| WidgetFinding { widget: widget.id.clone(), finding }));
+            page.widgets += 1;
+            last = Some(widget.id);
+        }
+        Ok(Json(page))
     })
     .await
 }

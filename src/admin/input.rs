@@ -120,7 +120,7 @@ pub(super) fn stated_length(headers: &HeaderMap) -> Option<usize> {
 pub(super) fn torn(error: &axum::Error) -> Problem {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     if causes.into_iter().any(|error| error.is::<BodyTooSlow>()) {
-        return Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", BodyTooSlow.to_string());
+        return Problem::body_timeout();
     }
     Problem::new(StatusCode::BAD_REQUEST, "incomplete_body", format!("can't read the body: {error}"))
 }

@@ -61,15 +61,15 @@ macro_rules! problems {
 
 problems! {
     /// Errors of calls that read.
-    ReadProblems: 400 401 403 404 500;
+    ReadProblems: 400 401 403 404 500 503;
     /// Errors of calls that ask with a body.
-    QuestionProblems: 400 401 403 408 413 415 422 500;
+    QuestionProblems: 400 401 403 408 413 415 422 500 503;
     /// Errors of a dry run.
-    DryRunProblems: 400 401 403 408 409 413 415 422 500;
+    DryRunProblems: 400 401 403 408 409 413 415 422 500 503;
     /// Errors of calls that change rules.
     WriteProblems: 400 401 403 404 408 409 412 413 415 422 500 503 507;
     /// Errors of calls without input.
-    StatusProblems: 401 403;
+    StatusProblems: 401 403 503;
     /// Errors of streams.
     StreamProblems: 401 403 503;
     /// Errors of a reload.
@@ -95,7 +95,8 @@ fn problem(status: u16) -> Response {
         }
         503 => {
             "`audit_unavailable`: the change can't be written to the audit log, so it was not made; `handed_over`: another \
-            process takes over, try again; `too_busy`: other large bodies are being worked on, try again; `too_many_readers`: \
+            process takes over, try again; `too_busy`: other large bodies are being worked on, or as many calls that only read are under way as there may be, \
+            try again; `too_many_readers`: \
             as many readers of events are connected as there may be"
         }
         507 => "`storage_full`: nothing was changed",

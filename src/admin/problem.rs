@@ -7,6 +7,7 @@ use http::{HeaderName, StatusCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::messages::BodyTooSlow;
 use crate::rules::error::WideChange;
 use embedgate_policy::widget::DocumentFault;
 
@@ -127,6 +128,10 @@ impl Problem {
 
     pub(super) fn unknown_widget() -> Self {
         Self::new(StatusCode::NOT_FOUND, "unknown_widget", "there is no such widget")
+    }
+
+    pub(super) fn body_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", BodyTooSlow.to_string())
     }
 
     pub(super) fn too_large(limit: usize, what: &str) -> Self {

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +29,7 @@ use super::listener::{Accepted, StoppableListener};
 use super::messages::{AnswerBody, CallUnderWay, PacedBody};
 use super::paced_stream::PacedStream;
 use super::tls::OperatorHandshakes;
-use crate::telemetry::metrics::ListenerGauge;
+use crate::telemetry::metrics::{ConnectionRefusal, Metrics};
 
 /// Longest head of a request, in bytes, and size of the buffers of a connection.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -46,26 +47,23 @@ const STRANGER_BYTES: u64 = 1024 * 1024;
 pub(super) struct CallServer {
     router: Router,
     places: Places,
+    metrics: Arc<Metrics>,
     /// The server has ended: connections end with their call.
     ended: CancellationToken,
 }
 
 impl CallServer {
-    pub(super) fn new(router: Router, places: Places) -> Self {
-        Self { router, places, ended: CancellationToken::new() }
+    pub(super) fn new(router: Router, places: Places, metrics: Arc<Metrics>) -> Self {
+        Self { router, places, metrics, ended: CancellationToken::new() }
     }
 
     /// Serves what is accepted, for ever.
-    pub(super) async fn serve(
-        self,
-        mut listener: StoppableListener,
-        handshakes: Option<OperatorHandshakes>,
-        gauge: ListenerGauge,
-    ) {
+    pub(super) async fn serve(self, mut listener: StoppableListener, handshakes: Option<OperatorHandshakes>) {
+        let gauge = self.metrics.connections.of_listener(listener.addr());
         let _ended = self.ended.clone().drop_guard();
         loop {
             let Accepted { stream, peer, open } = listener.accept().await;
-            let Some(place) = self.places.take(Some(peer)).await else { continue };
+            let Some(place) = self.place(Some(peer)).await else { continue };
             let (server, handshakes, counted) = (self.clone(), handshakes.clone(), gauge.opened());
             drop(tokio::spawn(async move {
                 let _open = (open, counted);
@@ -75,7 +73,10 @@ impl CallServer {
                     Some(handshakes) => {
                         let shaken = tokio::select! {
                             shaken = handshakes.shake_hands(stream, peer) => shaken,
-                            () = place.connection().over() => None,
+                            () = place.connection().over() => {
+                                handshakes.made_room();
+                                None
+                            }
                         };
                         if let Some(stream) = shaken {
                             place.connection().certified();
@@ -91,7 +92,7 @@ impl CallServer {
     pub(super) async fn serve_passed_on(self, mut connections: mpsc::Receiver<UnixStream>) {
         let _ended = self.ended.clone().drop_guard();
         while let Some(stream) = connections.recv().await {
-            let Some(place) = self.places.take(None).await else { continue };
+            let Some(place) = self.place(None).await else { continue };
             let server = self.clone();
             drop(tokio::spawn(async move {
                 server.answer(PacedStream::new(stream, Arc::clone(place.connection())), &place).await;
@@ -99,6 +100,15 @@ impl CallServer {
         }
         // No more will come.
         std::future::pending().await
+    }
+
+    /// A place for a new connection, which is closed if there is none.
+    async fn place(&self, peer: Option<SocketAddr>) -> Option<Place> {
+        let place = self.places.take(peer).await;
+        if place.is_none() {
+            self.metrics.connections.refused(ConnectionRefusal::Admin);
+        }
+        place
     }
 
     /// Answers the calls on a connection until it is over.
@@ -176,4 +186,59 @@ async fn end<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, unread: u64) -> s
     stream.shutdown().await?;
     tokio::io::copy(&mut stream.take(unread), &mut tokio::io::sink()).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use axum::routing::get;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const LARGE: usize = 8 << 20;
+
+    /// Has a connection answered, and returns the other side of it.
+    async fn connected() -> tokio::io::DuplexStream {
+        let router = Router::new().route("/", get(|| async { vec![b'x'; LARGE] }));
+        let places = Places::new(1, false, |_, _| {});
+        let server = CallServer::new(router, places, Arc::new(Metrics::new().unwrap()));
+        let (client, stream) = tokio::io::duplex(64 * 1024);
+        let place = server.place(None).await.unwrap();
+        tokio::spawn(async move {
+            server.answer(PacedStream::new(stream, Arc::clone(place.connection())), &place).await;
+        });
+        client
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_sent_to_its_end() {
+        for (rate, is_whole) in [(100 * 1024, true), (20 * 1024, true), (8 * 1024, false)] {
+            let mut client = connected().await;
+            client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let (begun, mut taken) = (Instant::now(), 0);
+            let mut piece = vec![0; rate];
+            while taken < LARGE {
+                sleep(Duration::from_secs(1)).await;
+                match timeout(Duration::from_secs(90), client.read_exact(&mut piece)).await {
+                    Ok(Ok(_)) => taken += rate,
+                    _ => break,
+                }
+            }
+            // The last piece is a part of one.
+            let took = begun.elapsed();
+            assert_eq!(taken + rate >= LARGE, is_whole, "{rate} B/s: {taken} bytes in {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_idle_after_its_answer_ends() {
+        let mut client = connected().await;
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let begun = Instant::now();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        assert!(answer.len() > LARGE && begun.elapsed().as_secs() == 60, "{:?}", begun.elapsed());
+    }
 }

@@ -121,7 +121,7 @@ fn configure(
     Ok(config)
 }
 
-/// OperatorHandshakes of the listener's callers.
+/// Handshakes of the listener's callers.
 #[derive(Clone)]
 pub(super) struct OperatorHandshakes {
     tls: Arc<MutualTls>,
@@ -131,6 +131,11 @@ pub(super) struct OperatorHandshakes {
 impl OperatorHandshakes {
     pub(super) fn new(tls: Arc<MutualTls>, metrics: Arc<Metrics>) -> Self {
         Self { tls, metrics }
+    }
+
+    /// Counts a handshake that was given up, because another connection needed its place.
+    pub(super) fn made_room(&self) {
+        self.metrics.admin_handshakes.count(HandshakeOutcome::MadeRoom);
     }
 
     /// The connection of an operator; `None` where the handshake fails or takes too long.

@@ -380,6 +380,8 @@ mod tests {
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
             "embedgate_tls_handshakes_total{outcome=\"not_tls\"} 0",
             "embedgate_admin_tls_handshakes_total{outcome=\"refused\"} 0",
+            "embedgate_admin_tls_handshakes_total{outcome=\"made_room\"} 0",
+            "embedgate_connections_refused_total{reason=\"admin\"} 0",
             "embedgate_http2_connections_ended_total{reason=\"resets\"} 0",
             "embedgate_admin_unauthorized_total{token=\"missing\"} 0",
             "embedgate_admin_unauthorized_total{token=\"unknown\"} 0",

@@ -6,17 +6,21 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::admin::input::Parameters;
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
-use crate::admin::{Admin, blocking, refusal};
+use crate::admin::{Admin, blocking, refusal, stored};
 use crate::rules::error::StoreError;
 use embedgate_policy::widget::{Access, Environment, Widget, WidgetId};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
+
+/// A page with so many bytes of documents takes no other one.
+const MOST_BYTES: usize = 4 << 20;
 
 /// Query of the list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -39,14 +43,16 @@ pub(in crate::admin) struct ListQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::admin) struct WidgetPage {
     /// Canonical documents, sorted by id.
-    widgets: Vec<Widget>,
+    #[schema(value_type = Vec<Widget>)]
+    widgets: Vec<Box<RawValue>>,
     /// The `after` of the next page; `null` on the last page.
     next: Option<WidgetId>,
 }
 
 /// List widgets
 ///
-/// Sorted by id. A widget that is saved or deleted meanwhile may be missing, but none is on two pages.
+/// Sorted by id. A page has at most `limit` widgets, and ends earlier once it has 4 MiB of documents: `next` says where to
+/// go on. A widget that is saved or deleted meanwhile may be missing, but none is on two pages.
 #[utoipa::path(
     get,
     path = "/v1/widgets",
@@ -62,9 +68,7 @@ pub(in crate::admin) async fn list(
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let after = after(query.after.as_deref())?;
     let wanted = (query.environment, query.access);
-    blocking(move || page(&admin, after.as_ref(), limit, wanted).map_err(|error| refusal::of_storage(&error)))
-        .await
-        .map(Json)
+    blocking(move || page(&admin, after, limit, wanted)).await.map(Json)
 }
 
 /// The given limit, checked, or the usual one.
@@ -83,26 +87,39 @@ pub(in crate::admin) fn after(given: Option<&str>) -> Result<Option<WidgetId>, P
 
 fn page(
     admin: &Admin,
-    after: Option<&WidgetId>,
+    after: Option<WidgetId>,
     limit: usize,
     wanted: (Option<Environment>, Option<Access>),
-) -> Result<WidgetPage, StoreError> {
+) -> Result<WidgetPage, Problem> {
     let documents = admin.publisher.documents();
-    // One more than asked for shows whether there is another page.
-    let most = limit.saturating_add(1);
-    let last_of = |ids: &mut dyn Iterator<Item = WidgetId>| ids.nth(limit.saturating_sub(1));
     if let (None, None) = wanted {
-        let mut widgets = documents.page(after.map(WidgetId::as_str), most)?;
-        let more = widgets.len() > limit;
-        widgets.truncate(limit);
-        let next = last_of(&mut widgets.iter().map(|widget| widget.id.clone())).filter(|_| more);
-        return Ok(WidgetPage { widgets, next });
+        let found = stored::after(documents, after);
+        return filled(found.map(|widget| widget.map(|widget| (widget.id.clone(), Some(widget)))), limit);
     }
-    let ids = first_ids(admin, after, most, wanted);
-    let found = ids.iter().take(limit).map(|id| documents.get(id.as_str()));
-    let widgets = found.filter_map(Result::transpose).collect::<Result<_, _>>()?;
-    let more = ids.len() > limit;
-    Ok(WidgetPage { widgets, next: last_of(&mut ids.into_iter()).filter(|_| more) })
+    // One more than asked for shows whether there is another page.
+    let ids = first_ids(admin, after.as_ref(), limit.saturating_add(1), wanted);
+    filled(ids.into_iter().map(|id| documents.get(id.as_str()).map(|widget| (id, widget))), limit)
+}
+
+/// A page of the first of these documents. One that is gone since its id was read is left out.
+fn filled(
+    found: impl Iterator<Item = Result<(WidgetId, Option<Widget>), StoreError>>,
+    limit: usize,
+) -> Result<WidgetPage, Problem> {
+    let (mut widgets, mut bytes, mut last) = (Vec::new(), 0, None);
+    for (before, found) in found.enumerate() {
+        let (id, widget) = found.map_err(|error| refusal::of_storage(&error))?;
+        if before == limit || bytes >= MOST_BYTES {
+            return Ok(WidgetPage { widgets, next: last });
+        }
+        if let Some(widget) = widget {
+            let json = to_raw_value(&widget).map_err(|error| Problem::internal(error.to_string()))?;
+            bytes += json.get().len();
+            widgets.push(json);
+        }
+        last = Some(id);
+    }
+    Ok(WidgetPage { widgets, next: None })
 }
 
 /// The first ids whose rules match, in order. They come from the rule book, without reading the disk.

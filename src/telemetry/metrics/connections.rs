@@ -17,10 +17,12 @@ pub enum ConnectionRefusal {
     Descriptors,
     /// It does not begin with a header of the PROXY protocol, or not a trusted proxy's.
     ProxyProtocol,
+    /// All connections of the admin listener are at calls.
+    Admin,
 }
 
 impl ConnectionRefusal {
-    const ALL: [Self; 4] = [Self::All, Self::Address, Self::Descriptors, Self::ProxyProtocol];
+    const ALL: [Self; 5] = [Self::All, Self::Address, Self::Descriptors, Self::ProxyProtocol, Self::Admin];
 
     /// What is used up, if it is the process's own; the others are a client's.
     pub const fn of_process(self) -> Option<&'static str> {
@@ -29,7 +31,7 @@ impl ConnectionRefusal {
             Self::Descriptors => {
                 Some("the process may not open more files; raise LimitNOFILE or `ulimit -n`")
             }
-            Self::Address | Self::ProxyProtocol => None,
+            Self::Address | Self::ProxyProtocol | Self::Admin => None,
         }
     }
 
@@ -39,6 +41,7 @@ impl ConnectionRefusal {
             Self::Address => "connections_per_address",
             Self::Descriptors => "descriptors",
             Self::ProxyProtocol => "proxy_protocol",
+            Self::Admin => "admin",
         }
     }
 }

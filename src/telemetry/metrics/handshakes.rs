@@ -19,10 +19,13 @@ pub enum HandshakeOutcome {
     NotTls,
     /// The two did not agree.
     Refused,
+    /// It was given up, because another connection needed its place; only at the admin listener.
+    MadeRoom,
 }
 
 impl HandshakeOutcome {
-    const ALL: [Self; 5] = [Self::Done, Self::TimedOut, Self::Left, Self::NotTls, Self::Refused];
+    /// Those at every listener.
+    const USUAL: [Self; 5] = [Self::Done, Self::TimedOut, Self::Left, Self::NotTls, Self::Refused];
 
     /// The outcome of a handshake within a time limit, where one that took longer is an error of its own.
     pub fn of<S, T>(shaken: &Result<io::Result<S>, T>) -> Self {
@@ -46,6 +49,7 @@ impl HandshakeOutcome {
             Self::Left => "left",
             Self::NotTls => "not_tls",
             Self::Refused => "refused",
+            Self::MadeRoom => "made_room",
         }
     }
 }
@@ -65,13 +69,15 @@ impl HandshakeCounter {
     /// Counter at the admin listener.
     pub(super) fn of_operators(families: &Families) -> Result<Self, prometheus::Error> {
         let help = "TLS handshakes at the admin listener, by outcome; without a good client certificate they are refused.";
-        Self::new(families, "admin_tls_handshakes_total", help)
+        let handshakes = Self::new(families, "admin_tls_handshakes_total", help)?;
+        drop(handshakes.0.with_label_values(&[HandshakeOutcome::MadeRoom.as_str()]));
+        Ok(handshakes)
     }
 
-    /// The counter, with each outcome from the start.
+    /// The counter, with each usual outcome from the start.
     fn new(families: &Families, name: &str, help: &str) -> Result<Self, prometheus::Error> {
         let handshakes = counters(families, name, help, &["outcome"])?;
-        for outcome in HandshakeOutcome::ALL {
+        for outcome in HandshakeOutcome::USUAL {
             drop(handshakes.with_label_values(&[outcome.as_str()]));
         }
         Ok(Self(handshakes))

@@ -58,7 +58,7 @@ impl Operators {
     }
 
     /// The same with more tables.
-    fn edge_with(&self, more: &str) -> Edge {
+    pub fn edge_with(&self, more: &str) -> Edge {
         let [cert, key, ca] = ["admin.pem", "admin.key", "clients.pem"].map(|name| self.file(name));
         let admin = format!("tls = {{ cert = {cert:?}, key = {key:?}, client_ca = {ca:?} }}");
         Edge::spawn(EdgeSpec { admin, more: more.to_owned(), ..EdgeSpec::default() })

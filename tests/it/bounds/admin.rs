@@ -16,6 +16,7 @@ use crate::support::raw::{Answer, Connection};
 use crate::support::{eventually, ports};
 
 mod encrypted;
+mod full;
 
 /// Time for anything that must not wait.
 const AT_ONCE: Duration = Duration::from_secs(2);
