@@ -223,3 +223,23 @@ async fn findings_come_in_pages() {
     assert_eq!(both, all["findings"].as_array().unwrap().iter().collect::<Vec<_>>());
     assert_eq!(second["next"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_page_of_many_findings_ends_early() {
+    let entries: Vec<String> = (0..1000).map(|n| format!("a{n}.com")).collect();
+    let widget = |n: usize| json!({ "id": format!("w{n:02}"), "allowed_domains": entries });
+    let edge = Edge::start(EdgeSpec::stored(&json!((0..25).map(widget).collect::<Vec<_>>()))).await;
+    let (mut widgets, mut after, mut found) = (0, String::new(), Vec::new());
+    loop {
+        let (_, page) = call(&edge, Method::GET, &format!("/v1/lint?limit=10000{after}")).await;
+        let findings = page["findings"].as_array().unwrap();
+        assert!(findings.len() < 12_000, "{}", findings.len());
+        widgets += page["widgets"].as_u64().unwrap();
+        found.extend(findings.iter().map(|finding| finding["widget"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => break,
+        }
+    }
+    assert!(widgets == 25 && found.len() >= 25_000 && found.is_sorted(), "{widgets}: {}", found.len());
+}
