@@ -121,6 +121,7 @@ pub fn run(
 /// A runtime with so many threads of this name.
 fn runtime(name: &str, threads: usize) -> Result<Runtime, AppError> {
     let mut builder = Builder::new_multi_thread();
+    builder.on_thread_park(tasks::return_memory_of_thread);
     builder.thread_name(name).worker_threads(threads).enable_all().build().map_err(AppError::Runtime)
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use embedgate::cli::Cli;
-use mimalloc::MiMalloc;
+use embedgate_allocator::MiMalloc;
 
 /// A fifth of what a proxied request costs was spent in the system's allocator.
 #[global_allocator]

@@ -1,11 +1,12 @@
 //! Background tasks of a running edge.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::signals::Signals;
 use super::upgrade::hang_up;
@@ -51,6 +52,22 @@ pub(super) async fn return_memory() {
         let thread = thread::Builder::new().spawn(|| drop(black_box(Box::new(0_u8))));
         // If no thread can be started now, one may be the next time.
         let _ = thread.map(JoinHandle::join);
+    }
+}
+
+/// Time between two times that a busy thread looks for memory of its own to return.
+const THREAD_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Returns memory that this thread has allocated and others have freed, as happens with connections, which move between
+/// threads. Called whenever the thread has nothing to do.
+pub(super) fn return_memory_of_thread() {
+    thread_local! {
+        static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let now = Instant::now();
+    if LAST.get().is_none_or(|last| now.duration_since(last) >= THREAD_INTERVAL) {
+        embedgate_allocator::collect();
+        LAST.set(Some(now));
     }
 }
 

@@ -36,7 +36,7 @@ const KEPT: [(&str, &[&str]); 24] = [
     ("pingora_cache", &["edge/cache"]),
     ("pingora_load_balancing", &["edge/forward"]),
     ("proxy_header", &["edge/connection/proxy_protocol"]),
-    ("mimalloc", &["main"]),
+    ("embedgate_allocator", &["app/tasks", "main"]),
     ("axum", &["admin", "demo"]),
     ("hyper", &["admin"]),
     ("rustix", &["app/descriptors", "app/upgrade"]),
