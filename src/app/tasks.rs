@@ -1,9 +1,7 @@
 //! Background tasks of a running edge.
 
 use std::cell::Cell;
-use std::hint::black_box;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -43,15 +41,12 @@ pub(super) async fn watch_files(setup: LiveSetup, others: Vec<Arc<dyn Reload>>) 
 /// Time between two runs. The allocator itself keeps freed memory for a second, in case it is needed again.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Makes the allocator return unused memory. On its own the allocator does so when a thread ends or when more is
-/// allocated, which can take long after many visitors have left.
+/// Makes the allocator return unused memory. On its own the allocator does so when more is allocated, which can take long
+/// after many visitors have left.
 pub(super) async fn return_memory() {
     loop {
         sleep(MEMORY_INTERVAL).await;
-        // The allocator knows only threads that have allocated something.
-        let thread = thread::Builder::new().spawn(|| drop(black_box(Box::new(0_u8))));
-        // If no thread can be started now, one may be the next time.
-        let _ = thread.map(JoinHandle::join);
+        embedgate_allocator::collect();
     }
 }
 
