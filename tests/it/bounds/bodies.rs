@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::SendRequest;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -189,6 +190,12 @@ async fn a_body_that_never_comes_takes_no_server() {
     no_upstream_error(&edge).await;
 }
 
+/// The answer to a request over HTTP/2 by a page of this origin.
+async fn asked(client: &mut SendRequest<Bytes>, path: &str, origin: &str) -> http::Response<RecvStream> {
+    let request = http::Request::get(format!("https://chat.example/w/w/{path}")).header("origin", origin);
+    client.send_request(request.body(()).unwrap(), true).unwrap().0.await.unwrap()
+}
+
 /// Sends this over HTTP/2 a byte at a time.
 async fn dripped_over_http2(
     client: &mut SendRequest<Bytes>,
@@ -245,9 +252,7 @@ async fn over_http2_a_slow_body_is_ended_and_its_connection_goes_on() {
         let problem: Value = serde_json::from_str(&body).unwrap();
         assert_eq!(problem["decision_id"].as_str().map(str::len), Some(36));
     }
-    let request = http::Request::get("https://chat.example/w/w/session").header("origin", LISTED);
-    let answer = client.send_request(request.body(()).unwrap(), true).unwrap().0.await.unwrap();
-    assert_eq!(answer.status(), 200);
+    assert_eq!(asked(&mut client, "session", LISTED).await.status(), 200);
     no_upstream_error(&edge).await;
 }
 
@@ -401,16 +406,13 @@ async fn over_http2_an_answer_that_nobody_takes_is_cut() {
         builder.initial_window_size(window).initial_connection_window_size(connection_window);
         let (mut client, connection) = builder.handshake::<_, Bytes>(tls.h2().await).await.unwrap();
         tokio::spawn(connection);
-        let request = http::Request::get("https://chat.example/w/w/session").header("origin", LISTED);
-        let answer = client.send_request(request.body(()).unwrap(), true).unwrap().0.await.unwrap();
+        let answer = asked(&mut client, "session", LISTED).await;
         assert_eq!(answer.status(), 200);
         let lasted = ended.recv().await.unwrap();
         assert!((TIME * 9 / 10..TIME + LATE).contains(&lasted), "{window}: {lasted:?}");
         // The connection serves others.
         drop(answer);
-        let request = http::Request::get("https://chat.example/w/w/none").header("origin", STRANGER);
-        let answer = client.send_request(request.body(()).unwrap(), true).unwrap().0.await.unwrap();
-        assert_eq!(answer.status(), 403);
+        assert_eq!(asked(&mut client, "none", STRANGER).await.status(), 403);
     }
     no_upstream_error(&edge).await;
 }

@@ -98,6 +98,12 @@ impl Ground {
         }
     }
 
+    async fn assert_all_judged(&self) {
+        let unjudged = self.unjudged().await;
+        let some = &unjudged[..unjudged.len().min(20)];
+        assert!(unjudged.is_empty(), "{} unjudged, of which {some:#?}", unjudged.len());
+    }
+
     /// Everything that any server would take for a request, and that the edge did not judge.
     async fn unjudged(&self) -> Vec<String> {
         let decisions = self.edge.decisions();
@@ -275,13 +281,7 @@ async fn every_case_is_answered_as_it_should_be_and_none_is_smuggled() {
     });
     let faults: Vec<String> = join_all(sent).await.into_iter().flatten().collect();
     assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults[..faults.len().min(40)].join("\n"));
-    let unjudged = ground.unjudged().await;
-    assert!(
-        unjudged.is_empty(),
-        "{} unjudged, of which {:#?}",
-        unjudged.len(),
-        &unjudged[..unjudged.len().min(20)]
-    );
+    ground.assert_all_judged().await;
     // What was in a body stayed in it. A proxy in front may read a request behind a refused one.
     let smuggled = ground.origin.requests().into_iter().filter(|request| request.target.contains("smuggled"));
     assert_eq!(smuggled.filter(|request| !request.target.starts_with("/f/")).count(), 0);
@@ -368,13 +368,7 @@ async fn no_mutation_is_smuggled() {
         faults.len(),
         &faults[..faults.len().min(10)]
     );
-    let unjudged = ground.unjudged().await;
-    assert!(
-        unjudged.is_empty(),
-        "{} unjudged, of which {:#?}",
-        unjudged.len(),
-        &unjudged[..unjudged.len().min(20)]
-    );
+    ground.assert_all_judged().await;
     let (answered, reached) = (answered.load(Ordering::Relaxed), ground.reached().await);
     eprintln!("{count} sent, {answered} answered, {reached:?} passed on");
     assert!(
