@@ -13,6 +13,7 @@ use super::origin::{Origin, Scheme};
 use crate::entry::listed::ListedEntry;
 use crate::verdict::Reason;
 
+mod coverage;
 mod packed;
 
 use packed::{EntryRecord, HostQuery, Packed, PortRule, SchemeRule};

@@ -16,7 +16,6 @@ use super::suffix::PublicSuffixes;
 use super::widget::{Access, Environment, Widget};
 use crate::entry::listed::ListedEntry;
 
-mod coverage;
 mod stage;
 
 use stage::Stage;
@@ -79,8 +78,8 @@ pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now
     let stages: Vec<Stage> =
         widget.allowed_domains.iter().map(|rule| Stage::of(&rule.entry, suffixes)).collect();
     mixed_environments(widget, &stages, &mut findings);
-    let shadows = coverage::shadows(&widget.allowed_domains, now);
     let compiled = AllowlistBuf::compile(&widget.allowed_domains);
+    let shadows = compiled.as_allowlist().shadows(now);
     let rules = widget.allowed_domains.iter().zip(stages).zip(shadows);
     for (index, ((rule, stage), shadow)) in rules.enumerate() {
         let mut say = |code, severity, detail: String| {
@@ -93,7 +92,7 @@ pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now
             });
         };
         expiry(rule, now, &mut say);
-        if let Some((by, wider)) = shadow {
+        if let Some((by, wider)) = shadow.and_then(|by| Some((by, widget.allowed_domains.get(by)?))) {
             shadowed(&rule.entry, by, &wider.entry, &mut say);
         }
         if widget.environment == Environment::Production {

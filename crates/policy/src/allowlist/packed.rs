@@ -22,7 +22,7 @@ use crate::entry::{Entry, EntryKind, EntryScheme, HostPattern, PortPattern};
 mod read;
 mod write;
 
-pub(super) use read::{HostQuery, Packed};
+pub(super) use read::{HostQuery, Packed, fills_glob, names_above};
 pub(super) use write::pack;
 
 /// Maximum number of entries in a list that is scanned.
@@ -65,7 +65,7 @@ pub(super) enum Form<'a> {
     Glob { prefix: &'a [u8], suffix: &'a [u8] },
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum SchemeRule<'a> {
     Unstated,
     Http,

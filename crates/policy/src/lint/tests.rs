@@ -302,9 +302,9 @@ proptest! {
         rules in samples::rules(2..20),
         origins in prop::collection::vec(samples::origin(), 20),
     ) {
-        let shadows = coverage::shadows(&rules, now());
+        let shadows = AllowlistBuf::compile(&rules).as_allowlist().shadows(now());
         prop_assert_eq!(shadows.len(), rules.len());
-        for (index, by) in shadows.into_iter().enumerate().filter_map(|(index, by)| Some((index, by?.0))) {
+        for (index, by) in shadows.into_iter().enumerate().filter_map(|(index, by)| Some((index, by?))) {
             for origin in &origins {
                 let origin = origin.as_origin();
                 prop_assert!(!rules[index].entry.admits(origin) || rules[by].entry.admits(origin),

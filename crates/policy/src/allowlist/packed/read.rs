@@ -172,6 +172,28 @@ impl<'a> Packed<'a> {
         ControlFlow::Continue(())
     }
 
+    /// Visits every entry whose host is this one or a name above it, and of a list that is scanned others, too, until told
+    /// to stop.
+    pub fn for_each_above(
+        self,
+        host: &[u8],
+        mut visit: impl FnMut(&EntryRecord<'a>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if let Self::Short { .. } = self {
+            return self.iter().try_for_each(|record| visit(&record));
+        }
+        for name in names_above(host) {
+            let mut index = self.first_not_below(name);
+            while let Some(head) = self.at(index).filter(|head| head.host == name) {
+                let mut tail = head.tail;
+                let Some(record) = tail.record(&head) else { break };
+                visit(&record)?;
+                index += 1;
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Index of the first record whose host isn't less than `host`, by binary search.
     fn first_not_below(self, host: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.len());
@@ -238,8 +260,13 @@ impl EntryRecord<'_> {
     }
 }
 
+/// The name itself, and those above it, nearest first.
+pub(in super::super) fn names_above(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::once(name).chain(HostQuery { host: name, is_name: true }.parents())
+}
+
 /// Whether `label` is `prefix`, then at least one character, then `suffix`.
-fn fills_glob(label: &[u8], prefix: &[u8], suffix: &[u8]) -> bool {
+pub(in super::super) fn fills_glob(label: &[u8], prefix: &[u8], suffix: &[u8]) -> bool {
     label.len() > prefix.len() + suffix.len() && label.starts_with(prefix) && label.ends_with(suffix)
 }
 
