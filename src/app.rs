@@ -175,7 +175,7 @@ impl Assembly {
         if let Some(predecessor) = &mut predecessor {
             predecessor.store().await?;
         }
-        let StartedSource { publisher, follower } =
+        let StartedSource { publisher, follower, file: _ } =
             source::start(&settings, lost, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;

@@ -25,7 +25,7 @@ pub(super) fn of_save(error: &SaveError) -> Problem {
     let status = match error {
         SaveError::ReadOnly { .. } => StatusCode::CONFLICT,
         SaveError::AuditUnavailable { .. } | SaveError::HandedOver => StatusCode::SERVICE_UNAVAILABLE,
-        SaveError::WideChange(wide) => return Problem::wide_change(*wide, error.to_string()),
+        SaveError::WideChange { wide, .. } => return Problem::wide_change(*wide, error.to_string()),
         SaveError::Storage(error) => return of_storage(error),
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };

@@ -1,77 +1,124 @@
-//! Brake on wide changes: what a batch would do to many widgets at once is held until its writer has said the number.
+//! Brake on wide changes: what would take many widgets from their sites at once, or open many, is held until its writer
+//! has said the number.
 //!
-//! A slip is as cheap as a wish: an empty input to a batch that replaces the whole book takes every widget away. So
-//! such a batch always has to be confirmed. Single saves and the first seed know no brake; a rules file is one
-//! document that says what it holds (`{"widgets": []}`), and an empty or missing one is a fault.
+//! A slip is as cheap as a wish: an empty input to a batch that replaces the whole book takes every widget away, and a
+//! script with an error disables a thousand. What counts is what each widget was and what becomes of it. Single saves,
+//! the first seed and a start know no brake: one widget is never many, and where nothing is in force nothing is lost.
+
+use jiff::Timestamp;
 
 use super::book::{AppliedBatch, RuleBook};
 use super::change::{Absent, ApplyOptions};
 use super::error::WideChange;
+use embedgate_policy::allowlist::Allowlist;
+use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::widget::Access;
+
+mod share;
+
+pub use self::share::BrakeShare;
+
+/// So many widgets may always be touched, unless they are more than half of all.
+const ALWAYS: usize = 10;
 
 /// Passes a change, or says what it would do. `confirmed`: how many widgets it may touch at most, as its writer says.
 pub(in crate::rules) fn check(
     before: &RuleBook,
     applied: &AppliedBatch,
     options: ApplyOptions,
+    share: BrakeShare,
     confirmed: Option<usize>,
 ) -> Result<(), WideChange> {
-    let empties = options.absent == Absent::Delete && applied.book.is_empty() && !before.is_empty();
-    if !empties {
+    // One widget is never many, so a single save pays nothing.
+    if applied.changed.len() < 2 && !empties(before, applied, options) {
         return Ok(());
     }
-    let widgets = before.len();
-    let wide = WideChange { widgets, deleted: widgets, confirm: widgets };
-    if confirmed.is_some_and(|confirmed| wide.confirm <= confirmed) { Ok(()) } else { Err(wide) }
+    match held(before, applied, &touched(before, applied), options, share) {
+        Some(wide) if confirmed.is_none_or(|confirmed| wide.confirm > confirmed) => Err(wide),
+        _ => Ok(()),
+    }
+}
+
+/// What [`check`] would hold where nothing is confirmed. `wide`: what the change does.
+pub(in crate::rules) fn held(
+    before: &RuleBook,
+    applied: &AppliedBatch,
+    wide: &WideChange,
+    options: ApplyOptions,
+    share: BrakeShare,
+) -> Option<WideChange> {
+    (empties(before, applied, options) || is_wide(wide, share)).then_some(*wide)
+}
+
+/// Whether a batch that replaces everything leaves no widget, as an empty input does.
+fn empties(before: &RuleBook, applied: &AppliedBatch, options: ApplyOptions) -> bool {
+    options.absent == Absent::Delete && applied.book.is_empty() && !before.is_empty()
+}
+
+/// Whether so much may not be done without a word.
+pub(in crate::rules) fn is_wide(wide: &WideChange, share: BrakeShare) -> bool {
+    let (touched, all) = (wide.confirm, wide.widgets);
+    touched > ALWAYS && share.is_exceeded_by(touched, all) || touched > 1 && touched > all / 2
+}
+
+/// What a change does to the widgets that were there.
+pub(in crate::rules) fn touched(before: &RuleBook, applied: &AppliedBatch) -> WideChange {
+    let now = Timestamp::now();
+    let mut wide = WideChange::none(before.len());
+    for changed in applied.changed.iter().filter(|changed| changed.before.is_some()) {
+        let id = changed.id.as_str();
+        if let Some(rules) = before.get(id) {
+            wide += effect(rules, applied.book.get(id), now);
+        }
+    }
+    wide
+}
+
+/// What has become of all widgets of a book in a later one.
+pub(in crate::rules) fn between(before: &RuleBook, after: &RuleBook) -> WideChange {
+    let now = Timestamp::now();
+    let mut wide = WideChange::none(before.len());
+    for rules in before.widgets() {
+        wide += effect(rules, after.get(rules.id), now);
+    }
+    wide
+}
+
+/// State of a widget, as far as it counts here. The kill switch goes before everything.
+enum WidgetEffect<'b> {
+    Disabled,
+    Open,
+    Monitored,
+    Enforced(Allowlist<'b>),
+}
+
+impl<'b> WidgetEffect<'b> {
+    fn of(rules: WidgetRules<'b>) -> Self {
+        match (rules.enabled, rules.access) {
+            (false, _) => Self::Disabled,
+            (true, Access::Open) => Self::Open,
+            (true, Access::Monitor) => Self::Monitored,
+            (true, Access::Enforce) => Self::Enforced(rules.allowlist),
+        }
+    }
+}
+
+/// What becomes of one widget. From `open` to `monitor` counts: where the edge takes `open` for the list, that lets in
+/// whom the list refuses.
+fn effect(before: WidgetRules<'_>, after: Option<WidgetRules<'_>>, now: Timestamp) -> WideChange {
+    use WidgetEffect::{Disabled, Enforced, Monitored, Open};
+    let one = WideChange { confirm: 1, ..WideChange::default() };
+    let Some(after) = after else { return WideChange { deleted: 1, ..one } };
+    match (WidgetEffect::of(before), WidgetEffect::of(after)) {
+        (Enforced(was), Enforced(is)) if is.covers(was, now) => WideChange::default(),
+        // Who was denied altogether is denied by the list at most.
+        (Disabled, Disabled | Enforced(_)) | (Open, Open) | (Monitored, Monitored) => WideChange::default(),
+        (Open | Monitored | Enforced(_), Disabled) => WideChange { disabled: 1, ..one },
+        (Open | Monitored | Enforced(_), Enforced(_)) => WideChange { restricted: 1, ..one },
+        (Disabled | Monitored | Enforced(_), Open) => WideChange { opened: 1, ..one },
+        (Disabled | Open | Enforced(_), Monitored) => WideChange { monitored: 1, ..one },
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-    use crate::rules::change::Change;
-    use crate::rules::fixtures::{delete, put};
-
-    fn checked(before: &[Change], changes: &[Change], absent: Absent, confirmed: Option<usize>) -> bool {
-        let careful = ApplyOptions::default();
-        let before = RuleBook::new().apply(before, careful).unwrap().book;
-        let options = ApplyOptions { absent, ..careful };
-        let applied = before.apply(changes, options).unwrap();
-        let checked = check(&before, &applied, options, confirmed);
-        if let Err(wide) = checked {
-            let all = before.len();
-            assert_eq!(wide, WideChange { widgets: all, deleted: all, confirm: all });
-        }
-        checked.is_ok()
-    }
-
-    #[test]
-    fn what_would_leave_nothing_is_confirmed_by_its_number() {
-        let two = [put("a", &[], ""), put("b", &["b.example"], "")];
-        let one = [put("a", &[], "")];
-        let gone = [delete("a", None), delete("b", None)];
-        for (before, changes, absent, confirmed, passes) in [
-            (&two[..], &[][..], Absent::Delete, None, false),
-            (&two, &[], Absent::Delete, Some(0), false),
-            (&two, &[], Absent::Delete, Some(1), false),
-            (&two, &[], Absent::Delete, Some(2), true),
-            (&two, &[], Absent::Delete, Some(usize::MAX), true),
-            (&two, &gone, Absent::Delete, None, false),
-            (&two, &gone[..1], Absent::Delete, None, false),
-            (&two, &gone, Absent::Delete, Some(2), true),
-            (&one, &[], Absent::Delete, None, false),
-            // Something is left, nothing was there, or the input says what goes.
-            (&two, &one, Absent::Delete, None, true),
-            (&[], &[], Absent::Delete, None, true),
-            (&two, &[], Absent::Keep, None, true),
-            (&two, &gone, Absent::Keep, None, true),
-            (&two, &[], Absent::Withdraw, None, true),
-        ] {
-            assert_eq!(
-                checked(before, changes, absent, confirmed),
-                passes,
-                "{changes:?} {absent:?} {confirmed:?}"
-            );
-        }
-    }
-}
+mod tests;

@@ -8,11 +8,13 @@ mod fault;
 mod save;
 mod source;
 mod store;
+mod wide;
 
 pub use self::fault::{FaultList, FilePosition, RuleFault};
-pub use self::save::{SaveError, WideChange};
+pub use self::save::SaveError;
 pub use self::source::SourceError;
 pub use self::store::StoreError;
+pub use self::wide::{Road, WideChange};
 
 /// Failure to read, keep or change rules; the rules in force stayed as they were.
 #[derive(Clone, Debug, thiserror::Error)]

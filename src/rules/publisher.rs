@@ -8,7 +8,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU16};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -18,8 +18,10 @@ pub use self::handed_over::{FollowedChanges, limit_of_older};
 pub use self::observer::{Observer, Swap};
 pub use self::published::Published;
 use self::queue::{AnswerSlot, Call, CallFailure, Queue};
+pub use self::trial::BatchTrial;
 use super::audit::AuditLog;
 use super::book::{PreparedChange, RuleBook, prepare};
+use super::brake::BrakeShare;
 use super::change::{Absent, Actor, ApplyOptions, Change};
 use super::documents::Documents;
 use super::error::{RuleFault, RulesError, SaveError};
@@ -35,6 +37,7 @@ mod handed_over;
 mod observer;
 mod published;
 mod queue;
+mod trial;
 mod writer;
 
 /// Single writer of [`LiveRules`]: there is one for each of them, shared by reference.
@@ -51,6 +54,8 @@ pub struct Publisher {
     /// Another process records changes.
     handed_over: AtomicBool,
     queue: Queue,
+    /// The share of all widgets that one change may touch, in hundredths of a percent.
+    brake: AtomicU16,
     /// Held while observers are told.
     telling: Mutex<()>,
     status: Mutex<SourceStatus>,
@@ -69,6 +74,7 @@ impl Publisher {
             audit: None,
             handed_over: AtomicBool::new(false),
             queue: Queue::default(),
+            brake: AtomicU16::new(BrakeShare::default().hundredths()),
             telling: Mutex::new(()),
             status: Mutex::new(SourceStatus::new(source, name)),
         }
@@ -196,9 +202,25 @@ impl Publisher {
         documents: Vec<Widget>,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, SaveError> {
+        self.replace_confirmed(documents, None, Actor::Source(self.source), locate)
+    }
+
+    /// [`Publisher::replace_all`] with the number of widgets that a wide change may touch at most, as this actor confirms
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Publisher::replace_all`].
+    pub fn replace_confirmed(
+        &self,
+        documents: Vec<Widget>,
+        confirmed: Option<usize>,
+        actor: Actor,
+        locate: impl Fn(RuleFault) -> RuleFault,
+    ) -> Result<Published, SaveError> {
         let changes: Vec<Change> = documents.into_iter().map(Change::put).collect();
         let options = ApplyOptions { absent: Absent::Withdraw, ..ApplyOptions::default() };
-        self.publish(prepare(changes, self.key()), options, None, Actor::Source(self.source), locate)
+        self.publish(prepare(changes, self.key()), options, confirmed, actor, locate)
     }
 
     /// Records an update that failed before it came to be judged, such as a file that is no JSON.

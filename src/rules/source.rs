@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::error::{RulesError, StoreError};
-use super::publisher::Publisher;
+use super::change::Actor;
+use super::error::{RulesError, StoreError, WideChange};
+use super::publisher::{Published, Publisher};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
 
@@ -69,6 +71,34 @@ pub struct StartedSource {
     pub publisher: Arc<Publisher>,
     /// What keeps the rules current; `None` where they change through the publisher alone.
     pub follower: Option<Box<dyn SourceFollower>>,
+    /// The rules files; `None` where rules come from elsewhere.
+    pub file: Option<Arc<dyn RulesFile>>,
+}
+
+/// Rules file, or folder of them, as others than its follower know it.
+pub trait RulesFile: Send + Sync {
+    /// Reads the files now and puts in force what they say. `confirm`: how many widgets that may touch at most. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// The files can't be read or have faults, or touch more widgets than may be without being confirmed. Nothing has
+    /// changed then.
+    fn apply(&self, confirm: Option<usize>, actor: Actor) -> Result<Published, RulesError>;
+
+    /// What the brake holds: the files say it, and it is not in force.
+    fn held(&self) -> Option<WideChange>;
+
+    /// The contents in force.
+    fn in_force(&self) -> FilesInForce;
+}
+
+/// Contents of rules files, as another process recognises them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesInForce {
+    /// The path, as the configuration names it.
+    pub path: String,
+    /// Hash of names and contents.
+    pub fingerprint: u64,
 }
 
 /// Follower of a source: puts in force what changes there.

@@ -3,11 +3,9 @@
 use std::io;
 use std::sync::Arc;
 
-use serde::Serialize;
-use utoipa::ToSchema;
-
 use super::fault::{FaultList, RuleFault};
 use super::store::StoreError;
+use super::wide::{Road, WideChange, message};
 use crate::rules::source::kind::SourceKind;
 
 /// Failure to save a change: the rules in force stayed, whole.
@@ -24,12 +22,13 @@ pub enum SaveError {
     #[error(transparent)]
     Invalid(#[from] FaultList),
     /// A change of many widgets at once that has to be confirmed.
-    #[error(
-        "this would delete {} of {} widgets, so nothing was changed; if that is what is meant, confirm it by the \
-         number: ?confirm={}",
-        .0.deleted, .0.widgets, .0.confirm
-    )]
-    WideChange(WideChange),
+    #[error("{}", message(.wide, *.road))]
+    WideChange {
+        /// What it would do.
+        wide: WideChange,
+        /// How it came.
+        road: Road,
+    },
     /// A change could not be written to the audit log, and so was not made.
     #[error("not saved, the rules stay as they were: the audit log can't be written: {source}")]
     AuditUnavailable {
@@ -53,7 +52,7 @@ impl SaveError {
         match self {
             Self::ReadOnly { .. } => "read_only_source",
             Self::Invalid(faults) => faults.code(),
-            Self::WideChange(_) => "wide_change",
+            Self::WideChange { .. } => "wide_change",
             Self::AuditUnavailable { .. } => "audit_unavailable",
             Self::Storage(error) => error.code(),
             Self::HandedOver => "handed_over",
@@ -68,15 +67,4 @@ impl SaveError {
             _ => &[],
         }
     }
-}
-
-/// What a change would do to many widgets at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct WideChange {
-    /// How many widgets there are.
-    pub widgets: usize,
-    /// How many of them it would delete.
-    pub deleted: usize,
-    /// The number by which it is confirmed: of all widgets that it would touch.
-    pub confirm: usize,
 }

@@ -47,6 +47,15 @@ pub enum SourceError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// Files that differ from those of the process before this one.
+    #[error(
+        "{}: not what is in force in the process before this one: upgrade again once the edit is in force there",
+        path.display()
+    )]
+    NotInForce {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// Documents with faults.
     #[error(transparent)]
     Invalid(#[from] FaultList),
@@ -60,6 +69,7 @@ impl SourceError {
             Self::NoSeed { .. } => "seed_missing",
             Self::NoFiles { .. } => "no_rules_files",
             Self::TooLarge { .. } => "too_large",
+            Self::NotInForce { .. } => "not_in_force",
             Self::Invalid(faults) => faults.code(),
         }
     }

@@ -90,10 +90,11 @@ fn replacing_all_makes_the_book_exactly_that() {
 #[test]
 fn a_wide_change_is_held_and_seen() {
     let (publisher, notebook) = publisher();
+    let who = || Actor::Token("deploy".into());
     let replace = ApplyOptions { absent: Absent::Delete, ..CAREFUL };
     publisher.apply(vec![put("a", &[], ""), put("b", &[], "")], CAREFUL, WHO).unwrap();
     for confirmed in [None, Some(1)] {
-        let held = publisher.apply_confirmed(Vec::new(), replace, confirmed, WHO).unwrap_err();
+        let held = publisher.apply_confirmed(Vec::new(), replace, confirmed, who()).unwrap_err();
         assert_eq!(held.code(), "wide_change");
         assert_eq!(
             held.to_string(),
@@ -106,8 +107,46 @@ fn a_wide_change_is_held_and_seen() {
     assert_eq!(notebook.rejections().len(), 3);
     assert_eq!(publisher.status().last_error.unwrap().code, "wide_change");
     publisher.apply(vec![put("c", &[], "")], CAREFUL, WHO).unwrap();
-    assert!(publisher.apply_confirmed(Vec::new(), replace, Some(2), WHO).is_err(), "one more has come");
-    assert_eq!(publisher.apply_confirmed(Vec::new(), replace, Some(3), WHO).unwrap().changed.len(), 3);
+    assert!(publisher.apply_confirmed(Vec::new(), replace, Some(2), who()).is_err(), "one more has come");
+    assert_eq!(publisher.apply_confirmed(Vec::new(), replace, Some(3), who()).unwrap().changed.len(), 3);
+}
+
+#[test]
+fn a_trial_tells_what_a_batch_would_do_and_does_nothing() {
+    let (publisher, notebook) = publisher();
+    let all = || (0..20).map(|n| put(&format!("w{n}"), &["a.example"], "")).collect::<Vec<_>>();
+    publisher.apply(all(), CAREFUL, WHO).unwrap();
+    let mut batch = all();
+    batch.splice(0..3, [put("w0", &["b.example"], ""), put("w1", &[], r#""access":"open""#), put("new", &[], "")]);
+    batch[3] = put("w3", &["a.example"], r#""enabled":false"#);
+    batch[4] = put("w4", &["a.example"], r#""access":"monitor""#);
+    batch[5] = delete("w5", None);
+    let expected = BatchTrial {
+        created: 1,
+        updated: 4,
+        deleted: 1,
+        unchanged: 14,
+        disabled: 1,
+        restricted: 1,
+        opened: 1,
+        monitored: 1,
+        ..BatchTrial::default()
+    };
+    assert_eq!(publisher.try_batch(batch.clone(), CAREFUL).unwrap(), expected);
+    let replace = ApplyOptions { absent: Absent::Delete, ..CAREFUL };
+    assert_eq!(publisher.try_batch(batch.clone(), replace).unwrap(), BatchTrial { removed: 1, ..expected });
+    let emptied = publisher.try_batch(Vec::new(), replace).unwrap();
+    let wide = WideChange { widgets: 20, deleted: 20, confirm: 20, ..WideChange::default() };
+    assert_eq!(emptied, BatchTrial { removed: 20, wide: Some(wide), ..BatchTrial::default() });
+    batch.extend((6..20).map(|n| delete(&format!("w{n}"), None)));
+    assert_eq!(publisher.try_batch(batch, CAREFUL).unwrap().wide.unwrap().confirm, 19);
+    // As a batch would: any share but the half.
+    publisher.set_brake(BrakeShare::of_hundredths(10_000));
+    let ten = (0..10).map(|n| delete(&format!("w{n}"), None)).collect();
+    assert_eq!(publisher.try_batch(ten, CAREFUL).unwrap().wide, None);
+    let refused = publisher.try_batch(vec![delete("none", None)], CAREFUL).unwrap_err();
+    assert_eq!(refused.code(), "unknown_widget");
+    assert_eq!((notebook.generations(), notebook.rejections()), (vec![1], vec![]));
 }
 
 #[test]

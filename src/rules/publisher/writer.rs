@@ -12,9 +12,9 @@ use super::published::Published;
 use super::queue::{AnswerSlot, Call, CallFailure};
 use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::book::{AppliedBatch, RuleBook};
-use crate::rules::brake;
-use crate::rules::change::{Actor, ChangedWidget};
-use crate::rules::error::SaveError;
+use crate::rules::brake::{self, BrakeShare};
+use crate::rules::change::{Absent, Actor, ApplyOptions, ChangedWidget};
+use crate::rules::error::{Road, SaveError};
 use crate::rules::storage::{Commit, WidgetState};
 
 /// Group of calls that were judged, in their order, and the one commit they make.
@@ -32,7 +32,7 @@ impl Publisher {
     pub(super) fn write(&self, calls: Vec<Call>) {
         let started = Instant::now();
         let in_force = self.live.load_full();
-        let group = Group::judge(&in_force, calls);
+        let group = Group::judge(&in_force, calls, self.brake());
         if !group.commit.writes.is_empty() {
             if let Err(error) = self.keep(&group) {
                 for (answer, _) in group.answers {
@@ -92,8 +92,17 @@ impl Publisher {
     }
 }
 
+/// The road on which a call came, for what a held one is told.
+fn road(options: ApplyOptions, actor: &Actor) -> Road {
+    match (options.absent, actor) {
+        (Absent::Withdraw, _) => Road::File,
+        (_, Actor::CommandLine) => Road::Import,
+        _ => Road::Batch,
+    }
+}
+
 impl Group {
-    fn judge(in_force: &RuleBook, calls: Vec<Call>) -> Self {
+    fn judge(in_force: &RuleBook, calls: Vec<Call>, share: BrakeShare) -> Self {
         let generation = in_force.generation().saturating_add(1);
         let mut group = Self {
             book: in_force.clone(),
@@ -104,8 +113,10 @@ impl Group {
         for Call { changes, options, confirmed, actor, answer } in calls {
             let applied = group.book.take(changes, options).map_err(CallFailure::Rejected);
             let braked = applied.and_then(|applied| {
-                let checked = brake::check(&group.book, &applied, options, confirmed);
-                checked.map(|()| applied).map_err(|wide| CallFailure::NotSaved(SaveError::WideChange(wide)))
+                let checked = brake::check(&group.book, &applied, options, share, confirmed);
+                let road = road(options, &actor);
+                let held = |wide| CallFailure::NotSaved(SaveError::WideChange { wide, road });
+                checked.map(|()| applied).map_err(held)
             });
             match braked {
                 Ok(AppliedBatch { book, outcomes, changed, writes }) => {

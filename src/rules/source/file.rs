@@ -18,9 +18,10 @@ use self::document::FileDocuments;
 use self::folders::Folders;
 use self::reading::{FileReading, FilesSeen};
 use self::snapshot::PathStamp;
-use super::{DocumentPages, RuleSource, SourceFollower, SourceKind, StartedSource};
-use crate::rules::error::{RulesError, SaveError, SourceError};
-use crate::rules::publisher::{Published, Publisher};
+use self::watched::WatchedFiles;
+use super::{DocumentPages, FilesInForce, RuleSource, SourceFollower, SourceKind, StartedSource};
+use crate::rules::error::{RulesError, SourceError};
+use crate::rules::publisher::Publisher;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
 
@@ -29,6 +30,7 @@ mod folders;
 mod reading;
 mod snapshot;
 mod text;
+mod watched;
 
 /// After a notification, and between two looks that must agree before a file counts as written.
 const SETTLE: Duration = Duration::from_millis(20);
@@ -47,12 +49,22 @@ const MANY_FILES: usize = 1000;
 /// Watched file or folder as a source of rules.
 pub struct FileSource {
     path: PathBuf,
+    /// The fingerprint of what is in force in the process before this one.
+    before: Option<u64>,
 }
 
 impl FileSource {
     /// The file or folder at this path.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), before: None }
+    }
+
+    /// The same, of which nothing else is taken than what is in force in the process before this one. Where that reads
+    /// other files, a start is one like any other.
+    #[must_use]
+    pub fn taking_over(self, before: Option<&FilesInForce>) -> Self {
+        let same = before.filter(|before| before.path == self.path.display().to_string());
+        Self { before: same.map(|before| before.fingerprint), ..self }
     }
 
     /// Reads the documents once.
@@ -61,7 +73,7 @@ impl FileSource {
     ///
     /// Where the files can't be read, are too large or have faults.
     pub fn read(&self, suffixes: &PublicSuffixes) -> Result<Vec<Widget>, SourceError> {
-        look(&self.path, FileReading::take(&self.path), suffixes, |documents| Ok(documents.widgets)).1
+        look(&self.path, FileReading::take(&self.path), suffixes, |_, documents| Ok(documents.widgets)).1
     }
 }
 
@@ -83,8 +95,10 @@ impl RuleSource for FileSource {
         publisher: Publisher,
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<StartedSource, RulesError> {
-        let follower = FileFollower::start(self.path.clone(), suffixes, publisher)?;
-        Ok(StartedSource { publisher: Arc::clone(&follower.publisher), follower: Some(Box::new(follower)) })
+        let files = Arc::new(WatchedFiles::start(self.path.clone(), suffixes, publisher, self.before)?);
+        let publisher = Arc::clone(&files.publisher);
+        let follower = Box::new(FileFollower(Arc::clone(&files)));
+        Ok(StartedSource { publisher, follower: Some(follower), file: Some(files) })
     }
 
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {
@@ -92,36 +106,31 @@ impl RuleSource for FileSource {
     }
 }
 
-/// Follower of a file or folder: the whole truth of its [`Publisher`]. Files are read on tokio's blocking threads.
-struct FileFollower {
-    path: PathBuf,
-    suffixes: Arc<PublicSuffixes>,
-    publisher: Arc<Publisher>,
-    seen: FilesSeen,
-}
+/// Follower of a file or folder. Files are read on tokio's blocking threads.
+struct FileFollower(Arc<WatchedFiles>);
 
 #[async_trait]
 impl SourceFollower for FileFollower {
     async fn follow(self: Box<Self>, mut shutdown: watch::Receiver<bool>) {
         let changed = Arc::new(Notify::new());
         let mut folders = Folders::new(Arc::clone(&changed));
-        let mut follower = self;
         let mut notified = true;
         loop {
+            let files = Arc::clone(&self.0);
             let check = tokio::task::spawn_blocking(move || {
                 // Listening comes before looking: what changes in between is heard.
-                folders.follow(&follower.path, notified);
-                follower.check();
-                (follower, folders)
+                folders.follow(&files.path, notified);
+                (files.check(), folders)
             });
-            (follower, folders) = match check.await {
+            let count;
+            (count, folders) = match check.await {
                 Ok(both) => both,
                 Err(error) => {
                     tracing::error!(%error, "rules files are followed no longer; the last good rules stay in force");
                     return;
                 }
             };
-            let poll = if follower.seen.stamp.file_count() > MANY_FILES { POLL_MANY } else { POLL };
+            let poll = if count > MANY_FILES { POLL_MANY } else { POLL };
             notified = tokio::select! {
                 _ = shutdown.wait_for(|stop| *stop) => return,
                 () = changed.notified() => true,
@@ -130,48 +139,6 @@ impl SourceFollower for FileFollower {
             if notified {
                 tokio::time::sleep(SETTLE).await;
             }
-        }
-    }
-}
-
-impl FileFollower {
-    /// Puts the rules of `path` in force, for the first time.
-    fn start(path: PathBuf, suffixes: Arc<PublicSuffixes>, publisher: Publisher) -> Result<Self, RulesError> {
-        let publisher = Arc::new(publisher.read_only());
-        let (seen, published) = look(&path, FileReading::take(&path), &suffixes, |documents| {
-            publish(&publisher, documents).map_err(RulesError::from)
-        });
-        published?;
-        Ok(Self { path, suffixes, publisher, seen })
-    }
-
-    /// Looks at the path and puts in force what is new there.
-    fn check(&mut self) {
-        let stamp = PathStamp::take(&self.path);
-        if stamp != self.seen.stamp {
-            settle(&self.path, stamp);
-        } else if !stamp.is_fresh(self.seen.read_at) {
-            return;
-        }
-        let reading = FileReading::take(&self.path);
-        if reading.seen.contents == self.seen.contents {
-            self.seen = reading.seen;
-            return;
-        }
-        let (seen, published) = look(&self.path, reading, &self.suffixes, |documents| {
-            publish(&self.publisher, documents).map_err(RulesError::from)
-        });
-        self.seen = seen;
-        match published {
-            Ok(published) if published.changed.is_empty() => {
-                tracing::info!(
-                    generation = published.generation,
-                    "rules files read; they say what is in force"
-                );
-            }
-            // The publisher tells of what it did and of what it refused.
-            Ok(_) | Err(RulesError::Save(_)) => {}
-            Err(error) => self.publisher.reject(&error),
         }
     }
 }
@@ -189,13 +156,13 @@ fn settle(path: &Path, mut stamp: PathStamp) {
     }
 }
 
-/// Reads the documents out of a reading and hands them on. A fault is believed when a second look finds the same
+/// Reads the documents out of a reading and hands them on, with the fingerprint of what holds them. A fault is believed when a second look finds the same
 /// again: the first may have met a writer halfway.
 fn look<T, E: From<SourceError>>(
     path: &Path,
     mut reading: FileReading,
     suffixes: &PublicSuffixes,
-    then: impl FnOnce(FileDocuments<'_>) -> Result<T, E>,
+    then: impl FnOnce(u64, FileDocuments<'_>) -> Result<T, E>,
 ) -> (FilesSeen, Result<T, E>) {
     let deadline = Instant::now() + SECOND_LOOKS_AT_MOST;
     loop {
@@ -203,7 +170,7 @@ fn look<T, E: From<SourceError>>(
         let error = match snapshot {
             Err(error) => error,
             Ok(snapshot) => match document::parse(&snapshot, suffixes) {
-                Ok(documents) => return (seen, then(documents)),
+                Ok(documents) => return (seen, then(snapshot.fingerprint, documents)),
                 Err(error) => error,
             },
         };
@@ -219,11 +186,6 @@ fn look<T, E: From<SourceError>>(
 #[expect(clippy::disallowed_methods, reason = "on tokio's blocking threads, or before there is a runtime")]
 fn pause(time: Duration) {
     std::thread::sleep(time);
-}
-
-fn publish(publisher: &Publisher, documents: FileDocuments<'_>) -> Result<Published, SaveError> {
-    let FileDocuments { widgets, positions } = documents;
-    publisher.replace_all(widgets, |fault| positions.locate(fault))
 }
 
 #[cfg(test)]

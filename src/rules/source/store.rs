@@ -152,7 +152,7 @@ impl RuleSource for StoreSource {
             }
             store.establish()?;
         }
-        Ok(StartedSource { publisher: Arc::new(publisher), follower: None })
+        Ok(StartedSource { publisher: Arc::new(publisher), follower: None, file: None })
     }
 
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {

@@ -1,12 +1,14 @@
 //! Snapshots of the rules files, and stamps that tell when to take one.
 
 use std::fs::{File, Metadata};
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::Hasher;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use siphasher::sip::SipHasher24;
 
 use super::text::RulesText;
 use crate::rules::error::{FilePosition, RuleFault, SourceError};
@@ -78,7 +80,7 @@ pub(super) struct Snapshot {
     pub(super) texts: Vec<RulesText>,
     /// Read from a folder, not from a single file.
     pub(super) is_folder: bool,
-    /// Hash of names and contents; means nothing outside the process.
+    /// Hash of names and contents, the same in every process.
     pub(super) fingerprint: u64,
 }
 
@@ -92,7 +94,7 @@ impl Snapshot {
         if files.iter().map(|(_, metadata)| metadata.len()).sum::<u64>() > MAX_TOTAL_BYTES {
             return Err(too_large());
         }
-        let mut hasher = KEY.build_hasher();
+        let mut hasher = SipHasher24::new();
         // Counted again while reading: files grow.
         let mut left = MAX_TOTAL_BYTES;
         let mut texts = Vec::with_capacity(files.len());
@@ -100,7 +102,10 @@ impl Snapshot {
         for (file, _) in files {
             let bytes = read_at_most(&file, left).map_err(|source| unreadable(&file, source))?;
             left = left.checked_sub(bytes.len() as u64).ok_or_else(too_large)?;
-            (&file, &bytes).hash(&mut hasher);
+            for part in [file.as_os_str().as_encoded_bytes(), &bytes] {
+                hasher.write_u64(part.len() as u64);
+                hasher.write(part);
+            }
             match String::from_utf8(bytes) {
                 Ok(text) => texts.push(RulesText::new(file.into(), text)),
                 Err(error) => faults.push(encoding_fault(&file, &error)),
@@ -112,8 +117,6 @@ impl Snapshot {
         Ok(Self { texts, is_folder, fingerprint: hasher.finish() })
     }
 }
-
-static KEY: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 /// At most one byte more than `most`, so that the caller sees that there is more.
 fn read_at_most(file: &Path, most: u64) -> io::Result<Vec<u8>> {
