@@ -76,6 +76,7 @@ use crate::rules::sessions::OpenSessions;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::queue::LogQueue;
+use crate::telemetry::upstream_servers::UpstreamServers;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::ticket::TicketReader;
@@ -112,6 +113,8 @@ pub struct Admin {
     pub operational: LogQueue,
     /// The threads on which the edge's tasks run, by name.
     pub runtimes: Vec<(&'static str, Handle)>,
+    /// The servers of all upstreams.
+    pub upstreams: Arc<dyn UpstreamServers>,
     /// The certificates of all listeners.
     pub certificates: Vec<Arc<dyn Expiring>>,
     /// Whether the data listeners accept.

@@ -32,6 +32,7 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
+use crate::telemetry::upstream_servers::UpstreamServers;
 use embedgate_policy::decision::EdgePolicy;
 
 mod control;
@@ -233,6 +234,7 @@ impl Assembly {
             bounds: CallBounds::within(descriptors.control),
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
+            upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             swaps,
             metrics: Arc::clone(&metrics),

@@ -5,3 +5,4 @@ pub mod metrics;
 pub mod operational_log;
 pub mod queue;
 pub mod tally;
+pub mod upstream_servers;

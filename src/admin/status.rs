@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::openapi::StatusProblems;
 use crate::rules::status::SourceStatus;
+use crate::telemetry::upstream_servers::UpstreamServer;
 use embedgate_policy::widget::{Access, Environment};
 
 /// State of the edge.
@@ -27,10 +28,25 @@ pub(super) struct Status {
     rules: SourceStatus,
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
+    /// The servers of all upstreams, as they were last found.
+    upstreams: Vec<ServerStatus>,
     /// The certificates of all listeners, by file.
     certificates: Vec<CertificateStatus>,
     /// Lines of the decision log that were dropped because standard output was too slow, or could not be written to.
     decisions_not_logged: u64,
+}
+
+/// A server of an upstream.
+#[derive(Debug, Serialize, ToSchema)]
+struct ServerStatus {
+    /// The upstream's name in the configuration.
+    #[schema(example = "app")]
+    upstream: String,
+    /// The server's address.
+    #[schema(example = "127.0.0.1:7001")]
+    server: String,
+    /// Requests are sent to it: neither requests nor health checks have taken it out.
+    healthy: bool,
 }
 
 /// A certificate in force.
@@ -55,6 +71,12 @@ struct Widgets {
     unrestricted: BTreeMap<&'static str, usize>,
 }
 
+impl From<UpstreamServer> for ServerStatus {
+    fn from(UpstreamServer { upstream, server, healthy }: UpstreamServer) -> Self {
+        Self { upstream, server, healthy }
+    }
+}
+
 impl CertificateStatus {
     fn new((certificate, at): (String, i64)) -> Self {
         // One that never expires says so with the last second of the year 9999 (RFC 5280 §4.1.2.5).
@@ -64,7 +86,8 @@ impl CertificateStatus {
 
 /// Report how the edge is doing
 ///
-/// The rules in force, whether their source has other ones, open sessions, and when certificates expire.
+/// The rules in force, whether their source has other ones, open sessions, the servers of upstreams, and when certificates
+/// expire.
 #[utoipa::path(
     get,
     path = "/v1/status",
@@ -93,6 +116,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
         read_only: admin.publisher.is_read_only(),
         rules: admin.publisher.status(),
         sessions: admin.sessions.count(),
+        upstreams: admin.upstreams.servers().into_iter().map(ServerStatus::from).collect(),
         certificates: admin.expiries().into_iter().map(CertificateStatus::new).collect(),
         decisions_not_logged: admin.decisions.dropped(),
     })

@@ -13,6 +13,7 @@ use crate::rules::live::LiveRules;
 use crate::rules::sessions::OpenSession;
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log::Scope;
+use crate::telemetry::upstream_servers::UpstreamServer;
 use embedgate_policy::ticket::{Ticket, TicketError};
 use embedgate_policy::widget::Widget;
 
@@ -46,6 +47,12 @@ impl OpenSessions for Sessionless {
     }
 }
 
+impl UpstreamServers for Sessionless {
+    fn servers(&self) -> Vec<UpstreamServer> {
+        Vec::new()
+    }
+}
+
 impl TicketReader for Sessionless {
     fn renewable_for(&self) -> jiff::SignedDuration {
         jiff::SignedDuration::ZERO
@@ -72,6 +79,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         bounds: CallBounds::within(super::MOST_DESCRIPTORS),
         sessions: Arc::new(Sessionless),
         assets: Arc::new(Sessionless),
+        upstreams: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),
         swaps: Arc::new(SwapFeed::new()),
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),

@@ -26,6 +26,7 @@ use crate::rules::error::RulesError;
 use crate::rules::publisher::{Observer, Swap};
 use crate::rules::source::SourceKind;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::upstream_servers::{UpstreamServer, UpstreamServers};
 use embedgate_policy::decision::EdgePolicy;
 
 /// Setup of the edge.
@@ -211,6 +212,12 @@ impl LiveSetup {
 impl Expiring for LiveSetup {
     fn expiries(&self) -> Vec<CertificateExpiry> {
         self.load().certificates().flat_map(|certificates| certificates.expiries()).collect()
+    }
+}
+
+impl UpstreamServers for LiveSetup {
+    fn servers(&self) -> Vec<UpstreamServer> {
+        self.load().upstreams.servers()
     }
 }
 

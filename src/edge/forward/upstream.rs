@@ -19,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{self, Servers};
 use crate::edge::error::EdgeError;
 use crate::telemetry::metrics::{AnswerDuration, UpstreamMetrics};
+use crate::telemetry::upstream_servers::UpstreamServer;
 
 mod checks;
 mod connector;
@@ -79,6 +80,21 @@ impl Upstreams {
     /// long as the upstream exists.
     pub async fn start(&self, metrics: &UpstreamMetrics) {
         join_all(self.0.values().map(|upstream| upstream.start(metrics))).await;
+    }
+
+    /// The servers of all upstreams, by upstream and address.
+    pub fn servers(&self) -> Vec<UpstreamServer> {
+        let of_upstream = |upstream: &Arc<Upstream>| {
+            let server = |server: &Arc<Server>| UpstreamServer {
+                upstream: upstream.name.to_string(),
+                server: server.health().server().to_owned(),
+                healthy: server.health().is_healthy(),
+            };
+            let mut servers: Vec<_> = upstream.group.rotation.servers().iter().map(server).collect();
+            servers.sort_by(|a, b| a.server.cmp(&b.server));
+            servers
+        };
+        self.0.values().flat_map(of_upstream).collect()
     }
 
     /// The upstream with this name.

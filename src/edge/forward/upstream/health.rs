@@ -122,6 +122,16 @@ impl ServerHealth {
         !self.fails_checks.load(Ordering::Relaxed)
     }
 
+    /// Whether neither requests nor health checks have taken the server out, as the metrics tell it.
+    pub fn is_healthy(&self) -> bool {
+        self.is_in() && self.passes_checks()
+    }
+
+    /// The server's address.
+    pub fn server(&self) -> &str {
+        &self.server
+    }
+
     /// Records an answer.
     pub fn answered(&self) {
         if self.open_to_others.load(Ordering::Relaxed) == ALWAYS {
