@@ -9,13 +9,15 @@
 //! | `GET /metrics` | Prometheus text format |
 //! | `/v1/…` | the calls that `GET /v1/openapi.json` describes; all of them need a token |
 //!
-//! Each call is checked in this order: `Host` and `Origin` (`guard`), the token (`auth`), the token's role,
-//! the body. Only [`crate::rules::publisher`] changes rules.
+//! Each call is checked in this order: `Host` and `Origin` (`guard`), the token (`auth`), whether the query and the body
+//! are ones that the call declares (`declared`), the token's role, the body. Only [`crate::rules::publisher`] changes rules.
 
 mod auth;
 mod batch;
 mod bounds;
+mod conditions;
 mod connections;
+mod declared;
 mod dry_run;
 mod events;
 mod explain;
@@ -66,6 +68,7 @@ pub use reload::{NotReconfigured, Reconfigure, Reconfigured};
 pub use tls::{MutualTls, MutualTlsFiles};
 
 use self::connections::Places;
+use self::declared::DeclaredInput;
 use self::problem::Problem;
 use self::server::CallServer;
 use self::tls::OperatorHandshakes;
@@ -165,12 +168,14 @@ pub fn description() -> String {
 
 /// Router of the admin listener.
 pub fn router(admin: Arc<Admin>) -> Router {
-    let (calls, _) = calls();
+    let (calls, api) = calls();
+    let declared = Arc::new(DeclaredInput::of(&api));
     let description = axum::body::Bytes::from(description());
     let description =
         move || async move { ([(header::CONTENT_TYPE, "application/json")], description.clone()) };
     calls
         .route("/v1/openapi.json", get(description))
+        .route_layer(middleware::from_fn_with_state(declared, declared::check))
         .route("/", get(start_page))
         .merge(health_routes())
         .fallback(|| async { Problem::not_found() })

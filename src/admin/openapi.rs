@@ -69,24 +69,25 @@ problems! {
     /// Errors of calls that change rules.
     WriteProblems: 400 401 403 404 408 409 412 413 415 422 500 503 507;
     /// Errors of calls without input.
-    StatusProblems: 401 403 503;
+    StatusProblems: 400 401 403 503;
     /// Errors of streams.
-    StreamProblems: 401 403 503;
+    StreamProblems: 400 401 403 503;
     /// Errors of a reload.
-    ReloadProblems: 401 403 422 503;
+    ReloadProblems: 400 401 403 422 503;
 }
 
 fn problem(status: u16) -> Response {
     let meaning = match status {
         400 => {
-            "`invalid_parameter`: the query or a header is invalid; `incomplete_body`: the body ended early"
+            "`unknown_parameter`, `invalid_parameter`: the query or a header is invalid; `unexpected_body`: the call takes no \
+            body; `incomplete_body`: the body ended early"
         }
         401 => "`unauthorized`: no token, or an unknown one",
         403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
         404 => "`unknown_widget`",
         408 => "`body_timeout`: the body came too slowly",
         409 => "`stale_revision`; `read_only_source` if rules come from a file",
-        412 => "`precondition_failed`: someone else was faster",
+        412 => "`precondition_failed`: the widget is not as `If-Match` or `If-None-Match` says",
         413 => "`too_large`",
         415 => "`unsupported_media_type`",
         422 => {

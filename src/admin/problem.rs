@@ -114,6 +114,27 @@ impl Problem {
         self
     }
 
+    /// The same with one more sentence.
+    pub(super) fn with_more(mut self, sentence: &str) -> Self {
+        self.0.detail = format!("{}; {sentence}", self.0.detail);
+        self
+    }
+
+    /// The kind of error.
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    #[cfg(test)]
+    pub(super) fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
+    #[cfg(test)]
+    pub(super) fn errors(&self) -> &[ErrorPart] {
+        &self.0.errors
+    }
+
     pub(super) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is no such call")
     }
@@ -176,6 +197,22 @@ impl Problem {
         };
         Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", format!("{parameter}: {detail}"))
             .with_errors(vec![part])
+    }
+
+    /// Query parameters that the call does not know.
+    pub(super) fn unknown_parameters(errors: Vec<ErrorPart>) -> Self {
+        let detail = match errors.as_slice() {
+            [only] => only.detail.clone(),
+            several => format!("{} unknown query parameters, see `errors`", several.len()),
+        };
+        Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", detail).with_errors(errors)
+    }
+
+    /// A body where the call takes none.
+    pub(super) fn unexpected_body() -> Self {
+        let detail =
+            "this call takes no body, only what is in its path and query; send none, or an empty object";
+        Self::new(StatusCode::BAD_REQUEST, "unexpected_body", detail)
     }
 
     pub(super) fn internal(detail: impl Into<String>) -> Self {

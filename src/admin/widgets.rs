@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Writer;
+use super::conditions::{self, Conditions};
 use super::input::{self, JSON, KnownId, NewId, Parameters};
 use super::openapi::{DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WriteProblems};
 use super::problem::{ErrorPart, Problem};
@@ -85,15 +86,16 @@ pub(super) async fn put(
     NewId(id): NewId,
     request: Request,
 ) -> Result<Response, Problem> {
-    let only_if = input::precondition(request.headers())?;
+    let conditions = Conditions::of(request.headers())?;
     let body = input::body(request, JSON, MAX_DOCUMENT_BYTES).await?;
     let widget = parse(&admin, &id, &body)?;
     let mut saved = widget.clone();
     let admin_ = Arc::clone(&admin);
     let actor = caller.actor();
     let published = blocking(move || {
-        let change = Change::put(widget).only_if(only_if);
-        admin_.publisher.apply(vec![change], ApplyOptions::default(), actor).map_err(refusal::of_one)
+        let change = Change::put(widget).only_if(conditions.only_if.clone());
+        let published = admin_.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
     let Some(outcome) = published.outcomes.first() else {
@@ -157,7 +159,7 @@ pub(super) async fn get(
     .await?;
     let widget = widget.ok_or_else(Problem::unknown_widget)?;
     let revision = widget.revision.unwrap_or_default();
-    if input::is_known(&headers, revision) {
+    if conditions::is_known(&headers, revision) {
         return Ok((StatusCode::NOT_MODIFIED, etag(revision)).into_response());
     }
     Ok((etag(revision), Json(widget)).into_response())
@@ -186,11 +188,12 @@ pub(super) async fn delete(
     Parameters(query): Parameters<DeleteQuery>,
     headers: HeaderMap,
 ) -> Result<Json<Deleted>, Problem> {
-    let only_if = input::precondition(&headers)?;
+    let conditions = Conditions::of(&headers)?;
     let actor = caller.actor();
-    let change = Change::delete(id.clone(), query.revision).only_if(only_if);
+    let change = Change::delete(id.clone(), query.revision).only_if(conditions.only_if.clone());
     let published = blocking(move || {
-        admin.publisher.apply(vec![change], ApplyOptions::default(), actor).map_err(refusal::of_one)
+        let published = admin.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
     let revision = published.outcomes.first().map_or(0, Outcome::revision);

@@ -86,7 +86,7 @@ impl<'b> Draft<'b> {
         let current = self.current(&id);
         let stored = current.map(|current| current.revision);
         if !only_if.holds(stored) {
-            return Err(ChangeError::PreconditionFailed { stored });
+            return Err(ChangeError::PreconditionFailed { expected: (&only_if).into(), stored });
         }
         match work {
             PreparedWork::Put(put) => self.put(id, *put, current),

@@ -1,5 +1,6 @@
 //! Changes that a book refuses, and why.
 
+use crate::rules::change::Precondition;
 use crate::rules::error::RuleFault;
 use embedgate_policy::widget::{MAX_REVISION, RevisionTooHigh, WidgetId};
 
@@ -46,20 +47,62 @@ pub enum ChangeError {
     #[error("there is no such widget; a deletion that may come before its widget states its revision")]
     Unknown,
     /// What the change was to be taken on doesn't hold.
-    #[error(
-        "{}, so somebody else was faster: read it again and decide anew",
-        match .stored {
-            Some(revision) => format!("the widget is there, at revision {revision}"),
-            None => "there is no such widget".to_owned(),
-        }
-    )]
+    #[error("{}", unmet(*.expected, *.stored))]
     PreconditionFailed {
+        /// What it was to be taken on.
+        expected: WantedState,
         /// The widget's revision; `None` where there is no such widget.
         stored: Option<u64>,
     },
     /// Its revision is one that nobody may state.
     #[error(transparent)]
     RevisionTooHigh(#[from] RevisionTooHigh),
+}
+
+/// What a change was to be taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedState {
+    /// A widget at this revision; `None`: at one of several.
+    Revision(Option<u64>),
+    /// A widget.
+    Present,
+    /// No widget.
+    Absent,
+}
+
+/// Says what is there instead.
+fn unmet(expected: WantedState, stored: Option<u64>) -> String {
+    match (expected, stored) {
+        (WantedState::Absent, Some(stored)) => format!(
+            "the widget is there already, at revision {stored}, and this was to create it alone; leave out \
+             `If-None-Match: *` to change it"
+        ),
+        (WantedState::Revision(Some(wanted)), Some(stored)) => format!(
+            "the widget is at revision {stored}, not at {wanted}, so somebody else was faster: read it again and decide \
+             anew"
+        ),
+        (WantedState::Revision(_), Some(stored)) => format!(
+            "the widget is at revision {stored}, which is none of those in If-Match, so somebody else was faster: read \
+             it again and decide anew"
+        ),
+        (WantedState::Revision(Some(wanted)), None) => format!(
+            "there is no such widget, so it is not at revision {wanted}: it was deleted, or its id is another one"
+        ),
+        _ => "there is no such widget, and this was only for one that is there: leave out If-Match to create it".to_owned(),
+    }
+}
+
+impl From<&Precondition> for WantedState {
+    fn from(condition: &Precondition) -> Self {
+        match condition {
+            Precondition::Revision(revisions) => Self::Revision(match **revisions {
+                [only] => Some(only),
+                _ => None,
+            }),
+            Precondition::Present => Self::Present,
+            Precondition::None | Precondition::Absent => Self::Absent,
+        }
+    }
 }
 
 impl ChangeError {

@@ -112,10 +112,27 @@ async fn conditions_decide_races() {
         let call = edge.api(Method::PUT, &format!("/v1/widgets/{id}")).header(name, value);
         read(call.json(&document).send().await.unwrap()).await
     };
-    is_problem(&put("w", "if-none-match", "*").await, 412, "precondition_failed");
-    is_problem(&put("w", "if-match", "\"7\"").await, 412, "precondition_failed");
-    is_problem(&put("w", "if-match", "W/\"1\"").await, 412, "precondition_failed");
-    is_problem(&put("new", "if-match", "*").await, 412, "precondition_failed");
+    // Each says what it saw, and only a lost race that somebody else was faster.
+    for (id, name, value, told, is_race) in [
+        ("w", "if-none-match", "*", "there already, at revision 1", false),
+        ("w", "if-match", "\"7\"", "at revision 1, not at 7", true),
+        ("w", "if-match", "\"7\", \"8\"", "at revision 1, which is none", true),
+        ("w", "if-match", "W/\"1\"", "weak", false),
+        ("w", "if-match", "W/\"1\", \"7\"", "weak", true),
+        ("w", "if-match", "\"x\"", "no entity tag of a widget", false),
+        ("new", "if-match", "*", "no such widget", false),
+        ("new", "if-match", "\"1\"", "no such widget", false),
+    ] {
+        let refused = put(id, name, value).await;
+        is_problem(&refused, 412, "precondition_failed");
+        let detail = refused.1["detail"].as_str().unwrap();
+        assert!(detail.contains(told), "{name}: {value}: {detail}");
+        assert_eq!(detail.contains("faster"), is_race, "{name}: {value}: {detail}");
+    }
+    let weak = put("w", "if-match", "W/\"1\"").await.1;
+    assert_eq!(weak["errors"][0]["parameter"], "If-Match");
+    let detail = weak["detail"].as_str().unwrap();
+    assert!(detail.contains("compresses") && detail.contains("send \"1\""), "{detail}");
     assert_eq!(put("new", "if-none-match", "*").await.0, 201);
     assert_eq!(put("w", "if-match", "*").await.0, 200);
     assert_eq!(put("w", "if-match", "\"9\", \"2\"").await.0, 200);
