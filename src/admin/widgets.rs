@@ -21,6 +21,7 @@ use crate::rules::change::{Actor, ApplyOptions, Change, Outcome};
 use embedgate_policy::lint::{Finding, lint};
 use embedgate_policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetDocument, WidgetId};
 
+mod filters;
 mod list;
 
 pub(super) use list::{__path_list, after, list, within};

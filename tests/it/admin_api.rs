@@ -11,6 +11,7 @@ mod description;
 mod dry_run;
 mod errors;
 mod events;
+mod filters;
 mod full_disk;
 pub mod mutual_tls;
 mod parameters;

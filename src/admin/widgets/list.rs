@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
+use super::filters::{Filters, ListQuery};
 use crate::admin::input::Parameters;
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking, refusal, stored};
 use crate::rules::error::StoreError;
-use embedgate_policy::widget::{Access, Environment, Widget, WidgetId};
+use embedgate_policy::widget::{Widget, WidgetId};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
@@ -22,22 +24,8 @@ const LARGEST_PAGE: usize = 1000;
 /// A page with so many bytes of documents takes no other one.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Query of the list.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::admin) struct ListQuery {
-    /// Maximum number of widgets on the page.
-    #[param(minimum = 1, maximum = 1000, default = 100)]
-    limit: Option<usize>,
-    /// Only widgets after this id: the `next` of the previous page.
-    #[param(value_type = Option<WidgetId>)]
-    after: Option<String>,
-    /// Only widgets of this environment.
-    environment: Option<Environment>,
-    /// Only widgets with this access in effect.
-    access: Option<Access>,
-}
+/// Maximum number of documents that a page looks at, where only they say what is on it.
+const MOST_LOOKED_AT: usize = 10_000;
 
 /// Page of documents.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,8 +39,9 @@ pub(in crate::admin) struct WidgetPage {
 
 /// List widgets
 ///
-/// Sorted by id. A page has at most `limit` widgets, and ends earlier once it has 4 MiB of documents: `next` says where to
-/// go on. A widget that is saved or deleted meanwhile may be missing, but none is on two pages.
+/// Sorted by id, those for which all given filters hold. A page has at most `limit` widgets, and ends earlier once it has
+/// 4 MiB of documents, or with `label` once it has looked at 10,000 widgets, so it may be empty: `next` says where to go on.
+/// A widget that is saved or deleted meanwhile may be missing, but none is on two pages.
 #[utoipa::path(
     get,
     path = "/v1/widgets",
@@ -67,8 +56,8 @@ pub(in crate::admin) async fn list(
 ) -> Result<Json<WidgetPage>, Problem> {
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let after = after(query.after.as_deref())?;
-    let wanted = (query.environment, query.access);
-    blocking(move || page(&admin, after, limit, wanted)).await.map(Json)
+    let filters = Filters::of(query, &admin.suffixes, Timestamp::now())?;
+    blocking(move || page(&admin, after, limit, &filters)).await.map(Json)
 }
 
 /// The given limit, checked, or the usual one.
@@ -89,30 +78,35 @@ fn page(
     admin: &Admin,
     after: Option<WidgetId>,
     limit: usize,
-    wanted: (Option<Environment>, Option<Access>),
+    filters: &Filters,
 ) -> Result<WidgetPage, Problem> {
     let documents = admin.publisher.documents();
-    if let (None, None) = wanted {
+    let most = if filters.ask_documents() { MOST_LOOKED_AT } else { limit };
+    if !filters.ask_the_book() {
         let found = stored::after(documents, after);
-        return filled(found.map(|widget| widget.map(|widget| (widget.id.clone(), Some(widget)))), limit);
+        let found = found.map(|widget| widget.map(|widget| (widget.id.clone(), Some(widget))));
+        return filled(found, (limit, most), filters);
     }
-    // One more than asked for shows whether there is another page.
-    let ids = first_ids(admin, after.as_ref(), limit.saturating_add(1), wanted);
-    filled(ids.into_iter().map(|id| documents.get(id.as_str()).map(|widget| (id, widget))), limit)
+    // One more than are looked at shows whether there is another page.
+    let ids = first_ids(admin, after.as_ref(), most.saturating_add(1), filters);
+    let found = ids.into_iter().map(|id| documents.get(id.as_str()).map(|widget| (id, widget)));
+    filled(found, (limit, most), filters)
 }
 
-/// A page of the first of these documents. One that is gone since its id was read is left out.
+/// A page of the first `limit` of these documents, at most so many of which are looked at. One that is gone since its id
+/// was read is left out.
 fn filled(
     found: impl Iterator<Item = Result<(WidgetId, Option<Widget>), StoreError>>,
-    limit: usize,
+    (limit, most): (usize, usize),
+    filters: &Filters,
 ) -> Result<WidgetPage, Problem> {
     let (mut widgets, mut bytes, mut last) = (Vec::new(), 0, None);
     for (before, found) in found.enumerate() {
         let (id, widget) = found.map_err(|error| refusal::of_storage(&error))?;
-        if before == limit || bytes >= MOST_BYTES {
+        if before == most || widgets.len() == limit || bytes >= MOST_BYTES {
             return Ok(WidgetPage { widgets, next: last });
         }
-        if let Some(widget) = widget {
+        if let Some(widget) = widget.filter(|widget| filters.pass_labels(widget)) {
             let json = to_raw_value(&widget).map_err(|error| Problem::internal(error.to_string()))?;
             bytes += json.get().len();
             widgets.push(json);
@@ -123,19 +117,12 @@ fn filled(
 }
 
 /// The first ids whose rules match, in order. They come from the rule book, without reading the disk.
-fn first_ids(
-    admin: &Admin,
-    after: Option<&WidgetId>,
-    most: usize,
-    (environment, access): (Option<Environment>, Option<Access>),
-) -> Vec<WidgetId> {
+fn first_ids(admin: &Admin, after: Option<&WidgetId>, most: usize, filters: &Filters) -> Vec<WidgetId> {
     let book = admin.publisher.live().load_full();
     let mut first = BinaryHeap::with_capacity(most + 1);
-    let wanted = book.widgets().filter(|rules| {
-        environment.is_none_or(|environment| rules.environment == environment)
-            && access.is_none_or(|access| rules.access == access)
-            && after.is_none_or(|after| rules.id > after.as_str())
-    });
+    let wanted = book
+        .widgets()
+        .filter(|rules| after.is_none_or(|after| rules.id > after.as_str()) && filters.pass_rules(rules));
     for rules in wanted {
         if first.len() < most || first.peek().is_some_and(|last: &WidgetId| rules.id < last.as_str()) {
             first.extend(WidgetId::parse(rules.id));
