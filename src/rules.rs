@@ -4,7 +4,8 @@
 //! newest one, without waiting. [`publisher::Publisher`] is the only writer: it judges a batch of
 //! [`change::Change`]s against the book in force, makes the next book, swaps it in, and tells its observers.
 //! [`source`] holds the sources of rules, all of which end in the publisher; `storage` keeps what is published, in
-//! memory or in the embedded store. [`brake`] holds what would touch many widgets at once until it is confirmed.
+//! memory or in the embedded store. [`edit::Edit`]s are changes that the writer makes of what is stored. [`brake`] holds
+//! what would touch many widgets at once until it is confirmed.
 //! [`error`] has one type a subject. [`sessions`] tells of open sessions, [`assets`] of cached assets, as far as rules
 //! are about them.
 //!
@@ -17,6 +18,7 @@ pub mod book;
 pub mod brake;
 pub mod change;
 pub mod documents;
+pub mod edit;
 pub mod error;
 pub mod fingerprint;
 pub mod import;

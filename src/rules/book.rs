@@ -16,6 +16,7 @@
 //! measures again.
 
 pub use self::census::Census;
+pub(in crate::rules) use self::disable::DisabledWidget;
 pub use self::draft::AppliedBatch;
 pub(in crate::rules) use self::loader::{BookLoader, BookSizes};
 pub(in crate::rules) use self::prepared::{PreparedChange, prepare};
@@ -25,6 +26,7 @@ pub use self::rule_book::RuleBook;
 
 mod apply;
 mod census;
+mod disable;
 mod draft;
 mod leaf;
 mod loader;

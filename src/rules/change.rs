@@ -87,6 +87,17 @@ impl Precondition {
             Self::Absent => stored.is_none(),
         }
     }
+
+    /// Whether a document that states this revision is based on the stored one: the writer has read it at this revision,
+    /// has edited it, and means the next one.
+    pub(in crate::rules) fn is_base(&self, stated: Option<u64>, stored: Option<u64>) -> bool {
+        match (self, stated) {
+            (Self::Revision(revisions), Some(stated)) => {
+                stored == Some(stated) && revisions.contains(&stated)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Author of a change, for the audit log.

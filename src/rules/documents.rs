@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
+use jiff::Timestamp;
+
 use super::error::StoreError;
+use embedgate_policy::entry::{Entry, EntryError};
 use embedgate_policy::suffix::PublicSuffixes;
-use embedgate_policy::widget::Widget;
+use embedgate_policy::widget::{DocumentFault, Widget};
 
 /// Stored documents, canonical and with their revisions. What was answered is there.
 pub trait Documents: Send + Sync {
@@ -21,6 +24,36 @@ pub trait Documents: Send + Sync {
     ///
     /// Where the store can't be read.
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError>;
+
+    /// The last documents of a widget, newest first, with the one in force; also of a deleted widget. Empty for one that
+    /// nothing is known of.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can't be read.
+    fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError>;
+}
+
+/// Entry of a widget's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// The revision.
+    pub revision: u64,
+    /// When it was saved; `None` where an older version saved it.
+    pub at: Option<Timestamp>,
+    /// Who saved it, as the audit log calls them; `None` where an older version saved it.
+    pub actor: Option<Box<str>>,
+    /// What the widget was from then on.
+    pub state: HistoryState,
+}
+
+/// State of a widget at a revision of its history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HistoryState {
+    /// It had this document.
+    Document(Widget),
+    /// It was deleted.
+    Deleted,
 }
 
 /// Stored document: canonical JSON without its revision.
@@ -43,17 +76,38 @@ static FEWEST: LazyLock<Option<PublicSuffixes>> = LazyLock::new(|| {
     PublicSuffixes::parse(&[section("ICANN"), section("PRIVATE")].concat()).ok()
 });
 
+/// An entry as people write it, where the public suffix list only knows the top of the tree: what has become a public
+/// suffix since it was listed can still be named, to renew or to remove it. [`Edit`](super::edit::Edit)s judge by the
+/// whole list what is new.
+///
+/// # Errors
+///
+/// Those of [`Entry::parse`] by the whole list.
+pub fn listed_before(text: &str, suffixes: &PublicSuffixes) -> Result<Entry, EntryError> {
+    Entry::parse(text, suffixes).or_else(|error| match &*FEWEST {
+        Some(fewest) => Entry::parse(text, fewest).map_err(|_| error),
+        None => Err(error),
+    })
+}
+
+/// A document whose entries were all listed before, or else are judged elsewhere.
+pub(in crate::rules) fn parse_listed(
+    json: &[u8],
+    suffixes: &PublicSuffixes,
+) -> Result<Widget, Vec<DocumentFault>> {
+    Widget::parse_of_any_size(json, suffixes).or_else(|faults| match &*FEWEST {
+        Some(fewest) => Widget::parse_of_any_size(json, fewest),
+        None => Err(faults),
+    })
+}
+
 /// A document from its JSON. It was accepted once, so what has become a public suffix since is no fault.
 pub(in crate::rules) fn restore(
     json: &[u8],
     revision: u64,
     suffixes: &PublicSuffixes,
 ) -> Result<Widget, StoreError> {
-    let parsed = Widget::parse(json, suffixes).or_else(|faults| match &*FEWEST {
-        Some(fewest) => Widget::parse(json, fewest),
-        None => Err(faults),
-    });
-    match parsed {
+    match parse_listed(json, suffixes) {
         Ok(widget) => Ok(Widget { revision: Some(revision), ..widget }),
         Err(faults) => Err(StoreError::BadDocument {
             source: match faults.into_iter().next() {

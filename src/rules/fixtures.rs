@@ -17,6 +17,15 @@ pub(crate) fn widget(json: &str) -> Widget {
     Widget::parse(json.as_bytes(), PublicSuffixes::shipped()).expect(json)
 }
 
+/// A list in which `example.org` has become a public suffix.
+pub(crate) fn newer_suffixes() -> PublicSuffixes {
+    PublicSuffixes::parse(
+        "// ===BEGIN ICANN DOMAINS===\norg\nexample.org\n// ===END ICANN DOMAINS===\n\
+         // ===BEGIN PRIVATE DOMAINS===\nexample.net\n// ===END PRIVATE DOMAINS===\n",
+    )
+    .unwrap()
+}
+
 /// One document with these entries and whatever else, such as `"access":"open"`.
 pub(crate) fn put(id: &str, entries: &[&str], more: &str) -> Change {
     let entries = serde_json::to_string(entries).unwrap();

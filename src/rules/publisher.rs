@@ -16,14 +16,15 @@ use tokio::time::Instant;
 
 pub use self::handed_over::{FollowedChanges, limit_of_older};
 pub use self::observer::{Observer, Swap};
-pub use self::published::Published;
-use self::queue::{AnswerSlot, Call, CallFailure, Queue};
+pub use self::published::{NotKept, Published};
+use self::queue::{AnswerSlot, Call, CallFailure, Queue, Work};
 pub use self::trial::BatchTrial;
 use super::audit::AuditLog;
 use super::book::{PreparedChange, RuleBook, prepare};
 use super::brake::BrakeShare;
-use super::change::{Absent, Actor, ApplyOptions, Change};
+use super::change::{Absent, Actor, ApplyOptions, Change, Precondition};
 use super::documents::Documents;
+use super::edit::Edit;
 use super::error::{RuleFault, RulesError, SaveError};
 use super::fingerprint::FingerprintKey;
 use super::live::LiveRules;
@@ -31,8 +32,10 @@ use super::source::kind::SourceKind;
 use super::status::{FAULTS_SHOWN, SourceStatus};
 use super::storage::Storage;
 use super::storage::memory::InMemory;
-use embedgate_policy::widget::Widget;
+use embedgate_policy::widget::{Widget, WidgetId};
 
+mod editing;
+mod group;
 mod handed_over;
 mod observer;
 mod published;
@@ -110,6 +113,7 @@ impl Publisher {
                 source: self.source,
                 book: &book,
                 changed: &[],
+                actors: &[],
                 followed: None,
                 took: started.elapsed(),
             });
@@ -131,6 +135,12 @@ impl Publisher {
     /// How the source is doing.
     pub fn status(&self) -> SourceStatus {
         self.status.lock().clone()
+    }
+
+    /// Kill switches that are in force and could not be kept yet.
+    pub fn not_kept(&self) -> Vec<NotKept> {
+        // As yet what can't be kept is not in force.
+        Vec::new()
     }
 
     /// Whether rules can be changed only where they come from.
@@ -179,6 +189,24 @@ impl Publisher {
     ) -> Result<Published, SaveError> {
         self.writable()?;
         self.publish(changes, options, None, actor, |fault| fault)
+    }
+
+    /// Makes one change of what is stored, in the writer, so that nothing comes in between. When it returns, the change is
+    /// in force, and durable unless [`Published::durable`] says otherwise.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Publisher::apply`], and the faults of the edit: `unknown_widget`, `unknown_revision`,
+    /// `would_restrict_widget`, `would_open_widget`, `precondition_failed`, and those of documents.
+    pub fn edit(
+        &self,
+        id: WidgetId,
+        edit: Edit,
+        only_if: Precondition,
+        actor: Actor,
+    ) -> Result<Published, SaveError> {
+        self.writable()?;
+        self.call(Work::Edit { id, edit, only_if }, actor, |fault| fault)
     }
 
     fn writable(&self) -> Result<(), SaveError> {
@@ -242,7 +270,16 @@ impl Publisher {
         actor: Actor,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, SaveError> {
-        let call = Call { changes, options, confirmed, actor, answer: Arc::new(AnswerSlot::default()) };
+        self.call(Work::Changes { changes, options, confirmed }, actor, locate)
+    }
+
+    fn call(
+        &self,
+        work: Work,
+        actor: Actor,
+        locate: impl Fn(RuleFault) -> RuleFault,
+    ) -> Result<Published, SaveError> {
+        let call = Call { work, actor, answer: Arc::new(AnswerSlot::default()) };
         let failure = match self.queue.run(call, |group| self.write(group)) {
             Ok(published) => return Ok(published),
             Err(failure) => failure,

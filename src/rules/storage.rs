@@ -5,15 +5,29 @@ pub(in crate::rules) mod redb;
 
 use std::sync::Arc;
 
-use super::documents::{Documents, Json};
+use jiff::Timestamp;
+
+use super::change::Actor;
+use super::documents::{Documents, HistoryEntry, HistoryState, Json, restore};
 use super::error::StoreError;
 use super::tombstone::Tombstone;
+use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::WidgetId;
 
 /// Storage of documents and of what the book is made of.
 pub(in crate::rules) trait Storage: Send + Sync {
     /// The documents that are kept.
     fn documents(&self) -> &dyn Documents;
+
+    /// A widget's document as it is kept, not read as one.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can't be read.
+    fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError>;
+
+    /// The public suffix list that documents are judged by.
+    fn suffixes(&self) -> &PublicSuffixes;
 
     /// Lets another process open what is kept here. Until it is taken back, nothing can be read or written.
     ///
@@ -41,15 +55,15 @@ pub(in crate::rules) trait Storage: Send + Sync {
 /// Pending commit: written, and neither durable nor in force.
 pub(in crate::rules) trait Pending {
     /// What each write found, in their order; `None` where there was no document.
-    fn previous(&self) -> Vec<Option<PreviousDocument>>;
+    fn previous(&self) -> Vec<Option<StoredDocument>>;
 
     /// Commits: durable when it returns, or it hasn't happened.
     fn commit(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// Document that a write replaces.
+/// Document as it is kept.
 #[derive(Clone, Debug)]
-pub(in crate::rules) struct PreviousDocument {
+pub(in crate::rules) struct StoredDocument {
     pub(in crate::rules) revision: u64,
     pub(in crate::rules) json: Json,
 }
@@ -60,21 +74,74 @@ pub(in crate::rules) struct Commit {
     /// The generation of the book that holds it.
     pub(in crate::rules) generation: u64,
     /// In their order; a widget may be in it several times, the last one holds.
-    pub(in crate::rules) writes: Vec<Write>,
+    pub(in crate::rules) writes: Vec<SignedWrite>,
+}
+
+/// Write of one widget, with its author.
+#[derive(Clone, Debug)]
+pub(in crate::rules) struct SignedWrite {
+    pub(in crate::rules) write: Write,
+    pub(in crate::rules) author: Arc<Author>,
+}
+
+/// Author of writes: who asked for them, when, and with which generation they are in force.
+#[derive(Debug)]
+pub(in crate::rules) struct Author {
+    pub(in crate::rules) actor: Actor,
+    /// The actor as the audit log and the history call them.
+    pub(in crate::rules) name: Arc<str>,
+    /// In whole microseconds, as they are kept.
+    pub(in crate::rules) at: Timestamp,
+    pub(in crate::rules) generation: u64,
+}
+
+impl Author {
+    /// Somebody who asks now.
+    pub(in crate::rules) fn now(actor: Actor, generation: u64) -> Arc<Self> {
+        let now = Timestamp::now();
+        let at = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
+        Arc::new(Self { name: actor.to_string().into(), actor, at, generation })
+    }
 }
 
 /// Write of one widget.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::rules) struct Write {
     pub(in crate::rules) id: WidgetId,
     pub(in crate::rules) state: WidgetState,
 }
 
 /// State of a widget after a commit.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::rules) enum WidgetState {
     /// It has this document, and in the book this record.
     Put { revision: u64, json: Json, record: Arc<[u8]> },
     /// It is gone, and this is remembered.
     Deleted(Tombstone),
+}
+
+impl WidgetState {
+    /// The document, where there is one.
+    pub(in crate::rules) fn document(&self) -> Option<StoredDocument> {
+        match self {
+            Self::Put { revision, json, .. } => {
+                Some(StoredDocument { revision: *revision, json: Arc::clone(json) })
+            }
+            Self::Deleted(_) => None,
+        }
+    }
+}
+
+impl SignedWrite {
+    /// What it is in the history.
+    pub(in crate::rules) fn entry(&self, suffixes: &PublicSuffixes) -> Result<HistoryEntry, StoreError> {
+        let (revision, state) = match &self.write.state {
+            WidgetState::Put { revision, json, .. } => {
+                (*revision, HistoryState::Document(restore(json, *revision, suffixes)?))
+            }
+            WidgetState::Deleted(tombstone) => (tombstone.revision, HistoryState::Deleted),
+        };
+        let Author { name, at, .. } = &*self.author;
+        Ok(HistoryEntry { revision, at: Some(*at), actor: Some((**name).into()), state })
+    }
 }

@@ -1,6 +1,5 @@
 //! Audit log in a file: one JSON object a line, on disk before the change is in force.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use super::differences::of_json;
 use super::record::{AuditLog, AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::change::Actor;
 use crate::rules::source::kind::SourceKind;
@@ -149,7 +149,7 @@ impl<'a> AuditLine<'a> {
         let (action, after, document, changes) = match (before, record.after) {
             (None, AuditedState::Document(now)) => ("create", now.revision, Some(raw(now)?), None),
             (Some(was), AuditedState::Document(now)) => {
-                ("update", now.revision, None, Some(differences(was.json, now.json)?))
+                ("update", now.revision, None, Some(of_json(was.json, now.json)?))
             }
             (was, AuditedState::Deleted { revision }) => {
                 ("delete", revision, was.map(raw).transpose()?, None)
@@ -172,31 +172,6 @@ impl<'a> AuditLine<'a> {
 
 fn raw(document: AuditedDocument<'_>) -> serde_json::Result<&RawValue> {
     serde_json::from_slice(document.json)
-}
-
-/// Field by field: `{"before", "after"}`, and for lists `{"added", "removed"}` (`"reordered"` where it is neither).
-fn differences(was: &[u8], now: &[u8]) -> serde_json::Result<Map<String, Value>> {
-    let (was, now): (Map<String, Value>, Map<String, Value>) =
-        (serde_json::from_slice(was)?, serde_json::from_slice(now)?);
-    let names: BTreeSet<&String> = was.keys().chain(now.keys()).collect();
-    let differing = names.into_iter().filter(|name| was.get(*name) != now.get(*name));
-    Ok(differing.map(|name| (name.clone(), difference(was.get(name), now.get(name)))).collect())
-}
-
-fn difference(was: Option<&Value>, now: Option<&Value>) -> Value {
-    let (Some(Value::Array(was)), Some(Value::Array(now))) = (was, now) else {
-        return serde_json::json!({ "before": was, "after": now });
-    };
-    let texts = |list: &[Value]| list.iter().map(Value::to_string).collect::<BTreeSet<_>>();
-    let (had, has) = (texts(was), texts(now));
-    let only = |list: &[Value], others: &BTreeSet<String>| {
-        list.iter().filter(|value| !others.contains(&value.to_string())).cloned().collect::<Vec<_>>()
-    };
-    let (added, removed) = (only(now, &had), only(was, &has));
-    if added.is_empty() && removed.is_empty() {
-        return serde_json::json!({ "reordered": true });
-    }
-    serde_json::json!({ "added": added, "removed": removed })
 }
 
 #[cfg(test)]

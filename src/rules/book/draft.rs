@@ -11,7 +11,7 @@ use super::prepared::{PreparedChange, PreparedPut, PreparedWork};
 use super::record::WidgetRecord;
 use super::rejection::ChangeError;
 use super::rule_book::RuleBook;
-use super::table::Edit;
+use super::table::RecordEdit;
 use crate::rules::change::{Absent, ChangedWidget, Outcome};
 use crate::rules::fingerprint::Fingerprint;
 use crate::rules::storage::{WidgetState, Write};
@@ -81,12 +81,17 @@ impl<'b> Draft<'b> {
     }
 
     pub(super) fn take(&mut self, change: PreparedChange) -> Result<Outcome, ChangeError> {
-        let PreparedChange { id, only_if, work } = change;
+        let PreparedChange { id, only_if, mut work } = change;
         RevisionTooHigh::check(work.stated_revision())?;
         let current = self.current(&id);
         let stored = current.map(|current| current.revision);
         if !only_if.holds(stored) {
-            return Err(ChangeError::PreconditionFailed { expected: (&only_if).into(), stored });
+            return Err(ChangeError::PreconditionFailed { wanted: (&only_if).into(), stored });
+        }
+        if only_if.is_base(work.stated_revision(), stored)
+            && let PreparedWork::Put(put) = &mut work
+        {
+            put.revision = None;
         }
         match work {
             PreparedWork::Put(put) => self.put(id, *put, current),
@@ -228,7 +233,7 @@ impl<'b> Draft<'b> {
         if !touched.is_empty() {
             book.generation = before.generation.saturating_add(1);
         }
-        let mut widgets: Vec<Edit<'_>> = Vec::with_capacity(touched.len());
+        let mut widgets: Vec<RecordEdit<'_>> = Vec::with_capacity(touched.len());
         let mut graves: Vec<(&WidgetId, Vec<u8>)> = Vec::new();
         let mut back: Vec<&WidgetId> = Vec::new();
         for (id, DraftWidget { before: was, now }) in &touched {

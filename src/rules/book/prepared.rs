@@ -66,6 +66,15 @@ impl PreparedChange {
         Some(self)
     }
 
+    /// The same, which may open a restricted widget in silence: somebody has judged that.
+    #[must_use]
+    pub(in crate::rules) fn opening_judged(mut self) -> Self {
+        if let PreparedWork::Put(put) = &mut self.work {
+            put.opens = false;
+        }
+        self
+    }
+
     /// Prepares a document to be saved.
     pub(in crate::rules) fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
         let json = canonical(&mut widget);

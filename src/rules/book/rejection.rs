@@ -47,10 +47,10 @@ pub enum ChangeError {
     #[error("there is no such widget; a deletion that may come before its widget states its revision")]
     Unknown,
     /// What the change was to be taken on doesn't hold.
-    #[error("{}", unmet(*.expected, *.stored))]
+    #[error("{}", unmet(*.wanted, *.stored))]
     PreconditionFailed {
         /// What it was to be taken on.
-        expected: WantedState,
+        wanted: WantedState,
         /// The widget's revision; `None` where there is no such widget.
         stored: Option<u64>,
     },
@@ -71,22 +71,22 @@ pub enum WantedState {
 }
 
 /// Says what is there instead.
-fn unmet(expected: WantedState, stored: Option<u64>) -> String {
-    match (expected, stored) {
+fn unmet(wanted: WantedState, stored: Option<u64>) -> String {
+    match (wanted, stored) {
         (WantedState::Absent, Some(stored)) => format!(
             "the widget is there already, at revision {stored}, and this was to create it alone; leave out \
              `If-None-Match: *` to change it"
         ),
-        (WantedState::Revision(Some(wanted)), Some(stored)) => format!(
-            "the widget is at revision {stored}, not at {wanted}, so somebody else was faster: read it again and decide \
+        (WantedState::Revision(Some(revision)), Some(stored)) => format!(
+            "the widget is at revision {stored}, not at {revision}, so somebody else was faster: read it again and decide \
              anew"
         ),
         (WantedState::Revision(_), Some(stored)) => format!(
             "the widget is at revision {stored}, which is none of those in If-Match, so somebody else was faster: read \
              it again and decide anew"
         ),
-        (WantedState::Revision(Some(wanted)), None) => format!(
-            "there is no such widget, so it is not at revision {wanted}: it was deleted, or its id is another one"
+        (WantedState::Revision(Some(revision)), None) => format!(
+            "there is no such widget, so it is not at revision {revision}: it was deleted, or its id is another one"
         ),
         _ => "there is no such widget, and this was only for one that is there: leave out If-Match to create it".to_owned(),
     }
@@ -126,15 +126,23 @@ impl ChangeError {
     }
 }
 
+impl ChangeError {
+    /// The fault of a change that came alone.
+    pub(in crate::rules) fn of(self, id: &WidgetId) -> RuleFault {
+        let (pointer, code) = (self.pointer().into(), self.code());
+        RuleFault {
+            index: None,
+            widget: Some(id.clone()),
+            place: None,
+            pointer,
+            code,
+            detail: self.to_string(),
+        }
+    }
+}
+
 impl From<Rejection> for RuleFault {
     fn from(Rejection { index, id, error }: Rejection) -> Self {
-        Self {
-            index: Some(index),
-            widget: Some(id),
-            place: None,
-            pointer: error.pointer().into(),
-            code: error.code(),
-            detail: error.to_string(),
-        }
+        Self { index: Some(index), ..error.of(&id) }
     }
 }

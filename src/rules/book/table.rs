@@ -38,7 +38,7 @@ impl Default for RecordTable {
 }
 
 /// Edit of one key: its new bytes, or `None` to remove it.
-pub(super) type Edit<'e> = (&'e [u8], Option<&'e [u8]>);
+pub(super) type RecordEdit<'e> = (&'e [u8], Option<&'e [u8]>);
 
 impl RecordTable {
     pub(super) fn len(&self) -> usize {
@@ -63,8 +63,8 @@ impl RecordTable {
     }
 
     /// Carries out edits of different keys.
-    pub(super) fn edit(&mut self, edits: Vec<Edit<'_>>) {
-        let mut edits: Vec<(u64, Edit<'_>)> =
+    pub(super) fn edit(&mut self, edits: Vec<RecordEdit<'_>>) {
+        let mut edits: Vec<(u64, RecordEdit<'_>)> =
             edits.into_iter().map(|edit| (hash(&self.hasher, edit.0), edit)).collect();
         edits.sort_unstable_by_key(|(hash, _)| *hash);
         for of_leaf in edits.chunk_by(|(a, _), (b, _)| LeafAddress::of(*a) == LeafAddress::of(*b)) {
@@ -89,7 +89,7 @@ impl RecordTable {
 }
 
 /// The leaf that these edits, all of one leaf, make of it; `None` where nothing is left.
-fn edited(leaf: Option<&Leaf>, edits: &[(u64, Edit<'_>)]) -> Option<Leaf> {
+fn edited(leaf: Option<&Leaf>, edits: &[(u64, RecordEdit<'_>)]) -> Option<Leaf> {
     let is_edited = |record: &LeafRecord<'_>| edits.iter().any(|(_, (key, _))| *key == record.key);
     let kept = leaf.into_iter().flat_map(Leaf::records).filter(|record| !is_edited(record));
     let new = edits

@@ -1,6 +1,7 @@
 //! Hand-over of the writer to another process: lent → taken back, or handed over for good; then the changes of the
 //! other process are followed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -38,6 +39,9 @@ struct FollowedWidget {
     id: String,
     /// The document, as JSON; `None`: the widget is gone.
     document: Option<String>,
+    /// Who has changed it, where that is known.
+    #[serde(default)]
+    actor: Option<Arc<str>>,
 }
 
 impl FollowedChanges {
@@ -57,10 +61,10 @@ impl FollowedChanges {
             return Ok(Some(Self { limit, ..followed.clone() }));
         }
         // One that came and went within the swap is known to nobody.
-        let known = swap.changed.iter().filter(|changed| changed.before.or(changed.after).is_some());
-        let widget = |changed: &ChangedWidget| {
+        let known = swap.changes().filter(|(changed, _)| changed.before.or(changed.after).is_some());
+        let widget = |(changed, actor): (&ChangedWidget, Option<&str>)| {
             let document = documents.get(changed.id.as_str())?.map(json);
-            Ok(FollowedWidget { id: changed.id.to_string(), document })
+            Ok(FollowedWidget { id: changed.id.to_string(), document, actor: actor.map(Arc::from) })
         };
         let widgets: Vec<_> = known.map(widget).collect::<Result<_, StoreError>>()?;
         let generation = swap.book.generation();
@@ -83,10 +87,22 @@ impl FollowedChanges {
             }
             let document = |widget: Widget| {
                 let id = widget.id.to_string();
-                FollowedWidget { id, document: Some(json(widget)) }
+                FollowedWidget { id, document: Some(json(widget)), actor: None }
             };
             widgets.extend(page.into_iter().map(document));
         }
+    }
+
+    /// Who has made each of these changes; none where that isn't known of all.
+    fn actors(&self, changed: &[ChangedWidget]) -> Vec<Arc<str>> {
+        let known: HashMap<&str, &Arc<str>> = self
+            .widgets
+            .iter()
+            .filter_map(|widget| Some((widget.id.as_str(), widget.actor.as_ref()?)))
+            .collect();
+        let actors =
+            changed.iter().map(|changed| known.get(changed.id.as_str()).map(|actor| Arc::clone(actor)));
+        actors.collect::<Option<Vec<_>>>().unwrap_or_default()
     }
 
     /// The time for them to be in force.
@@ -179,11 +195,13 @@ impl Publisher {
             SaveError::Invalid(rejections.into_iter().map(RuleFault::from).collect())
         })?;
         let book = Arc::new(book.at_generation(changes.generation));
+        let actors = changes.actors(&changed);
         self.live.swap(Arc::clone(&book));
         self.announce(&Swap {
             source: self.source,
             book: &book,
             changed: &changed,
+            actors: &actors,
             followed: Some(changes),
             took: started.elapsed(),
         });

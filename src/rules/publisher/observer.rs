@@ -1,5 +1,6 @@
 //! Observers of swaps and refusals.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::handed_over::FollowedChanges;
@@ -27,8 +28,24 @@ pub struct Swap<'a> {
     pub book: &'a RuleBook,
     /// The widgets whose rules are others now, by id; none of a store's book at start.
     pub changed: &'a [ChangedWidget],
+    /// Who changed each of those, in their order, as the audit log calls them; empty where that isn't known here.
+    pub actors: &'a [Arc<str>],
     /// The changes, where another process has made them: their documents are there alone.
     pub followed: Option<&'a FollowedChanges>,
     /// From taking up the change to having it in force.
     pub took: Duration,
+}
+
+impl<'a> Swap<'a> {
+    /// The widgets whose rules are others now, each with who changed it, where that is known.
+    pub fn changes(&self) -> impl Iterator<Item = (&'a ChangedWidget, Option<&'a str>)> + use<'a> {
+        let actors = self.actors.iter().map(|actor| Some(&**actor)).chain(std::iter::repeat(None));
+        self.changed.iter().zip(actors)
+    }
+
+    /// Who changed this widget, where that is known.
+    pub fn actor(&self, id: &str) -> Option<&'a str> {
+        let place = self.changed.binary_search_by(|changed| changed.id.as_str().cmp(id)).ok()?;
+        self.actors.get(place).map(|actor| &**actor)
+    }
 }

@@ -1,6 +1,11 @@
 //! The answer to a change.
 
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
 use crate::rules::change::{ChangedWidget, Outcome};
+use embedgate_policy::widget::{Widget, WidgetId};
 
 /// Answer to a change that is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +16,12 @@ pub struct Published {
     pub outcomes: Vec<Outcome>,
     /// The widgets whose rules are others now, by id; also those that a batch took out by not naming them.
     pub changed: Vec<ChangedWidget>,
+    /// What an edit has made of the document, or has found as it wanted it; `None` for other changes, and for a disabled
+    /// widget whose document can't be read.
+    pub document: Option<Box<Widget>>,
+    /// Whether it is kept. `false` only for a kill switch that could not be kept yet: it is in force, and is kept as soon
+    /// as that is possible. A restart before that loses it.
+    pub durable: bool,
 }
 
 impl Published {
@@ -28,4 +39,15 @@ impl Published {
     pub fn skipped(&self) -> usize {
         self.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Skipped { .. })).count()
     }
+}
+
+/// Kill switch that is in force and could not be kept yet. A restart loses it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NotKept {
+    /// The widget.
+    pub id: WidgetId,
+    /// Its revision.
+    pub revision: u64,
+    /// Since when.
+    pub since: Timestamp,
 }

@@ -8,20 +8,42 @@ use parking_lot::{Condvar, Mutex};
 
 use super::published::Published;
 use crate::rules::book::{PreparedChange, Rejection};
-use crate::rules::change::{Actor, ApplyOptions};
+use crate::rules::change::{Actor, ApplyOptions, Precondition};
+use crate::rules::edit::Edit;
 use crate::rules::error::SaveError;
+use embedgate_policy::widget::WidgetId;
 
 /// Most changes of one group: later ones wait for the next, or one small save would wait for all large ones.
 const GROUP_CHANGES: usize = 10_000;
 
-/// Call of a writer: the changes that it asks for.
+/// Call of a writer: what it asks for.
 pub(super) struct Call {
-    pub(super) changes: Vec<PreparedChange>,
-    pub(super) options: ApplyOptions,
-    /// How many widgets it may touch at most, where it is a wide change.
-    pub(super) confirmed: Option<usize>,
+    pub(super) work: Work,
     pub(super) actor: Actor,
     pub(super) answer: Arc<AnswerSlot>,
+}
+
+/// Work that a call asks for.
+pub(super) enum Work {
+    /// Changes, whole or not at all.
+    Changes {
+        changes: Vec<PreparedChange>,
+        options: ApplyOptions,
+        /// How many widgets it may touch at most, where it is a wide change.
+        confirmed: Option<usize>,
+    },
+    /// A change that is made of what is stored.
+    Edit { id: WidgetId, edit: Edit, only_if: Precondition },
+}
+
+impl Work {
+    /// How many changes it counts for.
+    fn size(&self) -> usize {
+        match self {
+            Self::Changes { changes, .. } => changes.len().max(1),
+            Self::Edit { .. } => 1,
+        }
+    }
 }
 
 /// Reason why a call was not carried out.
@@ -139,7 +161,7 @@ impl QueueState {
         let mut changes = 0;
         let fits = |call: &&Call| {
             let first = changes == 0;
-            changes += call.changes.len().max(1);
+            changes += call.work.size();
             first || changes <= GROUP_CHANGES
         };
         let calls = self.waiting.iter().take_while(fits).count();

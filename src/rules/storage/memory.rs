@@ -2,46 +2,79 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Commit, Pending, PreviousDocument, Storage, WidgetState};
-use crate::rules::documents::{Documents, Json, restore};
+use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument};
+use crate::rules::documents::{Documents, HistoryEntry, HistoryState, restore};
 use crate::rules::error::StoreError;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 /// Storage in memory, for sources that hold the truth elsewhere.
 #[derive(Default)]
-pub(in crate::rules) struct InMemory(Mutex<BTreeMap<WidgetId, (u64, Json)>>);
+pub(in crate::rules) struct InMemory(Mutex<BTreeMap<WidgetId, SignedDocument>>);
+
+/// Document with its author.
+#[derive(Clone)]
+struct SignedDocument {
+    document: StoredDocument,
+    author: Arc<Author>,
+}
 
 impl InMemory {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, (u64, Json)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, SignedDocument>> {
         self.0.lock()
+    }
+}
+
+impl SignedDocument {
+    fn read(&self) -> Result<Widget, StoreError> {
+        restore(&self.document.json, self.document.revision, PublicSuffixes::shipped())
     }
 }
 
 impl Documents for InMemory {
     fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
         let stored = self.lock().get(id).cloned();
-        stored.map(|(revision, json)| restore(&json, revision, PublicSuffixes::shipped())).transpose()
+        stored.map(|stored| stored.read()).transpose()
     }
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let page: Vec<(u64, Json)> = self
+        let page: Vec<SignedDocument> = self
             .lock()
             .range::<str, _>((from, Bound::Unbounded))
             .take(limit)
             .map(|(_, stored)| stored.clone())
             .collect();
-        page.into_iter().map(|(revision, json)| restore(&json, revision, PublicSuffixes::shipped())).collect()
+        page.iter().map(SignedDocument::read).collect()
+    }
+
+    /// The one in force: what was before is where the rules come from.
+    fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+        let Some(stored) = self.lock().get(id).cloned() else { return Ok(Vec::new()) };
+        Ok(vec![HistoryEntry {
+            revision: stored.document.revision,
+            at: Some(stored.author.at),
+            actor: Some((*stored.author.name).into()),
+            state: HistoryState::Document(stored.read()?),
+        }])
     }
 }
 
 impl Storage for InMemory {
     fn documents(&self) -> &dyn Documents {
         self
+    }
+
+    fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
+        Ok(self.lock().get(id).map(|stored| stored.document.clone()))
+    }
+
+    fn suffixes(&self) -> &PublicSuffixes {
+        PublicSuffixes::shipped()
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
@@ -51,37 +84,32 @@ impl Storage for InMemory {
 
 /// Pending commit in memory: nobody reads while it holds the lock.
 struct LockedDocuments<'a> {
-    documents: MutexGuard<'a, BTreeMap<WidgetId, (u64, Json)>>,
+    documents: MutexGuard<'a, BTreeMap<WidgetId, SignedDocument>>,
     commit: &'a Commit,
 }
 
 impl Pending for LockedDocuments<'_> {
-    fn previous(&self) -> Vec<Option<PreviousDocument>> {
+    fn previous(&self) -> Vec<Option<StoredDocument>> {
         let mut now = BTreeMap::new();
-        let previous = self.commit.writes.iter().map(|write| {
+        let previous = self.commit.writes.iter().map(|SignedWrite { write, .. }| {
             let before = match now.get(&write.id) {
                 Some(before) => Option::clone(before),
-                None => self.documents.get(&write.id).cloned(),
+                None => self.documents.get(&write.id).map(|stored| stored.document.clone()),
             };
-            let after = match &write.state {
-                WidgetState::Put { revision, json, .. } => Some((*revision, json.clone())),
-                WidgetState::Deleted(_) => None,
-            };
-            now.insert(&write.id, after);
+            now.insert(&write.id, write.state.document());
             before
         });
-        previous.map(|before| before.map(|(revision, json)| PreviousDocument { revision, json })).collect()
+        previous.collect()
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
-        for write in &self.commit.writes {
-            match &write.state {
-                WidgetState::Put { revision, json, .. } => {
-                    self.documents.insert(write.id.clone(), (*revision, json.clone()));
+        for SignedWrite { write, author } in &self.commit.writes {
+            match write.state.document() {
+                Some(document) => {
+                    let signed = SignedDocument { document, author: Arc::clone(author) };
+                    self.documents.insert(write.id.clone(), signed);
                 }
-                WidgetState::Deleted(_) => {
-                    self.documents.remove(&write.id);
-                }
+                None => drop(self.documents.remove(&write.id)),
             }
         }
         Ok(())

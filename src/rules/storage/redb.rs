@@ -10,25 +10,28 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::{Database, ReadableDatabase};
+use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 use self::fault::{damaged, failed, guarded, unopened, unreadable};
 use self::handle::Handle;
 pub(in crate::rules) use self::handle::StoreUse;
-use self::tables::{DOCUMENTS, FORMAT, Meta};
+use self::history::HistoryRows;
+use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta};
 use self::write::PendingCommit;
-use super::{Commit, Pending, Storage};
+use super::{Commit, Pending, Storage, StoredDocument};
 use crate::rules::book::RuleBook;
-use crate::rules::documents::{Documents, restore};
+use crate::rules::documents::{Documents, HistoryEntry, restore};
 use crate::rules::error::StoreError;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
 
 mod fault;
 mod handle;
+mod history;
 mod load;
 mod row;
 mod rows;
+mod signed;
 mod tables;
 mod uncertain;
 mod write;
@@ -153,33 +156,72 @@ fn open(path: &Path, purpose: StoreUse) -> Result<(Database, Meta), StoreError> 
     Ok((database, meta))
 }
 
+/// Row of a document, off the page that it lies on.
+type DocumentRow = (u64, Box<[u8]>);
+
+fn document(reading: &ReadTransaction, id: &str) -> Result<Option<DocumentRow>, redb::Error> {
+    let found = reading.open_table(DOCUMENTS)?.get(id)?;
+    Ok(found.map(|found| (found.value().0, found.value().1.into())))
+}
+
+fn history(reading: &ReadTransaction, id: &str) -> Result<HistoryRows, redb::Error> {
+    let deletion = reading.open_table(DELETED)?.get(id)?.map(|row| row.value());
+    let mut rows = HistoryRows { document: document(reading, id)?, deletion, earlier: Vec::new() };
+    let table = match reading.open_table(HISTORY) {
+        Ok(table) => table,
+        // A store of format 1 has none.
+        Err(TableError::TableDoesNotExist(_)) => return Ok(rows),
+        Err(error) => return Err(error.into()),
+    };
+    for row in table.range((id, 0)..=(id, u64::MAX))? {
+        rows.earlier.push(row?.1.value().into());
+    }
+    Ok(rows)
+}
+
+impl RuleStore {
+    fn restore(&self, (revision, row): &DocumentRow) -> Result<Widget, StoreError> {
+        restore(signed::read(row).json, *revision, &self.suffixes)
+    }
+}
+
 impl Documents for RuleStore {
     fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
-        let found = self.read(|database| {
-            let found = database.begin_read()?.open_table(DOCUMENTS)?.get(id)?;
-            Ok(found.map(|found| (found.value().0, found.value().1.to_vec())))
-        })?;
-        found.map(|(revision, json)| restore(&json, revision, &self.suffixes)).transpose()
+        let found = self.read(|database| document(&database.begin_read()?, id))?;
+        found.map(|row| self.restore(&row)).transpose()
     }
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let found = self.read(|database| {
             let table = database.begin_read()?.open_table(DOCUMENTS)?;
-            let mut found = Vec::new();
+            let mut found: Vec<DocumentRow> = Vec::new();
             for row in table.range::<&str>((from, Bound::Unbounded))?.take(limit) {
                 let (_, row) = row?;
-                found.push((row.value().0, row.value().1.to_vec()));
+                found.push((row.value().0, row.value().1.into()));
             }
             Ok(found)
         })?;
-        found.into_iter().map(|(revision, json)| restore(&json, revision, &self.suffixes)).collect()
+        found.iter().map(|row| self.restore(row)).collect()
+    }
+
+    fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+        self.read(|database| history(&database.begin_read()?, id))?.entries(&self.suffixes)
     }
 }
 
 impl Storage for RuleStore {
     fn documents(&self) -> &dyn Documents {
         self
+    }
+
+    fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
+        let found = self.read(|database| document(&database.begin_read()?, id))?;
+        Ok(found.map(|(revision, row)| StoredDocument { revision, json: signed::read(&row).json.into() }))
+    }
+
+    fn suffixes(&self) -> &PublicSuffixes {
+        &self.suffixes
     }
 
     fn lend(&self) -> Result<(), StoreError> {

@@ -110,6 +110,16 @@ impl Widget {
         parse::widget(json, suffixes)
     }
 
+    /// Parses one document whatever its size: a canonical document states what its writer left out, so it may be
+    /// longer than what was accepted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Widget::parse`], its size aside.
+    pub fn parse_of_any_size(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, Vec<DocumentFault>> {
+        parse::of_any_size(json, suffixes)
+    }
+
     /// The canonical document, see [`Widget`].
     #[expect(clippy::expect_used, reason = "every key is a string and no field's Serialize fails")]
     pub fn to_json(&self) -> serde_json::Value {

@@ -88,7 +88,7 @@ fn a_line_says_who_what_and_what_differs() {
 fn an_order_is_a_difference_too() {
     let was = r#"{"allowed_domains":["a","b"]}"#;
     let now = r#"{"allowed_domains":["b","a"]}"#;
-    let differences = Value::Object(differences(was.as_bytes(), now.as_bytes()).unwrap());
+    let differences = Value::Object(of_json(was.as_bytes(), now.as_bytes()).unwrap());
     assert_eq!(differences, json!({"allowed_domains": {"reordered": true}}));
 }
 

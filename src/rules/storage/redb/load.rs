@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use super::fault::damaged;
-use super::row;
 use super::tables::{DELETED, DOCUMENTS, Meta, RULES};
+use super::{row, signed};
 use crate::rules::book::{BookLoader, BookSizes, Census, RuleBook, WidgetRecord};
 use crate::rules::documents::restore;
 use crate::rules::error::StoreError;
@@ -202,6 +202,7 @@ pub(super) fn derive(
         for document in documents.iter().map_err(|error| damaged(path, error))? {
             let (id, document) = document.map_err(|error| damaged(path, error))?;
             let (revision, json) = document.value();
+            let json = signed::read(json).json;
             let widget = restore(json, revision, suffixes).map_err(|error| damaged(path, error))?.compile();
             let stored = WidgetRecord { rules: widget.as_rules(), fingerprint: meta.key.fingerprint(json) };
             row::write(id.value(), &stored.write(), &mut row);

@@ -2,10 +2,11 @@
 
 use redb::{Database, Table, WriteTransaction};
 
-use super::row;
-use super::tables::{DELETED, DOCUMENTS, DeletionRow, Meta, RULES};
+use super::history::{self, HistoryChange, HistoryTable, Step};
+use super::tables::{DELETED, DOCUMENTS, DeletionRow, HISTORY, Meta, RULES};
+use super::{row, signed};
 use crate::rules::fingerprint::Fingerprint;
-use crate::rules::storage::{WidgetState, Write};
+use crate::rules::storage::{SignedWrite, WidgetState, Write};
 use embedgate_policy::widget::WidgetId;
 
 /// Makes a database an empty store.
@@ -14,6 +15,7 @@ pub(super) fn clear(database: &Database, meta: &Meta) -> Result<(), redb::Error>
     transaction.delete_table(DOCUMENTS)?;
     transaction.delete_table(RULES)?;
     transaction.delete_table(DELETED)?;
+    transaction.delete_table(HISTORY)?;
     {
         let _tables = OpenTables::open(&transaction)?;
     }
@@ -26,8 +28,10 @@ pub(super) struct OpenTables<'t> {
     documents: Table<'t, &'static str, (u64, &'static [u8])>,
     rules: Table<'t, &'static str, &'static [u8]>,
     deleted: Table<'t, &'static str, DeletionRow>,
-    /// Room for one row.
+    history: HistoryTable<'t>,
+    /// Room for one row of rules and one of a document.
     row: Vec<u8>,
+    signed: Vec<u8>,
 }
 
 impl<'t> OpenTables<'t> {
@@ -36,17 +40,26 @@ impl<'t> OpenTables<'t> {
             documents: transaction.open_table(DOCUMENTS)?,
             rules: transaction.open_table(RULES)?,
             deleted: transaction.open_table(DELETED)?,
+            history: transaction.open_table(HISTORY)?,
             row: Vec::new(),
+            signed: Vec::new(),
         })
     }
 
     /// Writes a widget, and tells what was there.
-    pub(super) fn write(&mut self, Write { id, state }: &Write) -> Result<PreviousRows, redb::Error> {
+    pub(super) fn write(
+        &mut self,
+        SignedWrite { write: Write { id, state }, author }: &SignedWrite,
+    ) -> Result<PreviousRows, redb::Error> {
         let key = id.as_str();
+        let (mut writes, mut deletes) = (None, None);
         let (document, rules, deletion) = match state {
             WidgetState::Put { revision, json, record } => {
                 row::write(key, record, &mut self.row);
-                let document = self.documents.insert(key, (*revision, &**json))?.map(document);
+                self.signed.clear();
+                signed::write(author, json, &mut self.signed);
+                writes = Some(self.signed.len());
+                let document = self.documents.insert(key, (*revision, self.signed.as_slice()))?.map(document);
                 let rules = self.rules.insert(key, self.row.as_slice())?.map(|row| row.value().into());
                 (document, rules, self.deleted.remove(key)?.map(|row| row.value()))
             }
@@ -56,12 +69,15 @@ impl<'t> OpenTables<'t> {
                     tombstone.was_restricted,
                     tombstone.withdrawn.map(|Fingerprint(print)| print),
                 );
+                deletes = Some(tombstone.revision);
                 let document = self.documents.remove(key)?.map(document);
                 let rules = self.rules.remove(key)?.map(|row| row.value().into());
                 (document, rules, self.deleted.insert(key, deletion)?.map(|row| row.value()))
             }
         };
-        Ok(PreviousRows { id: id.clone(), document, rules, deletion })
+        let step = Step { document: document.as_ref(), deletion, writes, deletes, author };
+        let history = history::follow(&mut self.history, key, &step)?;
+        Ok(PreviousRows { id: id.clone(), document, rules, deletion, history })
     }
 
     /// Puts back what was there.
@@ -79,7 +95,7 @@ impl<'t> OpenTables<'t> {
             Some(deletion) => drop(self.deleted.insert(key, deletion)?),
             None => drop(self.deleted.remove(key)?),
         }
-        Ok(())
+        history::restore_rows(&mut self.history, key, &before.history)
     }
 }
 
@@ -91,7 +107,15 @@ fn document(row: redb::AccessGuard<'_, (u64, &'static [u8])>) -> (u64, Box<[u8]>
 /// Rows of a widget that a write replaced.
 pub(super) struct PreviousRows {
     id: WidgetId,
-    pub(super) document: Option<(u64, Box<[u8]>)>,
+    document: Option<(u64, Box<[u8]>)>,
     rules: Option<Box<[u8]>>,
     deletion: Option<DeletionRow>,
+    history: HistoryChange,
+}
+
+impl PreviousRows {
+    /// The revision and the JSON of the document.
+    pub(super) fn document(&self) -> Option<(u64, &[u8])> {
+        self.document.as_ref().map(|(revision, row)| (*revision, signed::read(row).json))
+    }
 }

@@ -6,19 +6,27 @@ use super::row::ROW_FORMAT;
 use crate::rules::fingerprint::FingerprintKey;
 
 /// Grows when the tables come to mean something that an older version would get wrong.
-pub(super) const FORMAT: u64 = 1;
+///
+/// 2: documents are signed, and there is a history. A store of format 1 is read as it is, and is of format 2 with its
+/// first save.
+pub(super) const FORMAT: u64 = 2;
 
-/// Documents by id: revision, canonical JSON without it.
+/// Documents by id: revision, canonical JSON without it, signed ([`super::signed`]).
 pub(super) const DOCUMENTS: TableDefinition<'static, &str, (u64, &[u8])> = TableDefinition::new("documents");
 /// Compiled rules by id, see [`super::row`]: derived from the documents.
 pub(super) const RULES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("rules");
 /// Deletions by id: revision, whether the widget was restricted, the document that was withdrawn.
 pub(super) const DELETED: TableDefinition<'static, &str, DeletionRow> = TableDefinition::new("deleted");
+/// Earlier documents and deletions by id and number, see [`super::history`].
+pub(super) const HISTORY: TableDefinition<'static, HistoryKey, &[u8]> = TableDefinition::new("history");
 /// Numbers by name.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
 /// Row of a deletion: see [`DELETED`].
 pub(super) type DeletionRow = (u64, bool, Option<u64>);
+
+/// Key of the history: id, and which one of the widget's rows.
+pub(super) type HistoryKey = (&'static str, u64);
 
 /// Metadata of the store's file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +78,10 @@ impl Meta {
     }
 }
 
-/// Sets the generation alone.
-pub(super) fn write_generation(transaction: &WriteTransaction, generation: u64) -> Result<(), redb::Error> {
-    transaction.open_table(META)?.insert("generation", generation)?;
-    Ok(())
+/// Sets the generation, and the format that the tables have from now on. Tells the generation before.
+pub(super) fn write_generation(transaction: &WriteTransaction, generation: u64) -> Result<u64, redb::Error> {
+    let mut table = transaction.open_table(META)?;
+    table.insert("format", FORMAT)?;
+    let before = table.insert("generation", generation)?.map(|before| before.value());
+    Ok(before.unwrap_or_default())
 }

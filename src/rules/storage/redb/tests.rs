@@ -8,11 +8,12 @@ use tempfile::TempDir;
 use super::*;
 use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::error::{RulesError, SaveError};
-use crate::rules::fixtures::{Notebook, delete, put};
+use crate::rules::fixtures::{Notebook, delete, newer_suffixes, put};
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::store::StoreSource;
 use crate::rules::source::{RuleSource, SourceKind};
+use crate::rules::storage::{Author, SignedWrite};
 use crate::rules::tombstone::Tombstone;
 
 struct Folder(TempDir);
@@ -224,7 +225,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
     }
     let error = folder.refusal();
     assert_eq!(error.code(), "store_newer");
-    assert!(error.to_string().contains("format 2, this version knows 1"), "{error}");
+    assert!(error.to_string().contains("format 3, this version knows 2"), "{error}");
     let database = StoreUse::Edge.builder().open(folder.store()).unwrap();
     assert_eq!(Meta::read(&database).unwrap().unwrap().format, FORMAT + 1);
 }
@@ -303,13 +304,7 @@ fn a_document_stays_readable_when_a_suffix_becomes_public() {
     let publisher = folder.start().unwrap();
     save(&publisher, vec![put("a", &["*.example.org"], "")]).unwrap();
     drop(publisher);
-    let newer = Arc::new(
-        PublicSuffixes::parse(
-            "// ===BEGIN ICANN DOMAINS===\norg\nexample.org\n// ===END ICANN DOMAINS===\n\
-         // ===BEGIN PRIVATE DOMAINS===\nexample.net\n// ===END PRIVATE DOMAINS===\n",
-        )
-        .unwrap(),
-    );
+    let newer = Arc::new(newer_suffixes());
     let (store, _) = RuleStore::open(&folder.store(), newer, StoreUse::Edge).unwrap();
     assert_eq!(store.get("a").unwrap().unwrap().allowed_domains.len(), 1);
 }
@@ -335,7 +330,9 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         put("w001", &["y.example"], ""),
     ];
     let applied = book.apply(&changes, ApplyOptions::default()).unwrap();
-    let commit = Commit { generation: 2, writes: applied.writes };
+    let author = Author::now(Actor::CommandLine, 2);
+    let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
+    let commit = Commit { generation: 2, writes: applied.writes.into_iter().map(signed).collect() };
     let database = store.handle.database().unwrap();
     let pending = PendingCommit::write(&store.handle, &database, &commit).unwrap();
     drop(database);

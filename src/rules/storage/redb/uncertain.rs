@@ -10,6 +10,8 @@ use crate::rules::error::StoreError;
 /// Commit that was answered as failed and may be on the disk all the same.
 pub(super) struct UncertainCommit {
     pub(super) generation: u64,
+    /// The generation that it replaced.
+    pub(super) previous: u64,
     /// What it replaced.
     pub(super) before: Vec<PreviousRows>,
 }
@@ -31,7 +33,7 @@ impl UncertainCommit {
                 tables.restore(before)?;
             }
         }
-        write_generation(&transaction, self.generation.saturating_sub(1))?;
+        write_generation(&transaction, self.previous)?;
         Ok(transaction.commit()?)
     }
 }

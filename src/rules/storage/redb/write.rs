@@ -8,13 +8,15 @@ use super::rows::{OpenTables, PreviousRows};
 use super::tables::write_generation;
 use super::uncertain::UncertainCommit;
 use crate::rules::error::StoreError;
-use crate::rules::storage::{Commit, Pending, PreviousDocument, Write};
+use crate::rules::storage::{Commit, Pending, SignedWrite, StoredDocument};
 
 /// Transaction that holds a whole commit and is not committed yet.
 pub(super) struct PendingCommit<'a> {
     handle: &'a Handle,
     transaction: WriteTransaction,
     generation: u64,
+    /// The generation that it replaces.
+    previous: u64,
     before: Vec<PreviousRows>,
 }
 
@@ -28,8 +30,8 @@ impl<'a> PendingCommit<'a> {
         // For a second sync of the disk an edge that is killed starts as quickly as one that was stopped.
         transaction.set_quick_repair(handle.purpose() == StoreUse::Edge);
         // In the order of the pages; changes to one widget stay in theirs.
-        let mut order: Vec<(usize, &Write)> = commit.writes.iter().enumerate().collect();
-        order.sort_by(|(_, a), (_, b)| a.id.cmp(&b.id));
+        let mut order: Vec<(usize, &SignedWrite)> = commit.writes.iter().enumerate().collect();
+        order.sort_by(|(_, a), (_, b)| a.write.id.cmp(&b.write.id));
         let mut before: Vec<(usize, PreviousRows)> = Vec::with_capacity(order.len());
         {
             let mut tables = OpenTables::open(&transaction)?;
@@ -37,34 +39,31 @@ impl<'a> PendingCommit<'a> {
                 before.push((place, tables.write(write)?));
             }
         }
-        write_generation(&transaction, commit.generation)?;
+        let previous = write_generation(&transaction, commit.generation)?;
         before.sort_unstable_by_key(|(place, _)| *place);
         let before = before.into_iter().map(|(_, before)| before).collect();
-        Ok(Self { handle, transaction, generation: commit.generation, before })
+        Ok(Self { handle, transaction, generation: commit.generation, previous, before })
     }
 }
 
 #[cfg(test)]
 impl PendingCommit<'_> {
     pub(super) fn into_uncertain_after_commit(self) -> UncertainCommit {
-        let Self { transaction, generation, before, .. } = self;
+        let Self { transaction, generation, previous, before, .. } = self;
         transaction.commit().unwrap();
-        UncertainCommit { generation, before }
+        UncertainCommit { generation, previous, before }
     }
 }
 
 impl Pending for PendingCommit<'_> {
-    fn previous(&self) -> Vec<Option<PreviousDocument>> {
-        let previous = |(revision, json): &(u64, Box<[u8]>)| PreviousDocument {
-            revision: *revision,
-            json: (**json).into(),
-        };
-        self.before.iter().map(|before| before.document.as_ref().map(previous)).collect()
+    fn previous(&self) -> Vec<Option<StoredDocument>> {
+        let previous = |(revision, json): (u64, &[u8])| StoredDocument { revision, json: json.into() };
+        self.before.iter().map(|before| before.document().map(previous)).collect()
     }
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Self { handle, transaction, generation, before } = *self;
+        let Self { handle, transaction, generation, previous, before } = *self;
         let Err(error) = transaction.commit() else { return Ok(()) };
-        handle.settle(UncertainCommit { generation, before }, failed(error.into()))
+        handle.settle(UncertainCommit { generation, previous, before }, failed(error.into()))
     }
 }

@@ -1,0 +1,125 @@
+//! Group of calls: each judged against the book as those before it leave it, and the one commit that they make.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::editing::Edited;
+use super::published::Published;
+use super::queue::{AnswerSlot, Call, CallFailure, Work};
+use crate::rules::book::{AppliedBatch, RuleBook};
+use crate::rules::brake::{self, BrakeShare};
+use crate::rules::change::{Absent, Actor, ApplyOptions, ChangedWidget};
+use crate::rules::error::{Road, SaveError};
+use crate::rules::storage::{Author, Commit, SignedWrite, Storage};
+use embedgate_policy::widget::WidgetId;
+
+/// Group of calls that were judged, in their order, and the one commit they make.
+pub(super) struct Group<'s> {
+    pub(super) storage: &'s dyn Storage,
+    pub(super) book: RuleBook,
+    pub(super) commit: Commit,
+    pub(super) answers: Vec<(Arc<AnswerSlot>, Published)>,
+    /// The last write of each widget, among the first so many. Edits look there.
+    last: HashMap<WidgetId, usize>,
+    indexed: usize,
+}
+
+impl<'s> Group<'s> {
+    /// Judges the calls. One that can't be made is answered at once; the others are not in force yet.
+    pub(super) fn judge(
+        in_force: &RuleBook,
+        storage: &'s dyn Storage,
+        share: BrakeShare,
+        calls: Vec<Call>,
+    ) -> Self {
+        let generation = in_force.generation().saturating_add(1);
+        let mut group = Self {
+            storage,
+            book: in_force.clone(),
+            commit: Commit { generation, writes: Vec::new() },
+            answers: Vec::with_capacity(calls.len()),
+            last: HashMap::new(),
+            indexed: 0,
+        };
+        for Call { work, actor, answer } in calls {
+            match group.take(work, share, &actor) {
+                Ok(Edited { applied: AppliedBatch { book, outcomes, changed, writes }, document }) => {
+                    group.book = book;
+                    let author = Author::now(actor, generation);
+                    let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
+                    group.commit.writes.extend(writes.into_iter().map(signed));
+                    let published = Published { generation: 0, outcomes, changed, document, durable: true };
+                    group.answers.push((answer, published));
+                }
+                Err(failure) => answer.give(Err(failure)),
+            }
+        }
+        let unchanged = group.commit.writes.is_empty();
+        let generation = if unchanged { in_force.generation() } else { generation };
+        group.book = group.book.at_generation(generation);
+        for (_, published) in &mut group.answers {
+            published.generation = generation;
+        }
+        group
+    }
+
+    fn take(&mut self, work: Work, share: BrakeShare, actor: &Actor) -> Result<Edited, CallFailure> {
+        match work {
+            Work::Changes { changes, options, confirmed } => {
+                let applied = self.book.take(changes, options).map_err(CallFailure::Rejected)?;
+                let road = road(options, actor);
+                let held = |wide| CallFailure::NotSaved(SaveError::WideChange { wide, road });
+                brake::check(&self.book, &applied, options, share, confirmed).map_err(held)?;
+                Ok(Edited { applied, document: None })
+            }
+            Work::Edit { id, edit, only_if } => self.edit(&id, edit, only_if).map_err(CallFailure::NotSaved),
+        }
+    }
+
+    /// The last write of this widget that is not in force yet.
+    pub(super) fn pending(&mut self, id: &WidgetId) -> Option<&SignedWrite> {
+        for (place, signed) in self.commit.writes.iter().enumerate().skip(self.indexed) {
+            self.last.insert(signed.write.id.clone(), place);
+        }
+        self.indexed = self.commit.writes.len();
+        self.last.get(id).and_then(|place| self.commit.writes.get(*place))
+    }
+
+    /// What differs between the book before and the book after, each widget once, by id, and who has changed each.
+    pub(super) fn changed(&self) -> (Vec<ChangedWidget>, Vec<Arc<str>>) {
+        let changed = match self.answers.as_slice() {
+            [(_, published)] => published.changed.clone(),
+            answers => joined(answers.iter().flat_map(|(_, published)| published.changed.iter().cloned())),
+        };
+        let last: HashMap<&WidgetId, &Arc<Author>> =
+            self.commit.writes.iter().map(|signed| (&signed.write.id, &signed.author)).collect();
+        // Every widget that differs was written.
+        let actors = changed.iter().filter_map(|changed| last.get(&changed.id));
+        let actors = actors.map(|author| Arc::clone(&author.name)).collect();
+        (changed, actors)
+    }
+}
+
+/// The road on which a call came, for what a held one is told.
+fn road(options: ApplyOptions, actor: &Actor) -> Road {
+    match (options.absent, actor) {
+        (Absent::Withdraw, _) => Road::File,
+        (_, Actor::CommandLine) => Road::Import,
+        _ => Road::Batch,
+    }
+}
+
+/// Each widget once, by id.
+fn joined(changed: impl Iterator<Item = ChangedWidget>) -> Vec<ChangedWidget> {
+    let mut changed: Vec<ChangedWidget> = changed.collect();
+    // Stable, so that the calls' order holds within a widget.
+    changed.sort_by(|a, b| a.id.cmp(&b.id));
+    changed.dedup_by(|later, first| {
+        let same = later.id == first.id;
+        if same {
+            first.after = later.after;
+        }
+        same
+    });
+    changed
+}
