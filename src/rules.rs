@@ -22,6 +22,7 @@ pub mod edit;
 pub mod error;
 pub mod fingerprint;
 pub mod import;
+pub mod lines;
 pub mod live;
 mod parallel;
 pub mod publisher;

@@ -43,7 +43,7 @@ pub fn in_memory() -> Publisher {
 /// So many widgets for this writer.
 pub fn fill(publisher: &Publisher, count: usize) {
     let lines: String = (0..count).map(|n| document(n, "site") + "\n").collect();
-    let report = import(publisher, lines.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap();
+    let report = import(publisher, lines.as_bytes(), PublicSuffixes::shipped(), None, |_| {}).unwrap();
     assert_eq!((report.created, report.faults), (count as u64, 0));
 }
 

@@ -128,7 +128,7 @@ fn start_for_import(path: &Path) -> Publisher {
 
 fn import_all(publisher: &Publisher, documents: impl BufRead + Send) -> f64 {
     let started = Instant::now();
-    let report = import(publisher, documents, PublicSuffixes::shipped(), |_| {}).unwrap();
+    let report = import(publisher, documents, PublicSuffixes::shipped(), None, |_| {}).unwrap();
     assert_eq!(report.faults, 0);
     report.documents as f64 / started.elapsed().as_secs_f64()
 }

@@ -20,12 +20,17 @@ pub(super) enum WidgetsCommand {
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
     },
-    /// Import documents, one per line (NDJSON). Each replaces the widget's stored document. Identical ones
-    /// change nothing, so an interrupted import can be run again. Other widgets stay.
+    /// Import documents, one per line (NDJSON), as an export writes them and a batch reads them: a line may also be
+    /// {"put": {...}} or {"delete": {"id": "..."}}. Each document replaces the stored one. Identical ones change
+    /// nothing, so an interrupted import can be run again. Other widgets stay. Everything is checked before anything is
+    /// written.
     Import {
-        /// The documents; `-` reads standard input, which can't be checked before writing starts.
+        /// The documents; `-` reads standard input.
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Do it even if it deletes, disables, restricts, opens or monitors many widgets: at most this number.
+        #[arg(long, value_name = "N")]
+        confirm: Option<usize>,
         /// Make a new store if the one that the audit log tells of is lost, so that it takes these documents.
         #[arg(long)]
         new_store: bool,
@@ -35,8 +40,9 @@ pub(super) enum WidgetsCommand {
 pub(super) fn run(common: &Common, command: &WidgetsCommand) -> Result<ExitCode, CliError> {
     match command {
         WidgetsCommand::Export { file } => export::run(common, file.as_deref()),
-        WidgetsCommand::Import { file, new_store } => {
-            import::run(common, file, if *new_store { LostStore::MadeAnew } else { LostStore::Refused })
+        WidgetsCommand::Import { file, confirm, new_store } => {
+            let lost = if *new_store { LostStore::MadeAnew } else { LostStore::Refused };
+            import::run(common, file, *confirm, lost)
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Bulk import of documents: one a line (NDJSON), in chunks, each of which is one transaction.
+//! Bulk import of documents and deletions: one a line (NDJSON), in chunks, each of which is one transaction.
 //!
-//! An import that was interrupted is run again: what is there already is unchanged. A line with a fault stops the
-//! writing, not the reading, so that all faults are told at once.
+//! The input is checked as a whole first, and the brake asked by what all of it would do. An import that was interrupted
+//! is run again: what is there already is unchanged. A line with a fault stops the writing, not the reading, so that all
+//! faults are told at once.
 
 use std::io::BufRead;
 use std::mem;
@@ -9,10 +10,11 @@ use std::mem;
 use serde::Serialize;
 
 pub use self::error::{ImportError, LineFault};
-use self::lines::{Piece, for_each_piece};
+use self::lines::{LinePlace, Piece, for_each_piece};
 use super::book::{PreparedChange, RuleBook};
+use super::brake;
 use super::change::{Actor, ApplyOptions, Outcome};
-use super::error::{RuleFault, SaveError};
+use super::error::{RuleFault, SaveError, WideChange};
 use super::fingerprint::FingerprintKey;
 use super::publisher::Publisher;
 use embedgate_policy::suffix::PublicSuffixes;
@@ -28,13 +30,15 @@ const FAULTS_KEPT: usize = 1000;
 /// Report of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ImportReport {
-    /// Documents read.
+    /// Documents and deletions read.
     pub documents: u64,
     /// Widgets that were not there before.
     pub created: u64,
     /// Widgets that have another document now, or the same with a higher revision.
     pub updated: u64,
-    /// Documents that were there already.
+    /// Widgets that are gone.
+    pub deleted: u64,
+    /// Documents that were there already, and deletions of what was gone.
     pub unchanged: u64,
     /// How many faults there are; with any, what comes after the first of them was not written.
     pub faults: u64,
@@ -42,7 +46,27 @@ pub struct ImportReport {
     pub errors: Vec<LineFault>,
 }
 
-/// Writes the documents through `publisher`. `progress` is told the bytes read so far.
+/// Import that was checked, and not made.
+#[derive(Clone, Debug)]
+pub struct CheckedImport {
+    /// What an import would report.
+    pub report: ImportReport,
+    /// What it would do to the widgets that are there.
+    pub wide: WideChange,
+    /// Whether so much has to be confirmed.
+    needs_confirmation: bool,
+}
+
+impl CheckedImport {
+    /// What has to be confirmed before it may be made. `confirmed`: how many widgets it may touch, as somebody has said.
+    pub fn held(&self, confirmed: Option<usize>) -> Option<WideChange> {
+        let passes = !self.needs_confirmation || confirmed.is_some_and(|most| self.wide.confirm <= most);
+        (!passes).then_some(self.wide)
+    }
+}
+
+/// Writes the documents through `publisher`, which nobody else writes to. `confirmed`: how many widgets each chunk may touch
+/// at most without being held, as [`check`] has counted or somebody has confirmed. `progress` is told the bytes read so far.
 ///
 /// # Errors
 ///
@@ -52,11 +76,13 @@ pub fn import(
     publisher: &Publisher,
     documents: impl BufRead + Send,
     suffixes: &PublicSuffixes,
+    confirmed: Option<usize>,
     progress: impl FnMut(u64),
 ) -> Result<ImportReport, ImportError> {
     let mut report = ImportReport::default();
     read(documents, suffixes, publisher.key(), &mut report, progress, |changes| {
-        let published = publisher.apply_prepared(changes, ApplyOptions::default(), Actor::CommandLine);
+        let (options, actor) = (ApplyOptions::default(), Actor::CommandLine);
+        let published = publisher.apply_prepared(changes, options, confirmed, actor);
         published.map(|published| published.outcomes)
     })?;
     Ok(report)
@@ -68,20 +94,23 @@ pub fn import(
 ///
 /// Where the documents can't be read.
 pub fn check(
-    book: &RuleBook,
+    publisher: &Publisher,
     documents: impl BufRead + Send,
     suffixes: &PublicSuffixes,
     progress: impl FnMut(u64),
-) -> Result<ImportReport, ImportError> {
+) -> Result<CheckedImport, ImportError> {
     let mut report = ImportReport::default();
-    let mut book = book.clone();
+    let before = publisher.live().load_full();
+    let mut book = RuleBook::clone(&before);
     read(documents, suffixes, book.key(), &mut report, progress, |changes| {
         let applied = book.take(changes, ApplyOptions::default());
         let applied = applied.map_err(|rejections| SaveError::Invalid(rejections.into_iter().collect()))?;
         book = applied.book;
         Ok(applied.outcomes)
     })?;
-    Ok(report)
+    let wide = brake::between(&before, &book);
+    let needs_confirmation = brake::is_wide(&wide, publisher.brake());
+    Ok(CheckedImport { report, wide, needs_confirmation })
 }
 
 /// Writes each chunk while the next ones are read and parsed.
@@ -121,16 +150,18 @@ fn read(
     write(chunk)
 }
 
-fn on_line(fault: RuleFault, lines: &[u64]) -> LineFault {
-    let line = fault.index.and_then(|index| lines.get(index)).copied().unwrap_or_default();
-    LineFault { line, pointer: fault.pointer, code: fault.code, detail: fault.detail }
+fn on_line(fault: RuleFault, lines: &[LinePlace]) -> LineFault {
+    let place = fault.index.and_then(|index| lines.get(index));
+    let (line, pointer) = place.map_or((0, ""), |place| (place.line, place.pointer));
+    LineFault { line, pointer: format!("{pointer}{}", fault.pointer), code: fault.code, detail: fault.detail }
 }
 
 impl ImportReport {
     fn count(&mut self, outcome: &Outcome) {
         match outcome {
             Outcome::Created { .. } => self.created += 1,
-            Outcome::Updated { .. } | Outcome::Deleted { .. } => self.updated += 1,
+            Outcome::Updated { .. } => self.updated += 1,
+            Outcome::Deleted { .. } => self.deleted += 1,
             Outcome::Unchanged { .. } | Outcome::Skipped { .. } => self.unchanged += 1,
         }
     }
@@ -161,7 +192,7 @@ mod tests {
     }
 
     fn run(publisher: &Publisher, lines: &str) -> ImportReport {
-        import(publisher, lines.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap()
+        import(publisher, lines.as_bytes(), PublicSuffixes::shipped(), None, |_| {}).unwrap()
     }
 
     fn lines(count: usize) -> String {
@@ -210,11 +241,14 @@ mod tests {
         assert_eq!(publisher.live().load().len(), 1);
     }
 
+    fn checked(publisher: &Publisher, text: &str) -> CheckedImport {
+        check(publisher, text.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap()
+    }
+
     #[test]
     fn a_check_finds_the_same_and_writes_nothing() {
         let publisher = publisher();
-        let book = publisher.live().load_full();
-        let check = |text: &str| check(&book, text.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap();
+        let check = |text: &str| checked(&publisher, text).report;
         let fine = lines(CHUNK_LINES + 5);
         assert_eq!(check(&fine).created, CHUNK_LINES as u64 + 5);
         // Against an earlier line of the same file, in another chunk.
@@ -224,6 +258,57 @@ mod tests {
             (CHUNK_LINES as u64 + 6, "would_open_widget")
         );
         assert_eq!(publisher.live().load().len(), 0);
+    }
+
+    #[test]
+    fn deletions_are_lines_too_and_faults_have_their_place_in_the_line() {
+        let publisher = publisher();
+        run(&publisher, &lines(2));
+        let report = run(&publisher, "{\"delete\":{\"id\":\"w0\"}}\n{\"put\":{\"id\":\"new\"}}\n");
+        assert_eq!((report.documents, report.created, report.deleted), (2, 1, 1));
+        let report = run(&publisher, "{\"put\":{\"id\":\"w1\"}}\n{\"delete\":{\"id\":\"nobody\"}}\n");
+        let told: Vec<(u64, &str, &str)> =
+            report.errors.iter().map(|fault| (fault.line, fault.pointer.as_str(), fault.code)).collect();
+        assert_eq!(told, [(1, "/put", "would_open_widget"), (2, "/delete", "unknown_widget")]);
+        assert_eq!(publisher.live().load().len(), 2);
+    }
+
+    /// The brake is asked by what the whole input does, in whichever chunks.
+    #[test]
+    fn a_wide_import_is_held_as_a_whole() {
+        let publisher = publisher();
+        run(&publisher, &lines(3 * CHUNK_LINES));
+        let off = |count: usize, at: usize| {
+            lines(count)
+                .lines()
+                .map(|line| line.replace('}', ",\"enabled\":false}") + "\n")
+                .skip(at)
+                .collect::<String>()
+        };
+        let tenth = 3 * CHUNK_LINES / 10;
+        assert_eq!(checked(&publisher, &off(tenth, 0)).held(None), None);
+        // Each chunk alone would pass.
+        let filler =
+            lines(3 * CHUNK_LINES).lines().skip(2 * tenth).take(CHUNK_LINES).collect::<Vec<_>>().join("\n");
+        let wide = off(tenth, 0) + &filler + "\n" + &off(tenth + 1, tenth);
+        let found = checked(&publisher, &wide);
+        let expected = WideChange {
+            widgets: 3 * CHUNK_LINES,
+            disabled: tenth + 1,
+            confirm: tenth + 1,
+            ..WideChange::default()
+        };
+        assert_eq!(found.held(None), Some(expected));
+        assert_eq!(found.held(Some(tenth)), Some(expected));
+        assert_eq!(found.held(Some(tenth + 1)), None);
+        assert_eq!(publisher.live().load().generation(), 3);
+        let import =
+            |confirmed| import(&publisher, wide.as_bytes(), PublicSuffixes::shipped(), confirmed, |_| {});
+        assert_eq!(import(Some(tenth + 1)).unwrap().updated, tenth as u64 + 1);
+        // A chunk that does more than was checked.
+        let all = lines(3 * CHUNK_LINES).replace('}', ",\"enabled\":false}");
+        let held = super::import(&publisher, all.as_bytes(), PublicSuffixes::shipped(), Some(9), |_| {});
+        assert!(held.unwrap_err().to_string().contains("--confirm"), "it is told what to do");
     }
 
     #[test]

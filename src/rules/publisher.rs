@@ -161,7 +161,7 @@ impl Publisher {
         options: ApplyOptions,
         actor: Actor,
     ) -> Result<Published, SaveError> {
-        self.apply_prepared(prepare(changes, self.key()), options, actor)
+        self.apply_confirmed(changes, options, None, actor)
     }
 
     /// [`Publisher::apply`] with the number of widgets that a wide change may touch at most, as its writer confirms it.
@@ -176,19 +176,19 @@ impl Publisher {
         confirmed: Option<usize>,
         actor: Actor,
     ) -> Result<Published, SaveError> {
-        self.writable()?;
-        self.publish(prepare(changes, self.key()), options, confirmed, actor, |fault| fault)
+        self.apply_prepared(prepare(changes, self.key()), options, confirmed, actor)
     }
 
-    /// [`Publisher::apply`] for changes that were prepared with [`Publisher::key`].
+    /// [`Publisher::apply_confirmed`] for changes that were prepared with [`Publisher::key`].
     pub(in crate::rules) fn apply_prepared(
         &self,
         changes: Vec<PreparedChange>,
         options: ApplyOptions,
+        confirmed: Option<usize>,
         actor: Actor,
     ) -> Result<Published, SaveError> {
         self.writable()?;
-        self.publish(changes, options, None, actor, |fault| fault)
+        self.publish(changes, options, confirmed, actor, |fault| fault)
     }
 
     /// Makes one change of what is stored, in the writer, so that nothing comes in between. When it returns, the change is

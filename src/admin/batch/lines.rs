@@ -2,18 +2,13 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
 use crate::admin::problem::{ErrorPart, MOST_ERRORS, Problem};
 use crate::rules::change::Change;
 use crate::rules::error::RuleFault;
+use crate::rules::lines::{LONGEST_LINE, LineChange, parse_line};
 use embedgate_policy::suffix::PublicSuffixes;
-use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
 
 const MOST_LINES: usize = 100_000;
-/// Longest line, in bytes: a document and what is around it.
-const LONGEST_LINE: usize = MAX_DOCUMENT_BYTES + 1024;
 
 pub(super) struct Lines {
     suffixes: Arc<PublicSuffixes>,
@@ -34,7 +29,7 @@ pub(super) struct Parsed {
     pub(super) errors_omitted: usize,
 }
 
-/// Line number and member name of each change.
+/// Line number of each change, and where in the line it stands.
 #[derive(Default)]
 pub(super) struct Numbers(Vec<(usize, &'static str)>);
 
@@ -96,58 +91,20 @@ impl Lines {
             let detail = format!("a batch has at most {MOST_LINES} lines");
             return Err(Problem::new(http::StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
         }
-        match change(line, &self.suffixes) {
-            Ok((change, member)) => {
+        match parse_line(line, &self.suffixes) {
+            Ok(LineChange { change, place }) => {
                 self.parsed.changes.push(change);
-                self.parsed.numbers.0.push((self.seen, member));
+                self.parsed.numbers.0.push((self.seen, place));
             }
-            Err(parts) => {
+            Err(faults) => {
                 let line = Some(self.seen);
                 let room = MOST_ERRORS.saturating_sub(self.parsed.errors.len());
-                self.parsed.errors_omitted += parts.len().saturating_sub(room);
-                let parts = parts.into_iter().take(room);
+                self.parsed.errors_omitted += faults.len().saturating_sub(room);
+                let parts = faults.into_iter().take(room).map(ErrorPart::from);
                 self.parsed.errors.extend(parts.map(|part| ErrorPart { line, ..part }));
             }
         }
         Ok(())
-    }
-}
-
-/// One line of a batch, before its document is parsed.
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum BatchInput<'l> {
-    #[serde(borrow)]
-    Put(&'l RawValue),
-    Delete(DeletionLine),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DeletionLine {
-    id: String,
-    revision: Option<u64>,
-}
-
-fn change(line: &[u8], suffixes: &PublicSuffixes) -> Result<(Change, &'static str), Vec<ErrorPart>> {
-    let fault = |pointer: &str, code, detail| {
-        vec![ErrorPart { pointer: pointer.to_owned(), code, detail, ..ErrorPart::default() }]
-    };
-    let line = serde_json::from_slice(line).map_err(|error| {
-        let code = if error.is_data() { "invalid_line" } else { "invalid_json" };
-        let wanted = r#"a line is {"put": {...}} or {"delete": {"id": "...", "revision": 7}}"#;
-        fault("", code, format!("{error}; {wanted}"))
-    })?;
-    match line {
-        BatchInput::Put(document) => Widget::parse(document.get().as_bytes(), suffixes)
-            .map(|widget| (Change::put(widget), "/put"))
-            .map_err(|faults| {
-                let parts = faults.into_iter().map(ErrorPart::from);
-                parts.map(|part| ErrorPart { pointer: format!("/put{}", part.pointer), ..part }).collect()
-            }),
-        BatchInput::Delete(DeletionLine { id, revision }) => WidgetId::parse(&id)
-            .map(|id| (Change::delete(id, revision), "/delete"))
-            .map_err(|error| fault("/delete/id", "invalid_id", error.to_string())),
     }
 }
 
@@ -167,12 +124,12 @@ mod tests {
 
     #[test]
     fn lines_are_the_same_however_they_arrive() {
-        let text = b"{\"put\":{\"id\":\"a\"}}\r\n\n{\"delete\":{\"id\":\"b\",\"revision\":7}}\n{\"put\":{\"id\":\"c\"}}";
+        let text = b"{\"put\":{\"id\":\"a\"}}\r\n\n{\"delete\":{\"id\":\"b\",\"revision\":7}}\n{\"put\":{\"id\":\"c\"}}\n{\"id\":\"d\"}";
         for piece in [1, 2, 7, text.len()] {
             let parsed = lines(text, piece).unwrap();
             let ids: Vec<&str> = parsed.changes.iter().map(|change| change.id().as_str()).collect();
-            assert_eq!(ids, ["a", "b", "c"]);
-            assert_eq!(parsed.numbers.0, [(1, "/put"), (3, "/delete"), (4, "/put")]);
+            assert_eq!(ids, ["a", "b", "c", "d"]);
+            assert_eq!(parsed.numbers.0, [(1, "/put"), (3, "/delete"), (4, "/put"), (5, "")]);
             assert!(parsed.errors.is_empty());
         }
     }

@@ -44,7 +44,8 @@ impl PreparedWork {
 }
 
 impl PreparedChange {
-    fn new(change: Change, key: FingerprintKey) -> Self {
+    /// Prepares a change.
+    pub(in crate::rules) fn new(change: Change, key: FingerprintKey) -> Self {
         match change {
             Change::Put { widget, only_if } => Self::put(widget, only_if, key),
             Change::Delete { id, revision, only_if } => {

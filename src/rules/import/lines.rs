@@ -12,10 +12,9 @@ use parking_lot::Mutex;
 
 use super::error::{ImportError, LineFault};
 use crate::rules::book::PreparedChange;
-use crate::rules::change::Precondition;
 use crate::rules::fingerprint::FingerprintKey;
+use crate::rules::lines::{LONGEST_LINE, LineChange, parse_line};
 use embedgate_policy::suffix::PublicSuffixes;
-use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget};
 
 /// Lines that a worker takes at a time.
 const PIECE_LINES: usize = 1000;
@@ -27,10 +26,19 @@ const PIECE_BYTES: usize = 800 << 10;
 pub(super) struct Piece {
     /// Bytes read when it ends.
     pub(super) bytes: u64,
-    /// The line of each change.
-    pub(super) lines: Vec<u64>,
+    /// Where each change stands.
+    pub(super) lines: Vec<LinePlace>,
     pub(super) changes: Vec<PreparedChange>,
     pub(super) faults: Vec<LineFault>,
+}
+
+/// Place of a change in the input.
+#[derive(Clone, Copy)]
+pub(super) struct LinePlace {
+    /// The line, from 1.
+    pub(super) line: u64,
+    /// Where in the line: a JSON Pointer.
+    pub(super) pointer: &'static str,
 }
 
 /// Hands every piece of `documents` to `take`, in their order, until that fails.
@@ -85,10 +93,10 @@ fn work<R: BufRead>(
 fn parse(text: &PieceText, suffixes: &PublicSuffixes, key: FingerprintKey) -> Piece {
     let mut piece = Piece::default();
     for (line, document) in text.lines() {
-        match Widget::parse(document.trim_ascii(), suffixes) {
-            Ok(widget) => {
-                piece.lines.push(line);
-                piece.changes.push(PreparedChange::put(widget, Precondition::None, key));
+        match parse_line(document, suffixes) {
+            Ok(LineChange { change, place }) => {
+                piece.lines.push(LinePlace { line, pointer: place });
+                piece.changes.push(PreparedChange::new(change, key));
             }
             Err(found) => piece.faults.extend(found.into_iter().map(|fault| LineFault {
                 line,
@@ -165,7 +173,7 @@ impl<R: BufRead> LineSource<R> {
 /// One line behind what is there, without keeping more of it than makes it too long. The number of its bytes, 0 at
 /// the end.
 fn read_line(documents: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<u64> {
-    let (mut read, most) = (0, text.len() + MAX_DOCUMENT_BYTES + 3);
+    let (mut read, most) = (0, text.len() + LONGEST_LINE + 3);
     loop {
         let part = documents.fill_buf()?;
         if part.is_empty() {
@@ -194,7 +202,7 @@ mod tests {
         let mut endless = io::BufReader::new(io::Read::take(io::repeat(b' '), 1 << 30));
         let mut text = Vec::new();
         assert_eq!(read_line(&mut endless, &mut text).unwrap(), 1 << 30);
-        assert!(text.len() <= MAX_DOCUMENT_BYTES + 3);
+        assert!(text.len() <= LONGEST_LINE + 3);
     }
 
     #[test]
@@ -204,7 +212,7 @@ mod tests {
         for_each_piece(lines.as_bytes(), PublicSuffixes::shipped(), FingerprintKey(1, 2), |piece| {
             assert!(piece.bytes > bytes && piece.lines.len() <= PIECE_LINES);
             bytes = piece.bytes;
-            seen.extend(piece.lines);
+            seen.extend(piece.lines.into_iter().map(|place| place.line));
             Ok(())
         })
         .unwrap();

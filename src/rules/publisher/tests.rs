@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::change::{Precondition, Stale};
+use crate::rules::error::WideChange;
 use crate::rules::fixtures::{Notebook, delete, put, widget};
 
 const WHO: Actor = Actor::CommandLine;
@@ -117,7 +118,10 @@ fn a_trial_tells_what_a_batch_would_do_and_does_nothing() {
     let all = || (0..20).map(|n| put(&format!("w{n}"), &["a.example"], "")).collect::<Vec<_>>();
     publisher.apply(all(), CAREFUL, WHO).unwrap();
     let mut batch = all();
-    batch.splice(0..3, [put("w0", &["b.example"], ""), put("w1", &[], r#""access":"open""#), put("new", &[], "")]);
+    batch.splice(
+        0..3,
+        [put("w0", &["b.example"], ""), put("w1", &[], r#""access":"open""#), put("new", &[], "")],
+    );
     batch[3] = put("w3", &["a.example"], r#""enabled":false"#);
     batch[4] = put("w4", &["a.example"], r#""access":"monitor""#);
     batch[5] = delete("w5", None);

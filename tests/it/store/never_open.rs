@@ -34,7 +34,7 @@ const ROADS: [(&str, Road); 5] = [
         codes(publisher.apply(vec![put(json)], options, Actor::CommandLine))
     }),
     ("import", |publisher, json| {
-        let report = import(publisher, json.as_bytes(), PublicSuffixes::shipped(), |_| {}).unwrap();
+        let report = import(publisher, json.as_bytes(), PublicSuffixes::shipped(), None, |_| {}).unwrap();
         report.errors.iter().map(|fault| fault.code.to_owned()).collect()
     }),
 ];
