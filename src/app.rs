@@ -283,6 +283,7 @@ impl Assembly {
         tokio::spawn(async move { sessions.watch_expiries().await });
         tokio::spawn(tasks::watch_files(setup, files));
         tokio::spawn(tasks::return_memory());
+        tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
         tokio::spawn(tasks::sum_up_decisions(Arc::clone(&decisions)));
         tokio::spawn(tasks::reload_on_hangup(signals.clone(), Arc::clone(&reloader)));
         let systemd = Systemd::start(welcome, Arc::clone(&readiness), requests.handle().clone());

@@ -12,6 +12,7 @@ use super::welcome::Welcome;
 use crate::admin::{NotReconfigured, Readiness};
 use crate::edge::setup::LiveSetup;
 use crate::files::Reload;
+use crate::rules::publisher::Publisher;
 use crate::telemetry::decision_log::DecisionLog;
 
 use super::reload::Reloader;
@@ -63,6 +64,37 @@ pub(super) fn return_memory_of_thread() {
     if LAST.get().is_none_or(|last| now.duration_since(last) >= THREAD_INTERVAL) {
         embedgate_allocator::collect();
         LAST.set(Some(now));
+    }
+}
+
+/// Time between two tries to keep a kill switch: soon after there is room.
+const KEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keeps the kill switches that are in force and could not be kept.
+pub(super) async fn keep_stops(publisher: Arc<Publisher>) {
+    let mut failing = false;
+    loop {
+        sleep(KEEP_INTERVAL).await;
+        if publisher.not_kept().is_empty() {
+            failing = false;
+            continue;
+        }
+        let publisher_ = Arc::clone(&publisher);
+        let kept = tokio::task::spawn_blocking(move || publisher_.keep_stops()).await;
+        let error = match kept {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(error) = error.as_ref().filter(|_| !failing) {
+            let widgets: Vec<String> = publisher.not_kept().iter().map(|stop| stop.id.to_string()).collect();
+            let widgets = widgets.join(", ");
+            tracing::error!(
+                %error,
+                "still not kept: the kill switch of {widgets}; it is tried again each second, and a restart would lose it"
+            );
+        }
+        failing = error.is_some();
     }
 }
 

@@ -3,8 +3,8 @@
 //! A change is judged against the book in force, the next book is made, kept (written to the store, recorded in the
 //! audit log) and swapped in, observers are told, and then the caller has its answer. Nothing of a batch is visible
 //! before the swap and all of it after; whoever got an answer knows that it is durable and that every read that
-//! starts later sees it. What can't be kept changes nothing. Callers who wait share one commit (group commit);
-//! readers wait for nobody.
+//! starts later sees it. What can't be kept changes nothing, with one exception: a kill switch is in force all the same
+//! (`stops`). Callers who wait share one commit (group commit); readers wait for nobody.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 pub use self::handed_over::{FollowedChanges, limit_of_older};
 pub use self::observer::{Observer, Swap};
 pub use self::published::{NotKept, Published};
-use self::queue::{AnswerSlot, Call, CallFailure, Queue, Work};
+use self::queue::{CallFailure, Queue, Work};
 pub use self::trial::BatchTrial;
 use super::audit::AuditLog;
 use super::book::{PreparedChange, RuleBook, prepare};
@@ -32,6 +32,7 @@ use super::source::kind::SourceKind;
 use super::status::{FAULTS_SHOWN, SourceStatus};
 use super::storage::Storage;
 use super::storage::memory::InMemory;
+use super::storage::stops::StorageWithStops;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 mod editing;
@@ -40,6 +41,7 @@ mod handed_over;
 mod observer;
 mod published;
 mod queue;
+mod stops;
 mod trial;
 mod writer;
 
@@ -52,7 +54,7 @@ pub struct Publisher {
     observers: Vec<Arc<dyn Observer>>,
     source: SourceKind,
     read_only: bool,
-    storage: Arc<dyn Storage>,
+    storage: StorageWithStops,
     audit: Option<Arc<dyn AuditLog>>,
     /// Another process records changes.
     handed_over: AtomicBool,
@@ -73,7 +75,7 @@ impl Publisher {
             observers: Vec::new(),
             source,
             read_only: false,
-            storage: Arc::new(InMemory::default()),
+            storage: StorageWithStops::new(Arc::new(InMemory::default())),
             audit: None,
             handed_over: AtomicBool::new(false),
             queue: Queue::default(),
@@ -119,7 +121,7 @@ impl Publisher {
             });
         }
         self.status.lock().accepted(Timestamp::now());
-        Self { storage, ..self }
+        Self { storage: StorageWithStops::new(storage), ..self }
     }
 
     /// The rules it writes.
@@ -135,12 +137,6 @@ impl Publisher {
     /// How the source is doing.
     pub fn status(&self) -> SourceStatus {
         self.status.lock().clone()
-    }
-
-    /// Kill switches that are in force and could not be kept yet.
-    pub fn not_kept(&self) -> Vec<NotKept> {
-        // As yet what can't be kept is not in force.
-        Vec::new()
     }
 
     /// Whether rules can be changed only where they come from.
@@ -206,7 +202,7 @@ impl Publisher {
         actor: Actor,
     ) -> Result<Published, SaveError> {
         self.writable()?;
-        self.call(Work::Edit { id, edit, only_if }, actor, |fault| fault)
+        self.call(Work::Edit { id, edit, only_if, actor }, |fault| fault)
     }
 
     fn writable(&self) -> Result<(), SaveError> {
@@ -270,17 +266,11 @@ impl Publisher {
         actor: Actor,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, SaveError> {
-        self.call(Work::Changes { changes, options, confirmed }, actor, locate)
+        self.call(Work::Changes { changes, options, confirmed, actor }, locate)
     }
 
-    fn call(
-        &self,
-        work: Work,
-        actor: Actor,
-        locate: impl Fn(RuleFault) -> RuleFault,
-    ) -> Result<Published, SaveError> {
-        let call = Call { work, actor, answer: Arc::new(AnswerSlot::default()) };
-        let failure = match self.queue.run(call, |group| self.write(group)) {
+    fn call(&self, work: Work, locate: impl Fn(RuleFault) -> RuleFault) -> Result<Published, SaveError> {
+        let failure = match self.queue.run(work, |group| self.write(group)) {
             Ok(published) => return Ok(published),
             Err(failure) => failure,
         };

@@ -2,6 +2,7 @@
 
 pub(in crate::rules) mod memory;
 pub(in crate::rules) mod redb;
+pub(in crate::rules) mod stops;
 
 use std::sync::Arc;
 

@@ -69,7 +69,7 @@ impl Group<'_> {
         self.judged(id, change.opening_judged(), widget)
     }
 
-    fn disable(&mut self, id: &WidgetId, only_if: &Precondition) -> Result<Edited, SaveError> {
+    pub(super) fn disable(&mut self, id: &WidgetId, only_if: &Precondition) -> Result<Edited, SaveError> {
         let Some(rules) = self.book.get(id.as_str()) else { return Err(unknown(id)) };
         let (enabled, revision) = (rules.enabled, rules.revision);
         holds(id, only_if, Some(revision))?;
@@ -139,7 +139,7 @@ impl Group<'_> {
 }
 
 /// Whether the precondition holds of a widget at this revision.
-fn holds(id: &WidgetId, only_if: &Precondition, stored: Option<u64>) -> Result<(), SaveError> {
+pub(super) fn holds(id: &WidgetId, only_if: &Precondition, stored: Option<u64>) -> Result<(), SaveError> {
     match only_if.holds(stored) {
         true => Ok(()),
         false => {
@@ -161,7 +161,7 @@ fn refused(id: &WidgetId, faults: Vec<DocumentFault>) -> SaveError {
     SaveError::Invalid(faults.into_iter().map(fault).collect())
 }
 
-fn unknown(id: &WidgetId) -> SaveError {
+pub(super) fn unknown(id: &WidgetId) -> SaveError {
     let detail =
         format!("there is no widget `{id}`, so nothing of it can be changed; PUT its document to make it");
     refused(id, vec![DocumentFault { pointer: String::new(), code: ChangeError::Unknown.code(), detail }])

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::editing::Edited;
 use super::published::Published;
 use super::queue::{AnswerSlot, Call, CallFailure, Work};
-use crate::rules::book::{AppliedBatch, RuleBook};
+use super::stops::StopCall;
+use crate::rules::book::{AppliedBatch, PreparedChange, RuleBook};
 use crate::rules::brake::{self, BrakeShare};
 use crate::rules::change::{Absent, Actor, ApplyOptions, ChangedWidget};
+use crate::rules::edit::Edit;
 use crate::rules::error::{Road, SaveError};
 use crate::rules::storage::{Author, Commit, SignedWrite, Storage};
 use embedgate_policy::widget::WidgetId;
@@ -16,9 +18,19 @@ use embedgate_policy::widget::WidgetId;
 /// Group of calls that were judged, in their order, and the one commit they make.
 pub(super) struct Group<'s> {
     pub(super) storage: &'s dyn Storage,
+    /// The share of all widgets that one change may touch.
+    share: BrakeShare,
     pub(super) book: RuleBook,
     pub(super) commit: Commit,
     pub(super) answers: Vec<(Arc<AnswerSlot>, Published)>,
+    /// The kill switches among the calls: where the others come to nothing, they are judged again and put in force.
+    pub(super) stops: Vec<StopCall>,
+    /// Those of them that are refused as things stand.
+    pub(super) refused: Vec<(Arc<AnswerSlot>, SaveError)>,
+    /// Those of them whose document can't be read, and why.
+    pub(super) unread: Option<(Vec<StopCall>, SaveError)>,
+    /// Calls to keep what could not be kept yet.
+    pub(super) keepers: Vec<Arc<AnswerSlot>>,
     /// The last write of each widget, among the first so many. Edits look there.
     last: HashMap<WidgetId, usize>,
     indexed: usize,
@@ -35,23 +47,45 @@ impl<'s> Group<'s> {
         let generation = in_force.generation().saturating_add(1);
         let mut group = Self {
             storage,
+            share,
             book: in_force.clone(),
             commit: Commit { generation, writes: Vec::new() },
             answers: Vec::with_capacity(calls.len()),
+            stops: Vec::new(),
+            refused: Vec::new(),
+            unread: None,
+            keepers: Vec::new(),
             last: HashMap::new(),
             indexed: 0,
         };
-        for Call { work, actor, answer } in calls {
-            match group.take(work, share, &actor) {
-                Ok(Edited { applied: AppliedBatch { book, outcomes, changed, writes }, document }) => {
-                    group.book = book;
-                    let author = Author::now(actor, generation);
-                    let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
-                    group.commit.writes.extend(writes.into_iter().map(signed));
-                    let published = Published { generation: 0, outcomes, changed, document, durable: true };
-                    group.answers.push((answer, published));
+        for Call { work, answer } in calls {
+            match work {
+                Work::Changes { changes, options, confirmed, actor } => {
+                    let taken = group.take(changes, options, confirmed, &actor);
+                    group.add(taken, actor, answer);
                 }
-                Err(failure) => answer.give(Err(failure)),
+                Work::Edit { id, edit: Edit::Disable, only_if, actor } => {
+                    let taken = group.disable(&id, &only_if);
+                    let stop = StopCall { id, only_if, actor: actor.clone(), answer: Arc::clone(&answer) };
+                    match taken {
+                        Err(error @ SaveError::Storage(_)) => {
+                            group.unread.get_or_insert_with(|| (Vec::new(), error)).0.push(stop);
+                        }
+                        Err(error) => {
+                            group.stops.push(stop);
+                            group.refused.push((answer, error));
+                        }
+                        Ok(edited) => {
+                            group.stops.push(stop);
+                            group.add(Ok(edited), actor, answer);
+                        }
+                    }
+                }
+                Work::Edit { id, edit, only_if, actor } => {
+                    let taken = group.edit(&id, edit, only_if).map_err(CallFailure::NotSaved);
+                    group.add(taken, actor, answer);
+                }
+                Work::Keep => group.keepers.push(answer),
             }
         }
         let unchanged = group.commit.writes.is_empty();
@@ -63,16 +97,32 @@ impl<'s> Group<'s> {
         group
     }
 
-    fn take(&mut self, work: Work, share: BrakeShare, actor: &Actor) -> Result<Edited, CallFailure> {
-        match work {
-            Work::Changes { changes, options, confirmed } => {
-                let applied = self.book.take(changes, options).map_err(CallFailure::Rejected)?;
-                let road = road(options, actor);
-                let held = |wide| CallFailure::NotSaved(SaveError::WideChange { wide, road });
-                brake::check(&self.book, &applied, options, share, confirmed).map_err(held)?;
-                Ok(Edited { applied, document: None })
+    fn take(
+        &self,
+        changes: Vec<PreparedChange>,
+        options: ApplyOptions,
+        confirmed: Option<usize>,
+        actor: &Actor,
+    ) -> Result<Edited, CallFailure> {
+        let applied = self.book.take(changes, options).map_err(CallFailure::Rejected)?;
+        let road = road(options, actor);
+        let held = |wide| CallFailure::NotSaved(SaveError::WideChange { wide, road });
+        brake::check(&self.book, &applied, options, self.share, confirmed).map_err(held)?;
+        Ok(Edited { applied, document: None })
+    }
+
+    /// Adds what a call has made, or answers it.
+    fn add(&mut self, taken: Result<Edited, CallFailure>, actor: Actor, answer: Arc<AnswerSlot>) {
+        match taken {
+            Ok(Edited { applied: AppliedBatch { book, outcomes, changed, writes }, document }) => {
+                self.book = book;
+                let author = Author::now(actor, self.commit.generation);
+                let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
+                self.commit.writes.extend(writes.into_iter().map(signed));
+                let published = Published { generation: 0, outcomes, changed, document, durable: true };
+                self.answers.push((answer, published));
             }
-            Work::Edit { id, edit, only_if } => self.edit(&id, edit, only_if).map_err(CallFailure::NotSaved),
+            Err(failure) => answer.give(Err(failure)),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::rules::book::{AppliedBatch, PreparedChange, prepare};
 use crate::rules::change::{Absent, ApplyOptions, Change, ChangedWidget};
 use crate::rules::documents::{Documents, canonical, restore};
 use crate::rules::error::{RuleFault, SaveError, StoreError};
+use crate::rules::storage::Storage;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
@@ -63,7 +64,12 @@ impl FollowedChanges {
         // One that came and went within the swap is known to nobody.
         let known = swap.changes().filter(|(changed, _)| changed.before.or(changed.after).is_some());
         let widget = |(changed, actor): (&ChangedWidget, Option<&str>)| {
-            let document = documents.get(changed.id.as_str())?.map(json);
+            let id = changed.id.as_str();
+            let document = match documents.get(id) {
+                // To open sessions a disabled widget and one that is gone are the same.
+                Err(_) if swap.book.get(id).is_some_and(|rules| !rules.enabled) => None,
+                document => document?.map(json),
+            };
             Ok(FollowedWidget { id: changed.id.to_string(), document, actor: actor.map(Arc::from) })
         };
         let widgets: Vec<_> = known.map(widget).collect::<Result<_, StoreError>>()?;
@@ -153,10 +159,12 @@ impl Publisher {
     ///
     /// # Errors
     ///
-    /// The storage is still being read, or can't be closed in good order. Nothing has changed then.
+    /// The storage is still being read, or can't be closed in good order; or a kill switch can't be kept. Nothing has
+    /// changed then.
     pub fn lend(&self) -> Result<(), StoreError> {
         self.queue.pause();
-        self.storage.lend().inspect_err(|_| self.queue.resume())
+        let kept = self.keep_stops_before_lending();
+        kept.and_then(|()| self.storage.lend()).inspect_err(|_| self.queue.resume())
     }
 
     /// Takes the storage back after it was lent, and lets callers write again.

@@ -25,6 +25,11 @@ pub struct Published {
 }
 
 impl Published {
+    /// The answer where nothing was asked for.
+    pub(super) fn nothing(generation: u64) -> Self {
+        Self { generation, outcomes: Vec::new(), changed: Vec::new(), document: None, durable: true }
+    }
+
     /// How many changes made a difference.
     pub fn applied(&self) -> usize {
         self.outcomes.iter().filter(|outcome| outcome.is_change()).count()

@@ -19,7 +19,6 @@ const GROUP_CHANGES: usize = 10_000;
 /// Call of a writer: what it asks for.
 pub(super) struct Call {
     pub(super) work: Work,
-    pub(super) actor: Actor,
     pub(super) answer: Arc<AnswerSlot>,
 }
 
@@ -31,9 +30,12 @@ pub(super) enum Work {
         options: ApplyOptions,
         /// How many widgets it may touch at most, where it is a wide change.
         confirmed: Option<usize>,
+        actor: Actor,
     },
     /// A change that is made of what is stored.
-    Edit { id: WidgetId, edit: Edit, only_if: Precondition },
+    Edit { id: WidgetId, edit: Edit, only_if: Precondition, actor: Actor },
+    /// Keeping what is in force and could not be kept yet.
+    Keep,
 }
 
 impl Work {
@@ -41,7 +43,7 @@ impl Work {
     fn size(&self) -> usize {
         match self {
             Self::Changes { changes, .. } => changes.len().max(1),
-            Self::Edit { .. } => 1,
+            Self::Edit { .. } | Self::Keep => 1,
         }
     }
 }
@@ -63,7 +65,7 @@ impl AnswerSlot {
         self.0.lock().get_or_insert(answer);
     }
 
-    fn take(&self) -> Option<Result<Published, CallFailure>> {
+    pub(super) fn take(&self) -> Option<Result<Published, CallFailure>> {
         self.0.lock().take()
     }
 }
@@ -88,8 +90,9 @@ struct QueueState {
 
 impl Queue {
     /// Waits until the call is answered. `write` answers a group of calls, this one or others; one at a time.
-    pub(super) fn run(&self, call: Call, write: impl Fn(Vec<Call>)) -> Result<Published, CallFailure> {
-        let answer = Arc::clone(&call.answer);
+    pub(super) fn run(&self, work: Work, write: impl Fn(Vec<Call>)) -> Result<Published, CallFailure> {
+        let answer = Arc::new(AnswerSlot::default());
+        let call = Call { work, answer: Arc::clone(&answer) };
         let mut state = self.state.lock();
         if state.closed {
             return Err(CallFailure::NotSaved(SaveError::HandedOver));

@@ -310,9 +310,9 @@ fn documents_are_what_was_answered() {
 
 /// Writes down what it is told, or says no.
 #[derive(Default)]
-struct Ledger {
-    lines: Mutex<Vec<String>>,
-    full: AtomicBool,
+pub(super) struct Ledger {
+    pub(super) lines: Mutex<Vec<String>>,
+    pub(super) full: AtomicBool,
 }
 
 impl AuditLog for Ledger {

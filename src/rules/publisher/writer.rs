@@ -1,5 +1,6 @@
 //! Group commit: judge → write → audit → commit → swap → tell → answer. One group at a time.
 
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -9,10 +10,14 @@ use tokio::time::Instant;
 use super::Publisher;
 use super::group::Group;
 use super::observer::Swap;
-use super::queue::{Call, CallFailure};
+use super::published::Published;
+use super::queue::{AnswerSlot, Call, CallFailure};
+use super::stops::StopCall;
 use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
+use crate::rules::book::RuleBook;
+use crate::rules::change::ChangedWidget;
 use crate::rules::error::SaveError;
-use crate::rules::storage::{Commit, SignedWrite, WidgetState};
+use crate::rules::storage::{Commit, SignedWrite, Storage, WidgetState};
 
 impl Publisher {
     /// Answers every call of a group. Each is judged against the book as those before it leave it; one that
@@ -20,37 +25,89 @@ impl Publisher {
     pub(super) fn write(&self, calls: Vec<Call>) {
         let started = Instant::now();
         let in_force = self.live.load_full();
-        let group = Group::judge(&in_force, &*self.storage, self.brake(), calls);
+        let mut group = Group::judge(&in_force, &self.storage, self.brake(), calls);
+        let (stops, refused) = (mem::take(&mut group.stops), mem::take(&mut group.refused));
+        let unread = group.unread.take();
         if !group.commit.writes.is_empty() {
             if let Err(error) = self.keep(&group.commit) {
+                // Whoever has an answer then keeps it.
+                self.stop(stops, &error);
                 for (answer, _) in group.answers {
                     answer.give(Err(CallFailure::NotSaved(error.clone())));
                 }
+                self.finish(unread, group.keepers);
                 return;
             }
             let (changed, actors) = group.changed();
-            let book = Arc::new(group.book);
-            self.live.swap(Arc::clone(&book));
-            self.announce(&Swap {
-                source: self.source,
-                book: &book,
-                changed: &changed,
-                actors: &actors,
-                followed: None,
-                took: started.elapsed(),
-            });
+            self.put_in_force(group.book, &changed, &actors, started);
+        }
+        for (answer, error) in refused {
+            answer.give(Err(CallFailure::NotSaved(error)));
         }
         // A group of refusals alone is no good news.
         if !group.answers.is_empty() {
             self.status.lock().accepted(Timestamp::now());
         }
         for (answer, published) in group.answers {
-            answer.give(Ok(published));
+            // One may have found its widget disabled by another that is not kept yet.
+            let stop = stops.iter().find(|stop| Arc::ptr_eq(&stop.answer, &answer));
+            let durable = stop.is_none_or(|stop| !self.storage.is_stopped(&stop.id));
+            answer.give(Ok(Published { durable, ..published }));
+        }
+        self.finish(unread, group.keepers);
+    }
+
+    /// What is left to do when a group is answered: kill switches of widgets whose documents can't be read, and those
+    /// that are to be kept.
+    fn finish(&self, unread: Option<(Vec<StopCall>, SaveError)>, keepers: Vec<Arc<AnswerSlot>>) {
+        if let Some((stops, error)) = unread {
+            self.stop(stops, &error);
+        }
+        if keepers.is_empty() {
+            return;
+        }
+        let kept = self.write_stops();
+        for keeper in keepers {
+            let generation = self.live.load().generation();
+            keeper.give(kept.clone().map(|()| Published::nothing(generation)).map_err(CallFailure::NotSaved));
+        }
+    }
+
+    /// Swaps the book and tells everybody.
+    pub(super) fn put_in_force(
+        &self,
+        book: RuleBook,
+        changed: &[ChangedWidget],
+        actors: &[Arc<str>],
+        started: Instant,
+    ) {
+        let book = Arc::new(book);
+        self.live.swap(Arc::clone(&book));
+        let (source, took) = (self.source, started.elapsed());
+        self.announce(&Swap { source, book: &book, changed, actors, followed: None, took });
+    }
+
+    /// Makes a group's writes durable, with the kill switches that could not be kept yet.
+    fn keep(&self, commit: &Commit) -> Result<(), SaveError> {
+        let stops = self.storage.writes(self.key());
+        if stops.is_empty() {
+            return self.record_and_commit(commit);
+        }
+        let touches_stopped = || commit.writes.iter().any(|signed| self.storage.is_stopped(&signed.write.id));
+        let writes = stops.iter().chain(&commit.writes).cloned().collect();
+        match self.record_and_commit(&Commit { generation: commit.generation, writes }) {
+            Ok(()) => {
+                self.settle(&stops);
+                Ok(())
+            }
+            // They may be what can't be written. Other widgets are not to suffer from it.
+            Err(_) if !touches_stopped() => self.record_and_commit(commit),
+            Err(error) => Err(error),
         }
     }
 
     /// Makes writes durable, and their record before.
-    fn keep(&self, commit: &Commit) -> Result<(), SaveError> {
+    pub(super) fn record_and_commit(&self, commit: &Commit) -> Result<(), SaveError> {
         let pending = self.storage.prepare(commit)?;
         let audit = self.audit.as_ref().filter(|_| !self.handed_over.load(Ordering::Acquire));
         let Some(audit) = audit else { return Ok(pending.commit()?) };

@@ -132,9 +132,9 @@ impl RuleStore {
 
     fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
         let database = self.handle.database()?;
-        read(&database).map_err(|error| {
+        guarded(&self.path, || read(&database).map_err(failed)).inspect_err(|_| {
+            drop(database);
             self.handle.give_up();
-            failed(error)
         })
     }
 }
@@ -249,12 +249,15 @@ impl Storage for RuleStore {
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let database = self.handle.database()?;
-        match PendingCommit::write(&self.handle, &database, commit) {
+        let written = guarded(&self.path, || {
+            PendingCommit::write(&self.handle, &self.path, &database, commit).map_err(failed)
+        });
+        match written {
             Ok(pending) => Ok(Box::new(pending)),
             Err(error) => {
                 drop(database);
                 self.handle.give_up();
-                Err(failed(error))
+                Err(error)
             }
         }
     }

@@ -147,7 +147,13 @@ impl Handle {
 
     /// Closes the file after an error.
     pub(super) fn give_up(&self) {
-        self.lock().database = None;
+        let mut state = self.lock();
+        let database = state.database.take();
+        // Closing writes, and the library may panic on what it finds.
+        let _ = guarded(&state.path, || {
+            drop(database);
+            Ok(())
+        });
     }
 
     /// Looks whether a commit that failed has happened all the same. Where that can't be told now, the caller is
@@ -160,11 +166,12 @@ impl Handle {
             Ok((database, meta))
         });
         match found {
-            Ok((database, Some(meta))) => {
+            // Where the generation stays, it tells nothing.
+            Ok((database, Some(meta))) if commit.generation != commit.previous => {
                 state.database = Some(database.into());
                 if meta.generation == commit.generation { Ok(()) } else { Err(error) }
             }
-            Ok((_, None)) | Err(_) => {
+            Ok(_) | Err(_) => {
                 state.uncertain = Some(commit);
                 Err(error)
             }

@@ -1,8 +1,10 @@
 //! Write transaction of one commit: written, then committed, then, where the disk fails in between, settled.
 
+use std::path::Path;
+
 use redb::{Database, WriteTransaction};
 
-use super::fault::failed;
+use super::fault::{failed, guarded};
 use super::handle::{Handle, StoreUse};
 use super::rows::{OpenTables, PreviousRows};
 use super::tables::write_generation;
@@ -13,6 +15,7 @@ use crate::rules::storage::{Commit, Pending, SignedWrite, StoredDocument};
 /// Transaction that holds a whole commit and is not committed yet.
 pub(super) struct PendingCommit<'a> {
     handle: &'a Handle,
+    path: &'a Path,
     transaction: WriteTransaction,
     generation: u64,
     /// The generation that it replaces.
@@ -23,6 +26,7 @@ pub(super) struct PendingCommit<'a> {
 impl<'a> PendingCommit<'a> {
     pub(super) fn write(
         handle: &'a Handle,
+        path: &'a Path,
         database: &Database,
         commit: &Commit,
     ) -> Result<Self, redb::Error> {
@@ -42,7 +46,7 @@ impl<'a> PendingCommit<'a> {
         let previous = write_generation(&transaction, commit.generation)?;
         before.sort_unstable_by_key(|(place, _)| *place);
         let before = before.into_iter().map(|(_, before)| before).collect();
-        Ok(Self { handle, transaction, generation: commit.generation, previous, before })
+        Ok(Self { handle, path, transaction, generation: commit.generation, previous, before })
     }
 }
 
@@ -62,8 +66,9 @@ impl Pending for PendingCommit<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Self { handle, transaction, generation, previous, before } = *self;
-        let Err(error) = transaction.commit() else { return Ok(()) };
-        handle.settle(UncertainCommit { generation, previous, before }, failed(error.into()))
+        let Self { handle, path, transaction, generation, previous, before } = *self;
+        let committed = guarded(path, || transaction.commit().map_err(|error| failed(error.into())));
+        let Err(error) = committed else { return Ok(()) };
+        handle.settle(UncertainCommit { generation, previous, before }, error)
     }
 }

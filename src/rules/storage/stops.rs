@@ -1,0 +1,173 @@
+//! Kill switches in front of the storage: those that are in force and could not be kept yet.
+//!
+//! Whoever reads sees them as if they were kept. They are written with the next commit that succeeds. What the process
+//! knows of them is lost with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState, Write};
+use crate::rules::book::WidgetRecord;
+use crate::rules::documents::{Documents, HistoryEntry, HistoryState, Json, restore};
+use crate::rules::edit::disable::disabled;
+use crate::rules::error::StoreError;
+use crate::rules::fingerprint::FingerprintKey;
+use embedgate_policy::suffix::PublicSuffixes;
+use embedgate_policy::widget::{Widget, WidgetId};
+
+/// Kill switch that is in force and not kept yet.
+#[derive(Clone, Debug)]
+pub(in crate::rules) struct Stop {
+    pub(in crate::rules) revision: u64,
+    /// The widget's record in the book.
+    pub(in crate::rules) record: Arc<[u8]>,
+    /// The document; `None` until it can be read.
+    pub(in crate::rules) json: Option<Json>,
+    pub(in crate::rules) author: Arc<Author>,
+}
+
+/// Storage with the kill switches in front of it that could not be kept yet.
+pub(in crate::rules) struct StorageWithStops {
+    kept: Arc<dyn Storage>,
+    stops: Mutex<BTreeMap<WidgetId, Stop>>,
+}
+
+impl StorageWithStops {
+    pub(in crate::rules) fn new(kept: Arc<dyn Storage>) -> Self {
+        Self { kept, stops: Mutex::default() }
+    }
+
+    /// Puts a kill switch in front.
+    pub(in crate::rules) fn stop(&self, id: WidgetId, stop: Stop) {
+        self.lock().insert(id, stop);
+    }
+
+    /// Those that are not kept yet, by id.
+    pub(in crate::rules) fn stops(&self) -> Vec<(WidgetId, Stop)> {
+        self.lock().iter().map(|(id, stop)| (id.clone(), stop.clone())).collect()
+    }
+
+    /// Whether the kill switch of this widget is not kept yet.
+    pub(in crate::rules) fn is_stopped(&self, id: &WidgetId) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// What is to be written to keep them; not those whose document can't be read even now.
+    pub(in crate::rules) fn writes(&self, key: FingerprintKey) -> Vec<SignedWrite> {
+        let writes = self.stops().into_iter().filter_map(|(id, stop)| {
+            let json = match stop.json {
+                Some(json) => json,
+                None => disabled(&self.kept.stored(id.as_str()).ok()??.json)?,
+            };
+            let WidgetRecord { rules, .. } = WidgetRecord::read(id.as_str(), &stop.record)?;
+            let record = WidgetRecord { rules, fingerprint: key.fingerprint(&json) }.write().into();
+            let state = WidgetState::Put { revision: stop.revision, json, record };
+            Some(SignedWrite { write: Write { id, state }, author: stop.author })
+        });
+        writes.collect()
+    }
+
+    /// Takes away those that are kept now.
+    pub(in crate::rules) fn settle(&self, kept: &[SignedWrite]) {
+        let mut stops = self.lock();
+        for SignedWrite { write, .. } in kept {
+            stops.remove(&write.id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, Stop>> {
+        self.stops.lock()
+    }
+
+    fn find(&self, id: &str) -> Option<Stop> {
+        self.lock().get(id).cloned()
+    }
+
+    fn stopped(
+        &self,
+        stop: &Stop,
+        kept: impl FnOnce() -> Result<Option<Widget>, StoreError>,
+    ) -> Result<Option<Widget>, StoreError> {
+        let revision = stop.revision;
+        match &stop.json {
+            Some(json) => restore(json, revision, self.suffixes()).map(Some),
+            None => Ok(kept()?.map(|kept| Widget { enabled: false, revision: Some(revision), ..kept })),
+        }
+    }
+}
+
+impl Documents for StorageWithStops {
+    fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
+        let kept = || self.kept.documents().get(id);
+        match self.find(id) {
+            Some(stop) => self.stopped(&stop, kept),
+            None => kept(),
+        }
+    }
+
+    fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
+        let mut page = self.kept.documents().page(after, limit)?;
+        for (id, stop) in self.stops() {
+            if let Some(widget) = page.iter_mut().find(|widget| widget.id == id)
+                && let Some(stopped) = self.stopped(&stop, || Ok(Some(widget.clone())))?
+            {
+                *widget = stopped;
+            }
+        }
+        Ok(page)
+    }
+
+    fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut history = self.kept.documents().history(id)?;
+        let newest = history.first();
+        let Some(stop) =
+            self.find(id).filter(|stop| newest.is_none_or(|newest| newest.revision != stop.revision))
+        else {
+            return Ok(history);
+        };
+        let kept = newest.and_then(|newest| match &newest.state {
+            HistoryState::Document(widget) => Some(widget.clone()),
+            HistoryState::Deleted => None,
+        });
+        if let Some(widget) = self.stopped(&stop, || Ok(kept))? {
+            let Author { name, at, .. } = &*stop.author;
+            let (at, actor) = (Some(*at), Some((**name).into()));
+            let state = HistoryState::Document(widget);
+            history.insert(0, HistoryEntry { revision: stop.revision, at, actor, state });
+        }
+        Ok(history)
+    }
+}
+
+impl Storage for StorageWithStops {
+    fn documents(&self) -> &dyn Documents {
+        self
+    }
+
+    fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
+        let Some(Stop { revision, json, .. }) = self.find(id) else { return self.kept.stored(id) };
+        let json = match json {
+            Some(json) => Some(json),
+            None => self.kept.stored(id)?.and_then(|kept| disabled(&kept.json)),
+        };
+        Ok(json.map(|json| StoredDocument { revision, json }))
+    }
+
+    fn suffixes(&self) -> &PublicSuffixes {
+        self.kept.suffixes()
+    }
+
+    fn lend(&self) -> Result<(), StoreError> {
+        self.kept.lend()
+    }
+
+    fn take_back(&self, generation: u64) -> Result<(), StoreError> {
+        self.kept.take_back(generation)
+    }
+
+    fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
+        self.kept.prepare(commit)
+    }
+}
