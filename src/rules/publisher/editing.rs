@@ -172,3 +172,6 @@ fn missing(id: &WidgetId) -> SaveError {
     let source = Arc::from(Box::from(format!("the document of `{id}` is not where it was kept")));
     SaveError::Storage(StoreError::BadDocument { source })
 }
+
+#[cfg(test)]
+mod tests;

@@ -179,3 +179,6 @@ impl HistoryRows {
         Ok(entries)
     }
 }
+
+#[cfg(test)]
+mod tests;
