@@ -147,7 +147,11 @@ impl Admin {
 fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
     OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(widgets::list))
-        .routes(routes!(widgets::get, widgets::put, widgets::delete))
+        .routes(routes!(widgets::get, widgets::put, widgets::patch, widgets::delete))
+        .routes(routes!(widgets::domains))
+        .routes(routes!(widgets::history))
+        .routes(routes!(widgets::revert))
+        .routes(routes!(widgets::disable))
         .routes(routes!(dry_run::dry_run))
         .routes(routes!(purge::purge))
         .routes(routes!(batch::apply))

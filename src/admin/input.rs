@@ -15,6 +15,7 @@ use embedgate_policy::widget::WidgetId;
 
 pub(super) const JSON: &str = "application/json";
 pub(super) const NDJSON: &str = "application/x-ndjson";
+pub(super) const MERGE_PATCH: &str = "application/merge-patch+json";
 
 /// Query of a call, which [`super::declared`] has looked at: what is here is declared.
 pub(super) struct Parameters<T>(pub(super) T);
@@ -84,6 +85,30 @@ async fn path<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<Path<Strin
     Path::from_request_parts(parts, state).await.map_err(|rejection| {
         // The path is not UTF-8, so it is not an id.
         Problem::new(StatusCode::NOT_FOUND, "unknown_widget", rejection.body_text())
+    })
+}
+
+/// Reads a small body; the error names the place that does not fit. `example`: what would fit.
+pub(super) fn json<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Problem> {
+    // The reader would take a list for an object with these values.
+    if body.trim_ascii_start().starts_with(b"[") {
+        let detail = format!("this is a list; the body is {example}");
+        let part = ErrorPart { code: "invalid_body", detail, ..ErrorPart::default() };
+        return Err(Problem::invalid_document(vec![part]));
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut deserializer);
+    let read = read.map_err(|error| (error.path().to_string(), error.into_inner()));
+    let read =
+        read.and_then(|read| deserializer.end().map(|()| read).map_err(|error| (String::new(), error)));
+    read.map_err(|(path, error)| {
+        let code = if error.is_data() { "invalid_body" } else { "invalid_json" };
+        let pointer = match path.as_str() {
+            "" | "." => String::new(),
+            name => format!("/{name}"),
+        };
+        let detail = format!("{error}; the body is {example}");
+        Problem::invalid_document(vec![ErrorPart { pointer, code, detail, ..ErrorPart::default() }])
     })
 }
 

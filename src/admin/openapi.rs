@@ -8,7 +8,8 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::problem::{ErrorPart, ProblemDocument};
 use crate::rules::error::WideChange;
-use embedgate_policy::widget::{WidgetDocument, WidgetId};
+use embedgate_policy::entry::listed::ListedEntry;
+use embedgate_policy::widget::{Access, Capability, Environment, WidgetDocument, WidgetId};
 
 /// Parts of the description that belong to no single call.
 #[derive(OpenApi)]
@@ -68,6 +69,8 @@ problems! {
     DryRunProblems: 400 401 403 408 409 413 415 422 500 503;
     /// Errors of calls that change rules.
     WriteProblems: 400 401 403 404 408 409 412 413 415 422 500 503 507;
+    /// Errors of an application of the rules file.
+    ApplyProblems: 400 401 403 409 422 500 503;
     /// Errors of calls without input.
     StatusProblems: 400 401 403 503;
     /// Errors of streams.
@@ -86,12 +89,15 @@ fn problem(status: u16) -> Response {
         403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
         404 => "`unknown_widget`",
         408 => "`body_timeout`: the body came too slowly",
-        409 => "`stale_revision`; `read_only_source` if rules come from a file",
+        409 => {
+            "`stale_revision`; `read_only_source` if rules come from a file; `no_rules_file`, `no_store` if they come from \
+            elsewhere"
+        }
         412 => "`precondition_failed`: the widget is not as `If-Match` or `If-None-Match` says",
         413 => "`too_large`",
         415 => "`unsupported_media_type`",
         422 => {
-            "`invalid_document`, `invalid_revision`, `would_open_widget`: `errors` has each error with its place; \
+            "`invalid_document`, `invalid_revision`, `would_open_widget`, `would_restrict_widget`, `unknown_revision`: `errors` has each error with its place; \
             `wide_change`: the change must be confirmed; `invalid_configuration`: `errors` has each error"
         }
         503 => {
@@ -127,6 +133,44 @@ pub(super) struct DeletionDocument {
     /// The revision of the deletion. Left out: the stored one plus one.
     #[schema(maximum = 9007199253692416_u64)]
     revision: Option<u64>,
+}
+
+/// Merge patch of a widget's document (RFC 7396): the fields that change. `null` gives a field its default again.
+#[derive(ToSchema)]
+#[schema(example = json!({"enabled": false, "labels": {"team": "growth"}}))]
+#[expect(dead_code, reason = "read by the schema's derivation alone; the writer reads patches")]
+pub(super) struct MergePatch {
+    /// Left out, or the same: an id never changes.
+    #[schema(nullable = false)]
+    id: Option<WidgetId>,
+    environment: Option<Environment>,
+    access: Option<Access>,
+    enabled: Option<bool>,
+    /// The whole list.
+    #[schema(max_items = 1000)]
+    allowed_domains: Option<Vec<ListedEntry>>,
+    /// The whole list.
+    capabilities: Option<Vec<Capability>>,
+    public_trust_center: Option<bool>,
+    /// Labels that change; `null` removes one.
+    #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
+    labels: Option<BTreeMap<String, Option<String>>>,
+    /// The widget's version, which only grows. Left out: the stored one plus one.
+    #[schema(maximum = 9007199253692416_u64)]
+    revision: Option<u64>,
+}
+
+/// Entries to add and to remove.
+#[derive(ToSchema)]
+#[schema(example = json!({"add": ["shop.example.com"], "remove": ["old.example.com"]}))]
+#[expect(dead_code, reason = "read by the schema's derivation alone; `widgets::domains` reads bodies")]
+pub(super) struct DomainsDocument {
+    /// Entries as in a document.
+    #[schema(required = false)]
+    add: Vec<ListedEntry>,
+    /// Entries as text. They are the same if they admit the same sites, however they are written.
+    #[schema(required = false)]
+    remove: Vec<String>,
 }
 
 /// Preconditions of a save.

@@ -120,6 +120,10 @@ impl Problem {
         self
     }
 
+    pub(super) fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// The kind of error.
     pub(super) fn code(&self) -> &'static str {
         self.0.code

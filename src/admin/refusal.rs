@@ -20,6 +20,24 @@ pub(super) fn of_one(error: SaveError) -> Problem {
     Problem::new(status, fault.code, fault.detail.clone()).with_errors(vec![ErrorPart::from(fault)])
 }
 
+/// The refusal of an edit: of the change that it makes, or every fault of the document that it makes.
+pub(super) fn of_edit(error: SaveError) -> Problem {
+    const OF_THE_CHANGE: [&str; 7] = [
+        "invalid_revision",
+        "precondition_failed",
+        "stale_revision",
+        "unknown_revision",
+        "unknown_widget",
+        "would_open_widget",
+        "would_restrict_widget",
+    ];
+    match error.faults() {
+        [] => of_save(&error),
+        [first, ..] if OF_THE_CHANGE.contains(&first.code) => of_one(error),
+        faults => Problem::invalid_document(faults.iter().cloned().map(ErrorPart::from).collect()),
+    }
+}
+
 /// What kept the writer from saving anything.
 pub(super) fn of_save(error: &SaveError) -> Problem {
     let status = match error {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::openapi::StatusProblems;
+use crate::rules::publisher::NotKept;
 use crate::rules::status::SourceStatus;
 use crate::telemetry::upstream_servers::UpstreamServer;
 use embedgate_policy::widget::{Access, Environment};
@@ -26,6 +27,8 @@ pub(super) struct Status {
     /// The admin API can't change rules, because they come from a file.
     read_only: bool,
     rules: SourceStatus,
+    /// Kill switches that are in force and could not be kept yet. A restart loses them.
+    not_kept: Vec<NotKept>,
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
     /// The servers of all upstreams, as they were last found.
@@ -115,6 +118,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
         },
         read_only: admin.publisher.is_read_only(),
         rules: admin.publisher.status(),
+        not_kept: admin.publisher.not_kept(),
         sessions: admin.sessions.count(),
         upstreams: admin.upstreams.servers().into_iter().map(ServerStatus::from).collect(),
         certificates: admin.expiries().into_iter().map(CertificateStatus::new).collect(),

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::{self, HeaderMap, HeaderValue};
-use jiff::Timestamp;
+use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -18,26 +16,25 @@ use super::openapi::{DeleteConditions, ReadConditions, ReadProblems, SaveConditi
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
 use crate::rules::change::{Actor, ApplyOptions, Change, Outcome};
-use embedgate_policy::lint::{Finding, lint};
-use embedgate_policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetDocument, WidgetId};
+use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetDocument, WidgetId};
 
+mod disable;
+mod domains;
 mod filters;
+mod history;
 mod list;
+mod patch;
+mod revert;
+mod saved;
 
+pub(super) use disable::{__path_disable, disable};
+pub(super) use domains::{__path_domains, domains};
+pub(super) use history::{__path_history, history};
 pub(super) use list::{__path_list, after, list, within};
+pub(super) use patch::{__path_patch, patch};
+pub(super) use revert::{__path_revert, revert};
 
-/// Answer to a save.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Saved {
-    /// The document as it is stored.
-    widget: Widget,
-    /// The version of the rule book with this document. Every request that starts later is judged by it.
-    generation: u64,
-    /// Any site may embed the widget.
-    unrestricted: bool,
-    /// What the document allows but probably should not.
-    lints: Vec<Finding>,
-}
+use saved::{Saved, etag};
 
 /// Answer to a deletion.
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,7 +61,9 @@ pub(super) struct DeleteQuery {
 /// Save a widget
 ///
 /// The body is the whole document. When the call is answered, the document is durable, and every request that
-/// starts later is judged by it. Saving the same document again changes nothing.
+/// starts later is judged by it. Saving the same document again changes nothing. What `GET` gave can be edited and put back
+/// with its `ETag` in `If-Match`: the revision in it is then the one that the document is based on, and it gets the next
+/// one.
 #[utoipa::path(
     put,
     path = "/v1/widgets/{id}",
@@ -102,16 +101,8 @@ pub(super) async fn put(
     let Some(outcome) = published.outcomes.first() else {
         return Err(Problem::internal("the change has no outcome"));
     };
-    let status = match outcome {
-        Outcome::Created { .. } => StatusCode::CREATED,
-        _ => StatusCode::OK,
-    };
     saved.revision = Some(outcome.revision());
-    let policy = admin.policy.load();
-    let lints = lint(&saved, &policy, &admin.suffixes, Timestamp::now());
-    let unrestricted = policy.open_allowed && saved.effective_access() == Access::Open;
-    let body = Json(Saved { unrestricted, lints, generation: published.generation, widget: saved });
-    Ok((status, etag(outcome.revision()), body).into_response())
+    Ok(saved::answer(&admin, outcome, published.generation, saved))
 }
 
 /// Reads a document of this widget.
@@ -199,11 +190,6 @@ pub(super) async fn delete(
     .await?;
     let revision = published.outcomes.first().map_or(0, Outcome::revision);
     Ok(Json(Deleted { id, revision, generation: published.generation }))
-}
-
-fn etag(revision: u64) -> [(header::HeaderName, HeaderValue); 1] {
-    let value = HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""));
-    [(header::ETAG, value)]
 }
 
 impl super::auth::Caller {

@@ -109,7 +109,7 @@ async fn queries_are_read_strictly() {
     }
     is_problem(&call(&edge, Method::GET, "/v1/nothing").await, 404, "not_found");
     let answer = edge.api(Method::POST, "/v1/widgets/w").send().await.unwrap();
-    assert_eq!(answer.headers()["allow"], "GET,HEAD,PUT,DELETE");
+    assert_eq!(answer.headers()["allow"], "GET,HEAD,PUT,PATCH,DELETE");
     is_problem(&read(answer).await, 405, "method_not_allowed");
 }
 
