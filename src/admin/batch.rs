@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -17,6 +17,7 @@ use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
 use crate::rules::change::{Absent, ApplyOptions, ChangedWidget, Stale};
 use crate::rules::error::SaveError;
+use crate::rules::publisher::BatchTrial;
 use embedgate_policy::widget::WidgetId;
 
 mod lines;
@@ -38,8 +39,11 @@ pub(super) struct BatchQuery {
     #[serde(default)]
     #[param(required = false)]
     replace: bool,
-    /// Confirms a `replace` that leaves no widget (`wide_change`): the largest number of widgets that it may
-    /// delete.
+    /// Only say what the batch would do, and whether it would have to be confirmed. A read token is enough.
+    #[serde(default)]
+    #[param(required = false)]
+    dry_run: bool,
+    /// Confirms a wide change (`wide_change`): the largest number of widgets that it may touch.
     #[param(nullable = false, maximum = 18446744073709551615_u64)]
     confirm: Option<usize>,
 }
@@ -81,11 +85,21 @@ pub(super) struct BatchResult {
     removed: usize,
 }
 
+/// Answer to a batch: what it has done, or with `dry_run` what it would do.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum BatchAnswer {
+    Applied(BatchResult),
+    Tried(BatchTrial),
+}
+
 /// Save and delete many widgets
 ///
 /// One change per line, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB and
 /// 100,000 lines. All changes come into force with one swap, or none does; then `errors` lists the errors of
-/// each line. A batch over 256 KiB has to arrive within 5 minutes. A `replace` that leaves no widget must be confirmed with the number of widgets that it deletes.
+/// each line. A batch over 256 KiB has to arrive within 5 minutes. A batch that would touch many widgets at once is refused with
+/// `wide_change` until `confirm` states the number of them, and a `replace` without a line always is. With `dry_run=true`
+/// nothing is changed.
 #[utoipa::path(
     post,
     path = "/v1/batch",
@@ -93,19 +107,24 @@ pub(super) struct BatchResult {
     tag = "widgets",
     params(BatchQuery),
     request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One JSON object per line"),
-    responses((status = 200, description = "In force", body = BatchResult), WriteProblems),
+    responses((status = 200, description = "In force, or tried", body = BatchAnswer), WriteProblems),
 )]
 pub(super) async fn apply(
-    Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     Parameters(query): Parameters<BatchQuery>,
     request: Request,
-) -> Result<Json<BatchResult>, Problem> {
+) -> Result<Json<BatchAnswer>, Problem> {
+    let (mut parts, body) = request.into_parts();
+    let writer = match query.dry_run {
+        true => None,
+        false => Some(Writer::from_request_parts(&mut parts, &()).await?),
+    };
+    let request = Request::from_parts(parts, body);
     let length = input::stated_length(request.headers()).unwrap_or(LARGEST);
     let body = input::checked(request, NDJSON, LARGEST)?;
     let turn = admin.bounds.turn(length).await?;
     let lines = turn.receive(lines(body, Lines::new(Arc::clone(&admin.suffixes)))).await?;
-    let actor = caller.actor();
+    let actor = writer.map(|Writer(caller)| caller.actor());
     blocking(move || {
         // To the end of the work, even if the caller leaves.
         let _turn = turn;
@@ -120,26 +139,31 @@ pub(super) async fn apply(
             return Err(refused(errors).with_omitted(parsed.errors_omitted));
         }
         let (changes, numbers) = (parsed.changes, parsed.numbers);
+        let failed = |error: SaveError| match error {
+            SaveError::Invalid(faults) => {
+                refused(faults.into_iter().map(|fault| numbers.locate(fault)).collect())
+            }
+            error => refusal::of_save(&error),
+        };
+        let Some(actor) = actor else {
+            let tried = admin.publisher.try_batch(changes, options).map_err(failed)?;
+            return Ok(Json(BatchAnswer::Tried(tried)));
+        };
         let named: HashSet<WidgetId> = match query.replace {
             true => changes.iter().map(|change| change.id().clone()).collect(),
             false => HashSet::new(),
         };
         let published = admin.publisher.apply_confirmed(changes, options, query.confirm, actor);
-        let published = published.map_err(|error| match error {
-            SaveError::Invalid(faults) => {
-                refused(faults.into_iter().map(|fault| numbers.locate(fault)).collect())
-            }
-            error => refusal::of_save(&error),
-        })?;
+        let published = published.map_err(failed)?;
         let unnamed = |changed: &&ChangedWidget| changed.after.is_none() && !named.contains(&changed.id);
         let removed = published.changed.iter().filter(unnamed).count();
-        Ok(Json(BatchResult {
+        Ok(Json(BatchAnswer::Applied(BatchResult {
             generation: published.generation,
             applied: published.applied(),
             unchanged: published.unchanged(),
             skipped: published.skipped(),
             removed: if query.replace { removed } else { 0 },
-        }))
+        })))
     })
     .await
 }

@@ -4,7 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{LISTED, NDJSON, batch, call, is_problem, read, visit};
-use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN};
 
 fn put(id: &str, revision: u64) -> Value {
     json!({ "put": { "id": id, "revision": revision, "allowed_domains": ["example.com", format!("r{revision}.example")] } })
@@ -80,7 +80,7 @@ async fn replacing_makes_the_book_exactly_this() {
     let edge =
         Edge::start(EdgeSpec::stored(&json!([{ "id": "old", "allowed_domains": ["example.com"] }]))).await;
     batch(&edge, "", &[put("a", 5), put("b", 5)]).await;
-    let done = batch(&edge, "?replace=true", &[put("a", 5), put("c", 1)]).await;
+    let done = batch(&edge, "?replace=true&confirm=2", &[put("a", 5), put("c", 1)]).await;
     assert_eq!(
         (done.0, &done.1["applied"], &done.1["unchanged"], &done.1["removed"]),
         (200, &json!(1), &json!(1), &json!(2))
@@ -119,7 +119,7 @@ async fn an_empty_replace_has_to_be_confirmed() {
         is_problem(&held, 422, "wide_change");
         assert_eq!(
             held.1["wide_change"],
-            json!({ "widgets": 3, "deleted": 3, "confirm": 3 }),
+            json!({ "widgets": 3, "deleted": 3, "disabled": 0, "restricted": 0, "opened": 0, "monitored": 0, "confirm": 3 }),
             "{query} {body:?}: {}",
             held.1
         );
@@ -140,6 +140,58 @@ async fn an_empty_replace_has_to_be_confirmed() {
     assert_eq!(batch(&edge, "?replace=true", &[put("c", 1), put("d", 1)]).await.0, 200);
     // The number is an upper bound: what has gone meanwhile needs no other.
     assert_eq!(raw("?replace=true&confirm=1000", "").await.0, 200);
+}
+
+/// What a batch would do, without doing it: told to whoever may read.
+#[tokio::test]
+async fn a_batch_can_be_tried() {
+    let widgets: Vec<Value> =
+        (0..30).map(|n| json!({ "id": format!("w{n}"), "allowed_domains": ["example.com"] })).collect();
+    let edge = Edge::start(EdgeSpec::stored(&json!(widgets))).await;
+    let lines = [
+        json!({ "put": { "id": "new" } }),
+        json!({ "put": { "id": "w0", "allowed_domains": ["stranger.example"] } }),
+        json!({ "put": { "id": "w1", "allowed_domains": ["example.com"] } }),
+        json!({ "put": { "id": "w2", "allowed_domains": ["example.com"], "enabled": false } }),
+        json!({ "put": { "id": "w3", "access": "open" } }),
+        json!({ "put": { "id": "w4", "access": "monitor", "allowed_domains": ["example.com"] } }),
+        json!({ "delete": { "id": "w5" } }),
+        json!({ "put": { "id": "w6", "revision": 1, "allowed_domains": ["x.example"] } }),
+    ];
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let tried = async |query: &str, body: &str| {
+        let url = format!("http://{}/v1/batch?dry_run=true{query}", edge.admin);
+        let call = reqwest::Client::new().post(url).bearer_auth(READ_TOKEN).header("content-type", NDJSON);
+        read(call.body(body.to_owned()).send().await.unwrap()).await
+    };
+    let (status, trial) = tried("&stale=skip", &body).await;
+    assert_eq!(status, 200, "{trial}");
+    let expected = json!({
+        "created": 1, "updated": 4, "deleted": 1, "unchanged": 1, "skipped": 1, "removed": 0,
+        "disabled": 1, "restricted": 1, "opened": 1, "monitored": 1,
+    });
+    assert_eq!(trial, expected);
+    let (_, replaced) = tried("&stale=skip&replace=true", &body).await;
+    assert_eq!(replaced["removed"], 23, "{replaced}");
+    assert_eq!(replaced["wide"]["confirm"], 28, "{replaced}");
+    // What a batch would be refused for, its trial is, too, with the lines.
+    let stale = tried("", &body).await;
+    is_problem(&stale, 422, "invalid_document");
+    assert_eq!(
+        (&stale.1["errors"][0]["line"], &stale.1["errors"][0]["code"]),
+        (&json!(8), &json!("stale_revision"))
+    );
+    is_problem(&tried("", "{\"put\":{\"id\":\"a b\"}}\nnonsense\n").await, 422, "invalid_document");
+    is_problem(&tried("&confirm=x", "").await, 400, "invalid_parameter");
+    let status = call(&edge, Method::GET, "/v1/status").await.1;
+    assert_eq!((&status["generation"], &status["widgets"]["total"]), (&json!(1), &json!(30)), "{status}");
+    assert_eq!(
+        edge.metric("embedgate_rules_rejected_total{code=\"wide_change\",source=\"store\"}").await,
+        0.0
+    );
+    let url = format!("http://{}/v1/batch?dry_run=false", edge.admin);
+    let call = reqwest::Client::new().post(url).bearer_auth(READ_TOKEN).header("content-type", NDJSON);
+    is_problem(&read(call.body("").send().await.unwrap()).await, 403, "forbidden");
 }
 
 #[tokio::test]
