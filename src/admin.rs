@@ -36,6 +36,7 @@ mod problem;
 mod purge;
 mod refusal;
 mod reload;
+mod rules_file;
 mod server;
 mod status;
 mod stored;
@@ -76,6 +77,7 @@ use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
 use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
+use crate::rules::source::RulesFile;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::queue::LogQueue;
@@ -92,6 +94,8 @@ pub struct Admin {
     pub tokens: Tokens,
     /// The rules, their writer, and the state of their source.
     pub publisher: Arc<Publisher>,
+    /// The rules file, if rules come from one.
+    pub rules_file: Option<Arc<dyn RulesFile>>,
     /// The edge's policy for all widgets.
     pub policy: Arc<ArcSwap<EdgePolicy>>,
     /// The public suffixes that documents are checked against.
@@ -160,6 +164,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(events::events))
         .routes(routes!(status::status))
         .routes(routes!(reload::reload))
+        .routes(routes!(rules_file::apply))
         .split_for_parts()
 }
 

@@ -176,7 +176,7 @@ impl Assembly {
         if let Some(predecessor) = &mut predecessor {
             predecessor.store().await?;
         }
-        let StartedSource { publisher, follower, file: _ } =
+        let StartedSource { publisher, follower, file } =
             source::start(&settings, lost, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
@@ -225,6 +225,7 @@ impl Assembly {
             hosts,
             tokens,
             publisher: Arc::clone(&publisher),
+            rules_file: file,
             policy: Arc::clone(setup.policy()),
             suffixes,
             answers,

@@ -67,7 +67,9 @@ pub(super) async fn apply(
     let actor = caller.actor();
     blocking(move || {
         let published = file.apply(query.confirm, actor).map_err(|error| refused(&error))?;
-        let count = |which: fn(&ChangedWidget) -> bool| published.changed.iter().filter(|changed| which(changed)).count();
+        let count = |which: fn(&ChangedWidget) -> bool| {
+            published.changed.iter().filter(|changed| which(changed)).count()
+        };
         Ok(Json(AppliedFile {
             generation: published.generation,
             created: count(|changed| changed.before.is_none()),
@@ -82,8 +84,12 @@ pub(super) async fn apply(
 /// What kept a rules file from being put in force.
 fn refused(error: &RulesError) -> Problem {
     match error {
-        RulesError::Source(SourceError::Invalid(faults)) | RulesError::Save(SaveError::Invalid(faults)) => faulty(faults),
-        RulesError::Source(error) => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string()),
+        RulesError::Source(SourceError::Invalid(faults)) | RulesError::Save(SaveError::Invalid(faults)) => {
+            faulty(faults)
+        }
+        RulesError::Source(error) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
+        }
         RulesError::Save(error) => refusal::of_save(error),
         RulesError::Store(error) => refusal::of_storage(error),
     }

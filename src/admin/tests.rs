@@ -82,6 +82,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         upstreams: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),
         swaps: Arc::new(SwapFeed::new()),
+        rules_file: None,
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),

@@ -19,6 +19,7 @@ pub mod mutual_tls;
 mod parameters;
 mod remote_commands;
 mod revisions;
+mod rules_file;
 mod saved_means_enforced;
 mod status;
 mod tokens;

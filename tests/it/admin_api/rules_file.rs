@@ -49,7 +49,11 @@ async fn what_the_brake_holds_is_applied_by_its_number() {
 async fn a_file_with_errors_is_told_where_they_are() {
     let edge = Edge::start(EdgeSpec { rules: rules(2, "example.com"), ..EdgeSpec::default() }).await;
     let apply = async || call(&edge, Method::POST, "/v1/rules/apply?confirm=9").await;
-    std::fs::write(edge.rules(), "{\"widgets\": [{\"id\": \"w0\",\n \"allowed_domains\": [\"a b\", \"*\"]}]}").unwrap();
+    std::fs::write(
+        edge.rules(),
+        "{\"widgets\": [{\"id\": \"w0\",\n \"allowed_domains\": [\"a b\", \"*\"]}]}",
+    )
+    .unwrap();
     let refused = apply().await;
     is_problem(&refused, 422, "invalid_document");
     let errors = refused.1["errors"].as_array().unwrap();
