@@ -298,3 +298,48 @@ fn entries_are_advised_for_the_schemes_that_have_some() {
         }
     }
 }
+
+/// An origin of any kind that parses: public suffixes, addresses, schemes of apps, and names that nobody has.
+fn any_origin() -> impl Strategy<Value = String> {
+    let scheme = prop_oneof![
+        4 => prop::sample::select(vec!["https", "http"]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["capacitor", "chrome-extension", "ws", "wss", "ftp", "app"]).prop_map(str::to_owned),
+        1 => "[a-z][a-z0-9+.-]{0,8}",
+    ];
+    let host = prop_oneof![
+        4 => "[a-z0-9_-]{1,6}(\\.[a-z0-9_-]{1,6}){0,3}",
+        2 => prop::sample::select(vec![
+            "com", "co.uk", "github.io", "vercel.app", "localhost", "a.localhost", "xn--mnchen-3ya.example", "a.test",
+        ]).prop_map(str::to_owned),
+        1 => prop::sample::select(vec!["127.0.0.1", "192.0.2.7", "[::1]", "[2001:db8::1]"]).prop_map(str::to_owned),
+    ];
+    let port = prop_oneof![2 => Just(String::new()), 1 => (1_u16..).prop_map(|port| format!(":{port}"))];
+    (scheme, host, port).prop_map(|(scheme, host, port)| format!("{scheme}://{host}{port}"))
+}
+
+proptest! {
+    #![proptest_config(Config { cases: 2_000, failure_persistence: None, ..Config::default() })]
+
+    /// Whatever page asks: what it is told to put on the list, a save takes, and then it is admitted.
+    #[test]
+    fn what_a_denial_advises_a_save_takes(text in any_origin()) {
+        let Ok(origin) = Origin::parse(&text) else { return Ok(()) };
+        let taken = |entry: &str| Entry::parse(entry, PublicSuffixes::shipped());
+        match way_in(origin) {
+            WayIn::Entry(entry) => {
+                let entry = taken(&entry.concat());
+                prop_assert!(entry.as_ref().is_ok_and(|entry| entry.admits(origin)), "{text}: {entry:?}");
+            }
+            WayIn::Https { host, plain } => {
+                if let Some(plain) = plain {
+                    let entry = taken(plain);
+                    prop_assert!(entry.as_ref().is_ok_and(|entry| entry.admits(origin)), "{text}: {entry:?}");
+                }
+                let secure = format!("https://{host}");
+                let secure = Origin::parse(&secure).unwrap();
+                let entry = taken(host);
+                prop_assert!(entry.as_ref().is_ok_and(|entry| entry.admits(secure)), "{text}: {entry:?}");
+            }
+        }
+    }
+}

@@ -313,3 +313,28 @@ proptest! {
         }
     }
 }
+
+/// The site that a widget's list is told to lack, a save takes, and then the list lacks it no more.
+#[test]
+fn what_a_finding_advises_a_save_takes() {
+    for list in [
+        r#"["example.com"]"#,
+        r#"["www.example.com"]"#,
+        r#"["*.example.com"]"#,
+        r#"["http://example.com:8080", "*.example.org:8443", "www.example.co.uk:*"]"#,
+        r#"["example.github.io", "xn--mnchen-3ya.de"]"#,
+    ] {
+        let document = |list: &str| format!(r#"{{"id":"w","allowed_domains":{list}}}"#);
+        let parse = |list: &str| Widget::parse(document(list).as_bytes(), PublicSuffixes::shipped()).unwrap();
+        let gaps = |widget: &Widget| -> Vec<String> {
+            let found = lint(widget, &EdgePolicy::default(), PublicSuffixes::shipped(), now());
+            let gaps = found.into_iter().filter(|finding| finding.code == "www_apex_gap");
+            gaps.map(|finding| finding.detail.split('`').nth(3).unwrap().to_owned()).collect()
+        };
+        let mut lines: Vec<String> = serde_json::from_str(list).unwrap();
+        let advised = gaps(&parse(list));
+        assert!(!advised.is_empty(), "{list}");
+        lines.extend(advised);
+        assert_eq!(gaps(&parse(&serde_json::to_string(&lines).unwrap())), Vec::<String>::new(), "{lines:?}");
+    }
+}

@@ -82,7 +82,10 @@ fn rules(
             }
         }
         if voice && rule.is_plain_http() {
-            faults.push(insecure_voice(pattern_pointer(index, line), &rule.entry));
+            let https = rule.entry.over_https();
+            let is_https = |other: &ListedEntry| other.entry.meaning() == https.meaning();
+            let is_listed = parsed.iter().any(|(other, _)| other.as_ref().is_some_and(is_https));
+            faults.push(insecure_voice(pattern_pointer(index, line), &https, is_listed));
         }
     }
     parsed.into_iter().filter_map(|(rule, _)| rule).collect()
@@ -157,11 +160,16 @@ fn duplicate(
     DocumentFault { pointer, code: "duplicate_entry", detail }
 }
 
-fn insecure_voice(pointer: String, entry: &Entry) -> DocumentFault {
-    let https = entry.over_https();
+/// `https`: the entry of the same site over https, which may be listed already.
+fn insecure_voice(pointer: String, https: &Entry, is_listed: bool) -> DocumentFault {
+    let instead = if is_listed {
+        format!("leave this entry out, because `{https}` is listed already")
+    } else {
+        format!("list `{https}`")
+    };
     let detail = format!(
         "browsers give a plain-http page no microphone, and this widget has `voice`; serve the site over https and \
-         list `{https}`, or remove `voice` from `capabilities`"
+         {instead}, or remove `voice` from `capabilities`"
     );
     DocumentFault { pointer, code: "insecure_voice", detail }
 }

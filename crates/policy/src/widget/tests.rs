@@ -302,3 +302,37 @@ fn a_revision_has_an_upper_end() {
         assert_eq!(told, [("/revision", code)], "{revision}");
     }
 }
+
+/// Every entry in back-quotes that a fault advises is one that a save takes in place of the one that it is about.
+#[test]
+fn what_a_fault_advises_a_save_takes() {
+    for (voice, list, place, advised) in [
+        (false, r#"["https://example.com/app"]"#, 0, "https://example.com"),
+        (false, r#"[" a.example "]"#, 0, "a.example"),
+        (false, r#"["http://127.1:80"]"#, 0, "http://127.0.0.1:80"),
+        (true, r#"["http://example.com/app"]"#, 0, "example.com"),
+        (true, r#"["http://example.com:8080"]"#, 0, "example.com"),
+        (true, r#"["http://*.example.com"]"#, 0, "*.example.com"),
+        (true, r#"["https://a.example", "http://[2001:db8::1]:8080"]"#, 1, "[2001:db8::1]"),
+    ] {
+        let capabilities = if voice { r#"["voice"]"# } else { "[]" };
+        let document =
+            |list: &str| format!(r#"{{"id":"w","capabilities":{capabilities},"allowed_domains":{list}}}"#);
+        let parse = |list: &str| Widget::parse(document(list).as_bytes(), PublicSuffixes::shipped());
+        let faults = parse(list).unwrap_err();
+        let [fault] = faults.as_slice() else { panic!("{list}: {faults:?}") };
+        assert!(fault.detail.contains(&format!("`{advised}`")), "{list}: {fault}");
+        let mut lines: Vec<serde_json::Value> = serde_json::from_str(list).unwrap();
+        lines[place] = advised.into();
+        let mended = serde_json::to_string(&lines).unwrap();
+        assert!(parse(&mended).is_ok(), "{mended}: {:?}", parse(&mended));
+    }
+    // What is listed already is not to be listed again.
+    let both =
+        br#"{"id":"w","capabilities":["voice"],"allowed_domains":["example.com","http://example.com"]}"#;
+    let faults = Widget::parse(both, PublicSuffixes::shipped()).unwrap_err();
+    assert!(
+        faults[0].detail.contains("leave this entry out") && !faults[0].detail.contains("and list"),
+        "{faults:?}"
+    );
+}
