@@ -211,6 +211,7 @@ impl Assembly {
             setup: setup.clone(),
             demo,
             sessions: Arc::clone(&sessions),
+            publisher: Arc::clone(&publisher),
             answers: Arc::clone(&answers),
             decisions: Arc::clone(&decisions),
             level,

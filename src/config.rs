@@ -39,6 +39,7 @@ pub use resolve::route::{HeaderOverride, RouteSettings, RouteUpstreams, WidgetPl
 pub use resolve::rules::{NatsSettings, RulesSettings, SourceSetting, StoreSettings};
 pub use resolve::tickets::{TicketCookie, TicketSettings};
 pub use resolve::upstream::{HealthCheck, ServerAddress, Servers, UpstreamSettings, UpstreamTls};
+pub use scalar::Percentage;
 pub use settings::Settings;
 pub use unavailable::notices;
 

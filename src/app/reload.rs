@@ -14,13 +14,14 @@ use tokio::runtime::Handle;
 use super::control::class_answers;
 use super::demo::Demo;
 use super::log::{decision_scope, level};
+use super::source::brake;
 use super::upgrade::{FOLLOW, Feed, on_thread};
 use super::{AppError, certificate_concerns};
 use crate::admin::{ClassAnswers, NotReconfigured, Reconfigure, Reconfigured};
 use crate::config::{self, Changes, ConfigError, Settings};
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
-use crate::rules::publisher::limit_of_older;
+use crate::rules::publisher::{Publisher, limit_of_older};
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log::LevelHandle;
@@ -41,6 +42,7 @@ pub(super) struct Reloader {
     pub(super) setup: LiveSetup,
     pub(super) demo: Demo,
     pub(super) sessions: Arc<SessionRegistry>,
+    pub(super) publisher: Arc<Publisher>,
     pub(super) answers: Arc<ArcSwap<ClassAnswers>>,
     pub(super) decisions: Arc<DecisionLog>,
     pub(super) level: LevelHandle,
@@ -114,6 +116,7 @@ impl Reloader {
         self.setup.replace(setup);
         self.setup.load().cache.tell_size(&self.metrics);
         self.sessions.judge_all();
+        self.publisher.set_brake(brake(&next.policy));
         self.answers.store(Arc::new(class_answers(&next)));
         self.decisions.set_scope(decision_scope(next.log.decisions));
         self.decisions.set_most_per_second(next.log.decisions_per_second);

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::error::AppError;
 use super::suffixes::public_suffixes;
-use crate::config::{Settings, SourceSetting, StoreSettings};
+use crate::config::{PolicySettings, Settings, SourceSetting, StoreSettings};
 use crate::rules::audit::FileAuditLog;
+use crate::rules::brake::BrakeShare;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::source::file::FileSource;
@@ -30,7 +31,14 @@ pub(super) fn of(settings: &Settings, lost: LostStore) -> Result<Box<dyn RuleSou
 /// The writer of this source's rules, with the audit log of the settings.
 pub(super) fn publisher(source: &dyn RuleSource, live: LiveRules, settings: &Settings) -> Publisher {
     let audit = FileAuditLog::new(settings.log.audit.clone());
-    Publisher::new(live, source.kind(), source.name()).with_audit(Arc::new(audit))
+    let publisher = Publisher::new(live, source.kind(), source.name()).with_audit(Arc::new(audit));
+    publisher.set_brake(brake(&settings.policy));
+    publisher
+}
+
+/// The share of all widgets that one change may touch.
+pub(super) fn brake(policy: &PolicySettings) -> BrakeShare {
+    BrakeShare::of_hundredths(policy.brake.hundredths())
 }
 
 /// Puts the rules in force, whatever they come from, and has these observers told of them.

@@ -72,8 +72,13 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         tunnel_lifetime: _,
         bounds: _,
     } = edge;
-    let PolicySettings { public_suffix_list, empty_allowlist: _, system_origins: _, max_staleness: _ } =
-        policy;
+    let PolicySettings {
+        public_suffix_list,
+        empty_allowlist: _,
+        system_origins: _,
+        max_staleness: _,
+        brake: _,
+    } = policy;
     let TicketSettings { key_file, path: _, lifetime: _, renewable_for: _, cookie: _ } = tickets;
     let LogSettings { audit, level: _, decisions: _, decisions_per_second: _ } = log;
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use serde::{Serialize, Serializer};
 
 use embedgate_policy::origin::OriginBuf;
 
@@ -57,6 +58,49 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     text.trim().parse::<ByteSize>().map(|size| size.as_u64()).map_err(wrong)
 }
 
+/// Share of a hundred, to two decimals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Percentage {
+    hundredths: u16,
+}
+
+impl Percentage {
+    pub(super) const TENTH: Self = Self { hundredths: 1_000 };
+
+    /// In hundredths of a percent, at most 10,000.
+    pub fn hundredths(self) -> u16 {
+        self.hundredths
+    }
+}
+
+impl Serialize for Percentage {
+    /// As it is written: `10%`, `0.25%`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}%", f64::from(self.hundredths) / 100.0))
+    }
+}
+
+/// Parses a percentage from `0%` to `100%`, with at most two decimals.
+pub(super) fn percentage(text: &str) -> Result<Percentage, String> {
+    if is_bare_number(text) {
+        return Err(format!("'{text}' has no unit; write \"{text}%\""));
+    }
+    let wrong = || format!("'{text}' is not a percentage from 0 to 100; write it like \"10%\" or \"0.25%\"");
+    let number = text.trim().strip_suffix('%').ok_or_else(wrong)?.trim_end();
+    let (whole, decimals) = number.split_once('.').unwrap_or((number, "0"));
+    let digits = |part: &str, most: usize| {
+        let fits = (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        if fits { part.parse::<u32>().map_err(|_| wrong()) } else { Err(wrong()) }
+    };
+    let whole = digits(whole, 3)?;
+    let decimals = digits(decimals, 2)? * if decimals.len() == 1 { 10 } else { 1 };
+    let hundredths = whole * 100 + decimals;
+    match u16::try_from(hundredths) {
+        Ok(hundredths @ 0..=10_000) => Ok(Percentage { hundredths }),
+        _ => Err(wrong()),
+    }
+}
+
 fn is_bare_number(text: &str) -> bool {
     let digits = text.trim().trim_start_matches('-');
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
@@ -107,6 +151,43 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::config::tests::refuse;
+
+    #[test]
+    fn percentages_are_from_none_to_all() {
+        for (text, hundredths, again) in [
+            ("10%", 1_000, "10%"),
+            ("0%", 0, "0%"),
+            ("100%", 10_000, "100%"),
+            ("100.0%", 10_000, "100%"),
+            (" 2.5 %", 250, "2.5%"),
+            ("0.25%", 25, "0.25%"),
+            ("0.05%", 5, "0.05%"),
+        ] {
+            let read = percentage(text).unwrap();
+            assert_eq!(read.hundredths(), hundredths, "{text}");
+            assert_eq!(serde_json::to_value(read).unwrap(), again);
+        }
+        assert!(percentage("10").unwrap_err().contains("write \"10%\""));
+        for wrong in [
+            "",
+            "%",
+            "-1%",
+            "101%",
+            "100.01%",
+            "999%",
+            "1000%",
+            "0.125%",
+            "1,5%",
+            "ten%",
+            "10 percent",
+            "1.%",
+            ".5%",
+            "+1%",
+        ] {
+            let told = percentage(wrong).unwrap_err();
+            assert!(told.contains("\"10%\""), "{wrong}: {told}");
+        }
+    }
 
     #[test]
     fn times_carry_a_unit() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::config::scalar;
+use crate::config::scalar::{self, Percentage};
 use crate::config::table::{ConfigTable, distinct};
 use embedgate_policy::origin::{OriginSet, OwnOrigins};
 
@@ -19,6 +19,8 @@ pub struct PolicySettings {
     /// Maximum age of rules while their source is away, before everything is denied. `None` (written `0s`, the
     /// default) means no limit.
     pub max_staleness: Option<Duration>,
+    /// Share of all widgets that one change may touch without being confirmed. Default: 10%.
+    pub brake: Percentage,
     /// File of a public suffix list that replaces the one compiled in. Default: none.
     pub public_suffix_list: Option<PathBuf>,
 }
@@ -42,6 +44,7 @@ pub(super) fn read(table: &ConfigTable<'_>, own: &OwnOrigins) -> PolicySettings 
             EmptyAllowlist::Open,
         ),
         system_origins: system_origins(table, own),
+        brake: table.or("brake", |item| item.quantity(scalar::percentage), Percentage::TENTH),
         max_staleness: table
             .item("max_staleness")
             .and_then(|item| item.quantity(scalar::duration))

@@ -94,6 +94,8 @@ fn times_and_sizes_without_a_unit() {
         ("tickets.renewable_for = \"31d\"", "3:25", "longer than 30d"),
         ("edge.grace_period = 30", "3:21", "no unit"),
         ("policy.max_staleness = 0", "3:24", "no unit"),
+        ("policy.brake = 10", "3:16", "write \"10%\""),
+        ("policy.brake = \"120%\"", "3:16", "not a percentage from 0 to 100"),
         ("cache.bytes = 256", "3:15", "'256' has no unit; write \"256MiB\""),
     ]);
 }

@@ -15,6 +15,7 @@ fn every_key_is_live_or_waits() {
         ("log.decisions_per_second = 1", "log.decisions_per_second"),
         ("policy.empty_allowlist = \"deny\"", "policy.empty_allowlist"),
         ("policy.system_origins = [\"https://d.example\"]", "policy.system_origins"),
+        ("policy.brake = \"5%\"", "policy.brake"),
         ("policy.max_staleness = \"1h\"", "policy.max_staleness"),
         ("edge.public_origins = [\"http://x.example\"]", "edge.public_origins"),
         ("edge.trusted_proxies = [\"10.0.0.0/8\"]", "edge.trusted_proxies"),

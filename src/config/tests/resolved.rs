@@ -36,6 +36,7 @@ fn defaults() {
     assert_eq!(s.rules.nats.cache, Path::new("data/rules.redb"));
     assert_eq!(s.policy.empty_allowlist, EmptyAllowlist::Open);
     assert!(s.policy.system_origins.is_empty());
+    assert_eq!(s.policy.brake.hundredths(), 1_000);
     assert_eq!((s.policy.max_staleness, &s.policy.public_suffix_list), (None, &None));
     assert_eq!(s.tickets.path.as_str(), "/w/{widget}/embed-ticket");
     assert_eq!(s.tickets.key_file, Path::new("data/ticket.keys"));
