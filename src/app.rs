@@ -176,8 +176,9 @@ impl Assembly {
         if let Some(predecessor) = &mut predecessor {
             predecessor.store().await?;
         }
+        let before = predecessor.as_ref().and_then(Predecessor::files);
         let StartedSource { publisher, follower, file } =
-            source::start(&settings, lost, rules.clone(), &observers)?;
+            source::start(&settings, lost, before, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
@@ -226,7 +227,7 @@ impl Assembly {
             hosts,
             tokens,
             publisher: Arc::clone(&publisher),
-            rules_file: file,
+            rules_file: file.clone(),
             policy: Arc::clone(setup.policy()),
             suffixes,
             answers,
@@ -307,6 +308,7 @@ impl Assembly {
             socket,
             askers,
             follower,
+            file,
             metrics,
             decisions,
             systemd,

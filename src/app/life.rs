@@ -20,6 +20,7 @@ use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
 use crate::rules::publisher::Publisher;
+use crate::rules::source::RulesFile;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 
@@ -49,6 +50,8 @@ pub(super) struct Life {
     pub(super) askers: mpsc::Receiver<Link>,
     /// What keeps the rules current.
     pub(super) follower: Option<RunningFollower>,
+    /// The files that they come from.
+    pub(super) file: Option<Arc<dyn RulesFile>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) decisions: Arc<DecisionLog>,
     pub(super) systemd: Systemd,
@@ -155,11 +158,12 @@ impl Life {
             turn = Arc::clone(&self.reloader.turn).lock_owned() => Some(turn),
             () = self.signals.stop() => None,
         };
-        let Self { signals, accepting, control, gate, publisher, program, socket, follower, .. } = self;
+        let Self { signals, accepting, control, gate, publisher, program, socket, follower, file, .. } = self;
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
         let listeners = edge.chain(control).collect();
-        let hand_over = HandOver { program, socket, listeners, gate, publisher, follower };
+        let hand_over =
+            HandOver { program, socket, listeners, gate, publisher, follower, file: file.as_ref() };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.

@@ -11,12 +11,21 @@ use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::source::file::FileSource;
 use crate::rules::source::store::{LostStore, StoreSource};
-use crate::rules::source::{RuleSource, StartedSource};
+use crate::rules::source::{FilesInForce, RuleSource, StartedSource};
 
 /// The source of rules that the settings name. `lost`: what is done where its store is lost.
 pub(super) fn of(settings: &Settings, lost: LostStore) -> Result<Box<dyn RuleSource>, AppError> {
+    after(settings, lost, None)
+}
+
+/// The same for a process that takes over from one in which these rules files are in force.
+fn after(
+    settings: &Settings,
+    lost: LostStore,
+    before: Option<&FilesInForce>,
+) -> Result<Box<dyn RuleSource>, AppError> {
     match settings.rules.source {
-        SourceSetting::File => Ok(Box::new(FileSource::new(&settings.rules.file))),
+        SourceSetting::File => Ok(Box::new(FileSource::new(&settings.rules.file).taking_over(before))),
         SourceSetting::Store => {
             let StoreSettings { path, seed } = &settings.rules.store;
             let seed_place = settings.stated.get("rules.store.seed").map(ToString::to_string);
@@ -41,15 +50,17 @@ pub(super) fn brake(policy: &PolicySettings) -> BrakeShare {
     BrakeShare::of_hundredths(policy.brake.hundredths())
 }
 
-/// Puts the rules in force, whatever they come from, and has these observers told of them.
+/// Puts the rules in force, whatever they come from, and has these observers told of them. `before`: the rules files in force
+/// in the process before this one.
 pub(super) fn start(
     settings: &Settings,
     lost: LostStore,
+    before: Option<&FilesInForce>,
     live: LiveRules,
     observers: &[Arc<dyn Observer>],
 ) -> Result<StartedSource, AppError> {
     let suffixes = public_suffixes(settings)?;
-    let source = of(settings, lost)?;
+    let source = after(settings, lost, before)?;
     let publisher = publisher(&*source, live, settings);
     let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
     Ok(source.start(publisher, suffixes)?)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::publisher::FollowedChanges;
+use crate::rules::source::FilesInForce;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::origin::{OriginBuf, OriginSet, OwnOrigin, OwnOrigins, WidgetOrigins};
 
@@ -37,8 +38,12 @@ pub(super) enum Message {
     Listeners { addresses: Vec<SocketAddr> },
     /// The new process has prepared everything but the rules.
     WantsStore,
-    /// The store is closed. The book in force has this name.
-    StoreIsFree { book: String },
+    /// The store is closed. The book in force has this name, and these rules files are in force, if it comes from files.
+    StoreIsFree {
+        book: String,
+        #[serde(default)]
+        files: Option<FilesInForce>,
+    },
     /// The new process accepts connections. `control`: who may call its admin API; others than before can't be passed on.
     Serving { control: String },
     /// From now on the new process is the edge.

@@ -15,6 +15,7 @@ use super::message::Message;
 use super::{on_thread, program};
 use crate::app::AppError;
 use crate::rules::publisher::Publisher;
+use crate::rules::source::FilesInForce;
 use embedgate_policy::decision::EdgePolicy;
 
 /// Time for each answer of the old process, which may have to let calls and readers end first.
@@ -25,6 +26,8 @@ pub(in crate::app) struct Predecessor {
     link: Link,
     /// The name of its book.
     book: String,
+    /// The rules files in force there.
+    files: Option<FilesInForce>,
 }
 
 /// Process that this one relieves, once everything is ready for that.
@@ -61,7 +64,10 @@ impl Predecessor {
                 return Err(io::Error::other("not every listener was handed over"));
             }
             let sockets = sockets.into_iter().map(TcpListener::from);
-            Ok((Self { link, book: String::new() }, addresses.into_iter().zip(sockets).collect()))
+            Ok((
+                Self { link, book: String::new(), files: None },
+                addresses.into_iter().zip(sockets).collect(),
+            ))
         };
         within(found).await.map(Some).map_err(|source| AppError::TakeOver { path, source })
     }
@@ -72,16 +78,21 @@ impl Predecessor {
     ///
     /// The process does not hand over.
     pub(in crate::app) async fn store(&mut self) -> Result<(), AppError> {
-        let Self { link, book } = self;
+        let Self { link, book, files } = self;
         let freed = async {
             link.send(&Message::WantsStore).await?;
             match link.receive().await? {
-                Message::StoreIsFree { book: name } => *book = name,
+                Message::StoreIsFree { book: name, files: read } => (*book, *files) = (name, read),
                 message => return Err(unexpected(&message)),
             }
             Ok(())
         };
         within(freed).await.map_err(AppError::Predecessor)
+    }
+
+    /// The rules files in force there, once the store is closed there.
+    pub(in crate::app) fn files(&self) -> Option<&FilesInForce> {
+        self.files.as_ref()
     }
 
     /// Prepares everything for the relief, so that nothing can fail after it.
@@ -94,7 +105,7 @@ impl Predecessor {
         feed: &Arc<Feed>,
         publisher: &Arc<Publisher>,
     ) -> Result<Relieving, AppError> {
-        let Self { link, book } = self;
+        let Self { link, book, files: _ } = self;
         let relieved = feed.connect(link, Arc::clone(publisher)).map_err(AppError::Predecessor)?;
         Ok(Relieving { feed: Arc::clone(feed), relieved, book })
     }

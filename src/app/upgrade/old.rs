@@ -20,8 +20,9 @@ use super::program::{NewProcess, Program};
 use super::socket::{Arrival, UpgradeSocket};
 use crate::admin::{Gate, Successor};
 use crate::files::private;
+use crate::rules::error::WideChange;
 use crate::rules::publisher::Publisher;
-use crate::rules::source::SourceFollower;
+use crate::rules::source::{RulesFile, SourceFollower};
 use embedgate_policy::decision::EdgePolicy;
 
 /// Time for the new process to read its configuration and to look up upstreams.
@@ -43,6 +44,12 @@ pub(in crate::app) enum UpgradeError {
     Link { during: &'static str, source: io::Error },
     #[error("the store could not be handed over: {0}")]
     Store(String),
+    #[error(
+        "the rules file says what is held, and a new process would put that in force: it would {wide}; put it in force \
+         with `embedgate apply --confirm {}`, or undo the edit, and upgrade then",
+        wide.confirm
+    )]
+    Held { wide: WideChange },
     #[error("the edge stops")]
     Stops,
 }
@@ -56,6 +63,8 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) publisher: &'a Arc<Publisher>,
     /// What keeps the rules current.
     pub(in crate::app) follower: &'a mut Option<RunningFollower>,
+    /// The files that they come from.
+    pub(in crate::app) file: Option<&'a Arc<dyn RulesFile>>,
 }
 
 /// Process that has taken over.
@@ -85,6 +94,9 @@ impl HandOver<'_> {
         mut self,
         stop: impl Future<Output = ()>,
     ) -> Result<Relief, UpgradeError> {
+        if let Some(wide) = self.file.and_then(|file| file.held()) {
+            return Err(UpgradeError::Held { wide });
+        }
         tokio::pin!(stop);
         let mut candidate = tokio::select! {
             prepared = self.prepared() => prepared?,
@@ -155,7 +167,9 @@ impl HandOver<'_> {
         let Candidate { process, arrival } = candidate;
         let serving = async {
             let book = self.publisher.book_name();
-            arrival.link.send(&Message::StoreIsFree { book }).await?;
+            // Nothing else is taken over: a later edit is not judged yet, or held.
+            let files = self.file.map(|file| file.in_force());
+            arrival.link.send(&Message::StoreIsFree { book, files }).await?;
             match arrival.link.receive().await? {
                 Message::Serving { control } => arrival.link.send(&Message::Yours).await.map(|()| control),
                 message => Err(unexpected(&message)),

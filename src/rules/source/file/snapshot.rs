@@ -80,7 +80,7 @@ pub(super) struct Snapshot {
     pub(super) texts: Vec<RulesText>,
     /// Read from a folder, not from a single file.
     pub(super) is_folder: bool,
-    /// Hash of names and contents, the same in every process.
+    /// Hash of names and contents, the same in every process: one of another version compares it, too.
     pub(super) fingerprint: u64,
 }
 

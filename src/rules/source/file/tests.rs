@@ -6,9 +6,10 @@ use std::fs;
 use tempfile::TempDir;
 
 use super::*;
+use crate::rules::change::Actor;
 use crate::rules::fixtures::Notebook;
 use crate::rules::live::LiveRules;
-use crate::rules::source::SourceKind;
+use crate::rules::source::{RulesFile, SourceKind};
 
 /// The promise.
 const IN_FORCE: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ struct Followed {
     stop: Option<watch::Sender<bool>>,
     task: tokio::task::JoinHandle<()>,
     folder: TempDir,
+    file: Arc<dyn RulesFile>,
 }
 
 impl Followed {
@@ -39,11 +41,12 @@ impl Followed {
         let notebook = Notebook::new();
         let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, path.display().to_string())
             .with_observer(notebook.clone());
-        let StartedSource { publisher, follower } =
+        let StartedSource { publisher, follower, file } =
             FileSource::new(path).start(publisher, suffixes()).unwrap();
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(follower.unwrap().follow(stopped));
-        Self { publisher, notebook, stop: Some(stop), task, folder }
+        let file = file.unwrap();
+        Self { publisher, notebook, stop: Some(stop), task, folder, file }
     }
 
     fn file(text: &'static str) -> Self {
@@ -122,17 +125,22 @@ fn only(id: &str) -> String {
     format!(r#"{{"widgets": [{{"id": "{id}"}}]}}"#)
 }
 
+/// The first of two widgets, and another one in the place of the second.
+fn and(id: &str) -> String {
+    TWO.replace("\"b\"", &format!("\"{id}\""))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_save_in_place_and_one_by_rename_are_in_force() {
     let followed = Followed::file(TWO);
     followed.in_force(&["a", "b"]).await;
-    followed.write("w.json", &only("c"));
-    followed.in_force(&["c"]).await;
-    followed.replace("w.json", &only("d"));
-    followed.in_force(&["d"]).await;
+    followed.write("w.json", &and("c"));
+    followed.in_force(&["a", "c"]).await;
+    followed.replace("w.json", &and("d"));
+    followed.in_force(&["a", "d"]).await;
     // The new file is followed like the old one.
-    followed.write("w.json", &only("e"));
-    followed.in_force(&["e"]).await;
+    followed.write("w.json", &and("e"));
+    followed.in_force(&["a", "e"]).await;
     assert_eq!(followed.notebook.rejections(), []);
     followed.stop().await;
 }
@@ -141,8 +149,8 @@ async fn a_save_in_place_and_one_by_rename_are_in_force() {
 async fn equal_length_saves_in_quick_succession_are_all_seen() {
     let followed = Followed::file(TWO);
     for id in ["c", "d", "e", "f", "g", "h"] {
-        followed.write("w.json", &only(id));
-        followed.in_force(&[id]).await;
+        followed.write("w.json", &and(id));
+        followed.in_force(&["a", id]).await;
     }
     followed.stop().await;
 }
@@ -210,8 +218,8 @@ async fn a_deleted_file_leaves_its_rules_until_it_is_back() {
 
     fs::remove_file(followed.at("w.json")).unwrap();
     followed.refused("unreadable").await;
-    followed.write("w.json", &only("c"));
-    followed.in_force(&["c"]).await;
+    followed.write("w.json", &and("c"));
+    followed.in_force(&["a", "c"]).await;
     assert_eq!(followed.publisher.status().last_error, None);
     followed.stop().await;
 }
@@ -306,14 +314,14 @@ async fn a_slow_writer_is_waited_for() {
     use std::io::Write;
 
     let followed = Followed::file(TWO);
-    let text = only("slow");
+    let text = and("slow");
     let mut file = fs::File::create(followed.at("w.json")).unwrap();
     for part in text.as_bytes().chunks(12) {
         file.write_all(part).unwrap();
         file.flush().unwrap();
         tokio::time::sleep(Duration::from_millis(15)).await;
     }
-    followed.in_force(&["slow"]).await;
+    followed.in_force(&["a", "slow"]).await;
     assert_eq!(followed.notebook.rejections(), []);
     followed.stop().await;
 }
@@ -329,6 +337,113 @@ async fn a_withdrawn_widget_comes_back_as_it_was() {
     assert_eq!(followed.publisher.live().load().get("a").unwrap().revision, 7);
     assert_eq!(followed.publisher.live().load().get("b").unwrap().revision, 1, "unchanged is not bumped");
     followed.stop().await;
+}
+
+/// Documents of so many widgets, of which the first ones are off.
+fn off(widgets: usize, off: usize) -> String {
+    let document = |n: usize| format!(r#"{{"id": "w{n}", "enabled": {}}}"#, n >= off);
+    format!(r#"{{"widgets": [{}]}}"#, (0..widgets).map(document).collect::<Vec<_>>().join(",\n"))
+}
+
+fn disabled(followed: &Followed) -> usize {
+    followed.publisher.live().load().widgets().filter(|rules| !rules.enabled).count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wide_edit_is_held_until_it_is_confirmed_or_taken_back() {
+    let followed = Followed::start("w.json", |folder| fs::write(folder.join("w.json"), off(100, 0)).unwrap());
+    let start = followed.file.in_force();
+    let apply = async |confirm| {
+        let file = Arc::clone(&followed.file);
+        let actor = Actor::Token("deploy".into());
+        tokio::task::spawn_blocking(move || file.apply(confirm, actor)).await.unwrap()
+    };
+    followed.write("w.json", &off(100, 11));
+    let told = followed.refused("wide_change").await;
+    assert!(
+        told.contains("disable 11 of 100 widgets") && told.contains("`embedgate apply --confirm 11`"),
+        "{told}"
+    );
+    assert_eq!((followed.file.held().unwrap().confirm, followed.file.in_force()), (11, start.clone()));
+
+    // Taken back, it leaves nothing.
+    followed.write("w.json", &off(100, 0));
+    followed.recovered().await;
+    assert_eq!((followed.file.held(), disabled(&followed)), (None, 0));
+
+    // Too small a number, another file than was meant, and the right number.
+    followed.write("w.json", &off(100, 12));
+    followed.refused("wide_change").await;
+    assert_eq!(apply(Some(11)).await.unwrap_err().code(), "wide_change");
+    assert_eq!(apply(None).await.unwrap_err().code(), "wide_change");
+    assert_eq!(disabled(&followed), 0);
+    let published = apply(Some(12)).await.unwrap();
+    assert_eq!((published.changed.len(), disabled(&followed)), (12, 12));
+    assert_eq!((followed.file.held(), followed.publisher.status().last_error), (None, None));
+    assert_ne!(followed.file.in_force(), start);
+    assert_eq!(apply(Some(12)).await.unwrap().changed, [], "once");
+
+    // Nothing stays open for what comes later.
+    followed.write("w.json", &off(100, 24));
+    followed.refused("wide_change").await;
+    followed.write("w.json", &off(100, 22));
+    let since = Instant::now();
+    while disabled(&followed) != 22 {
+        assert!(since.elapsed() < IN_FORCE);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(followed.notebook.generations(), [1, 2, 3]);
+
+    // A fault is told before the brake, and an apply finds an edit that nobody was told of.
+    followed.write("w.json", &off(100, 90).replace("\"w5\"", "\"w 5\""));
+    followed.refused("invalid_id").await;
+    followed.write("w.json", &off(100, 90));
+    apply(Some(68)).await.unwrap();
+    assert_eq!(disabled(&followed), 90);
+    followed.stop().await;
+}
+
+/// An apply and the follower read at the same time: each edit is in force once, and none is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_apply_and_the_follower_share_one_reader() {
+    let followed = Followed::start("w.json", |folder| fs::write(folder.join("w.json"), off(100, 0)).unwrap());
+    for round in 1..=10_u64 {
+        let count = usize::try_from(round % 2).unwrap() * 10;
+        followed.write("w.json", &off(100, count));
+        let applies = (0..3).map(|_| {
+            let file = Arc::clone(&followed.file);
+            tokio::task::spawn_blocking(move || file.apply(None, Actor::CommandLine))
+        });
+        for applied in applies.collect::<Vec<_>>() {
+            applied.await.unwrap().unwrap();
+        }
+        assert_eq!(disabled(&followed), count);
+        assert_eq!(followed.publisher.live().load().generation(), round + 1);
+    }
+    tokio::time::sleep(QUIET).await;
+    assert_eq!(followed.notebook.generations(), (1..=11).collect::<Vec<u64>>());
+    assert_eq!(followed.notebook.rejections(), []);
+    followed.stop().await;
+}
+
+#[test]
+fn a_process_takes_over_what_is_in_force_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.json");
+    fs::write(&path, off(100, 0)).unwrap();
+    let start = |before: Option<&FilesInForce>| {
+        let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json");
+        FileSource::new(&path).taking_over(before).start(publisher, suffixes())
+    };
+    let before = start(None).unwrap().file.unwrap().in_force();
+    assert!(start(Some(&before)).is_ok());
+    fs::write(&path, off(100, 50)).unwrap();
+    let error = start(Some(&before)).err().unwrap();
+    assert_eq!(error.code(), "not_in_force");
+    assert!(error.to_string().contains("w.json"), "{error}");
+    // A start knows no brake, and other files are a start.
+    assert!(start(None).is_ok());
+    assert!(start(Some(&FilesInForce { path: "other.json".into(), ..before })).is_ok());
 }
 
 #[test]
@@ -355,7 +470,7 @@ fn a_start_on_bad_rules_is_an_error_and_puts_nothing_in_force() {
 fn a_fault_is_believed_at_the_second_look() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("w.json");
-    let count = |documents: FileDocuments<'_>| Ok::<_, SourceError>(documents.widgets.len());
+    let count = |_, documents: FileDocuments<'_>| Ok::<_, SourceError>(documents.widgets.len());
     fs::write(&path, &TWO[..40]).unwrap();
     let halfway = FileReading::take(&path);
     fs::write(&path, TWO).unwrap();
@@ -375,11 +490,11 @@ fn a_write_within_one_step_of_the_clock_is_found() {
     let path = folder.path().join("w.json");
     fs::write(&path, only("one")).unwrap();
     let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json");
-    let mut follower = FileFollower::start(path.clone(), suffixes(), publisher).unwrap();
+    let files = WatchedFiles::start(path.clone(), suffixes(), publisher, None).unwrap();
 
     fs::write(&path, only("two")).unwrap();
     // As if the second write had left the outside as it was.
-    follower.seen.stamp = PathStamp::take(&path);
-    follower.check();
-    assert!(follower.publisher.live().load().get("two").is_some());
+    files.seen.lock().stamp = PathStamp::take(&path);
+    files.check();
+    assert!(files.publisher.live().load().get("two").is_some());
 }

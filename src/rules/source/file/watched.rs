@@ -21,7 +21,7 @@ pub(super) struct WatchedFiles {
     suffixes: Arc<PublicSuffixes>,
     pub(super) publisher: Arc<Publisher>,
     /// Held while files are read and put in force: each reading is judged once, by what the one before has left.
-    seen: Mutex<FilesSeen>,
+    pub(super) seen: Mutex<FilesSeen>,
     outcome: Mutex<LastOutcome>,
 }
 
