@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::rules::error::RulesError;
+use crate::rules::error::{RulesError, SaveError};
 use crate::rules::publisher::{Observer, Swap};
 use crate::rules::source::SourceKind;
 use crate::telemetry::metrics::Metrics;
@@ -36,6 +36,9 @@ impl Observer for RuleMetrics {
 
     fn rejected(&self, source: SourceKind, error: &RulesError) {
         self.0.rules_rejected.with_label_values(&[source.as_str(), error.code()]).inc();
+        if let RulesError::Save(SaveError::WideChange { road, .. }) = error {
+            self.0.brake_refusals.held(road.as_str());
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
 mod admin;
+mod brake;
 mod certificates;
 mod connections;
 mod handshakes;
@@ -26,6 +27,7 @@ mod upstreams;
 use registration::{Families, counters, gauge, gauges, histograms, register};
 
 pub use admin::UnauthorizedCounter;
+pub use brake::BrakeCounter;
 pub use certificates::ExpiryGauge;
 pub use connections::{ConnectionMetrics, ConnectionRefusal, ListenerGauge, OpenConnection};
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
@@ -87,6 +89,8 @@ pub struct Metrics {
     pub rules_apply_duration: HistogramVec,
     /// `rules_rejected_total{source,code}`: refused updates.
     pub rules_rejected: IntCounterVec,
+    /// `brake_refusals_total{road}`: changes of many widgets that were held.
+    pub brake_refusals: BrakeCounter,
     /// `rules_source_connected`: 1 while the source can be reached.
     pub rules_source_connected: IntGauge,
     /// `sessions_open`: sessions being served, from their verdict to their end.
@@ -214,6 +218,7 @@ impl Metrics {
                 "Refused updates of the rules, by source and code.",
                 &["source", "code"],
             )?,
+            brake_refusals: BrakeCounter::new(&families)?,
             rules_source_connected: gauge(
                 &families,
                 "rules_source_connected",
@@ -375,6 +380,8 @@ mod tests {
             "embedgate_cache_entries 0",
             "embedgate_cache_purged_total 0",
             "embedgate_rules_generation 0",
+            "embedgate_brake_refusals_total{road=\"batch\"} 0",
+            "embedgate_brake_refusals_total{road=\"file\"} 0",
             "embedgate_sessions_open 0",
             "embedgate_sessions_revoked_total 0",
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",
