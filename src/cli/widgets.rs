@@ -21,7 +21,7 @@ pub(super) enum WidgetsCommand {
         file: Option<PathBuf>,
     },
     /// Import documents, one per line (NDJSON), as an export writes them and a batch reads them: a line may also be
-    /// {"put": {...}} or {"delete": {"id": "..."}}. Each document replaces the stored one. Identical ones change
+    /// {"put": {...}} or {"delete": {"id": "..."}}. Each replaces the widget's stored document. Identical ones change
     /// nothing, so an interrupted import can be run again. Other widgets stay. Everything is checked before anything is
     /// written.
     Import {

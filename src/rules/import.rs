@@ -53,6 +53,8 @@ pub struct CheckedImport {
     pub report: ImportReport,
     /// What it would do to the widgets that are there.
     pub wide: WideChange,
+    /// How many widgets a single chunk touches at most; more than all of them, if others touch them again.
+    pub most_of_a_chunk: usize,
     /// Whether so much has to be confirmed.
     needs_confirmation: bool,
 }
@@ -66,7 +68,7 @@ impl CheckedImport {
 }
 
 /// Writes the documents through `publisher`, which nobody else writes to. `confirmed`: how many widgets each chunk may touch
-/// at most without being held, as [`check`] has counted or somebody has confirmed. `progress` is told the bytes read so far.
+/// at most where that is many, as [`check`] has counted. `progress` is told the bytes read so far.
 ///
 /// # Errors
 ///
@@ -101,16 +103,17 @@ pub fn check(
 ) -> Result<CheckedImport, ImportError> {
     let mut report = ImportReport::default();
     let before = publisher.live().load_full();
-    let mut book = RuleBook::clone(&before);
+    let (mut book, mut most_of_a_chunk) = (RuleBook::clone(&before), 0);
     read(documents, suffixes, book.key(), &mut report, progress, |changes| {
         let applied = book.take(changes, ApplyOptions::default());
         let applied = applied.map_err(|rejections| SaveError::Invalid(rejections.into_iter().collect()))?;
+        most_of_a_chunk = most_of_a_chunk.max(brake::touched(&book, &applied).confirm);
         book = applied.book;
         Ok(applied.outcomes)
     })?;
     let wide = brake::between(&before, &book);
     let needs_confirmation = brake::is_wide(&wide, publisher.brake());
-    Ok(CheckedImport { report, wide, needs_confirmation })
+    Ok(CheckedImport { report, wide, most_of_a_chunk, needs_confirmation })
 }
 
 /// Writes each chunk while the next ones are read and parsed.
@@ -305,6 +308,15 @@ mod tests {
         let import =
             |confirmed| import(&publisher, wide.as_bytes(), PublicSuffixes::shipped(), confirmed, |_| {});
         assert_eq!(import(Some(tenth + 1)).unwrap().updated, tenth as u64 + 1);
+        // What is off and on again in another chunk is no change, and the chunks pass.
+        let on = lines(3 * CHUNK_LINES);
+        let text = on.replace('}', ",\"enabled\":false}") + &on;
+        let found = checked(&publisher, &text);
+        assert_eq!((found.wide.confirm, found.held(None)), (0, None));
+        let most = Some(found.most_of_a_chunk);
+        let report =
+            super::import(&publisher, text.as_bytes(), PublicSuffixes::shipped(), most, |_| {}).unwrap();
+        assert_eq!((report.documents, report.faults), (6 * CHUNK_LINES as u64, 0));
         // A chunk that does more than was checked.
         let all = lines(3 * CHUNK_LINES).replace('}', ",\"enabled\":false}");
         let held = super::import(&publisher, all.as_bytes(), PublicSuffixes::shipped(), Some(9), |_| {});

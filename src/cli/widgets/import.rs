@@ -80,7 +80,7 @@ pub(super) fn run(
         nothing(checked.report)
     } else {
         // The same lines again, which do no more than that.
-        let most = Some(checked.wide.confirm);
+        let most = Some(checked.most_of_a_chunk);
         input.read("importing", |lines, progress| import(&publisher, lines, &suffixes, most, progress))?
     };
     let report = ImportSummary { file, store, import, wide_change: held };
