@@ -95,8 +95,8 @@ pub(super) enum BatchAnswer {
 
 /// Save and delete many widgets
 ///
-/// One change per line, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB and
-/// 100,000 lines. All changes come into force with one swap, or none does; then `errors` lists the errors of
+/// One change per line, a widget's document, `{"put": {...}}` or `{"delete": {"id": ..., "revision": ...}}`, up to 64 MiB
+/// and 100,000 lines. All changes come into force with one swap, or none does; then `errors` lists the errors of
 /// each line. A batch over 256 KiB has to arrive within 5 minutes. A batch that would touch many widgets at once is refused with
 /// `wide_change` until `confirm` states the number of them, and a `replace` without a line always is. With `dry_run=true`
 /// nothing is changed.

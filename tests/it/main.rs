@@ -15,6 +15,7 @@ mod admin;
 mod admin_api;
 mod allocations;
 mod bounds;
+mod brake;
 mod browser;
 mod cache;
 mod cli;

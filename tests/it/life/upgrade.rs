@@ -712,3 +712,41 @@ async fn a_command_without_an_edge_says_so() {
     assert_eq!(ran.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&ran.stderr).contains("data/upgrade.sock: can't be asked"), "{ran:?}");
 }
+
+/// A new process reads the rules file as a start does, and would put in force what the brake has held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_held_edit_is_not_taken_over() {
+    let widgets = |enabled: bool| -> Value {
+        (0..40).map(|n| json!({ "id": format!("w{n}"), "enabled": enabled })).collect()
+    };
+    let upstream = Upstream::start("app").await;
+    let edge = Edge::start(EdgeSpec::on(upstream.addr, &widgets(true))).await;
+    let status = async || -> Value { edge.admin("/v1/status").await.json().await.unwrap() };
+    let write =
+        |enabled| fs::write(edge.rules(), json!({ "widgets": widgets(enabled) }).to_string()).unwrap();
+    write(false);
+    eventually("the edit is held", async || status().await["rules"]["last_error"]["code"] == "wide_change")
+        .await;
+    let ran = run(&edge, &["upgrade"]);
+    let told = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
+    assert!(
+        told.contains("disable 40 of 40 widgets") && told.contains("`embedgate apply --confirm 40`"),
+        "{told}"
+    );
+    let now = status().await;
+    assert_eq!(
+        (&now["generation"], &now["rules"]["last_error"]["code"]),
+        (&json!(1), &json!("wide_change")),
+        "{now}"
+    );
+
+    write(true);
+    eventually("it is taken back", async || status().await["rules"]["last_error"].is_null()).await;
+    let new = upgrade(&edge).await;
+    // The new process brakes, too.
+    write(false);
+    eventually("the edit is held", async || status().await["rules"]["last_error"]["code"] == "wide_change")
+        .await;
+    drop(new);
+}
