@@ -11,6 +11,7 @@ mod description;
 mod dry_run;
 mod edits;
 mod errors;
+mod examples;
 mod events;
 mod filters;
 mod full_disk;
