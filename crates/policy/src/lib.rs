@@ -12,6 +12,7 @@ pub mod entry;
 pub mod explain;
 pub mod headers;
 pub mod json_position;
+pub mod json_syntax;
 pub mod lint;
 pub mod origin;
 pub mod suffix;

@@ -12,7 +12,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 mod document;
@@ -34,7 +35,7 @@ pub const MAX_ENTRIES: usize = 1000;
 macro_rules! words {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
         #[serde(rename_all = "lowercase")]
         pub enum $name { $($(#[$doc])* $variant,)+ }
 
@@ -51,6 +52,31 @@ macro_rules! words {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(self.as_str())
+            }
+        }
+
+        // The derived one calls a value that is no text "no JSON".
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct WordVisitor;
+
+                impl Visitor<'_> for WordVisitor {
+                    type Value = $name;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        let words = $name::ALL.map(|word| format!("\"{word}\""));
+                        f.write_str(&words.join(" or "))
+                    }
+
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        match text {
+                            $($word => Ok($name::$variant),)+
+                            other => Err(E::unknown_variant(other, &[$($word),+])),
+                        }
+                    }
+                }
+
+                deserializer.deserialize_str(WordVisitor)
             }
         }
     };

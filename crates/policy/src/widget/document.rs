@@ -105,7 +105,7 @@ impl Widget {
     ///
     /// # Errors
     ///
-    /// Every error of the document; one with a wrong type reports only the first.
+    /// Every error of the document; of those of its shape, the first hundred.
     pub fn parse(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, Vec<DocumentFault>> {
         parse::widget(json, suffixes)
     }

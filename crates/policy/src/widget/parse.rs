@@ -10,11 +10,12 @@ use crate::entry::listed::ListedEntry;
 use crate::entry::{Entry, EntryError};
 use crate::suffix::PublicSuffixes;
 
+mod fitting;
 mod shape;
 
 pub(super) use shape::EntryShape;
-
-use super::WidgetDocument;
+#[cfg(test)]
+pub(super) use shape::first_fault;
 
 pub(super) fn widget(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, Vec<DocumentFault>> {
     if json.len() > MAX_DOCUMENT_BYTES {
@@ -30,35 +31,75 @@ pub(super) fn widget(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, V
 
 /// A document whose size is judged by somebody else, or was once.
 pub(super) fn of_any_size(json: &[u8], suffixes: &PublicSuffixes) -> Result<Widget, Vec<DocumentFault>> {
-    let document = shape::read(json).map_err(|fault| vec![fault])?;
+    // Nearly every document fits, so what it takes to find every fault is done only where one does not.
+    let Some(document) = shape::read(json) else { return Err(every_fault(json, suffixes)) };
     let mut faults = Vec::new();
-    let id = WidgetId::parse(&document.id)
-        .map_err(|error| {
-            let detail = format!("{error}; `{}` is not one", document.id.escape_debug());
-            faults.push(DocumentFault { pointer: "/id".to_owned(), code: "invalid_id", detail });
-        })
-        .ok();
-    let allowed_domains = rules(&document, suffixes, &mut faults);
-    if let Err(error) = RevisionTooHigh::check(document.revision) {
-        let detail = error.to_string();
-        faults.push(DocumentFault { pointer: "/revision".to_owned(), code: RevisionTooHigh::CODE, detail });
-    }
+    let id = id(&document.id, &mut faults);
+    let lines = NumberedLines {
+        count: document.allowed_domains.len(),
+        has_voice: document.capabilities.contains(&Capability::Voice),
+        numbered: document.allowed_domains.iter().enumerate(),
+    };
+    let allowed_domains = rules(lines, suffixes, &mut faults);
+    revision(document.revision, &mut faults);
     let Some(id) = id else { return Err(faults) };
     let widget = document.into_widget(id, allowed_domains);
     if faults.is_empty() { Ok(widget) } else { Err(faults) }
 }
 
+/// Every fault of a document whose shape does not fit: those of the shape, and of the values that do.
+fn every_fault(json: &[u8], suffixes: &PublicSuffixes) -> Vec<DocumentFault> {
+    let (fitting, mut faults) = match fitting::of(json) {
+        Ok(found) => found,
+        Err(fault) => return vec![fault],
+    };
+    if let Some(found) = &fitting.id {
+        id(found, &mut faults);
+    }
+    let lines = NumberedLines {
+        count: fitting.count,
+        has_voice: fitting.has_voice,
+        numbered: fitting.lines.iter().map(|(index, line)| (*index, line)),
+    };
+    rules(lines, suffixes, &mut faults);
+    revision(fitting.revision, &mut faults);
+    faults
+}
+
+fn id(text: &str, faults: &mut Vec<DocumentFault>) -> Option<WidgetId> {
+    let refused = |error| {
+        let detail = format!("{error}; `{}` is not one", text.escape_debug());
+        faults.push(DocumentFault { pointer: "/id".to_owned(), code: "invalid_id", detail });
+    };
+    WidgetId::parse(text).map_err(refused).ok()
+}
+
+fn revision(revision: Option<u64>, faults: &mut Vec<DocumentFault>) {
+    if let Err(error) = RevisionTooHigh::check(revision) {
+        let detail = error.to_string();
+        faults.push(DocumentFault { pointer: "/revision".to_owned(), code: RevisionTooHigh::CODE, detail });
+    }
+}
+
+/// NumberedLines of `allowed_domains`, each with its number in the document.
+struct NumberedLines<I> {
+    /// The number of all, also of those that do not fit.
+    count: usize,
+    /// Whether the widget may ask for the microphone.
+    has_voice: bool,
+    numbered: I,
+}
+
 /// The valid entries; for each invalid one, an error is added.
-fn rules(
-    document: &WidgetDocument<'_>,
+fn rules<'l, 'j: 'l>(
+    lines: NumberedLines<impl Iterator<Item = (usize, &'l EntryShape<'j>)> + Clone>,
     suffixes: &PublicSuffixes,
     faults: &mut Vec<DocumentFault>,
 ) -> Vec<ListedEntry> {
-    let lines = &document.allowed_domains;
-    if lines.len() > MAX_ENTRIES {
+    let NumberedLines { count, has_voice: voice, numbered } = lines;
+    if count > MAX_ENTRIES {
         let detail = format!(
-            "{} entries, but at most {MAX_ENTRIES} are allowed; cover subdomains with `*.` entries, or split the widget",
-            lines.len()
+            "{count} entries, but at most {MAX_ENTRIES} are allowed; cover subdomains with `*.` entries, or split the widget"
         );
         faults.push(DocumentFault {
             pointer: "/allowed_domains".to_owned(),
@@ -67,8 +108,7 @@ fn rules(
         });
     }
     // A list that is too long gets no more errors than the longest valid one.
-    let lines = || lines.iter().enumerate().take(MAX_ENTRIES);
-    let voice = document.capabilities.contains(&Capability::Voice);
+    let lines = || numbered.clone().take(MAX_ENTRIES);
     let parsed: Vec<(Option<ListedEntry>, Vec<DocumentFault>)> =
         lines().map(|(index, line)| rule(index, line, voice, suffixes)).collect();
     let mut seen = HashMap::with_capacity_and_hasher(parsed.len(), RandomState::default());

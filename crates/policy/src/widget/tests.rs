@@ -120,6 +120,96 @@ fn faults_of_the_shape_name_the_place() {
     }
 }
 
+/// The faults of a document: their pointers and codes.
+fn faults(text: &str) -> Vec<(String, &'static str)> {
+    parse_text(text).unwrap_err().into_iter().map(|fault| (fault.pointer, fault.code)).collect()
+}
+
+#[test]
+fn every_fault_of_a_document_is_told_at_once() {
+    let document = json!({
+        "acess": "open", "enabled": "yes", "environment": "live", "revision": -1, "labels": {"a": 1, "b": "2", "c": null},
+        "capabilities": ["chat", "video", 7, "voice"], "public_trust_center": 1, "colour": {"id": 5},
+        "allowed_domains": ["*", 5, {"pattern": 7, "note": true, "expires": "x"}, {"note": "x"}, "http://plain.example",
+            {"pattern": "example.com/app", "expires_at": "tomorrow"}, ["x"], "example.com", "example.com"],
+    });
+    let expected = [
+        at("/acess", "unknown_field"),
+        at("/enabled", "invalid_type"),
+        at("/environment", "unknown_value"),
+        at("/revision", "invalid_value"),
+        at("/labels/a", "invalid_type"),
+        at("/labels/c", "invalid_type"),
+        at("/capabilities/1", "unknown_value"),
+        at("/capabilities/2", "invalid_type"),
+        at("/public_trust_center", "invalid_type"),
+        at("/colour", "unknown_field"),
+        at("/allowed_domains/1", "invalid_type"),
+        at("/allowed_domains/2/pattern", "invalid_type"),
+        at("/allowed_domains/2/note", "invalid_type"),
+        at("/allowed_domains/2/expires", "unknown_field"),
+        at("/allowed_domains/3", "missing_field"),
+        at("/allowed_domains/6", "invalid_type"),
+        at("", "missing_field"),
+        at("/allowed_domains/0", "star_alone"),
+        at("/allowed_domains/4", "insecure_voice"),
+        at("/allowed_domains/5/pattern", "path"),
+        at("/allowed_domains/5/expires_at", "invalid_expires_at"),
+        at("/allowed_domains/8", "duplicate_entry"),
+    ];
+    let found = faults(&document.to_string());
+    assert_eq!(found, expected);
+    let details: Vec<String> = parse(&document).unwrap_err().into_iter().map(|fault| fault.detail).collect();
+    assert!(details[0].ends_with("did you mean `access`?"), "{}", details[0]);
+    assert!(details[13].ends_with("did you mean `expires_at`?"), "{}", details[13]);
+    assert!(details.iter().all(|detail| !detail.contains("column")), "{details:?}");
+}
+
+#[test]
+fn faults_of_values_are_told_beside_those_of_the_shape() {
+    let found = faults(r#"{"id": "no id", "acess": 1, "revision": 9007199253692417, "acess": 2}"#);
+    let expected = [
+        at("/acess", "duplicate_field"),
+        at("/acess", "unknown_field"),
+        at("/id", "invalid_id"),
+        at("/revision", "invalid_revision"),
+    ];
+    assert_eq!(found, expected);
+    // What can't be read as JSON has no other faults.
+    assert_eq!(faults(r#"{"acess": 1, "id": }"#), [at("", "invalid_json")]);
+    assert_eq!(faults(r#"{"acess": 1, "id": "\ud800"}"#).len(), 2);
+}
+
+#[test]
+fn a_document_of_another_kind_gets_a_hundred_faults() {
+    let members: Vec<String> = (0..500).map(|number| format!("\"x{number}\": 1")).collect();
+    let found = faults(&format!("{{\"id\": \"no id\", {}}}", members.join(", ")));
+    assert_eq!(found.len(), 102);
+    assert_eq!((&found[99], &found[100]), (&at("/x99", "unknown_field"), &at("", "more_faults")));
+    assert_eq!(found[101], at("/id", "invalid_id"));
+}
+
+/// One fault by itself is the same as the library says of the whole document.
+#[test]
+fn a_fault_alone_is_what_the_whole_document_says() {
+    for document in [
+        json!({"id": "a", "labels": {"a/b~": 5}}),
+        json!({"id": "a", "labels": ["x"]}),
+        json!({"id": "a", "capabilities": "voice"}),
+        json!({"id": "a", "capabilities": ["chat", {"voice": 1}]}),
+        json!({"id": "a", "allowed_domains": {"a.example": 1}}),
+        json!({"id": "a", "allowed_domains": ["a.example", {"pattern": "b.example", "expires_at": 5}]}),
+        json!({"id": "a", "": 1}),
+        json!({"id": null}),
+        json!({"id": "a", "access": {"open": null, "x": 1}}),
+        json!({"id": "a", "allowed_domains": null}),
+    ] {
+        let text = document.to_string();
+        let faults = parse_text(&text).unwrap_err();
+        assert_eq!(faults, [parse::first_fault(text.as_bytes()).unwrap()], "{text}");
+    }
+}
+
 #[test]
 fn a_key_may_come_once() {
     let rows = [

@@ -10,6 +10,7 @@ use super::snapshot::Snapshot;
 use super::text::{RulesText, message};
 use crate::rules::error::{FilePosition, RuleFault, SourceError};
 use embedgate_policy::json_position::{locate, push_token};
+use embedgate_policy::json_syntax::syntax_detail;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
 
@@ -196,8 +197,11 @@ impl<'a> FileReader<'a, '_> {
 
     fn syntax_fault(&mut self, json: &str, error: &serde_json::Error) {
         let place = self.source.place_of_error(self.source.offset_of(json), error);
-        let code = if error.is_data() { "wrong_type" } else { "invalid_json" };
-        self.placed_fault(place, String::new(), code, message(error));
+        let (code, detail) = match error.is_data() {
+            true => ("wrong_type", message(error)),
+            false => ("invalid_json", syntax_detail(json, error)),
+        };
+        self.placed_fault(place, String::new(), code, detail);
     }
 
     fn member_fault(&mut self, key: &str, value: &RawValue, code: &'static str, detail: String) {

@@ -8,7 +8,8 @@ use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_path_to_error::{Path, Segment};
 
-use crate::json_position::push_token;
+use crate::json_position::{Position, push_token};
+use crate::json_syntax::{offset_of, syntax_detail};
 use crate::widget::{DocumentFault, WidgetDocument};
 
 /// Element of `allowed_domains`, as written.
@@ -29,17 +30,41 @@ pub(in crate::widget) struct EntryObject<'j> {
     pub note: Option<String>,
 }
 
-/// Reads the shape. The error is the first place that does not fit; more can't be found.
-pub(super) fn read(json: &[u8]) -> Result<WidgetDocument<'_>, DocumentFault> {
-    // Nearly every document is valid, so the slower parser that tracks the path runs only after an error.
-    if let Ok(Object(document)) = serde_json::from_slice(json) {
-        return Ok(document);
-    }
+/// Reads the shape; `None` where it does not fit.
+pub(super) fn read(json: &[u8]) -> Option<WidgetDocument<'_>> {
+    let Object(document) = serde_json::from_slice(json).ok()?;
+    Some(document)
+}
+
+/// The first fault of a document's shape; `None` where it fits.
+pub(in crate::widget) fn first_fault(json: &[u8]) -> Option<DocumentFault> {
+    fault_of::<Object<'_>>(json)
+}
+
+/// The first fault of an element of `allowed_domains`; `None` where it fits.
+pub(super) fn first_fault_of_entry(json: &[u8]) -> Option<DocumentFault> {
+    fault_of::<EntryShape<'_>>(json)
+}
+
+/// The first fault of a value that is read as this type. The parser that tracks the path is the slower one.
+fn fault_of<'j, T: Deserialize<'j>>(json: &'j [u8]) -> Option<DocumentFault> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let Object(document) = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| fault(pointer(error.path()), error.inner()))?;
-    deserializer.end().map_err(|error| fault(String::new(), &error))?;
-    Ok(document)
+    match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
+        Err(error) => Some(fault(json, pointer(error.path()), error.inner())),
+        Ok(_) => deserializer.end().err().map(|error| fault(json, String::new(), &error)),
+    }
+}
+
+/// The fault of a text that is no JSON.
+pub(super) fn syntax_fault(json: &[u8], error: &serde_json::Error) -> DocumentFault {
+    let detail = match std::str::from_utf8(json) {
+        Ok(text) => {
+            let place = Position::of_offset(text, offset_of(text, error));
+            format!("line {}, column {}: {}", place.line, place.column, syntax_detail(text, error))
+        }
+        Err(error) => format!("not UTF-8 from byte {} on", error.valid_up_to()),
+    };
+    DocumentFault { pointer: String::new(), code: "invalid_json", detail }
 }
 
 /// Document that must be a JSON object: the derived deserialiser would also accept an array of the fields'
@@ -112,10 +137,12 @@ fn pointer(path: &Path) -> String {
 }
 
 /// Turns an error of serde into a fault. The kind of error is only in serde's words.
-fn fault(mut pointer: String, error: &serde_json::Error) -> DocumentFault {
+fn fault(json: &[u8], mut pointer: String, error: &serde_json::Error) -> DocumentFault {
     let message = error.to_string();
     if !error.is_data() {
-        return DocumentFault { pointer: String::new(), code: "invalid_json", detail: message };
+        let text = std::str::from_utf8(json);
+        let detail = text.map_or(message, |text| syntax_detail(text, error));
+        return DocumentFault { pointer, code: "invalid_json", detail };
     }
     // Line and column count from the start of this document, which may be part of a file, so they are cut
     // off.

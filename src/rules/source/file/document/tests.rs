@@ -63,6 +63,32 @@ fn what_is_no_rules_file_says_where_it_stops_being_one() {
     }
 }
 
+/// Mistakes of a hand that edits, each with what is to be done about it.
+#[test]
+fn a_mistake_of_syntax_is_told_in_words_to_act_on() {
+    let text = |inner: &str| format!("{{\"widgets\": [\n  {{\"id\": \"a\"{inner}\n]}}\n");
+    let table = [
+        (",}", "2:14: a comma before `}`"),
+        (",\n}", "3:1: a comma before `}`"),
+        ("},", "3:1: a comma before `]`"),
+        (" \"enabled\": true}", "2:14: no comma before this"),
+        ("}\n  {\"id\": \"b\"}", "3:3: no comma before this"),
+        (", 'enabled': true}", "2:15: a single quote"),
+        (", // open\n \"access\": \"open\"}", "2:15: a comment"),
+        (", enabled: true}", "2:15: the key `enabled` has no quotes"),
+        (", \"enabled\": True}", "2:26: `True` is no value of JSON; write true"),
+        (", \"access\": open}", "2:25: `open` has no quotes"),
+        (", \"enabled\" true}", "2:25: no `:` after the key"),
+        ("", "3:1: `]`, but the last `{` is not closed; write `}` before it"),
+    ];
+    for (inner, says) in table {
+        let snapshot = snapshot(&[("w.json", &text(inner))], false);
+        let error = parse(&snapshot, PublicSuffixes::shipped()).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("w.json:{says}")), "{inner}: {error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
+    }
+}
+
 #[test]
 fn a_folder_holds_collections_and_single_documents() {
     let one = ("rules/a.json", " {\"id\": \"a\"}\n");
