@@ -17,6 +17,7 @@ mod reload;
 mod resolve;
 mod scalar;
 mod settings;
+mod syntax;
 mod table;
 #[cfg(test)]
 mod tests;

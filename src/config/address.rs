@@ -9,7 +9,16 @@ use super::resolve::upstream::ServerAddress;
 /// Parses an address to listen on. Names are not looked up, because they can have several addresses, and
 /// change.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
+    let parsed: Result<SocketAddr, _> = text.parse();
+    if let Ok(addr) = parsed.as_ref()
+        && addr.port() == 0
+    {
+        let right = SocketAddr::new(addr.ip(), 8080);
+        return Err(format!(
+            "'{text}' leaves the port to the system, so nobody could know it; write \"{right}\""
+        ));
+    }
+    parsed.map_err(|_| {
         if text.parse::<IpAddr>().is_ok() {
             return format!("'{text}' has no port; write \"{}\"", with_port(text, 8080));
         }
@@ -131,6 +140,8 @@ mod tests {
             ("::1", "\"[::1]:8080\""),
             ("8080", "not an IP address and port"),
             ("127.0.0.1:99999", "not an IP address and port"),
+            ("127.0.0.1:0", "write \"127.0.0.1:8080\""),
+            ("[::]:0", "write \"[::]:8080\""),
         ];
         refuse(address, &refused);
     }

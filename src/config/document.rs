@@ -3,7 +3,7 @@
 //! The tree is read by hand and not with serde, because a deserialiser stops at the first error. An operator
 //! should see all of them at once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::fault::{ConfigFault, ConfigPlace};
+use super::syntax;
 
 /// Source of a value: a byte offset into the text, or an environment variable.
 #[derive(Clone, Debug)]
@@ -61,25 +62,41 @@ pub(super) struct ConfigDocument<'t> {
     text: &'t str,
     faults: RefCell<Vec<ConfigFault>>,
     warnings: RefCell<Vec<ConfigFault>>,
+    unknown_key: Cell<bool>,
 }
 
 impl<'t> ConfigDocument<'t> {
     pub fn new(file: &str, text: &'t str) -> Self {
-        Self { file: file.into(), text, faults: RefCell::default(), warnings: RefCell::default() }
+        Self {
+            file: file.into(),
+            text,
+            faults: RefCell::default(),
+            warnings: RefCell::default(),
+            unknown_key: Cell::new(false),
+        }
     }
 
-    /// Parses the text. All syntax errors become faults, and then there is no tree.
+    /// Parses the text. A fault of its syntax is noted, and then there is no tree.
     pub fn parse(&self) -> Option<Entries> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in &errors {
-            let spot = error.span().map_or(ValueSource::Nowhere, |span| ValueSource::Offset(span.start));
-            self.fault(&spot, format!("not TOML: {}", error.message().replace('\n', ", ")));
+        if let Some((offset, detail)) = syntax::cause(self.text, &errors) {
+            self.fault(&ValueSource::Offset(offset), detail);
         }
         errors.is_empty().then(|| entries(table.into_inner(), &|span| ValueSource::Offset(span)))
     }
 
     pub fn fault(&self, spot: &ValueSource, detail: impl Into<String>) {
         self.faults.borrow_mut().push(ConfigFault { place: self.place(spot), detail: detail.into() });
+    }
+
+    /// Notes a fault that is a key nobody knows.
+    pub fn unknown_key(&self, spot: &ValueSource, detail: String) {
+        self.unknown_key.set(true);
+        self.fault(spot, detail);
+    }
+
+    pub fn has_unknown_key(&self) -> bool {
+        self.unknown_key.get()
     }
 
     pub fn warn(&self, spot: &ValueSource, detail: impl Into<String>) {

@@ -5,24 +5,35 @@ use std::sync::Arc;
 
 use super::document::{ConfigDocument, ConfigValue, Entries, Node, ValueSource, variable_value};
 
+mod stray;
+
+use stray::Stray;
+
 const PREFIX: &str = "EMBEDGATE__";
+
+/// What every variable begins with that could be meant for this program.
+const FAMILY: &str = "EMBEDGATE_";
 
 /// Lists of tables, whose elements have no names for a variable.
 const LISTS: [&[&str]; 2] = [&["routes"], &["edge", "tls"]];
 
-/// The variables of this process that may override a setting.
+/// The variables of this process that may override a setting, and those whose names begin like them.
 ///
 /// Bytes of a value that are not UTF-8 are replaced by U+FFFD.
 pub fn process_environment() -> Vec<(String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
-        .filter(|(name, _)| name.starts_with(PREFIX))
+        .filter(|(name, _)| is_of_family(name))
         .map(|(name, value)| (name, value.to_string_lossy().into_owned()))
         .collect()
 }
 
+fn is_of_family(name: &str) -> bool {
+    name.get(..FAMILY.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(FAMILY))
+}
+
 /// Puts every override into the tree. Names are compared without case; variables of other programs are
-/// skipped.
+/// skipped. A variable that spells a setting in another way is a fault: it would have no effect.
 pub(super) fn apply(
     document: &ConfigDocument<'_>,
     root: &mut Entries,
@@ -31,11 +42,18 @@ pub(super) fn apply(
     // Sorted by depth, so that outer tables come first in any order of the environment.
     let mut overrides: BTreeMap<(usize, Vec<String>), (Arc<str>, String)> = BTreeMap::new();
     for (name, text) in variables {
-        let Some(rest) = name.strip_prefix(PREFIX) else { continue };
+        let Some(rest) = name.strip_prefix(PREFIX) else {
+            stray(document, &name);
+            continue;
+        };
         let path: Vec<String> = rest.split("__").map(str::to_ascii_lowercase).collect();
-        let variable: Arc<str> = name.into();
+        let variable: Arc<str> = name.as_str().into();
         let spot = ValueSource::Variable(variable.clone());
-        if let Some(detail) = unusable(&path) {
+        if !stray::is_known(&path)
+            && let Some(right) = stray::spelled(rest)
+        {
+            document.fault(&spot, misspelled(&right));
+        } else if let Some(detail) = unusable(&path) {
             document.fault(&spot, detail);
         } else if let Some((other, _)) = overrides.get(&(path.len(), path.clone())) {
             document.fault(&spot, format!("sets the same key as {other}; keep only one"));
@@ -48,6 +66,26 @@ pub(super) fn apply(
             document.fault(&ValueSource::Variable(variable), detail);
         }
     }
+}
+
+/// Notes what is wrong with a variable that is named almost like a setting.
+fn stray(document: &ConfigDocument<'_>, name: &str) {
+    if !is_of_family(name) {
+        return;
+    }
+    let spot = ValueSource::Variable(name.into());
+    match stray::look(name) {
+        None => {}
+        Some(Stray::Setting(right)) => document.fault(&spot, misspelled(&right)),
+        Some(Stray::Unknown) => document.warn(
+            &spot,
+            "not a variable of embedgate, so it has no effect; a setting's is named like EMBEDGATE__LOG__LEVEL",
+        ),
+    }
+}
+
+fn misspelled(right: &str) -> String {
+    format!("not the name of a setting; write {right}, with two underscores between the names")
 }
 
 fn unusable(path: &[String]) -> Option<String> {

@@ -60,7 +60,7 @@ impl<'d> ConfigTable<'d> {
                 Some(known) => format!("did you mean '{known}'?"),
                 None => format!("known keys: {}", asked.join(", ")),
             };
-            self.fault(spot, format!("unknown key '{key}' {}; {right}", self.header));
+            self.document.unknown_key(spot, format!("unknown key '{key}' {}; {right}", self.header));
         }
     }
 

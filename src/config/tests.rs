@@ -11,6 +11,7 @@ mod reload;
 mod resolved;
 mod routes;
 mod shipped;
+mod syntax;
 
 /// The least that can be used.
 const ROUTE: &str = "upstreams.demo.builtin = true\n\

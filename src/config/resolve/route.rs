@@ -124,7 +124,7 @@ pub struct HeaderOverride {
 /// Default of `max_body`, in bytes.
 const MAX_BODY: u64 = 10 * 1024 * 1024;
 
-const EXAMPLE: &str = "[{ path = \"/w/{widget}/loader.js\", class = \"asset\", upstream = \"demo\" }]";
+const EXAMPLE: &str = "[{ path = \"/w/{widget}/loader.js\", class = \"asset\", upstream = \"app\" }]";
 const MISSING: [(&str, bool); 2] = [("allow", false), ("deny", true)];
 const ENCODED_SLASHES: [(&str, bool); 2] = [("refuse", false), ("pass", true)];
 
@@ -248,14 +248,19 @@ impl RouteReading<'_, '_> {
     }
 
     fn upstream(&mut self, table: &ConfigTable<'_>) -> Option<RouteUpstreams> {
-        let item = table.required("upstream", "\"demo\"")?;
+        // An example that could be written as it is.
+        let known = self.upstreams.names.keys().next().copied().unwrap_or("app");
+        let item = table.required("upstream", &format!("\"{known}\""))?;
         if !item.is_table() {
             let name = self.name(item)?;
             return Some(RouteUpstreams { production: name.clone(), staging: name });
         }
         let both = item.table(|table| {
-            let production = table.required("production", "\"app\"").and_then(|item| self.name(item));
-            let staging = table.required("staging", "\"demo\"").and_then(|item| self.name(item));
+            let [production, staging] =
+                ["production", "staging"].map(|key| table.item(key).and_then(|item| self.name(item)));
+            for (key, other) in [("production", &staging), ("staging", &production)] {
+                table.required(key, &format!("\"{}\"", other.as_deref().unwrap_or(known)));
+            }
             Some(RouteUpstreams { production: production?, staging: staging? })
         });
         both.flatten()

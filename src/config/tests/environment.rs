@@ -54,8 +54,52 @@ fn finds_an_upstream_whatever_its_case() {
 
 #[test]
 fn passes_over_variables_of_others() {
-    let s = with("", &[("EMBEDGATE_CONFIG", "x"), ("EMBEDGATE", "x"), ("PATH", "/bin")]);
+    let others = [
+        "EMBEDGATE",
+        "PATH",
+        "EMBEDGATE_TAKE_OVER",
+        "EMBEDGATE_TEST_SCALE",
+        "EMBEDGATE_SERVICE_HOST",
+        "EMBEDGATE_ADMIN_SERVICE_PORT_HTTP",
+        "EMBEDGATE_PORT",
+        "EMBEDGATE_PORT_9090_TCP_ADDR",
+    ];
+    let s = with("", &others.map(|name| (name, "x")));
     assert!(s.stated.keys().all(|key| key.starts_with("upstreams.") || key == "routes"), "{:?}", s.stated);
+    assert_eq!(s.warnings, []);
+}
+
+#[test]
+fn a_variable_that_nobody_reads_is_a_warning() {
+    let s = with("", &[("EMBEDGATE_CONFIG", "x"), ("embedgate_listen_on", "x")]);
+    let warnings: Vec<String> = s.warnings.iter().map(ToString::to_string).collect();
+    assert!(warnings[0].starts_with("EMBEDGATE_CONFIG: not a variable of embedgate"), "{warnings:?}");
+    assert!(warnings[1].starts_with("embedgate_listen_on: "), "{warnings:?}");
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+}
+
+/// It would have no effect, and whoever set it believes that it has.
+#[test]
+fn a_setting_that_is_spelled_in_another_way_is_a_fault() {
+    for (name, right) in [
+        ("EMBEDGATE_LOG_LEVEL", "EMBEDGATE__LOG__LEVEL"),
+        ("EMBEDGATE__LOG_LEVEL", "EMBEDGATE__LOG__LEVEL"),
+        ("EMBEDGATE_LOG__LEVEL", "EMBEDGATE__LOG__LEVEL"),
+        ("embedgate__log__level", "EMBEDGATE__LOG__LEVEL"),
+        ("Embedgate_Log.Level", "EMBEDGATE__LOG__LEVEL"),
+        ("EMBEDGATE_EDGE_PUBLIC_ORIGINS", "EMBEDGATE__EDGE__PUBLIC_ORIGINS"),
+        ("EMBEDGATE__EDGE__BOUNDS_HTTP2_STREAMS", "EMBEDGATE__EDGE__BOUNDS__HTTP2_STREAMS"),
+        ("EMBEDGATE__EDGE__PUBLIC__ORIGINS", "EMBEDGATE__EDGE__PUBLIC_ORIGINS"),
+        ("EMBEDGATE_RULES_STORE_PATH", "EMBEDGATE__RULES__STORE__PATH"),
+        ("EMBEDGATE_ADMIN_PROBE_LISTEN", "EMBEDGATE__ADMIN__PROBE__LISTEN"),
+        ("EMBEDGATE_UPSTREAMS_APP_SERVERS", "EMBEDGATE__UPSTREAMS__APP__SERVERS"),
+        ("EMBEDGATE_TICKETS_KEY_FILE", "EMBEDGATE__TICKETS__KEY_FILE"),
+    ] {
+        let faults = refused("", &[(name, "info")]);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let wanted = format!("{name}: not the name of a setting; write {right}, with two underscores");
+        assert!(faults[0].starts_with(&wanted), "{wanted}: {faults:?}");
+    }
 }
 
 /// Inside an inline table that another variable sets, whatever order they come in.

@@ -51,7 +51,12 @@ fn routes() {
         (
             format!("{path}{class}upstream = {{ production = \"demo\" }}"),
             "6:12",
-            "'staging' is missing in [routes.upstream]",
+            "'staging' is missing in [routes.upstream]; write staging = \"demo\"",
+        ),
+        (
+            format!("{path}{class}upstream = {{ staging = \"demo\" }}"),
+            "6:12",
+            "'production' is missing in [routes.upstream]; write production = \"demo\"",
         ),
         (
             format!("{path}{class}upstream = {{ production = \"demo\", staging = \"x\" }}"),
