@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 
+pub mod making;
 pub mod private;
 
 /// Value that is read from files and can be reloaded.

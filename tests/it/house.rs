@@ -39,7 +39,7 @@ const KEPT: [(&str, &[&str]); 24] = [
     ("embedgate_allocator", &["app/tasks", "main"]),
     ("axum", &["admin", "demo"]),
     ("hyper", &["admin"]),
-    ("rustix", &["app/descriptors", "app/upgrade"]),
+    ("rustix", &["app/descriptors", "app/upgrade", "files"]),
     ("listenfd", &["app/sockets"]),
     ("sd_notify", &["app/systemd"]),
     ("clap", &["cli", "main"]),
@@ -79,7 +79,7 @@ const KEPT: [(&str, &[&str]); 24] = [
             "files",
         ],
     ),
-    ("std::env", &["config", "app/upgrade/program"]),
+    ("std::env", &["config", "app/systemd", "app/upgrade/program"]),
     ("std::time::SystemTime", &["rules/source", "files"]),
     ("Timestamp::now", &["rules", "edge", "admin", "cli", "app/reload"]),
 ];

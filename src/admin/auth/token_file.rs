@@ -9,7 +9,8 @@ use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
 use subtle::ConstantTimeEq;
 
 use super::{Caller, Role};
-use crate::files::private::{self, PrivateFileFault, PrivateStamp};
+use crate::files::making::could_make;
+use crate::files::private::{self, IfMissing, PrivateFileFault, PrivateStamp};
 
 /// Minimum length of a token that can't be guessed; a shorter one is accepted with a warning.
 const SENSIBLE_LENGTH: usize = 20;
@@ -64,9 +65,28 @@ impl Tokens {
     ///
     /// The file can't be read or made, other users can read it, or a line is not a token.
     pub fn open(path: PathBuf) -> Result<Self, TokenFault> {
-        if !path.exists() {
-            make(&path)?;
-            tracing::info!("created {} with one write token", path.display());
+        Self::open_or(path, IfMissing::Made)
+    }
+
+    /// The same. A missing file that is left out has no token.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or could not be made, other users can read it, or a line is not a token.
+    pub fn open_or(path: PathBuf, if_missing: IfMissing) -> Result<Self, TokenFault> {
+        match (path.exists(), if_missing) {
+            (true, _) => {}
+            (false, IfMissing::Made) => {
+                make(&path)?;
+                tracing::info!("created {} with one write token", path.display());
+            }
+            (false, IfMissing::LeftOut) => {
+                could_make(&path).map_err(|source| PrivateFileFault::io(&path, source))?;
+                return Ok(Self {
+                    path,
+                    state: Mutex::new(TokenFileState { known: Vec::new(), seen: None }),
+                });
+            }
         }
         let (known, seen) = read(&path)?;
         if known.is_empty() {

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::Mutex;
 
 use crate::files::Reload;
-use crate::files::private::{self, PrivateFileFault, PrivateStamp};
+use crate::files::making::could_make;
+use crate::files::private::{self, IfMissing, PrivateFileFault, PrivateStamp};
 use embedgate_policy::ticket::{TicketKeyError, TicketKeys};
 
 const KEY_BYTES: usize = 32;
@@ -47,12 +48,38 @@ impl KeyFile {
     ///
     /// The file can't be read or made, or a line is not a key.
     pub fn open(path: PathBuf) -> Result<Self, KeyFileFault> {
-        if !path.exists() {
-            make(&path)?;
-            tracing::info!("created {} with one ticket key", path.display());
-        }
-        let (keys, seen) = read(&path)?;
+        Self::open_or(path, IfMissing::Made)
+    }
+
+    /// The same. A missing file that is left out has a key that nobody knows.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or could not be made, or a line is not a key.
+    pub fn open_or(path: PathBuf, if_missing: IfMissing) -> Result<Self, KeyFileFault> {
+        let (keys, seen) = match (path.exists(), if_missing) {
+            (false, IfMissing::LeftOut) => {
+                could_make(&path).map_err(|source| PrivateFileFault::io(&path, source))?;
+                return Self::unsaved(path);
+            }
+            (false, IfMissing::Made) => {
+                private::make(&path, &new_text(&path)?)?;
+                tracing::info!("created {} with one ticket key", path.display());
+                read(&path)?
+            }
+            (true, _) => read(&path)?,
+        };
         Ok(Self { path, keys: ArcSwap::from_pointee(keys), seen: Mutex::new(Some(seen)) })
+    }
+
+    /// A key that nobody knows and no file has, to try the rest of a configuration with.
+    ///
+    /// # Errors
+    ///
+    /// The system has no random bytes.
+    pub fn unsaved(path: PathBuf) -> Result<Self, KeyFileFault> {
+        let keys = parse(&path, &new_text(&path)?)?;
+        Ok(Self { path, keys: ArcSwap::from_pointee(keys), seen: Mutex::new(None) })
     }
 
     /// The keys in force.
@@ -82,19 +109,21 @@ impl Reload for KeyFile {
 
 fn read(path: &Path) -> Result<(TicketKeys, PrivateStamp), KeyFileFault> {
     let (text, stamp) = private::read(path)?;
-    let keys =
-        TicketKeys::parse(&text).map_err(|fault| KeyFileFault::Keys { path: path.to_owned(), fault })?;
-    Ok((keys, stamp))
+    Ok((parse(path, &text)?, stamp))
 }
 
-fn make(path: &Path) -> Result<(), PrivateFileFault> {
+fn parse(path: &Path, text: &str) -> Result<TicketKeys, KeyFileFault> {
+    TicketKeys::parse(text).map_err(|fault| KeyFileFault::Keys { path: path.to_owned(), fault })
+}
+
+/// The text of a new file.
+fn new_text(path: &Path) -> Result<String, PrivateFileFault> {
     let key = private::random::<KEY_BYTES>().map_err(|source| PrivateFileFault::io(path, source))?;
-    let text = format!(
+    Ok(format!(
         "# Ticket keys: one base64 key of at least 32 bytes per line; reloaded when changed. The first signs, all verify.\n\
          # To rotate on every edge: append the new key, then move it first, then remove the old one.\n{}\n",
         STANDARD.encode(key)
-    );
-    private::make(path, &text)
+    ))
 }
 
 #[cfg(test)]
