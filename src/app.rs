@@ -12,16 +12,16 @@ use parking_lot::Mutex;
 use pingora_core::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::admin::{self, Admin, CallBounds, Gate, Readiness, SwapFeed, Tokens};
+use crate::admin::{self, Admin, CallBounds, Gate, Readiness, SwapFeed};
 use crate::certificates::Expiring;
 use crate::config::{self, Settings};
-use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
-use crate::edge::setup::{LiveSetup, Setup, SetupParts};
+use crate::edge::setup::LiveSetup;
 use crate::files::Reload;
+use crate::files::private::IfMissing;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Observer;
@@ -29,7 +29,6 @@ use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
 use crate::telemetry::decision_log::DecisionLog;
-use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
 use crate::telemetry::upstream_servers::UpstreamServers;
@@ -44,6 +43,7 @@ mod life;
 mod log;
 mod observe;
 mod offline;
+mod preparation;
 mod reload;
 mod signals;
 mod sockets;
@@ -53,26 +53,29 @@ mod systemd;
 mod tasks;
 mod tls;
 mod upgrade;
+mod warned;
 mod welcome;
+mod written;
 
 pub use control::class_answers;
 pub use error::AppError;
-pub use faults::faults;
+pub use faults::{StartFindings, findings};
 pub use log::decision_scope;
 pub use offline::{documents, each_document, offline_store, rules_location};
 pub use signals::Signals;
 pub use suffixes::public_suffixes;
-pub use tls::certificate_concerns;
+use tls::certificate_concerns;
 pub use upgrade::{RequestFault, Upgraded, request as request_upgrade};
+pub use warned::warned;
 
 pub use crate::edge::setup::edge_policy;
 
 use control::LiveTickets;
 use demo::Demo;
 use descriptors::Descriptors;
-use faults::say_what_to_know;
 use life::{ControlListener, Life};
 use observe::RuleMetrics;
+use preparation::Preparation;
 use reload::{ReloadOnCall, Reloader};
 use sockets::{Bound, Sockets};
 use systemd::Systemd;
@@ -98,10 +101,10 @@ pub fn run(
 ) -> Result<(), AppError> {
     let (level, operational, flush) =
         operational_log::start(log::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
-    say_what_to_know(&settings, now);
     let descriptors = Descriptors::divided();
-    if let Some(concern) = descriptors.concern(&settings) {
-        tracing::warn!("{concern}");
+    // Their number is the process's own, so a check can't know it.
+    for warning in faults::warnings(&settings, now).into_iter().chain(descriptors.concern(&settings)) {
+        tracing::warn!("{warning}");
     }
     let scope = decision_scope(settings.log.decisions);
     let (decisions, flush_decisions) =
@@ -148,13 +151,11 @@ impl Assembly {
             Some((predecessor, sockets)) => (Some(predecessor), Sockets::handed_over(sockets)),
             None => (None, Sockets::of_systemd()?),
         };
-        let metrics = Arc::new(Metrics::new()?);
         let demo = Demo::new(control.handle().clone());
-        let admin_tls = control::mutual_tls(&settings)?;
-        let tokens = Tokens::open(settings.admin.token_file.clone())?;
-        let ticket_keys = Arc::new(KeyFile::open(settings.tickets.key_file.clone())?);
-        let parts = SetupParts { ticket_keys: Arc::clone(&ticket_keys), metrics: Arc::clone(&metrics) };
-        let setup = LiveSetup::new(Setup::prepare(&settings, &parts, demo.upstream(&settings)?, None)?);
+        let prepared = Preparation::of(&settings, demo.upstream(&settings), IfMissing::Made);
+        let prepared = prepared.map_err(AppError::Several)?;
+        let Preparation { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes } = prepared;
+        let setup = LiveSetup::new(setup);
         // Requests are served once every upstream was looked up.
         let first = setup.load();
         let started = requests.spawn(async move { first.start().await });
@@ -200,7 +201,6 @@ impl Assembly {
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
         let welcome = Welcome::new(&settings);
-        let suffixes = public_suffixes(&settings)?;
         let (hosts, control_rules) = (settings.admin.hosts.clone(), format!("{:?}", settings.admin));
         let reloader = Arc::new(Reloader {
             config,

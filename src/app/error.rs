@@ -14,6 +14,29 @@ use embedgate_policy::suffix::SuffixError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppError {
+    /// Several errors, one a line.
+    #[error("{}", lines(.0))]
+    Several(Vec<AppError>),
+    /// A file that the edge writes, and could not.
+    #[error("{key}: {}: {source}", path.display())]
+    Unwritable {
+        /// The key that names it.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system would refuse, and what would be right.
+        source: io::Error,
+    },
+    /// A file that two keys name.
+    #[error("{key}: {} is also {other}; give each its own", path.display())]
+    SameFile {
+        /// The later key.
+        key: &'static str,
+        /// The earlier key.
+        other: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
     /// Listeners, certificates, routes, upstreams.
     #[error(transparent)]
     Edge(#[from] EdgeError),
@@ -27,15 +50,18 @@ pub enum AppError {
     #[error("the rules can't be read:\n{0}")]
     Rules(#[from] RulesError),
     /// The public suffix list of the configuration.
-    #[error("{}: {source}", path.display())]
+    #[error("policy.public_suffix_list: {}: {source}", path.display())]
     Suffixes {
         /// The file.
         path: PathBuf,
         /// The error.
         source: SuffixError,
     },
-    /// A file that can't be read.
-    #[error("{}: {source}", path.display())]
+    /// The file of a public suffix list that can't be read.
+    #[error(
+        "policy.public_suffix_list: {}: {source}; name a file with such a list, or leave the key out for the one compiled in",
+        path.display()
+    )]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -111,4 +137,14 @@ pub enum AppError {
     /// The process has a log already.
     #[error("this process already has a log")]
     LogTaken,
+}
+
+impl From<Vec<EdgeError>> for AppError {
+    fn from(errors: Vec<EdgeError>) -> Self {
+        Self::Several(errors.into_iter().map(Self::from).collect())
+    }
+}
+
+fn lines(errors: &[AppError]) -> String {
+    errors.iter().map(AppError::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::AppError;
 use super::reload::Reloader;
 use super::signals::Signals;
+use super::sockets::{ADMIN_LISTEN, PROBE_LISTEN};
 use super::systemd::Systemd;
 use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
 use crate::admin::{Gate, Intake, Readiness, StoppableListener};
@@ -75,8 +76,10 @@ impl ControlListener {
         probes: bool,
     ) -> Result<(Self, StoppableListener), AppError> {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let addr = listener.local_addr().map_err(|source| EdgeError::Listen { addr: nowhere, source })?;
-        let fault = |source| EdgeError::Listen { addr, source };
+        let key = if probes { PROBE_LISTEN } else { ADMIN_LISTEN };
+        let addr =
+            listener.local_addr().map_err(|source| EdgeError::Listen { key, addr: nowhere, source })?;
+        let fault = |source| EdgeError::Listen { key, addr, source };
         let (socket, intake) = (listener.try_clone().map_err(fault)?, Intake::default());
         let accepts = StoppableListener::new(listener, intake.clone()).map_err(fault)?;
         Ok((Self { addr, socket, intake, task: None, probes }, accepts))

@@ -78,7 +78,7 @@ impl Reloader {
                 return Ok(changes);
             }
             Err(ReloadError::Config(error)) => error.faults().iter().map(ToString::to_string).collect(),
-            Err(ReloadError::App(error)) => vec![error.to_string()],
+            Err(ReloadError::App(error)) => error.to_string().lines().map(str::to_owned).collect(),
             Err(ReloadError::HandedOver) => return Err(NotReconfigured::HandedOver),
         };
         self.metrics.reloads.failed();
@@ -110,7 +110,7 @@ impl Reloader {
         let in_force = self.setup.load();
         let demo = self.demo.upstream(&next).map_err(ReloadError::App)?;
         let setup = Setup::prepare(&next, &self.parts, demo, Some((&*in_force, &*running)))
-            .map_err(|error| ReloadError::App(error.into()))?;
+            .map_err(|errors| ReloadError::App(errors.into()))?;
         // The last that takes time or can fail: from here on, everything changes.
         let setup = self.started(setup).await?;
         self.setup.replace(setup);

@@ -4,6 +4,7 @@
 use std::net::{SocketAddr, TcpListener};
 
 use listenfd::ListenFd;
+use tokio::net::TcpSocket;
 
 use super::AppError;
 use crate::config::Settings;
@@ -47,11 +48,25 @@ impl Sockets {
 
     /// A listener at this address, bound if there is no socket for it, so that a taken address is a clear error at start
     /// and not a dead listener later.
-    fn other(&mut self, addr: SocketAddr) -> Result<TcpListener, EdgeError> {
+    fn other(&mut self, key: &'static str, addr: SocketAddr) -> Result<TcpListener, EdgeError> {
         match self.take(addr) {
             Some(socket) => Ok(socket),
-            None => TcpListener::bind(addr).map_err(|source| EdgeError::Listen { addr, source }),
+            None => TcpListener::bind(addr).map_err(|source| EdgeError::Listen { key, addr, source }),
         }
+    }
+
+    /// Tries every address of the configuration for which there is no socket, and listens on none.
+    pub(super) fn try_others(mut self, settings: &Settings) -> Vec<AppError> {
+        let mut faults = Vec::new();
+        for (key, addr) in addresses(settings) {
+            if self.take(addr).is_none()
+                && let Err(source) = bind(addr)
+            {
+                faults.push(EdgeError::Listen { key, addr, source }.into());
+            }
+        }
+        faults.extend(self.left().map(AppError::UnknownSocket));
+        faults
     }
 
     /// The address of a socket that nobody has taken.
@@ -63,6 +78,31 @@ impl Sockets {
         let index = self.0.iter().position(|(of, _)| *of == addr)?;
         Some(self.0.swap_remove(index).1)
     }
+}
+
+pub(super) const ADMIN_LISTEN: &str = "admin.listen";
+pub(super) const PROBE_LISTEN: &str = "admin.probe.listen";
+
+/// The addresses of all listeners, each with the key that names it, in the order in which they are bound.
+fn addresses(settings: &Settings) -> impl Iterator<Item = (&'static str, SocketAddr)> {
+    let control = [(ADMIN_LISTEN, settings.admin.listen)].into_iter();
+    let control = control.chain(settings.admin.probe.map(|addr| (PROBE_LISTEN, addr)));
+    control.chain(data_listeners(settings).map(|(addr, kind)| (kind.key(), addr)))
+}
+
+fn data_listeners(settings: &Settings) -> impl Iterator<Item = (SocketAddr, ListenerKind)> {
+    let plain = settings.edge.listen.iter().map(|addr| (*addr, None));
+    let tls = settings.edge.tls.iter().zip(0..).map(|(tls, place)| (tls.listen, Some(place)));
+    plain.chain(tls).map(|(addr, tls)| {
+        (addr, ListenerKind { tls, proxy_protocol: settings.edge.proxy_protocol.contains(&addr) })
+    })
+}
+
+/// Binds as listeners do, and gives it up again: nobody can connect meanwhile.
+fn bind(addr: SocketAddr) -> std::io::Result<()> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)
 }
 
 /// All listeners of the configuration, which don't accept yet.
@@ -78,14 +118,9 @@ pub(super) struct Bound {
 impl Bound {
     /// Takes the sockets that there are, and binds the others.
     pub(super) fn bind(settings: &Settings, sockets: &mut Sockets) -> Result<Self, EdgeError> {
-        let admin = sockets.other(settings.admin.listen)?;
-        let probes = settings.admin.probe.map(|addr| sockets.other(addr)).transpose()?;
-        let plain = settings.edge.listen.iter().map(|addr| (*addr, None));
-        let tls = settings.edge.tls.iter().zip(0..).map(|(tls, place)| (tls.listen, Some(place)));
-        let edge = plain.chain(tls).map(|(addr, tls)| {
-            let proxy_protocol = settings.edge.proxy_protocol.contains(&addr);
-            sockets.edge(addr, ListenerKind { tls, proxy_protocol })
-        });
+        let admin = sockets.other(ADMIN_LISTEN, settings.admin.listen)?;
+        let probes = settings.admin.probe.map(|addr| sockets.other(PROBE_LISTEN, addr)).transpose()?;
+        let edge = data_listeners(settings).map(|(addr, kind)| sockets.edge(addr, kind));
         Ok(Self { edge: edge.collect::<Result<_, _>>()?, admin, probes })
     }
 }

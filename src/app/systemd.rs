@@ -14,6 +14,11 @@ use super::tasks;
 use super::welcome::Welcome;
 use crate::admin::Readiness;
 
+/// Whether the service manager has started this very process, and not a shell or another program below it.
+pub(super) fn is_started_by() -> bool {
+    std::env::var_os("SYSTEMD_EXEC_PID").is_some_and(|id| id == *process::id().to_string())
+}
+
 /// Service manager of the process that is the edge.
 pub(super) struct Systemd {
     /// Tells it that the edge is ready, and then again and again that it is alive; ends with this.

@@ -9,7 +9,7 @@ use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app::{self, AppError};
-use crate::config::{self, Settings, WidgetPlace};
+use crate::config::{Settings, WidgetPlace};
 use crate::rules::error::{RulesError, StoreError};
 use embedgate_policy::widget::Widget;
 
@@ -128,25 +128,27 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
         Err(error) => return Err(error),
         Ok(settings) => {
             report.rules = app::rules_location(&settings).ok();
-            report.warnings.extend(settings.warnings.iter().map(ToString::to_string));
-            report.warnings.extend(config::notices(&settings));
-            report.warnings.extend(app::certificate_concerns(&settings, Timestamp::now()));
-            report.faults.extend(app::faults(&settings).iter().flat_map(lines));
-            match app::documents(&settings) {
-                Ok(documents) => {
+            let (found, more) = app::warned(|| app::findings(&settings, Timestamp::now()));
+            report.faults.extend(found.faults.iter().flat_map(lines));
+            let read_rules = !found.keep_rules_from_being_read();
+            let (documents, more_of_rules) = app::warned(|| read_rules.then(|| app::documents(&settings)));
+            for warnings in [found.warnings, more, more_of_rules] {
+                report.warnings.extend(warnings);
+            }
+            match documents {
+                None => {}
+                Some(Ok(documents)) => {
                     report.widgets = documents.len();
                     report.warnings.extend(missing_widgets(&settings, &documents));
                 }
                 // Most likely this edge is running. It checked its rules when they were saved.
-                Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. }))) => {
+                Some(Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. })))) => {
                     report.unchecked = true;
                     report.warnings.push(format!("the widgets were not checked: {error}"));
                 }
-                Err(AppError::Rules(error)) => report.faults.extend(lines(&error)),
-                Err(error) => report.faults.extend(lines(&error)),
+                Some(Err(AppError::Rules(error))) => report.faults.extend(lines(&error)),
+                Some(Err(error)) => report.faults.extend(lines(&error)),
             }
-            // Both of them report a suffix list that can't be read.
-            report.faults.dedup();
         }
     }
     Ok(report)

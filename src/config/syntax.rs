@@ -139,7 +139,7 @@ impl<'t> FaultPlace<'t> {
             }
         }
         let line = self.text.get(self.start..self.at).unwrap_or_default();
-        match line.char_indices().filter(|(_, character)| matches!(character, '"' | '\'')).last() {
+        match line.char_indices().rfind(|(_, character)| matches!(character, '"' | '\'')) {
             Some((at, quote)) => {
                 (self.start + at, format!("the text that begins here has no closing {quote} on its line"))
             }

@@ -1,5 +1,6 @@
 //! Errors at the start of the edge. Each names its file or address, and says what would be right.
 
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -43,11 +44,33 @@ pub enum EdgeError {
         detail: String,
     },
     /// An address that can't be listened on.
-    #[error("can't listen on {addr}: {source}")]
+    #[error("{key}: can't listen on {addr}: {}", refusal(*.addr, .source))]
     Listen {
+        /// The key that names the listener.
+        key: &'static str,
         /// The address.
         addr: SocketAddr,
         /// The error of the system.
-        source: std::io::Error,
+        source: io::Error,
     },
+}
+
+/// Why an address can't be listened on, and what would be right.
+fn refusal(addr: SocketAddr, source: &io::Error) -> String {
+    match source.kind() {
+        ErrorKind::AddrInUse => {
+            "it is in use by another process, which may be an edge or systemd for a socket unit; stop that, or set \
+             another port"
+                .to_owned()
+        }
+        ErrorKind::AddrNotAvailable => {
+            let all = if addr.is_ipv4() { "0.0.0.0" } else { "[::]" };
+            format!("this machine does not have that address; set one that it has, or {all} for all of them")
+        }
+        ErrorKind::PermissionDenied => {
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE; give it to the process, or set a port from 1024 on"
+                .to_owned()
+        }
+        _ => source.to_string(),
+    }
 }

@@ -94,16 +94,15 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// A file of certificates or authorities can't be used, or two routes match the same path.
+    /// All of it: files of certificates or authorities that can't be used, two routes that match the same path.
     pub fn prepare(
         settings: &Settings,
         parts: &SetupParts,
         demo: Option<DemoUpstream>,
         running: Option<(&Self, &Settings)>,
-    ) -> Result<Self, EdgeError> {
+    ) -> Result<Self, Vec<EdgeError>> {
         let (addr, pages) = demo.map(|demo| (demo.addr, demo.pages)).unzip();
-        let upstreams =
-            Upstreams::prepare(&settings.upstreams, addr, running.map(|(running, _)| &running.upstreams))?;
+        let mut faults = Vec::new();
         let tls = settings.edge.tls.iter().zip(0..);
         let listeners = tls.map(|(tls, place)| {
             let certificates = Arc::new(Certificates::load(tls.certificates.clone())?);
@@ -112,6 +111,16 @@ impl Setup {
             let handshakes = certificates.handshakes(tls.min_version, resumption)?;
             Ok(TlsSetup { certificates, handshakes })
         });
+        let listeners = listeners.filter_map(|listener| noted(listener, &mut faults)).collect();
+        let known = running.map(|(running, _)| &running.upstreams);
+        let upstreams = noted(Upstreams::prepare(&settings.upstreams, addr, known), &mut faults);
+        let routes = upstreams.as_ref().and_then(|upstreams| {
+            let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, upstreams, pages);
+            noted(routes, &mut faults)
+        });
+        let (Some(upstreams), Some(routes), true) = (upstreams, routes, faults.is_empty()) else {
+            return Err(faults);
+        };
         let same_answers = |old: &Settings| {
             old.cache == settings.cache
                 && old.routes == settings.routes
@@ -121,7 +130,7 @@ impl Setup {
         let edge = &settings.edge;
         Ok(Self {
             policy: ArcSwap::from_pointee(edge_policy(settings)),
-            routes: RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, pages)?,
+            routes,
             trusted_proxies: edge.trusted_proxies.clone(),
             redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
             tickets: Tickets::new(Arc::clone(&parts.ticket_keys), &settings.tickets),
@@ -133,7 +142,7 @@ impl Setup {
             cache: cache.unwrap_or_else(|| AssetCache::new(settings.cache.bytes, Arc::clone(&parts.metrics))),
             header_timeout: edge.header_timeout,
             bounds: edge.bounds,
-            listeners: listeners.collect::<Result<_, EdgeError>>()?,
+            listeners,
             upstreams,
             metrics: Arc::clone(&parts.metrics),
         })
@@ -160,6 +169,11 @@ impl Setup {
     pub fn handshakes(&self, place: usize) -> Option<&Handshakes> {
         self.listeners.get(place).map(|listener| &listener.handshakes)
     }
+}
+
+/// The value; otherwise the fault is noted.
+fn noted<T>(prepared: Result<T, EdgeError>, faults: &mut Vec<EdgeError>) -> Option<T> {
+    prepared.map_err(|fault| faults.push(fault)).ok()
 }
 
 /// Handle of the setup in force; clones see the same.

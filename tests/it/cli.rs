@@ -9,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::edge::{Edge, usual_routes};
+use crate::support::ports;
 
 mod check;
 mod explain;
@@ -18,10 +19,10 @@ mod usage;
 
 /// What a command did.
 #[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Ran {
@@ -38,7 +39,7 @@ impl Desk {
     /// With the shipped configuration and rules.
     fn shipped() -> Self {
         let read = |name: &str| std::fs::read_to_string(format!("conf/{name}")).unwrap();
-        Self::with(&read("embedgate.toml"), &read("widgets.json"))
+        Self::with(&on_free_ports(&read("embedgate.toml")), &read("widgets.json"))
     }
 
     /// With the usual routes on the demo, and these rules.
@@ -67,8 +68,23 @@ impl Desk {
     }
 
     fn run_with(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Ran {
-        finished(Edge::command(self.path()).args(arguments).envs(variables.iter().copied()))
+        let mut command = Edge::command(self.path());
+        // A check tries them, and the usual ones may be somebody's.
+        let config = std::fs::read_to_string(self.path().join("conf/embedgate.toml")).unwrap_or_default();
+        if !config.contains("\nlisten = [") {
+            command.env("EMBEDGATE__EDGE__LISTEN", format!("[\"{}\"]", ports::free()));
+        }
+        if !config.contains("\n[admin]") {
+            command.env("EMBEDGATE__ADMIN__LISTEN", ports::free().to_string());
+        }
+        finished(command.args(arguments).envs(variables.iter().copied()))
     }
+}
+
+/// The shipped configuration, on free ports.
+fn on_free_ports(shipped: &str) -> String {
+    let [edge, admin] = [ports::free(), ports::free()].map(|addr| addr.to_string());
+    shipped.replace("127.0.0.1:8080", &edge).replace("127.0.0.1:9090", &admin)
 }
 
 /// A configuration with the usual routes on the demo, and more of `[edge]` or other tables.
@@ -80,7 +96,7 @@ fn config(more: &str) -> String {
 }
 
 /// Runs a command to its end, which must come soon.
-fn finished(command: &mut Command) -> Ran {
+pub(crate) fn finished(command: &mut Command) -> Ran {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let read = |stream: &mut dyn Read| {

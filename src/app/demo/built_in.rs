@@ -27,9 +27,10 @@ impl Demo {
         Self { addr: Mutex::new(None), runtime }
     }
 
-    /// The error of a configuration that asks for a demo this binary doesn't have.
-    pub(in crate::app) fn fault(_: &Settings) -> Option<AppError> {
-        None
+    /// The demo as an upstream that is not served, to try a configuration.
+    pub(in crate::app) fn unserved(settings: &Settings) -> Result<Option<DemoUpstream>, AppError> {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 1));
+        Ok(is_wanted(settings).then(|| DemoUpstream { addr, pages: Arc::new(Sites::of(settings)) }))
     }
 
     /// The demo as an upstream, if this configuration asks for it.
@@ -37,14 +38,12 @@ impl Demo {
         if !is_wanted(settings) {
             return Ok(None);
         }
-        let sites =
-            || embedgate_demo::DemoSite { public_origin: public_origin(settings), widget: WIDGET.to_owned() };
         let mut addr = self.addr.lock();
         let addr = match *addr {
             Some(addr) => addr,
             None => *addr.insert(self.start().map_err(AppError::Demo)?),
         };
-        Ok(Some(DemoUpstream { addr, pages: Arc::new(Sites(sites())) }))
+        Ok(Some(DemoUpstream { addr, pages: Arc::new(Sites::of(settings)) }))
     }
 
     /// Serves until the process ends, so that open requests end as on any upstream.
@@ -60,6 +59,12 @@ impl Demo {
             }
         }));
         Ok(addr)
+    }
+}
+
+impl Sites {
+    fn of(settings: &Settings) -> Self {
+        Self(embedgate_demo::DemoSite { public_origin: public_origin(settings), widget: WIDGET.to_owned() })
     }
 }
 

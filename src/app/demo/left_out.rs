@@ -14,12 +14,11 @@ impl Demo {
         Self
     }
 
-    /// The error of a configuration that asks for a demo this binary doesn't have.
-    pub(in crate::app) fn fault(settings: &Settings) -> Option<AppError> {
-        super::is_wanted(settings).then_some(AppError::NoDemo)
+    pub(in crate::app) fn unserved(settings: &Settings) -> Result<Option<DemoUpstream>, AppError> {
+        if super::is_wanted(settings) { Err(AppError::NoDemo) } else { Ok(None) }
     }
 
     pub(in crate::app) fn upstream(&self, settings: &Settings) -> Result<Option<DemoUpstream>, AppError> {
-        Self::fault(settings).map_or(Ok(None), Err)
+        Self::unserved(settings)
     }
 }

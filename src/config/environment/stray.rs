@@ -77,10 +77,10 @@ pub(super) fn is_known(path: &[String]) -> bool {
 /// `EMBEDGATE_SERVICE_HOST`, `EMBEDGATE_PORT_9090_TCP_ADDR`.
 fn is_of_a_service(rest: &str) -> bool {
     let words: Vec<&str> = rest.split('_').collect();
-    let is_service = words.windows(2).any(|pair| pair[0] == "SERVICE" && matches!(pair[1], "HOST" | "PORT"));
+    let is_service = words.windows(2).any(|pair| matches!(pair, ["SERVICE", "HOST" | "PORT"]));
     let is_number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let is_port = words
         .windows(3)
-        .any(|parts| parts[0] == "PORT" && is_number(parts[1]) && matches!(parts[2], "TCP" | "UDP" | "SCTP"));
+        .any(|parts| matches!(parts, ["PORT", number, "TCP" | "UDP" | "SCTP"] if is_number(number)));
     is_service || is_port || words.last() == Some(&"PORT") || words.contains(&"ENV") || rest == "NAME"
 }

@@ -41,6 +41,13 @@ pub struct ListenerKind {
     pub proxy_protocol: bool,
 }
 
+impl ListenerKind {
+    /// The key of the configuration that names such a listener.
+    pub fn key(self) -> &'static str {
+        if self.tls.is_some() { "edge.tls.listen" } else { "edge.listen" }
+    }
+}
+
 /// Socket of a listener.
 #[derive(Debug)]
 enum Socket {
@@ -63,7 +70,8 @@ impl Listener {
             socket.bind(addr)?;
             Ok((socket.local_addr()?, socket))
         };
-        let (addr, socket) = bind().map_err(|source| EdgeError::Listen { addr, source })?;
+        let key = kind.key();
+        let (addr, socket) = bind().map_err(|source| EdgeError::Listen { key, addr, source })?;
         Ok(Self { addr, socket: Socket::Bound(socket), kind })
     }
 
@@ -90,7 +98,8 @@ impl Listener {
                 TcpListener::from_std(socket)
             }
         };
-        let listener = Arc::new(listen().map_err(|source| EdgeError::Listen { addr, source })?);
+        let key = kind.key();
+        let listener = Arc::new(listen().map_err(|source| EdgeError::Listen { key, addr, source })?);
         // Accepted connections inherit it. Without it, the system keeps megabytes for a client that does not read. An error
         // changes nothing else.
         let _ = SockRef::from(&*listener).set_tcp_notsent_lowat(MOST_UNSENT);

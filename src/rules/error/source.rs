@@ -11,7 +11,7 @@ use super::fault::{FaultList, RuleFault};
 #[non_exhaustive]
 pub enum SourceError {
     /// A rules file or folder that can't be read, or isn't there.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {}", path.display(), unreadable(.source))]
     Unreadable {
         /// The file or folder.
         path: PathBuf,
@@ -80,5 +80,17 @@ impl SourceError {
             Self::Invalid(faults) => faults.as_slice(),
             _ => &[],
         }
+    }
+}
+
+fn unreadable(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            format!(
+                "{source}; put a rules file there ({{\"widgets\": []}} for none), or set another path in [rules]"
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!("{source}; let the edge's user read it"),
+        _ => source.to_string(),
     }
 }

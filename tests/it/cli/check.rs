@@ -4,8 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use super::{Desk, config};
+use super::{Desk, config, on_free_ports};
 use crate::support::certificates::Authority;
+use crate::support::ports;
 
 #[test]
 fn the_shipped_configuration_is_fine() {
@@ -99,13 +100,18 @@ fn files_that_are_not_there_are_named() {
 
 #[test]
 fn what_a_start_would_refuse_is_found_without_a_start() {
-    let tls = "[[edge.tls]]\nlisten = \"127.0.0.1:8443\"\n\
-               certificates = [{ cert = \"tls/site.pem\", key = \"tls/site.key\" }]\n";
-    let mutual = "[admin]\nlisten = \"0.0.0.0:9090\"\nhosts = [\"edge\"]\n\
-                  tls = { cert = \"a.pem\", key = \"a.key\", client_ca = \"ca.pem\" }\n";
-    let suffixes = "[policy]\npublic_suffix_list = \"suffixes.dat\"\n";
+    let tls = format!(
+        "[[edge.tls]]\nlisten = \"{}\"\ncertificates = [{{ cert = \"tls/site.pem\", key = \"tls/site.key\" }}]\n",
+        ports::free()
+    );
+    let mutual = format!(
+        "[admin]\nlisten = \"0.0.0.0:{}\"\nhosts = [\"edge\"]\n\
+         tls = {{ cert = \"a.pem\", key = \"a.key\", client_ca = \"ca.pem\" }}\n",
+        ports::free().port()
+    );
+    let suffixes = "[policy]\npublic_suffix_list = \"suffixes.dat\"\n".to_owned();
     for (more, says) in [(tls, "tls/site.pem"), (mutual, "a.pem: "), (suffixes, "suffixes.dat: ")] {
-        let ran = Desk::with(&config(more), "{\"widgets\": []}").run(&["check"]);
+        let ran = Desk::with(&config(&more), "{\"widgets\": []}").run(&["check"]);
         assert_eq!(
             (ran.code, ran.out.lines().filter(|line| line.starts_with("error: ")).count()),
             (1, 1),
@@ -134,7 +140,7 @@ fn a_route_for_a_widget_that_is_not_there_is_a_warning() {
     let routes = [route("here"), route("gone")].concat();
     let shipped = std::fs::read_to_string("conf/embedgate.toml").unwrap();
     let rules = json!({ "widgets": [{ "id": "here", "allowed_domains": ["example.com"] }] });
-    let desk = Desk::with(&[shipped, routes].concat(), &rules.to_string());
+    let desk = Desk::with(&[on_free_ports(&shipped), routes].concat(), &rules.to_string());
     let ran = desk.run(&["check"]);
     assert_eq!(ran.code, 0, "{ran:?}");
     assert!(
@@ -151,7 +157,8 @@ fn a_certificate_that_browsers_will_refuse_is_a_warning() {
     let (cert, key) = pair.write(folder.path(), "site");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let tls = format!(
-        "[[edge.tls]]\nlisten = \"127.0.0.1:8443\"\ncertificates = [{{ cert = \"{}\", key = \"{}\" }}]\n[upstreams.x]\nservers = [\"a:1\"]\n",
+        "[[edge.tls]]\nlisten = \"{}\"\ncertificates = [{{ cert = \"{}\", key = \"{}\" }}]\n[upstreams.x]\nservers = [\"a:1\"]\n",
+        ports::free(),
         cert.display(),
         key.display()
     );

@@ -99,7 +99,8 @@ fn rules<'l, 'j: 'l>(
     let NumberedLines { count, has_voice: voice, numbered } = lines;
     if count > MAX_ENTRIES {
         let detail = format!(
-            "{count} entries, but at most {MAX_ENTRIES} are allowed; cover subdomains with `*.` entries, or split the widget"
+            "{count} entries, but at most {MAX_ENTRIES} are allowed; cover subdomains with `*.` entries, or split the \
+             widget"
         );
         faults.push(DocumentFault {
             pointer: "/allowed_domains".to_owned(),

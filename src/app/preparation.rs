@@ -1,0 +1,84 @@
+//! Preparation of a start: everything that can keep an edge from starting before its rules are read, in one list. A
+//! start takes what it makes; a check makes nothing, and has the same list, so that no step can be forgotten in it.
+
+use std::sync::Arc;
+
+use super::suffixes::public_suffixes;
+use super::{AppError, control, written};
+use crate::admin::{MutualTls, Tokens};
+use crate::config::Settings;
+use crate::edge::admission::tickets::key_file::KeyFile;
+use crate::edge::setup::{DemoUpstream, Setup, SetupParts};
+use crate::files::private::IfMissing;
+use crate::telemetry::metrics::Metrics;
+use embedgate_policy::suffix::PublicSuffixes;
+
+/// What a start is made of, but for rules and sockets.
+pub(super) struct Preparation {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) admin_tls: Option<Arc<MutualTls>>,
+    pub(super) tokens: Tokens,
+    pub(super) ticket_keys: Arc<KeyFile>,
+    pub(super) parts: SetupParts,
+    pub(super) setup: Setup,
+    pub(super) suffixes: Arc<PublicSuffixes>,
+}
+
+/// Faults so far.
+#[derive(Default)]
+struct FaultsSoFar(Vec<AppError>);
+
+impl FaultsSoFar {
+    fn take<T, E: Into<AppError>>(&mut self, prepared: Result<T, E>) -> Option<T> {
+        prepared.map_err(|error| self.0.push(error.into())).ok()
+    }
+}
+
+impl Preparation {
+    /// Prepares everything. `demo`: the demo's upstream, where the settings ask for one.
+    ///
+    /// # Errors
+    ///
+    /// Everything that keeps the edge from starting, in the order of this list.
+    pub(super) fn of(
+        settings: &Settings,
+        demo: Result<Option<DemoUpstream>, AppError>,
+        if_missing: IfMissing,
+    ) -> Result<Self, Vec<AppError>> {
+        let mut noted = FaultsSoFar::default();
+        let metrics = noted.take(Metrics::new()).map(Arc::new);
+        let demo = noted.take(demo);
+        let admin_tls = noted.take(control::mutual_tls(settings));
+        let suffixes = noted.take(public_suffixes(settings));
+        noted.0.extend(written::faults(settings));
+        // A start that will fail makes no new files.
+        let or = |noted: &FaultsSoFar| if noted.0.is_empty() { if_missing } else { IfMissing::LeftOut };
+        let tokens = noted.take(Tokens::open_or(settings.admin.token_file.clone(), or(&noted)));
+        let key_file = || settings.tickets.key_file.clone();
+        let keys = noted.take(KeyFile::open_or(key_file(), or(&noted)));
+        // Whatever is wrong with them, the rest is tried.
+        let keys = keys.or_else(|| KeyFile::unsaved(key_file()).ok()).map(Arc::new);
+        let parts = keys.as_ref().zip(metrics.as_ref()).map(|(ticket_keys, metrics)| SetupParts {
+            ticket_keys: Arc::clone(ticket_keys),
+            metrics: Arc::clone(metrics),
+        });
+        let setup = demo.zip(parts.as_ref()).and_then(|(demo, parts)| {
+            let setup = Setup::prepare(settings, parts, demo, None);
+            setup.map_err(|errors| noted.0.extend(errors.into_iter().map(AppError::from))).ok()
+        });
+        match (metrics, admin_tls, tokens, keys, parts, setup, suffixes) {
+            (
+                Some(metrics),
+                Some(admin_tls),
+                Some(tokens),
+                Some(ticket_keys),
+                Some(parts),
+                Some(setup),
+                Some(suffixes),
+            ) if noted.0.is_empty() => {
+                Ok(Self { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes })
+            }
+            _ => Err(noted.0),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Files that the edge writes: what keeps it from doing so, found before it does anything.
+
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use super::AppError;
+use crate::config::{Settings, SourceSetting};
+use crate::files::making::{could_make, could_make_empty, could_write};
+
+/// Longest path of a socket, in bytes, with what is added to it until it has its name.
+const LONGEST_SOCKET: usize = 99;
+
+/// What keeps a start from writing its files. Those with secrets are tried where they are read.
+pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
+    let mut faults = shared(settings);
+    let unwritable = |key, path: &Path, tried: io::Result<()>| {
+        tried.err().map(|source| AppError::Unwritable { key, path: path.to_owned(), source })
+    };
+    let store = &settings.rules.store.path;
+    let has_store = settings.rules.source == SourceSetting::Store;
+    if has_store {
+        faults.extend(unwritable("rules.store.path", store, made_or_written(store)));
+    }
+    if is_audited_at_start(settings) {
+        let audit = &settings.log.audit;
+        faults.extend(unwritable("log.audit", audit, made_or_written(audit)));
+    }
+    let socket = &settings.edge.upgrade_socket;
+    faults.extend(unwritable("edge.upgrade_socket", socket, socket_at(socket)));
+    faults
+}
+
+/// What to know of the audit log where a start writes nothing to it.
+pub(super) fn concern(settings: &Settings) -> Option<String> {
+    if is_audited_at_start(settings) {
+        return None;
+    }
+    let path = &settings.log.audit;
+    let error = made_or_written(path).err()?;
+    Some(format!("log.audit: {}: {error}; until then, no change of the rules can be saved", path.display()))
+}
+
+/// Whether the first rules are a change that is recorded: all but those of a store that is there.
+fn is_audited_at_start(settings: &Settings) -> bool {
+    settings.rules.source != SourceSetting::Store || !settings.rules.store.path.exists()
+}
+
+fn made_or_written(path: &Path) -> io::Result<()> {
+    if path.exists() { could_write(path) } else { could_make(path) }
+}
+
+/// A socket takes the place of one that was left behind, and of nothing else.
+fn socket_at(path: &Path) -> io::Result<()> {
+    let invalid = |detail: &str| Err(io::Error::new(ErrorKind::InvalidInput, detail));
+    if path.as_os_str().len() > LONGEST_SOCKET {
+        return invalid("is too long for a socket; set another path, of at most 90 bytes");
+    }
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_dir() => invalid("is a folder; set the path of a socket in it"),
+        Ok(found) if !found.file_type().is_socket() => {
+            invalid("is a file and no socket, and would be lost; move it away, or set another path")
+        }
+        // On a full disk, too: an edge has to start there, to be told what to stop.
+        _ => could_make_empty(path),
+    }
+}
+
+/// Keys that name the same file.
+fn shared(settings: &Settings) -> Vec<AppError> {
+    let mut files: Vec<(&'static str, &Path)> = vec![
+        ("admin.token_file", &settings.admin.token_file),
+        ("tickets.key_file", &settings.tickets.key_file),
+        ("log.audit", &settings.log.audit),
+        ("edge.upgrade_socket", &settings.edge.upgrade_socket),
+    ];
+    match settings.rules.source {
+        SourceSetting::Store => files.extend([
+            ("rules.store.path", settings.rules.store.path.as_path()),
+            ("rules.store.seed", settings.rules.store.seed.as_path()),
+        ]),
+        SourceSetting::File => files.push(("rules.file.path", &settings.rules.file)),
+        SourceSetting::Nats => {}
+    }
+    let mut faults = Vec::new();
+    for (index, (key, path)) in files.iter().enumerate() {
+        let earlier = files.iter().take(index).find(|(_, other)| is_same(other, path));
+        if let Some((other, _)) = earlier {
+            faults.push(AppError::SameFile { key, other, path: path.to_path_buf() });
+        }
+    }
+    faults
+}
+
+/// Whether two paths are of one file, which may not be there yet.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().ok();
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
+}
