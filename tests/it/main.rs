@@ -26,6 +26,7 @@ mod house;
 mod integrations;
 mod life;
 mod logs;
+mod mistakes;
 mod requests;
 mod revocation;
 mod rules_file;
