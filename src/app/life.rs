@@ -15,6 +15,7 @@ use super::reload::Reloader;
 use super::signals::Signals;
 use super::sockets::{ADMIN_LISTEN, PROBE_LISTEN};
 use super::systemd::Systemd;
+use super::tasks;
 use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
 use crate::admin::{Gate, Intake, Readiness, StoppableListener};
 use crate::edge::connection::listeners::Accepting;
@@ -138,6 +139,7 @@ impl Life {
         if open > 0 {
             tracing::warn!(connections = open, "connections were cut");
         }
+        tasks::keep_last_stops(&self.publisher).await;
         self.decisions.sum_up();
         Ok(())
     }

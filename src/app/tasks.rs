@@ -75,27 +75,41 @@ pub(super) async fn keep_stops(publisher: Arc<Publisher>) {
     let mut failing = false;
     loop {
         sleep(KEEP_INTERVAL).await;
-        if publisher.not_kept().is_empty() {
-            failing = false;
-            continue;
-        }
-        let publisher_ = Arc::clone(&publisher);
-        let kept = tokio::task::spawn_blocking(move || publisher_.keep_stops()).await;
-        let error = match kept {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(error) = error.as_ref().filter(|_| !failing) {
-            let widgets: Vec<String> = publisher.not_kept().iter().map(|stop| stop.id.to_string()).collect();
-            let widgets = widgets.join(", ");
+        let error = try_to_keep_stops(&publisher).await.err();
+        if let Some((widgets, error)) = error.as_ref().filter(|_| !failing) {
             tracing::error!(
-                %error,
+                error,
                 "still not kept: the kill switch of {widgets}; it is tried again each second, and a restart would lose it"
             );
         }
         failing = error.is_some();
     }
+}
+
+/// The same once more before the process ends.
+pub(super) async fn keep_last_stops(publisher: &Arc<Publisher>) {
+    if let Err((widgets, error)) = try_to_keep_stops(publisher).await {
+        tracing::error!(
+            error,
+            "lost: the kill switch of {widgets}, which could not be kept; disable it again after the next start"
+        );
+    }
+}
+
+/// The widgets whose kill switch can't be kept, and why.
+async fn try_to_keep_stops(publisher: &Arc<Publisher>) -> Result<(), (String, String)> {
+    if publisher.not_kept().is_empty() {
+        return Ok(());
+    }
+    let writer = Arc::clone(publisher);
+    let kept = tokio::task::spawn_blocking(move || writer.keep_stops()).await;
+    let error = match kept {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let widgets: Vec<String> = publisher.not_kept().iter().map(|stop| stop.id.to_string()).collect();
+    Err((widgets.join(", "), error))
 }
 
 /// Time between two sums: the bound is about seconds.
