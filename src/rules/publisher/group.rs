@@ -141,11 +141,16 @@ impl<'s> Group<'s> {
             [(_, published)] => published.changed.clone(),
             answers => joined(answers.iter().flat_map(|(_, published)| published.changed.iter().cloned())),
         };
-        let last: HashMap<&WidgetId, &Arc<Author>> =
-            self.commit.writes.iter().map(|signed| (&signed.write.id, &signed.author)).collect();
-        // Every widget that differs was written.
-        let actors = changed.iter().filter_map(|changed| last.get(&changed.id));
-        let actors = actors.map(|author| Arc::clone(&author.name)).collect();
+        let actors = match (self.answers.as_slice(), self.commit.writes.first()) {
+            ([_], Some(signed)) => vec![Arc::clone(&signed.author.name); changed.len()],
+            (_, _) => {
+                let last: HashMap<&WidgetId, &Arc<Author>> =
+                    self.commit.writes.iter().map(|signed| (&signed.write.id, &signed.author)).collect();
+                // Every widget that differs was written.
+                let authors = changed.iter().filter_map(|changed| last.get(&changed.id));
+                authors.map(|author| Arc::clone(&author.name)).collect()
+            }
+        };
         (changed, actors)
     }
 }
