@@ -12,7 +12,7 @@ use crate::rules::book::{DisabledWidget, RuleBook};
 use crate::rules::change::{Actor, ChangedWidget, Outcome, Precondition};
 use crate::rules::edit::disable::disabled;
 use crate::rules::error::{SaveError, StoreError};
-use crate::rules::storage::stops::Stop;
+use crate::rules::storage::stops::UnkeptStop;
 use crate::rules::storage::{Author, Commit, SignedWrite, Storage};
 use embedgate_policy::widget::WidgetId;
 
@@ -37,7 +37,9 @@ impl Publisher {
     /// Kill switches that are in force and could not be kept yet.
     pub fn not_kept(&self) -> Vec<NotKept> {
         let stops = self.storage.stops().into_iter();
-        stops.map(|(id, Stop { revision, author, .. })| NotKept { id, revision, since: author.at }).collect()
+        stops
+            .map(|(id, UnkeptStop { revision, author, .. })| NotKept { id, revision, since: author.at })
+            .collect()
     }
 
     /// Tries to keep the kill switches that could not be kept yet. To be called again and again while there are some.
@@ -121,7 +123,7 @@ impl Publisher {
                     let author = Author::now(actor, generation);
                     own.push(ChangedWidget { id: id.clone(), before: Some(before), after: Some(revision) });
                     changed.extend(own.iter().map(|changed| (changed.clone(), Arc::clone(&author.name))));
-                    self.storage.stop(id.clone(), Stop { revision, record, json, author });
+                    self.storage.stop(id.clone(), UnkeptStop { revision, record, json, author });
                     book = next;
                     tracing::error!(
                         widget = %id,

@@ -19,7 +19,7 @@ use embedgate_policy::widget::{Widget, WidgetId};
 
 /// Kill switch that is in force and not kept yet.
 #[derive(Clone, Debug)]
-pub(in crate::rules) struct Stop {
+pub(in crate::rules) struct UnkeptStop {
     pub(in crate::rules) revision: u64,
     /// The widget's record in the book.
     pub(in crate::rules) record: Arc<[u8]>,
@@ -31,7 +31,7 @@ pub(in crate::rules) struct Stop {
 /// Storage with the kill switches in front of it that could not be kept yet.
 pub(in crate::rules) struct StorageWithStops {
     kept: Arc<dyn Storage>,
-    stops: Mutex<BTreeMap<WidgetId, Stop>>,
+    stops: Mutex<BTreeMap<WidgetId, UnkeptStop>>,
 }
 
 impl StorageWithStops {
@@ -40,12 +40,12 @@ impl StorageWithStops {
     }
 
     /// Puts a kill switch in front.
-    pub(in crate::rules) fn stop(&self, id: WidgetId, stop: Stop) {
+    pub(in crate::rules) fn stop(&self, id: WidgetId, stop: UnkeptStop) {
         self.lock().insert(id, stop);
     }
 
     /// Those that are not kept yet, by id.
-    pub(in crate::rules) fn stops(&self) -> Vec<(WidgetId, Stop)> {
+    pub(in crate::rules) fn stops(&self) -> Vec<(WidgetId, UnkeptStop)> {
         self.lock().iter().map(|(id, stop)| (id.clone(), stop.clone())).collect()
     }
 
@@ -77,17 +77,17 @@ impl StorageWithStops {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, Stop>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, UnkeptStop>> {
         self.stops.lock()
     }
 
-    fn find(&self, id: &str) -> Option<Stop> {
+    fn find(&self, id: &str) -> Option<UnkeptStop> {
         self.lock().get(id).cloned()
     }
 
     fn stopped(
         &self,
-        stop: &Stop,
+        stop: &UnkeptStop,
         kept: impl FnOnce() -> Result<Option<Widget>, StoreError>,
     ) -> Result<Option<Widget>, StoreError> {
         let revision = stop.revision;
@@ -147,7 +147,7 @@ impl Storage for StorageWithStops {
     }
 
     fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
-        let Some(Stop { revision, json, .. }) = self.find(id) else { return self.kept.stored(id) };
+        let Some(UnkeptStop { revision, json, .. }) = self.find(id) else { return self.kept.stored(id) };
         let json = match json {
             Some(json) => Some(json),
             None => self.kept.stored(id)?.and_then(|kept| disabled(&kept.json)),

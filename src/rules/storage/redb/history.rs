@@ -65,7 +65,7 @@ fn deletion_row(revision: u64, author: Option<&Author>) -> Vec<u8> {
 }
 
 /// What a write does, as far as history is about it.
-pub(super) struct Step<'s> {
+pub(super) struct HistoryStep<'s> {
     /// The document that it replaces.
     pub(super) document: Option<&'s (u64, Box<[u8]>)>,
     /// The deletion that it replaces.
@@ -91,7 +91,7 @@ pub(super) type HistoryTable<'t> = Table<'t, HistoryKey, &'static [u8]>;
 pub(super) fn follow(
     table: &mut HistoryTable<'_>,
     id: &str,
-    step: &Step<'_>,
+    step: &HistoryStep<'_>,
 ) -> Result<HistoryChange, redb::Error> {
     let mut change = HistoryChange::default();
     if step.document.is_none() && step.deletion.is_none() && step.deletes.is_none() {

@@ -2,7 +2,7 @@
 
 use redb::{Database, Table, WriteTransaction};
 
-use super::history::{self, HistoryChange, HistoryTable, Step};
+use super::history::{self, HistoryChange, HistoryStep, HistoryTable};
 use super::tables::{DELETED, DOCUMENTS, DeletionRow, HISTORY, Meta, RULES};
 use super::{row, signed};
 use crate::rules::fingerprint::Fingerprint;
@@ -75,7 +75,7 @@ impl<'t> OpenTables<'t> {
                 (document, rules, self.deleted.insert(key, deletion)?.map(|row| row.value()))
             }
         };
-        let step = Step { document: document.as_ref(), deletion, writes, deletes, author };
+        let step = HistoryStep { document: document.as_ref(), deletion, writes, deletes, author };
         let history = history::follow(&mut self.history, key, &step)?;
         Ok(PreviousRows { id: id.clone(), document, rules, deletion, history })
     }

@@ -321,25 +321,39 @@ fn a_start_is_told_to_observers() {
 #[test]
 fn a_commit_that_was_answered_as_failed_is_taken_back() {
     let folder = Folder::filled();
+    // So that its history is full.
+    let publisher = folder.start().unwrap();
+    for n in 0..20 {
+        save(&publisher, vec![put("w001", &[&format!("n{n}.example")], "")]).unwrap();
+    }
+    drop(publisher);
     let (store, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge).unwrap();
     let before = contents(&book);
+    let ids = ["w001", "w002", "new"];
+    let history = |store: &RuleStore| ids.map(|id| store.history(id).unwrap());
+    let past = history(&store);
+    assert_eq!(past.each_ref().map(Vec::len), [20, 1, 0]);
     let changes = [
         put("w001", &["x.example"], ""),
         delete("w002", None),
         put("new", &[], ""),
         put("w001", &["y.example"], ""),
     ];
-    let applied = book.apply(&changes, ApplyOptions::default()).unwrap();
-    let author = Author::now(Actor::CommandLine, 2);
-    let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
-    let commit = Commit { generation: 2, writes: applied.writes.into_iter().map(signed).collect() };
-    let database = store.handle.database().unwrap();
-    let pending = PendingCommit::write(&store.handle, &store.path, &database, &commit).unwrap();
-    drop(database);
-    // It reached the disk, the answer said no, and nobody could look.
-    store.handle.leave_uncertain(pending.into_uncertain_after_commit());
-    assert_eq!(store.get("w001").unwrap().unwrap().revision, Some(1));
+    // The next generation, and that of the store, which what could not be kept before is written with.
+    for generation in [22, 21] {
+        let applied = book.apply(&changes, ApplyOptions::default()).unwrap();
+        let author = Author::now(Actor::CommandLine, generation);
+        let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
+        let commit = Commit { generation, writes: applied.writes.into_iter().map(signed).collect() };
+        let database = store.handle.database().unwrap();
+        let pending = PendingCommit::write(&store.handle, &store.path, &database, &commit).unwrap();
+        drop(database);
+        // It reached the disk, the answer said no, and nobody could look.
+        store.handle.leave_uncertain(pending.into_uncertain_after_commit());
+        assert_eq!(store.get("w001").unwrap().unwrap().revision, Some(21));
+        assert_eq!(history(&store), past, "{generation}");
+    }
     drop(store);
     let (_, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge).unwrap();
-    assert_eq!((contents(&book), book.generation()), (before, 1));
+    assert_eq!((contents(&book), book.generation()), (before, 21));
 }

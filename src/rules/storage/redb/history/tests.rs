@@ -44,7 +44,8 @@ impl Desk {
 }
 
 fn save(publisher: &Publisher, changes: Vec<Change>) -> Result<Published, SaveError> {
-    publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine)
+    // With so few widgets many a batch is a wide change.
+    publisher.apply_confirmed(changes, ApplyOptions::default(), Some(usize::MAX), Actor::CommandLine)
 }
 
 fn edit(publisher: &Publisher, id: &str, edit: Edit) -> Result<Published, SaveError> {
@@ -259,7 +260,7 @@ fn a_history_is_bounded_by_its_bytes_and_keeps_what_was_just_replaced() {
         let mut table = transaction.open_table(HISTORY).unwrap();
         for text in [long, longer] {
             let replaced = (1, Box::from(text.as_bytes()));
-            let step = super::Step {
+            let step = super::HistoryStep {
                 document: Some(&replaced),
                 deletion: None,
                 writes: Some(10),
