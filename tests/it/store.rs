@@ -1,6 +1,7 @@
 //! The embedded store on real disks: what was answered is there, whatever happens to the process or the disk.
 
 mod bulk;
+mod changes;
 mod full_disk;
 mod killed;
 mod lost;
