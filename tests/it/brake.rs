@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::scale;
 
 mod api;
 mod files;
@@ -15,6 +16,11 @@ const ALL: usize = 1000;
 
 /// What can become of a widget, by its name in the counts.
 const KINDS: [&str; 5] = ["deleted", "disabled", "restricted", "opened", "monitored"];
+
+/// The kinds that are tried on a road: all of them, or in a short run two, on each road others.
+fn kinds(road: usize) -> impl Iterator<Item = &'static str> {
+    KINDS.into_iter().cycle().skip(2 * road).take(scale(20).min(KINDS.len()))
+}
 
 fn id(number: usize) -> String {
     format!("w{number:03}")

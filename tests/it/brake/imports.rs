@@ -48,7 +48,7 @@ fn whole() -> String {
 #[test]
 fn an_import_of_many_is_held_until_it_is_confirmed() {
     let store = Store::new();
-    for kind in KINDS {
+    for kind in kinds(2) {
         let (code, report) = store.import(&lines(kind, 90), &[]);
         let done = report["updated"].as_u64().unwrap() + report["deleted"].as_u64().unwrap();
         assert_eq!((code, done, report.get("wide_change")), (Some(0), 90, None), "{kind}: {report}");
