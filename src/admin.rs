@@ -7,7 +7,8 @@
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 once rules are loaded and every data listener accepts, else 503 with what is missing |
 //! | `GET /metrics` | Prometheus text format |
-//! | `/v1/…` | the calls that `GET /v1/openapi.json` describes; all of them need a token |
+//! | `GET /v1/openapi.json` | the description of the calls |
+//! | `/v1/…` | the calls that it describes; all of them need a token |
 //!
 //! Each call is checked in this order: `Host` and `Origin` (`guard`), the token (`auth`), whether the query and the body
 //! are ones that the call declares (`declared`), the token's role, the body. Only [`crate::rules::publisher`] changes rules.
@@ -58,7 +59,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::{TokenFault, Tokens};
+pub use auth::{TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
@@ -213,7 +214,7 @@ fn health_routes() -> Router<Arc<Admin>> {
 
 async fn start_page(State(admin): State<Arc<Admin>>) -> String {
     let calls =
-        "/livez, /readyz and /metrics are open. Calls under /v1 need a bearer token: see /v1/openapi.json.";
+        "/livez, /readyz, /metrics and /v1/openapi.json are open. Other calls under /v1 need a bearer token.";
     format!("{}\n{calls}\n", admin.start_page)
 }
 

@@ -17,10 +17,11 @@ use tokio::time::sleep;
 use super::Admin;
 use super::connections::CallerConnection;
 use super::problem::Problem;
+use crate::rules::change::Actor;
 
 mod token_file;
 
-pub use token_file::{TokenFault, Tokens};
+pub use token_file::{TokenFault, TokenLineFault, Tokens};
 
 /// Role of a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,10 +50,22 @@ pub struct Caller {
     /// The first 8 hexadecimal digits of the token's SHA-256: enough to tell tokens apart, useless for a
     /// call.
     pub fingerprint: Arc<str>,
+    /// The name in the token file, if it has one.
+    pub name: Option<Arc<str>>,
 }
 
-/// Paths that a person, a probe or a scraper asks for without a token.
-const OPEN: [&str; 4] = ["/", "/livez", "/readyz", "/metrics"];
+impl Caller {
+    /// The caller as the audit log, the history and events call it: by name, else by role and fingerprint.
+    pub(super) fn actor(&self) -> Actor {
+        Actor::Token(match &self.name {
+            Some(name) => (**name).into(),
+            None => format!("{}:{}", self.role.as_str(), self.fingerprint).into(),
+        })
+    }
+}
+
+/// Paths that a person, a probe, a scraper or a generator of clients asks for without a token.
+const OPEN: [&str; 5] = ["/", "/livez", "/readyz", "/metrics", "/v1/openapi.json"];
 
 /// Time until a call without a known token has its answer, so that guessing is slow.
 const REFUSAL_DELAY: Duration = Duration::from_millis(100);

@@ -15,7 +15,7 @@ use super::input::{self, JSON, KnownId, NewId, Parameters};
 use super::openapi::{DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WriteProblems};
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
-use crate::rules::change::{Actor, ApplyOptions, Change, Outcome};
+use crate::rules::change::{ApplyOptions, Change, Outcome};
 use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetDocument, WidgetId};
 
 mod disable;
@@ -190,11 +190,4 @@ pub(super) async fn delete(
     .await?;
     let revision = published.outcomes.first().map_or(0, Outcome::revision);
     Ok(Json(Deleted { id, revision, generation: published.generation }))
-}
-
-impl super::auth::Caller {
-    /// The caller's name in the audit log.
-    pub(super) fn actor(&self) -> Actor {
-        Actor::Token(format!("{}:{}", self.role.as_str(), self.fingerprint).into())
-    }
 }

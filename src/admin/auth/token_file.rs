@@ -1,5 +1,6 @@
-//! Token file: one `read TOKEN` or `write TOKEN` per line, `#` for comments. Several tokens can be valid at
-//! once. So a token can be replaced without a gap: add the new one, move the callers, remove the old one.
+//! Token file: one `read TOKEN` or `write TOKEN` per line, `#` for comments. A name may follow, by which the token's
+//! changes are recorded. Several tokens can be valid at once, also of the same name. So a token can be replaced without a
+//! gap: add the new one, move the callers, remove the old one.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use crate::files::private::{self, IfMissing, PrivateFileFault, PrivateStamp};
 
 /// Minimum length of a token that can't be guessed; a shorter one is accepted with a warning.
 const SENSIBLE_LENGTH: usize = 20;
+/// Maximum length of a name, in characters.
+const LONGEST_NAME: usize = 64;
 /// Random bytes of a token that is made here.
 const TOKEN_BYTES: usize = 32;
 
@@ -26,13 +29,37 @@ pub enum TokenFault {
     File(#[from] PrivateFileFault),
     /// A line is neither a token nor a comment. The error does not repeat the line, because it may contain a
     /// token.
-    #[error("{}:{line}: not `read TOKEN` or `write TOKEN`, with a token of A-Z a-z 0-9 - . _ ~ + / =", path.display())]
+    #[error("{}:{line}: not `read TOKEN` or `write TOKEN`, each optionally with a name behind it: {fault}", path.display())]
     Line {
         /// The file.
         path: PathBuf,
         /// The line, from 1.
         line: usize,
+        /// What is wrong with it.
+        fault: TokenLineFault,
     },
+}
+
+/// Error in a line of a token file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenLineFault {
+    /// It begins with another word.
+    #[error("the first word must be `read` or `write`")]
+    Role,
+    /// There is no second word.
+    #[error("there is no token")]
+    NoToken,
+    /// The second word is no token.
+    #[error("a token has only A-Z a-z 0-9 - . _ ~ + / =")]
+    Token,
+    /// The third word is no name.
+    #[error(
+        "a name has 1 to 64 letters, digits and signs, and does not begin with `#`; a comment needs a line of its own"
+    )]
+    Name,
+    /// There are more words.
+    #[error("there is more than a token and a name, and a name is one word")]
+    TooManyWords,
 }
 
 /// Tokens in force. Each call checks the file and reloads it when it has changed, so a removed token is
@@ -134,41 +161,51 @@ impl Tokens {
 
 fn read(path: &Path) -> Result<(Vec<KnownTokens>, PrivateStamp), TokenFault> {
     let (text, seen) = private::read(path)?;
-    let known = parse(&text).map_err(|line| TokenFault::Line { path: path.to_owned(), line })?;
+    let known =
+        parse(&text).map_err(|(line, fault)| TokenFault::Line { path: path.to_owned(), line, fault })?;
     Ok((known, seen))
 }
 
-/// The tokens, or the number of the first line that is not one.
-fn parse(text: &str) -> Result<Vec<KnownTokens>, usize> {
-    let mut known = Vec::new();
-    for (line, text) in (1..).zip(text.lines()) {
-        let text = text.trim();
-        if text.is_empty() || text.starts_with('#') {
-            continue;
-        }
-        let mut words = text.split_ascii_whitespace();
-        let (Some(role), Some(token), None) = (words.next(), words.next(), words.next()) else {
-            return Err(line);
-        };
-        let role = match role {
-            "read" => Role::Read,
-            "write" => Role::Write,
-            _ => return Err(line),
-        };
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
-        if !token.bytes().all(allowed) {
-            return Err(line);
-        }
-        let digest = sha256(token);
-        let fingerprint: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        if token.len() < SENSIBLE_LENGTH {
-            tracing::warn!(
-                "the admin token {fingerprint} is short: replace it with {TOKEN_BYTES} random bytes"
-            );
-        }
-        known.push(KnownTokens { digest, caller: Caller { role, fingerprint: fingerprint.into() } });
+/// The tokens, or the number of the first line that is not one, and why.
+fn parse(text: &str) -> Result<Vec<KnownTokens>, (usize, TokenLineFault)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|(number, line)| known(line).map_err(|fault| (number, fault))).collect()
+}
+
+/// The token in a line.
+fn known(line: &str) -> Result<KnownTokens, TokenLineFault> {
+    let mut words = line.split_ascii_whitespace();
+    let role = match words.next() {
+        Some("read") => Role::Read,
+        Some("write") => Role::Write,
+        _ => return Err(TokenLineFault::Role),
+    };
+    let token = words.next().ok_or(TokenLineFault::NoToken)?;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if !token.bytes().all(allowed) {
+        return Err(TokenLineFault::Token);
     }
-    Ok(known)
+    let name = words.next();
+    if name.is_some_and(|name| !is_name(name)) {
+        return Err(TokenLineFault::Name);
+    }
+    if words.next().is_some() {
+        return Err(TokenLineFault::TooManyWords);
+    }
+    let digest = sha256(token);
+    let fingerprint: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    if token.len() < SENSIBLE_LENGTH {
+        tracing::warn!("the admin token {fingerprint} is short: replace it with {TOKEN_BYTES} random bytes");
+    }
+    let caller = Caller { role, fingerprint: fingerprint.into(), name: name.map(Into::into) };
+    Ok(KnownTokens { digest, caller })
+}
+
+/// Whether a word is a name: what can be read, and neither moves nor hides what stands beside it.
+fn is_name(word: &str) -> bool {
+    let readable = |letter: char| letter.is_alphanumeric() || letter.is_ascii_graphic();
+    !word.starts_with('#') && word.chars().all(readable) && word.chars().nth(LONGEST_NAME).is_none()
 }
 
 fn sha256(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
@@ -182,6 +219,7 @@ fn make(path: &Path) -> Result<(), PrivateFileFault> {
     let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     let text = format!(
         "# Bearer tokens of the admin listener: one `read TOKEN` or `write TOKEN` per line; reloaded when changed.\n\
+         # A name behind a token says in the audit log whose changes are whose: `write TOKEN NAME`.\n\
          write {token}\n"
     );
     private::make(path, &text)

@@ -22,7 +22,7 @@ const CALLS: [(&str, &str, bool); 11] = [
     ("POST", "/v1/widgets/wgt_demo/purge", true),
     ("GET", "/v1/lint", false),
     ("GET", "/v1/status", false),
-    ("GET", "/v1/openapi.json", false),
+    ("GET", "/v1/events?kind=nothing", false),
 ];
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn every_call_needs_a_token_and_writing_one_that_may() {
         let answer = client.get(format!("http://{}{unknown}", edge.admin)).send().await.unwrap();
         assert_eq!(answer.status(), 401, "nobody learns which calls there are");
     }
-    for open in ["/", "/livez", "/readyz", "/metrics"] {
+    for open in ["/", "/livez", "/readyz", "/metrics", "/v1/openapi.json"] {
         assert_eq!(client.get(format!("http://{}{open}", edge.admin)).send().await.unwrap().status(), 200);
     }
     let (_, status) = super::call(&edge, Method::GET, "/v1/status").await;
@@ -84,6 +84,46 @@ async fn tokens_are_replaced_while_it_runs() {
     assert_eq!(status(new).await, 200, "a bad file leaves the last good tokens");
     assert!(edge.log().contains("admin.tokens:1: not `read TOKEN` or `write TOKEN`"), "{}", edge.log());
     assert!(!edge.log().contains(new) && !edge.log().contains(READ_TOKEN));
+}
+
+/// The audit log, events and answers of the edge say who it was, also after a rotation.
+#[tokio::test]
+async fn changes_carry_the_names_of_their_tokens() {
+    let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
+    let (old, new) = ("old-0123456789abcdef0123456789", "new-0123456789abcdef0123456789");
+    write_tokens(
+        &edge.tokens(),
+        &format!("read {READ_TOKEN} viewer\nwrite {old} ci-deploy\nwrite {new} ci-deploy\n"),
+    );
+    for (token, id) in [(old, "a"), (new, "b")] {
+        let put = Client::new().put(format!("http://{}/v1/widgets/{id}", edge.admin)).bearer_auth(token);
+        assert_eq!(put.json(&json!({ "id": id })).send().await.unwrap().status(), 201);
+    }
+    write_tokens(&edge.tokens(), &format!("write {new}\n"));
+    let put = Client::new().put(format!("http://{}/v1/widgets/c", edge.admin)).bearer_auth(new);
+    assert_eq!(put.json(&json!({ "id": "c" })).send().await.unwrap().status(), 201);
+    let audit = std::fs::read_to_string(edge.folder().join("data/audit.jsonl")).unwrap();
+    let lines = audit.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let actors: Vec<(String, String)> = lines
+        .filter(|line| ["a", "b", "c"].iter().any(|id| line["widget"] == *id))
+        .map(|line| (line["widget"].as_str().unwrap().to_owned(), line["actor"].as_str().unwrap().to_owned()))
+        .collect();
+    assert_eq!(
+        actors[..2],
+        [("a", "token:ci-deploy"), ("b", "token:ci-deploy")].map(|(a, b)| (a.into(), b.into()))
+    );
+    assert!(actors[2].1.starts_with("token:write:") && actors.len() == 3, "{actors:?}");
+    assert!(![&audit, &edge.log()].iter().any(|text| text.contains(old) || text.contains(new)));
+
+    write_tokens(&edge.tokens(), &format!("write {new} two words\n"));
+    let put = Client::new().put(format!("http://{}/v1/widgets/d", edge.admin)).bearer_auth(new);
+    assert_eq!(
+        put.json(&json!({ "id": "d" })).send().await.unwrap().status(),
+        201,
+        "the last good tokens stay"
+    );
+    assert!(edge.log().contains("admin.tokens:1: not `read TOKEN` or `write TOKEN`"), "{}", edge.log());
+    assert!(!edge.log().contains(new));
 }
 
 #[tokio::test]

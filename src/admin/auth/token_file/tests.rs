@@ -54,13 +54,42 @@ fn a_file_that_others_can_read_or_that_is_no_token_file_is_refused_without_repea
         let error = Tokens::open(path.clone()).unwrap_err().to_string();
         assert!(error.contains("chmod 600"), "{error}");
     }
-    for line in
-        ["admin secretsecretsecret", "write", "secretsecretsecret", "write secret secret", "read sécret"]
-    {
+    let long = format!("write secretsecretsecret {}", "n".repeat(65));
+    for (line, fault) in [
+        ("admin secretsecretsecret", TokenLineFault::Role),
+        ("secretsecretsecret", TokenLineFault::Role),
+        ("Write secretsecretsecret", TokenLineFault::Role),
+        ("write", TokenLineFault::NoToken),
+        ("read sécretsecretsecret", TokenLineFault::Token),
+        ("write secretsecretsecret #comment", TokenLineFault::Name),
+        ("write secretsecretsecret a\u{200b}b", TokenLineFault::Name),
+        ("write secretsecretsecret a\u{a0}b", TokenLineFault::Name),
+        (&long, TokenLineFault::Name),
+        ("write secretsecretsecret two secretsecret", TokenLineFault::TooManyWords),
+    ] {
         write(&path, &format!("# comment\n{line}\n"));
         let error = Tokens::open(path.clone()).unwrap_err().to_string();
-        assert!(error.contains("tokens:2: ") && !error.contains("secretsecret"), "{error}");
+        assert!(error.contains("tokens:2: not `read TOKEN` or `write TOKEN`"), "{error}");
+        assert!(error.contains(&fault.to_string()) && !error.contains("secretsecret"), "{error}");
     }
+}
+
+#[test]
+fn a_name_says_whose_changes_are_whose() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    let names = ["ci", "ci", "ops@example.com", "Zoë", "deploy/eu-1", &"n".repeat(64)];
+    let token = |number: usize| format!("token-token-token-token-{number}");
+    let lines = names.iter().enumerate();
+    let lines: String = lines.map(|(number, name)| format!("write {}\t {name}\n", token(number))).collect();
+    write(&path, &format!("{lines}read {}\n", token(names.len())));
+    let tokens = Tokens::open(path).unwrap();
+    let actor = |number| tokens.find(&token(number)).unwrap().actor().to_string();
+    for (number, name) in names.iter().enumerate() {
+        assert_eq!(actor(number), format!("token:{name}"));
+    }
+    let unnamed = tokens.find(&token(names.len())).unwrap();
+    assert_eq!(unnamed.actor().to_string(), format!("token:read:{}", unnamed.fingerprint));
 }
 
 #[test]
