@@ -172,8 +172,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
 /// The description of the calls (OpenAPI), as JSON.
 pub fn description() -> String {
     let (_, api) = calls();
-    // Strings, numbers and maps with string keys can always be written as JSON.
-    serde_json::to_string_pretty(&api).unwrap_or_default()
+    openapi::text(&api)
 }
 
 /// Router of the admin listener.

@@ -11,6 +11,8 @@ use crate::rules::error::WideChange;
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::widget::{Access, Capability, Environment, WidgetDocument, WidgetId};
 
+mod generators;
+
 /// Parts of the description that belong to no single call.
 #[derive(OpenApi)]
 #[openapi(
@@ -31,6 +33,14 @@ use embedgate_policy::widget::{Access, Capability, Environment, WidgetDocument, 
     modifiers(&TokenSecurity),
 )]
 pub(super) struct Description;
+
+/// The description as JSON, in the form that generators of clients take.
+pub(super) fn text(api: &utoipa::openapi::OpenApi) -> String {
+    // Strings, numbers and maps with string keys can always be written as JSON.
+    let mut api = serde_json::to_value(api).unwrap_or_default();
+    generators::suit(&mut api);
+    serde_json::to_string_pretty(&api).unwrap_or_default()
+}
 
 struct TokenSecurity;
 

@@ -12,9 +12,22 @@ CONDITIONS = {
 }
 
 
-@schemathesis.serializer("application/x-ndjson")
+NDJSON = "application/x-ndjson"
+
+
+@schemathesis.hook
+def before_load_schema(ctx, raw_schema):
+    """The description says of a text in lines what a line is; bodies are made of that."""
+    for item in raw_schema["paths"].values():
+        for call in item.values():
+            content = call.get("requestBody", {}).get("content", {})
+            if NDJSON in content:
+                content[NDJSON]["schema"] = content[NDJSON]["schema"]["contentSchema"]
+
+
+@schemathesis.serializer(NDJSON)
 def ndjson(ctx, value):
-    """The description gives one line of a batch; a body is made of such lines."""
+    """A body is made of lines."""
     return json.dumps(value).encode() + b"\n"
 
 

@@ -73,9 +73,8 @@ impl WidgetDocument<'_> {
 
 /// Widget document. It serialises canonically: all fields, except an unstated `access` and a missing
 /// `revision`.
-///
-/// A field that comes later is left out at its default (`skip_serializing_if`), so that the fingerprints of documents
-/// which are stored already stay.
+// A field that comes later is left out at its default (`skip_serializing_if`), so that the fingerprints of documents
+// which are stored already stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Widget {
     /// The widget's id.
