@@ -80,6 +80,7 @@ use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::RulesFile;
 use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::queue::LogQueue;
 use crate::telemetry::upstream_servers::UpstreamServers;
@@ -111,8 +112,8 @@ pub struct Admin {
     pub assets: Arc<dyn CachedAssets>,
     /// Reader of tickets.
     pub tickets: Arc<dyn TicketReader>,
-    /// Feed of swaps as they happen; an observer of the publisher.
-    pub swaps: Arc<SwapFeed>,
+    /// What happens on this edge.
+    pub events: Arc<EventFeed>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The decision log, with live decisions and the number of dropped lines.

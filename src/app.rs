@@ -29,6 +29,7 @@ use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
 use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::events::EventFeed;
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
 use crate::telemetry::upstream_servers::UpstreamServers;
@@ -107,14 +108,17 @@ pub fn run(
         tracing::warn!("{warning}");
     }
     let scope = decision_scope(settings.log.decisions);
+    let events = Arc::new(EventFeed::new());
+    let most_per_second = settings.log.decisions_per_second;
     let (decisions, flush_decisions) =
-        DecisionLog::start(scope, settings.log.decisions_per_second, std::io::stdout());
+        DecisionLog::start(scope, most_per_second, Arc::clone(&events), std::io::stdout());
     let decisions = Arc::new(decisions);
     let _flush = flush.and(flush_decisions);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.edge.workers.map_or(cores, usize::from);
     let (requests, control) = (runtime("edge", threads)?, runtime("control", CONTROL_THREADS)?);
-    let parts = Assembly { config, settings, signals, lost, decisions, operational, level, descriptors };
+    let parts =
+        Assembly { config, settings, signals, lost, events, decisions, operational, level, descriptors };
     let lived = control.block_on(async { parts.start(&requests, &control).await?.live().await });
     // Whatever still runs is left behind: connections that have had their time, and calls that wait for a disk.
     requests.shutdown_background();
@@ -135,6 +139,7 @@ struct Assembly {
     settings: Settings,
     signals: Signals,
     lost: LostStore,
+    events: Arc<EventFeed>,
     decisions: Arc<DecisionLog>,
     operational: LogQueue,
     level: LevelHandle,
@@ -144,7 +149,8 @@ struct Assembly {
 impl Assembly {
     /// Puts the edge together, and serves.
     async fn start(self, requests: &Runtime, control: &Runtime) -> Result<Life, AppError> {
-        let Self { config, settings, signals, lost, decisions, operational, level, descriptors } = self;
+        let Self { config, settings, signals, lost, events, decisions, operational, level, descriptors } =
+            self;
         let program = Program::of_this_process().map_err(AppError::Program)?;
         let upgrade_socket = settings.edge.upgrade_socket.clone();
         let (mut predecessor, mut sockets) = match Predecessor::find(&upgrade_socket).await? {
@@ -162,15 +168,16 @@ impl Assembly {
         started.await.map_err(|error| AppError::Internal(error.to_string()))?;
 
         let rules = LiveRules::new();
-        let sessions = SessionRegistry::new(rules.clone(), Arc::clone(setup.policy()), Arc::clone(&metrics));
-        let (swaps, feed) = (Arc::new(SwapFeed::new()), Feed::new());
+        let policy = Arc::clone(setup.policy());
+        let sessions = SessionRegistry::new(rules.clone(), policy, Arc::clone(&metrics), Arc::clone(&events));
+        let feed = Feed::new();
         let observers: [Arc<dyn Observer>; 5] = [
             // First, so that nothing else delays the end of the sessions that a save denies.
             sessions.clone(),
             feed.clone(),
             Arc::new(setup.clone()),
             Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
-            swaps.clone(),
+            Arc::new(SwapFeed::new(Arc::clone(&events))),
         ];
         // What the new process can't have, it finds out before the store is its own.
         let early = predecessor.is_some().then(|| Bound::bind(&settings, &mut sockets)).transpose()?;
@@ -239,7 +246,7 @@ impl Assembly {
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
-            swaps,
+            events,
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
             readiness: Arc::clone(&readiness),

@@ -18,6 +18,7 @@ use embedgate::edge::session::registry::SessionRegistry;
 use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
 use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
+use embedgate::telemetry::events::EventFeed;
 use embedgate::telemetry::metrics::Metrics;
 use jiff::Timestamp;
 use pingora_core::server::configuration::ServerConf;
@@ -34,6 +35,7 @@ pub struct Edge {
     live: LiveSetup,
     pub metrics: Arc<Metrics>,
     pub decisions: Arc<DecisionLog>,
+    events: Arc<EventFeed>,
 }
 
 impl Edge {
@@ -44,8 +46,8 @@ impl Edge {
         let entries =
             r#"["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost:3000"]"#;
         save(&publisher, vec![put(&format!(r#"{{"id":"{WIDGET}","allowed_domains":{entries}}}"#))]);
-        let (decisions, flush) =
-            DecisionLog::start(decision_scope(settings.log.decisions), 0, std::io::sink());
+        let (scope, events) = (decision_scope(settings.log.decisions), Arc::new(EventFeed::new()));
+        let (decisions, flush) = DecisionLog::start(scope, 0, Arc::clone(&events), std::io::sink());
         // For as long as the process.
         std::mem::forget(flush);
         let metrics = Arc::new(Metrics::new().unwrap());
@@ -57,6 +59,7 @@ impl Edge {
             live,
             metrics,
             decisions: Arc::new(decisions),
+            events,
         }
     }
 
@@ -68,7 +71,8 @@ impl Edge {
     /// The application that a listener serves.
     pub fn service(self) -> EdgeService {
         let policy = Arc::clone(self.live.policy());
-        let sessions = SessionRegistry::new(self.rules.clone(), policy, Arc::clone(&self.metrics));
+        let sessions =
+            SessionRegistry::new(self.rules.clone(), policy, Arc::clone(&self.metrics), self.events);
         let pipeline = Pipeline {
             rules: self.rules,
             setup: self.live,

@@ -1,178 +1,169 @@
-//! `GET /v1/events`: decisions and swaps as they happen, as server-sent events (HTML standard, "Server-sent
-//! events"). Events are not stored: a client that is not connected misses them, and a slow one is told how
-//! many it missed.
+//! `GET /v1/events`: decisions, swaps and ends of sessions as they happen, as server-sent events (HTML standard,
+//! "Server-sent events"). Each has an id, after which a reader that comes back goes on.
 
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::sse::{Event as Message, Sse};
 use futures_util::stream::{self, Stream};
-use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, broadcast};
+use http::{HeaderMap, HeaderName};
+use serde::Deserialize;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+use utoipa::IntoParams;
 
 use super::Admin;
 use super::gate::Gate;
+use super::input::Parameters;
 use super::openapi::StreamProblems;
 use super::problem::Problem;
-use crate::rules::change::ChangedWidget;
-use crate::rules::error::RulesError;
-use crate::rules::publisher::{Observer, Swap};
-use crate::rules::source::SourceKind;
-use crate::telemetry::decision_log;
+use crate::telemetry::decision_log::Hearing;
+use crate::telemetry::events::{Event, EventKind, EventReader, Lag, NextEvent, WantedEvents};
+use embedgate_policy::widget::WidgetId;
 
-/// Number of swaps that a listener may be behind before it misses some.
-const BACKLOG: usize = 256;
-/// Maximum number of widgets named in one event; the rest is counted.
-const WIDGETS: usize = 100;
-/// Maximum number of errors of a refused update in one event.
-const FAULTS: usize = 20;
+mod swaps;
+
+pub use swaps::SwapFeed;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Longest time without a message. One without an event tells the position, so that a reader that hears little of what it
+/// wants does not fall behind.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// Feed of every swap and refusal to listeners. Without listeners it costs the writer one check.
-#[derive(Debug)]
-pub struct SwapFeed(broadcast::Sender<(&'static str, Arc<str>)>);
-
-impl SwapFeed {
-    /// A feed without listeners.
-    pub fn new() -> Self {
-        Self(broadcast::channel(BACKLOG).0)
-    }
-
-    fn tell(&self, kind: &'static str, data: impl FnOnce() -> Option<String>) {
-        if self.0.receiver_count() == 0 {
-            return;
-        }
-        if let Some(json) = data() {
-            // An error means that the last listener has just left.
-            let _ = self.0.send((kind, json.into()));
-        }
-    }
+/// Query of the events.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventsQuery {
+    /// Only events about this widget. A swap of more than 100 widgets is told in any case; refusals are about none.
+    #[param(value_type = Option<WidgetId>, nullable = false)]
+    widget: Option<String>,
+    /// Only events of these kinds: given several times, or as one list with commas.
+    #[serde(default)]
+    #[param(value_type = Option<Vec<EventKind>>, nullable = false)]
+    kind: Vec<String>,
 }
 
-impl Default for SwapFeed {
-    fn default() -> Self {
-        Self::new()
-    }
+/// Where a stream begins.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "read by the description's derivation alone; `events` reads the header")]
+pub(super) struct EventsHeaders {
+    /// The id of the last event that was read: the stream goes on after it. Left out: from now on.
+    #[param(rename = "Last-Event-ID", nullable = false)]
+    last_event_id: Option<String>,
 }
 
-#[derive(Serialize)]
-struct SwapEvent<'a> {
-    generation: u64,
-    source: SourceKind,
-    widgets: usize,
-    changed: Vec<Changed<'a>>,
-    changed_omitted: usize,
-    took_us: u64,
-}
-
-#[derive(Serialize)]
-struct Changed<'a> {
-    id: &'a str,
-    before: Option<u64>,
-    after: Option<u64>,
-}
-
-impl<'a> From<&'a ChangedWidget> for Changed<'a> {
-    fn from(ChangedWidget { id, before, after }: &'a ChangedWidget) -> Self {
-        Self { id: id.as_str(), before: *before, after: *after }
-    }
-}
-
-#[derive(Serialize)]
-struct RefusalEvent<'a> {
-    source: SourceKind,
-    code: &'a str,
-    detail: String,
-}
-
-impl Observer for SwapFeed {
-    fn swapped(&self, swap: &Swap<'_>) {
-        self.tell("swap", || {
-            let event = SwapEvent {
-                generation: swap.book.generation(),
-                source: swap.source,
-                widgets: swap.book.len(),
-                changed: swap.changed.iter().take(WIDGETS).map(Changed::from).collect(),
-                changed_omitted: swap.changed.len().saturating_sub(WIDGETS),
-                took_us: u64::try_from(swap.took.as_micros()).unwrap_or(u64::MAX),
-            };
-            serde_json::to_string(&event).ok()
+impl EventsQuery {
+    fn wanted(self) -> Result<WantedEvents, Problem> {
+        let widget = self.widget.map(|id| match WidgetId::parse(&id) {
+            Ok(_) => Ok(id.into()),
+            Err(error) => Err(Problem::invalid_parameter("widget", error.to_string())),
         });
-    }
-
-    fn rejected(&self, source: SourceKind, error: &RulesError) {
-        self.tell("refused", || {
-            let event = RefusalEvent { source, code: error.code(), detail: error.summary(FAULTS) };
-            serde_json::to_string(&event).ok()
+        let words = self.kind.iter().flat_map(|list| list.split(','));
+        let kinds = words.map(|word| {
+            let known = EventKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+            known.ok_or_else(|| {
+                let known = EventKind::ALL.map(EventKind::as_str).join("`, `");
+                let detail =
+                    format!("`{}` is no kind of event; the kinds are `{known}`", word.escape_debug());
+                Problem::invalid_parameter("kind", detail)
+            })
         });
+        Ok(WantedEvents { widget: widget.transpose()?, kinds: kinds.collect::<Result<_, _>>()? })
     }
 }
 
-/// Watch decisions and swaps
+/// Watch what happens
 ///
-/// Server-sent events: `decision` (as in the decision log, but independent of its scope), `swap`, `refused`
-/// (an update of the rules), and `lagged` with the number of events that a slow reader missed.
+/// Server-sent events. The `data` of each is an `Event`, its `event` is the event's `kind`, and its `id` is what
+/// `Last-Event-ID` resumes after. The last 10,000 events are kept, those of all kinds in one order. Decisions are kept only
+/// while somebody reads them, and for 5 minutes afterwards. A message without `data` tells the position alone.
 #[utoipa::path(
     get,
     path = "/v1/events",
     operation_id = "watchEvents",
     tag = "verdicts",
+    params(EventsQuery, EventsHeaders),
     responses(
-        (status = 200, description = "A stream that ends with the edge", content_type = "text/event-stream", body = String),
+        (status = 200, description = "A stream that ends with the edge", content_type = "text/event-stream", body = Event<'static>),
         StreamProblems,
     ),
 )]
 pub(super) async fn events(
     State(admin): State<Arc<Admin>>,
-) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    Parameters(query): Parameters<EventsQuery>,
+    headers: HeaderMap,
+) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
+    let wanted = query.wanted()?;
+    let place = admin.bounds.reader()?;
+    // Before the reader takes its position.
+    let hearing = wanted.has(EventKind::Decision).then(|| admin.decisions.hear());
+    let reader = match headers.get(LAST_EVENT_ID) {
+        // What is no text is no id of this process, either.
+        Some(id) => admin.events.reader_after(id.to_str().unwrap_or_default(), wanted),
+        None => admin.events.reader(wanted),
+    };
+    let first = Event::Listening { generation: admin.publisher.live().load().generation() };
+    let first = message("listening", &reader).json_data(first);
     let listening = Listening {
-        _place: admin.bounds.reader()?,
-        decisions: admin.decisions.listen(),
-        swaps: admin.swaps.0.subscribe(),
-        // The first event: everything that happens after it is reported.
+        reader,
+        // Everything that happens after it is told.
+        first: first.ok(),
         gate: Arc::clone(&admin.gate),
-        first: Some(format!("{{\"generation\":{}}}", admin.publisher.live().load().generation())),
+        _hearing: hearing,
+        _place: place,
     };
     let events = stream::unfold(listening, |mut listening| async move {
         let gate = Arc::clone(&listening.gate);
-        let event = tokio::select! {
-            event = listening.next() => event?,
+        let message = tokio::select! {
+            message = listening.next() => message,
             // The client comes back to the process that has taken over.
             () = gate.passed_on() => return None,
         };
-        Some((Ok(event), listening))
+        Some((Ok(message), listening))
     });
-    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
+    Ok(Sse::new(events))
 }
 
 /// Connected client.
 struct Listening {
-    decisions: decision_log::DecisionListener,
-    swaps: broadcast::Receiver<(&'static str, Arc<str>)>,
-    first: Option<String>,
+    reader: EventReader,
+    first: Option<Message>,
     gate: Arc<Gate>,
+    _hearing: Option<Hearing>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Listening {
-    /// The next event; `None` once there can be no more.
-    async fn next(&mut self) -> Option<Event> {
+    /// The next message.
+    async fn next(&mut self) -> Message {
         if let Some(first) = self.first.take() {
-            return Some(Event::default().event("listening").data(first));
+            return first;
         }
-        let lagged = |missed: u64| Event::default().event("lagged").data(format!("{{\"missed\":{missed}}}"));
-        tokio::select! {
-            decision = self.decisions.next() => Some(match decision {
-                Ok(line) => Event::default().event("decision").data(line),
-                Err(missed) => lagged(missed),
-            }),
-            swap = self.swaps.recv() => match swap {
-                Ok((kind, data)) => Some(Event::default().event(kind).data(data)),
-                Err(broadcast::error::RecvError::Lagged(missed)) => Some(lagged(missed)),
-                Err(broadcast::error::RecvError::Closed) => None,
-            },
+        let next = tokio::select! {
+            next = self.reader.next() => next,
+            () = sleep(KEEP_ALIVE) => return position(&self.reader),
+        };
+        match next {
+            NextEvent::Event(event) => message(event.kind().as_str(), &self.reader).data(event.data()),
+            NextEvent::Lagged(Lag { reason, missed }) => {
+                let lagged = message("lagged", &self.reader).json_data(Event::Lagged { reason, missed });
+                // Words and numbers can always be written as JSON.
+                lagged.unwrap_or_else(|_| position(&self.reader))
+            }
         }
     }
+}
+
+/// A message of this kind, with the id to resume from.
+fn message(kind: &str, reader: &EventReader) -> Message {
+    position(reader).event(kind)
+}
+
+fn position(reader: &EventReader) -> Message {
+    Message::default().id(reader.position().to_string())
 }

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, ToSchema};
 
 use super::problem::{ErrorPart, ProblemDocument};
 use crate::rules::error::WideChange;
+use crate::telemetry::events::EventKind;
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::widget::{Access, Capability, Environment, WidgetDocument, WidgetId};
 
@@ -28,7 +29,7 @@ mod generators;
         (name = "verdicts", description = "Who may embed what, and why."),
         (name = "edge", description = "The state of this edge."),
     ),
-    components(schemas(ProblemDocument, ErrorPart, WideChange)),
+    components(schemas(ProblemDocument, ErrorPart, WideChange, EventKind)),
     security(("token" = [])),
     modifiers(&TokenSecurity),
 )]

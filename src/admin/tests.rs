@@ -66,7 +66,8 @@ impl TicketReader for Sessionless {
 /// An admin listener of an edge that should listen at these addresses.
 fn served(data: Vec<SocketAddr>) -> Served {
     let folder = tempfile::tempdir().unwrap();
-    let (decisions, _) = DecisionLog::start(Scope::Off, 0, io::sink());
+    let events = Arc::new(EventFeed::new());
+    let (decisions, _) = DecisionLog::start(Scope::Off, 0, Arc::clone(&events), io::sink());
     let admin = Arc::new(Admin {
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
@@ -81,7 +82,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         assets: Arc::new(Sessionless),
         upstreams: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),
-        swaps: Arc::new(SwapFeed::new()),
+        events,
         rules_file: None,
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),

@@ -115,11 +115,12 @@ async fn try_to_keep_stops(publisher: &Arc<Publisher>) -> Result<(), (String, St
 /// Time between two sums: the bound is about seconds.
 const SUM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Sums up the decisions which the log left out.
+/// Sums up the decisions which the log left out, and has no more told to a feed that nobody reads.
 pub(super) async fn sum_up_decisions(decisions: Arc<DecisionLog>) {
     loop {
         sleep(SUM_INTERVAL).await;
         decisions.sum_up();
+        decisions.rest();
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! In: admitted sessions. Out: their end, by either side or by the rules.
 
+mod ended;
 mod expiry;
 pub mod opening;
 pub mod registry;

@@ -46,6 +46,11 @@ impl SessionFacts {
         &self.embedder
     }
 
+    /// The page that a genuine ticket names.
+    pub fn opened_by(&self) -> Option<&OriginBuf> {
+        self.ticket.as_ref()
+    }
+
     /// The page that opened the session, as far as it is known: the one that its ticket names, else the embedder. An
     /// origin of the edge's own is the widget's and no page's. `widget`: the widget's id.
     pub fn page(&self, widget: &str, policy: &EdgePolicy) -> Option<&OriginBuf> {

@@ -1,20 +1,25 @@
-//! Decision log: one JSON object per line on standard output, and the same to live listeners. It names
-//! embedders only by origin, never by the path or query of a page, and it names no visitors.
+//! Decision log: one JSON object per line on standard output, and the same in the feed of events while somebody wants
+//! it. It names embedders only by origin, never by the path or query of a page, and it names no visitors.
 
 use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::events::EventFeed;
 use super::queue::{LogFlush, LogQueue};
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::Verdict;
 use jiff::Timestamp;
-use tokio::sync::broadcast;
+use parking_lot::Mutex;
 
 mod bound;
+mod hearing;
 
 use bound::LineBound;
+use hearing::Listeners;
+
+pub use hearing::Hearing;
 
 /// Scope of the decision log: which decisions are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,9 +118,6 @@ fn push_text(line: &mut String, text: &str) {
     }
 }
 
-/// Number of decisions that a listener may be behind before it misses some.
-const LIVE_BACKLOG: usize = 1024;
-
 /// Writer of the decision log. A line that standard output can't take in time is dropped; no request waits
 /// for it.
 #[derive(Debug)]
@@ -123,58 +125,25 @@ pub struct DecisionLog {
     scope: AtomicU8,
     bound: LineBound,
     out: LogQueue,
-    /// Number of live listeners. Every request reads it, and it is cheaper than the channel's own count,
-    /// which takes a lock.
-    listeners: AtomicUsize,
-    live: broadcast::Sender<Arc<str>>,
-}
-
-/// Live listener: gets every decision as one JSON object, independent of the scope of the log.
-#[derive(Debug)]
-pub struct DecisionListener {
-    log: Arc<DecisionLog>,
-    live: broadcast::Receiver<Arc<str>>,
-}
-
-impl DecisionListener {
-    /// The next decision.
-    ///
-    /// # Errors
-    ///
-    /// The number of decisions that were missed because this listener was too slow.
-    pub async fn next(&mut self) -> Result<Arc<str>, u64> {
-        loop {
-            match self.live.recv().await {
-                Ok(line) => return Ok(line),
-                Err(broadcast::error::RecvError::Lagged(missed)) => return Err(missed),
-                // This listener holds the log, so the channel is never closed.
-                Err(broadcast::error::RecvError::Closed) => std::future::pending::<()>().await,
-            }
-        }
-    }
-}
-
-impl Drop for DecisionListener {
-    fn drop(&mut self) {
-        self.log.listeners.fetch_sub(1, Ordering::Relaxed);
-    }
+    /// Whether decisions are told to the feed. Every request reads it, so it is here, and not behind a lock.
+    heard: AtomicBool,
+    listeners: Mutex<Listeners>,
+    events: Arc<EventFeed>,
 }
 
 impl DecisionLog {
     /// Starts the writing thread. `most_per_second`: the number of lines in a second past which they are left out and
-    /// summed up; 0: any number.
-    pub fn start(scope: Scope, most_per_second: u32, out: impl Write + Send + 'static) -> (Self, LogFlush) {
+    /// summed up; 0: any number. `events`: where decisions are told, too, while somebody wants them there.
+    pub fn start(
+        scope: Scope,
+        most_per_second: u32,
+        events: Arc<EventFeed>,
+        out: impl Write + Send + 'static,
+    ) -> (Self, LogFlush) {
         let (out, flush) = LogQueue::start(out);
-        let (live, _) = broadcast::channel(LIVE_BACKLOG);
         let (scope, bound) = (AtomicU8::new(scope as u8), LineBound::new(most_per_second));
-        (Self { scope, bound, out, listeners: AtomicUsize::new(0), live }, flush)
-    }
-
-    /// Listens from now on.
-    pub fn listen(self: &Arc<Self>) -> DecisionListener {
-        let live = self.live.subscribe();
-        self.listeners.fetch_add(1, Ordering::Relaxed);
-        DecisionListener { log: Arc::clone(self), live }
+        let (heard, listeners) = (AtomicBool::new(false), Mutex::default());
+        (Self { scope, bound, out, heard, listeners, events }, flush)
     }
 
     /// Changes which decisions are written.
@@ -197,15 +166,15 @@ impl DecisionLog {
         }
     }
 
-    /// Whether this decision has to be written, to the log or to a listener.
+    /// Whether this decision has to be written, to the log or to the feed.
     pub fn wants(&self, decision: &Decision) -> bool {
         self.in_scope(decision.verdict == Verdict::Deny || decision.would_deny.is_some())
-            || self.listeners.load(Ordering::Relaxed) > 0
+            || self.heard.load(Ordering::Relaxed)
     }
 
-    /// Queues one line, and sends it to live listeners.
+    /// Queues one line, and tells it to the feed if somebody wants it there.
     pub fn write(&self, record: &DecisionRecord<'_>) {
-        let is_heard = self.listeners.load(Ordering::Relaxed) > 0;
+        let is_heard = self.heard.load(Ordering::Relaxed);
         let is_in_scope =
             self.in_scope(record.verdict == Verdict::Deny.as_str() || record.would_deny.is_some());
         let is_written = is_in_scope && self.bound.admits(record.time);
@@ -214,8 +183,7 @@ impl DecisionLog {
         }
         let mut line = record.to_line();
         if is_heard {
-            // An error means that the last listener has just left.
-            let _ = self.live.send(line.as_str().into());
+            self.events.tell_decision(record.widget, &line);
         }
         if is_written {
             line.push('\n');
@@ -236,18 +204,9 @@ impl DecisionLog {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic)]
-
-    use std::io;
-
     use super::*;
-    use embedgate_policy::verdict::Reason;
 
-    fn decision(verdict: Verdict) -> Decision {
-        Decision { verdict, reason: Reason::Exact, would_deny: None, entry: None, near_miss: None }
-    }
-
-    fn record(verdict: Verdict, id: &str) -> DecisionRecord<'_> {
+    pub(super) fn record(verdict: Verdict, id: &str) -> DecisionRecord<'_> {
         DecisionRecord {
             time: Timestamp::UNIX_EPOCH,
             decision_id: id,
@@ -292,30 +251,5 @@ mod tests {
             "method": "GET",
         });
         assert_eq!(record.to_line(), expected.to_string());
-    }
-
-    #[tokio::test]
-    async fn listeners_hear_what_the_log_leaves_out_and_cost_nothing_once_gone() {
-        let (log, _guard) = DecisionLog::start(Scope::Off, 0, io::sink());
-        let log = Arc::new(log);
-        assert!(!log.wants(&decision(Verdict::Deny)));
-        let mut listener = log.listen();
-        assert!(log.wants(&decision(Verdict::Allow)));
-        log.write(&record(Verdict::Allow, "one"));
-        assert!(listener.next().await.unwrap().contains("\"decision_id\":\"one\""));
-        drop(listener);
-        assert!(!log.wants(&decision(Verdict::Deny)));
-    }
-
-    #[tokio::test]
-    async fn a_slow_listener_is_told_how_many_it_missed() {
-        let (log, _guard) = DecisionLog::start(Scope::Off, 0, io::sink());
-        let log = Arc::new(log);
-        let mut listener = log.listen();
-        for id in 0..LIVE_BACKLOG + 3 {
-            log.write(&record(Verdict::Deny, &id.to_string()));
-        }
-        assert_eq!(listener.next().await, Err(3));
-        assert!(listener.next().await.unwrap().contains("\"decision_id\":\"3\""));
     }
 }

@@ -62,6 +62,7 @@ const KEPT: [(&str, &[&str]); 24] = [
             "pacing",
             "sockets",
             "telemetry/decision_log",
+            "telemetry/events",
             "telemetry/queue",
             "telemetry/tally",
         ],

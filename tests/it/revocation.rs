@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use jiff::Timestamp;
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN, write_tokens};
+use crate::support::events::EventStream;
 use crate::support::streams::StreamUpstream;
 use crate::support::tls::EdgeTls;
 use crate::support::websocket::{
@@ -326,4 +328,74 @@ async fn streams_and_long_polls_end_over_http2() {
     let again = send("/w/w/session/poll", A);
     assert_eq!(timeout(SOON, again).await.unwrap().unwrap().status(), 403);
     assert_eq!(edge.metric("embedgate_sessions_revoked_total").await, 2.0);
+}
+
+/// Whoever is cut can be told by whom, and for what.
+#[tokio::test]
+async fn a_session_that_a_change_has_cut_is_told_with_the_change() {
+    let upstream = SocketUpstream::echo().await;
+    let mut spec = EdgeSpec { source: "store", ..EdgeSpec::on(upstream.addr, &json!([both()])) };
+    spec.edge = "bounds.connections_per_address = 20000".to_owned();
+    let edge = Edge::start(spec).await;
+    let mut events = EventStream::open(&edge, "?kind=session_ended").await;
+    let mut other = EventStream::open(&edge, "?kind=session_ended&widget=other").await;
+    let half = 50;
+    let mut a = Vec::new();
+    for _ in 0..half {
+        a.push(session(&edge, PATH, A).await);
+    }
+    let mut b = session(&edge, PATH, B).await;
+    write_tokens(&edge.tokens(), &format!("write {WRITE_TOKEN} on-call\n"));
+    let (status, saved) = edge.put(&widget("w", &json!(["b.example"]))).await;
+    assert_eq!(status, 200, "{saved}");
+    for event in events.take(half).await {
+        let data = &event.data;
+        assert_eq!(
+            (&*event.kind, &data["widget"], &data["embedder"]),
+            ("session_ended", &json!("w"), &json!(A))
+        );
+        assert_eq!((&data["cause"], &data["reason"]), (&json!("change"), &json!("not_listed")));
+        let change = [&data["generation"], &data["revision"], &data["actor"]];
+        assert_eq!(change, [&saved["generation"], &json!(2), &json!("token:on-call")]);
+        assert!(data["since"].as_str().unwrap() <= data["time"].as_str().unwrap());
+    }
+    for socket in &mut a {
+        assert_revoked(socket).await;
+    }
+    exchange(&mut b, "after").await;
+    let log = edge.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("session ended")).collect();
+    let wanted = [
+        "widget=\"w\"",
+        "embedder=\"https://a.example\"",
+        "generation=2",
+        "revision=2",
+        "actor=\"token:on-call\"",
+    ];
+    assert!(wanted.iter().all(|part| lines[0].contains(part)), "{}", lines[0]);
+    assert_eq!(lines.len(), 20, "{log}");
+    assert!(log.contains(&format!("more sessions ended more={}", half - 20)), "{log}");
+
+    // A deletion leaves no revision in force.
+    edge.api(Method::DELETE, "/v1/widgets/w").send().await.unwrap();
+    let data = events.next().await.data;
+    assert_eq!((&data["reason"], &data["embedder"]), (&json!("unknown_widget"), &json!(B)));
+    assert!(data.get("revision").is_none() && data["actor"] == "token:on-call", "{data}");
+    assert_eq!(other.within(Duration::from_millis(50)).await, None);
+}
+
+#[tokio::test]
+async fn a_session_that_an_expiry_has_cut_is_told() {
+    let upstream = SocketUpstream::echo().await;
+    let edge =
+        Edge::start(EdgeSpec { source: "store", ..EdgeSpec::on(upstream.addr, &json!([both()])) }).await;
+    let expires_at = Timestamp::now() + Duration::from_millis(2_500);
+    let list = json!([{ "pattern": "a.example", "expires_at": expires_at.to_string() }, "b.example"]);
+    edge.put(&widget("w", &list)).await;
+    let mut events = EventStream::open(&edge, "?kind=session_ended").await;
+    let mut socket = session(&edge, PATH, A).await;
+    let data = events.next().await.data;
+    assert_eq!((&data["cause"], &data["reason"]), (&json!("expiry"), &json!("expired_entry")));
+    assert!(data.get("actor").is_none() && data.get("revision").is_none(), "{data}");
+    assert_revoked(&mut socket).await;
 }

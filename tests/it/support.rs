@@ -4,6 +4,7 @@ pub mod browser;
 pub mod certificates;
 pub mod disk;
 pub mod edge;
+pub mod events;
 pub mod frames;
 pub mod ports;
 pub mod raw;

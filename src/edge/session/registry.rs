@@ -22,12 +22,14 @@ use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Swap};
 use crate::rules::sessions::{OpenSession, OpenSessions, SessionFacts};
 use crate::rules::source::SourceKind;
+use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
 
 pub use crate::edge::session::revocation::Revocation;
 
+use crate::edge::session::ended::{DeniedSession, EndReport, Occasion};
 use crate::edge::session::expiry::Expiries;
 
 /// Number of locks, so that sessions of different widgets rarely share one.
@@ -38,6 +40,7 @@ pub struct SessionRegistry {
     rules: LiveRules,
     policy: Arc<ArcSwap<EdgePolicy>>,
     metrics: Arc<Metrics>,
+    events: Arc<EventFeed>,
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     /// Number of widgets with open sessions.
@@ -48,7 +51,7 @@ pub struct SessionRegistry {
 }
 
 type Shard = HashMap<Arc<str>, WidgetSessions, RandomState>;
-type DeniedSessions = Vec<Arc<Revocation>>;
+type DeniedSessions = Vec<DeniedSession>;
 
 /// Open sessions of one widget, at least one.
 struct WidgetSessions {
@@ -71,12 +74,19 @@ struct SessionEntry {
 }
 
 impl SessionRegistry {
-    /// An empty registry of sessions under these rules and this policy.
-    pub fn new(rules: LiveRules, policy: Arc<ArcSwap<EdgePolicy>>, metrics: Arc<Metrics>) -> Arc<Self> {
+    /// An empty registry of sessions under these rules and this policy. `events`: where the ends are told that the rules
+    /// bring about.
+    pub fn new(
+        rules: LiveRules,
+        policy: Arc<ArcSwap<EdgePolicy>>,
+        metrics: Arc<Metrics>,
+        events: Arc<EventFeed>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             rules,
             policy,
             metrics,
+            events,
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
             widgets: AtomicUsize::new(0),
@@ -119,6 +129,7 @@ impl SessionRegistry {
     /// Judges all sessions again, after the policy for all widgets has changed.
     pub fn judge_all(&self) {
         let at = Instant::now();
+        let mut report = EndReport::new(&self.events, Occasion::Policy(self.rules.load().generation()));
         for shard in &self.shards {
             let mut denied = DeniedSessions::default();
             {
@@ -128,27 +139,37 @@ impl SessionRegistry {
                 let book = self.rules.load();
                 shard.values_mut().for_each(|of_widget| self.judge(of_widget, &book, &mut denied));
             }
-            self.call_back(denied, at);
+            self.call_back(denied, at, &mut report);
         }
+        report.tell();
     }
 
     /// Judges sessions again when an entry that may have admitted them expires. Runs for ever.
     pub async fn watch_expiries(&self) {
         loop {
-            for widget in self.expiries.due().await {
+            let due = self.expiries.due().await;
+            let mut report = EndReport::new(&self.events, Occasion::Expiry(self.rules.load().generation()));
+            for widget in due {
                 let at = Instant::now();
                 // Loaded under the lock, so that no older book is used after a newer one.
-                self.judge_widget(&widget, at, |judge| judge(&self.rules.load()));
+                self.judge_widget(&widget, at, &mut report, |judge| judge(&self.rules.load()));
             }
+            report.tell();
         }
     }
 
-    fn judge_widget(&self, id: &str, at: Instant, with_book: impl FnOnce(&mut dyn FnMut(&RuleBook))) {
+    fn judge_widget(
+        &self,
+        id: &str,
+        at: Instant,
+        report: &mut EndReport<'_>,
+        with_book: impl FnOnce(&mut dyn FnMut(&RuleBook)),
+    ) {
         let mut denied = DeniedSessions::default();
         if let Some(of_widget) = self.shard(id).get_mut(id) {
             with_book(&mut |book| self.judge(of_widget, book, &mut denied));
         }
-        self.call_back(denied, at);
+        self.call_back(denied, at, report);
     }
 
     /// Judges the sessions of one widget by this book, and collects those that it denies.
@@ -156,18 +177,28 @@ impl SessionRegistry {
         let rules = book.get(&of_widget.widget);
         let policy = self.policy.load();
         let now = Timestamp::now();
-        let entries = of_widget.sessions.values();
-        let lost = entries.filter(|entry| !entry.facts.judge(rules, &policy, now).is_allowed());
-        // Only collected here: a revoked session takes this very lock when it ends.
-        denied.extend(lost.map(|entry| Arc::clone(&entry.revocation)));
+        for SessionEntry { facts, since, revocation } in of_widget.sessions.values() {
+            let decision = facts.judge(rules, &policy, now);
+            if !decision.is_allowed() {
+                // Only collected here: a revoked session takes this very lock when it ends.
+                denied.push(DeniedSession {
+                    widget: Arc::clone(&of_widget.widget),
+                    facts: facts.clone(),
+                    since: *since,
+                    reason: decision.reason,
+                    revocation: Arc::clone(revocation),
+                });
+            }
+        }
         self.expect_expiry(of_widget, rules, now);
     }
 
     /// Revokes sessions, outside the lock that each of them takes when it ends. `at`: when the rules that
     /// deny them came into force.
-    fn call_back(&self, denied: DeniedSessions, at: Instant) {
-        let called = denied.iter().filter(|revocation| revocation.revoke(at)).count();
-        self.metrics.sessions_revoked.inc_by(called as u64);
+    fn call_back(&self, mut denied: DeniedSessions, at: Instant, report: &mut EndReport<'_>) {
+        denied.retain(|session| session.revocation.revoke(at));
+        self.metrics.sessions_revoked.inc_by(denied.len() as u64);
+        report.take(denied);
     }
 
     fn expect_expiry(&self, of_widget: &mut WidgetSessions, rules: Option<WidgetRules<'_>>, now: Timestamp) {
@@ -200,10 +231,12 @@ impl SessionRegistry {
 impl Observer for SessionRegistry {
     fn swapped(&self, swap: &Swap<'_>) {
         let at = Instant::now();
+        let mut report = EndReport::new(&self.events, Occasion::Swap(swap));
         if swap.changed.len() <= self.widgets.load(Ordering::Relaxed) {
             for changed in swap.changed {
-                self.judge_widget(changed.id.as_str(), at, |judge| judge(swap.book));
+                self.judge_widget(changed.id.as_str(), at, &mut report, |judge| judge(swap.book));
             }
+            report.tell();
             return;
         }
         // More changes than widgets with sessions, as after an import: then it is faster to search each such
@@ -219,8 +252,9 @@ impl Observer for SessionRegistry {
                 .filter(|of_widget| changed(of_widget))
                 .for_each(|of_widget| self.judge(of_widget, swap.book, &mut denied));
             drop(shard);
-            self.call_back(denied, at);
+            self.call_back(denied, at, &mut report);
         }
+        report.tell();
     }
 
     fn rejected(&self, _source: SourceKind, _error: &RulesError) {}

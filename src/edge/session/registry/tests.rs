@@ -25,7 +25,9 @@ impl House {
         let policy = EdgePolicy { open_allowed: true, ..EdgePolicy::default() };
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let metrics = Arc::new(Metrics::new().unwrap());
-        let sessions = SessionRegistry::new(rules.clone(), Arc::clone(&policy), Arc::clone(&metrics));
+        let events = Arc::new(EventFeed::new());
+        let (policy_, metrics_) = (Arc::clone(&policy), Arc::clone(&metrics));
+        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, Arc::clone(&events));
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
         let publisher = Publisher::new(rules, SourceKind::STORE, "test").with_observer(observer);
         let house = Self { publisher, policy, metrics, sessions };
@@ -34,7 +36,9 @@ impl House {
     }
 
     fn save(&self, changes: &[Change]) {
-        self.publisher.apply(changes.to_vec(), ApplyOptions::default(), Actor::CommandLine).unwrap();
+        let (changes, options) = (changes.to_vec(), ApplyOptions::default());
+        // However many there are.
+        self.publisher.apply_confirmed(changes, options, Some(usize::MAX), Actor::CommandLine).unwrap();
     }
 
     fn open(&self, widget: &str, origin: &str) -> Option<SessionGuard> {

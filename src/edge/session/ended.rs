@@ -1,0 +1,135 @@
+//! Ends of sessions that nobody wished for but the rules: each is an event, and a line of the log that names the change.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::revocation::Revocation;
+use crate::rules::publisher::Swap;
+use crate::rules::sessions::{SessionEmbedder, SessionFacts};
+use crate::telemetry::events::{Event, EventFeed, SessionEndCause, Subject};
+use embedgate_policy::origin::OriginBuf;
+use embedgate_policy::verdict::Reason;
+
+/// Most lines of the log about the sessions that one change ends; one more sums up the others.
+const LINES: usize = 20;
+
+/// Session that the rules deny now.
+pub(super) struct DeniedSession {
+    /// Its widget.
+    pub(super) widget: Arc<str>,
+    /// What it rested on.
+    pub(super) facts: SessionFacts,
+    /// When it began.
+    pub(super) since: Timestamp,
+    /// The reason of its verdict now.
+    pub(super) reason: Reason,
+    /// What ends it.
+    pub(super) revocation: Arc<Revocation>,
+}
+
+/// What made the registry judge sessions again.
+#[derive(Clone, Copy)]
+pub(super) enum Occasion<'a> {
+    /// Other rules are in force.
+    Swap(&'a Swap<'a>),
+    /// An entry has expired, under the rules of this generation.
+    Expiry(u64),
+    /// The policy for all widgets has changed, under the rules of this generation.
+    Policy(u64),
+}
+
+impl Occasion<'_> {
+    fn cause(self) -> SessionEndCause {
+        match self {
+            Self::Swap(_) => SessionEndCause::Change,
+            Self::Expiry(_) => SessionEndCause::Expiry,
+            Self::Policy(_) => SessionEndCause::Policy,
+        }
+    }
+
+    fn generation(self) -> u64 {
+        match self {
+            Self::Swap(swap) => swap.book.generation(),
+            Self::Expiry(generation) | Self::Policy(generation) => generation,
+        }
+    }
+
+    /// The widget's revision after the change, and who made it.
+    fn change(&self, widget: &str) -> (Option<u64>, Option<&str>) {
+        let Self::Swap(swap) = self else { return (None, None) };
+        let changed = swap.changed.binary_search_by(|changed| changed.id.as_str().cmp(widget));
+        let revision = changed.ok().and_then(|place| swap.changed.get(place)?.after);
+        (revision, swap.actor(widget))
+    }
+}
+
+/// Report of the sessions that are ended on one occasion. It is told when all of them know.
+pub(super) struct EndReport<'a> {
+    events: &'a EventFeed,
+    occasion: Occasion<'a>,
+    ended: Vec<DeniedSession>,
+}
+
+impl<'a> EndReport<'a> {
+    pub(super) fn new(events: &'a EventFeed, occasion: Occasion<'a>) -> Self {
+        Self { events, occasion, ended: Vec::new() }
+    }
+
+    /// Takes those that were ended, and no longer only denied.
+    pub(super) fn take(&mut self, ended: Vec<DeniedSession>) {
+        self.ended.extend(ended);
+    }
+
+    /// Tells of all of them.
+    pub(super) fn tell(self) {
+        if self.ended.is_empty() {
+            return;
+        }
+        let now = Timestamp::now();
+        for (before, session) in self.ended.iter().enumerate() {
+            self.tell_one(session, now, before < LINES);
+        }
+        if let Some(more) = self.ended.len().checked_sub(LINES).filter(|more| *more > 0) {
+            let (cause, generation) = (self.occasion.cause().as_str(), self.occasion.generation());
+            tracing::info!(more, cause, generation, "more sessions ended");
+        }
+    }
+
+    fn tell_one(&self, session: &DeniedSession, now: Timestamp, has_line: bool) {
+        let DeniedSession { widget, facts, since, reason, .. } = session;
+        let embedder = match facts.embedder() {
+            SessionEmbedder::Absent => None,
+            SessionEmbedder::Opaque(origin) => Some(origin.as_str()),
+            SessionEmbedder::Known(origin) => Some(origin.as_str()),
+        };
+        let opened_by = facts.opened_by().map(OriginBuf::as_str);
+        let (cause, generation) = (self.occasion.cause(), self.occasion.generation());
+        let (revision, actor) = self.occasion.change(widget);
+        let event = Event::SessionEnded {
+            time: now,
+            widget,
+            embedder,
+            opened_by,
+            since: *since,
+            cause,
+            reason: *reason,
+            generation,
+            revision,
+            actor,
+        };
+        self.events.tell(Subject::Widget((&**widget).into()), &event);
+        if has_line {
+            tracing::info!(
+                widget = &**widget,
+                embedder = opened_by.or(embedder),
+                cause = cause.as_str(),
+                reason = reason.as_str(),
+                generation,
+                revision,
+                actor,
+                "session ended"
+            );
+        }
+    }
+}

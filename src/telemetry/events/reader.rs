@@ -1,0 +1,136 @@
+//! Readers of the feed.
+
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::position::EventPosition;
+use super::{EventFeed, EventKind, LagReason, ToldEvent};
+
+/// Most events that a reader takes at once.
+const TAKEN: usize = 128;
+
+/// Events that a reader wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WantedEvents {
+    /// Events of this widget alone.
+    pub widget: Option<Box<str>>,
+    /// Events of these kinds; empty: of all.
+    pub kinds: Vec<EventKind>,
+}
+
+impl WantedEvents {
+    /// Whether events of this kind are among them.
+    pub fn has(&self, kind: EventKind) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(&kind)
+    }
+
+    fn includes(&self, event: &ToldEvent) -> bool {
+        self.has(event.kind) && self.widget.as_ref().is_none_or(|widget| event.subject.may_be(widget))
+    }
+}
+
+/// Reader of the feed, at its own position.
+#[derive(Debug)]
+pub struct EventReader {
+    feed: Arc<EventFeed>,
+    wanted: WantedEvents,
+    /// The number of the next event that it has not taken.
+    next: u64,
+    taken: VecDeque<Arc<ToldEvent>>,
+    lag: Option<Lag>,
+}
+
+/// What a reader hears.
+#[derive(Debug)]
+pub enum NextEvent {
+    /// An event.
+    Event(Arc<ToldEvent>),
+    /// Events are missing.
+    Lagged(Lag),
+}
+
+/// Events that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// Why.
+    pub reason: LagReason,
+    /// How many there were, of any kind, if that is known.
+    pub missed: Option<u64>,
+}
+
+impl EventFeed {
+    /// A reader of what is told from now on.
+    pub fn reader(self: &Arc<Self>, wanted: WantedEvents) -> EventReader {
+        let next = self.kept.lock().next;
+        EventReader::new(self, wanted, next, None)
+    }
+
+    /// A reader of what was told after the event with this id, and from now on.
+    pub fn reader_after(self: &Arc<Self>, id: &str, wanted: WantedEvents) -> EventReader {
+        let kept = self.kept.lock();
+        let position = EventPosition::parse(id)
+            .filter(|position| position.process == self.process && position.number < kept.next);
+        let Some(EventPosition { number, .. }) = position else {
+            let lag = Lag { reason: LagReason::Restarted, missed: None };
+            return EventReader::new(self, wanted, kept.from, Some(lag));
+        };
+        let next = number + 1;
+        let is_complete = kept.decisions_from.is_some_and(|from| from <= next);
+        let lag = match is_complete || !wanted.has(EventKind::Decision) {
+            // What is not kept any more is found by the first look.
+            true => None,
+            false => Some(Lag { reason: LagReason::NotTold, missed: None }),
+        };
+        EventReader::new(self, wanted, next, lag)
+    }
+}
+
+impl EventReader {
+    fn new(feed: &Arc<EventFeed>, wanted: WantedEvents, next: u64, lag: Option<Lag>) -> Self {
+        let (feed, taken) = (Arc::clone(feed), VecDeque::new());
+        Self { feed, wanted, next, taken, lag }
+    }
+
+    /// The position after what was heard last, and what was left out behind it.
+    pub fn position(&self) -> EventPosition {
+        let next = self.taken.front().map_or(self.next, |event| event.number);
+        EventPosition { process: self.feed.process, number: next.saturating_sub(1) }
+    }
+
+    /// Waits for what comes next.
+    pub async fn next(&mut self) -> NextEvent {
+        if let Some(lag) = self.lag.take() {
+            return NextEvent::Lagged(lag);
+        }
+        let feed = Arc::clone(&self.feed);
+        loop {
+            while let Some(event) = self.taken.pop_front() {
+                if self.wanted.includes(&event) {
+                    return NextEvent::Event(event);
+                }
+            }
+            // Listens first, so that nothing is told between the look and the wait.
+            let mut news = pin!(feed.news.notified());
+            news.as_mut().enable();
+            match self.take() {
+                Some(lag) => return NextEvent::Lagged(lag),
+                None if self.taken.is_empty() => news.await,
+                None => {}
+            }
+        }
+    }
+
+    /// Takes what is there; if events before it are gone, says how many.
+    fn take(&mut self) -> Option<Lag> {
+        let kept = self.feed.kept.lock();
+        let missed = kept.from.saturating_sub(self.next);
+        if missed > 0 {
+            self.next = kept.from;
+            return Some(Lag { reason: LagReason::NotKept, missed: Some(missed) });
+        }
+        self.taken = kept.after(self.next, TAKEN);
+        self.next = self.taken.back().map_or(kept.next, |last| last.number + 1);
+        None
+    }
+}

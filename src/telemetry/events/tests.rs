@@ -1,0 +1,167 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use futures_util::FutureExt;
+use jiff::Timestamp;
+
+use super::*;
+
+fn swap(feed: &EventFeed, generation: u64, widget: &str) {
+    let named = Box::new([widget.into()]);
+    let changed = vec![SwappedWidget { id: widget, before: None, after: Some(1), actor: None }];
+    let time = Timestamp::UNIX_EPOCH;
+    let (source, widgets, changed_omitted, took_us) = ("store", 1, 0, 1);
+    let event = Event::Swap { time, generation, source, widgets, changed, changed_omitted, took_us };
+    feed.tell(Subject::Widgets { named, and_others: false }, &event);
+}
+
+fn refuse(feed: &EventFeed) {
+    let event =
+        Event::Refused { time: Timestamp::UNIX_EPOCH, source: "store", code: "x", detail: String::new() };
+    feed.tell(Subject::Rules, &event);
+}
+
+/// What a reader hears without waiting: numbers of events, and lags.
+fn heard(reader: &mut EventReader) -> Vec<Result<u64, Lag>> {
+    let next = || match reader.next().now_or_never()? {
+        NextEvent::Event(event) => Some(Ok(event.number)),
+        NextEvent::Lagged(lag) => Some(Err(lag)),
+    };
+    std::iter::from_fn(next).collect()
+}
+
+fn of(widget: &str, kinds: &[EventKind]) -> WantedEvents {
+    let widget = (!widget.is_empty()).then(|| widget.into());
+    WantedEvents { widget, kinds: kinds.to_vec() }
+}
+
+fn swaps() -> WantedEvents {
+    of("", &[EventKind::Swap])
+}
+
+#[test]
+fn a_reader_that_comes_back_goes_on_where_it_was() {
+    let feed = Arc::new(EventFeed::new());
+    swap(&feed, 1, "a");
+    let mut reader = feed.reader(swaps());
+    assert_eq!(heard(&mut reader), []);
+    for generation in 2..6 {
+        swap(&feed, generation, "a");
+    }
+    let mut ids = vec![reader.position().to_string()];
+    while let Some(NextEvent::Event(_)) = reader.next().now_or_never() {
+        ids.push(reader.position().to_string());
+    }
+    for (before, id) in ids.iter().enumerate() {
+        let mut back = feed.reader_after(id, swaps());
+        let expected: Vec<_> = (2 + before as u64..6).map(Ok).collect();
+        assert_eq!(heard(&mut back), expected, "{id}");
+    }
+}
+
+#[test]
+fn what_is_gone_is_told() {
+    let feed = Arc::new(EventFeed::new());
+    let mut slow = feed.reader(swaps());
+    let id = slow.position().to_string();
+    for generation in 1..=KEPT as u64 + 3 {
+        swap(&feed, generation, "a");
+    }
+    let lag = Lag { reason: LagReason::NotKept, missed: Some(3) };
+    let mut back = feed.reader_after(&id, of("b", &[EventKind::Swap]));
+    assert_eq!(heard(&mut back), [Err(lag)], "also where nothing of it was wanted: nobody knows");
+    let told = heard(&mut slow);
+    assert_eq!((told[0], told[1], told.len()), (Err(lag), Ok(4), KEPT + 1));
+    assert_eq!(feed.kept.lock().events.len(), KEPT);
+}
+
+#[test]
+fn many_bytes_are_not_kept() {
+    let feed = EventFeed::new();
+    let id = "w".repeat(64 << 10);
+    for generation in 0..1_000 {
+        swap(&feed, generation, &id);
+    }
+    let kept = feed.kept.lock();
+    let bytes: usize = kept.events.iter().map(|event| event.data.len()).sum();
+    assert!(bytes == kept.bytes && bytes <= KEPT_BYTES && bytes > KEPT_BYTES - (128 << 10), "{bytes}");
+}
+
+#[test]
+fn an_id_of_another_process_is_told_and_what_there_is_follows() {
+    let (feed, other) = (Arc::new(EventFeed::new()), Arc::new(EventFeed { process: 7, ..EventFeed::new() }));
+    swap(&feed, 1, "a");
+    swap(&other, 1, "a");
+    let lag = Lag { reason: LagReason::Restarted, missed: None };
+    let foreign = other.reader(swaps()).position().to_string();
+    let own = feed.reader(swaps()).position().to_string();
+    let future = own.replace("-1", "-2");
+    for id in [&*foreign, &*future, "nonsense", "", "1", "00000007-+1", "7-1"] {
+        assert_eq!(heard(&mut feed.reader_after(id, swaps())), [Err(lag), Ok(1)], "{id}");
+    }
+    assert_eq!(heard(&mut feed.reader_after(&own, swaps())), []);
+}
+
+#[test]
+fn a_reader_hears_what_it_wants_and_its_position_moves_on() {
+    let feed = Arc::new(EventFeed::new());
+    let mut reader = feed.reader(of("a", &[]));
+    let mut refusals = feed.reader(of("", &[EventKind::Refused]));
+    swap(&feed, 1, "a");
+    swap(&feed, 2, "b");
+    refuse(&feed);
+    let many = Subject::Widgets { named: Box::new([]), and_others: true };
+    let time = Timestamp::UNIX_EPOCH;
+    let event = Event::SessionEnded {
+        time,
+        widget: "x",
+        embedder: None,
+        opened_by: None,
+        since: time,
+        cause: SessionEndCause::Change,
+        reason: embedgate_policy::verdict::Reason::NotListed,
+        generation: 1,
+        revision: None,
+        actor: None,
+    };
+    feed.tell(many, &event);
+    assert_eq!(heard(&mut reader), [Ok(1), Ok(4)], "those that may be about it, too");
+    assert_eq!(heard(&mut refusals), [Ok(3)]);
+    assert_eq!(refusals.position(), reader.position());
+}
+
+#[test]
+fn decisions_are_told_only_while_somebody_wants_them() {
+    let feed = Arc::new(EventFeed::new());
+    let decide = || feed.tell_decision(Some("w"), "{\"time\":\"now\"}");
+    decide();
+    assert!(feed.kept.lock().events.is_empty());
+    feed.begin_decisions();
+    swap(&feed, 1, "w");
+    let mut reader = feed.reader(of("w", &[EventKind::Decision]));
+    let id = reader.position().to_string();
+    decide();
+    assert_eq!(heard(&mut reader), [Ok(3)]);
+    assert_eq!(feed.kept.lock().events[1].data(), "{\"kind\":\"decision\",\"time\":\"now\"}");
+    feed.end_decisions();
+    swap(&feed, 2, "w");
+    let mut swaps = feed.reader_after(&id, of("", &[EventKind::Swap]));
+    assert_eq!(heard(&mut swaps), [Ok(4)], "the others stay whole");
+    let (lag, last) = (Lag { reason: LagReason::NotTold, missed: None }, swaps.position().to_string());
+    assert_eq!(heard(&mut feed.reader_after(&id, WantedEvents::default())), [Err(lag), Ok(4)]);
+    feed.begin_decisions();
+    for (id, expected) in [(&id, &[Err(lag), Ok(4)][..]), (&last, &[Err(lag)])] {
+        assert_eq!(heard(&mut feed.reader_after(id, WantedEvents::default())), expected, "{id}");
+    }
+    let now = feed.reader(WantedEvents::default()).position().to_string();
+    assert_eq!(heard(&mut feed.reader_after(&now, WantedEvents::default())), []);
+}
+
+#[tokio::test]
+async fn whoever_waits_is_woken() {
+    let feed = Arc::new(EventFeed::new());
+    let mut reader = feed.reader(WantedEvents::default());
+    let waiting = tokio::spawn(async move { matches!(reader.next().await, NextEvent::Event(_)) });
+    tokio::task::yield_now().await;
+    swap(&feed, 1, "a");
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(5), waiting).await.unwrap().unwrap());
+}
