@@ -6,7 +6,8 @@ CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
 GRADERS := $(TOOLS)/headers
-INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS)
+CLIENTS := $(TOOLS)/clients
+INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS) EMBEDGATE_CLIENTS=$(CLIENTS)
 INTEGRATIONS := $(addprefix $(TOOLS)/integrations/,chainlit streamlit gradio)
 PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --workspace --release --
 TIMED := \
@@ -24,7 +25,7 @@ export CARGO_TERM_COLOR ?= auto
 .DEFAULT_GOAL := help
 .PHONY: help run build quick one test prove integrations testssl bench bench-scale bench-peers endurance \
 	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
-	setup-proxies setup-integrations setup-peers clean
+	setup-proxies setup-clients setup-integrations setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-21s %s\n", $$1, $$2 }'
@@ -103,7 +104,9 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: setup-browser setup-proxies $(SCHEMATHESIS) $(GRADERS)/installed ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, schemathesis, header graders
+setup-tests: setup-browser setup-proxies $(SCHEMATHESIS) $(GRADERS)/installed setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, schemathesis, header graders, generators of clients
+
+setup-clients: $(CLIENTS)/python/installed $(CLIENTS)/typescript/installed
 
 setup-proxies:
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null || $(call install-stopped,nginx haproxy)
@@ -143,13 +146,26 @@ $(TOOLS)/integrations/%/installed: tests/data/integrations/%.txt
 	$(@D)/bin/pip install --quiet --requirement $<
 	@touch $@
 
+$(CLIENTS)/python/installed: tests/clients/python/requirements.txt
+	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
+	python3 -m venv --clear $(@D)
+	$(@D)/bin/pip install --quiet --requirement $<
+	@touch $@
+
 # Without their install scripts, which would fetch more.
 $(GRADERS)/installed: tests/headers/package.json tests/headers/package-lock.json
-	@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
-	mkdir -p $(GRADERS)
-	cp $^ $(GRADERS)
-	cd $(GRADERS) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
-	@touch $@
+	$(node-packages)
+
+$(CLIENTS)/typescript/installed: tests/clients/typescript/package.json tests/clients/typescript/package-lock.json
+	$(node-packages)
+
+define node-packages
+@command -v node >/dev/null && command -v npm >/dev/null || $(call install,nodejs npm)
+mkdir -p $(@D)
+cp $^ $(@D)
+cd $(@D) && npm ci --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+@touch $@
+endef
 
 # Debian packages; on other systems, their names.
 define install

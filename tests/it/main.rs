@@ -19,6 +19,7 @@ mod brake;
 mod browser;
 mod cache;
 mod cli;
+mod clients;
 mod denials;
 mod grades;
 mod guide;
