@@ -185,8 +185,9 @@ impl Assembly {
             predecessor.store().await?;
         }
         let before = predecessor.as_ref().and_then(Predecessor::files);
+        let handed_over = predecessor.is_some();
         let StartedSource { publisher, follower, file } =
-            source::start(&settings, lost, before, rules.clone(), &observers)?;
+            source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;

@@ -26,15 +26,18 @@ fn after(
 ) -> Result<Box<dyn RuleSource>, AppError> {
     match settings.rules.source {
         SourceSetting::File => Ok(Box::new(FileSource::new(&settings.rules.file).taking_over(before))),
-        SourceSetting::Store => {
-            let StoreSettings { path, seed } = &settings.rules.store;
-            let seed_place = settings.stated.get("rules.store.seed").map(ToString::to_string);
-            let source = StoreSource::new(path, seed).with_seed_named_at(seed_place);
-            Ok(Box::new(source.with_audit_log(&settings.log.audit, lost)))
-        }
+        SourceSetting::Store => Ok(Box::new(store(settings, lost))),
         // The configuration refuses it.
         SourceSetting::Nats => Err(AppError::SourceUnavailable),
     }
+}
+
+/// The store that the settings name, whatever source is in use.
+pub(super) fn store(settings: &Settings, lost: LostStore) -> StoreSource {
+    let StoreSettings { path, seed } = &settings.rules.store;
+    let seed_place = settings.stated.get("rules.store.seed").map(ToString::to_string);
+    let source = StoreSource::new(path, seed).with_seed_named_at(seed_place);
+    source.with_audit_log(&settings.log.audit, lost)
 }
 
 /// The writer of this source's rules, with the audit log of the settings.
@@ -50,17 +53,21 @@ pub(super) fn brake(policy: &PolicySettings) -> BrakeShare {
     BrakeShare::of_hundredths(policy.brake.hundredths())
 }
 
-/// Puts the rules in force, whatever they come from, and has these observers told of them. `before`: the rules files in force
-/// in the process before this one.
+/// Puts the rules in force, whatever they come from, and has these observers told of them. `handed_over`: a process that
+/// is relieved has had them in force until now. `before`: the rules files in force there.
 pub(super) fn start(
     settings: &Settings,
     lost: LostStore,
+    handed_over: bool,
     before: Option<&FilesInForce>,
     live: LiveRules,
     observers: &[Arc<dyn Observer>],
 ) -> Result<StartedSource, AppError> {
     let suffixes = public_suffixes(settings)?;
-    let source = after(settings, lost, before)?;
+    let source: Box<dyn RuleSource> = match settings.rules.source {
+        SourceSetting::Store if handed_over => Box::new(store(settings, lost).handed_over()),
+        _ => after(settings, lost, before)?,
+    };
     let publisher = publisher(&*source, live, settings);
     let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
     Ok(source.start(publisher, suffixes)?)

@@ -5,12 +5,14 @@
 //! its place: file, line and column where there is a file, the number of the change where there is a batch.
 
 mod fault;
+mod loss;
 mod save;
 mod source;
 mod store;
 mod wide;
 
 pub use self::fault::{FaultList, FilePosition, RuleFault};
+pub use self::loss::{IDS_NAMED, StoreLoss};
 pub use self::save::SaveError;
 pub use self::source::SourceError;
 pub use self::store::StoreError;

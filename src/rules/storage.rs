@@ -49,6 +49,16 @@ pub(in crate::rules) trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// Looks whether these writes can be made at all: what they replace may be damaged.
+    ///
+    /// # Errors
+    ///
+    /// They can't, and whatever else is written with them would fail with them.
+    fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {
+        let _ = writes;
+        Ok(())
+    }
+
     /// Writes everything and leaves the commit: where the pending commit is dropped, nothing of it has happened.
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError>;
 }

@@ -2,8 +2,10 @@
 
 mod bulk;
 mod changes;
+mod damaged;
 mod full_disk;
 mod killed;
+mod living;
 mod lost;
 mod never_open;
 mod orders;
@@ -13,11 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
-use embedgate::rules::error::{SaveError, StoreError};
+use embedgate::rules::error::{RulesError, SaveError, StoreError};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::{Published, Publisher};
-use embedgate::rules::source::SourceKind;
 use embedgate::rules::source::store::StoreSource;
+use embedgate::rules::source::{RuleSource, SourceKind};
 
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
@@ -27,8 +29,23 @@ fn open(path: &Path) -> Result<Publisher, StoreError> {
     StoreSource::new(path, "no seed").open_bulk(publisher, Arc::new(PublicSuffixes::shipped().clone()))
 }
 
+fn suffixes() -> Arc<PublicSuffixes> {
+    Arc::new(PublicSuffixes::shipped().clone())
+}
+
+fn source(path: &Path) -> StoreSource {
+    StoreSource::new(path, "no seed")
+}
+
+/// As an edge does it.
+fn start(path: &Path) -> Result<Arc<Publisher>, RulesError> {
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, path.display().to_string());
+    source(path).start(publisher, suffixes()).map(|started| started.publisher)
+}
+
+/// Saved, however many widgets it is about.
 fn save(publisher: &Publisher, changes: Vec<Change>) -> Result<Published, SaveError> {
-    publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine)
+    publisher.apply_confirmed(changes, ApplyOptions::default(), Some(usize::MAX), Actor::CommandLine)
 }
 
 fn put(json: &str) -> Change {

@@ -148,11 +148,13 @@ impl<'a> AuditLine<'a> {
         let before = record.before;
         let (action, after, document, changes) = match (before, record.after) {
             (None, AuditedState::Document(now)) => ("create", now.revision, Some(raw(now)?), None),
-            (Some(was), AuditedState::Document(now)) => {
-                ("update", now.revision, None, Some(of_json(was.json, now.json)?))
-            }
+            (Some(was), AuditedState::Document(now)) => match of_json(was.json, now.json) {
+                Ok(changes) => ("update", now.revision, None, Some(changes)),
+                // The one before was damaged on the disk. This one mends it.
+                Err(_) => ("update", now.revision, Some(raw(now)?), None),
+            },
             (was, AuditedState::Deleted { revision }) => {
-                ("delete", revision, was.map(raw).transpose()?, None)
+                ("delete", revision, was.and_then(|was| raw(was).ok()), None)
             }
         };
         Ok(Self {

@@ -1,9 +1,12 @@
 //! Errors of storage: opening a store, reading from it and writing to it.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+
+use super::loss::StoreLoss;
 
 /// Failure of the storage that keeps the rules.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -19,8 +22,8 @@ pub enum StoreError {
     },
     /// A store that is gone: its audit log tells of changes.
     #[error(
-        "{}: the store is not there, but the changes in {} were made to one: put back a copy of it, or start once \
-         with `embedgate run --new-store`, which makes a new one",
+        "{}: the store is not there, but the changes in {} were made to one: put back a copy with `embedgate restore \
+         FILE`, or start once with `embedgate run --new-store`, which makes a new one",
         path.display(), audit.display()
     )]
     Missing {
@@ -47,13 +50,26 @@ pub enum StoreError {
     },
     /// The store is not what was written.
     #[error(
-        "{}: this store is damaged ({source}): put back a copy, or move it away to start anew from the seed; it is \
-         left as it is",
-        path.display()
+        "{}: this store is damaged{} ({source}): put back a copy with `embedgate restore FILE`, or move it away and \
+         start once with `embedgate run --new-store`, which makes a new one; it is left as it is",
+        path.display(), Lost(loss)
     )]
     Damaged {
         /// The store.
         path: PathBuf,
+        /// What was found.
+        source: Arc<dyn Error + Send + Sync>,
+        /// What is lost; `None` where it can't be read as a store at all.
+        loss: Option<Arc<StoreLoss>>,
+    },
+    /// A part of the store that is not what was written, found while the store was in use. Everything else goes on.
+    #[error(
+        "the store is damaged where {what} is kept ({source}): nothing else is touched by it; stop the edge, and put \
+         back a copy with `embedgate restore FILE`"
+    )]
+    DamagedPart {
+        /// What could not be read or saved.
+        what: Box<str>,
         /// What was found.
         source: Arc<dyn Error + Send + Sync>,
     },
@@ -102,7 +118,16 @@ impl StoreError {
             Self::Damaged { .. } => "store_damaged",
             Self::Newer { .. } => "store_newer",
             Self::Full { .. } => "storage_full",
-            Self::Failed { .. } | Self::BadDocument { .. } => "storage_failed",
+            Self::Failed { .. } | Self::DamagedPart { .. } | Self::BadDocument { .. } => "storage_failed",
         }
+    }
+}
+
+/// What is lost, in a message about the store.
+struct Lost<'l>(&'l Option<Arc<StoreLoss>>);
+
+impl fmt::Display for Lost<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |loss| write!(f, ": {loss}"))
     }
 }

@@ -11,7 +11,7 @@ use crate::rules::book::{AppliedBatch, PreparedChange, RuleBook};
 use crate::rules::brake::{self, BrakeShare};
 use crate::rules::change::{Absent, Actor, ApplyOptions, ChangedWidget};
 use crate::rules::edit::Edit;
-use crate::rules::error::{Road, SaveError};
+use crate::rules::error::{Road, SaveError, StoreError};
 use crate::rules::storage::{Author, Commit, SignedWrite, Storage};
 use embedgate_policy::widget::WidgetId;
 
@@ -58,14 +58,19 @@ impl<'s> Group<'s> {
             last: HashMap::new(),
             indexed: 0,
         };
+        let alone = calls.len() == 1;
         for Call { work, answer } in calls {
             match work {
                 Work::Changes { changes, options, confirmed, actor } => {
                     let taken = group.take(changes, options, confirmed, &actor);
+                    let taken = taken.and_then(|taken| {
+                        group.readable(taken, alone).map_err(|error| CallFailure::NotSaved(error.into()))
+                    });
                     group.add(taken, actor, answer);
                 }
                 Work::Edit { id, edit: Edit::Disable, only_if, actor } => {
                     let taken = group.disable(&id, &only_if);
+                    let taken = taken.and_then(|taken| Ok(group.readable(taken, alone)?));
                     let stop = StopCall { id, only_if, actor: actor.clone(), answer: Arc::clone(&answer) };
                     match taken {
                         Err(error @ SaveError::Storage(_)) => {
@@ -82,7 +87,9 @@ impl<'s> Group<'s> {
                     }
                 }
                 Work::Edit { id, edit, only_if, actor } => {
-                    let taken = group.edit(&id, edit, only_if).map_err(CallFailure::NotSaved);
+                    let taken = group.edit(&id, edit, only_if);
+                    let taken = taken.and_then(|taken| Ok(group.readable(taken, alone)?));
+                    let taken = taken.map_err(CallFailure::NotSaved);
                     group.add(taken, actor, answer);
                 }
                 Work::Keep => group.keepers.push(answer),
@@ -109,6 +116,15 @@ impl<'s> Group<'s> {
         let held = |wide| CallFailure::NotSaved(SaveError::WideChange { wide, road });
         brake::check(&self.book, &applied, options, self.share, confirmed).map_err(held)?;
         Ok(Edited { applied, document: None })
+    }
+
+    /// The same, where what it replaces can be read: what is damaged of one widget is not to refuse the others. A call
+    /// that is `alone` finds it out when it is written.
+    fn readable(&self, taken: Edited, alone: bool) -> Result<Edited, StoreError> {
+        if !alone {
+            self.storage.may_write(&taken.applied.writes)?;
+        }
+        Ok(taken)
     }
 
     /// Adds what a call has made, or answers it.

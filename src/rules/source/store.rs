@@ -13,7 +13,7 @@ use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::documents::Documents;
 use crate::rules::error::{RulesError, SourceError, StoreError};
 use crate::rules::publisher::Publisher;
-use crate::rules::storage::redb::{RuleStore, StoreUse, unfinished};
+use crate::rules::storage::redb::{Reading, RuleStore, StoreUse, unfinished};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
@@ -39,12 +39,27 @@ pub struct StoreSource {
     /// The audit log of its changes, which shows that there was a store.
     audit: Option<PathBuf>,
     lost: LostStore,
+    reading: Reading,
 }
 
 impl StoreSource {
     /// The store at this path, with this seed.
     pub fn new(path: impl Into<PathBuf>, seed: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), seed: seed.into(), seed_place: None, audit: None, lost: LostStore::Refused }
+        Self {
+            path: path.into(),
+            seed: seed.into(),
+            seed_place: None,
+            audit: None,
+            lost: LostStore::Refused,
+            reading: Reading::Whole,
+        }
+    }
+
+    /// The same, which another process has had open until now. A start takes over quickly, as saves wait, and doesn't
+    /// read the whole store again.
+    #[must_use]
+    pub fn handed_over(self) -> Self {
+        Self { reading: Reading::RulesAlone, ..self }
     }
 
     /// The same, whose seed somebody named at this place of the configuration: one that is missing is an error.
@@ -72,7 +87,7 @@ impl StoreSource {
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<Publisher, StoreError> {
         self.is_there()?;
-        let (store, book) = RuleStore::open(&self.path, suffixes, StoreUse::Bulk)?;
+        let (store, book) = RuleStore::open(&self.path, suffixes, StoreUse::Bulk, Reading::Whole)?;
         let store = Arc::new(store);
         let publisher = publisher.with_storage(Arc::<RuleStore>::clone(&store), book);
         if store.is_new() {
@@ -88,6 +103,15 @@ impl StoreSource {
             source: error.into(),
         };
         match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_symlink() && !self.path.exists() => {
+                let nowhere =
+                    std::io::Error::new(ErrorKind::NotFound, "this is a link to a file that is not there");
+                return Err(unreadable(&self.path, nowhere));
+            }
+            Ok(found) if found.is_dir() => {
+                let folder = "this is a folder; rules.store.path names the file of the store";
+                return Err(unreadable(&self.path, std::io::Error::new(ErrorKind::IsADirectory, folder)));
+            }
             Ok(_) => return Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(unreadable(&self.path, error)),
@@ -140,7 +164,7 @@ impl RuleSource for StoreSource {
                 "{path}: the store is there, so --new-store has no effect: leave it out, so that a start says when the store is lost"
             );
         }
-        let (store, book) = RuleStore::open(&self.path, Arc::clone(&suffixes), StoreUse::Edge)?;
+        let (store, book) = RuleStore::open(&self.path, Arc::clone(&suffixes), StoreUse::Edge, self.reading)?;
         let store = Arc::new(store);
         // Before anything is in force: a seed may have faults.
         let documents = if store.is_new() { Some(self.seed_documents(&suffixes)?) } else { None };
@@ -158,7 +182,11 @@ impl RuleSource for StoreSource {
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {
         match self.is_there()? {
             false => Ok(Box::new(iter::once(Ok(self.seed_documents(&suffixes)?)))),
-            true => Ok(Box::new(pages(RuleStore::open_documents(&self.path, suffixes)?))),
+            // As a start reads it, so that neither finds what the other misses.
+            true => {
+                let opened = RuleStore::open_existing(&self.path, suffixes, StoreUse::Edge, Reading::Whole);
+                Ok(Box::new(pages(opened?.0)))
+            }
         }
     }
 

@@ -12,34 +12,50 @@ use std::sync::Arc;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
-use self::fault::{damaged, failed, guarded, unopened, unreadable};
+use self::fault::{caught, damaged, damaged_part, failed, guarded, is_damage, unopened, unreadable};
 use self::handle::Handle;
 pub(in crate::rules) use self::handle::StoreUse;
 use self::history::HistoryRows;
 use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta};
 use self::write::PendingCommit;
-use super::{Commit, Pending, Storage, StoredDocument};
+use super::{Commit, Pending, Storage, StoredDocument, Write};
 use crate::rules::book::RuleBook;
 use crate::rules::documents::{Documents, HistoryEntry, restore};
 use crate::rules::error::StoreError;
+use crate::rules::fingerprint::FingerprintKey;
 use embedgate_policy::suffix::PublicSuffixes;
-use embedgate_policy::widget::Widget;
+use embedgate_policy::widget::{Widget, WidgetId};
 
+mod beside;
 mod fault;
 mod handle;
 mod history;
 mod load;
+mod loss;
+mod preflight;
 mod row;
 mod rows;
+mod salvage;
 mod signed;
 mod tables;
 mod uncertain;
 mod write;
 
+/// How much of a store is read when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rules) enum Reading {
+    /// All of it: every page by its checksum, and every document beside its rules.
+    Whole,
+    /// The rules alone. Another process has had it open until now, and saves wait.
+    RulesAlone,
+}
+
 /// Embedded store, open: no other process has it open meanwhile.
 pub(in crate::rules) struct RuleStore {
     path: PathBuf,
     suffixes: Arc<PublicSuffixes>,
+    /// The key of its fingerprints.
+    key: FingerprintKey,
     handle: Handle,
 }
 
@@ -50,39 +66,36 @@ impl RuleStore {
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
         purpose: StoreUse,
+        reading: Reading,
     ) -> Result<(Self, RuleBook), StoreError> {
         match fs::symlink_metadata(path) {
-            Ok(_) => Self::open_existing(path, suffixes, purpose),
+            Ok(_) => Self::open_existing(path, suffixes, purpose, reading),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path, suffixes, purpose),
             Err(error) => Err(unreadable(path, error)),
         }
     }
 
-    fn open_existing(
+    /// Opens the store at `path`, which must be there, and reads the book that it holds. Where it is damaged, the error
+    /// tells what is lost.
+    pub(in crate::rules) fn open_existing(
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
         purpose: StoreUse,
+        reading: Reading,
     ) -> Result<(Self, RuleBook), StoreError> {
-        guarded(path, || {
-            let (database, mut meta) = open(path, purpose)?;
+        let opened = guarded(path, || {
+            let (database, mut meta) = open(path, purpose, reading)?;
             if meta.row_format != row::ROW_FORMAT {
                 tracing::info!("{}: compiling the rules anew for this version", path.display());
                 load::derive(path, &database, &mut meta, &suffixes)?;
             }
-            let book = load::book(path, &database, &meta)?;
-            // Otherwise it would tell of a first start that was cut off, should the store be lost one day.
-            let _ = fs::remove_file(unfinished(path));
-            Ok((Self::over(path, suffixes, Handle::new(path, database, purpose)), book))
-        })
-    }
-
-    /// Opens the store at `path`, which must be there, for its documents alone.
-    pub(in crate::rules) fn open_documents(
-        path: &Path,
-        suffixes: Arc<PublicSuffixes>,
-    ) -> Result<Self, StoreError> {
-        let (database, _) = guarded(path, || open(path, StoreUse::Edge))?;
-        Ok(Self::over(path, suffixes, Handle::new(path, database, StoreUse::Edge)))
+            let book = load::book(path, &database, &meta, reading)?;
+            Ok((database, meta, book))
+        });
+        let (database, meta, book) = opened.map_err(loss::told)?;
+        // Otherwise it would tell of a first start that was cut off, should the store be lost one day.
+        let _ = fs::remove_file(unfinished(path));
+        Ok((Self::over(path, suffixes, meta.key, Handle::new(path, database, purpose)), book))
     }
 
     fn create(
@@ -110,11 +123,11 @@ impl RuleStore {
         let meta = Meta::new();
         rows::clear(&database, &meta).map_err(failed)?;
         let book = RuleBook::empty(meta.key);
-        Ok((Self::over(path, suffixes, Handle::new(&unfinished, database, purpose)), book))
+        Ok((Self::over(path, suffixes, meta.key, Handle::new(&unfinished, database, purpose)), book))
     }
 
-    fn over(path: &Path, suffixes: Arc<PublicSuffixes>, handle: Handle) -> Self {
-        Self { path: path.into(), suffixes, handle }
+    fn over(path: &Path, suffixes: Arc<PublicSuffixes>, key: FingerprintKey, handle: Handle) -> Self {
+        Self { path: path.into(), suffixes, key, handle }
     }
 
     /// Whether it has no file of its name yet.
@@ -130,12 +143,37 @@ impl RuleStore {
         File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(unwritable)
     }
 
-    fn read<T>(&self, read: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+    /// Reads while the store is in use. `what`: what it reads, for errors.
+    fn read<T>(
+        &self,
+        what: impl FnOnce() -> String,
+        read: impl FnOnce(&Database) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
         let database = self.handle.database()?;
-        guarded(&self.path, || read(&database).map_err(failed)).inspect_err(|_| {
-            drop(database);
-            self.handle.give_up();
-        })
+        match caught(|| read(&database)) {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(error)) if is_damage(&error) => Err(self.damaged_part(&what(), error.to_string())),
+            Ok(Err(error)) => {
+                self.handle.give_up();
+                Err(failed(error))
+            }
+            Err(panic) => Err(self.damaged_part(&what(), panic)),
+        }
+    }
+
+    /// An error where what is kept of one of these widgets can't be read.
+    fn preflight<'w>(&self, widgets: impl Iterator<Item = &'w WidgetId>) -> Result<(), StoreError> {
+        let what = || "one of the widgets".to_owned();
+        match self.read(what, |database| preflight::unreadable(database, widgets))? {
+            Some((id, found)) => Err(self.damaged_part(&format!("'{id}'"), found)),
+            None => Ok(()),
+        }
+    }
+
+    /// A damaged part. The file stays open: what is whole goes on, and it could not be opened again.
+    fn damaged_part(&self, what: &str, found: String) -> StoreError {
+        self.handle.found_damaged();
+        damaged_part(what, found)
     }
 }
 
@@ -146,8 +184,10 @@ pub(in crate::rules) fn unfinished(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn open(path: &Path, purpose: StoreUse) -> Result<(Database, Meta), StoreError> {
-    let database = purpose.builder().open(path).map_err(|error| unopened(path, error))?;
+fn open(path: &Path, purpose: StoreUse, reading: Reading) -> Result<(Database, Meta), StoreError> {
+    let mut builder = purpose.builder();
+    builder.set_check_integrity_on_open(reading == Reading::Whole);
+    let database = builder.open(path).map_err(|error| unopened(path, error))?;
     let meta = Meta::read(&database).map_err(|error| damaged(path, error))?;
     let meta = meta.ok_or_else(|| damaged(path, "it is a database, but no store of rules"))?;
     if meta.format > FORMAT {
@@ -180,6 +220,17 @@ fn history(reading: &ReadTransaction, id: &str) -> Result<HistoryRows, redb::Err
 }
 
 impl RuleStore {
+    /// A widget's document, as its rules were made from it.
+    fn document(&self, reading: &ReadTransaction, id: &str) -> Result<Option<DocumentRow>, redb::Error> {
+        let found = document(reading, id)?;
+        match &found {
+            Some((revision, row)) if beside::contradicts(reading, self.key, id, *revision, row) => {
+                Err(redb::Error::Corrupted("it is not the one that the rules were made from".into()))
+            }
+            _ => Ok(found),
+        }
+    }
+
     fn restore(&self, (revision, row): &DocumentRow) -> Result<Widget, StoreError> {
         restore(signed::read(row).json, *revision, &self.suffixes)
     }
@@ -187,13 +238,19 @@ impl RuleStore {
 
 impl Documents for RuleStore {
     fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
-        let found = self.read(|database| document(&database.begin_read()?, id))?;
-        found.map(|row| self.restore(&row)).transpose()
+        let what = || format!("the document of '{id}'");
+        let row = self.read(what, |database| self.document(&database.begin_read()?, id))?;
+        let restored = row.map(|row| self.restore(&row)).transpose();
+        restored.map_err(|error| self.damaged_part(&what(), error.to_string()))
     }
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let found = self.read(|database| {
+        let what = || match after {
+            Some(after) => format!("some document behind '{after}'"),
+            None => "some document".to_owned(),
+        };
+        let found = self.read(what, |database| {
             let table = database.begin_read()?.open_table(DOCUMENTS)?;
             let mut found: Vec<DocumentRow> = Vec::new();
             for row in table.range::<&str>((from, Bound::Unbounded))?.take(limit) {
@@ -202,11 +259,14 @@ impl Documents for RuleStore {
             }
             Ok(found)
         })?;
-        found.iter().map(|row| self.restore(row)).collect()
+        let restored = found.iter().map(|row| self.restore(row)).collect::<Result<_, _>>();
+        restored.map_err(|error| self.damaged_part(&what(), error.to_string()))
     }
 
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.read(|database| history(&database.begin_read()?, id))?.entries(&self.suffixes)
+        let what = || format!("the history of '{id}'");
+        let rows = self.read(what, |database| history(&database.begin_read()?, id))?;
+        rows.entries(&self.suffixes).map_err(|error| self.damaged_part(&what(), error.to_string()))
     }
 }
 
@@ -216,7 +276,8 @@ impl Storage for RuleStore {
     }
 
     fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
-        let found = self.read(|database| document(&database.begin_read()?, id))?;
+        let what = || format!("the document of '{id}'");
+        let found = self.read(what, |database| self.document(&database.begin_read()?, id))?;
         Ok(found.map(|(revision, row)| StoredDocument { revision, json: signed::read(&row).json.into() }))
     }
 
@@ -247,18 +308,26 @@ impl Storage for RuleStore {
         Ok(())
     }
 
+    fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.preflight(writes.iter().map(|write| &write.id))
+    }
+
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         let database = self.handle.database()?;
-        let written = guarded(&self.path, || {
-            PendingCommit::write(&self.handle, &self.path, &database, commit).map_err(failed)
-        });
-        match written {
-            Ok(pending) => Ok(Box::new(pending)),
-            Err(error) => {
+        if self.handle.purpose() == StoreUse::Edge {
+            self.preflight(commit.writes.iter().map(|signed| &signed.write.id))?;
+        }
+        match caught(|| PendingCommit::write(&self.handle, &database, commit)) {
+            Ok(Ok(pending)) => Ok(Box::new(pending)),
+            Ok(Err(error)) if is_damage(&error) => {
+                Err(self.damaged_part(&preflight::named(commit), error.to_string()))
+            }
+            Ok(Err(error)) => {
                 drop(database);
                 self.handle.give_up();
-                Err(error)
+                Err(failed(error))
             }
+            Err(panic) => Err(self.damaged_part(&preflight::named(commit), panic)),
         }
     }
 }

@@ -167,6 +167,10 @@ impl Storage for StorageWithStops {
         self.kept.take_back(generation)
     }
 
+    fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {
+        self.kept.may_write(writes)
+    }
+
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         self.kept.prepare(commit)
     }

@@ -11,7 +11,8 @@ use crate::support::edge::{Edge, EdgeSpec};
 const STORE: &str = "data/rules.redb";
 const AUDIT: &str = "data/audit.jsonl";
 const GONE: &str = "data/rules.redb: the store is not there, but the changes in data/audit.jsonl were made to one: put \
-                    back a copy of it, or start once with `embedgate run --new-store`, which makes a new one";
+                    back a copy with `embedgate restore FILE`, or start once with `embedgate run --new-store`, which \
+                    makes a new one";
 
 fn spec() -> EdgeSpec {
     EdgeSpec::stored(&json!([{ "id": "seeded", "allowed_domains": ["example.com"] }]))

@@ -31,7 +31,11 @@ async fn refused(prepare: impl FnOnce(&Path)) -> String {
 async fn a_damaged_store_keeps_the_edge_from_starting() {
     let whole = |path: &Path| fs::read(path).unwrap();
     let cut = refused(|path| fs::write(path, &whole(path)[..5000]).unwrap()).await;
-    assert!(cut.contains("rules.redb: this store is damaged") && cut.contains("put back a copy"), "{cut}");
+    assert!(
+        cut.contains("rules.redb: this store is damaged")
+            && cut.contains("put back a copy with `embedgate restore FILE`"),
+        "{cut}"
+    );
     let empty = refused(|path| fs::write(path, "").unwrap()).await;
     assert!(empty.contains("rules.redb: this store is damaged"), "{empty}");
 }

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, MutexGuard};
 use redb::{Builder, Database};
 use tokio::time::Instant;
 
-use super::fault::{failed, guarded, unopened};
+use super::fault::{caught, damaged_part, failed, guarded, unopened};
 use super::tables::Meta;
 use super::uncertain::UncertainCommit;
 use crate::rules::error::StoreError;
@@ -53,6 +53,8 @@ struct HandleState {
     uncertain: Option<UncertainCommit>,
     /// Another process may open it meanwhile.
     lent: bool,
+    /// A part of it can't be read.
+    damaged: bool,
 }
 
 impl Handle {
@@ -62,6 +64,7 @@ impl Handle {
             database: Some(Arc::new(database)),
             uncertain: None,
             lent: false,
+            damaged: false,
         };
         Self { purpose, state: Mutex::new(state) }
     }
@@ -102,8 +105,21 @@ impl Handle {
         Ok(database)
     }
 
+    /// Remembers that a part of the file is damaged: nobody could open it again.
+    pub(super) fn found_damaged(&self) {
+        let mut state = self.lock();
+        if !state.damaged {
+            state.damaged = true;
+            let path = state.path.display();
+            tracing::error!("{path}: a part of this store is damaged; what is whole goes on");
+        }
+    }
+
     /// Closes the file for another process, once nobody reads it any more.
     pub(super) fn lend(&self) -> Result<(), StoreError> {
+        if self.lock().damaged {
+            return Err(damaged_part("some widget", "nobody can take over a damaged store"));
+        }
         if self.lock().uncertain.is_some() {
             // Opening it takes care of the commit that may have happened.
             self.database()?;
@@ -156,13 +172,27 @@ impl Handle {
         });
     }
 
+    /// Looks whether a commit has happened although it broke off in the library, which a damaged file makes it do. The
+    /// file stays open: nobody could open it again.
+    pub(super) fn look_for(&self, commit: &UncertainCommit, error: StoreError) -> Result<(), StoreError> {
+        self.found_damaged();
+        let database = self.database()?;
+        let meta = caught(|| Meta::read(&*database)).ok().and_then(Result::ok).flatten();
+        // Where the generation stays, it tells nothing.
+        let tells = commit.generation != commit.previous;
+        match meta {
+            Some(meta) if tells && meta.generation == commit.generation => Ok(()),
+            _ => Err(error),
+        }
+    }
+
     /// Looks whether a commit that failed has happened all the same. Where that can't be told now, the caller is
     /// told that it has not, and the next one who opens the file takes care that this is so.
     pub(super) fn settle(&self, commit: UncertainCommit, error: StoreError) -> Result<(), StoreError> {
         let mut state = self.lock();
         state.database = None;
         let found = state.reopen(self.purpose).and_then(|database| {
-            let meta = Meta::read(&database).map_err(failed)?;
+            let meta = guarded(&state.path, || Meta::read(&database).map_err(failed))?;
             Ok((database, meta))
         });
         match found {

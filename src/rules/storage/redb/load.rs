@@ -5,13 +5,14 @@ use std::path::Path;
 use parking_lot::Mutex;
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
-use super::fault::damaged;
+use super::beside::DocumentsBeside;
+use super::fault::{damaged, guarded};
 use super::tables::{DELETED, DOCUMENTS, Meta, RULES};
-use super::{row, signed};
+use super::{Reading, row, signed};
 use crate::rules::book::{BookLoader, BookSizes, Census, RuleBook, WidgetRecord};
 use crate::rules::documents::restore;
 use crate::rules::error::StoreError;
-use crate::rules::fingerprint::Fingerprint;
+use crate::rules::fingerprint::{Fingerprint, FingerprintKey};
 use crate::rules::parallel::on_threads;
 use crate::rules::tombstone::Tombstone;
 use embedgate_policy::suffix::PublicSuffixes;
@@ -21,17 +22,24 @@ use embedgate_policy::widget::WidgetId;
 const BATCH_ROWS: usize = 1024;
 
 /// Loads the book that the file holds.
-pub(super) fn book(path: &Path, database: &Database, meta: &Meta) -> Result<RuleBook, StoreError> {
+pub(super) fn book(
+    path: &Path,
+    database: &Database,
+    meta: &Meta,
+    reading: Reading,
+) -> Result<RuleBook, StoreError> {
     let transaction = database.begin_read().map_err(|error| damaged(path, error))?;
     let documents = transaction.open_table(DOCUMENTS).and_then(|table| Ok(table.len()?));
     let documents = documents.map_err(|error| damaged(path, error))?;
     let deleted = deletions(&transaction).map_err(|error| damaged(path, error))?;
-    let measured = scan_from_both_ends(path, &transaction, BookSizes::of(2), |sizes, id, row| {
+    let measured = scan_from_both_ends(path, &transaction, None, BookSizes::of(2), |sizes, id, row| {
         sizes.add(id, row::record_length(row));
         true
     })?;
     let loader = BookLoader::new(measured);
-    let counted = scan_from_both_ends(path, &transaction, vec![Census::default(); 2], |census, id, row| {
+    let censuses = vec![Census::default(); 2];
+    let key = (reading == Reading::Whole).then_some(meta.key);
+    let counted = scan_from_both_ends(path, &transaction, key, censuses, |census, id, row| {
         row::read(id, row).is_some_and(|record| loader.load(id, record, census))
     })?;
     let book = RuleBook::restore(meta.key, meta.generation, loader, &counted, &deleted);
@@ -42,17 +50,22 @@ pub(super) fn book(path: &Path, database: &Database, meta: &Meta) -> Result<Rule
 }
 
 /// Two scans of the rules start at the two ends of the table and go on until they meet: the work is halved whatever
-/// the ids look like. Each has a sink of its own; `take` says whether a row is what was written.
+/// the ids look like. Each has a sink of its own; `take` says whether a row is what was written. With the key of the
+/// fingerprints, the documents are read beside their rules.
 fn scan_from_both_ends<T: Send>(
     path: &Path,
     transaction: &ReadTransaction,
+    documents: Option<FingerprintKey>,
     sinks: Vec<T>,
     take: impl Fn(&mut T, &str, &[u8]) -> bool + Sync,
 ) -> Result<Vec<T>, StoreError> {
     let progress = ScanProgress::default();
     let scans = [ScanFrom::Front, ScanFrom::Back].into_iter().zip(sinks).collect();
     let run = |(from, mut sink)| {
-        scan(path, transaction, &progress, from, |id, row| take(&mut sink, id, row))?;
+        guarded(path, || {
+            let documents = documents.map(|key| DocumentsBeside::open(path, transaction, key)).transpose()?;
+            scan(path, transaction, &progress, from, documents, |id, row| take(&mut sink, id, row))
+        })?;
         Ok(sink)
     };
     on_threads(scans, run).into_iter().collect()
@@ -60,7 +73,7 @@ fn scan_from_both_ends<T: Send>(
 
 /// End of the table that a scan starts from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ScanFrom {
+pub(super) enum ScanFrom {
     Front,
     Back,
 }
@@ -95,6 +108,7 @@ fn scan(
     transaction: &ReadTransaction,
     progress: &ScanProgress,
     from: ScanFrom,
+    mut documents: Option<DocumentsBeside>,
     mut take: impl FnMut(&str, &[u8]) -> bool,
 ) -> Result<(), StoreError> {
     let table = transaction.open_table(RULES).map_err(|error| damaged(path, error))?;
@@ -105,6 +119,9 @@ fn scan(
         let at_end = row.is_none();
         if let Some(row) = row {
             let (id, row) = row.map_err(|error| damaged(path, error))?;
+            if let Some(documents) = &mut documents {
+                documents.check(from, id.value(), row.value())?;
+            }
             batch.push(id.value(), row.value());
         }
         let Some(last) = batch.last().filter(|_| at_end || batch.len() == BATCH_ROWS) else {

@@ -1,6 +1,6 @@
 //! Tables of the store's file.
 
-use redb::{ReadableDatabase, TableDefinition, WriteTransaction};
+use redb::{ReadTransaction, ReadableDatabase, TableDefinition, WriteTransaction};
 
 use super::row::ROW_FORMAT;
 use crate::rules::fingerprint::FingerprintKey;
@@ -44,8 +44,13 @@ impl Meta {
     }
 
     /// `None` where something is missing.
-    pub(super) fn read(database: &redb::Database) -> Result<Option<Self>, redb::Error> {
-        let table = match database.begin_read()?.open_table(META) {
+    pub(super) fn read(database: &impl ReadableDatabase) -> Result<Option<Self>, redb::Error> {
+        Self::of(&database.begin_read()?)
+    }
+
+    /// That of one state of the file.
+    pub(super) fn of(transaction: &ReadTransaction) -> Result<Option<Self>, redb::Error> {
+        let table = match transaction.open_table(META) {
             Ok(table) => table,
             Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
             Err(error) => return Err(error.into()),

@@ -305,7 +305,7 @@ fn a_document_stays_readable_when_a_suffix_becomes_public() {
     save(&publisher, vec![put("a", &["*.example.org"], "")]).unwrap();
     drop(publisher);
     let newer = Arc::new(newer_suffixes());
-    let (store, _) = RuleStore::open(&folder.store(), newer, StoreUse::Edge).unwrap();
+    let (store, _) = RuleStore::open(&folder.store(), newer, StoreUse::Edge, Reading::Whole).unwrap();
     assert_eq!(store.get("a").unwrap().unwrap().allowed_domains.len(), 1);
 }
 
@@ -327,7 +327,7 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         save(&publisher, vec![put("w001", &[&format!("n{n}.example")], "")]).unwrap();
     }
     drop(publisher);
-    let (store, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge).unwrap();
+    let (store, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge, Reading::Whole).unwrap();
     let before = contents(&book);
     let ids = ["w001", "w002", "new"];
     let history = |store: &RuleStore| ids.map(|id| store.history(id).unwrap());
@@ -354,6 +354,6 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         assert_eq!(history(&store), past, "{generation}");
     }
     drop(store);
-    let (_, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge).unwrap();
+    let (_, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge, Reading::Whole).unwrap();
     assert_eq!((contents(&book), book.generation()), (before, 21));
 }

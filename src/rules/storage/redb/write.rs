@@ -1,10 +1,8 @@
 //! Write transaction of one commit: written, then committed, then, where the disk fails in between, settled.
 
-use std::path::Path;
-
 use redb::{Database, WriteTransaction};
 
-use super::fault::{failed, guarded};
+use super::fault::{caught, damaged_part, failed};
 use super::handle::{Handle, StoreUse};
 use super::rows::{OpenTables, PreviousRows};
 use super::tables::write_generation;
@@ -15,7 +13,6 @@ use crate::rules::storage::{Commit, Pending, SignedWrite, StoredDocument};
 /// Transaction that holds a whole commit and is not committed yet.
 pub(super) struct PendingCommit<'a> {
     handle: &'a Handle,
-    path: &'a Path,
     transaction: WriteTransaction,
     generation: u64,
     /// The generation that it replaces.
@@ -26,7 +23,6 @@ pub(super) struct PendingCommit<'a> {
 impl<'a> PendingCommit<'a> {
     pub(super) fn write(
         handle: &'a Handle,
-        path: &'a Path,
         database: &Database,
         commit: &Commit,
     ) -> Result<Self, redb::Error> {
@@ -46,7 +42,7 @@ impl<'a> PendingCommit<'a> {
         let previous = write_generation(&transaction, commit.generation)?;
         before.sort_unstable_by_key(|(place, _)| *place);
         let before = before.into_iter().map(|(_, before)| before).collect();
-        Ok(Self { handle, path, transaction, generation: commit.generation, previous, before })
+        Ok(Self { handle, transaction, generation: commit.generation, previous, before })
     }
 }
 
@@ -66,9 +62,14 @@ impl Pending for PendingCommit<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Self { handle, path, transaction, generation, previous, before } = *self;
-        let committed = guarded(path, || transaction.commit().map_err(|error| failed(error.into())));
-        let Err(error) = committed else { return Ok(()) };
-        handle.settle(UncertainCommit { generation, previous, before }, error)
+        let Self { handle, transaction, generation, previous, before } = *self;
+        let uncertain = UncertainCommit { generation, previous, before };
+        match caught(|| transaction.commit()) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => handle.settle(uncertain, failed(error.into())),
+            Err(panic) => {
+                handle.look_for(&uncertain, damaged_part("what the database notes for itself", panic))
+            }
+        }
     }
 }
