@@ -62,7 +62,7 @@ pub use control::class_answers;
 pub use error::AppError;
 pub use faults::{StartFindings, findings};
 pub use log::decision_scope;
-pub use offline::{documents, each_document, offline_store, rules_location};
+pub use offline::{documents, each_document, offline_store, rules_concerns, rules_location};
 pub use signals::Signals;
 pub use suffixes::public_suffixes;
 use tls::certificate_concerns;

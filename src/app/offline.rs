@@ -31,6 +31,11 @@ pub fn rules_location(settings: &Settings) -> Result<String, AppError> {
     Ok(source::of(settings, LostStore::Refused)?.location())
 }
 
+/// What a start would warn of beside the documents.
+pub fn rules_concerns(settings: &Settings) -> Vec<String> {
+    source::of(settings, LostStore::Refused).map(|source| source.concerns()).unwrap_or_default()
+}
+
 /// Calls a function with each document that the configured source holds; those of a store are sorted by id.
 ///
 /// # Errors

@@ -140,6 +140,7 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
                 Some(Ok(documents)) => {
                     report.widgets = documents.len();
                     report.warnings.extend(missing_widgets(&settings, &documents));
+                    report.warnings.extend(app::rules_concerns(&settings));
                 }
                 // Most likely this edge is running. It checked its rules when they were saved.
                 Some(Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. })))) => {

@@ -3,7 +3,9 @@
 mod differences;
 mod file;
 mod record;
+mod tail;
 
 pub use self::differences::differences;
 pub use self::file::FileAuditLog;
 pub use self::record::{AuditLog, AuditRecord, AuditedDocument, AuditedState};
+pub(in crate::rules) use self::tail::last_generation;

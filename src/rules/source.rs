@@ -49,6 +49,11 @@ pub trait RuleSource: Send + Sync {
     /// Where the source can't be opened or read, or its documents have faults.
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError>;
 
+    /// What a start would warn of beside the documents, for tools, while no edge runs.
+    fn concerns(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Opens the source for changes in bulk, while no edge runs; `None` where its rules are not changed through a
     /// publisher.
     ///

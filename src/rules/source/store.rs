@@ -17,6 +17,10 @@ use crate::rules::storage::redb::{Reading, RuleStore, StoreUse, unfinished};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
+mod missing;
+
+pub use self::missing::MissingChanges;
+
 /// Documents in memory at once, when all are read.
 const PAGE: usize = 1000;
 
@@ -166,6 +170,11 @@ impl RuleSource for StoreSource {
         }
         let (store, book) = RuleStore::open(&self.path, Arc::clone(&suffixes), StoreUse::Edge, self.reading)?;
         let store = Arc::new(store);
+        if !store.is_new()
+            && let Some(missing) = MissingChanges::of(self.audit.as_deref(), book.generation())
+        {
+            tracing::warn!("{}", missing.warning(&self.path));
+        }
         // Before anything is in force: a seed may have faults.
         let documents = if store.is_new() { Some(self.seed_documents(&suffixes)?) } else { None };
         let publisher = publisher.with_storage(Arc::<RuleStore>::clone(&store), book);
@@ -188,6 +197,12 @@ impl RuleSource for StoreSource {
                 Ok(Box::new(pages(opened?.0)))
             }
         }
+    }
+
+    fn concerns(&self) -> Vec<String> {
+        let generation = RuleStore::generation_of(&self.path).ok();
+        let missing = generation.and_then(|generation| MissingChanges::of(self.audit.as_deref(), generation));
+        missing.iter().map(|missing| missing.warning(&self.path)).collect()
     }
 
     fn open_offline(

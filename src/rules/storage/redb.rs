@@ -98,6 +98,11 @@ impl RuleStore {
         Ok((Self::over(path, suffixes, meta.key, Handle::new(path, database, purpose)), book))
     }
 
+    /// The generation of the store at `path`.
+    pub(in crate::rules) fn generation_of(path: &Path) -> Result<u64, StoreError> {
+        guarded(path, || open(path, StoreUse::Edge, Reading::RulesAlone).map(|(_, meta)| meta.generation))
+    }
+
     fn create(
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
