@@ -36,6 +36,7 @@ use crate::telemetry::upstream_servers::UpstreamServers;
 use embedgate_policy::decision::EdgePolicy;
 
 mod control;
+mod copies;
 mod demo;
 mod descriptors;
 mod error;
@@ -59,6 +60,7 @@ mod welcome;
 mod written;
 
 pub use control::class_answers;
+pub use copies::{backup_stopped, may_be_backup, restore};
 pub use error::AppError;
 pub use faults::{StartFindings, findings};
 pub use log::decision_scope;

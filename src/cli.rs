@@ -13,6 +13,7 @@ use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
 use crate::rules::source::store::LostStore;
 
+mod backup;
 mod check;
 mod error;
 mod explain;
@@ -20,6 +21,7 @@ mod lint;
 mod output;
 mod reload;
 mod remote;
+mod restore;
 mod upgrade;
 mod widgets;
 
@@ -84,6 +86,10 @@ enum Command {
     /// Export or import widgets in bulk while no edge has the store open.
     #[command(subcommand)]
     Widgets(widgets::WidgetsCommand),
+    /// Copy the store to a file: that of the running edge, or of a stopped one.
+    Backup(backup::BackupArguments),
+    /// Put a copy of the store back, while no edge runs. The store that is there is kept beside it.
+    Restore(restore::RestoreArguments),
     /// Have the running edge read its configuration again.
     Reload(remote::Remote),
     /// Have the running edge hand over to a new process of the program that is now at its path.
@@ -119,6 +125,8 @@ impl Cli {
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
+            Command::Backup(arguments) => backup::run(&common, &arguments),
+            Command::Restore(arguments) => restore::run(&common, &arguments),
             Command::Reload(remote) => reload::run(&common, &remote),
             Command::Upgrade => upgrade::run(&common),
             Command::Widgets(command) => widgets::run(&common, &command),

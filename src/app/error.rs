@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use crate::admin::TokenFault;
 use crate::edge::admission::tickets::key_file::KeyFileFault;
 use crate::edge::error::EdgeError;
-use crate::rules::error::RulesError;
+use crate::rules::error::{RestoreError, RulesError, StoreError};
 use embedgate_policy::suffix::SuffixError;
 
 /// Error that keeps the edge from starting.
@@ -120,6 +120,15 @@ pub enum AppError {
     /// An import although the rules come from a file.
     #[error("the rules come from {}: edit them there, or set `source = \"store\"` in [rules]", .0)]
     NoStore(String),
+    /// The store, where its copies are made.
+    #[error(transparent)]
+    Store(StoreError),
+    /// A copy of the store that is to be put back.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
+    /// A store that is to be replaced while an edge runs.
+    #[error("an edge is running here, it listens on {}: stop it first; nothing was changed", .0.display())]
+    EdgeRuns(PathBuf),
     /// An export that can't be written.
     #[error("can't write the documents: {0}")]
     Export(io::Error),

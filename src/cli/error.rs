@@ -72,6 +72,20 @@ pub enum CliError {
         /// The error of the system.
         source: io::Error,
     },
+    /// A backup that would take the place of the store.
+    #[error("{}: this is the store itself; name another file for its copy", path.display())]
+    BackupOntoStore {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup that did not arrive whole.
+    #[error("{}: nothing was written, as what the edge has sent is no whole store: {detail}", path.display())]
+    BadBackup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The output.
     #[error("can't print: {0}")]
     Output(#[from] io::Error),

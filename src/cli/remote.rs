@@ -1,5 +1,7 @@
 //! `--admin URL`: questions to a running edge instead of the configured rules.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +18,8 @@ use super::CliError;
 use crate::config::AdminSettings;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for an edge to prepare an answer that is downloaded.
+const PREPARED: Duration = Duration::from_secs(600);
 /// Largest answer that is read, in bytes.
 const LARGEST: u64 = 256 << 20;
 
@@ -162,6 +166,16 @@ impl RemoteEdge {
         self.read(request.send_empty())
     }
 
+    /// Writes the body of an answer to a file, piece by piece. How many bytes it has.
+    pub(super) fn download(&self, path: &str, file: &mut File) -> Result<u64, CliError> {
+        let fault = |detail: String| CliError::Remote { url: self.url.clone(), detail };
+        let request = self.agent.get(format!("{}{path}", self.url)).header("authorization", self.bearer());
+        let request = request.config().timeout_global(None).timeout_recv_response(Some(PREPARED)).build();
+        let mut answer = self.answered(request.call())?;
+        let mut body = answer.body_mut().as_reader();
+        io::copy(&mut body, file).map_err(|error| fault(format!("the answer broke off: {error}")))
+    }
+
     fn bearer(&self) -> String {
         format!("Bearer {}", self.token)
     }
@@ -170,20 +184,32 @@ impl RemoteEdge {
         &self,
         answer: Result<http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<T, CliError> {
+        let body = self.body(&mut self.answered(answer)?)?;
         let fault = |detail: String| CliError::Remote { url: self.url.clone(), detail };
+        serde_json::from_slice(&body)
+            .map_err(|error| fault(format!("this is not an answer of embedgate's admin API: {error}")))
+    }
+
+    /// An answer that is no refusal.
+    fn answered(
+        &self,
+        answer: Result<http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<http::Response<ureq::Body>, CliError> {
         let mut answer = answer
             .map_err(|error| CliError::Unreachable { url: self.url.clone(), detail: error.to_string() })?;
         let status = answer.status();
-        let body = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
-        let body = body.map_err(|error| fault(error.to_string()))?;
-        if !status.is_success() {
-            let detail = match serde_json::from_slice(&body) {
-                Ok(ReceivedProblem { code, detail }) => format!("{code}: {detail}"),
-                Err(_) => format!("the answer is {status}"),
-            };
-            return Err(fault(detail));
+        if status.is_success() {
+            return Ok(answer);
         }
-        serde_json::from_slice(&body)
-            .map_err(|error| fault(format!("this is not an answer of embedgate's admin API: {error}")))
+        let detail = match serde_json::from_slice(&self.body(&mut answer)?) {
+            Ok(ReceivedProblem { code, detail }) => format!("{code}: {detail}"),
+            Err(_) => format!("the answer is {status}"),
+        };
+        Err(CliError::Remote { url: self.url.clone(), detail })
+    }
+
+    fn body(&self, answer: &mut http::Response<ureq::Body>) -> Result<Vec<u8>, CliError> {
+        let body = answer.body_mut().with_config().limit(LARGEST).read_to_vec();
+        body.map_err(|error| CliError::Remote { url: self.url.clone(), detail: error.to_string() })
     }
 }

@@ -6,6 +6,7 @@
 
 mod fault;
 mod loss;
+mod restore;
 mod save;
 mod source;
 mod store;
@@ -13,6 +14,7 @@ mod wide;
 
 pub use self::fault::{FaultList, FilePosition, RuleFault};
 pub use self::loss::{IDS_NAMED, StoreLoss};
+pub use self::restore::RestoreError;
 pub use self::save::SaveError;
 pub use self::source::SourceError;
 pub use self::store::StoreError;

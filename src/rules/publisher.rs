@@ -35,6 +35,7 @@ use super::storage::memory::InMemory;
 use super::storage::stops::StorageWithStops;
 use embedgate_policy::widget::{Widget, WidgetId};
 
+mod backup;
 mod editing;
 mod group;
 mod handed_over;

@@ -4,6 +4,7 @@ pub(in crate::rules) mod memory;
 pub(in crate::rules) mod redb;
 pub(in crate::rules) mod stops;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -47,6 +48,16 @@ pub(in crate::rules) trait Storage: Send + Sync {
     fn take_back(&self, generation: u64) -> Result<(), StoreError> {
         let _ = generation;
         Ok(())
+    }
+
+    /// Writes a copy of everything to this path, as it is at one instant.
+    ///
+    /// # Errors
+    ///
+    /// It is not kept in a file, can't be read, or the copy can't be written. There is no copy then.
+    fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let _ = to;
+        Err(StoreError::NoStore { name: "memory".into() })
     }
 
     /// Looks whether these writes can be made at all: what they replace may be damaged.

@@ -2,6 +2,7 @@
 
 mod bulk;
 mod changes;
+mod copies;
 mod damaged;
 mod full_disk;
 mod killed;

@@ -73,6 +73,12 @@ pub enum StoreError {
         /// What was found.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// Rules that are not kept in a store.
+    #[error("rules come from {name} here, and there is no store; copy that instead")]
+    NoStore {
+        /// Where they come from.
+        name: Box<str>,
+    },
     /// A later version of embedgate has written the store.
     #[error(
         "{}: a newer version has written this store (format {found}, this version knows {known}): use that version, \
@@ -108,6 +114,18 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What is wrong with the file, without its path and without what to do; `None` where it is not the file's fault.
+    pub fn finding(&self) -> Option<String> {
+        match self {
+            Self::Damaged { source, loss, .. } => Some(format!("it is damaged{} ({source})", Lost(loss))),
+            Self::Newer { found, known, .. } => Some(format!(
+                "a newer version has written it (format {found}, this version knows {known}): use that version"
+            )),
+            Self::BadDocument { .. } | Self::DamagedPart { .. } => Some(self.to_string()),
+            _ => None,
+        }
+    }
+
     /// Stable code, one of few.
     pub fn code(&self) -> &'static str {
         match self {
@@ -118,6 +136,7 @@ impl StoreError {
             Self::Damaged { .. } => "store_damaged",
             Self::Newer { .. } => "store_newer",
             Self::Full { .. } => "storage_full",
+            Self::NoStore { .. } => "no_store",
             Self::Failed { .. } | Self::DamagedPart { .. } | Self::BadDocument { .. } => "storage_failed",
         }
     }

@@ -17,8 +17,10 @@ use crate::rules::storage::redb::{Reading, RuleStore, StoreUse, unfinished};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
+mod copies;
 mod missing;
 
+pub use self::copies::{RestoredStore, StoreFacts, is_same_file};
 pub use self::missing::MissingChanges;
 
 /// Documents in memory at once, when all are read.

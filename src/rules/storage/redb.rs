@@ -16,6 +16,7 @@ use self::fault::{caught, damaged, damaged_part, failed, guarded, is_damage, uno
 use self::handle::Handle;
 pub(in crate::rules) use self::handle::StoreUse;
 use self::history::HistoryRows;
+pub(in crate::rules) use self::lock::StoreLock;
 use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta};
 use self::write::PendingCommit;
 use super::{Commit, Pending, Storage, StoredDocument, Write};
@@ -26,11 +27,13 @@ use crate::rules::fingerprint::FingerprintKey;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
+mod backup;
 mod beside;
 mod fault;
 mod handle;
 mod history;
 mod load;
+mod lock;
 mod loss;
 mod preflight;
 mod row;
@@ -311,6 +314,10 @@ impl Storage for RuleStore {
         }
         self.handle.put_back(database);
         Ok(())
+    }
+
+    fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.read(|| "some widget".to_owned(), |database| backup::write(database, to))?
     }
 
     fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@
 //! knows of them is lost with it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -165,6 +166,11 @@ impl Storage for StorageWithStops {
 
     fn take_back(&self, generation: u64) -> Result<(), StoreError> {
         self.kept.take_back(generation)
+    }
+
+    /// Kill switches that are not kept yet are not in it.
+    fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        self.kept.backup(to)
     }
 
     fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {

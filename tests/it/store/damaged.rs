@@ -223,6 +223,7 @@ fn people_are_told_which_widgets_are_lost_and_what_to_do() {
             &["lint"],
             &["explain", "--widget", "w-0001"],
             &["widgets", "export"],
+            &["backup", "copy.redb"],
         ] {
             let ran = program(desk.0.path(), &desk.store()).args(arguments).output().unwrap();
             let said = said(&ran);
@@ -237,6 +238,7 @@ fn people_are_told_which_widgets_are_lost_and_what_to_do() {
             }
             assert!(!said.contains("panicked"), "{kind:?}, {arguments:?}: {said}");
         }
+        assert!(!desk.0.path().join("copy.redb").exists());
     }
 }
 
