@@ -13,8 +13,8 @@ use redb::{
 use super::beside::is_source_of;
 use super::fault::caught;
 use super::load::ScanFrom;
-use super::tables::{DELETED, DOCUMENTS, HISTORY, Meta, RULES};
-use super::{row, salvage};
+use super::tables::{DELETED, DOCUMENTS, DeletionRow, HISTORY, Meta, RULES};
+use super::{row, salvage, signed};
 use crate::rules::book::WidgetRecord;
 use crate::rules::error::{IDS_NAMED, StoreError, StoreLoss};
 use crate::rules::fingerprint::FingerprintKey;
@@ -52,13 +52,20 @@ struct DamagedTables {
 impl DamagedTables {
     fn loss(&self) -> StoreLoss {
         let (documents, rules) = (self.table(DOCUMENTS), self.table(RULES));
-        let of_widget = |id: &str| (id.to_owned(), 0);
+        // Rows of other tables can be read, too, where a page of another table lies.
+        let of_document = |id: &str, (_, row): (u64, &[u8])| {
+            let begins = format!("{{\"id\":\"{id}\"");
+            signed::read(row).json.starts_with(begins.as_bytes()).then(|| (id.to_owned(), 0))
+        };
+        let of_rules = |id: &str, row: &[u8]| row::read(id, row).map(|_| (id.to_owned(), 0));
         let [in_documents, in_rules, in_deleted] = [
-            documents.as_ref().map(|table| readable_ids(table, of_widget)).unwrap_or_default(),
-            rules.as_ref().map(|table| readable_ids(table, of_widget)).unwrap_or_default(),
-            self.table(DELETED).map(|table| readable_ids(&table, of_widget)).unwrap_or_default(),
+            documents.as_ref().map(|table| readable_ids(table, of_document)).unwrap_or_default(),
+            rules.as_ref().map(|table| readable_ids(table, of_rules)).unwrap_or_default(),
+            self.table(DELETED)
+                .map(|table| readable_ids(&table, |id: &str, _: DeletionRow| Some((id.to_owned(), 0))))
+                .unwrap_or_default(),
         ];
-        let of_earlier = |(id, number): (&str, u64)| (id.to_owned(), number);
+        let of_earlier = |(id, number): (&str, u64), _: &[u8]| Some((id.to_owned(), number));
         let in_history = self.table(HISTORY).map(|table| readable_ids(&table, of_earlier).whole);
         // A store of format 1 has none.
         let history_is_lost = !in_history.unwrap_or_else(|| self.has_no_history());
@@ -120,10 +127,10 @@ struct ReadableIds {
 /// Key of a row: a widget's id, and a number for tables that have several rows for one.
 type RowKey = (String, u64);
 
-/// Reads a table from both ends, as far as it goes.
+/// Reads a table from both ends, as far as it goes. `key`: that of a row, `None` where it is none of this table's.
 fn readable_ids<K: Key + 'static, V: Value + 'static>(
     table: &ReadOnlyTable<K, V>,
-    key: impl for<'k> Fn(K::SelfType<'k>) -> RowKey,
+    key: impl for<'r> Fn(K::SelfType<'r>, V::SelfType<'r>) -> Option<RowKey>,
 ) -> ReadableIds {
     let rows = caught(|| table.len()).ok().and_then(Result::ok).unwrap_or(0);
     let mut found = ReadableIds { rows, ..ReadableIds::default() };
@@ -158,18 +165,18 @@ fn readable_ids<K: Key + 'static, V: Value + 'static>(
 fn read_keys<K: Key + 'static, V: Value + 'static>(
     table: &ReadOnlyTable<K, V>,
     from: ScanFrom,
-    key: &impl for<'k> Fn(K::SelfType<'k>) -> RowKey,
+    key: &impl for<'r> Fn(K::SelfType<'r>, V::SelfType<'r>) -> Option<RowKey>,
     mut take: impl FnMut(RowKey) -> bool,
 ) -> bool {
     let Ok(Ok(mut rows)) = caught(|| table.iter()) else { return false };
     loop {
         let next = caught(|| {
             let row = if from == ScanFrom::Front { rows.next() } else { rows.next_back() };
-            row.map(|row| row.map(|(id, _)| key(id.value())))
+            row.map(|row| row.map(|(id, row)| key(id.value(), row.value())))
         });
         match next {
             Ok(None) => return true,
-            Ok(Some(Ok(next))) if WidgetId::is_valid(&next.0) && take(next.clone()) => {}
+            Ok(Some(Ok(Some(next)))) if WidgetId::is_valid(&next.0) && take(next.clone()) => {}
             _ => return false,
         }
     }
