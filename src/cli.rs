@@ -19,6 +19,7 @@ mod error;
 mod explain;
 mod lint;
 mod output;
+mod page;
 mod reload;
 mod remote;
 mod restore;

@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::output::print;
+use super::page::Page;
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
 use crate::app;
@@ -21,10 +22,11 @@ pub(super) struct ExplainArguments {
     /// The widget's id.
     #[arg(long, value_name = "ID")]
     widget: String,
-    /// The request's `Origin`, such as `https://example.com` or `null`.
-    #[arg(long)]
-    origin: Option<String>,
-    /// The request's `Referer`, such as `https://example.com/page`.
+    /// The page that embeds the widget: the request's `Origin`, such as `https://example.com` or `null`. Of an address
+    /// such as `https://example.com/shop` or `example.com` its origin is taken, and the answer says so.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Option<Page>,
+    /// The request's `Referer`, such as `https://example.com/page`. It is taken as it is.
     #[arg(long)]
     referer: Option<String>,
     /// The class of the route: asset, frame, session or public.
@@ -38,10 +40,11 @@ pub(super) struct ExplainArguments {
 }
 
 pub(super) fn run(common: &Common, question: &ExplainArguments) -> Result<ExitCode, CliError> {
-    let explanation = match question.remote.edge()? {
+    let mut explanation = match question.remote.edge()? {
         Some(edge) => remotely(&edge, question)?,
         None => locally(common, question)?,
     };
+    explanation.hints.extend(question.origin.as_ref().and_then(Page::hint));
     print(common.json, &explanation)?;
     Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -49,7 +52,7 @@ pub(super) fn run(common: &Common, question: &ExplainArguments) -> Result<ExitCo
 fn remotely(edge: &RemoteEdge, question: &ExplainArguments) -> Result<Explanation, CliError> {
     let question = serde_json::json!({
         "widget": question.widget,
-        "origin": question.origin,
+        "origin": question.origin.as_ref().map(Page::origin),
         "referer": question.referer,
         "class": question.class,
         "destination": question.destination,
@@ -65,7 +68,7 @@ fn locally(common: &Common, question: &ExplainArguments) -> Result<Explanation, 
         widget: &question.widget,
         class: question.class,
         embedder: Embedder::identify(
-            question.origin.iter().map(|origin| origin.as_bytes()),
+            question.origin.iter().map(|page| page.origin().as_bytes()),
             question.referer.iter().map(|referer| referer.as_bytes()),
         ),
         missing_denied: answers.missing_denied(question.class, &question.widget),

@@ -172,6 +172,38 @@ fn expired_entries_match_nothing() {
     assert_eq!((new.code, &new.json()["reason"]), (0, &json!("exact")));
 }
 
+#[test]
+fn the_address_that_people_have_is_reduced_to_its_origin() {
+    let desk =
+        Desk::on(&json!({ "widgets": [{ "id": "w", "allowed_domains": ["www.acme.com", "localhost"] }] }));
+    for (given, origin) in [
+        ("https://www.acme.com/shop?a=b#c", "https://www.acme.com"),
+        ("HTTPS://www.acme.com:443/", "https://www.acme.com"),
+        ("www.acme.com", "https://www.acme.com"),
+        ("localhost:3000/shop", "http://localhost:3000"),
+    ] {
+        let ran = ask(&desk, "w", &["--origin", given]);
+        let told = ran.json();
+        assert_eq!((ran.code, &told["reason"]), (0, &json!("exact")), "{given}: {told}");
+        assert_eq!(told["embedder"]["origin"], origin, "{given}");
+        let hints: Vec<&str> = told["hints"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert!(
+            hints.iter().any(|hint| hint.contains(&format!("`{given}`")) && hint.contains(origin)),
+            "{hints:?}"
+        );
+    }
+    let text = desk.run(&["explain", "--widget", "w", "--origin", "https://www.acme.com/shop"]).out;
+    let hint = "\n  hint: `https://www.acme.com/shop` was taken as https://www.acme.com: ";
+    assert!(text.contains(hint), "{text}");
+    // What a browser sends needs no word, and a referrer is taken as it is.
+    for given in [["--origin", "https://www.acme.com"], ["--referer", "https://www.acme.com/shop"]] {
+        let hints = ask(&desk, "w", &given).json()["hints"].to_string();
+        assert!(!hints.contains("taken as"), "{hints}");
+    }
+    let nonsense = ask(&desk, "w", &["--origin", "https://me:secret@www.acme.com/"]).json();
+    assert_eq!((&nonsense["embedder"]["code"], &nonsense["hints"]), (&json!("userinfo"), &Value::Null));
+}
+
 /// The classes in the order of the columns below.
 const CLASSES: [&str; 4] = ["asset", "frame", "session", "public"];
 
@@ -189,13 +221,14 @@ fn classes_differ_in_who_may_ask() {
     let malformed = ["-malformed_origin", "-malformed_origin", "-malformed_origin", "+public"];
     let opaque = ["-opaque_origin", "-opaque_origin", "-opaque_origin", "+public"];
     let own = ["+own_origin", "+own_origin", "-ticket_missing", "+public"];
-    let rows: [(&str, &[&str], [&str; 4]); 15] = [
+    let rows: [(&str, &[&str], [&str; 4]); 16] = [
         ("listed", &["--origin", "https://example.com"], ["+exact", "+exact", "+exact", "+public"]),
         ("listed", &["--referer", "https://example.com/a?b"], ["+exact", "+exact", "+exact", "+public"]),
         ("listed", &[], ["+no_embedder", "+no_embedder", "-no_embedder", "+public"]),
         ("listed", &["--origin", "null"], opaque),
         ("listed", &["--origin", "null", "--referer", "https://example.com/"], opaque),
-        ("listed", &["--origin", "https://example.com/"], malformed),
+        ("listed", &["--origin", "https://me@example.com/"], malformed),
+        ("listed", &["--origin", "nonsense"], malformed),
         ("listed", &["--origin", ""], malformed),
         ("listed", &["--referer", "about:blank"], malformed),
         ("listed", &["--origin", "http://edge.example"], own),
