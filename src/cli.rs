@@ -15,6 +15,7 @@ use crate::rules::source::store::LostStore;
 
 mod backup;
 mod check;
+mod configured;
 mod error;
 mod explain;
 mod lint;
@@ -27,9 +28,6 @@ mod upgrade;
 mod widgets;
 
 pub use error::CliError;
-
-/// The exit code of a wrong call.
-const USAGE: u8 = 2;
 
 /// Lets each embeddable widget load only on the sites its owner allows.
 #[derive(Debug, Parser)]
@@ -81,8 +79,12 @@ enum Command {
     /// Read the configuration and rules and report every error with file and line; starts nothing.
     Check(remote::Remote),
     /// Explain whether a page may embed a widget, and why.
+    #[command(after_help = "Examples:\n  \
+        embedgate explain --widget wgt_demo --origin https://www.example.com/shop\n  \
+        embedgate explain --widget wgt_demo --origin www.example.com --class session --admin http://127.0.0.1:9090\n\n\
+        It judges by the configured rules, or, where a running edge has their store open, asks that edge.")]
     Explain(explain::ExplainArguments),
-    /// Report what the rules allow but probably should not.
+    /// Report what the rules allow but probably should not. Where a running edge has the store open, it is asked.
     Lint(remote::Remote),
     /// Export or import widgets in bulk while no edge has the store open.
     #[command(subcommand)]
@@ -109,6 +111,13 @@ impl Cli {
     ///
     /// The configuration, the rules or a file can't be used, or the running edge that was asked refuses.
     pub fn run(self) -> Result<ExitCode, CliError> {
+        match self.run_command() {
+            Err(error) if error.is_closed_output() => Ok(ExitCode::SUCCESS),
+            result => result,
+        }
+    }
+
+    fn run_command(self) -> Result<ExitCode, CliError> {
         let (common, before) = (self.common, self.start);
         match self.command.unwrap_or(Command::Run(before)) {
             Command::Run(_) if common.json => {
@@ -143,5 +152,5 @@ impl Cli {
 
 fn wrong_usage(says: &str) -> Result<ExitCode, CliError> {
     Cli::command().error(ErrorKind::ArgumentConflict, says).print()?;
-    Ok(ExitCode::from(USAGE))
+    Ok(ExitCode::from(error::WRONG_USAGE))
 }

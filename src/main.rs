@@ -1,5 +1,6 @@
 //! The binary: reads its arguments and hands over.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -14,10 +15,8 @@ fn main() -> ExitCode {
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
-            #[expect(clippy::print_stderr, reason = "faults of a command go to standard error")]
-            {
-                eprintln!("embedgate: {error}");
-            }
+            // Where nobody reads standard error, the exit code is all there is to tell.
+            let _ = writeln!(std::io::stderr(), "embedgate: {error}");
             error.exit_code()
         }
     }

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
-use super::{CliError, Common};
+use super::{CliError, Common, configured};
 use crate::app::{self, AppError};
 use crate::rules::error::StoreError;
 use crate::rules::source::store::StoreFacts;
@@ -55,7 +55,7 @@ pub(super) fn run(common: &Common, arguments: &BackupArguments) -> Result<ExitCo
     if file.is_dir() {
         return Err(CliError::File { path: file.clone(), source: io::ErrorKind::IsADirectory.into() });
     }
-    let report = match remote.edge()? {
+    let report = match remote.edge(common)? {
         Some(edge) => of_running(&edge, file)?,
         None => {
             let settings = common.settings()?;
@@ -67,7 +67,7 @@ pub(super) fn run(common: &Common, arguments: &BackupArguments) -> Result<ExitCo
                     BackupReport { file, from: settings.rules.store.path.display().to_string(), facts }
                 }
                 Err(AppError::Store(StoreError::Locked { .. })) => {
-                    of_running(&remote.edge_or(|| Ok(settings.admin.clone()))?, file)?
+                    of_running(&configured::who_has_the_store(remote, &settings)?, file)?
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -55,7 +55,7 @@ impl std::fmt::Display for CheckReport {
 }
 
 pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError> {
-    let mut report = match remote.edge()? {
+    let mut report = match remote.edge(common)? {
         Some(edge) => remotely(edge)?,
         None => locally(common)?,
     };

@@ -5,9 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::remote::ReceivedProblem;
 use crate::app::AppError;
 use crate::config::ConfigError;
+use crate::rules::error::{RulesError, StoreError};
 use crate::rules::import::ImportError;
+
+/// The exit code of a wrong call.
+pub(super) const WRONG_USAGE: u8 = 2;
 
 /// The exit code where a running edge could not be asked.
 const NOT_ASKED: u8 = 3;
@@ -22,7 +27,7 @@ pub enum CliError {
     /// The rules, certificates or upstreams of the configuration.
     #[error(transparent)]
     App(#[from] AppError),
-    /// A file of `--admin` that can't be used.
+    /// A file with credentials for a running edge that can't be used.
     #[error("{}: {detail}", path.display())]
     Unusable {
         /// The file.
@@ -33,20 +38,22 @@ pub enum CliError {
     /// An https listener whose certificate could not be checked.
     #[error("an https listener needs --ca FILE, the authority that signed its certificate")]
     NoAuthority,
-    /// The answer of a running edge.
-    #[error("{url}: {detail}")]
-    Remote {
+    /// A running edge said no.
+    #[error("{url}: {problem}{}", advised(advice.as_deref()))]
+    Refused {
         /// The edge's admin listener.
         url: String,
-        /// The edge's error, or the error of the call.
-        detail: String,
+        /// Its answer.
+        problem: Box<ReceivedProblem>,
+        /// What to type next.
+        advice: Option<String>,
     },
     /// A running edge that could not be asked.
     #[error("{url}: can't be asked: {detail}")]
     Unreachable {
         /// The edge's admin listener.
         url: String,
-        /// The error of the call.
+        /// The error of the call, or of the answer.
         detail: String,
     },
     /// An upgrade that failed: the running process goes on.
@@ -92,11 +99,36 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// The exit code of a command that ends with this error.
+    /// The exit code of a command that ends with this error. An edge that was asked and says no is a 1; one that could
+    /// not be asked, for whatever reason, is a 3.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Unreachable { .. } => ExitCode::from(NOT_ASKED),
+            Self::NoAuthority => ExitCode::from(WRONG_USAGE),
+            Self::Unreachable { .. } | Self::Unusable { .. } | Self::MutualTls { .. } => {
+                ExitCode::from(NOT_ASKED)
+            }
             _ => ExitCode::FAILURE,
         }
     }
+
+    /// Whether the reader of the output has seen enough, such as `head`.
+    pub(super) fn is_closed_output(&self) -> bool {
+        let (Self::Output(error) | Self::App(AppError::Export(error))) = self else { return false };
+        error.kind() == io::ErrorKind::BrokenPipe
+    }
+
+    /// Whether the configured store is open in another process, most likely a running edge.
+    pub(super) fn is_store_in_use(&self) -> bool {
+        matches!(
+            self,
+            Self::App(
+                AppError::Rules(RulesError::Store(StoreError::Locked { .. }))
+                    | AppError::Store(StoreError::Locked { .. })
+            )
+        )
+    }
+}
+
+fn advised(advice: Option<&str>) -> String {
+    advice.map(|advice| format!("\n  {advice}")).unwrap_or_default()
 }

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use super::output::print;
 use super::page::Page;
 use super::remote::{Remote, RemoteEdge};
-use super::{CliError, Common};
+use super::{CliError, Common, configured};
 use crate::app;
+use crate::config::Settings;
 use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::explain::{Explanation, explain};
 use embedgate_policy::headers::Destination;
@@ -40,10 +41,12 @@ pub(super) struct ExplainArguments {
 }
 
 pub(super) fn run(common: &Common, question: &ExplainArguments) -> Result<ExitCode, CliError> {
-    let mut explanation = match question.remote.edge()? {
-        Some(edge) => remotely(&edge, question)?,
-        None => locally(common, question)?,
-    };
+    let mut explanation = configured::answer(
+        common,
+        &question.remote,
+        |settings| locally(settings, question),
+        |edge| remotely(edge, question),
+    )?;
     explanation.hints.extend(question.origin.as_ref().and_then(Page::hint));
     print(common.json, &explanation)?;
     Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -60,10 +63,9 @@ fn remotely(edge: &RemoteEdge, question: &ExplainArguments) -> Result<Explanatio
     edge.ask("/v1/explain", &question)
 }
 
-fn locally(common: &Common, question: &ExplainArguments) -> Result<Explanation, CliError> {
-    let settings = common.settings()?;
-    let documents = app::documents(&settings)?;
-    let answers = app::class_answers(&settings);
+fn locally(settings: &Settings, question: &ExplainArguments) -> Result<Explanation, CliError> {
+    let documents = app::documents(settings)?;
+    let answers = app::class_answers(settings);
     let facts = Facts {
         widget: &question.widget,
         class: question.class,
@@ -76,7 +78,7 @@ fn locally(common: &Common, question: &ExplainArguments) -> Result<Explanation, 
     };
     let destination = Destination::stated_or_usual(question.destination.as_deref(), question.class);
     let widget = documents.iter().find(|widget| widget.id.as_str() == question.widget);
-    let (policy, now) = (app::edge_policy(&settings), Timestamp::now());
+    let (policy, now) = (app::edge_policy(settings), Timestamp::now());
     let explanation = explain(&question.widget, &facts, widget, &policy, now);
     Ok(match answers.headers(question.class, &question.widget) {
         Some(answers) => explanation.with_headers(&facts, destination, widget, &policy, answers, now),

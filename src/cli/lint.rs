@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
-use super::{CliError, Common};
+use super::{CliError, Common, configured};
 use crate::app;
+use crate::config::Settings;
 use embedgate_policy::lint::{Finding, Severity, lint};
 use embedgate_policy::widget::WidgetId;
 
@@ -53,10 +54,7 @@ impl std::fmt::Display for LintReport {
 }
 
 pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError> {
-    let report = match remote.edge()? {
-        Some(edge) => remotely(&edge)?,
-        None => locally(common)?,
-    };
+    let report = configured::answer(common, remote, locally, remotely)?;
     print(common.json, &report)?;
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -84,11 +82,10 @@ fn remotely(edge: &RemoteEdge) -> Result<LintReport, CliError> {
     }
 }
 
-fn locally(common: &Common) -> Result<LintReport, CliError> {
-    let settings = common.settings()?;
-    let mut documents = app::documents(&settings)?;
+fn locally(settings: &Settings) -> Result<LintReport, CliError> {
+    let mut documents = app::documents(settings)?;
     documents.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    let (policy, suffixes) = (app::edge_policy(&settings), app::public_suffixes(&settings)?);
+    let (policy, suffixes) = (app::edge_policy(settings), app::public_suffixes(settings)?);
     let now = Timestamp::now();
     let findings = documents.iter().flat_map(|widget| {
         let found = lint(widget, &policy, &suffixes, now).into_iter();

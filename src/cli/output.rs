@@ -22,6 +22,12 @@ pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Tells a person something beside the result, on standard error.
+pub(super) fn note(text: &str) {
+    // Who closed standard error reads no notes.
+    let _ = writeln!(io::stderr(), "embedgate: {text}");
+}
+
 /// A number with its noun: `1 widget`, `2 widgets`.
 pub(super) fn count(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };

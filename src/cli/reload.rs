@@ -33,8 +33,7 @@ impl fmt::Display for Reloaded {
 }
 
 pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError> {
-    let edge = remote.edge_or(|| Ok(common.settings()?.admin))?;
-    let reloaded: Reloaded = edge.post("/v1/reload")?;
+    let reloaded: Reloaded = remote.running(common)?.post("/v1/reload")?;
     print(common.json, &reloaded)?;
     Ok(ExitCode::SUCCESS)
 }

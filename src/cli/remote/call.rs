@@ -1,0 +1,67 @@
+//! Call of the admin API, before it is sent.
+
+use std::time::Duration;
+
+use http::Method;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde_json::Value;
+
+/// Time for an answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Call of the admin API.
+pub(in crate::cli) struct RemoteCall {
+    method: Method,
+    pub(super) path: String,
+    body: Option<(&'static str, Vec<u8>)>,
+    /// It changes something if it succeeds.
+    pub(super) changes: bool,
+    /// Time until the answer is read; of one that is downloaded, until each piece of it is.
+    pub(super) patience: Duration,
+    /// Its answer is large, and read piece by piece.
+    pub(super) downloaded: bool,
+}
+
+impl RemoteCall {
+    pub(in crate::cli) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path, false)
+    }
+
+    /// A `POST` that changes nothing.
+    pub(in crate::cli) fn question(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path, false)
+    }
+
+    pub(in crate::cli) fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::POST, path, true)
+    }
+
+    fn new(method: Method, path: impl Into<String>, changes: bool) -> Self {
+        Self { method, path: path.into(), body: None, changes, patience: PATIENCE, downloaded: false }
+    }
+
+    pub(in crate::cli) fn json(mut self, value: &Value) -> Self {
+        self.body = Some(("application/json", value.to_string().into_bytes()));
+        self
+    }
+
+    /// With an answer that is large.
+    pub(super) fn downloaded(mut self) -> Self {
+        self.downloaded = true;
+        self
+    }
+
+    pub(super) fn request(&self, base: &str, token: &str) -> Result<http::Request<&[u8]>, http::Error> {
+        let Self { method, path, body, .. } = self;
+        let mut request = http::Request::builder().method(method).uri(format!("{base}{path}"));
+        request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        let body = match body {
+            Some((media, body)) => {
+                request = request.header(CONTENT_TYPE, *media);
+                body.as_slice()
+            }
+            None => &[],
+        };
+        request.body(body)
+    }
+}
