@@ -13,6 +13,7 @@ use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
 use crate::rules::source::store::LostStore;
 
+mod apply;
 mod backup;
 mod check;
 mod configured;
@@ -86,9 +87,11 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Report what the rules allow but probably should not. Where a running edge has the store open, it is asked.
     Lint(remote::Remote),
-    /// Export or import widgets in bulk while no edge has the store open.
+    /// Read and change the widgets of a running edge; export or import them in bulk.
     #[command(subcommand)]
     Widgets(widgets::WidgetsCommand),
+    /// Have the running edge put its rules file in force, also where it changes many widgets at once.
+    Apply(apply::ApplyArguments),
     /// Copy the store to a file: that of the running edge, or of a stopped one.
     Backup(backup::BackupArguments),
     /// Put a copy of the store back, while no edge runs. The store that is there is kept beside it.
@@ -135,6 +138,7 @@ impl Cli {
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
+            Command::Apply(arguments) => apply::run(&common, &arguments),
             Command::Backup(arguments) => backup::run(&common, &arguments),
             Command::Restore(arguments) => restore::run(&common, &arguments),
             Command::Reload(remote) => reload::run(&common, &remote),

@@ -68,6 +68,14 @@ pub enum CliError {
         /// The listener's address.
         listen: SocketAddr,
     },
+    /// A document that can't be told from something else.
+    #[error("{}: {detail}", path.display())]
+    Document {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        detail: String,
+    },
     /// A bulk import.
     #[error(transparent)]
     Import(#[from] ImportError),
@@ -111,6 +119,11 @@ impl CliError {
         }
     }
 
+    /// Whether a running edge refused by this code.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        matches!(self, Self::Refused { problem, .. } if problem.is(code))
+    }
+
     /// Whether the reader of the output has seen enough, such as `head`.
     pub(super) fn is_closed_output(&self) -> bool {
         let (Self::Output(error) | Self::App(AppError::Export(error))) = self else { return false };
@@ -126,6 +139,17 @@ impl CliError {
                     | AppError::Store(StoreError::Locked { .. })
             )
         )
+    }
+
+    /// The same with other advice, where the edge gave this code.
+    pub(super) fn advised(mut self, code: &str, instead: &str) -> Self {
+        let is_it = self.has_code(code);
+        if let Self::Refused { advice, .. } = &mut self
+            && is_it
+        {
+            *advice = Some(instead.to_owned());
+        }
+        self
     }
 }
 

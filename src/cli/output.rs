@@ -1,7 +1,7 @@
 //! Output, as text or as JSON.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, StdoutLock, Write};
 
 use serde::Serialize;
 
@@ -19,6 +19,25 @@ pub(super) fn write(bytes: &[u8]) -> io::Result<()> {
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         result => result,
+    }
+}
+
+/// Output that is written bit by bit.
+pub(super) struct PrintedLines<'o> {
+    out: BufWriter<StdoutLock<'o>>,
+}
+
+impl PrintedLines<'_> {
+    pub(super) fn to_stdout() -> Self {
+        Self { out: BufWriter::new(io::stdout().lock()) }
+    }
+
+    pub(super) fn write(&mut self, text: &str) -> io::Result<()> {
+        self.out.write_all(text.as_bytes())
+    }
+
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -19,10 +19,12 @@ use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 use super::{CliError, Common};
 use crate::config::AdminSettings;
 
+mod answer;
 mod call;
 mod credentials;
 mod problem;
 
+pub(super) use answer::ApiAnswer;
 pub(super) use call::RemoteCall;
 pub use problem::ReceivedProblem;
 

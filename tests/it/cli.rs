@@ -11,8 +11,11 @@ use tempfile::TempDir;
 use crate::support::edge::{Edge, usual_routes};
 use crate::support::ports;
 
+mod asked;
 mod check;
+mod everyday;
 mod explain;
+mod export;
 pub(crate) mod signals;
 mod start;
 mod usage;
@@ -29,6 +32,33 @@ impl Ran {
     #[track_caller]
     fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Runs a command in the folder of an edge.
+fn at(edge: &Edge, arguments: &[&str]) -> Ran {
+    finished(Edge::command(edge.folder()).args(arguments))
+}
+
+/// The same, which has to end with 0 and say nothing on standard error.
+#[track_caller]
+fn done(edge: &Edge, arguments: &[&str]) -> Ran {
+    let ran = at(edge, arguments);
+    assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}: {ran:?}");
+    ran
+}
+
+/// The same, which has to end with this code, print nothing, and say all this on standard error.
+#[track_caller]
+fn refused(edge: &Edge, code: i32, arguments: &[&str], says: &[&str]) {
+    let ran = at(edge, arguments);
+    assert_eq!((ran.code, ran.out.as_str()), (code, ""), "{arguments:?}: {ran:?}");
+    for says in says {
+        assert!(
+            ran.err.starts_with("embedgate: ") && ran.err.contains(says),
+            "{arguments:?} {says}: {}",
+            ran.err
+        );
     }
 }
 

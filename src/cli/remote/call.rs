@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, IF_MATCH};
 use serde_json::Value;
 
 /// Time for an answer.
@@ -14,6 +14,7 @@ pub(in crate::cli) struct RemoteCall {
     method: Method,
     pub(super) path: String,
     body: Option<(&'static str, Vec<u8>)>,
+    if_match: Option<u64>,
     /// It changes something if it succeeds.
     pub(super) changes: bool,
     /// Time until the answer is read; of one that is downloaded, until each piece of it is.
@@ -36,12 +37,45 @@ impl RemoteCall {
         Self::new(Method::POST, path, true)
     }
 
-    fn new(method: Method, path: impl Into<String>, changes: bool) -> Self {
-        Self { method, path: path.into(), body: None, changes, patience: PATIENCE, downloaded: false }
+    pub(in crate::cli) fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::PUT, path, true)
     }
 
-    pub(in crate::cli) fn json(mut self, value: &Value) -> Self {
-        self.body = Some(("application/json", value.to_string().into_bytes()));
+    pub(in crate::cli) fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path, true)
+    }
+
+    fn new(method: Method, path: impl Into<String>, changes: bool) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            body: None,
+            if_match: None,
+            changes,
+            patience: PATIENCE,
+            downloaded: false,
+        }
+    }
+
+    pub(in crate::cli) fn json(self, value: &Value) -> Self {
+        self.document(value.to_string().into_bytes())
+    }
+
+    /// With a JSON text as its body.
+    pub(in crate::cli) fn document(mut self, json: Vec<u8>) -> Self {
+        self.body = Some(("application/json", json));
+        self
+    }
+
+    /// Only if the widget is at this revision.
+    pub(in crate::cli) fn if_match(mut self, revision: Option<u64>) -> Self {
+        self.if_match = revision;
+        self
+    }
+
+    /// With more time for the answer.
+    pub(in crate::cli) fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
         self
     }
 
@@ -52,9 +86,12 @@ impl RemoteCall {
     }
 
     pub(super) fn request(&self, base: &str, token: &str) -> Result<http::Request<&[u8]>, http::Error> {
-        let Self { method, path, body, .. } = self;
+        let Self { method, path, body, if_match, .. } = self;
         let mut request = http::Request::builder().method(method).uri(format!("{base}{path}"));
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        if let Some(revision) = if_match {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
+        }
         let body = match body {
             Some((media, body)) => {
                 request = request.header(CONTENT_TYPE, *media);

@@ -38,6 +38,11 @@ struct ReceivedWidth {
 }
 
 impl ReceivedProblem {
+    /// Whether it is of this kind.
+    pub(in crate::cli) fn is(&self, code: &str) -> bool {
+        self.code == code
+    }
+
     /// Whether this edge has no such call, as an earlier version.
     pub(super) fn is_no_such_call(&self) -> bool {
         matches!(self.code.as_str(), "not_found" | "method_not_allowed")

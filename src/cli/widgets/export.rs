@@ -7,9 +7,12 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::app;
+use super::pages;
+use crate::app::{self, AppError};
 use crate::cli::output::print;
-use crate::cli::{CliError, Common};
+use crate::cli::remote::{Remote, RemoteEdge};
+use crate::cli::{CliError, Common, configured};
+use crate::config::Settings;
 use embedgate_policy::widget::Widget;
 
 #[derive(Debug, Serialize)]
@@ -24,11 +27,10 @@ impl std::fmt::Display for ExportReport<'_> {
     }
 }
 
-pub(super) fn run(common: &Common, file: Option<&Path>) -> Result<ExitCode, CliError> {
-    let settings = common.settings()?;
+pub(super) fn run(common: &Common, file: Option<&Path>, remote: &Remote) -> Result<ExitCode, CliError> {
     let Some(file) = file.filter(|file| *file != Path::new("-")) else {
         let mut out = BufWriter::new(io::stdout().lock());
-        app::each_document(&settings, |widget| write_line(&mut out, widget))?;
+        write_all(common, remote, &mut out)?;
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     };
@@ -38,26 +40,54 @@ pub(super) fn run(common: &Common, file: Option<&Path>) -> Result<ExitCode, CliE
     let unfinished = Path::new(&unfinished);
     let named = |source: io::Error| CliError::File { path: file.into(), source };
     let mut out = BufWriter::new(File::create(unfinished).map_err(named)?);
-    let mut documents = 0;
-    let written = app::each_document(&settings, |widget| {
-        documents += 1;
-        write_line(&mut out, widget)
-    });
-    let written = written.map_err(CliError::from).and_then(|()| {
+    let written = write_all(common, remote, &mut out).and_then(|documents| {
         let out = out.into_inner().map_err(|error| named(error.into_error()))?;
-        out.sync_all().and_then(|()| fs::rename(unfinished, file)).map_err(named)
+        out.sync_all().and_then(|()| fs::rename(unfinished, file)).map_err(named)?;
+        Ok(documents)
     });
     if written.is_err() {
         // The error to report is the earlier one.
         let _ = fs::remove_file(unfinished);
     }
-    written?;
-    let report = ExportReport { file, documents };
+    let report = ExportReport { file, documents: written? };
     print(common.json, &report)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_line(out: &mut impl Write, widget: &Widget) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, widget)?;
-    out.write_all(b"\n")
+/// Writes every document, and tells how many there were.
+fn write_all(common: &Common, remote: &Remote, out: &mut impl Write) -> Result<u64, CliError> {
+    if let Some(edge) = remote.edge(common)? {
+        return of_edge(&edge, out);
+    }
+    let settings = common.settings()?;
+    match of_store(&settings, out) {
+        Err(error) if error.is_store_in_use() => {
+            of_edge(&configured::who_has_the_store(remote, &settings)?, out)
+        }
+        documents => documents,
+    }
+}
+
+fn of_store(settings: &Settings, out: &mut impl Write) -> Result<u64, CliError> {
+    let mut documents = 0;
+    app::each_document(settings, |widget: &Widget| {
+        documents += 1;
+        serde_json::to_writer(&mut *out, widget)?;
+        out.write_all(b"\n")
+    })?;
+    Ok(documents)
+}
+
+/// The documents of a running edge are written as it wrote them.
+fn of_edge(edge: &RemoteEdge, out: &mut impl Write) -> Result<u64, CliError> {
+    let mut documents = 0;
+    pages::each(edge, "", |widgets| {
+        for widget in widgets {
+            documents += 1;
+            let line = [widget.get().as_bytes(), b"\n"];
+            line.into_iter().try_for_each(|part| out.write_all(part)).map_err(AppError::Export)?;
+        }
+        Ok(())
+    })?;
+    Ok(documents)
 }

@@ -6,6 +6,10 @@ use serde_json::json;
 
 use super::{Desk, finished};
 
+/// What is done with widgets of a running edge.
+const EVERYDAY: [&str; 9] =
+    ["list", "get", "put", "allow", "disallow", "disable", "delete", "history", "revert"];
+
 #[test]
 fn errors_of_usage_end_with_two_and_say_how() {
     let desk = Desk::shipped();
@@ -22,10 +26,27 @@ fn errors_of_usage_end_with_two_and_say_how() {
         (&["run", "--json"], "no effect"),
         (&["--new-store", "check"], "--new-store belongs to `embedgate run`"),
         (&["check", "--new-store"], "--new-store"),
+        (&["widgets"], "Usage: embedgate widgets"),
+        (&["widgets", "allow"], "<ID> <ENTRY>..."),
+        (&["widgets", "allow", "w"], "<ENTRY>..."),
+        (&["widgets", "alow", "w", "a.example"], "'allow'"),
+        (&["widgets", "allow", "no id", "a.example"], "1 to 64"),
+        (&["widgets", "allow", "w", "a.example", "--expires-at", "2027-01-31"], "2027-01-31T00:00:00Z"),
+        (&["widgets", "allow", "w", "a.example", "--confirm", "open"], "restrict"),
+        (&["widgets", "revert", "w"], "<REVISION>"),
+        (&["widgets", "revert", "w", "latest"], "latest"),
+        (&["widgets", "revert", "w", "1", "--confirm", "7"], "open"),
+        (&["widgets", "list", "--access", "closed"], "open, monitor, enforce"),
+        (&["widgets", "list", "--environment", "test"], "production, staging"),
+        (&["widgets", "get", "w", "--admin", "localhost"], "write http://localhost"),
+        (&["widgets", "get", "w", "--client-key", "a.key"], "--client-cert"),
+        (&["apply", "--confirm", "all"], "all"),
     ] {
         let ran = desk.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
-        assert!(ran.err.starts_with("error: ") && ran.err.contains(says), "{arguments:?}: {}", ran.err);
+        // Without a subcommand it is the help that is said.
+        let is_told = ran.err.starts_with("error: ") || arguments == ["widgets"];
+        assert!(is_told && ran.err.contains(says), "{arguments:?}: {}", ran.err);
     }
 }
 
@@ -34,9 +55,22 @@ fn help_names_every_command() {
     let desk = Desk::shipped();
     let ran = desk.run(&["--help"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    for command in ["run", "check", "explain", "lint", "completions"] {
+    for command in ["run", "check", "explain", "lint", "widgets", "apply", "reload", "upgrade", "completions"]
+    {
         assert!(ran.out.contains(&format!("\n  {command} ")), "{command}: {}", ran.out);
         assert_eq!(desk.run(&[command, "--help"]).code, 0, "{command}");
+    }
+    let widgets = desk.run(&["widgets", "--help"]).out;
+    for command in EVERYDAY.into_iter().chain(["export", "import"]) {
+        assert!(widgets.contains(&format!("\n  {command} ")), "{command}: {widgets}");
+        let help = desk.run(&["widgets", command, "--help"]).out;
+        assert!(help.contains(&format!("Usage: embedgate widgets {command}")), "{help}");
+    }
+    for command in
+        [&["explain"][..], &["apply"], &["widgets", "allow"], &["widgets", "get"], &["widgets", "put"]]
+    {
+        let help = desk.run(&[command, &["--help"]].concat()).out;
+        assert!(help.contains(&format!("\n  embedgate {} ", command.join(" "))), "an example: {help}");
     }
     assert_eq!(desk.run(&["--version"]).out, format!("embedgate {}\n", env!("CARGO_PKG_VERSION")));
 }
@@ -79,6 +113,11 @@ fn completions_are_what_shells_understand() {
          echo \"${COMPREPLY[@]}\"",
     );
     assert_eq!((asked.out.as_str(), asked.err.as_str()), ("check\n", ""));
+    let asked = bash(
+        "source completions.bash; COMP_WORDS=(embedgate widgets dis); COMP_CWORD=2; \
+         _embedgate embedgate dis widgets; echo \"${COMPREPLY[@]}\"",
+    );
+    assert_eq!((asked.out.as_str(), asked.err.as_str()), ("disallow disable\n", ""));
 }
 
 #[test]

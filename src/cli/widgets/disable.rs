@@ -1,0 +1,51 @@
+//! `embedgate widgets disable`: the kill switch.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+
+use super::OneWidget;
+use super::received::ReceivedWidget;
+use crate::cli::output::{note, print};
+use crate::cli::remote::{ApiAnswer, RemoteCall};
+use crate::cli::{CliError, Common};
+
+/// Answer to the kill switch.
+#[derive(Debug, Deserialize)]
+struct SwitchedOff {
+    /// `None` where the edge can't read it.
+    widget: Option<ReceivedWidget>,
+    generation: u64,
+    durable: bool,
+}
+
+impl fmt::Display for SwitchedOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { widget, generation, .. } = self;
+        match widget {
+            Some(ReceivedWidget { id, revision, .. }) => write!(
+                f,
+                "{id}: switched off (revision {revision}, in force as generation {generation}); `embedgate widgets revert \
+                 {id} REVISION` with an earlier one switches it on again"
+            ),
+            None => {
+                write!(f, "switched off (in force as generation {generation}); its document can't be read")
+            }
+        }
+    }
+}
+
+pub(super) fn run(common: &Common, OneWidget { name, remote }: &OneWidget) -> Result<ExitCode, CliError> {
+    let edge = remote.running(common)?;
+    let answer: ApiAnswer<SwitchedOff> = edge.call(&RemoteCall::post(name.path("/disable")))?;
+    if !answer.shown.durable {
+        note(&format!(
+            "WARNING: {id} is off, but the edge can't keep that yet: it would be on again after a restart. Make room on \
+             its disk: it is kept as soon as that is possible, and until then `not_kept` in GET /v1/status names it",
+            id = name.id
+        ));
+    }
+    print(common.json, &answer)?;
+    Ok(ExitCode::SUCCESS)
+}

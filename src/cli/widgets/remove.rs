@@ -1,0 +1,37 @@
+//! `embedgate widgets delete`.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use serde::Deserialize;
+
+use super::OneWidget;
+use crate::cli::output::print;
+use crate::cli::remote::{ApiAnswer, RemoteCall};
+use crate::cli::{CliError, Common};
+
+/// Answer to a deletion.
+#[derive(Debug, Deserialize)]
+struct ReceivedDeletion {
+    id: String,
+    revision: u64,
+    generation: u64,
+}
+
+impl fmt::Display for ReceivedDeletion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, revision, generation } = self;
+        write!(
+            f,
+            "{id}: deleted (revision {revision}, in force as generation {generation}); `embedgate widgets history {id}` \
+             lists the revisions that `revert` brings back"
+        )
+    }
+}
+
+pub(super) fn run(common: &Common, OneWidget { name, remote }: &OneWidget) -> Result<ExitCode, CliError> {
+    let edge = remote.running(common)?;
+    let received: ApiAnswer<ReceivedDeletion> = edge.call(&RemoteCall::delete(name.path("")))?;
+    print(common.json, &received)?;
+    Ok(ExitCode::SUCCESS)
+}
