@@ -3,8 +3,6 @@
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec};
 
@@ -64,13 +62,20 @@ async fn the_widget_loads_where_it_is_listed() {
     assert!(errors.iter().all(|line| line.contains("favicon.ico")), "{errors:?}");
 }
 
-/// The change that the README makes first: one `PUT`, seen on the page that is let in and in a chat that ends.
+/// Runs the first change of the README, with this word in place of `allow`.
+fn first_change(edge: &Edge, word: &str) {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let command = readme.lines().find_map(|line| line.strip_prefix("target/debug/embedgate widgets allow "));
+    let arguments = command.expect("the README has its first change").split(' ');
+    let ran = Edge::command(edge.folder()).args(["widgets", word]).args(arguments).output().unwrap();
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+}
+
+/// The change that the README makes first: one command, seen on the page that is let in and in a chat that ends.
 #[tokio::test]
-async fn one_save_lets_a_site_in_and_ends_the_chats_of_another() {
+async fn one_command_lets_a_site_in_and_ends_the_chats_of_another() {
     let spec = EdgeSpec { source: "store", ..EdgeSpec::default() };
     let edge = Edge::start(spec).await;
-    let mut document: Value = edge.admin("/v1/widgets/wgt_demo").await.json().await.unwrap();
-    document.as_object_mut().unwrap().remove("revision");
     let (site, stranger) = ("site.localhost", "stranger.localhost");
     let of = |host: &str| format!("http://{host}:{}/", edge.http.port());
     let browser = Browser::start(BrowserOptions::default()).await.unwrap();
@@ -79,9 +84,7 @@ async fn one_save_lets_a_site_in_and_ends_the_chats_of_another() {
     browser.wait_for("#outcome[data-outcome=refused]", SOON).await.unwrap();
     let badge = "document.getElementById('list-badge').textContent";
     assert_eq!(browser.eval(badge).await.unwrap(), "This site may not embed the widget");
-    let entries = document["allowed_domains"].as_array_mut().unwrap();
-    entries.push(json!(stranger));
-    assert_eq!(edge.put(&document).await.0, 200);
+    first_change(&edge, "allow");
     browser.goto(&of(stranger)).await.unwrap();
     browser.wait_for("#outcome[data-outcome=loaded]", SOON).await.unwrap();
     assert_eq!(browser.eval(badge).await.unwrap(), "This site may embed the widget");
@@ -90,8 +93,7 @@ async fn one_save_lets_a_site_in_and_ends_the_chats_of_another() {
     browser.enter_frame(FRAME).await.unwrap();
     browser.wait_for(".agent:not(.thinking)", SOON).await.unwrap();
     browser.leave_frames().await.unwrap();
-    document["allowed_domains"].as_array_mut().unwrap().pop();
-    assert_eq!(edge.put(&document).await.0, 200);
+    first_change(&edge, "disallow");
     browser.wait_for("#embedgate-widget[data-session=ended]", SOON).await.unwrap();
     browser.enter_frame(FRAME).await.unwrap();
     browser.wait_for(".note.ended", SOON).await.unwrap();
