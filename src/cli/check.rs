@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
-use super::{CliError, Common};
+use super::{CliError, Common, configured};
 use crate::app::{self, AppError};
 use crate::config::{Settings, WidgetPlace};
 use crate::rules::error::{RulesError, StoreError};
-use embedgate_policy::widget::Widget;
+use embedgate_policy::widget::WidgetId;
 
 #[derive(Debug, Serialize)]
 struct CheckReport {
@@ -57,7 +58,7 @@ impl std::fmt::Display for CheckReport {
 pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError> {
     let mut report = match remote.edge(common)? {
         Some(edge) => remotely(edge)?,
-        None => locally(common)?,
+        None => locally(common, remote)?,
     };
     report.ok = report.faults.is_empty();
     print(common.json, &report)?;
@@ -112,7 +113,7 @@ fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
     })
 }
 
-fn locally(common: &Common) -> Result<CheckReport, CliError> {
+fn locally(common: &Common, remote: &Remote) -> Result<CheckReport, CliError> {
     let mut report = CheckReport {
         config: common.config.display().to_string(),
         running: false,
@@ -139,13 +140,17 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
                 None => {}
                 Some(Ok(documents)) => {
                     report.widgets = documents.len();
-                    report.warnings.extend(missing_widgets(&settings, &documents));
+                    let is_there = |id: &WidgetId| documents.iter().any(|widget| widget.id == *id);
+                    report.warnings.extend(missing_widgets(&settings, is_there));
                     report.warnings.extend(app::rules_concerns(&settings));
                 }
                 // Most likely this edge is running. It checked its rules when they were saved.
                 Some(Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. })))) => {
-                    report.unchecked = true;
-                    report.warnings.push(format!("the widgets were not checked: {error}"));
+                    if let Err(unasked) = ask_running(&mut report, remote, &settings) {
+                        report.unchecked = true;
+                        report.warnings.push(format!("the widgets were not checked: {error}"));
+                        report.warnings.push(unasked.to_string());
+                    }
                 }
                 Some(Err(AppError::Rules(error))) => report.faults.extend(lines(&error)),
                 Some(Err(error)) => report.faults.extend(lines(&error)),
@@ -155,13 +160,29 @@ fn locally(common: &Common) -> Result<CheckReport, CliError> {
     Ok(report)
 }
 
+/// Has the running edge, which has the store open, say what it has in force.
+fn ask_running(report: &mut CheckReport, remote: &Remote, settings: &Settings) -> Result<(), CliError> {
+    let edge = configured::who_has_the_store(remote, settings)?;
+    let unknown = |id: &WidgetId| {
+        let asked: Result<Value, _> = edge.get(&format!("/v1/widgets/{id}"));
+        asked.is_err_and(|error| error.has_code("unknown_widget"))
+    };
+    let missing = missing_widgets(settings, |id| !unknown(id));
+    let CheckReport { faults, warnings, widgets, .. } = remotely(edge)?;
+    report.faults.extend(faults);
+    report.warnings.extend(warnings);
+    report.warnings.extend(missing);
+    report.widgets = widgets;
+    Ok(())
+}
+
 /// Warnings about routes for one widget alone that is not there.
-fn missing_widgets(settings: &Settings, documents: &[Widget]) -> Vec<String> {
+fn missing_widgets(settings: &Settings, is_there: impl Fn(&WidgetId) -> bool) -> Vec<String> {
     let fixed = settings.routes.iter().filter_map(|route| match &route.widget {
         WidgetPlace::Fixed(id) => Some((&route.path, id)),
         WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Query(_) => None,
     });
-    let missing = fixed.filter(|(_, id)| !documents.iter().any(|widget| widget.id == **id));
+    let missing = fixed.filter(|(_, id)| !is_there(id));
     missing
         .map(|(path, id)| format!("routes.widget: there is no widget '{id}', for which alone {path} is"))
         .collect()

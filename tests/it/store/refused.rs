@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::{Desk, put, save};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::scale;
+use crate::support::{ports, scale};
 
 /// The whole of a start that must fail: its standard error.
 async fn refused(prepare: impl FnOnce(&Path)) -> String {
@@ -44,7 +44,7 @@ async fn a_damaged_store_keeps_the_edge_from_starting() {
 async fn a_store_in_use_names_the_other_way() {
     let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
     fs::write(edge.folder().join("one.ndjson"), r#"{"id":"one"}"#).unwrap();
-    for command in [&["widgets", "export"][..], &["widgets", "import", "one.ndjson"], &["lint"], &["run"]] {
+    for command in [&["widgets", "import", "one.ndjson"][..], &["run"]] {
         let ran = Edge::command(edge.folder()).args(command).output().unwrap();
         let err = String::from_utf8_lossy(&ran.stderr);
         assert!(!ran.status.success(), "{command:?}");
@@ -53,9 +53,24 @@ async fn a_store_in_use_names_the_other_way() {
             "{command:?}: {err}"
         );
     }
-    let ran = Edge::command(edge.folder()).args(["check"]).output().unwrap();
+    // What only reads asks the edge that has it, and says so.
+    let note =
+        "embedgate: data/rules.redb: another process has this store open, so the running edge is asked\n";
+    for (command, says) in
+        [(&["check"][..], "fine, 3 widgets in data/rules.redb\n"), (&["widgets", "export"], "\"wgt_demo\"")]
+    {
+        let ran = Edge::command(edge.folder()).args(command).output().unwrap();
+        assert!(ran.status.success() && String::from_utf8_lossy(&ran.stderr) == note, "{command:?}: {ran:?}");
+        let out = String::from_utf8_lossy(&ran.stdout);
+        assert!(out.contains(says), "{command:?}: {out}");
+    }
+    // Where the edge of the configuration isn't the one that has it.
+    let nobody = ports::free().to_string();
+    let mut check = Edge::command(edge.folder());
+    let ran = check.env("EMBEDGATE__ADMIN__LISTEN", nobody).args(["check"]).output().unwrap();
     let out = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success() && out.contains("the widgets were not checked: "), "{out}");
+    assert!(out.contains("is the edge running?"), "{out}");
     assert!(out.ends_with(": fine, but the widgets in data/rules.redb were not checked\n"), "{out}");
 }
 
