@@ -1,4 +1,4 @@
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::*;
 use crate::rules::change::Change;
@@ -24,7 +24,7 @@ fn state(id: &str, state: &str) -> Change {
             let document = format!(r#"{{"id":"{id}","allowed_domains":[{entry}]}}"#);
             Change::put(crate::rules::fixtures::widget(&document))
         }
-        other => unreachable!("{other}"),
+        other => panic!("{other}"),
     }
 }
 

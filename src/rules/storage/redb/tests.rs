@@ -346,7 +346,7 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
         let commit = Commit { generation, writes: applied.writes.into_iter().map(signed).collect() };
         let database = store.handle.database().unwrap();
-        let pending = PendingCommit::write(&store.handle, &store.path, &database, &commit).unwrap();
+        let pending = PendingCommit::write(&store.handle, &database, &commit).unwrap();
         drop(database);
         // It reached the disk, the answer said no, and nobody could look.
         store.handle.leave_uncertain(pending.into_uncertain_after_commit());
