@@ -14,6 +14,7 @@
 //! are ones that the call declares (`declared`), the token's role, the body. Only [`crate::rules::publisher`] changes rules.
 
 mod auth;
+mod backup;
 mod batch;
 mod bounds;
 mod conditions;
@@ -45,6 +46,7 @@ mod tls;
 mod widgets;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -98,6 +100,9 @@ pub struct Admin {
     pub publisher: Arc<Publisher>,
     /// The rules file, if rules come from one.
     pub rules_file: Option<Arc<dyn RulesFile>>,
+    /// Where a copy of the store is written before it is sent: a path beside the store, which nobody else uses. `None`: rules
+    /// do not come from a store.
+    pub backup_path: Option<PathBuf>,
     /// The edge's policy for all widgets.
     pub policy: Arc<ArcSwap<EdgePolicy>>,
     /// The public suffixes that documents are checked against.
@@ -167,6 +172,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(status::status))
         .routes(routes!(reload::reload))
         .routes(routes!(rules_file::apply))
+        .routes(routes!(backup::backup))
         .split_for_parts()
 }
 

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 
 pub mod making;
 pub mod private;
+pub mod temporary;
 
 /// Value that is read from files and can be reloaded.
 pub trait Reload: Send + Sync {

@@ -46,6 +46,7 @@ pub struct CallBounds {
     bodies: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     reading: Arc<Semaphore>,
+    backups: Arc<Semaphore>,
     /// Calls without a known token.
     pub(super) unauthorized: Tally,
 }
@@ -61,6 +62,7 @@ impl CallBounds {
             readers: Arc::new(Semaphore::new(READERS)),
             // An eighth of the connections is for others, such as those who change rules.
             reading: Arc::new(Semaphore::new(connections - (connections / 8).max(1))),
+            backups: Arc::new(Semaphore::new(1)),
             unauthorized: Tally::new(|calls, peer| {
                 tracing::warn!(calls, peer, "calls of the admin API without a known token were refused");
             }),
@@ -89,6 +91,12 @@ impl CallBounds {
     pub(super) fn reading(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let detail = "as many calls with tokens of the role `read` are under way as there may be; try again";
         Arc::clone(&self.reading).try_acquire_owned().map_err(|_| busy("too_busy", detail))
+    }
+
+    /// The turn of a copy of the store: there is room for one beside it.
+    pub(super) fn backup(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        let detail = "another copy of the store is being made or sent; try again";
+        Arc::clone(&self.backups).try_acquire_owned().map_err(|_| busy("too_busy", detail))
     }
 
     /// A place for a reader of events.

@@ -82,6 +82,8 @@ problems! {
     WriteProblems: 400 401 403 404 408 409 412 413 415 422 500 503 507;
     /// Errors of an application of the rules file.
     ApplyProblems: 400 401 403 409 422 500 503;
+    /// Errors of a copy of the store.
+    BackupProblems: 400 401 403 409 500 503;
     /// Errors of calls without input.
     StatusProblems: 400 401 403 503;
     /// Errors of streams.
@@ -183,6 +185,12 @@ pub(super) struct DomainsDocument {
     #[schema(required = false)]
     remove: Vec<String>,
 }
+
+/// File of a store.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "read by the schema's derivation alone; `backup` sends the file")]
+pub(super) struct StoreFile(Vec<u8>);
 
 /// Preconditions of a save.
 #[derive(IntoParams)]

@@ -84,6 +84,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         tickets: Arc::new(Sessionless),
         events,
         rules_file: None,
+        backup_path: None,
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),

@@ -1,11 +1,14 @@
 //! Settings of the admin listener, in its own types.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 
 use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
-use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, TicketCookie, WidgetPlace};
+use crate::config::{
+    AdminTls, CertificateFiles, RouteSettings, Settings, SourceSetting, TicketCookie, WidgetPlace,
+};
 use crate::edge::error::EdgeError;
 use crate::edge::setup::LiveSetup;
 use embedgate_policy::explain::RouteAnswers;
@@ -60,6 +63,18 @@ impl TicketReader for LiveTickets {
 
     fn renewable_for(&self) -> SignedDuration {
         self.0.load().tickets.renewable_for()
+    }
+}
+
+/// Where a copy of the store is written before it is sent; `None` if rules do not come from a store.
+pub(super) fn backup_path(settings: &Settings) -> Option<PathBuf> {
+    match settings.rules.source {
+        SourceSetting::Store => {
+            let mut path = settings.rules.store.path.clone().into_os_string();
+            path.push(".backup-under-way");
+            Some(path.into())
+        }
+        SourceSetting::File | SourceSetting::Nats => None,
     }
 }
 

@@ -6,13 +6,14 @@ use serde_json::{Value, json};
 use crate::support::edge::Edge;
 
 mod audit;
+mod backup;
 mod batch;
 mod description;
 mod dry_run;
 mod edits;
 mod errors;
-mod examples;
 mod events;
+mod examples;
 mod filters;
 mod full_disk;
 mod history;
