@@ -130,13 +130,17 @@ async fn a_reader_that_was_away_for_too_long_is_told_what_it_missed() {
     let last = reader.next().await;
     drop(reader);
     let (client, url) = (reqwest::Client::new(), edge.url("/w/w/loader.js"));
+    let mut answered = 0;
     for _ in 0..21 {
         let visits = (0..500).map(|_| client.get(&url).header("origin", STRANGER).send());
-        join_all(visits).await;
+        answered += join_all(visits).await.into_iter().filter(Result::is_ok).count() as u64;
     }
     let mut back = EventStream::resume(&edge, "", &last.id).await;
     let lagged = back.next().await;
-    assert_eq!(lagged.data, json!({ "kind": "lagged", "reason": "not_kept", "missed": 500 }));
+    // On a busy machine a visit may not come through.
+    let missed = lagged.data["missed"].as_u64().unwrap();
+    assert!((answered - 10_000..=500).contains(&missed), "{missed} of {answered}");
+    assert_eq!(lagged.data, json!({ "kind": "lagged", "reason": "not_kept", "missed": missed }));
     let rest = back.take(10_000).await;
     assert!(kinds(&rest).iter().all(|kind| *kind == "decision"));
     assert_eq!(back.within(Duration::from_millis(50)).await, None);
