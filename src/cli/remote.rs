@@ -67,7 +67,7 @@ pub(super) struct Remote {
 fn admin_url(text: &str) -> Result<String, String> {
     let right = "write the listener's address, such as http://127.0.0.1:9090";
     let url = text.trim_end_matches('/');
-    if !url.contains("://") {
+    if !text.contains("://") {
         return match format!("http://{url}").parse::<Uri>() {
             Ok(_) if !url.is_empty() => Err(format!("the scheme is missing: write http://{url}")),
             _ => Err(right.to_owned()),
@@ -75,6 +75,8 @@ fn admin_url(text: &str) -> Result<String, String> {
     }
     let uri: Uri = url.parse().map_err(|error| format!("{error}: {right}"))?;
     let host = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+    // A port that is none is taken for no port at all.
+    let host = host.filter(|host| host.as_str() == host.host() || host.port_u16().is_some());
     let alone = uri.path() == "/" && uri.query().is_none();
     match (uri.scheme_str(), host) {
         (Some(scheme @ ("http" | "https")), Some(host)) if alone => Ok(format!("{scheme}://{host}")),
