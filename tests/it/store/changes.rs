@@ -129,9 +129,7 @@ impl Client {
     }
 
     /// Calls until the edge is gone.
-    async fn work(&mut self, edge: &Edge, answers: &AtomicUsize) {
-        // One for each process: a connection of the last one would fail.
-        let http = reqwest::Client::new();
+    async fn work(&mut self, edge: &Edge, http: &reqwest::Client, answers: &AtomicUsize) {
         loop {
             let Call { method, path, body, widgets } = self.next();
             let request =
@@ -178,10 +176,9 @@ impl Client {
     }
 
     /// Holds every history against what was answered. A call without an answer was carried out, or was not.
-    async fn check(&mut self, edge: &Edge) {
+    async fn check(&mut self, edge: &Edge, http: &reqwest::Client) {
         let open = self.open.take().unwrap_or_default();
         let mut carried_out = Vec::new();
-        let http = reqwest::Client::new();
         let get = async |path: String| {
             let request = http.get(format!("http://{}{path}", edge.admin)).bearer_auth(WRITE_TOKEN);
             let answer = request.send().await.unwrap();
@@ -229,19 +226,22 @@ async fn history_is_what_was_answered_whatever_is_killed() {
     let mut clients: Vec<Client> = (0..CLIENTS).map(Client::new).collect();
     let mut dice = Dice(0x5851_f42d_4c95_7f2d);
     let answered = |clients: &[Client]| clients.iter().map(|client| client.answered).sum::<usize>();
+    let mut http = reqwest::Client::new();
     while answered(&clients) < scale(10_000) {
-        let (answers, enough) = (AtomicUsize::new(0), 1 + dice.throw(250));
+        let (answers, enough) = (AtomicUsize::new(0), 1 + dice.throw(400));
         let killer = async {
             while answers.load(Ordering::Relaxed) < enough {
                 tokio::time::sleep(Duration::from_micros(500)).await;
             }
             edge.signal("KILL");
         };
-        let work = join_all(clients.iter_mut().map(|client| client.work(&edge, &answers)));
+        let work = join_all(clients.iter_mut().map(|client| client.work(&edge, &http, &answers)));
         tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(work, killer) }).await.unwrap();
         assert_eq!(edge.exit_code().await, None);
         edge.restart().await;
-        join_all(clients.iter_mut().map(|client| client.check(&edge))).await;
+        // Another one for each process: a connection to the last one would fail.
+        http = reqwest::Client::new();
+        join_all(clients.iter_mut().map(|client| client.check(&edge, &http))).await;
     }
     let refused: usize = clients.iter().map(|client| client.refused).sum();
     assert!(refused * 3 < answered(&clients), "{refused} refused");
