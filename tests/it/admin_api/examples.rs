@@ -20,7 +20,8 @@ fn run(edge: &Edge, block: &str) -> Result<String, String> {
     assert!(settings.contains(&edge.admin.to_string()), "{settings}");
     let script =
         format!("curl() {{ command curl -sS --fail-with-body --max-time 20 \"$@\"; }}\n{settings}\n{block}");
-    let ran = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(edge.folder()).output();
+    let ran =
+        Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(edge.folder()).output();
     let ran = ran.unwrap();
     let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     if ran.status.success() { Ok(told) } else { Err(told) }

@@ -235,3 +235,23 @@ async fn the_kill_switch_is_in_force_where_there_is_no_room_to_keep_it() {
     assert_eq!(history(&edge, "w").await[0]["widget"], widget);
     assert_eq!(visit(&edge, "w", LISTED).await, 403);
 }
+
+#[tokio::test]
+async fn the_kill_switch_is_in_force_where_it_can_not_be_recorded() {
+    let edge =
+        Edge::start(EdgeSpec::stored(&json!([{ "id": "w", "allowed_domains": ["example.com"] }]))).await;
+    let log = edge.folder().join("data/audit.jsonl");
+    let _ = std::fs::remove_file(&log);
+    std::os::unix::fs::symlink("/dev/full", &log).unwrap();
+    is_problem(&edge.put(&json!({ "id": "n" })).await, 503, "audit_unavailable");
+    let (status, off) = call(&edge, Method::POST, "/v1/widgets/w/disable").await;
+    assert_eq!((status, &off["durable"]), (200, &json!(false)), "{off}");
+    assert_eq!(visit(&edge, "w", LISTED).await, 403);
+    std::fs::remove_file(&log).unwrap();
+    eventually("it is kept and recorded", async || {
+        call(&edge, Method::GET, "/v1/status").await.1["not_kept"] == json!([])
+    })
+    .await;
+    let recorded = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(recorded.lines().filter(|line| line.contains("\"enabled\"")).count(), 1, "{recorded}");
+}
