@@ -50,6 +50,7 @@ fn main() {
     match part.as_str() {
         "import" => measure_import(&files, count),
         "saves" => measure_saves(&files, count),
+        "history" => measure_history(&files, count),
         "reads" => measure_reads(&files, count),
         "meanwhile" => measure_readers_meanwhile(&files, count),
         "start after kill -9" => drop(measure_start(&files, count)),
@@ -62,6 +63,10 @@ struct Files(PathBuf);
 impl Files {
     fn store(&self) -> PathBuf {
         self.0.join("rules.redb")
+    }
+
+    fn store_bytes(&self) -> usize {
+        fs::metadata(self.store()).unwrap().len() as usize
     }
 
     fn documents(&self) -> PathBuf {
@@ -78,7 +83,7 @@ fn run(count: usize) {
     numbers.iter().for_each(|n| writeln!(documents, "{}", document(*n, "site")).unwrap());
     documents.flush().unwrap();
     println!("{count} widgets with four entries each");
-    for part in ["import", "saves", "reads", "meanwhile", "start after kill -9"] {
+    for part in ["import", "saves", "history", "reads", "meanwhile", "start after kill -9"] {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([part.as_ref(), folder.path().as_os_str()])
             .stdout(Stdio::piped())
@@ -144,10 +149,7 @@ fn measure_import(files: &Files, count: usize) {
     println!("  peak                 {} bytes a widget", (memory("VmHWM:") - before) / count);
     println!("  resident             {} bytes a widget", (memory("VmRSS:") - before) / count);
     drop(publisher);
-    println!(
-        "store                  {} bytes a widget",
-        fs::metadata(files.store()).unwrap().len() as usize / count
-    );
+    println!("store                  {} bytes a widget", files.store_bytes() / count);
 }
 
 fn measure_start(files: &Files, count: usize) -> (Arc<Publisher>, usize) {
@@ -175,6 +177,34 @@ fn save(publisher: &Publisher, n: usize) -> Duration {
     let started = Instant::now();
     publisher.apply(vec![change], ApplyOptions::default(), Actor::CommandLine).unwrap();
     started.elapsed()
+}
+
+/// How many earlier documents each widget gets.
+const PAST: usize = 2;
+
+/// What it costs to keep what each widget was.
+fn measure_history(files: &Files, count: usize) {
+    let (publisher, before) = (start_for_import(&files.store()), files.store_bytes());
+    let started = Instant::now();
+    for round in 0..PAST {
+        for first in (0..count).step_by(10_000) {
+            let team = |n: usize| document(n, "site").replace("growth", &format!("growth{round}"));
+            let put =
+                |n: usize| Change::put(Widget::parse(team(n).as_bytes(), PublicSuffixes::shipped()).unwrap());
+            let changes = (first..count.min(first + 10_000)).map(put).collect();
+            let confirmed = Some(usize::MAX);
+            publisher
+                .apply_confirmed(changes, ApplyOptions::default(), confirmed, Actor::CommandLine)
+                .unwrap();
+        }
+    }
+    let rate = (PAST * count) as f64 / started.elapsed().as_secs_f64();
+    drop(publisher);
+    println!("history                {rate:.0} widgets/s saved again, in batches");
+    println!(
+        "  store                {} bytes a widget more for each document before it",
+        (files.store_bytes() - before) / count / PAST
+    );
 }
 
 /// One look-up waits for the one before it, as a request's does, and finds nothing in the processor's caches. Of

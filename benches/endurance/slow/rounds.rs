@@ -1,11 +1,12 @@
-//! What honest clients notice of slow ones: rounds at an edge that has them and at one that hasn't, in turn.
+//! What honest clients notice of slow ones: rounds at one edge, with the slow ones and without them in turn.
 //!
-//! The slow ones are let stay here, by deadlines that are longer than the rounds: what each costs while it is there does
-//! not depend on when it has to go.
+//! It is one edge, because two processes of one program differ by more than what is looked for. The slow ones are let
+//! stay here, by deadlines that are longer than the rounds: what each costs while it is there does not depend on when it
+//! has to go.
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::ValueEnum;
 
 use super::Counts;
@@ -17,10 +18,16 @@ use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
 const ROUNDS: usize = 9;
-/// Each edge's part of a round.
-const PART: Duration = Duration::from_millis(500);
-/// Between two looks at whether the slow ones are all there.
+/// Each half of a round.
+const PART: Duration = Duration::from_secs(1);
+/// Between two looks at whether the slow ones are all there, or all gone.
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the edge may take to notice that slow clients have gone.
+const LEAVE: Duration = Duration::from_secs(30);
+/// How long the edge is left alone before a part, so that coming and going is not counted.
+const REST: Duration = Duration::from_millis(500);
+/// Descriptors that may come and go by themselves.
+const STRAY: usize = 50;
 /// What a request may cost more, in percent.
 const MORE: f64 = 5.0;
 /// Deadlines that let slow clients stay, as the end of `[edge]` and the beginning of `[edge.bounds]`.
@@ -31,67 +38,89 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
     let rounds = settings.count(ROUNDS, 3);
     let witness = Witness::start(Temper::Well)?;
     let before = Before::server(witness.addr);
-    let start = || Subject::edge_with(settings, &before, PATIENT, PATIENT_BOUNDS);
-    let edges = [start()?, start()?];
-    // The first round makes them warm.
-    Rounds::at(&edges, 1)?;
-    // Two processes of one program are not as fast as each other to the percent, so it is known by how much they differ.
-    let first = Rounds::at(&edges, rounds)?.ratios();
-    let mut all = Vec::new();
-    for kind in Kind::value_variants() {
-        let [_, loaded] = &edges;
-        let crowd = Crowd::start(*kind, kind.addr(loaded), counts.of(*kind))?;
-        while !crowd.is_there()? {
-            std::thread::sleep(LOOK);
-        }
-        all.push((kind, Rounds::at(&edges, rounds)?));
-    }
-    let last = Rounds::at(&edges, rounds)?.ratios();
-    let alone = median([first.clone(), last.clone()].concat())?;
+    let edge = Subject::edge_with(settings, &before, PATIENT, PATIENT_BOUNDS)?;
+    // The first makes it warm.
+    Part::at(&edge)?;
+    let empty = edge.descriptors();
+    // What the rounds find where there is nothing to find.
+    let alone = Rounds::at(&edge, rounds, &mut |_| Ok(()))?;
     rows.told(
-        "slow: processor time of an honest request at the other edge, none having slow clients",
-        format!("{alone:.3} ({:.3} before, {:.3} after)", median(first)?, median(last)?),
+        "slow: processor time of an honest request in the second halves, without slow clients",
+        format!("{:+.1} %", (median(alone.ratios())? - 1.0) * 100.0),
     );
-    for (kind, beside) in all {
-        beside.judge(rows, &format!("slow: beside {} {}", counts.of(*kind), kind.title()), alone)?;
+    for kind in Kind::value_variants() {
+        let mut crowd = None;
+        let beside = Rounds::at(&edge, rounds, &mut |wanted| {
+            match (wanted, crowd.is_some()) {
+                (true, false) => {
+                    let new = Crowd::start(*kind, kind.addr(&edge), counts.of(*kind))?;
+                    while !new.is_there()? {
+                        std::thread::sleep(LOOK);
+                    }
+                    crowd = Some(new);
+                }
+                (false, true) => {
+                    crowd = None;
+                    leave(&edge, empty)?;
+                }
+                _ => {}
+            }
+            std::thread::sleep(REST);
+            Ok(())
+        })?;
+        drop(crowd);
+        leave(&edge, empty)?;
+        beside.judge(rows, &format!("slow: beside {} {}", counts.of(*kind), kind.title()))?;
     }
     Ok(())
 }
 
-/// Rounds at an edge without slow clients, and at one that may have them.
+/// Waits until the edge has only as many descriptors as without slow clients.
+fn leave(edge: &Subject, empty: usize) -> Result<()> {
+    let begun = Instant::now();
+    while edge.descriptors() > empty + STRAY {
+        ensure!(
+            begun.elapsed() < LEAVE,
+            "slow clients left {LEAVE:?} ago, and the edge still has their sockets"
+        );
+        std::thread::sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// Rounds at an edge, each with a part without slow clients and one with them.
 struct Rounds {
     without: Vec<Part>,
     with: Vec<Part>,
 }
 
 impl Rounds {
-    fn at([quiet, loaded]: &[Subject; 2], rounds: usize) -> Result<Self> {
+    /// `crowd` sees to it that the slow clients are there, or gone.
+    fn at(edge: &Subject, rounds: usize, crowd: &mut dyn FnMut(bool) -> Result<()>) -> Result<Self> {
         let mut this = Self { without: Vec::new(), with: Vec::new() };
         for round in 0..rounds {
             // In turn, so that none always comes after the other.
-            if round % 2 == 0 {
-                this.without.push(Part::at(quiet)?);
-                this.with.push(Part::at(loaded)?);
-            } else {
-                this.with.push(Part::at(loaded)?);
-                this.without.push(Part::at(quiet)?);
+            let order = if round % 2 == 0 { [false, true] } else { [true, false] };
+            for with in order {
+                crowd(with)?;
+                let part = Part::at(edge)?;
+                if with { this.with.push(part) } else { this.without.push(part) }
             }
         }
         Ok(this)
     }
 
-    /// What a request costs at the second by what it costs at the first, round by round: the machine may be slower in one
+    /// What a request costs with slow clients by what it costs without, round by round: the machine may be slower in one
     /// than in another.
     fn ratios(&self) -> Vec<f64> {
         self.without.iter().zip(&self.with).map(|(without, with)| with.cost / without.cost).collect()
     }
 
-    /// `alone`: the ratio when neither had slow clients.
-    fn judge(&self, rows: &mut Rows, name: &str, alone: f64) -> Result<()> {
+    fn judge(&self, rows: &mut Rows, name: &str) -> Result<()> {
         let p99 = |parts: &[Part]| median(parts.iter().map(|part| part.p99).collect());
         let cost = median(self.without.iter().map(|part| part.cost).collect())?;
         let answered: u64 = self.with.iter().map(|part| part.answered).sum();
-        let more = (median(self.ratios())? / alone - 1.0) * 100.0;
+        let more = (median(self.ratios())? - 1.0) * 100.0;
         rows.judged(
             format!("{name}: processor time of an honest request ({cost:.1} us without)"),
             format!("<= +{MORE} %"),
@@ -106,7 +135,7 @@ impl Rounds {
     }
 }
 
-/// One edge's part of a round.
+/// Half of a round.
 struct Part {
     /// Microseconds of processor time a request.
     cost: f64,

@@ -47,10 +47,12 @@ fn a_copy_is_of_one_instant_while_saves_go_on() {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let saver = scope.spawn(|| {
-            (1..)
-                .take_while(|_| !done.load(Ordering::Relaxed))
-                .map(|n| save(&publisher, batch(n)).unwrap())
-                .count()
+            let mut saved = 0;
+            for number in (1..).take_while(|_| !done.load(Ordering::Relaxed)) {
+                save(&publisher, batch(number)).unwrap();
+                saved += 1;
+            }
+            saved
         });
         for n in 0..scale(30) {
             let to = desk.0.path().join(format!("copy{n}.redb"));
