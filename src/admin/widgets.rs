@@ -86,9 +86,11 @@ pub(super) async fn put(
     NewId(id): NewId,
     request: Request,
 ) -> Result<Response, Problem> {
-    let conditions = Conditions::of(request.headers())?;
+    // For a request that is in order (RFC 9110 §13.2.1).
+    let conditions = Conditions::of(request.headers());
     let body = input::body(request, JSON, MAX_DOCUMENT_BYTES).await?;
     let widget = parse(&admin, &id, &body)?;
+    let conditions = conditions?;
     let mut saved = widget.clone();
     let admin_ = Arc::clone(&admin);
     let actor = caller.actor();

@@ -61,9 +61,10 @@ pub(in crate::admin) async fn domains(
     Parameters(query): Parameters<DomainsQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let conditions = Conditions::of(request.headers())?;
+    // For a request that is in order (RFC 9110 §13.2.1).
+    let conditions = Conditions::of(request.headers());
     let body = input::body(request, JSON, MAX_DOCUMENT_BYTES).await?;
     let (add, remove) = body::read(&body, &admin.suffixes).map_err(Problem::invalid_document)?;
     let edit = Edit::Domains(DomainsEdit { add, remove, may_restrict: query.confirm.is_some() });
-    saved::edited(admin, id, edit, conditions, &caller).await
+    saved::edited(admin, id, edit, conditions?, &caller).await
 }

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::IntoParams;
+use utoipa::openapi::schema::{Array, ArrayBuilder, ObjectBuilder, Type};
 
 use crate::admin::problem::Problem;
 use embedgate_policy::allowlist::Judgement;
@@ -30,12 +32,18 @@ pub(in crate::admin) struct ListQuery {
     /// Only widgets with this label: `key:value`, or `key` for any value. It may be given several times: then a widget
     /// has all of them.
     #[serde(default)]
-    #[param(required = false, example = json!(["team:growth"]))]
+    #[param(required = false, schema_with = labels)]
     label: Vec<String>,
     /// Only widgets whose list admits this origin now, such as `https://shop.example.com`. A host alone means https.
     /// A widget that is open to every site is found only if its list has the site, too.
-    #[param(example = "https://shop.example.com")]
+    #[param(min_length = 1, example = "https://shop.example.com")]
     domain: Option<String>,
+}
+
+/// Labels, none of which is empty.
+fn labels() -> Array {
+    let label = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1));
+    ArrayBuilder::new().items(label).examples([json!(["team:growth"])]).build()
 }
 
 /// Filters of one page.

@@ -47,7 +47,8 @@ pub(in crate::admin) async fn patch(
     KnownId(id): KnownId,
     request: Request,
 ) -> Result<Response, Problem> {
-    let conditions = Conditions::of(request.headers())?;
+    // For a request that is in order (RFC 9110 §13.2.1).
+    let conditions = Conditions::of(request.headers());
     let body = input::body(request, MERGE_PATCH, MAX_DOCUMENT_BYTES).await;
     let body = body.map_err(|problem| match problem.status() {
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
@@ -56,7 +57,7 @@ pub(in crate::admin) async fn patch(
         _ => problem,
     })?;
     let patch = read(&body)?;
-    saved::edited(admin, id, Edit::Patch(patch), conditions, &caller).await
+    saved::edited(admin, id, Edit::Patch(patch), conditions?, &caller).await
 }
 
 /// Reads a patch. As in a document, a name that stands twice in one object is an error.

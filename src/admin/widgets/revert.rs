@@ -70,9 +70,10 @@ pub(in crate::admin) async fn revert(
     Parameters(query): Parameters<RevertQuery>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let conditions = Conditions::of(request.headers())?;
+    // For a request that is in order (RFC 9110 §13.2.1).
+    let conditions = Conditions::of(request.headers());
     let body = input::body(request, JSON, LARGEST).await?;
     let RevertRequest { revision } = input::json(&body, r#"{"revision": 7}"#)?;
     let edit = Edit::Revert { revision, may_open: query.confirm.is_some() };
-    saved::edited(admin, id, edit, conditions, &caller).await
+    saved::edited(admin, id, edit, conditions?, &caller).await
 }
