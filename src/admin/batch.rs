@@ -1,6 +1,5 @@
 //! `POST /v1/batch`: many changes in one swap, all or nothing.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,10 +14,9 @@ use super::input::{self, NDJSON, Parameters};
 use super::openapi::{BatchLine, WriteProblems};
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
-use crate::rules::change::{Absent, ApplyOptions, ChangedWidget, Stale};
+use crate::rules::change::{Absent, ApplyOptions, Stale};
 use crate::rules::error::SaveError;
 use crate::rules::publisher::BatchTrial;
-use embedgate_policy::widget::WidgetId;
 
 mod lines;
 
@@ -149,20 +147,14 @@ pub(super) async fn apply(
             let tried = admin.publisher.try_batch(changes, options).map_err(failed)?;
             return Ok(Json(BatchAnswer::Tried(tried)));
         };
-        let named: HashSet<WidgetId> = match query.replace {
-            true => changes.iter().map(|change| change.id().clone()).collect(),
-            false => HashSet::new(),
-        };
         let published = admin.publisher.apply_confirmed(changes, options, query.confirm, actor);
         let published = published.map_err(failed)?;
-        let unnamed = |changed: &&ChangedWidget| changed.after.is_none() && !named.contains(&changed.id);
-        let removed = published.changed.iter().filter(unnamed).count();
         Ok(Json(BatchAnswer::Applied(BatchResult {
             generation: published.generation,
             applied: published.applied(),
             unchanged: published.unchanged(),
             skipped: published.skipped(),
-            removed: if query.replace { removed } else { 0 },
+            removed: published.removed,
         })))
     })
     .await

@@ -28,6 +28,8 @@ pub struct AppliedBatch {
     pub outcomes: Vec<Outcome>,
     /// The widgets that differ between the books, each once.
     pub changed: Vec<ChangedWidget>,
+    /// How many widgets it takes out because it doesn't name them.
+    pub removed: usize,
     /// What is to be kept of it.
     pub(in crate::rules) writes: Vec<Write>,
 }
@@ -38,6 +40,8 @@ pub(super) struct Draft<'b> {
     census: Census,
     /// Every widget the batch changed.
     touched: HashMap<WidgetId, DraftWidget, RandomState>,
+    /// How many widgets the batch doesn't name, and takes out.
+    removed: usize,
     writes: Vec<Write>,
 }
 
@@ -76,6 +80,7 @@ impl<'b> Draft<'b> {
             before,
             census: before.census.clone(),
             touched: HashMap::with_capacity_and_hasher(changes, RandomState::default()),
+            removed: 0,
             writes: Vec::with_capacity(changes),
         }
     }
@@ -197,6 +202,7 @@ impl<'b> Draft<'b> {
             };
             let was_restricted = current.access != Access::Open;
             self.bury(&id, Tombstone { revision, was_restricted, withdrawn }, Some(current));
+            self.removed += 1;
         }
     }
 
@@ -228,7 +234,7 @@ impl<'b> Draft<'b> {
     }
 
     pub(super) fn finish(self, outcomes: Vec<Outcome>) -> AppliedBatch {
-        let Self { before, census, touched, writes } = self;
+        let Self { before, census, touched, removed, writes } = self;
         let mut book = RuleBook { census, ..before.clone() };
         if !touched.is_empty() {
             book.generation = before.generation.saturating_add(1);
@@ -267,7 +273,7 @@ impl<'b> Draft<'b> {
             })
             .collect();
         changed.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        AppliedBatch { book, outcomes, changed, writes }
+        AppliedBatch { book, outcomes, changed, removed, writes }
     }
 }
 

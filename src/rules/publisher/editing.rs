@@ -79,6 +79,7 @@ impl Group<'_> {
                 book: self.book.clone(),
                 outcomes: vec![Outcome::Unchanged { revision }],
                 changed: Vec::new(),
+                removed: 0,
                 writes: Vec::new(),
             };
             return Ok(self.edited(applied, &stored));
@@ -91,6 +92,7 @@ impl Group<'_> {
             book,
             outcomes: vec![Outcome::Updated { revision }],
             changed: vec![ChangedWidget { id: id.clone(), before: Some(before), after: Some(revision) }],
+            removed: 0,
             writes: vec![Write { id: id.clone(), state: WidgetState::Put { revision, json, record } }],
         };
         Ok(self.edited(applied, &stored))

@@ -130,12 +130,13 @@ impl<'s> Group<'s> {
     /// Adds what a call has made, or answers it.
     fn add(&mut self, taken: Result<Edited, CallFailure>, actor: Actor, answer: Arc<AnswerSlot>) {
         match taken {
-            Ok(Edited { applied: AppliedBatch { book, outcomes, changed, writes }, document }) => {
+            Ok(Edited { applied: AppliedBatch { book, outcomes, changed, removed, writes }, document }) => {
                 self.book = book;
                 let author = Author::now(actor, self.commit.generation);
                 let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
                 self.commit.writes.extend(writes.into_iter().map(signed));
-                let published = Published { generation: 0, outcomes, changed, document, durable: true };
+                let published =
+                    Published { generation: 0, outcomes, changed, removed, document, durable: true };
                 self.answers.push((answer, published));
             }
             Err(failure) => answer.give(Err(failure)),

@@ -16,6 +16,8 @@ pub struct Published {
     pub outcomes: Vec<Outcome>,
     /// The widgets whose rules are others now, by id; also those that a batch took out by not naming them.
     pub changed: Vec<ChangedWidget>,
+    /// How many of them a batch took out by not naming them.
+    pub removed: usize,
     /// What an edit has made of the document, or has found as it wanted it; `None` for other changes, and for a disabled
     /// widget whose document can't be read.
     pub document: Option<Box<Widget>>,
@@ -27,7 +29,14 @@ pub struct Published {
 impl Published {
     /// The answer where nothing was asked for.
     pub(super) fn nothing(generation: u64) -> Self {
-        Self { generation, outcomes: Vec::new(), changed: Vec::new(), document: None, durable: true }
+        Self {
+            generation,
+            outcomes: Vec::new(),
+            changed: Vec::new(),
+            removed: 0,
+            document: None,
+            durable: true,
+        }
     }
 
     /// How many changes made a difference.

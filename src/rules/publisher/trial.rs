@@ -1,6 +1,5 @@
 //! Trial of a batch, and the share of all widgets that a change may touch unconfirmed.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use serde::Serialize;
@@ -9,9 +8,8 @@ use utoipa::ToSchema;
 use super::Publisher;
 use crate::rules::book::prepare;
 use crate::rules::brake::{self, BrakeShare};
-use crate::rules::change::{Absent, ApplyOptions, Change, Outcome};
+use crate::rules::change::{ApplyOptions, Change, Outcome};
 use crate::rules::error::{RuleFault, SaveError, WideChange};
-use embedgate_policy::widget::WidgetId;
 
 /// What a batch would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
@@ -61,19 +59,13 @@ impl Publisher {
     pub fn try_batch(&self, changes: Vec<Change>, options: ApplyOptions) -> Result<BatchTrial, SaveError> {
         self.writable()?;
         let book = self.live.load_full();
-        let named: HashSet<WidgetId> = match options.absent {
-            Absent::Keep => HashSet::new(),
-            Absent::Delete | Absent::Withdraw => changes.iter().map(|change| change.id().clone()).collect(),
-        };
         let applied = book.take(prepare(changes, book.key()), options);
         let applied = applied.map_err(|rejections| {
             SaveError::Invalid(rejections.into_iter().map(RuleFault::from).collect())
         })?;
         let wide = brake::touched(&book, &applied);
-        let unnamed = applied.changed.iter().filter(|changed| changed.after.is_none());
-        let removed = unnamed.filter(|changed| !named.contains(&changed.id)).count();
         let mut trial = BatchTrial {
-            removed: if options.absent == Absent::Keep { 0 } else { removed },
+            removed: applied.removed,
             disabled: wide.disabled,
             restricted: wide.restricted,
             opened: wide.opened,
