@@ -61,11 +61,22 @@ impl Publisher {
     pub(super) fn write_stops(&self) -> Result<(), SaveError> {
         let in_force = self.live.load_full();
         let writes = self.storage.writes(in_force.key());
-        if !writes.is_empty() {
-            // No book is put in force: that of this generation is, with them in it.
+        // No book is put in force: that of this generation is, with them in it.
+        let keep = |writes: Vec<SignedWrite>| {
             let commit = Commit { generation: in_force.generation(), writes };
             self.record_and_commit(&commit)?;
             self.settle(&commit.writes);
+            Ok::<(), SaveError>(())
+        };
+        if !writes.is_empty()
+            && let Err(error) = keep(writes.clone())
+        {
+            if writes.len() == 1 {
+                return Err(error);
+            }
+            // One that can't be written is not to keep the others from it.
+            let tried: Vec<_> = writes.into_iter().map(|write| keep(vec![write])).collect();
+            tried.into_iter().collect::<Result<(), SaveError>>()?;
         }
         match self.storage.stops().first() {
             None => Ok(()),
@@ -90,9 +101,8 @@ impl Publisher {
 
     /// Takes kill switches away that are kept now.
     pub(super) fn settle(&self, kept: &[SignedWrite]) {
-        self.storage.settle(kept);
-        for SignedWrite { write, .. } in kept {
-            tracing::info!(widget = %write.id, "the kill switch that could not be kept is kept now");
+        for id in self.storage.settle(kept) {
+            tracing::info!(widget = %id, "the kill switch that could not be kept is kept now");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Group commit: judge → write → audit → commit → swap → tell → answer. One group at a time.
 
+use std::collections::HashSet;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,6 +19,7 @@ use crate::rules::book::RuleBook;
 use crate::rules::change::ChangedWidget;
 use crate::rules::error::SaveError;
 use crate::rules::storage::{Commit, SignedWrite, Storage, WidgetState};
+use embedgate_policy::widget::WidgetId;
 
 impl Publisher {
     /// Answers every call of a group. Each is judged against the book as those before it leave it; one that
@@ -89,21 +91,32 @@ impl Publisher {
 
     /// Makes a group's writes durable, with the kill switches that could not be kept yet.
     fn keep(&self, commit: &Commit) -> Result<(), SaveError> {
-        let stops = self.storage.writes(self.key());
+        let mut stops = self.storage.writes(self.key());
+        if let Err(error) = self.keep_after(&stops, commit) {
+            let written: HashSet<&WidgetId> = commit.writes.iter().map(|signed| &signed.write.id).collect();
+            let all = stops.len();
+            stops.retain(|stop| written.contains(&stop.write.id));
+            if stops.len() == all {
+                return Err(error);
+            }
+            // The others may be what can't be written. These widgets are not to suffer from it.
+            self.keep_after(&stops, commit)?;
+        }
+        self.settle(&stops);
+        // Also one whose document can't be read: what is kept now comes after it.
+        for id in self.storage.settle(&commit.writes) {
+            tracing::info!(widget = %id, "a later change is kept in place of the kill switch that could not be kept");
+        }
+        Ok(())
+    }
+
+    /// Makes a group's writes durable, after these kill switches.
+    fn keep_after(&self, stops: &[SignedWrite], commit: &Commit) -> Result<(), SaveError> {
         if stops.is_empty() {
             return self.record_and_commit(commit);
         }
-        let touches_stopped = || commit.writes.iter().any(|signed| self.storage.is_stopped(&signed.write.id));
         let writes = stops.iter().chain(&commit.writes).cloned().collect();
-        match self.record_and_commit(&Commit { generation: commit.generation, writes }) {
-            Ok(()) => {
-                self.settle(&stops);
-                Ok(())
-            }
-            // They may be what can't be written. Other widgets are not to suffer from it.
-            Err(_) if !touches_stopped() => self.record_and_commit(commit),
-            Err(error) => Err(error),
-        }
+        self.record_and_commit(&Commit { generation: commit.generation, writes })
     }
 
     /// Makes writes durable, and their record before.

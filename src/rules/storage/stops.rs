@@ -70,12 +70,14 @@ impl StorageWithStops {
         writes.collect()
     }
 
-    /// Takes away those that are kept now.
-    pub(in crate::rules) fn settle(&self, kept: &[SignedWrite]) {
+    /// Takes away those of widgets that these writes have kept, and says which they were.
+    pub(in crate::rules) fn settle(&self, kept: &[SignedWrite]) -> Vec<WidgetId> {
         let mut stops = self.lock();
-        for SignedWrite { write, .. } in kept {
-            stops.remove(&write.id);
+        if stops.is_empty() {
+            return Vec::new();
         }
+        let settled = kept.iter().filter_map(|signed| stops.remove_entry(&signed.write.id));
+        settled.map(|(id, _)| id).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, UnkeptStop>> {

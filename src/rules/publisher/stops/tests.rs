@@ -9,7 +9,7 @@ use super::*;
 use crate::rules::change::{ApplyOptions, Change};
 use crate::rules::documents::{Documents, HistoryEntry, HistoryState};
 use crate::rules::edit::Edit;
-use crate::rules::fixtures::{Notebook, put, widget};
+use crate::rules::fixtures::{Notebook, delete, put, widget};
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::queue::Call;
 use crate::rules::publisher::tests::Ledger;
@@ -26,6 +26,8 @@ struct BadDisk {
     is_full: AtomicBool,
     is_unreadable: AtomicBool,
     has_damage: AtomicBool,
+    /// Its document can't be read, and another can be written in its place.
+    has_unreadable_document: AtomicBool,
     lent: AtomicBool,
 }
 
@@ -33,6 +35,13 @@ struct BadDisk {
 const DAMAGED: &str = "damaged";
 
 impl BadDisk {
+    fn document_readable(&self, id: &str) -> Result<(), StoreError> {
+        if self.has_unreadable_document.load(Relaxed) && id == DAMAGED {
+            return Err(StoreError::Failed { source: Arc::from(Box::from("the document can't be read")) });
+        }
+        self.readable(id)
+    }
+
     fn readable(&self, id: &str) -> Result<(), StoreError> {
         let damaged = self.has_damage.load(Relaxed) && id == DAMAGED;
         if !damaged && !self.is_unreadable.load(Relaxed) {
@@ -44,7 +53,7 @@ impl BadDisk {
 
 impl Documents for BadDisk {
     fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
-        self.readable(id)?;
+        self.document_readable(id)?;
         self.kept.get(id)
     }
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
@@ -62,7 +71,7 @@ impl Storage for BadDisk {
         self
     }
     fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
-        self.readable(id)?;
+        self.document_readable(id)?;
         self.kept.stored(id)
     }
     fn suffixes(&self) -> &PublicSuffixes {
@@ -277,6 +286,62 @@ fn what_cannot_be_written_fails_alone_beside_it() {
     assert!(desk.save(put("b", &["y.example"], "")).unwrap().durable);
     assert_eq!((desk.kept("b").revision, desk.not_kept().len()), (Some(2), 1));
     assert!(desk.save(put(DAMAGED, &["y.example"], "")).is_err());
+}
+
+#[test]
+fn a_save_that_mends_the_widget_stays() {
+    for mend in [put(DAMAGED, &["y.example"], ""), delete(DAMAGED, None)] {
+        let desk = Desk::new();
+        desk.disk.has_unreadable_document.store(true, Relaxed);
+        assert!(!desk.edit(DAMAGED, Edit::Disable).unwrap().durable);
+        assert!(desk.publisher.keep_stops().is_err());
+        assert_eq!(desk.not_kept(), [(DAMAGED.to_owned(), 2)]);
+
+        let mended = desk.save(mend).unwrap();
+        assert_eq!((mended.durable, mended.outcomes[0].revision()), (true, 3));
+        assert_eq!(desk.not_kept(), []);
+        desk.disk.has_unreadable_document.store(false, Relaxed);
+        desk.publisher.keep_stops().unwrap();
+        let stored = desk.disk.kept.get(DAMAGED).unwrap();
+        let found = desk.publisher.documents().get(DAMAGED).unwrap();
+        assert_eq!(found, stored, "what is in force is what is kept");
+        let is_deleted = matches!(mended.outcomes[0], Outcome::Deleted { .. });
+        assert_eq!(
+            stored.map(|widget| (widget.enabled, widget.revision)),
+            match is_deleted {
+                true => None,
+                false => Some((true, Some(3))),
+            }
+        );
+        assert_eq!(desk.lines().len(), 4, "nothing was written after it");
+        desk.publisher.lend().unwrap();
+    }
+}
+
+#[test]
+fn one_that_cannot_be_written_keeps_no_other_from_it() {
+    let stopped = || {
+        let desk = Desk::new();
+        desk.disk.is_full.store(true, Relaxed);
+        for id in ["a", "b", DAMAGED] {
+            desk.edit(id, Edit::Disable).unwrap();
+        }
+        desk.disk.is_full.store(false, Relaxed);
+        desk.disk.has_damage.store(true, Relaxed);
+        desk
+    };
+    let desk = stopped();
+    assert!(desk.publisher.keep_stops().is_err());
+    assert_eq!(desk.not_kept(), [(DAMAGED.to_owned(), 2)]);
+    assert_eq!([desk.kept("a").enabled, desk.kept("b").enabled], [false, false]);
+
+    // A save of a widget that is stopped keeps its own kill switch, and comes after it.
+    let desk = stopped();
+    let saved = desk.save(put("a", &["y.example"], "")).unwrap();
+    assert_eq!((saved.outcomes[0], saved.durable), (Outcome::Updated { revision: 3 }, true));
+    assert_eq!(desk.not_kept(), [("b".to_owned(), 2), (DAMAGED.to_owned(), 2)]);
+    assert_eq!((desk.kept("a").enabled, desk.kept("a").revision), (true, Some(3)));
+    assert_eq!(desk.lines()[3..], ["token:ops a Some(1) 2", "command line a Some(2) 3"]);
 }
 
 #[test]
