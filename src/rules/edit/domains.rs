@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::judged::meaning;
 use super::{DomainsEdit, judged};
 use crate::rules::documents::canonical;
-use embedgate_policy::entry::Entry;
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{DocumentFault, Widget};
@@ -104,11 +104,6 @@ fn of_edit(pointer: &str, added: &[Option<usize>]) -> String {
         None if pointer == "/allowed_domains" => "/add".to_owned(),
         None => pointer.to_owned(),
     }
-}
-
-/// The entry as text that is equal for two entries that admit the same origins.
-fn meaning(entry: &Entry) -> String {
-    entry.semantic().to_string()
 }
 
 fn fault(pointer: String, code: &'static str, detail: String) -> DocumentFault {

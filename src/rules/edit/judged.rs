@@ -1,8 +1,12 @@
 //! Judging of an edited document, by the rules for new ones, except for what was listed already.
 
+use std::cell::LazyCell;
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::rules::documents::{canonical, listed_before, parse_listed};
+use embedgate_policy::entry::Entry;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{DocumentFault, MAX_DOCUMENT_BYTES, Widget};
 
@@ -15,7 +19,11 @@ pub(super) fn widget(
 ) -> Result<Widget, Vec<DocumentFault>> {
     let parsed = Widget::parse_of_any_size(json, suffixes).or_else(|mut faults| {
         let document: Value = serde_json::from_slice(json).unwrap_or_default();
-        faults.retain(|fault| !is_listed(fault, &document, stored, suffixes));
+        let listed = LazyCell::new(|| -> HashSet<String> {
+            stored.allowed_domains.iter().map(|listed| meaning(&listed.entry)).collect()
+        });
+        let is_stored = |entry: &Entry| listed.contains(&meaning(entry));
+        faults.retain(|fault| !is_listed(fault, &document, is_stored, suffixes));
         if faults.is_empty() { parse_listed(json, suffixes) } else { Err(faults) }
     });
     let mut widget = parsed?;
@@ -31,15 +39,22 @@ pub(super) fn widget(
 }
 
 /// Whether a fault is about an entry that the stored document has, too.
-fn is_listed(fault: &DocumentFault, document: &Value, stored: &Widget, suffixes: &PublicSuffixes) -> bool {
+fn is_listed(
+    fault: &DocumentFault,
+    document: &Value,
+    is_stored: impl Fn(&Entry) -> bool,
+    suffixes: &PublicSuffixes,
+) -> bool {
     let Some((index, "" | "pattern")) = place_in_list(&fault.pointer) else { return false };
     let line = document.get("allowed_domains").and_then(|list| list.get(index));
     let text = line.and_then(|line| line.as_str().or_else(|| line.get("pattern")?.as_str()));
     let entry = text.and_then(|text| listed_before(text, suffixes).ok());
-    entry.is_some_and(|entry| {
-        let entry = entry.semantic().to_string();
-        stored.allowed_domains.iter().any(|listed| listed.entry.semantic().to_string() == entry)
-    })
+    entry.is_some_and(|entry| is_stored(&entry))
+}
+
+/// The entry as text that is equal for two entries that admit the same origins.
+pub(super) fn meaning(entry: &Entry) -> String {
+    entry.semantic().to_string()
 }
 
 /// Number of the entry that a pointer leads to, and what follows in the entry.

@@ -156,8 +156,8 @@ fn settle(path: &Path, mut stamp: PathStamp) {
     }
 }
 
-/// Reads the documents out of a reading and hands them on, with the fingerprint of what holds them. A fault is believed when a second look finds the same
-/// again: the first may have met a writer halfway.
+/// Reads the documents out of a reading and hands them on, with the fingerprint of what holds them. A fault is believed
+/// when a second look finds the same again: the first may have met a writer halfway.
 fn look<T, E: From<SourceError>>(
     path: &Path,
     mut reading: FileReading,
