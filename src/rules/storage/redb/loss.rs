@@ -58,17 +58,16 @@ impl DamagedTables {
             signed::read(row).json.starts_with(begins.as_bytes()).then(|| (id.to_owned(), 0))
         };
         let of_rules = |id: &str, row: &[u8]| row::read(id, row).map(|_| (id.to_owned(), 0));
-        let [in_documents, in_rules, in_deleted] = [
+        let [in_documents, in_rules] = [
             documents.as_ref().map(|table| readable_ids(table, of_document)).unwrap_or_default(),
             rules.as_ref().map(|table| readable_ids(table, of_rules)).unwrap_or_default(),
-            self.table(DELETED)
-                .map(|table| readable_ids(&table, |id: &str, _: DeletionRow| Some((id.to_owned(), 0))))
-                .unwrap_or_default(),
         ];
+        let of_deleted = |id: &str, _: DeletionRow| Some((id.to_owned(), 0));
+        let deletions = self.table(DELETED).is_some_and(|table| is_whole_table(&table, of_deleted));
         let of_earlier = |(id, number): (&str, u64), _: &[u8]| Some((id.to_owned(), number));
-        let in_history = self.table(HISTORY).map(|table| readable_ids(&table, of_earlier).whole);
+        let history = self.table(HISTORY).map(|table| is_whole_table(&table, of_earlier));
         // A store of format 1 has none.
-        let history_is_lost = !in_history.unwrap_or_else(|| self.has_no_history());
+        let history = history.unwrap_or_else(|| self.has_no_history());
         let known: BTreeSet<&str> =
             in_documents.ids.iter().chain(&in_rules.ids).map(String::as_str).collect();
         let (documents, rules) = (documents.as_ref(), rules.as_ref());
@@ -79,8 +78,8 @@ impl DamagedTables {
             widgets,
             lost: widgets - known.len() as u64 + lost.len() as u64,
             ids: lost.into_iter().take(IDS_NAMED).map(Into::into).collect(),
-            deletions: !in_deleted.whole,
-            history: history_is_lost,
+            deletions: !deletions,
+            history: !history,
         }
     }
 
@@ -120,8 +119,6 @@ struct ReadableIds {
     ids: BTreeSet<String>,
     /// How many rows there are, by the table's own account.
     rows: u64,
-    /// All of them can be read.
-    whole: bool,
 }
 
 /// Key of a row: a widget's id, and a number for tables that have several rows for one.
@@ -132,20 +129,11 @@ fn readable_ids<K: Key + 'static, V: Value + 'static>(
     table: &ReadOnlyTable<K, V>,
     key: impl for<'r> Fn(K::SelfType<'r>, V::SelfType<'r>) -> Option<RowKey>,
 ) -> ReadableIds {
-    let rows = caught(|| table.len()).ok().and_then(Result::ok).unwrap_or(0);
-    let mut found = ReadableIds { rows, ..ReadableIds::default() };
-    let (mut read, mut last) = (0, None);
-    let at_end = read_keys(table, ScanFrom::Front, &key, |next| {
-        let is_next = last.as_ref().is_none_or(|last| *last < next);
-        if is_next {
-            read += 1;
-            found.ids.insert(next.0.clone());
-            last = Some(next);
-        }
-        is_next
+    let mut found = ReadableIds { rows: rows(table), ..ReadableIds::default() };
+    let (is_whole, last) = read_forward(table, &key, |next| {
+        found.ids.insert(next.0.clone());
     });
-    found.whole = at_end && read == found.rows;
-    if !found.whole {
+    if !is_whole {
         let mut first = None;
         read_keys(table, ScanFrom::Back, &key, |next| {
             // Up to where the other way has come to.
@@ -159,6 +147,38 @@ fn readable_ids<K: Key + 'static, V: Value + 'static>(
         });
     }
     found
+}
+
+/// Whether all rows of a table can be read one after the other. None of them is kept: there may be many.
+fn is_whole_table<K: Key + 'static, V: Value + 'static>(
+    table: &ReadOnlyTable<K, V>,
+    key: impl for<'r> Fn(K::SelfType<'r>, V::SelfType<'r>) -> Option<RowKey>,
+) -> bool {
+    read_forward(table, &key, |_| {}).0
+}
+
+/// Reads a table from the front as far as it goes. Whether that is all of it, and the last key.
+fn read_forward<K: Key + 'static, V: Value + 'static>(
+    table: &ReadOnlyTable<K, V>,
+    key: &impl for<'r> Fn(K::SelfType<'r>, V::SelfType<'r>) -> Option<RowKey>,
+    mut take: impl FnMut(&RowKey),
+) -> (bool, Option<RowKey>) {
+    let (mut read, mut last) = (0, None);
+    let at_end = read_keys(table, ScanFrom::Front, key, |next| {
+        let is_next = last.as_ref().is_none_or(|last| *last < next);
+        if is_next {
+            read += 1;
+            take(&next);
+            last = Some(next);
+        }
+        is_next
+    });
+    (at_end && read == rows(table), last)
+}
+
+/// How many rows a table has, by its own account.
+fn rows<K: Key + 'static, V: Value + 'static>(table: &ReadOnlyTable<K, V>) -> u64 {
+    caught(|| table.len()).ok().and_then(Result::ok).unwrap_or(0)
 }
 
 /// Reads the keys of a table from one end for as long as `take` wants more. Whether it came to the other end.
