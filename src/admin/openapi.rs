@@ -83,7 +83,7 @@ problems! {
     /// Errors of an application of the rules file.
     ApplyProblems: 400 401 403 409 422 500 503;
     /// Errors of a copy of the store.
-    BackupProblems: 400 401 403 409 500 503;
+    BackupProblems: 400 401 403 409 500 503 507;
     /// Errors of calls without input.
     StatusProblems: 400 401 403 503;
     /// Errors of streams.
@@ -119,7 +119,7 @@ fn problem(status: u16) -> Response {
             try again; `too_many_readers`: \
             as many readers of events are connected as there may be"
         }
-        507 => "`storage_full`: nothing was changed",
+        507 => "`storage_full`: nothing was changed, or there is no room for the copy",
         _ => "`internal_error`, `storage_failed`",
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();

@@ -52,16 +52,51 @@ pub(super) fn of_save(error: &SaveError) -> Problem {
 
 /// What kept the storage from reading or writing.
 pub(super) fn of_storage(error: &StoreError) -> Problem {
-    let status = match error {
-        StoreError::Full { .. } => StatusCode::INSUFFICIENT_STORAGE,
-        StoreError::Lent { .. } => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    let (status, code) = match error {
+        StoreError::Full { .. } | StoreError::NoRoomForCopy { .. } => {
+            (StatusCode::INSUFFICIENT_STORAGE, error.code())
+        }
+        StoreError::Lent { .. } => (StatusCode::SERVICE_UNAVAILABLE, error.code()),
+        StoreError::NoStore { .. } => (StatusCode::CONFLICT, error.code()),
+        // Whatever it is, the operator finds it in the text and the caller can't do anything about it.
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
     };
-    Problem::new(status, error.code(), error.to_string())
+    Problem::new(status, code, error.to_string())
 }
 
 impl From<RuleFault> for ErrorPart {
     fn from(RuleFault { pointer, code, detail, .. }: RuleFault) -> Self {
         Self { pointer, code, detail, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn failures_of_the_storage_have_the_codes_that_are_documented() {
+        let source = |kind: ErrorKind| Error::from(kind).into();
+        let path = || "data/rules.redb".into();
+        for (error, status, code) in [
+            (
+                StoreError::Unreadable { path: path(), source: source(ErrorKind::NotFound) },
+                500,
+                "storage_failed",
+            ),
+            (StoreError::Locked { path: path() }, 500, "storage_failed"),
+            (StoreError::Lent { path: path() }, 503, "handed_over"),
+            (StoreError::NoStore { name: "widgets.json".into() }, 409, "no_store"),
+            (
+                StoreError::NoRoomForCopy { path: path(), source: source(ErrorKind::StorageFull) },
+                507,
+                "storage_full",
+            ),
+        ] {
+            let problem = of_storage(&error);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code), "{error}");
+        }
     }
 }

@@ -99,6 +99,14 @@ pub enum StoreError {
         /// What the system said.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// There is no room left for a copy of the store, which goes on.
+    #[error("{}: no room left for the copy, so there is none: {source}", path.display())]
+    NoRoomForCopy {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        source: Arc<io::Error>,
+    },
     /// A read or a write that failed while the store was in use.
     #[error("the store failed: {source}")]
     Failed {
@@ -135,7 +143,7 @@ impl StoreError {
             Self::Lent { .. } => "handed_over",
             Self::Damaged { .. } => "store_damaged",
             Self::Newer { .. } => "store_newer",
-            Self::Full { .. } => "storage_full",
+            Self::Full { .. } | Self::NoRoomForCopy { .. } => "storage_full",
             Self::NoStore { .. } => "no_store",
             Self::Failed { .. } | Self::DamagedPart { .. } | Self::BadDocument { .. } => "storage_failed",
         }

@@ -11,7 +11,7 @@ use redb::{
     WriteTransaction,
 };
 
-use super::fault::{caught, unreadable};
+use super::fault::{caught, uncopied};
 use super::handle::StoreUse;
 use super::tables::{DELETED, DOCUMENTS, HISTORY, Meta, RULES};
 use crate::rules::error::StoreError;
@@ -39,11 +39,11 @@ pub(super) fn write(database: &Database, to: &Path) -> Result<Result<(), StoreEr
     // One that was left by a process that was killed.
     let _ = fs::remove_file(&part);
     // Whatever it is, a copy that broke off is gone.
-    let written = caught(|| write_part(&snapshot, &part))
+    let written = caught(|| write_part(&snapshot, &part, to))
         .unwrap_or_else(|panic| Err(CopyFault::Read(redb::Error::Corrupted(panic))));
     let written = written.and_then(|()| {
         let named = fs::rename(&part, to).and_then(|()| sync_folder(to));
-        named.map_err(|error| CopyFault::Write(unreadable(to, error)))
+        named.map_err(|error| CopyFault::Write(uncopied(to, error)))
     });
     if written.is_err() {
         let _ = fs::remove_file(&part);
@@ -55,8 +55,9 @@ pub(super) fn write(database: &Database, to: &Path) -> Result<Result<(), StoreEr
     }
 }
 
-fn write_part(snapshot: &ReadTransaction, part: &Path) -> Result<(), CopyFault> {
-    let system = |error: io::Error| CopyFault::Write(unreadable(part, error));
+/// `to`: the name that the copy is to have, for errors.
+fn write_part(snapshot: &ReadTransaction, part: &Path, to: &Path) -> Result<(), CopyFault> {
+    let system = |error: io::Error| CopyFault::Write(uncopied(to, error));
     let unwritten = |error: redb::Error| match error {
         redb::Error::Io(error) => system(error),
         other => CopyFault::Write(StoreError::Failed { source: Arc::new(other) }),

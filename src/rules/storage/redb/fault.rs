@@ -53,6 +53,14 @@ pub(super) fn unreadable(path: &Path, error: io::Error) -> StoreError {
     StoreError::Unreadable { path: path.into(), source: error.into() }
 }
 
+/// A copy that can't be written.
+pub(super) fn uncopied(path: &Path, error: io::Error) -> StoreError {
+    match is_full(&error) {
+        true => StoreError::NoRoomForCopy { path: path.into(), source: error.into() },
+        false => unreadable(path, error),
+    }
+}
+
 /// A file that can't be opened.
 pub(super) fn unopened(path: &Path, error: redb::DatabaseError) -> StoreError {
     use redb::{DatabaseError, StorageError};
