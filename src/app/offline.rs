@@ -56,8 +56,8 @@ fn pages(settings: &Settings) -> Result<DocumentPages, AppError> {
     Ok(source::of(settings, LostStore::Refused)?.documents(suffixes)?)
 }
 
-/// The writer of the configured store, while no edge has it open. Makes the store if there is none; `lost`: what is
-/// done where there was one.
+/// The writer of the configured store, while no edge has it open. Where there is none, it is new
+/// and has no name before [`Publisher::establish`]; `lost`: what is done where there was one.
 ///
 /// # Errors
 ///

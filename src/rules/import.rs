@@ -67,7 +67,7 @@ impl CheckedImport {
     }
 }
 
-/// Writes the documents through `publisher`, which nobody else writes to. `confirmed`: how many widgets each chunk may touch
+/// Writes the documents through `publisher`, which nobody else writes to. A new store has its name from the first chunk on. `confirmed`: how many widgets each chunk may touch
 /// at most where that is many, as [`check`] has counted. `progress` is told the bytes read so far.
 ///
 /// # Errors
@@ -84,8 +84,10 @@ pub fn import(
     let mut report = ImportReport::default();
     read(documents, suffixes, publisher.key(), &mut report, progress, |changes| {
         let (options, actor) = (ApplyOptions::default(), Actor::CommandLine);
-        let published = publisher.apply_prepared(changes, options, confirmed, actor);
-        published.map(|published| published.outcomes)
+        let published = publisher.apply_prepared(changes, options, confirmed, actor)?;
+        // A second run is to find what this one has written.
+        publisher.establish()?;
+        Ok(published.outcomes)
     })?;
     Ok(report)
 }

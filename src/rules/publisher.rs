@@ -39,6 +39,7 @@ mod backup;
 mod editing;
 mod group;
 mod handed_over;
+mod new_store;
 mod observer;
 mod published;
 mod queue;

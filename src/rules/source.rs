@@ -55,7 +55,7 @@ pub trait RuleSource: Send + Sync {
     }
 
     /// Opens the source for changes in bulk, while no edge runs; `None` where its rules are not changed through a
-    /// publisher.
+    /// publisher. A store that is new has no name before [`Publisher::establish`].
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! `embedgate widgets import`.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -13,7 +13,9 @@ use crate::cli::output::{count, print};
 use crate::cli::{CliError, Common};
 use crate::rules::error::{Road, SaveError, WideChange};
 use crate::rules::import::{ImportError, ImportReport, check, import};
+use crate::rules::publisher::Publisher;
 use crate::rules::source::store::LostStore;
+use embedgate_policy::suffix::PublicSuffixes;
 
 /// Number of faults shown in text; `--json` has more.
 const SHOWN: usize = 50;
@@ -71,22 +73,40 @@ pub(super) fn run(
     let settings = common.settings()?;
     let store = &settings.rules.store.path;
     let suffixes = app::public_suffixes(&settings)?;
-    let publisher = app::offline_store(&settings, lost)?;
+    // First, so that a wrong name makes no store.
     let mut input = Input::open(file, store)?;
-    let checked = input.read("checking", |lines, progress| check(&publisher, lines, &suffixes, progress))?;
-    let nothing = |report| ImportReport { created: 0, updated: 0, deleted: 0, unchanged: 0, ..report };
-    let held = checked.held(confirmed).filter(|_| checked.report.faults == 0);
-    let import = if checked.report.faults > 0 || held.is_some() {
-        nothing(checked.report)
-    } else {
-        // The same lines again, which do no more than that.
-        let most = Some(checked.most_of_a_chunk);
-        input.read("importing", |lines, progress| import(&publisher, lines, &suffixes, most, progress))?
-    };
+    let publisher = app::offline_store(&settings, lost)?;
+    let made = checked_and_made(&mut input, &publisher, &suffixes, confirmed);
+    match &made {
+        Ok((report, None)) if report.faults == 0 => publisher.establish().map_err(app::AppError::Store)?,
+        // A store in which nothing was saved would keep the next start from taking the seed.
+        _ => publisher.discard(),
+    }
+    let (import, held) = made?;
     let report = ImportSummary { file, store, import, wide_change: held };
     print(common.json, &report)?;
     let done = report.import.faults == 0 && held.is_none();
     Ok(if done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks the input, and imports it where it may be: what was done, and what has to be confirmed first.
+fn checked_and_made(
+    input: &mut Input,
+    publisher: &Publisher,
+    suffixes: &PublicSuffixes,
+    confirmed: Option<usize>,
+) -> Result<(ImportReport, Option<WideChange>), CliError> {
+    let checked = input.read("checking", |lines, progress| check(publisher, lines, suffixes, progress))?;
+    let held = checked.held(confirmed).filter(|_| checked.report.faults == 0);
+    if checked.report.faults > 0 || held.is_some() {
+        let nothing = ImportReport { created: 0, updated: 0, deleted: 0, unchanged: 0, ..checked.report };
+        return Ok((nothing, held));
+    }
+    // The same lines again, which do no more than that.
+    let most = Some(checked.most_of_a_chunk);
+    let report =
+        input.read("importing", |lines, progress| import(publisher, lines, suffixes, most, progress))?;
+    Ok((report, None))
 }
 
 /// Input that is read twice: the file, or what came from standard input or a pipe.
@@ -141,8 +161,10 @@ impl Input {
 /// A copy next to the store.
 fn copied(from: &mut dyn Read, path: &Path, store: &Path) -> Result<File, CliError> {
     let folder = store.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut copy =
-        tempfile::tempfile_in(folder).map_err(|source| CliError::File { path: folder.into(), source })?;
+    let named = |source| CliError::File { path: folder.into(), source };
+    // Where there is no store yet, there may be no folder for it, either.
+    fs::create_dir_all(folder).map_err(named)?;
+    let mut copy = tempfile::tempfile_in(folder).map_err(named)?;
     io::copy(from, &mut copy).map_err(|source| CliError::File { path: path.into(), source })?;
     Ok(copy)
 }

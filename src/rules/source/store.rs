@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::iter;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::file::FileSource;
@@ -92,35 +92,26 @@ impl StoreSource {
         publisher: Publisher,
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<Publisher, StoreError> {
+        let publisher = self.open_unnamed(publisher, suffixes)?;
+        publisher.establish()?;
+        Ok(publisher)
+    }
+
+    /// The same, of which a store that is new has no name yet.
+    fn open_unnamed(
+        &self,
+        publisher: Publisher,
+        suffixes: Arc<PublicSuffixes>,
+    ) -> Result<Publisher, StoreError> {
         self.is_there()?;
         let (store, book) = RuleStore::open(&self.path, suffixes, StoreUse::Bulk, Reading::Whole)?;
-        let store = Arc::new(store);
-        let publisher = publisher.with_storage(Arc::<RuleStore>::clone(&store), book);
-        if store.is_new() {
-            store.establish()?;
-        }
-        Ok(publisher)
+        Ok(publisher.with_storage(Arc::new(store), book))
     }
 
     /// Whether there is a store; an error where there was one.
     fn is_there(&self) -> Result<bool, StoreError> {
-        let unreadable = |path: &PathBuf, error: std::io::Error| StoreError::Unreadable {
-            path: path.clone(),
-            source: error.into(),
-        };
-        match fs::symlink_metadata(&self.path) {
-            Ok(found) if found.is_symlink() && !self.path.exists() => {
-                let nowhere =
-                    std::io::Error::new(ErrorKind::NotFound, "this is a link to a file that is not there");
-                return Err(unreadable(&self.path, nowhere));
-            }
-            Ok(found) if found.is_dir() => {
-                let folder = "this is a folder; rules.store.path names the file of the store";
-                return Err(unreadable(&self.path, std::io::Error::new(ErrorKind::IsADirectory, folder)));
-            }
-            Ok(_) => return Ok(true),
-            Err(error) if error.kind() == ErrorKind::NotFound => {}
-            Err(error) => return Err(unreadable(&self.path, error)),
+        if self.has_file()? {
+            return Ok(true);
         }
         let may_begin = self.lost == LostStore::MadeAnew || unfinished(&self.path).exists();
         let Some(audit) = self.audit.as_ref().filter(|_| !may_begin) else { return Ok(false) };
@@ -128,6 +119,24 @@ impl StoreSource {
             Ok(false) => Ok(false),
             Ok(true) => Err(StoreError::Missing { path: self.path.clone(), audit: audit.clone() }),
             Err(error) => Err(unreadable(audit, error)),
+        }
+    }
+
+    /// Whether there is a file of the store's name; an error where there is something else.
+    fn has_file(&self) -> Result<bool, StoreError> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) if found.is_symlink() && !self.path.exists() => {
+                let nowhere =
+                    std::io::Error::new(ErrorKind::NotFound, "this is a link to a file that is not there");
+                Err(unreadable(&self.path, nowhere))
+            }
+            Ok(found) if found.is_dir() => {
+                let folder = "this is a folder; rules.store.path names the file of the store";
+                Err(unreadable(&self.path, std::io::Error::new(ErrorKind::IsADirectory, folder)))
+            }
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unreadable(&self.path, error)),
         }
     }
 
@@ -179,13 +188,13 @@ impl RuleSource for StoreSource {
         }
         // Before anything is in force: a seed may have faults.
         let documents = if store.is_new() { Some(self.seed_documents(&suffixes)?) } else { None };
-        let publisher = publisher.with_storage(Arc::<RuleStore>::clone(&store), book);
+        let publisher = publisher.with_storage(store, book);
         if let Some(documents) = documents {
             if !documents.is_empty() {
                 let changes = documents.into_iter().map(Change::put).collect();
                 publisher.apply(changes, ApplyOptions::default(), Actor::Source(SourceKind::STORE))?;
             }
-            store.establish()?;
+            publisher.establish()?;
         }
         Ok(StartedSource { publisher: Arc::new(publisher), follower: None, file: None })
     }
@@ -212,8 +221,12 @@ impl RuleSource for StoreSource {
         publisher: Publisher,
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<Option<Publisher>, StoreError> {
-        self.open_bulk(publisher, suffixes).map(Some)
+        self.open_unnamed(publisher, suffixes).map(Some)
     }
+}
+
+fn unreadable(path: &Path, source: std::io::Error) -> StoreError {
+    StoreError::Unreadable { path: path.into(), source: source.into() }
 }
 
 /// All documents, in the order of their ids.

@@ -4,7 +4,7 @@
 //! leaves the last whole write. A new store is built under another name and takes its own with its first write, so
 //! a file of that name always is a whole store: one that can't be read is never taken for an empty one.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
+pub(in crate::rules) use self::beginning::unfinished;
 use self::fault::{caught, damaged, damaged_part, failed, guarded, is_damage, unopened, unreadable};
 use self::handle::Handle;
 pub(in crate::rules) use self::handle::StoreUse;
@@ -28,6 +29,7 @@ use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 mod backup;
+mod beginning;
 mod beside;
 mod fault;
 mod handle;
@@ -64,7 +66,7 @@ pub(in crate::rules) struct RuleStore {
 
 impl RuleStore {
     /// Opens the store at `path` and reads the book that it holds, or begins a new one where there is none:
-    /// [`RuleStore::is_new`] until [`RuleStore::establish`].
+    /// [`RuleStore::is_new`] until [`Storage::establish`].
     pub(in crate::rules) fn open(
         path: &Path,
         suffixes: Arc<PublicSuffixes>,
@@ -72,7 +74,12 @@ impl RuleStore {
         reading: Reading,
     ) -> Result<(Self, RuleBook), StoreError> {
         match fs::symlink_metadata(path) {
-            Ok(_) => Self::open_existing(path, suffixes, purpose, reading),
+            Ok(_) => {
+                let opened = Self::open_existing(path, suffixes, purpose, reading)?;
+                // Otherwise it would tell of a first start that was cut off, should the store be lost one day.
+                let _ = fs::remove_file(unfinished(path));
+                Ok(opened)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Self::create(path, suffixes, purpose),
             Err(error) => Err(unreadable(path, error)),
         }
@@ -96,8 +103,6 @@ impl RuleStore {
             Ok((database, meta, book))
         });
         let (database, meta, book) = opened.map_err(loss::told)?;
-        // Otherwise it would tell of a first start that was cut off, should the store be lost one day.
-        let _ = fs::remove_file(unfinished(path));
         Ok((Self::over(path, suffixes, meta.key, Handle::new(path, database, purpose)), book))
     }
 
@@ -106,49 +111,8 @@ impl RuleStore {
         guarded(path, || open(path, StoreUse::Edge, Reading::RulesAlone).map(|(_, meta)| meta.generation))
     }
 
-    fn create(
-        path: &Path,
-        suffixes: Arc<PublicSuffixes>,
-        purpose: StoreUse,
-    ) -> Result<(Self, RuleBook), StoreError> {
-        let unwritable = |error: io::Error| unreadable(path, error);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(unwritable)?;
-        }
-        let unfinished = unfinished(path);
-        let create = || {
-            guarded(&unfinished, || {
-                purpose.builder().create(&unfinished).map_err(|error| unopened(path, error))
-            })
-        };
-        let database = create().or_else(|error| match error {
-            StoreError::Damaged { .. } => {
-                fs::remove_file(&unfinished).map_err(unwritable)?;
-                create()
-            }
-            error => Err(error),
-        })?;
-        let meta = Meta::new();
-        rows::clear(&database, &meta).map_err(failed)?;
-        let book = RuleBook::empty(meta.key);
-        Ok((Self::over(path, suffixes, meta.key, Handle::new(&unfinished, database, purpose)), book))
-    }
-
     fn over(path: &Path, suffixes: Arc<PublicSuffixes>, key: FingerprintKey, handle: Handle) -> Self {
         Self { path: path.into(), suffixes, key, handle }
-    }
-
-    /// Whether it has no file of its name yet.
-    pub(in crate::rules) fn is_new(&self) -> bool {
-        !self.handle.is_at(&self.path)
-    }
-
-    /// Gives a new store its name, with all that is in it.
-    pub(in crate::rules) fn establish(&self) -> Result<(), StoreError> {
-        let unwritable = |error: io::Error| unreadable(&self.path, error);
-        self.handle.rename(&self.path).map_err(unwritable)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()).map_err(unwritable)
     }
 
     /// Reads while the store is in use. `what`: what it reads, for errors.
@@ -183,13 +147,6 @@ impl RuleStore {
         self.handle.found_damaged();
         damaged_part(what, found)
     }
-}
-
-/// Path of a new store until it is established. A file there tells that the first start was cut off.
-pub(in crate::rules) fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    name.into()
 }
 
 fn open(path: &Path, purpose: StoreUse, reading: Reading) -> Result<(Database, Meta), StoreError> {
@@ -314,6 +271,14 @@ impl Storage for RuleStore {
         }
         self.handle.put_back(database);
         Ok(())
+    }
+
+    fn establish(&self) -> Result<(), StoreError> {
+        self.take_name()
+    }
+
+    fn discard(&self) {
+        self.forget();
     }
 
     fn backup(&self, to: &Path) -> Result<(), StoreError> {

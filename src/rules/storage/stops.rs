@@ -170,6 +170,14 @@ impl Storage for StorageWithStops {
         self.kept.take_back(generation)
     }
 
+    fn establish(&self) -> Result<(), StoreError> {
+        self.kept.establish()
+    }
+
+    fn discard(&self) {
+        self.kept.discard();
+    }
+
     /// Kill switches that are not kept yet are not in it.
     fn backup(&self, to: &Path) -> Result<(), StoreError> {
         self.kept.backup(to)

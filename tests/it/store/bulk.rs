@@ -35,6 +35,13 @@ impl Folder {
         (ran.status.success(), serde_json::from_slice(&ran.stdout).unwrap_or_else(|_| panic!("{ran:?}")))
     }
 
+    /// The next start takes its seed.
+    fn has_no_store(&self) {
+        let Ok(names) = fs::read_dir(self.path("data")) else { return };
+        let names: Vec<_> = names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.iter().all(|name| !name.starts_with("rules.redb")), "{names:?}");
+    }
+
     fn widgets(&self) -> usize {
         open(&self.path("data/rules.redb")).unwrap().live().load().len()
     }
@@ -87,6 +94,7 @@ fn a_file_with_faults_changes_nothing_and_tells_them_all() {
     assert!(told[0].starts_with("in.ndjson: line 11001: /id: "), "{out}");
     assert!(told[1].starts_with("in.ndjson: line 11004: "), "{out}");
     assert!(told.last().unwrap().ends_with("; 2 errors, nothing was written"), "{out}");
+    folder.has_no_store();
     assert_eq!(folder.widgets(), 0);
 
     // What may not follow the widgets in the store, or an earlier line.
@@ -111,7 +119,27 @@ fn standard_input_is_checked_before_anything_is_written() {
     let out = String::from_utf8_lossy(&ran.stdout);
     assert_eq!(ran.status.code(), Some(1), "{out}");
     assert!(out.contains("line 10002: missing field `id`") && out.contains("nothing was written"), "{out}");
+    folder.has_no_store();
     assert_eq!(folder.widgets(), 0);
+}
+
+#[test]
+fn a_wrong_name_makes_no_store() {
+    let folder = Folder::new();
+    let ran = folder.run(&["widgets", "import", "absent.ndjson"]);
+    assert!(
+        !ran.status.success() && String::from_utf8_lossy(&ran.stderr).contains("absent.ndjson"),
+        "{ran:?}"
+    );
+    folder.has_no_store();
+    // One without widgets that is imported all the same is a store.
+    fs::write(folder.path("empty.ndjson"), "").unwrap();
+    assert!(folder.import("empty.ndjson").0);
+    assert!(folder.path("data/rules.redb").exists());
+    // Another file with faults leaves it.
+    fs::write(folder.path("in.ndjson"), "nonsense").unwrap();
+    assert!(!folder.import("in.ndjson").0);
+    assert!(folder.path("data/rules.redb").exists());
 }
 
 #[test]

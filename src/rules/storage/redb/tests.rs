@@ -1,6 +1,7 @@
 //! The file: what is kept over a restart, and what is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fs::File;
 use std::io::{Seek, SeekFrom, Write as _};
 
 use tempfile::TempDir;
