@@ -50,6 +50,18 @@ pub(in crate::rules) trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// Gives a store that is new its name: it is there from now on, with all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// The system doesn't let it have the name.
+    fn establish(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Takes a store away that is new and has no name yet. Nothing else is to be done with it then.
+    fn discard(&self) {}
+
     /// Writes a copy of everything to this path, as it is at one instant.
     ///
     /// # Errors

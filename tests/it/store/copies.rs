@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,8 @@ use embedgate::rules::source::store::StoreFacts;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Desk, delete, open, put, save, start, suffixes};
+use super::{Desk, delete, open, put, save, source, start, suffixes};
+use crate::support::disk::SmallDisk;
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::scale;
 
@@ -235,6 +236,50 @@ async fn what_cannot_be_put_back_changes_nothing() {
     assert!(ran.status.code() == Some(1) && said(&ran).contains("data: is a directory"), "{}", said(&ran));
     assert_eq!(run(&edge, &["restore"]).status.code(), Some(2));
     assert_eq!(fs::read(at(STORE)).unwrap(), store);
+    // A link to nowhere stays one: the disk that it leads to may be missing.
+    fs::remove_file(at(STORE)).unwrap();
+    symlink("absent/rules.redb", at(STORE)).unwrap();
+    let ran = run(&edge, &["restore", "copy.redb"]);
+    let said = said(&ran);
+    assert!(ran.status.code() == Some(1) && said.contains("a link to a file that is not there"), "{said}");
+    assert!(fs::symlink_metadata(at(STORE)).unwrap().is_symlink());
+}
+
+#[test]
+fn a_copy_that_has_no_room_says_so_and_is_gone() {
+    let desk = Desk::new();
+    let publisher = desk.open();
+    save(&publisher, vec![put(r#"{"id":"a"}"#)]).unwrap();
+    let disk = SmallDisk::mount("64k");
+    let error = publisher.backup(&disk.at("copy")).unwrap_err();
+    assert_eq!(error.code(), "storage_full", "{error}");
+    assert!(
+        error.to_string().ends_with("(os error 28)") && error.to_string().contains("copy: no room"),
+        "{error}"
+    );
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
+    save(&publisher, vec![put(r#"{"id":"b"}"#)]).unwrap();
+}
+
+#[test]
+fn a_copy_takes_its_name_once_it_is_read_and_leaves_what_is_beside_it() {
+    let desk = Desk::new();
+    save(&desk.open(), vec![put(r#"{"id":"a"}"#)]).unwrap();
+    let beside = desk.0.path().join("copy.new");
+    fs::write(&beside, "somebody's own").unwrap();
+    let to = desk.0.path().join("copy");
+    let facts = source(&desk.store()).backup(suffixes(), &to).unwrap();
+    assert_eq!(StoreFacts::read(&to, suffixes()).unwrap(), facts);
+    assert_eq!(fs::read_to_string(&beside).unwrap(), "somebody's own");
+    let mut names: Vec<_> =
+        fs::read_dir(desk.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["copy", "copy.new", "rules.redb"]);
+    // A store that can't be read leaves the copy of before.
+    let copy = fs::read(&to).unwrap();
+    fs::write(desk.store(), "{}").unwrap();
+    source(&desk.store()).backup(suffixes(), &to).unwrap_err();
+    assert_eq!(fs::read(&to).unwrap(), copy);
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Copies of a store while no edge has it open: made, looked at, and put back.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::missing::MissingChanges;
-use super::{StoreSource, pages};
+use super::{StoreSource, pages, unreadable};
 use crate::rules::error::{RestoreError, StoreError};
 use crate::rules::storage::Storage;
 use crate::rules::storage::redb::{Reading, RuleStore, StoreLock, StoreUse};
@@ -72,8 +72,19 @@ impl StoreSource {
         }
         let suffixes_of_copy = Arc::clone(&suffixes);
         let (store, _) = RuleStore::open_existing(&self.path, suffixes, StoreUse::Edge, Reading::Whole)?;
-        store.backup(to)?;
-        StoreFacts::read(to, suffixes_of_copy)
+        // It takes the name once it has been read: a good copy may be there.
+        let unread = with_suffix(to, ".unread");
+        let copied = store.backup(&unread).and_then(|()| {
+            let facts = StoreFacts::read(&unread, suffixes_of_copy)?;
+            let synced = File::open(&unread).and_then(|file| file.sync_all());
+            let named = synced.and_then(|()| fs::rename(&unread, to)).and_then(|()| sync_folder(to));
+            named.map_err(|error| unreadable(to, error))?;
+            Ok(facts)
+        });
+        if copied.is_err() {
+            let _ = fs::remove_file(&unread);
+        }
+        copied
     }
 
     /// Puts a copy of the store back, once it has been read whole. The store that is there is kept beside it, under a name
@@ -88,6 +99,7 @@ impl StoreSource {
         from: &Path,
         at: Timestamp,
     ) -> Result<RestoredStore, RestoreError> {
+        self.has_file()?;
         // A link stays one.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         if is_same_file(from, &path) {
@@ -128,7 +140,12 @@ fn arrive(
     }
     // One that a process has left that was killed.
     let _ = fs::remove_file(arriving);
-    let mut copy = File::create_new(arriving).map_err(|error| file(arriving, error))?;
+    let mut copy = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(PRIVATE_MODE)
+        .open(arriving)
+        .map_err(|error| file(arriving, error))?;
     io::copy(&mut source, &mut copy).map_err(|error| file(arriving, error))?;
     let facts = StoreFacts::read(arriving, suffixes).map_err(|error| match error.finding() {
         Some(detail) => RestoreError::NotWhole { path: from.into(), detail: detail.into() },
@@ -192,8 +209,4 @@ fn sync_folder(of: &Path) -> io::Result<()> {
 
 fn file(path: &Path, source: io::Error) -> RestoreError {
     RestoreError::File { path: path.into(), source }
-}
-
-fn unreadable(path: &Path, source: io::Error) -> StoreError {
-    StoreError::Unreadable { path: path.into(), source: source.into() }
 }
