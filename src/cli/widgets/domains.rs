@@ -105,14 +105,14 @@ pub(super) fn disallow(common: &Common, arguments: &DisallowArguments) -> Result
     let received: ApiAnswer<ReceivedSave> = edge.call(&call)?;
     let mut gone = Vec::new();
     for entry in entries {
-        let canonical = canonical(entry);
+        let meant = meaning(entry);
         match &before {
-            Some(before) if !before.entries().any(|listed| listed == canonical) => {
+            Some(before) if !before.entries().any(|listed| meaning(listed) == meant) => {
                 note(&not_listed(entry, name, &received.shown.widget));
             }
             _ => gone.push(entry.as_str()),
         }
-        if let Some(other) = still_admitting(&canonical, &received.shown.widget) {
+        if let Some(other) = still_admitting(entry, &received.shown.widget, Timestamp::now()) {
             note(&format!("`{other}` is on the list of {} and still admits {entry}", name.id));
         }
     }
@@ -129,11 +129,11 @@ fn list(edge: &RemoteEdge, name: &WidgetName) -> Option<ReceivedWidget> {
     edge.get(&name.path("")).ok()
 }
 
-/// The text by which an entry is on a list.
-fn canonical(entry: &str) -> String {
-    // A list of suffixes changes which entries are refused, never how one is written.
+/// A text that two entries share which admit the same origins: the edge takes off what is meant, however it is written.
+fn meaning(entry: &str) -> String {
+    // A list of suffixes changes which entries are refused, never what one means.
     Entry::parse(entry, PublicSuffixes::shipped())
-        .map_or_else(|_| entry.to_owned(), |entry| entry.to_string())
+        .map_or_else(|_| entry.to_owned(), |entry| entry.semantic().to_string())
 }
 
 fn not_listed(entry: &str, name: &WidgetName, widget: &ReceivedWidget) -> String {
@@ -146,11 +146,14 @@ fn not_listed(entry: &str, name: &WidgetName, widget: &ReceivedWidget) -> String
 }
 
 /// Another entry that admits the one page that an entry names.
-fn still_admitting<'w>(entry: &str, widget: &'w ReceivedWidget) -> Option<&'w str> {
+fn still_admitting<'w>(entry: &str, widget: &'w ReceivedWidget, now: Timestamp) -> Option<&'w str> {
+    let canonical = Entry::parse(entry, PublicSuffixes::shipped()).map(|entry| entry.to_string());
+    let entry = canonical.as_deref().unwrap_or(entry);
     let url = if entry.contains("://") { entry.to_owned() } else { format!("https://{entry}") };
     let page = Origin::parse(&url).ok()?;
-    widget.entries().find(|listed| {
-        *listed != entry
+    let meant = meaning(entry);
+    widget.entries_in_force(now).find(|listed| {
+        meaning(listed) != meant
             && Entry::parse(listed, PublicSuffixes::shipped()).is_ok_and(|listed| listed.admits(page))
     })
 }
@@ -161,32 +164,49 @@ mod tests {
 
     use super::*;
 
-    fn widget(entries: &[&str]) -> ReceivedWidget {
+    fn widget(entries: &Value) -> ReceivedWidget {
         serde_json::from_value(json!({ "id": "w", "allowed_domains": entries })).unwrap()
     }
 
     #[test]
     fn who_still_admits_a_page_is_found() {
         for (entry, list, other) in [
-            ("www.acme.com", &["acme.com", "*.acme.com"][..], Some("*.acme.com")),
-            ("www.acme.com", &["acme.com"], None),
-            ("http://localhost:3000", &["localhost"], Some("localhost")),
-            ("*.acme.com", &[".acme.com"], None),
-            ("www.acme.com", &["www.acme.com"], None),
+            ("www.acme.com", json!(["acme.com", "*.acme.com"]), Some("*.acme.com")),
+            ("WWW.Acme.com", json!(["*.acme.com"]), Some("*.acme.com")),
+            ("www.acme.com", json!(["acme.com"]), None),
+            ("http://localhost:3000", json!(["localhost"]), Some("localhost")),
+            ("*.acme.com", json!([".acme.com"]), None),
+            ("www.acme.com", json!(["www.acme.com"]), None),
+            ("www.acme.com", json!(["https://www.acme.com:443"]), None),
+            (
+                "www.acme.com",
+                json!([{ "pattern": "*.acme.com", "expires_at": "2027-01-01T00:00:00Z" }, ".acme.com"]),
+                Some(".acme.com"),
+            ),
+            (
+                "www.acme.com",
+                json!([{ "pattern": "*.acme.com", "expires_at": "2027-01-01T00:00:01Z" }]),
+                Some("*.acme.com"),
+            ),
         ] {
-            assert_eq!(still_admitting(entry, &widget(list)), other, "{entry} {list:?}");
+            let now = "2027-01-01T00:00:00Z".parse().unwrap();
+            assert_eq!(still_admitting(entry, &widget(&list), now), other, "{entry} {list}");
         }
     }
 
     #[test]
-    fn an_entry_is_looked_for_as_it_is_stored() {
-        for (entry, stored) in [
+    fn an_entry_is_looked_for_by_what_it_admits() {
+        for (entry, listed) in [
             ("WWW.Acme.com:443", "www.acme.com"),
+            ("https://acme.com", "acme.com"),
+            ("localhost:*", "localhost"),
             ("münchen.example", "xn--mnchen-3ya.example"),
             ("https://acme.com/shop", "https://acme.com/shop"),
         ] {
-            assert_eq!(canonical(entry), stored);
+            assert_eq!(meaning(entry), meaning(listed));
         }
+        assert_ne!(meaning("http://acme.com"), meaning("acme.com"));
+        assert_ne!(meaning("http://localhost"), meaning("localhost"));
     }
 
     #[test]

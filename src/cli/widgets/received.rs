@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
@@ -30,10 +31,25 @@ fn yes() -> bool {
     true
 }
 
+/// The text of an entry, which may be an object with more.
+fn text(entry: &Value) -> Option<&str> {
+    entry.as_str().or_else(|| entry["pattern"].as_str())
+}
+
 impl ReceivedWidget {
     /// The texts of the entries, in their order.
     pub(super) fn entries(&self) -> impl Iterator<Item = &str> {
-        self.allowed_domains.iter().filter_map(|entry| entry.as_str().or_else(|| entry["pattern"].as_str()))
+        self.allowed_domains.iter().filter_map(text)
+    }
+
+    /// The texts of the entries that have not expired.
+    pub(super) fn entries_in_force(&self, now: Timestamp) -> impl Iterator<Item = &str> {
+        let has_expired = move |entry: &Value| {
+            let at = entry["expires_at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
+            at.is_some_and(|at| at <= now)
+        };
+        let in_force = self.allowed_domains.iter().filter(move |entry| !has_expired(entry));
+        in_force.filter_map(text)
     }
 
     /// The access in effect, where `policy.empty_allowlist` does not forbid it.
