@@ -25,10 +25,8 @@ struct CheckReport {
     ok: bool,
     faults: Vec<String>,
     warnings: Vec<String>,
-    widgets: usize,
-    /// The widgets could not be read, because an edge holds the store.
-    #[serde(skip)]
-    unchecked: bool,
+    /// How many there are; `None` where they were not checked.
+    widgets: Option<usize>,
 }
 
 impl std::fmt::Display for CheckReport {
@@ -39,7 +37,7 @@ impl std::fmt::Display for CheckReport {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
-        if !self.ok {
+        if !self.faults.is_empty() {
             let faults = count(self.faults.len(), "error");
             let so = match self.running {
                 true => "the last good rules stay in force",
@@ -48,21 +46,26 @@ impl std::fmt::Display for CheckReport {
             return write!(f, "{}: {faults}; {so}", self.config);
         }
         let rules = self.rules.as_deref().unwrap_or_default();
-        match self.unchecked {
-            true => write!(f, "{}: fine, but the widgets in {rules} were not checked", self.config),
-            false => write!(f, "{}: fine, {} in {rules}", self.config, count(self.widgets, "widget")),
+        match self.widgets {
+            None => write!(f, "{}: no errors, but the widgets in {rules} were not checked", self.config),
+            Some(widgets) => write!(f, "{}: fine, {} in {rules}", self.config, count(widgets, "widget")),
         }
     }
 }
 
 pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError> {
-    let mut report = match remote.edge(common)? {
-        Some(edge) => remotely(edge)?,
+    let (mut report, unasked) = match remote.edge(common)? {
+        Some(edge) => (remotely(edge)?, None),
         None => locally(common, remote)?,
     };
-    report.ok = report.faults.is_empty();
+    report.ok = report.faults.is_empty() && unasked.is_none();
     print(common.json, &report)?;
-    Ok(if report.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(match unasked {
+        _ if report.ok => ExitCode::SUCCESS,
+        // What was not checked may have errors, too: those that were found come first.
+        Some(unasked) if report.faults.is_empty() => unasked.exit_code(),
+        _ => ExitCode::FAILURE,
+    })
 }
 
 /// Answer of `GET /v1/status`, as far as it is shown here.
@@ -108,12 +111,13 @@ fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
         ok: false,
         faults,
         warnings,
-        widgets: status.widgets.total,
-        unchecked: false,
+        widgets: Some(status.widgets.total),
     })
 }
 
-fn locally(common: &Common, remote: &Remote) -> Result<CheckReport, CliError> {
+/// Checks the configuration. The error is of the running edge, which has the store open and could not be asked.
+fn locally(common: &Common, remote: &Remote) -> Result<(CheckReport, Option<CliError>), CliError> {
+    let mut unasked = None;
     let mut report = CheckReport {
         config: common.config.display().to_string(),
         running: false,
@@ -121,8 +125,7 @@ fn locally(common: &Common, remote: &Remote) -> Result<CheckReport, CliError> {
         ok: false,
         faults: Vec::new(),
         warnings: Vec::new(),
-        widgets: 0,
-        unchecked: false,
+        widgets: None,
     };
     match common.settings() {
         Err(CliError::Config(error)) => report.faults.extend(lines(&error)),
@@ -139,17 +142,17 @@ fn locally(common: &Common, remote: &Remote) -> Result<CheckReport, CliError> {
             match documents {
                 None => {}
                 Some(Ok(documents)) => {
-                    report.widgets = documents.len();
+                    report.widgets = Some(documents.len());
                     let is_there = |id: &WidgetId| documents.iter().any(|widget| widget.id == *id);
                     report.warnings.extend(missing_widgets(&settings, is_there));
                     report.warnings.extend(app::rules_concerns(&settings));
                 }
                 // Most likely this edge is running. It checked its rules when they were saved.
                 Some(Err(AppError::Rules(error @ RulesError::Store(StoreError::Locked { .. })))) => {
-                    if let Err(unasked) = ask_running(&mut report, remote, &settings) {
-                        report.unchecked = true;
+                    if let Err(why) = ask_running(&mut report, remote, &settings) {
                         report.warnings.push(format!("the widgets were not checked: {error}"));
-                        report.warnings.push(unasked.to_string());
+                        report.warnings.push(why.to_string());
+                        unasked = Some(why);
                     }
                 }
                 Some(Err(AppError::Rules(error))) => report.faults.extend(lines(&error)),
@@ -157,7 +160,7 @@ fn locally(common: &Common, remote: &Remote) -> Result<CheckReport, CliError> {
             }
         }
     }
-    Ok(report)
+    Ok((report, unasked))
 }
 
 /// Has the running edge, which has the store open, say what it has in force.

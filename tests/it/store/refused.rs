@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::{Desk, put, save};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::{ports, scale};
@@ -67,11 +69,17 @@ async fn a_store_in_use_names_the_other_way() {
     // Where the edge of the configuration isn't the one that has it.
     let nobody = ports::free().to_string();
     let mut check = Edge::command(edge.folder());
-    let ran = check.env("EMBEDGATE__ADMIN__LISTEN", nobody).args(["check"]).output().unwrap();
+    let ran = check.env("EMBEDGATE__ADMIN__LISTEN", &nobody).args(["check"]).output().unwrap();
     let out = String::from_utf8_lossy(&ran.stdout);
-    assert!(ran.status.success() && out.contains("the widgets were not checked: "), "{out}");
+    assert!(ran.status.code() == Some(3) && out.contains("the widgets were not checked: "), "{out}");
     assert!(out.contains("is the edge running?"), "{out}");
-    assert!(out.ends_with(": fine, but the widgets in data/rules.redb were not checked\n"), "{out}");
+    assert!(out.ends_with(": no errors, but the widgets in data/rules.redb were not checked\n"), "{out}");
+    let told: serde_json::Value =
+        serde_json::from_slice(&check.arg("--json").output().unwrap().stdout).unwrap();
+    assert_eq!((&told["ok"], &told["widgets"], &told["faults"]), (&json!(false), &json!(null), &json!([])));
+    // An error that was found comes first.
+    let ran = check.env("EMBEDGATE__ADMIN__TOKEN_FILE", "conf").output().unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{ran:?}");
 }
 
 #[test]
