@@ -47,7 +47,19 @@ pub(super) fn run(common: &Common, arguments: &PutArguments) -> Result<ExitCode,
     // The revision of what was read is what the edit is based on. A higher one is the writer's own.
     let based_on = revision.filter(|revision| stored.is_some_and(|stored| *revision <= stored));
     let call = RemoteCall::put(name.path("")).document(json).if_match(if_revision.or(based_on));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&call)?;
+    let received: ApiAnswer<ReceivedSave> = edge.call(&call).map_err(|error| match stored {
+        Some(_) => error,
+        None => {
+            let again = format!(
+                "the widget was deleted: `embedgate widgets history {id}` lists what it was and `embedgate widgets \
+                 revert {id} REVISION` brings it back; to make a new one, take \"revision\" out of the document",
+                id = name.id
+            );
+            error
+                .advised("stale_revision", &again)
+                .advised("precondition_failed", "there is no such widget; to make it, leave --if-revision out")
+        }
+    })?;
     let done = match stored {
         None => "created",
         Some(stored) if stored == received.shown.widget.revision => "unchanged",

@@ -259,6 +259,17 @@ async fn what_was_done_is_listed_and_taken_back() {
         ran.out.starts_with("w: deleted (revision 4, ") && ran.out.contains("`embedgate widgets history w`")
     );
     refused(&edge, 1, &["widgets", "get", "w"], &["unknown_widget: "]);
+    let document = json!({ "id": "w", "allowed_domains": ["example.com"], "revision": 3 });
+    std::fs::write(edge.folder().join("w.json"), document.to_string()).unwrap();
+    let put = ["widgets", "put", "w.json"];
+    refused(
+        &edge,
+        1,
+        &put,
+        &["stale_revision: ", "`embedgate widgets revert w REVISION`", "take \"revision\" out"],
+    );
+    let there = [&put[..], &["--if-revision", "3"]].concat();
+    refused(&edge, 1, &there, &["precondition_failed: ", "leave --if-revision out"]);
 
     let ran = done(&edge, &["widgets", "history", "w"]);
     let rows: Vec<Vec<&str>> = ran.out.lines().map(|line| line.split_whitespace().collect()).collect();
