@@ -60,7 +60,7 @@ mod welcome;
 mod written;
 
 pub use control::class_answers;
-pub use copies::{backup_stopped, may_be_backup, restore};
+pub use copies::{backup_stopped, own_file, restore};
 pub use error::AppError;
 pub use faults::{StartFindings, findings};
 pub use log::decision_scope;

@@ -1,7 +1,7 @@
 //! Command line. Results go to standard output, as text or with `--json` as JSON; errors go to standard
 //! error. Exit codes: 0 fine, 1 findings or denied, 2 usage, 3 a running edge could not be asked.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
-use crate::rules::source::store::LostStore;
+use crate::rules::source::store::{LostStore, is_same_file};
 
 mod apply;
 mod backup;
@@ -70,6 +70,24 @@ impl StartArguments {
 impl Common {
     fn settings(&self) -> Result<Settings, CliError> {
         Ok(config::load(&self.config, config::process_environment())?)
+    }
+
+    /// Refuses to write over a file that the edge needs, as far as the configuration can be read. What is not whole yet
+    /// is written beside the file.
+    fn may_write(&self, file: &Path) -> Result<(), CliError> {
+        let settings = self.settings().ok();
+        let own = |path: &Path| match is_same_file(&self.config, path) {
+            true => Some("the configuration"),
+            false => settings.as_ref().and_then(|settings| app::own_file(settings, path)),
+        };
+        let mut unfinished = file.as_os_str().to_owned();
+        unfinished.push(".part");
+        for path in [file, Path::new(&unfinished)] {
+            if let Some(what) = own(path) {
+                return Err(CliError::OwnFile { path: path.to_owned(), what });
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Copies of the configured store, while no edge runs: made, and put back.
 
-use std::path::Path;
+use std::iter;
+use std::path::{self, Path};
 
 use jiff::Timestamp;
 
@@ -8,7 +9,7 @@ use super::error::AppError;
 use super::source;
 use super::suffixes::public_suffixes;
 use super::upgrade::UpgradeSocket;
-use crate::config::{Settings, SourceSetting};
+use crate::config::{CertificateFiles, Settings, SourceSetting, UpstreamSettings};
 use crate::rules::error::StoreError;
 use crate::rules::source::store::{LostStore, RestoredStore, StoreFacts, StoreSource, is_same_file};
 
@@ -22,9 +23,37 @@ pub fn backup_stopped(settings: &Settings, to: &Path) -> Result<StoreFacts, AppE
     store(settings)?.backup(suffixes, to).map_err(AppError::Store)
 }
 
-/// Whether a copy may be written to this path: not where the store is.
-pub fn may_be_backup(settings: &Settings, to: &Path) -> bool {
-    !is_same_file(&settings.rules.store.path, to)
+/// What this path is to the edge, if it is a file of its configuration: a command that writes a file must not take its
+/// place.
+pub fn own_file(settings: &Settings, path: &Path) -> Option<&'static str> {
+    let Settings { edge, admin, rules, policy, tickets, log, upstreams, .. } = settings;
+    let pair = |files: &'_ CertificateFiles| [files.cert.clone(), files.key.clone()];
+    let certificates = edge.tls.iter().flat_map(|listener| &listener.certificates);
+    let certificates = certificates.chain(admin.tls.iter().map(|tls| &tls.certificate)).flat_map(pair);
+    let authorities = upstreams.values().filter_map(|upstream| match upstream {
+        UpstreamSettings::Servers(servers) => servers.tls.as_ref()?.ca.clone(),
+        UpstreamSettings::Builtin => None,
+    });
+    let authorities = authorities.chain(admin.tls.iter().map(|tls| tls.client_ca.clone()));
+    let own = [
+        ("the store itself", rules.store.path.clone()),
+        ("the store itself", rules.nats.cache.clone()),
+        ("the audit log", log.audit.clone()),
+        ("the rules file", rules.file.clone()),
+        ("the rules file that fills a new store", rules.store.seed.clone()),
+        ("the token file", admin.token_file.clone()),
+        ("the file of the ticket keys", tickets.key_file.clone()),
+        ("the upgrade socket", edge.upgrade_socket.clone()),
+    ]
+    .into_iter()
+    .chain(policy.public_suffix_list.clone().map(|list| ("the list of public suffixes", list)))
+    .chain(iter::repeat("a certificate or a key").zip(certificates))
+    .chain(iter::repeat("the certificate of an authority").zip(authorities));
+    // One that isn't there has its place, too.
+    let place = |path: &Path| path::absolute(path).ok();
+    let is_this =
+        |own: &Path| is_same_file(own, path) || place(own).is_some_and(|own| Some(own) == place(path));
+    own.into_iter().find(|(_, own)| is_this(own)).map(|(what, _)| what)
 }
 
 /// Puts a copy of the configured store back, in place of the store that is there, which is kept beside it.

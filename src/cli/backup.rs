@@ -55,13 +55,11 @@ pub(super) fn run(common: &Common, arguments: &BackupArguments) -> Result<ExitCo
     if file.is_dir() {
         return Err(CliError::File { path: file.clone(), source: io::ErrorKind::IsADirectory.into() });
     }
+    common.may_write(file)?;
     let report = match remote.edge(common)? {
         Some(edge) => of_running(&edge, file)?,
         None => {
             let settings = common.settings()?;
-            if !app::may_be_backup(&settings, file) {
-                return Err(CliError::BackupOntoStore { path: file.clone() });
-            }
             match app::backup_stopped(&settings, file) {
                 Ok(facts) => {
                     BackupReport { file, from: settings.rules.store.path.display().to_string(), facts }
@@ -87,7 +85,7 @@ fn of_running<'a>(edge: &RemoteEdge, file: &'a Path) -> Result<BackupReport<'a>,
     let _ = fs::remove_file(part);
     let mut arriving =
         OpenOptions::new().write(true).create_new(true).mode(PRIVATE_MODE).open(part).map_err(named)?;
-    let arrived = edge.download("/v1/backup", &mut arriving).and_then(|_| {
+    let arrived = edge.download("/v1/backup", &mut arriving, file).and_then(|_| {
         let suffixes = Arc::new(PublicSuffixes::shipped().clone());
         let facts = StoreFacts::read(part, suffixes).map_err(|error| CliError::BadBackup {
             path: file.into(),

@@ -38,6 +38,15 @@ pub enum CliError {
     /// An https listener whose certificate could not be checked.
     #[error("an https listener needs --ca FILE, the authority that signed its certificate")]
     NoAuthority,
+    /// Files for TLS, and a listener without it: the token would go out in the clear.
+    #[error(
+        "{url}: --ca and --client-cert are for https, and this is http; name the listener with --admin \
+         https://HOST:PORT, or leave them out"
+    )]
+    NotHttps {
+        /// The edge's admin listener.
+        url: String,
+    },
     /// A running edge said no.
     #[error("{url}: {problem}{}", advised(advice.as_deref()))]
     Refused {
@@ -61,8 +70,7 @@ pub enum CliError {
     NotUpgraded(String),
     /// An admin listener with mutual TLS, for which the configuration has no client's certificate.
     #[error(
-        "the admin listener on {listen} has mutual TLS: name it with --admin https://HOST:PORT --ca FILE \
-         --client-cert FILE --client-key FILE"
+        "the admin listener on {listen} has mutual TLS: add --ca FILE --client-cert FILE (and --client-key FILE)"
     )]
     MutualTls {
         /// The listener's address.
@@ -87,11 +95,13 @@ pub enum CliError {
         /// The error of the system.
         source: io::Error,
     },
-    /// A backup that would take the place of the store.
-    #[error("{}: this is the store itself; name another file for its copy", path.display())]
-    BackupOntoStore {
+    /// An output that would take the place of a file that the edge needs.
+    #[error("{}: this is {what}; name another file", path.display())]
+    OwnFile {
         /// The file.
         path: PathBuf,
+        /// What it is to the edge.
+        what: &'static str,
     },
     /// A backup that did not arrive whole.
     #[error("{}: nothing was written, as what the edge has sent is no whole store: {detail}", path.display())]
@@ -111,7 +121,7 @@ impl CliError {
     /// not be asked, for whatever reason, is a 3.
     pub fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoAuthority => ExitCode::from(WRONG_USAGE),
+            Self::NoAuthority | Self::NotHttps { .. } => ExitCode::from(WRONG_USAGE),
             Self::Unreachable { .. } | Self::Unusable { .. } | Self::MutualTls { .. } => {
                 ExitCode::from(NOT_ASKED)
             }

@@ -1,7 +1,6 @@
 //! Running edge that commands ask: which one, with which token and certificate, and its answers.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -22,6 +21,7 @@ use crate::config::AdminSettings;
 mod answer;
 mod call;
 mod credentials;
+mod download;
 mod problem;
 
 pub(super) use answer::ApiAnswer;
@@ -89,10 +89,14 @@ impl Remote {
     /// The edge that `--admin` names, if it is given.
     pub(super) fn edge(&self, common: &Common) -> Result<Option<RemoteEdge>, CliError> {
         let Some(url) = &self.admin else { return Ok(None) };
+        let is_tls = url.starts_with("https://");
+        if !is_tls {
+            self.without_tls(url)?;
+        }
         // Who asks a far edge needn't have a configuration.
         let configured = || common.settings().map(|settings| settings.admin.token_file).ok();
         let token_file = self.token_file.clone().or_else(configured);
-        let config = if url.starts_with("https://") { self.with_tls()? } else { plain() };
+        let config = if is_tls { self.with_tls()? } else { plain() };
         let token_file = token_file.unwrap_or_else(|| TOKEN_FILE.into());
         RemoteEdge::new(Agent::new_with_config(config), url.clone(), token_file).map(Some)
     }
@@ -125,9 +129,20 @@ impl Remote {
             Some(_) => ("https", self.with_tls()?),
         };
         let url = format!("{scheme}://{name}:{}", address.port());
+        if admin.tls.is_none() {
+            self.without_tls(&url)?;
+        }
         let agent = Agent::with_parts(config, DefaultConnector::default(), KnownAddress(address));
         let token_file = self.token_file.clone().unwrap_or_else(|| admin.token_file.clone());
         RemoteEdge::new(agent, url, token_file)
+    }
+
+    /// Refuses files for TLS beside a listener that has none.
+    fn without_tls(&self, url: &str) -> Result<(), CliError> {
+        match (&self.ca, &self.client_cert) {
+            (None, None) => Ok(()),
+            _ => Err(CliError::NotHttps { url: url.to_owned() }),
+        }
     }
 
     fn with_tls(&self) -> Result<Config, CliError> {
@@ -232,13 +247,6 @@ impl RemoteEdge {
             return Err(self.unasked(detail));
         };
         Err(self.refused(call, status, problem))
-    }
-
-    /// Writes the body of an answer to a file, piece by piece. How many bytes it has.
-    pub(super) fn download(&self, path: &str, file: &mut File) -> Result<u64, CliError> {
-        let mut answer = self.send(&RemoteCall::get(path).downloaded())?;
-        let mut body = answer.body_mut().as_reader();
-        io::copy(&mut body, file).map_err(|error| self.unasked(format!("the answer broke off: {error}")))
     }
 
     /// A body of the admin API, as a value.

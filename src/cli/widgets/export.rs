@@ -38,6 +38,7 @@ pub(super) fn run(common: &Common, file: Option<&Path>, remote: &Remote) -> Resu
     let mut unfinished = file.as_os_str().to_owned();
     unfinished.push(".part");
     let unfinished = Path::new(&unfinished);
+    common.may_write(file)?;
     let named = |source: io::Error| CliError::File { path: file.into(), source };
     let mut out = BufWriter::new(File::create(unfinished).map_err(named)?);
     let written = write_all(common, remote, &mut out).and_then(|documents| {

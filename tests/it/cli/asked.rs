@@ -62,6 +62,17 @@ async fn another_edge_is_asked_by_its_address() {
     let mut command = Edge::command(folder.path());
     let ran = finished(command.args(["widgets", "get", "o", "--admin", &url, "--token-file", "token"]));
     assert_eq!((ran.code, &ran.json()["id"]), (0, &json!("o")), "{ran:?}");
+    // Files for TLS are not left unused: the token would go out in the clear.
+    for more in [&["--ca", "absent"][..], &["--client-cert", "absent"]] {
+        refused(
+            &edge,
+            2,
+            &[&["widgets", "get", "w"][..], more].concat(),
+            &["--ca and --client-cert are for https"],
+        );
+        let named = [&["widgets", "get", "o", "--admin", &url][..], more].concat();
+        refused(&edge, 2, &named, &["--ca and --client-cert are for https"]);
+    }
     // A configuration with faults is told where it is needed.
     std::fs::write(edge.folder().join("conf/embedgate.toml"), "[edge").unwrap();
     refused(&edge, 1, &["widgets", "get", "w"], &["the configuration has errors:\nconf/embedgate.toml:1:"]);
@@ -185,7 +196,7 @@ async fn mutual_tls_is_spoken_with_the_edge_of_the_configuration() {
     let ran = with(&edge, ("EMBEDGATE__ADMIN__LISTEN", &any), &shown);
     assert_eq!((ran.code, &ran.json()["id"]), (0, &json!("wgt_demo")), "{ran:?}");
 
-    let flags = "--ca FILE --client-cert FILE --client-key FILE";
+    let flags = "add --ca FILE --client-cert FILE (and --client-key FILE)";
     refused(&edge, 3, &get, &["has mutual TLS", flags]);
     refused(&edge, 3, &[&get[..], &["--ca", &ca]].concat(), &["has mutual TLS", flags]);
     let url = format!("https://localhost:{}", edge.admin.port());

@@ -232,6 +232,28 @@ async fn what_cannot_be_put_back_changes_nothing() {
     }
     let ran = run(&edge, &["backup", "linked"]);
     assert!(said(&ran).contains("linked: this is the store itself"), "{}", said(&ran));
+    // Nor is one written over what the edge needs, whoever sends it: nobody is asked here.
+    fs::copy(at("conf/embedgate.toml"), at("store.part")).unwrap();
+    let config = at("store.part").display().to_string();
+    let elsewhere = ["--admin", "http://127.0.0.1:1"];
+    for (command, file, says) in [
+        (&["backup"][..], STORE, "the store itself"),
+        (&["backup"], "linked", "the store itself"),
+        (&["backup"], "data/audit.jsonl", "the audit log"),
+        (&["backup"], "data/admin.tokens", "the token file"),
+        (&["backup", "--config", &config], "store", "the configuration"),
+        (&["widgets", "export"], STORE, "the store itself"),
+        (&["widgets", "export"], "./data/../data/audit.jsonl", "the audit log"),
+        (&["widgets", "export"], "conf/embedgate.toml", "the configuration"),
+        (&["widgets", "export", "--config", &config], "store", "the configuration"),
+    ] {
+        for more in [&elsewhere[..], &[]] {
+            let ran = run(&edge, &[command, &[file], more].concat());
+            let said = said(&ran);
+            let says = format!("this is {says}; name another file");
+            assert!(ran.status.code() == Some(1) && said.contains(&says), "{command:?} {file}: {said}");
+        }
+    }
     let ran = run(&edge, &["backup", "data"]);
     assert!(ran.status.code() == Some(1) && said(&ran).contains("data: is a directory"), "{}", said(&ran));
     assert_eq!(run(&edge, &["restore"]).status.code(), Some(2));
@@ -374,4 +396,14 @@ fn only_a_whole_store_is_taken_from_an_edge() {
     assert_eq!((&made["widgets"], &made["from"]), (&json!(2), &json!(url)));
     assert_eq!(fs::metadata(desk.0.path().join("copy.redb")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(backup("http://127.0.0.1:1").status.code(), Some(3));
+    // The disk that is full is the one here.
+    let disk = SmallDisk::mount("64k");
+    let (url, served) = answer("200 OK", sent.clone(), sent.len());
+    let mut command = Edge::command(desk.0.path());
+    command.arg("backup").arg(disk.at("copy.redb")).args(["--admin", &url, "--token-file"]).arg(&token);
+    let ran = command.output().unwrap();
+    served.join().unwrap();
+    let says = "copy.redb: No space left on device";
+    assert!(ran.status.code() == Some(1) && said(&ran).contains(says), "{}", said(&ran));
+    assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 0);
 }
