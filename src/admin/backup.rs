@@ -23,7 +23,8 @@ const PIECE: u64 = 256 * 1024;
 /// Copy the store
 ///
 /// A consistent copy of the running store, with everything that was answered before this call: widgets, deletions and
-/// history. Saves go on meanwhile. `embedgate restore` puts it back. One copy is made at a time.
+/// history. Saves go on meanwhile. Not in it is a kill switch that was answered with `"durable": false` and could not be kept
+/// yet. `embedgate restore` puts it back. One copy is made at a time.
 #[utoipa::path(
     get,
     path = "/v1/backup",

@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::conditions::Conditions;
 use super::input::{self, JSON, NewId};
-use super::openapi::DryRunProblems;
+use super::openapi::{DryRunProblems, SaveConditions};
 use super::problem::Problem;
 use super::{Admin, blocking, refusal, widgets};
 use crate::rules::change::{ApplyOptions, Change, Outcome};
@@ -71,13 +72,16 @@ struct CutEmbedder {
 /// Try a save
 ///
 /// Reports what saving this document would do, without saving it: lints, and the open sessions that would
-/// end. A document that a save would refuse is refused here too.
+/// end. A document that a save would refuse is refused here too, and so is a condition that does not hold.
 #[utoipa::path(
     post,
     path = "/v1/widgets/{id}/dry-run",
     operation_id = "dryRun",
     tag = "widgets",
-    params(("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same.")),
+    params(
+        ("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same."),
+        SaveConditions,
+    ),
     request_body(content = WidgetDocument<'static>, content_type = "application/json"),
     responses((status = 200, description = "The effects of the save", body = DryRun), DryRunProblems),
 )]
@@ -86,17 +90,20 @@ pub(super) async fn dry_run(
     NewId(id): NewId,
     request: Request,
 ) -> Result<Json<DryRun>, Problem> {
+    // For a request that is in order (RFC 9110 §13.2.1).
+    let conditions = Conditions::of(request.headers());
     let body = input::body(request, JSON, MAX_DOCUMENT_BYTES).await?;
     let widget = widgets::parse(&admin, &id, &body)?;
-    blocking(move || tried(&admin, widget).map(Json)).await
+    let conditions = conditions?;
+    blocking(move || tried(&admin, widget, &conditions).map(Json)).await
 }
 
-fn tried(admin: &Admin, widget: Widget) -> Result<DryRun, Problem> {
+fn tried(admin: &Admin, widget: Widget, conditions: &Conditions) -> Result<DryRun, Problem> {
     let book = admin.publisher.live().load_full();
-    let change = [Change::put(widget.clone())];
-    let applied = book
-        .apply(&change, ApplyOptions::default())
-        .map_err(|rejections| refusal::of_one(SaveError::Invalid(rejections.into_iter().collect())))?;
+    let change = [Change::put(widget.clone()).only_if(conditions.only_if.clone())];
+    let applied = book.apply(&change, ApplyOptions::default()).map_err(|rejections| {
+        conditions.explain(refusal::of_one(SaveError::Invalid(rejections.into_iter().collect())))
+    })?;
     let Some(outcome) = applied.outcomes.first() else {
         return Err(Problem::internal("the change has no outcome"));
     };

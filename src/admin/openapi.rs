@@ -77,7 +77,7 @@ problems! {
     /// Errors of calls that ask with a body.
     QuestionProblems: 400 401 403 408 413 415 422 500 503;
     /// Errors of a dry run.
-    DryRunProblems: 400 401 403 408 409 413 415 422 500 503;
+    DryRunProblems: 400 401 403 408 409 412 413 415 422 500 503;
     /// Errors of calls that change rules.
     WriteProblems: 400 401 403 404 408 409 412 413 415 422 500 503 507;
     /// Errors of an application of the rules file.

@@ -1,8 +1,9 @@
 //! A trial of a save names the open sessions that it would end, and ends none.
 
+use reqwest::Method;
 use serde_json::json;
 
-use super::post;
+use super::{call, is_problem, post, read};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{Connection, request};
 use crate::support::websocket::{SocketUpstream, closed, exchange, next, open, open_offering};
@@ -41,6 +42,25 @@ async fn the_sessions_that_a_save_would_cut_are_counted_and_left_open() {
         assert_eq!(closed(socket).await.0, 1008);
     }
     exchange(&mut sockets[2], "after").await;
+}
+
+/// What was read and edited can be tried with the condition with which it is put.
+#[tokio::test]
+async fn a_trial_has_the_conditions_of_the_save() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([{ "id": "w", "allowed_domains": ["a.example"] }]))).await;
+    let (_, mut document) = call(&edge, Method::GET, "/v1/widgets/w").await;
+    document["allowed_domains"] = json!(["b.example"]);
+    let tried = async |field: &'static str, value: &'static str| {
+        let call = edge.api(Method::POST, "/v1/widgets/w/dry-run").header(field, value);
+        read(call.json(&document).send().await.unwrap()).await
+    };
+    let (status, told) = tried("if-match", "\"1\"").await;
+    assert_eq!((status, &told["outcome"], &told["widget"]["revision"]), (200, &json!("updated"), &json!(2)));
+    is_problem(&tried("if-match", "\"7\"").await, 412, "precondition_failed");
+    is_problem(&tried("if-none-match", "*").await, 412, "precondition_failed");
+    is_problem(&tried("if-match", "7").await, 400, "invalid_parameter");
+    // Without one, the revision that it states has to be a new one.
+    is_problem(&post(&edge, "/v1/widgets/w/dry-run", &document).await, 409, "stale_revision");
 }
 
 /// The widget's own iframe has the edge's origin; whose it is says its ticket, and without one nobody does.
