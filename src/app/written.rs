@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::AppError;
 use crate::config::{Settings, SourceSetting};
-use crate::files::making::{could_make, could_make_empty, could_write};
+use crate::files::making::{could_append, could_make, could_make_empty, could_write};
 
 /// Longest path of a socket, in bytes, with what is added to it until it has its name.
 const LONGEST_SOCKET: usize = 99;
@@ -24,7 +24,10 @@ pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
     }
     if is_audited_at_start(settings) {
         let audit = &settings.log.audit;
-        faults.extend(unwritable("log.audit", audit, made_or_written(audit)));
+        // Whether the store is lost is read in it.
+        let is_read = has_store && audit.is_file();
+        let tried = if is_read { could_write(audit) } else { could_append(audit) };
+        faults.extend(unwritable("log.audit", audit, tried));
     }
     let socket = &settings.edge.upgrade_socket;
     faults.extend(unwritable("edge.upgrade_socket", socket, socket_at(socket)));
@@ -37,7 +40,7 @@ pub(super) fn concern(settings: &Settings) -> Option<String> {
         return None;
     }
     let path = &settings.log.audit;
-    let error = made_or_written(path).err()?;
+    let error = could_append(path).err()?;
     Some(format!("log.audit: {}: {error}; until then, no change of the rules can be saved", path.display()))
 }
 
@@ -54,7 +57,8 @@ fn made_or_written(path: &Path) -> io::Result<()> {
 fn socket_at(path: &Path) -> io::Result<()> {
     let invalid = |detail: &str| Err(io::Error::new(ErrorKind::InvalidInput, detail));
     if path.as_os_str().len() > LONGEST_SOCKET {
-        return invalid("is too long for a socket; set another path, of at most 90 bytes");
+        let detail = format!("is too long for a socket; set another path, of at most {LONGEST_SOCKET} bytes");
+        return invalid(&detail);
     }
     match std::fs::metadata(path) {
         Ok(found) if found.is_dir() => invalid("is a folder; set the path of a socket in it"),

@@ -48,6 +48,15 @@ fn in_the_tokens() {
             "Is a directory",
         ),
         (
+            "a link to no file",
+            |site| {
+                std::os::unix::fs::symlink("nowhere", site.at("tokens")).unwrap();
+                site.admin("token_file = \"tokens\"");
+            },
+            "admin.token_file: tokens: ",
+            "is a link to a file that is not there; ",
+        ),
+        (
             "below a file",
             |site| {
                 site.admin("token_file = \"tokens/admin\"");
@@ -62,6 +71,15 @@ fn in_the_tokens() {
 #[test]
 fn in_the_keys() {
     tell(&[
+        (
+            "a link to no file",
+            |site| {
+                std::os::unix::fs::symlink("nowhere", site.at("keys")).unwrap();
+                site.more("[tickets]\nkey_file = \"keys\"\n");
+            },
+            "tickets.key_file: keys: ",
+            "is a link to a file that is not there; ",
+        ),
         (
             "no base64",
             |site| site.secret("data/ticket.keys", "# ours\nsecret!\n"),
@@ -201,6 +219,24 @@ fn in_the_paths() {
             "set the path of a file",
         ),
         (
+            "a link to nowhere for the store",
+            |site| {
+                std::os::unix::fs::symlink("nowhere", site.at("store")).unwrap();
+                site.more("[rules.store]\npath = \"store\"\n");
+            },
+            "rules.store.path: store: ",
+            "is a link to a file that is not there; ",
+        ),
+        (
+            "a link into nowhere for the audit log",
+            |site| {
+                std::os::unix::fs::symlink("none/audit", site.at("audit")).unwrap();
+                site.more("[log]\naudit = \"audit\"\n");
+            },
+            "log.audit: audit: ",
+            "is a link into the folder none, which is not there; make it",
+        ),
+        (
             "another file for the store",
             |site| {
                 site.write("store", "{}");
@@ -266,7 +302,7 @@ fn in_the_paths() {
                 site.edge(&format!("upgrade_socket = \"data/{}\"", "x".repeat(110)));
             },
             "edge.upgrade_socket: data/xxx",
-            "of at most 90 bytes",
+            "of at most 99 bytes",
         ),
         (
             "one file twice",

@@ -99,6 +99,18 @@ fn what_check_passes_starts() {
             std::fs::create_dir_all(site.at("data")).unwrap();
             drop(std::os::unix::net::UnixListener::bind(site.at("data/upgrade.sock")).unwrap());
         }),
+        ("links to a log and a socket that are not there", |site| {
+            std::os::unix::fs::symlink("real.jsonl", site.at("audit.jsonl")).unwrap();
+            std::os::unix::fs::symlink("nowhere", site.at("upgrade.sock")).unwrap();
+            site.edge("upgrade_socket = \"upgrade.sock\"");
+            site.more("[log]\naudit = \"audit.jsonl\"\n");
+        }),
+        ("an audit log that may only be written", |site| {
+            site.write("audit.jsonl", "");
+            site.mode("audit.jsonl", 0o200);
+            site.more("[rules]\nsource = \"file\"\n[log]\naudit = \"audit.jsonl\"\n");
+            site.confined = true;
+        }),
         ("a large cache", |site| site.more("[cache]\nbytes = \"64GiB\"\n")),
     ];
     let wrong = Mutex::new(Vec::new());
