@@ -80,8 +80,9 @@ impl EventsQuery {
 /// Watch what happens
 ///
 /// Server-sent events. The `data` of each is an `Event`, its `event` is the event's `kind`, and its `id` is what
-/// `Last-Event-ID` resumes after. The last 10,000 events are kept, those of all kinds in one order. Decisions are kept only
-/// while somebody reads them, and for 5 minutes afterwards. A message without `data` tells the position alone.
+/// `Last-Event-ID` resumes after. The last 10,000 decisions are kept, and the last 10,000 events of the other kinds, all in
+/// one order. Decisions are kept only while somebody reads them, and for 5 minutes afterwards. A message without `data`
+/// tells the position alone.
 #[utoipa::path(
     get,
     path = "/v1/events",

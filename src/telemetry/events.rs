@@ -2,27 +2,23 @@
 //! that was away can go on where it was.
 //!
 //! Decisions are there only while somebody wants them, and for a while afterwards: else each request would pay for events
-//! that nobody reads. The other kinds are rare, so they are always kept.
-
-use std::collections::VecDeque;
-use std::sync::Arc;
+//! that nobody reads. The other kinds are rare and always there. They are kept apart, for a busy edge makes so many
+//! decisions that nothing else would stay for long.
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use kept::KeptEvents;
+
 mod event;
+mod kept;
 mod position;
 mod reader;
 
 pub use event::{Event, EventKind, LagReason, SessionEndCause, SwappedWidget};
+pub use kept::KEPT;
 pub use position::EventPosition;
 pub use reader::{EventReader, Lag, NextEvent, WantedEvents};
-
-/// Number of events that are kept.
-pub const KEPT: usize = 10_000;
-
-/// Most bytes of them: a swap can name many widgets.
-const KEPT_BYTES: usize = 16 << 20;
 
 /// Feed of events, shared by all that tell and all that read.
 #[derive(Debug)]
@@ -31,19 +27,6 @@ pub struct EventFeed {
     process: u32,
     kept: Mutex<KeptEvents>,
     news: Notify,
-}
-
-#[derive(Debug)]
-struct KeptEvents {
-    /// In the order of their numbers, which grow by one with each event. Decisions may be missing among them.
-    events: VecDeque<Arc<ToldEvent>>,
-    bytes: usize,
-    /// Number of the next event; the first is 1.
-    next: u64,
-    /// No event before this number is there any more.
-    from: u64,
-    /// Decisions are complete from this number on; `None` while nobody wants them.
-    decisions_from: Option<u64>,
 }
 
 /// Event that was told.
@@ -103,8 +86,7 @@ impl Default for EventFeed {
 impl EventFeed {
     /// A feed without events.
     pub fn new() -> Self {
-        let kept = KeptEvents { events: VecDeque::new(), bytes: 0, next: 1, from: 1, decisions_from: None };
-        Self { process: rand::random(), kept: Mutex::new(kept), news: Notify::new() }
+        Self { process: rand::random(), kept: Mutex::new(KeptEvents::new()), news: Notify::new() }
     }
 
     /// Tells an event.
@@ -125,7 +107,7 @@ impl EventFeed {
 
     fn push(&self, kind: EventKind, subject: Subject, data: String) {
         let mut kept = self.kept.lock();
-        if kind == EventKind::Decision && kept.decisions_from.is_none() {
+        if kind == EventKind::Decision && !kept.has_decisions() {
             return;
         }
         kept.push(kind, subject, data.into_boxed_str());
@@ -135,40 +117,12 @@ impl EventFeed {
 
     /// Keeps decisions from now on, too.
     pub(super) fn begin_decisions(&self) {
-        let mut kept = self.kept.lock();
-        if kept.decisions_from.is_none() {
-            // A number of no event: whoever was away until now is behind it.
-            kept.next += 1;
-            kept.decisions_from = Some(kept.next);
-        }
+        self.kept.lock().begin_decisions();
     }
 
     /// Keeps no decisions any more.
     pub(super) fn end_decisions(&self) {
-        let mut kept = self.kept.lock();
-        kept.decisions_from = None;
-        kept.events.retain(|event| event.kind != EventKind::Decision);
-        kept.events.shrink_to_fit();
-        kept.bytes = kept.events.iter().map(|event| event.data.len()).sum();
-    }
-}
-
-impl KeptEvents {
-    fn push(&mut self, kind: EventKind, subject: Subject, data: Box<str>) {
-        self.bytes += data.len();
-        self.events.push_back(Arc::new(ToldEvent { number: self.next, kind, subject, data }));
-        self.next += 1;
-        while self.events.len() > KEPT || self.bytes > KEPT_BYTES && self.events.len() > 1 {
-            let Some(oldest) = self.events.pop_front() else { break };
-            self.bytes -= oldest.data.len();
-            self.from = oldest.number + 1;
-        }
-    }
-
-    /// The first events from this number on, at most so many.
-    fn after(&self, number: u64, most: usize) -> VecDeque<Arc<ToldEvent>> {
-        let first = self.events.partition_point(|event| event.number < number);
-        self.events.range(first..).take(most).cloned().collect()
+        self.kept.lock().end_decisions();
     }
 }
 

@@ -160,7 +160,8 @@ pub enum Event<'a> {
     Lagged {
         /// Why.
         reason: LagReason,
-        /// The number of events that are missing, of any kind and widget; absent if it is not known.
+        /// At most so many events are missing, of any widget; absent if it is not known. Decisions count if they are asked
+        /// for, and so do the other kinds together.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]
         missed: Option<u64>,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 
+use super::kept::KnownGaps;
 use super::position::EventPosition;
 use super::{EventFeed, EventKind, LagReason, ToldEvent};
 
@@ -25,6 +26,11 @@ impl WantedEvents {
         self.kinds.is_empty() || self.kinds.contains(&kind)
     }
 
+    /// Whether events of a kind are among them that is kept whoever listens.
+    pub(super) fn has_others(&self) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind != EventKind::Decision)
+    }
+
     fn includes(&self, event: &ToldEvent) -> bool {
         self.has(event.kind) && self.widget.as_ref().is_none_or(|widget| event.subject.may_be(widget))
     }
@@ -38,6 +44,7 @@ pub struct EventReader {
     /// The number of the next event that it has not taken.
     next: u64,
     taken: VecDeque<Arc<ToldEvent>>,
+    known: KnownGaps,
     lag: Option<Lag>,
 }
 
@@ -55,7 +62,7 @@ pub enum NextEvent {
 pub struct Lag {
     /// Why.
     pub reason: LagReason,
-    /// How many there were, of any kind, if that is known.
+    /// How many there were at most, if that is known.
     pub missed: Option<u64>,
 }
 
@@ -73,7 +80,8 @@ impl EventFeed {
             .filter(|position| position.process == self.process && position.number < kept.next);
         let Some(EventPosition { number, .. }) = position else {
             let lag = Lag { reason: LagReason::Restarted, missed: None };
-            return EventReader::new(self, wanted, kept.from, Some(lag));
+            let first = kept.first_after(0, &wanted);
+            return EventReader { known: kept.gaps(), ..EventReader::new(self, wanted, first, Some(lag)) };
         };
         let next = number + 1;
         let is_complete = kept.decisions_from.is_some_and(|from| from <= next);
@@ -89,7 +97,7 @@ impl EventFeed {
 impl EventReader {
     fn new(feed: &Arc<EventFeed>, wanted: WantedEvents, next: u64, lag: Option<Lag>) -> Self {
         let (feed, taken) = (Arc::clone(feed), VecDeque::new());
-        Self { feed, wanted, next, taken, lag }
+        Self { feed, wanted, next, taken, known: KnownGaps::default(), lag }
     }
 
     /// The position after what was heard last, and what was left out behind it.
@@ -121,15 +129,15 @@ impl EventReader {
         }
     }
 
-    /// Takes what is there; if events before it are gone, says how many.
+    /// Takes what is there; if events before or among it are gone, says how many.
     fn take(&mut self) -> Option<Lag> {
         let kept = self.feed.kept.lock();
-        let missed = kept.from.saturating_sub(self.next);
+        let missed = kept.missed(self.next, &self.wanted, &mut self.known);
         if missed > 0 {
-            self.next = kept.from;
+            self.next = kept.first_after(self.next, &self.wanted);
             return Some(Lag { reason: LagReason::NotKept, missed: Some(missed) });
         }
-        self.taken = kept.after(self.next, TAKEN);
+        self.taken = kept.after(self.next, &self.wanted, TAKEN);
         self.next = self.taken.back().map_or(kept.next, |last| last.number + 1);
         None
     }

@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
 use jiff::Timestamp;
 
+use super::kept::KEPT_BYTES;
 use super::*;
 
 fn swap(feed: &EventFeed, generation: u64, widget: &str) {
@@ -71,7 +74,58 @@ fn what_is_gone_is_told() {
     assert_eq!(heard(&mut back), [Err(lag)], "also where nothing of it was wanted: nobody knows");
     let told = heard(&mut slow);
     assert_eq!((told[0], told[1], told.len()), (Err(lag), Ok(4), KEPT + 1));
-    assert_eq!(feed.kept.lock().events.len(), KEPT);
+    assert_eq!(feed.kept.lock().others.events.len(), KEPT);
+}
+
+#[test]
+fn decisions_take_no_place_of_the_others() {
+    let feed = Arc::new(EventFeed::new());
+    let start = feed.reader(swaps()).position().to_string();
+    swap(&feed, 1, "a");
+    feed.begin_decisions();
+    let mut all = feed.reader_after(&start, WantedEvents::default());
+    assert_eq!(heard(&mut all), [Err(Lag { reason: LagReason::NotTold, missed: None }), Ok(1)]);
+    let here = all.position().to_string();
+    let decide = |times: usize| (0..times).for_each(|_| feed.tell_decision(Some("w"), "{\"time\":\"now\"}"));
+    decide(5);
+    swap(&feed, 2, "a");
+    decide(KEPT);
+    refuse(&feed);
+    // 1 is the first swap, 2 the begin of decisions, 8 the second swap.
+    let last = 9 + KEPT as u64;
+    let rest = [EventKind::Swap, EventKind::Refused];
+    assert_eq!(heard(&mut feed.reader_after(&start, of("", &rest))), [Ok(1), Ok(8), Ok(last)]);
+    let lag = Lag { reason: LagReason::NotKept, missed: Some(5) };
+    let mut back = feed.reader_after(&here, WantedEvents::default());
+    let told = heard(&mut back);
+    assert_eq!((told[0], told[1], told[2], told.len()), (Err(lag), Ok(8), Ok(9), KEPT + 3));
+    assert_eq!(told.last(), Some(&Ok(last)));
+    let told = heard(&mut feed.reader_after(&here, of("", &[EventKind::Decision])));
+    assert_eq!((told[0], told[1], told.len()), (Err(lag), Ok(9), KEPT + 1));
+    // Another process knows nothing of it, and hears what there is.
+    let told = heard(&mut feed.reader_after("other", WantedEvents::default()));
+    let lag = Lag { reason: LagReason::Restarted, missed: None };
+    assert_eq!((told[0], told[1], told[2], told.len()), (Err(lag), Ok(1), Ok(8), KEPT + 4));
+}
+
+#[test]
+fn a_gap_is_told_once_and_the_next_one_too() {
+    let feed = Arc::new(EventFeed::new());
+    feed.begin_decisions();
+    let mut slow = feed.reader(WantedEvents::default());
+    let decide = |times: usize| (0..times).for_each(|_| feed.tell_decision(Some("w"), "{\"time\":\"now\"}"));
+    swap(&feed, 1, "a");
+    decide(KEPT + 7);
+    let mut next = || {
+        slow.next().now_or_never().map(|next| match next {
+            NextEvent::Event(event) => Ok(event.number),
+            NextEvent::Lagged(lag) => Err(lag.missed),
+        })
+    };
+    assert_eq!(next(), Some(Err(Some(7))));
+    decide(3);
+    assert_eq!(next(), Some(Err(Some(3))));
+    assert_eq!((next(), next()), (Some(Ok(2)), Some(Ok(13))));
 }
 
 #[test]
@@ -81,7 +135,7 @@ fn many_bytes_are_not_kept() {
     for generation in 0..1_000 {
         swap(&feed, generation, &id);
     }
-    let kept = feed.kept.lock();
+    let kept = &feed.kept.lock().others;
     let bytes: usize = kept.events.iter().map(|event| event.data.len()).sum();
     assert!(bytes == kept.bytes && bytes <= KEPT_BYTES && bytes > KEPT_BYTES - (128 << 10), "{bytes}");
 }
@@ -134,14 +188,14 @@ fn decisions_are_told_only_while_somebody_wants_them() {
     let feed = Arc::new(EventFeed::new());
     let decide = || feed.tell_decision(Some("w"), "{\"time\":\"now\"}");
     decide();
-    assert!(feed.kept.lock().events.is_empty());
+    assert!(feed.kept.lock().decisions.events.is_empty());
     feed.begin_decisions();
     swap(&feed, 1, "w");
     let mut reader = feed.reader(of("w", &[EventKind::Decision]));
     let id = reader.position().to_string();
     decide();
     assert_eq!(heard(&mut reader), [Ok(3)]);
-    assert_eq!(feed.kept.lock().events[1].data(), "{\"kind\":\"decision\",\"time\":\"now\"}");
+    assert_eq!(feed.kept.lock().decisions.events[0].data(), "{\"kind\":\"decision\",\"time\":\"now\"}");
     feed.end_decisions();
     swap(&feed, 2, "w");
     let mut swaps = feed.reader_after(&id, of("", &[EventKind::Swap]));
