@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::revocation::Revocation;
 use crate::rules::publisher::Swap;
 use crate::rules::sessions::{SessionEmbedder, SessionFacts};
-use crate::telemetry::events::{Event, EventFeed, SessionEndCause, Subject};
+use crate::telemetry::events::{Event, EventFeed, KEPT, SessionEndCause, Subject};
 use embedgate_policy::origin::OriginBuf;
 use embedgate_policy::verdict::Reason;
 
@@ -81,14 +81,19 @@ impl<'a> EndReport<'a> {
         self.ended.extend(ended);
     }
 
-    /// Tells of all of them.
+    /// Tells of the last ones, as many as are kept, and has a line for the first ones: a change may end so many that telling
+    /// of all would hold it up for nothing.
     pub(super) fn tell(self) {
         if self.ended.is_empty() {
             return;
         }
         let now = Timestamp::now();
+        let untold = self.ended.len().saturating_sub(KEPT);
         for (before, session) in self.ended.iter().enumerate() {
-            self.tell_one(session, now, before < LINES);
+            let (has_line, has_event) = (before < LINES, before >= untold);
+            if has_line || has_event {
+                self.tell_one(session, now, has_line, has_event);
+            }
         }
         if let Some(more) = self.ended.len().checked_sub(LINES).filter(|more| *more > 0) {
             let (cause, generation) = (self.occasion.cause().as_str(), self.occasion.generation());
@@ -96,7 +101,7 @@ impl<'a> EndReport<'a> {
         }
     }
 
-    fn tell_one(&self, session: &DeniedSession, now: Timestamp, has_line: bool) {
+    fn tell_one(&self, session: &DeniedSession, now: Timestamp, has_line: bool, has_event: bool) {
         let DeniedSession { widget, facts, since, reason, .. } = session;
         let embedder = match facts.embedder() {
             SessionEmbedder::Absent => None,
@@ -106,19 +111,21 @@ impl<'a> EndReport<'a> {
         let opened_by = facts.opened_by().map(OriginBuf::as_str);
         let (cause, generation) = (self.occasion.cause(), self.occasion.generation());
         let (revision, actor) = self.occasion.change(widget);
-        let event = Event::SessionEnded {
-            time: now,
-            widget,
-            embedder,
-            opened_by,
-            since: *since,
-            cause,
-            reason: *reason,
-            generation,
-            revision,
-            actor,
-        };
-        self.events.tell(Subject::Widget((&**widget).into()), &event);
+        if has_event {
+            let event = Event::SessionEnded {
+                time: now,
+                widget,
+                embedder,
+                opened_by,
+                since: *since,
+                cause,
+                reason: *reason,
+                generation,
+                revision,
+                actor,
+            };
+            self.events.tell(Subject::Widget((&**widget).into()), &event);
+        }
         if has_line {
             tracing::info!(
                 widget = &**widget,
@@ -131,5 +138,53 @@ impl<'a> EndReport<'a> {
                 "session ended"
             );
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::telemetry::events::{LagReason, NextEvent, WantedEvents};
+    use embedgate_policy::decision::{Facts, TicketState};
+    use embedgate_policy::origin::{Embedder, Origin};
+    use embedgate_policy::verdict::Class;
+
+    /// The first event that is kept after these many sessions have ended, and the number of the last.
+    async fn kept_of(count: usize) -> (String, String) {
+        let facts = Facts {
+            widget: "w",
+            class: Class::Session,
+            embedder: Embedder::Known(Origin::parse("https://a.example").unwrap()),
+            missing_denied: false,
+            ticket: TicketState::Absent,
+        };
+        let facts = SessionFacts::keep(&facts).unwrap();
+        let events = Arc::new(EventFeed::new());
+        let mut report = EndReport::new(&events, Occasion::Policy(1));
+        let session = |number: usize| DeniedSession {
+            widget: format!("w{number}").into(),
+            facts: facts.clone(),
+            since: Timestamp::UNIX_EPOCH,
+            reason: Reason::NotListed,
+            revocation: Arc::default(),
+        };
+        report.take((0..count).map(session).collect());
+        report.tell();
+        let mut reader = events.reader_after("other", WantedEvents::default());
+        let NextEvent::Lagged(lag) = reader.next().await else { return Default::default() };
+        assert_eq!(lag.reason, LagReason::Restarted);
+        let NextEvent::Event(first) = reader.next().await else { return Default::default() };
+        let first: serde_json::Value = serde_json::from_str(first.data()).unwrap();
+        let last = events.reader(WantedEvents::default()).position().to_string();
+        (first["widget"].to_string(), last.split_once('-').unwrap().1.to_owned())
+    }
+
+    #[tokio::test]
+    async fn no_more_events_are_told_than_are_kept() {
+        let pair = |first: &str, last: &str| (format!("\"{first}\""), last.to_owned());
+        assert_eq!(kept_of(3).await, pair("w0", "3"));
+        assert_eq!(kept_of(KEPT + 5).await, pair("w5", "10000"));
     }
 }
