@@ -1,11 +1,15 @@
 //! Clients that generators of others make of the running edge's description (`tests/clients`): each does a day's work.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN, write_tokens};
+
+/// How long a program may take, on a machine that does much else.
+const LONGEST: Duration = Duration::from_secs(120);
 
 #[tokio::test]
 async fn a_python_client_does_a_days_work() {
@@ -85,17 +89,30 @@ async fn describe(edge: &Edge, folder: &Path) {
     std::fs::write(folder.join("openapi.json"), answer.bytes().await.unwrap()).unwrap();
 }
 
-/// Runs a program in this folder, and returns what it has said.
+/// Runs a program in this folder, and returns what it has said. One that does not end is ended, and what it has said is
+/// shown.
 async fn run(program: &mut Command, folder: &Path, with: impl FnOnce(&mut Command)) -> String {
     program.current_dir(folder);
     with(program);
     let name = format!("{:?}", program.get_program());
-    let mut program = std::mem::replace(program, Command::new(""));
-    let ran = tokio::task::spawn_blocking(move || program.output()).await.unwrap();
-    let Output { status, stdout, stderr } =
-        ran.unwrap_or_else(|error| panic!("{name}: {error}: see `make setup-tests`"));
-    let (out, errors) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{name}:\n{out}\n{errors}");
+    // Files, which also keep what a program says that is ended.
+    let (out, errors) = (folder.join("stdout"), folder.join("stderr"));
+    let file = |path: &Path| Stdio::from(std::fs::File::create(path).unwrap());
+    program.stdin(Stdio::null()).stdout(file(&out)).stderr(file(&errors));
+    let program = std::mem::replace(program, Command::new(""));
+    let mut program = tokio::process::Command::from(program);
+    let mut child = program
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{name}: {error}: see `make setup-tests`"));
+    let ended = tokio::time::timeout(LONGEST, child.wait()).await;
+    if ended.is_err() {
+        child.kill().await.unwrap();
+    }
+    let said = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap()).into_owned();
+    let (out, errors) = (said(&out), said(&errors));
+    let Ok(status) = ended else { panic!("{name}: no end after {LONGEST:?}:\n{out}\n{errors}") };
+    assert!(status.unwrap().success(), "{name}:\n{out}\n{errors}");
     format!("{out}{errors}")
 }
 

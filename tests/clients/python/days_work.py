@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import time
 
 import httpx
 from embedgate_admin import AuthenticatedClient
@@ -97,11 +98,20 @@ class Events:
         self.answer = client.get_httpx_client().send(request, stream=True)
         assert self.answer.status_code == 200, self.answer.read()
         self.lines = self.answer.iter_lines()
-        assert isinstance(self.next(), EventListening)
+        assert isinstance(self.next("the start of a stream"), EventListening)
 
-    def next(self):
+    def next(self, awaited):
+        try:
+            return self.take(time.monotonic() + 30)
+        except (httpx.TimeoutException, TimeoutError) as late:
+            raise AssertionError(f"no event within 30 seconds: {awaited}") from late
+
+    def take(self, deadline):
         kind = data = ""
+        # Messages without data come every 15 seconds.
         for line in self.lines:
+            if time.monotonic() > deadline:
+                raise TimeoutError
             name, _, value = line.partition(":")
             value = value.removeprefix(" ")
             if name == "id":
@@ -131,7 +141,7 @@ documents = [
 watching = Events(kind=["swap", "refused"])
 result = done(batch(*map(BatchLinePut, documents)).parsed, BatchResult)
 assert (result.applied, result.removed) == (1000, 0)
-swap_of_first = watching.next()
+swap_of_first = watching.next("the swap of the first batch")
 assert (len(swap_of_first.changed), swap_of_first.changed_omitted) == (100, 900)
 assert swap_of_first.generation == result.generation
 assert swap_of_first.changed[0].actor == "token:control-plane", swap_of_first.changed[0]
@@ -206,7 +216,7 @@ refused(revert_widget.sync_detailed("site-900", client=client, body=RevertReques
 # Who visits is watched; the connection breaks, and nothing is missed.
 decisions = Events(widget="site-7")
 assert visit(LISTED) == 200
-seen = decisions.next()
+seen = decisions.next("the decision on a listed site")
 assert (seen.verdict, seen.embedder, seen.widget) == (Verdict.ALLOW, LISTED, "site-7")
 decisions.answer.close()
 assert visit("https://stranger.example") == 403
@@ -214,17 +224,18 @@ disabled = done(disable_widget.sync("site-7", client=client), Disabled)
 assert (disabled.durable, disabled.widget.enabled) == (True, False)
 assert visit(LISTED) == 403
 decisions = Events(widget="site-7", last_id=decisions.last_id)
-denied, swap, disabled_now = decisions.next(), decisions.next(), decisions.next()
+missed = "the decision on a stranger", "the swap of the kill switch", "the decision after it"
+denied, swap, disabled_now = map(decisions.next, missed)
 assert (denied.verdict, denied.embedder) == (Verdict.DENY, "https://stranger.example")
 assert [changed.id for changed in swap.changed] == ["site-7"]
 assert disabled_now.reason.value == "widget_disabled"
-lost = Events(kind=["swap"], last_id="00000000-1").next()
+lost = Events(kind=["swap"], last_id="00000000-1").next("the lag after a restart")
 assert isinstance(lost, EventLagged) and lost.reason.value == "restarted"
 
 # What has happened is in the other stream, too, in its order.
-told = [watching.next()]
+told = [watching.next("a swap or a refusal of the day")]
 while getattr(told[-1], "generation", 0) < result.generation:
-    told.append(watching.next())
+    told.append(watching.next("a swap or a refusal of the day"))
 codes = [event.code for event in told if isinstance(event, EventRefused)]
 assert codes[:2] + codes[-2:] == ["precondition_failed", "stale_revision", "wide_change", "wide_change"], codes
 generations = [event.generation for event in told if isinstance(event, EventSwap)]

@@ -61,11 +61,23 @@ class Events {
     check(data !== undefined && data !== null);
     const stream = data as unknown as ReadableStream<Uint8Array<ArrayBuffer>>;
     const events = new Events(stream.pipeThrough(new TextDecoderStream()).getReader());
-    check((await events.next()).kind === "listening");
+    check((await events.next("the start of a stream")).kind === "listening");
     return events;
   }
 
-  async next(): Promise<Event> {
+  async next(awaited: string): Promise<Event> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no event within 30 seconds: ${awaited}`)), 30_000);
+    });
+    try {
+      return await Promise.race([this.take(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async take(): Promise<Event> {
     for (;;) {
       const end = this.text.indexOf("\n\n");
       if (end < 0) {
@@ -105,7 +117,7 @@ const documents: Schemas["WidgetDocument"][] = Array.from({ length: 1000 }, (_, 
 const watching = await Events.open({ kind: ["swap", "refused"] });
 const created = applied(done(await batch(documents.map((put) => ({ put })))));
 check(created.applied === 1000 && created.removed === 0, created);
-const swap = await watching.next();
+const swap = await watching.next("the swap of the first batch");
 check(swap.kind === "swap" && swap.generation === created.generation, swap);
 check(swap.changed.length === 100 && swap.changed_omitted === 900, swap);
 check(swap.changed[0]?.actor === "token:control-plane", swap.changed[0]);
@@ -190,7 +202,7 @@ refused(await revert("site-900", 9), 422, "unknown_revision");
 // Who visits is watched; the connection breaks, and nothing is missed.
 let decisions = await Events.open({ widget: "site-7" });
 check((await visit(LISTED)) === 200);
-const first = await decisions.next();
+const first = await decisions.next("the decision on a listed site");
 check(first.kind === "decision" && first.verdict === "allow" && first.embedder === LISTED, first);
 await decisions.close();
 check((await visit("https://stranger.example")) === 403);
@@ -198,20 +210,22 @@ const disabled = done(await client.POST("/v1/widgets/{id}/disable", { params: pa
 check(disabled.durable && disabled.widget?.enabled === false, disabled);
 check((await visit(LISTED)) === 403);
 decisions = await Events.open({ widget: "site-7" }, decisions.lastId);
-const [denied, stop, late] = [await decisions.next(), await decisions.next(), await decisions.next()];
+const denied = await decisions.next("the decision on a stranger");
+const stop = await decisions.next("the swap of the kill switch");
+const late = await decisions.next("the decision after it");
 check(denied.kind === "decision" && denied.embedder === "https://stranger.example", denied);
 check(stop.kind === "swap" && stop.changed.map((changed) => changed.id).join() === "site-7", stop);
 check(late.kind === "decision" && late.reason === "widget_disabled", late);
 await decisions.close();
 const lost = await Events.open({ kind: ["swap"] }, "00000000-1");
-const lag = await lost.next();
+const lag = await lost.next("the lag after a restart");
 check(lag.kind === "lagged" && lag.reason === "restarted", lag);
 await lost.close();
 
 // What has happened is in the other stream, too, in its order.
 const codes: string[] = [];
 for (let generation = swap.generation; generation < replaced.generation; ) {
-  const event = await watching.next();
+  const event = await watching.next("a swap or a refusal of the day");
   if (event.kind === "refused") codes.push(event.code);
   else check(event.kind === "swap" && event.generation === ++generation, event);
 }
