@@ -29,6 +29,10 @@ pub fn syntax_detail(text: &str, error: &serde_json::Error) -> String {
     if message.starts_with("control character") {
         return control_character(text, offset);
     }
+    if message == "invalid escape" {
+        // What is behind the `\` is no mark of its own.
+        return "a `\\` with nothing that JSON knows behind it; write `\\\\` for a backslash".to_owned();
+    }
     let around = Surroundings::at(text, offset);
     around.mark().or_else(|| around.explain(message)).unwrap_or_else(|| message.to_owned())
 }
@@ -117,9 +121,6 @@ impl<'t> Surroundings<'t> {
             }),
             "invalid number" => {
                 Some("not a number of JSON; it begins with a digit, and with 0 only before a dot".to_owned())
-            }
-            "invalid escape" => {
-                Some("a `\\` with nothing that JSON knows behind it; write `\\\\` for a backslash".to_owned())
             }
             _ => None,
         }
@@ -272,6 +273,9 @@ mod tests {
             (r#"{"a": +7}"#, "not a number", 6),
             (r#"{"a": 0x7}"#, "neither a number", 7),
             (r#"{"a": "C:\data"}"#, "write `\\\\` for a backslash", 10),
+            (r#"{"a": "don\'t"}"#, "write `\\\\` for a backslash", 11),
+            ("{\"a\": \"\\#x\"}", "write `\\\\` for a backslash", 8),
+            (r#"{"a": "\/\ x"}"#, "write `\\\\` for a backslash", 10),
             (r#"{"a": [1,, 2]}"#, "a comma with nothing before it", 9),
             (r#"{"a": trve}"#, "`trve` is no value", 7),
         ];
