@@ -44,7 +44,8 @@ impl<'t> FaultPlace<'t> {
     fn explain(&self, message: &str) -> (usize, String) {
         let (what, expected) = message.split_once(", expected ").unwrap_or((message, ""));
         if is_unclosed_text(message) {
-            return self.unclosed_text();
+            let quote = if expected == "`'`" { '\'' } else { '"' };
+            return self.unclosed_text(quote);
         }
         if let Some(mark) = self.mark() {
             return (self.at, mark);
@@ -127,20 +128,21 @@ impl<'t> FaultPlace<'t> {
         }
     }
 
-    /// A text without its end: the place is where it begins.
-    fn unclosed_text(&self) -> (usize, String) {
+    /// A text without its end, which this quote would be: the place is where it begins.
+    fn unclosed_text(&self, quote: char) -> (usize, String) {
         let before = self.text.get(..self.at).unwrap_or_default();
-        for quotes in ["\"\"\"", "'''"] {
-            // An odd number of them: the last one opens.
-            if before.matches(quotes).count() % 2 == 1
-                && let Some(at) = before.rfind(quotes)
-            {
-                return (at, format!("the text that begins here has no closing {quotes}"));
-            }
+        let quotes = if quote == '"' { "\"\"\"" } else { "'''" };
+        // An odd number of them: the last one opens.
+        if before.matches(quotes).count() % 2 == 1
+            && let Some(at) = before.rfind(quotes)
+        {
+            return (at, format!("the text that begins here has no closing {quotes}"));
         }
         let line = self.text.get(self.start..self.at).unwrap_or_default();
-        match line.char_indices().rfind(|(_, character)| matches!(character, '"' | '\'')) {
-            Some((at, quote)) => {
+        let is_escaped =
+            |at: usize| quote == '"' && line.get(..at).is_some_and(|before| before.ends_with('\\'));
+        match line.rmatch_indices(quote).find(|(at, _)| !is_escaped(*at)) {
+            Some((at, _)) => {
                 (self.start + at, format!("the text that begins here has no closing {quote} on its line"))
             }
             None => (self.at, "a text has no closing quote".to_owned()),
