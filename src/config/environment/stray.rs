@@ -8,8 +8,16 @@ use crate::config::document::{ConfigDocument, Entries};
 use crate::config::resolve;
 
 /// Variables of this program that are no settings: those of an upgrade, and of its tests and measurements.
-const OWN: [&str; 7] =
-    ["TAKE_OVER", "TEST_", "BENCH_", "UPDATE_SNAPSHOTS", "HEADER_GRADERS", "SCHEMATHESIS", "INTEGRATIONS"];
+const OWN: [&str; 8] = [
+    "TAKE_OVER",
+    "TEST_",
+    "BENCH_",
+    "UPDATE_SNAPSHOTS",
+    "HEADER_GRADERS",
+    "SCHEMATHESIS",
+    "CLIENTS",
+    "INTEGRATIONS",
+];
 
 /// Most words of a name that are tried in every way to divide them. No setting has as many.
 const MOST_WORDS: usize = 8;
@@ -83,4 +91,28 @@ fn is_of_a_service(rest: &str) -> bool {
         .windows(3)
         .any(|parts| matches!(parts, ["PORT", number, "TCP" | "UDP" | "SCTP"] if is_number(number)));
     is_service || is_port || words.last() == Some(&"PORT") || words.contains(&"ENV") || rest == "NAME"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Variables that the project itself tells people to set would warn them on every start.
+    #[test]
+    fn the_variables_of_the_project_are_its_own() {
+        let texts = [include_str!("../../../Makefile"), include_str!("../../../CONTRIBUTING.md")];
+        let mut found = 0;
+        for text in texts {
+            for (at, _) in text.match_indices(FAMILY) {
+                let name = &text[at..];
+                let end = name.find(|character: char| !(character.is_ascii_uppercase() || character == '_'));
+                let name = &name[..end.unwrap_or(name.len())];
+                if !name.starts_with(PREFIX) {
+                    assert!(look(name).is_none(), "{name}");
+                    found += 1;
+                }
+            }
+        }
+        assert!(found > 8, "{found}");
+    }
 }
