@@ -94,7 +94,8 @@ impl Setup {
     ///
     /// # Errors
     ///
-    /// All of it: files of certificates or authorities that can't be used, two routes that match the same path.
+    /// The first fault of each TLS listener, of the upstreams and of the routes: files of certificates or authorities that
+    /// can't be used, two routes that match the same path.
     pub fn prepare(
         settings: &Settings,
         parts: &SetupParts,

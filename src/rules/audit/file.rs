@@ -121,7 +121,7 @@ struct AuditLine<'a> {
     at: jiff::Timestamp,
     generation: u64,
     source: &'static str,
-    /// Who: `token:ROLE:FINGERPRINT`, `source:KIND`, `command line`.
+    /// Who: `token:NAME` (without a name `token:ROLE:FINGERPRINT`), `source:KIND`, `command line`.
     actor: &'a Actor,
     widget: &'a str,
     action: &'static str,
