@@ -67,8 +67,9 @@ impl CheckedImport {
     }
 }
 
-/// Writes the documents through `publisher`, which nobody else writes to. A new store has its name from the first chunk on. `confirmed`: how many widgets each chunk may touch
-/// at most where that is many, as [`check`] has counted. `progress` is told the bytes read so far.
+/// Writes the documents through `publisher`, which nobody else writes to. A new store has its name from the first chunk
+/// on. `confirmed`: how many widgets each chunk may touch at most where that is many, as [`check`] has counted. `progress`
+/// is told the bytes read so far.
 ///
 /// # Errors
 ///
