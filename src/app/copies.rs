@@ -27,7 +27,7 @@ pub fn backup_stopped(settings: &Settings, to: &Path) -> Result<StoreFacts, AppE
 /// place.
 pub fn own_file(settings: &Settings, path: &Path) -> Option<&'static str> {
     let Settings { edge, admin, rules, policy, tickets, log, upstreams, .. } = settings;
-    let pair = |files: &'_ CertificateFiles| [files.cert.clone(), files.key.clone()];
+    let pair = |files: &CertificateFiles| [files.cert.clone(), files.key.clone()];
     let certificates = edge.tls.iter().flat_map(|listener| &listener.certificates);
     let certificates = certificates.chain(admin.tls.iter().map(|tls| &tls.certificate)).flat_map(pair);
     let authorities = upstreams.values().filter_map(|upstream| match upstream {

@@ -85,27 +85,27 @@ fn read(json: &[u8]) -> Result<Value, Problem> {
 
 /// Any JSON value in whose objects no name stands twice. The error is the pointer to the second one.
 #[derive(Clone, Copy)]
-struct SingleNames<'p>(Option<&'p Place<'p>>);
+struct SingleNames<'p>(Option<&'p PatchPlace<'p>>);
 
 /// Place in a patch below its root. It is written out only for an error: a patch can have long names and many values.
-struct Place<'p> {
-    parent: Option<&'p Place<'p>>,
-    step: Step<'p>,
+struct PatchPlace<'p> {
+    parent: Option<&'p PatchPlace<'p>>,
+    step: PatchStep<'p>,
 }
 
 /// Last step to a place.
-enum Step<'p> {
+enum PatchStep<'p> {
     Name(&'p str),
     Index(usize),
 }
 
-impl Place<'_> {
+impl PatchPlace<'_> {
     /// The JSON pointer (RFC 6901).
     fn pointer(&self) -> String {
         let above = self.parent.map(Self::pointer).unwrap_or_default();
         match self.step {
-            Step::Name(name) => format!("{above}/{}", name.replace('~', "~0").replace('/', "~1")),
-            Step::Index(index) => format!("{above}/{index}"),
+            PatchStep::Name(name) => format!("{above}/{}", name.replace('~', "~0").replace('/', "~1")),
+            PatchStep::Index(index) => format!("{above}/{index}"),
         }
     }
 }
@@ -156,7 +156,7 @@ impl<'de> Visitor<'de> for SingleNames<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let place = Place { parent: self.0, step: Step::Index(list.len()) };
+            let place = PatchPlace { parent: self.0, step: PatchStep::Index(list.len()) };
             match seq.next_element_seed(SingleNames(Some(&place)))? {
                 Some(value) => list.push(value),
                 None => break,
@@ -168,7 +168,7 @@ impl<'de> Visitor<'de> for SingleNames<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(name) = map.next_key::<String>()? {
-            let place = Place { parent: self.0, step: Step::Name(&name) };
+            let place = PatchPlace { parent: self.0, step: PatchStep::Name(&name) };
             if object.contains_key(&name) {
                 return Err(A::Error::custom(place.pointer()));
             }
