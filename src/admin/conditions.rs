@@ -31,6 +31,7 @@ impl Conditions {
             (None, Some(_)) => Ok(only_if(Precondition::Absent)),
             (Some("*"), None) => Ok(only_if(Precondition::Present)),
             (Some(tags), None) => Self::of_tags(tags),
+            (Some(tags), Some(_)) if tags != "*" && entity_tags(tags).is_none() => Err(no_tags()),
             (Some(_), Some(_)) => Err(never(
                 "If-Match",
                 "If-Match asks for a widget that exists, and If-None-Match for one that does not, so they never hold \
@@ -41,12 +42,7 @@ impl Conditions {
     }
 
     fn of_tags(tags: &str) -> Result<Self, Problem> {
-        let tags = entity_tags(tags).ok_or_else(|| {
-            Problem::invalid_parameter(
-                "If-Match",
-                "write entity tags, which are quoted, such as \"7\"; or write *",
-            )
-        })?;
+        let tags = entity_tags(tags).ok_or_else(no_tags)?;
         let strong = tags.iter().filter(|tag| !tag.is_weak);
         let revisions: Box<[u64]> = strong.filter_map(EntityTag::revision).collect();
         let weak = tags.iter().find(|tag| tag.is_weak);
@@ -73,6 +69,11 @@ impl Conditions {
             _ => refusal,
         }
     }
+}
+
+fn no_tags() -> Problem {
+    let detail = "write entity tags, which are quoted, such as \"7\"; or write *";
+    Problem::invalid_parameter("If-Match", detail)
 }
 
 /// Whether the client already has this revision.
@@ -167,6 +168,7 @@ mod tests {
         assert_eq!(asked(&[("if-none-match", "*")]), Ok(Precondition::Absent));
         assert_eq!(asked(&[("if-none-match", "\"7\"")]), Err("invalid_parameter"));
         assert_eq!(asked(&[("if-match", "*"), ("if-none-match", "*")]), Err("precondition_failed"));
+        assert_eq!(asked(&[("if-match", "d)8"), ("if-none-match", "*")]), Err("invalid_parameter"));
     }
 
     #[test]

@@ -256,11 +256,11 @@ fn whatever_is_no_store_is_told_by_every_command() {
         ("a head alone", &|| fs::write(&store, &whole[..PAGE]).unwrap(), damaged),
         ("half of it", &|| fs::write(&store, &whole[..whole.len() / 2]).unwrap(), damaged),
         ("all but a byte", &|| fs::write(&store, &whole[..whole.len() - 1]).unwrap(), damaged),
-        ("a folder", &|| fs::create_dir(&store).unwrap(), "rules.redb: this is a folder"),
+        ("a folder", &|| fs::create_dir(&store).unwrap(), "is a folder"),
         (
             "a link to nowhere",
             &|| symlink("nowhere", &store).unwrap(),
-            "rules.redb: this is a link to a file that is not there",
+            "is a link to a file that is not there",
         ),
         (
             "somebody else's",
