@@ -234,7 +234,7 @@ fn in_the_paths() {
                 site.more("[log]\naudit = \"audit\"\n");
             },
             "log.audit: audit: ",
-            "is a link into the folder none, which is not there; make it",
+            "is a link into the folder ./none, which is not there; make it",
         ),
         (
             "another file for the store",
