@@ -22,7 +22,7 @@ pub(in crate::cli) struct ListArguments {
     /// Only widgets with this label: `team:growth`, or `team` with any value. Several: those that have all.
     #[arg(long, value_name = "KEY[:VALUE]")]
     label: Vec<String>,
-    /// Only widgets whose list would admit this page, such as https://shop.example.com.
+    /// Only widgets whose list would admit this page, such as `https://shop.example.com`.
     #[arg(long, value_name = "ORIGIN")]
     domain: Option<Page>,
     /// Only widgets of this environment: production or staging.

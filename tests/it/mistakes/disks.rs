@@ -101,7 +101,7 @@ fn an_audit_log_that_can_not_be_written_is_a_warning_beside_a_store() {
     let checked = site.run("check");
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(
-        checked.out.contains("warning: log.audit: logs/audit.jsonl: this user may not read and write it"),
+        checked.out.contains("warning: log.audit: logs/audit.jsonl: this user may not write it"),
         "{checked:?}"
     );
     assert_eq!(starts(&site), None);

@@ -17,7 +17,7 @@ pub(super) const DOCUMENTS: TableDefinition<'static, &str, (u64, &[u8])> = Table
 pub(super) const RULES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("rules");
 /// Deletions by id: revision, whether the widget was restricted, the document that was withdrawn.
 pub(super) const DELETED: TableDefinition<'static, &str, DeletionRow> = TableDefinition::new("deleted");
-/// Earlier documents and deletions by id and number, see [`super::history`].
+/// Earlier documents and deletions by id and number, see [`mod@super::history`].
 pub(super) const HISTORY: TableDefinition<'static, HistoryKey, &[u8]> = TableDefinition::new("history");
 /// Numbers by name.
 const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
