@@ -272,7 +272,7 @@ fn a_copy_that_has_no_room_says_so_and_is_gone() {
     let desk = Desk::new();
     let publisher = desk.open();
     save(&publisher, vec![put(r#"{"id":"a"}"#)]).unwrap();
-    let disk = SmallDisk::mount("64k");
+    let disk = SmallDisk::mount("16k");
     let error = publisher.backup(&disk.at("copy")).unwrap_err();
     assert_eq!(error.code(), "storage_full", "{error}");
     assert!(
