@@ -94,8 +94,9 @@ deny: $(CARGO_DENY) ## Check licences, bans and sources of all dependencies
 docs: setup ## Build the code documentation; warnings are errors
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --locked --workspace --no-deps --document-private-items
 
+# Most of them wait more than they compute.
 unit: setup setup-tests ## Run all tests: of functions, and on real sockets, files and browsers
-	$(INSTALLED) cargo test --locked --workspace
+	$(INSTALLED) RUST_TEST_THREADS=$$((2 * $$(getconf _NPROCESSORS_ONLN))) cargo test --locked --workspace
 
 advisories: $(CARGO_DENY) ## Check for known vulnerabilities (fetches a database)
 	$(CARGO_DENY) --workspace --all-features check advisories
