@@ -188,7 +188,7 @@ impl Assembly {
         }
         let before = predecessor.as_ref().and_then(Predecessor::files);
         let handed_over = predecessor.is_some();
-        let StartedSource { publisher, follower, file } =
+        let StartedSource { publisher, follower, file, fleet: _ } =
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;

@@ -1,13 +1,6 @@
 //! Settings without effect in this version. They are removed from here when their feature comes.
 
-use super::resolve::rules::SourceSetting;
 use super::settings::Settings;
-
-/// Why a source can't be used; `None` when it can.
-pub(super) fn source(source: SourceSetting) -> Option<String> {
-    let SourceSetting::Nats = source else { return None };
-    Some("rules.source: \"nats\" is not available in this version; use \"store\" or \"file\"".to_owned())
-}
 
 /// One line for each setting that the operator has set and that has no effect in this version.
 pub fn notices(settings: &Settings) -> Vec<String> {

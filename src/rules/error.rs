@@ -4,6 +4,7 @@
 //! Every error has a stable code, for metrics and for writers, and says all that is wrong at once, each fault with
 //! its place: file, line and column where there is a file, the number of the change where there is a batch.
 
+mod bucket;
 mod fault;
 mod loss;
 mod restore;
@@ -12,6 +13,7 @@ mod source;
 mod store;
 mod wide;
 
+pub use self::bucket::BucketError;
 pub use self::fault::{FaultList, FilePosition, RuleFault};
 pub use self::loss::{IDS_NAMED, StoreLoss};
 pub use self::restore::RestoreError;

@@ -43,6 +43,7 @@ mod new_store;
 mod observer;
 mod published;
 mod queue;
+mod shared;
 mod stops;
 mod trial;
 mod writer;

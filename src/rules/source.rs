@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use super::change::Actor;
 use super::error::{RulesError, StoreError, WideChange};
+use super::fleet::Fleet;
 use super::publisher::{Published, Publisher};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
@@ -78,6 +79,8 @@ pub struct StartedSource {
     pub follower: Option<Box<dyn SourceFollower>>,
     /// The rules files; `None` where rules come from elsewhere.
     pub file: Option<Arc<dyn RulesFile>>,
+    /// The fleet that shares the rules; `None` where they are this edge's alone.
+    pub fleet: Option<Arc<dyn Fleet>>,
 }
 
 /// Rules file, or folder of them, as others than its follower know it.

@@ -50,7 +50,7 @@ fn unknown_keys() {
             "3:17",
             "unknown key 'paht' in [rules.store]; did you mean 'path'?",
         ),
-        ("rules.nats.subject = 1", "3:12", "known keys: servers, bucket, cache"),
+        ("rules.nats.subject = 1", "3:12", "known keys: servers, bucket, cache, tls, credentials, edge"),
         ("rules.file.paths = 1", "3:12", "did you mean 'path'?"),
         ("policy.mode = 1", "3:8", "known keys: empty_allowlist"),
         ("tickets.ttl = 1", "3:9", "known keys: path, key_file"),
@@ -176,11 +176,6 @@ fn admin() {
 fn sections() {
     refuse(&[
         (
-            "rules.source = \"nats\"",
-            "3:16",
-            "\"nats\" is not available in this version; use \"store\" or \"file\"",
-        ),
-        (
             "rules.source = \"redis\"",
             "3:16",
             "'redis' is not known; write one of \"store\", \"file\", \"nats\"",
@@ -189,6 +184,10 @@ fn sections() {
         ("rules.nats.servers = [\"127.0.0.1:4222\"]", "3:23", "is not a URL; write it like"),
         ("rules.nats.servers = [\"http://x\"]", "3:23", "write \"nats://x\""),
         ("rules.nats.bucket = \"a.b\"", "3:21", "is not a bucket name"),
+        ("rules.nats.cache = \"data/rules.redb\"", "3:20", "is the path of rules.store"),
+        ("rules.nats.edge = \"a..b\"", "3:19", "is not the name of an edge"),
+        ("rules.nats.tls = { cert = \"c.pem\" }", "3:18", "'key' is missing"),
+        ("rules.nats.tls = { cart = \"c.pem\" }", "3:20", "did you mean 'cert'?"),
         ("policy.empty_allowlist = \"closed\"", "3:26", "'closed' is not known; write \"open\" or \"deny\""),
         ("policy.system_origins = [\"d.example\"]", "3:26", "write \"https://d.example\""),
         ("policy.system_origins = [\"http://localhost:8080\"]", "3:26", "is one of edge.public_origins"),

@@ -33,7 +33,8 @@ fn defaults() {
     assert_eq!(s.rules.store.seed, Path::new("conf/widgets.json"));
     assert_eq!(s.rules.nats.servers, ["nats://127.0.0.1:4222"]);
     assert_eq!(s.rules.nats.bucket, "embedgate-widgets");
-    assert_eq!(s.rules.nats.cache, Path::new("data/rules.redb"));
+    assert_eq!(s.rules.nats.cache, Path::new("data/fleet.redb"));
+    assert_eq!((&s.rules.nats.tls, &s.rules.nats.credentials, &s.rules.nats.edge), (&None, &None, &None));
     assert_eq!(s.policy.empty_allowlist, EmptyAllowlist::Open);
     assert!(s.policy.system_origins.is_empty());
     assert_eq!(s.policy.brake.hundredths(), 1_000);

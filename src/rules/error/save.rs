@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use super::bucket::BucketError;
 use super::fault::{FaultList, RuleFault};
 use super::store::StoreError;
 use super::wide::{Road, WideChange, message};
@@ -38,6 +39,9 @@ pub enum SaveError {
     /// A change could not be kept.
     #[error(transparent)]
     Storage(#[from] StoreError),
+    /// A change could not be shared with the fleet.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
     /// Another process has taken over and is the writer now.
     #[error("not saved: another process has taken over and is the writer now: try again")]
     HandedOver,
@@ -55,6 +59,7 @@ impl SaveError {
             Self::WideChange { .. } => "wide_change",
             Self::AuditUnavailable { .. } => "audit_unavailable",
             Self::Storage(error) => error.code(),
+            Self::Bucket(error) => error.code(),
             Self::HandedOver => "handed_over",
             Self::WriterFailed => "storage_failed",
         }

@@ -135,8 +135,15 @@ impl<'s> Group<'s> {
                 let author = Author::now(actor, self.commit.generation);
                 let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
                 self.commit.writes.extend(writes.into_iter().map(signed));
-                let published =
-                    Published { generation: 0, outcomes, changed, removed, document, durable: true };
+                let published = Published {
+                    generation: 0,
+                    outcomes,
+                    changed,
+                    removed,
+                    document,
+                    durable: true,
+                    sequence: None,
+                };
                 self.answers.push((answer, published));
             }
             Err(failure) => answer.give(Err(failure)),

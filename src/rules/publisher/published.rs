@@ -24,6 +24,9 @@ pub struct Published {
     /// Whether it is kept. `false` only for a kill switch that could not be kept yet: it is in force, and is kept as soon
     /// as that is possible. A restart before that loses it.
     pub durable: bool,
+    /// Where a fleet shares the rules: the sequence of the bucket's message that holds the change, or that this edge
+    /// enforces where nothing had to be changed.
+    pub sequence: Option<u64>,
 }
 
 impl Published {
@@ -36,6 +39,7 @@ impl Published {
             removed: 0,
             document: None,
             durable: true,
+            sequence: None,
         }
     }
 

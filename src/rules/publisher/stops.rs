@@ -145,8 +145,15 @@ impl Publisher {
                 }
             };
             let (outcomes, durable) = (vec![outcome], !self.storage.is_stopped(&id));
-            let published =
-                Published { generation, outcomes, changed: own, removed: 0, document: None, durable };
+            let published = Published {
+                generation,
+                outcomes,
+                changed: own,
+                removed: 0,
+                document: None,
+                durable,
+                sequence: None,
+            };
             answers.push((answer, id, published));
         }
         let generation = if changed.is_empty() { in_force.generation() } else { generation };

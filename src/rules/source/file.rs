@@ -98,7 +98,7 @@ impl RuleSource for FileSource {
         let files = Arc::new(WatchedFiles::start(self.path.clone(), suffixes, publisher, self.before)?);
         let publisher = Arc::clone(&files.publisher);
         let follower = Box::new(FileFollower(Arc::clone(&files)));
-        Ok(StartedSource { publisher, follower: Some(follower), file: Some(files) })
+        Ok(StartedSource { publisher, follower: Some(follower), file: Some(files), fleet: None })
     }
 
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {

@@ -15,6 +15,8 @@ pub struct SourceKind(&'static str);
 impl SourceKind {
     /// The embedded store, written through the control plane.
     pub const STORE: Self = Self::new("store");
+    /// A bucket that a fleet of edges shares.
+    pub const NATS: Self = Self::new("nats");
     /// A watched file or folder.
     pub const FILE: Self = Self::new("file");
 
@@ -45,7 +47,7 @@ impl PartialSchema for SourceKind {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new()
             .schema_type(Type::String)
-            .examples(["store", "file"])
+            .examples(["store", "file", "nats"])
             .description(Some("The kind of source that the rules come from."))
             .into()
     }

@@ -196,7 +196,7 @@ impl RuleSource for StoreSource {
             }
             publisher.establish()?;
         }
-        Ok(StartedSource { publisher: Arc::new(publisher), follower: None, file: None })
+        Ok(StartedSource { publisher: Arc::new(publisher), follower: None, file: None, fleet: None })
     }
 
     fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {

@@ -41,7 +41,7 @@ impl Followed {
         let notebook = Notebook::new();
         let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, path.display().to_string())
             .with_observer(notebook.clone());
-        let StartedSource { publisher, follower, file } =
+        let StartedSource { publisher, follower, file, .. } =
             FileSource::new(path).start(publisher, suffixes()).unwrap();
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(follower.unwrap().follow(stopped));

@@ -1,0 +1,228 @@
+//! Fleet of edges, as the control plane knows it. Whoever shares rules with others implements [`Fleet`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use utoipa::ToSchema;
+
+use super::change::Actor;
+use super::error::SaveError;
+
+/// Fleet of edges that share their rules through a bucket.
+#[async_trait]
+pub trait Fleet: Send + Sync {
+    /// What others are told of this edge, beside its rules. Before anybody asks.
+    fn describe(&self, edge: Arc<dyn EdgeFacts>);
+
+    /// Every edge, as each answers within this time.
+    async fn status(&self, within: Duration) -> FleetStatus;
+
+    /// Waits until every edge enforces the message of this sequence, and names those that don't within this time.
+    async fn enforced(&self, sequence: u64, within: Duration) -> Vec<String>;
+
+    /// Fills the bucket again from this edge, and has the fleet follow it.
+    ///
+    /// # Errors
+    ///
+    /// A live edge is ahead of this one, or the bucket can't be written.
+    async fn restore(&self, actor: Actor) -> Result<RestoredFleet, FleetError>;
+
+    /// Has the whole fleet follow the bucket as it is. `confirm`: how many widgets that may touch at most.
+    ///
+    /// # Errors
+    ///
+    /// It touches more widgets, there is no bucket, or it can't be written.
+    async fn accept(&self, confirm: usize, actor: Actor) -> Result<AcceptedBucket, FleetError>;
+
+    /// No longer waits for an edge, until it announces itself again.
+    ///
+    /// # Errors
+    ///
+    /// No such edge was ever announced, it is alive, or the bucket can't be written.
+    async fn forget(&self, edge: &str, actor: Actor) -> Result<(), FleetError>;
+
+    /// State of the connection to the bucket.
+    fn link(&self) -> watch::Receiver<FleetLink>;
+}
+
+/// Facts about this edge that other edges are told.
+pub trait EdgeFacts: Send + Sync {
+    /// Number of open sessions.
+    fn sessions(&self) -> usize;
+
+    /// Fingerprint of the ticket keys. Edges of a fleet have the same.
+    fn ticket_keys(&self) -> String;
+}
+
+/// State of an edge's connection to the bucket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FleetLink {
+    /// Messages arrive.
+    pub connected: bool,
+    /// When this edge last knew that it had everything that was published: its rules are at least as new.
+    pub current_at: Option<Timestamp>,
+    /// Since when it knows of messages that are not in force here.
+    pub behind_since: Option<Timestamp>,
+    /// What is wrong with the bucket: this edge doesn't follow it.
+    pub fault: Option<FleetFault>,
+}
+
+/// Fault of a bucket: it is not what this edge has followed. The rules in force stay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FleetFault {
+    /// Its stable code: `bucket_missing`, `another_bucket`, `bucket_shrunk`, `bucket_rewritten` or `keys_missing`.
+    #[schema(example = "another_bucket")]
+    pub code: String,
+    /// What is wrong, and what to do.
+    pub detail: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Fleet, as one of its edges sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FleetStatus {
+    /// The bucket that the rules are in.
+    #[schema(example = "embedgate-widgets")]
+    pub bucket: String,
+    /// The edge that answers.
+    #[schema(example = "edge-1")]
+    pub edge: String,
+    /// Whether it is connected to the bucket.
+    pub connected: bool,
+    /// The last sequence of the bucket, as far as this edge knows.
+    pub last_sequence: u64,
+    /// What is wrong with the bucket, if something is: `embedgate fleet restore` or `accept` mends it.
+    pub fault: Option<FleetFault>,
+    /// All edges, by name.
+    pub edges: Vec<EdgeStatus>,
+}
+
+/// Edge of a fleet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EdgeStatus {
+    /// Its name (`rules.nats.edge`).
+    #[schema(example = "edge-1")]
+    pub name: String,
+    /// What this edge knows of it.
+    pub state: EdgeState,
+    /// The version of embedgate; `None` if it has never told.
+    pub version: Option<String>,
+    /// The sequence up to which it enforces the bucket.
+    pub sequence: Option<u64>,
+    /// The age of its rule book, in seconds: how long ago it last knew that it had everything that was published.
+    pub age_seconds: Option<u64>,
+    /// The number of open sessions.
+    pub sessions: Option<usize>,
+    /// The fingerprint of its ticket keys. It should be the same on all edges.
+    pub ticket_keys: Option<String>,
+    /// The digest of its widgets. Two edges with the same sequence should have the same.
+    pub digest: Option<String>,
+    /// When this edge last heard of it.
+    pub heard_at: Option<Timestamp>,
+}
+
+/// State of an edge of a fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EdgeState {
+    /// It answers, and enforces everything that was published.
+    Current,
+    /// It answers, and does not enforce everything yet.
+    Behind,
+    /// It answers, and keeps its rules, because the bucket is not the one that it has followed.
+    Fault,
+    /// It does not answer. Saves wait for it.
+    Silent,
+    /// It has not been heard of for longer than its `policy.max_staleness`, so it denies by itself, and nobody waits for it.
+    Stale,
+}
+
+impl EdgeState {
+    /// All states.
+    pub const ALL: [Self; 5] = [Self::Current, Self::Behind, Self::Fault, Self::Silent, Self::Stale];
+
+    /// Its word in answers and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::Behind => "behind",
+            Self::Fault => "fault",
+            Self::Silent => "silent",
+            Self::Stale => "stale",
+        }
+    }
+}
+
+/// Bucket that was filled again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RestoredFleet {
+    /// Widgets and deletions that were written.
+    pub written: usize,
+    /// Those that were there already.
+    pub unchanged: usize,
+    /// The sequence that the fleet enforces when all edges have followed.
+    pub sequence: u64,
+}
+
+/// Bucket that the fleet follows as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct AcceptedBucket {
+    /// Widgets whose rules that changes on this edge.
+    pub touched: usize,
+    /// The sequence that the fleet enforces when all edges have followed.
+    pub sequence: u64,
+}
+
+/// Failure of a call about the fleet.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FleetError {
+    /// A live edge enforces more than this one.
+    #[error("the edge `{edge}` is ahead: it enforces message {ahead}, this one {own}; ask it")]
+    Behind {
+        /// The name of the edge that is ahead.
+        edge: String,
+        /// Its sequence.
+        ahead: u64,
+        /// The sequence of this edge.
+        own: u64,
+    },
+    /// More widgets would change than were confirmed.
+    #[error("following the bucket as it is would touch {touched} widgets; confirm that number to do it")]
+    Wide {
+        /// Their number.
+        touched: usize,
+    },
+    /// There is no bucket.
+    #[error("there is no bucket `{bucket}`; `embedgate fleet restore` makes it from this edge")]
+    NoBucket {
+        /// Its name.
+        bucket: String,
+    },
+    /// No such edge was ever announced.
+    #[error("no edge of the name `{edge}` was ever announced")]
+    UnknownEdge {
+        /// The name.
+        edge: String,
+    },
+    /// The edge is alive, so forgetting it would be an acknowledgement that comes too early.
+    #[error("the edge `{edge}` is alive; stop it first")]
+    Alive {
+        /// The name.
+        edge: String,
+    },
+    /// The bucket can't be read or written, or an edge does not answer.
+    #[error("the bucket can't be reached: {detail}")]
+    Unavailable {
+        /// Why.
+        detail: String,
+    },
+    /// Something could not be saved.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+}
