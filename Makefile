@@ -66,7 +66,7 @@ bench-scale: setup ## Print the costs of a million widgets: import, start, memor
 bench-peers: build setup-peers ## Compare with nginx, HAProxy and bare pingora (ARGS=--help tells more)
 	EMBEDGATE_BENCH_OHA=$(OHA) cargo bench --locked --package bench-side-by-side -- $(ARGS)
 
-endurance: build setup-peers ## Show what a running edge endures: upgrades, reloads, slow clients, attacks, sick servers and more (ARGS=--help)
+endurance: build setup-proxies ## Show what a running edge endures: upgrades, reloads, slow clients, attacks, sick servers and more (ARGS=--help)
 	cargo bench --locked --package bench-endurance -- $(ARGS)
 
 instructions: count-instructions ## Count the instructions of requests; fails at 3 % more than the stored counts
@@ -117,7 +117,7 @@ setup-browser:
 
 setup-integrations: setup-browser $(addsuffix /installed,$(INTEGRATIONS))
 
-setup-peers: $(OHA) ## Install what bench-peers and endurance need: nginx with Lua, HAProxy, valgrind, oha
+setup-peers: $(OHA) ## Install what bench-peers needs: nginx with Lua, HAProxy, valgrind, oha
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null && command -v valgrind >/dev/null \
 	  && ls /usr/lib*/nginx/modules /usr/share/nginx/modules 2>/dev/null | grep -q ngx_http_lua_module.so \
 	  || $(call install-stopped,nginx libnginx-mod-http-lua haproxy valgrind util-linux)
