@@ -64,6 +64,7 @@ impl From<BatchQuery> for ApplyOptions {
                 StaleLines::Skip => Stale::Skip,
             },
             absent: if query.replace { Absent::Delete } else { Absent::Keep },
+            ..Self::default()
         }
     }
 }

@@ -18,6 +18,7 @@
 pub use self::census::Census;
 pub(in crate::rules) use self::disable::DisabledWidget;
 pub use self::draft::AppliedBatch;
+pub(in crate::rules) use self::force::ForcedChange;
 pub(in crate::rules) use self::loader::{BookLoader, BookSizes};
 pub(in crate::rules) use self::prepared::{PreparedChange, prepare};
 pub(in crate::rules) use self::record::{RECORD_FORMAT, WidgetRecord};
@@ -28,6 +29,7 @@ mod apply;
 mod census;
 mod disable;
 mod draft;
+mod force;
 mod leaf;
 mod loader;
 mod prepared;

@@ -1,6 +1,7 @@
 //! Changes to the rules, and their outcomes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -109,15 +110,18 @@ pub enum Actor {
     Source(SourceKind),
     /// Somebody at the command line of this machine.
     CommandLine,
+    /// Whoever has made a change on another edge, as that edge calls them.
+    Elsewhere(Arc<str>),
 }
 
 impl fmt::Display for Actor {
-    /// `token:NAME`, `source:KIND` or `command line`.
+    /// `token:NAME`, `source:KIND` or `command line`; of another edge what it says.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token(name) => write!(f, "token:{name}"),
             Self::Source(kind) => write!(f, "source:{kind}"),
             Self::CommandLine => f.write_str("command line"),
+            Self::Elsewhere(name) => f.write_str(name),
         }
     }
 }
@@ -135,6 +139,9 @@ pub struct ApplyOptions {
     pub stale: Stale,
     /// What becomes of widgets that the batch does not name.
     pub absent: Absent,
+    /// Where a fleet shares the rules, a batch larger than its bucket takes at once is saved in several pieces. Each is
+    /// whole or not at all; all of them together are not.
+    pub chunked: bool,
 }
 
 /// What becomes of a change whose revision is not above the stored one.

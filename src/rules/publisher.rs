@@ -17,7 +17,8 @@ use tokio::time::Instant;
 pub use self::handed_over::{FollowedChanges, limit_of_older};
 pub use self::observer::{Observer, Swap};
 pub use self::published::{NotKept, Published};
-use self::queue::{CallFailure, Queue, Work};
+use self::queue::{CallFailure, Queue, Request, Work};
+use self::shared::Sharing;
 pub use self::trial::BatchTrial;
 use super::audit::AuditLog;
 use super::book::{PreparedChange, RuleBook, prepare};
@@ -40,10 +41,12 @@ mod editing;
 mod group;
 mod handed_over;
 mod new_store;
+mod obeying;
 mod observer;
 mod published;
 mod queue;
 mod shared;
+mod sharing;
 mod stops;
 mod trial;
 mod writer;
@@ -62,6 +65,8 @@ pub struct Publisher {
     /// Another process records changes.
     handed_over: AtomicBool,
     queue: Queue,
+    /// What a fleet shares.
+    sharing: Sharing,
     /// The share of all widgets that one change may touch, in hundredths of a percent.
     brake: AtomicU16,
     /// Held while observers are told.
@@ -82,6 +87,7 @@ impl Publisher {
             audit: None,
             handed_over: AtomicBool::new(false),
             queue: Queue::default(),
+            sharing: Sharing::default(),
             brake: AtomicU16::new(BrakeShare::default().hundredths()),
             telling: Mutex::new(()),
             status: Mutex::new(SourceStatus::new(source, name)),
@@ -124,6 +130,7 @@ impl Publisher {
             });
         }
         self.status.lock().accepted(Timestamp::now());
+        self.sharing.begin(storage.share());
         Self { storage: StorageWithStops::new(storage), ..self }
     }
 
@@ -205,7 +212,7 @@ impl Publisher {
         actor: Actor,
     ) -> Result<Published, SaveError> {
         self.writable()?;
-        self.call(Work::Edit { id, edit, only_if, actor }, |fault| fault)
+        self.call(Request::Edit { id, edit, only_if, actor }, |fault| fault)
     }
 
     fn writable(&self) -> Result<(), SaveError> {
@@ -269,11 +276,19 @@ impl Publisher {
         actor: Actor,
         locate: impl Fn(RuleFault) -> RuleFault,
     ) -> Result<Published, SaveError> {
-        self.call(Work::Changes { changes, options, confirmed, actor }, locate)
+        self.call(Request::Changes { changes, options, confirmed, actor }, locate)
     }
 
-    fn call(&self, work: Work, locate: impl Fn(RuleFault) -> RuleFault) -> Result<Published, SaveError> {
-        let failure = match self.queue.run(work, |group| self.write(group)) {
+    fn call(
+        &self,
+        request: Request,
+        locate: impl Fn(RuleFault) -> RuleFault,
+    ) -> Result<Published, SaveError> {
+        let answer = match self.sharing.bucket() {
+            Some(bucket) => self.share(bucket, request),
+            None => self.run(Work::Request(request)),
+        };
+        let failure = match answer {
             Ok(published) => return Ok(published),
             Err(failure) => failure,
         };
@@ -288,6 +303,10 @@ impl Publisher {
         };
         self.reject(&RulesError::Save(error.clone()));
         Err(error)
+    }
+
+    fn run(&self, work: Work) -> Result<Published, CallFailure> {
+        self.queue.run(work, |group| self.write(group))
     }
 
     fn announce(&self, swap: &Swap<'_>) {

@@ -2,7 +2,9 @@
 
 pub(in crate::rules) mod memory;
 pub(in crate::rules) mod redb;
+pub(in crate::rules) mod share;
 pub(in crate::rules) mod stops;
+pub(in crate::rules) mod unkept;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,9 +14,12 @@ use jiff::Timestamp;
 use super::change::Actor;
 use super::documents::{Documents, HistoryEntry, HistoryState, Json, restore};
 use super::error::StoreError;
+use super::shared::SharedEntry;
 use super::tombstone::Tombstone;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::WidgetId;
+
+use self::share::{KeptShare, ShareCommit, SharedKey};
 
 /// Storage of documents and of what the book is made of.
 pub(in crate::rules) trait Storage: Send + Sync {
@@ -82,6 +87,30 @@ pub(in crate::rules) trait Storage: Send + Sync {
         Ok(())
     }
 
+    /// What is kept of a bucket that a fleet shares.
+    fn share(&self) -> KeptShare;
+
+    /// What is kept of the last message about each of these widgets.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can't be read.
+    fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError>;
+
+    /// Documents and deletions, in the order of ids (of their bytes), after `after`, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can't be read.
+    fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError>;
+
+    /// Keeps when this edge last knew that it had everything that was published.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written.
+    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError>;
+
     /// Writes everything and leaves the commit: where the pending commit is dropped, nothing of it has happened.
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError>;
 }
@@ -109,6 +138,8 @@ pub(in crate::rules) struct Commit {
     pub(in crate::rules) generation: u64,
     /// In their order; a widget may be in it several times, the last one holds.
     pub(in crate::rules) writes: Vec<SignedWrite>,
+    /// What is to be kept of a bucket with them; `None` where rules are not shared.
+    pub(in crate::rules) share: Option<ShareCommit>,
 }
 
 /// Write of one widget, with its author.
@@ -132,9 +163,17 @@ pub(in crate::rules) struct Author {
 impl Author {
     /// Somebody who asks now.
     pub(in crate::rules) fn now(actor: Actor, generation: u64) -> Arc<Self> {
-        let now = Timestamp::now();
-        let at = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
-        Arc::new(Self { name: actor.to_string().into(), actor, at, generation })
+        Self::at(actor, Timestamp::now(), generation)
+    }
+
+    /// Somebody who asked then.
+    pub(in crate::rules) fn at(actor: Actor, at: Timestamp, generation: u64) -> Arc<Self> {
+        let at = Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at);
+        let name = match &actor {
+            Actor::Elsewhere(name) => Arc::clone(name),
+            actor => actor.to_string().into(),
+        };
+        Arc::new(Self { name, actor, at, generation })
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Draft<'b> {
     touched: HashMap<WidgetId, DraftWidget, RandomState>,
     /// How many widgets the batch doesn't name, and takes out.
     removed: usize,
-    writes: Vec<Write>,
+    pub(super) writes: Vec<Write>,
 }
 
 /// Widget that the batch changed.
@@ -60,11 +60,18 @@ enum DraftState {
 
 /// Facts about an existing widget that changes are judged by.
 #[derive(Clone, Copy)]
-struct CurrentWidget {
+pub(super) struct CurrentWidget {
     revision: u64,
     fingerprint: Fingerprint,
     environment: Environment,
     access: Access,
+}
+
+impl CurrentWidget {
+    /// Whether it has this revision, and the document of this fingerprint.
+    pub(super) fn is(&self, revision: u64, fingerprint: Fingerprint) -> bool {
+        (self.revision, self.fingerprint) == (revision, fingerprint)
+    }
 }
 
 impl From<WidgetRecord<'_>> for CurrentWidget {
@@ -104,7 +111,7 @@ impl<'b> Draft<'b> {
         }
     }
 
-    fn current(&self, id: &WidgetId) -> Option<CurrentWidget> {
+    pub(super) fn current(&self, id: &WidgetId) -> Option<CurrentWidget> {
         match self.touched.get(id) {
             Some(DraftWidget { now: DraftState::Present { current, .. }, .. }) => Some(*current),
             Some(DraftWidget { now: DraftState::Deleted(_), .. }) => None,
@@ -112,7 +119,7 @@ impl<'b> Draft<'b> {
         }
     }
 
-    fn tombstone(&self, id: &WidgetId) -> Option<Tombstone> {
+    pub(super) fn tombstone(&self, id: &WidgetId) -> Option<Tombstone> {
         match self.touched.get(id) {
             Some(DraftWidget { now: DraftState::Deleted(tombstone), .. }) => Some(*tombstone),
             Some(DraftWidget { now: DraftState::Present { .. }, .. }) => None,
@@ -206,7 +213,13 @@ impl<'b> Draft<'b> {
         }
     }
 
-    fn store(&mut self, id: WidgetId, put: PreparedPut, revision: u64, current: Option<CurrentWidget>) {
+    pub(super) fn store(
+        &mut self,
+        id: WidgetId,
+        put: PreparedPut,
+        revision: u64,
+        current: Option<CurrentWidget>,
+    ) {
         let PreparedPut { rules, fingerprint, json, .. } = put;
         let stored = WidgetRecord { rules: WidgetRules { revision, ..rules.as_rules() }, fingerprint };
         let record: Arc<[u8]> = stored.write().into();
@@ -216,7 +229,7 @@ impl<'b> Draft<'b> {
         self.writes.push(Write { id, state: WidgetState::Put { revision, json, record } });
     }
 
-    fn bury(&mut self, id: &WidgetId, tombstone: Tombstone, current: Option<CurrentWidget>) {
+    pub(super) fn bury(&mut self, id: &WidgetId, tombstone: Tombstone, current: Option<CurrentWidget>) {
         self.turn(id.clone(), DraftState::Deleted(tombstone), current);
         self.writes.push(Write { id: id.clone(), state: WidgetState::Deleted(tombstone) });
     }

@@ -10,19 +10,22 @@ use embedgate_policy::compiled::WidgetRulesBuf;
 use embedgate_policy::widget::{Access, Widget, WidgetId};
 
 /// Change prepared for the writer.
+#[derive(Clone)]
 pub(in crate::rules) struct PreparedChange {
-    pub(super) id: WidgetId,
+    pub(in crate::rules) id: WidgetId,
     pub(super) only_if: Precondition,
     pub(super) work: PreparedWork,
 }
 
 /// What a prepared change does.
+#[derive(Clone)]
 pub(super) enum PreparedWork {
     Put(Box<PreparedPut>),
     Delete { revision: Option<u64> },
 }
 
 /// Document to be saved, serialised and compiled.
+#[derive(Clone)]
 pub(super) struct PreparedPut {
     /// As the document states it.
     pub(super) revision: Option<u64>,
@@ -32,6 +35,19 @@ pub(super) struct PreparedPut {
     pub(super) json: Json,
     /// It is open without saying so.
     pub(super) opens: bool,
+}
+
+impl PreparedPut {
+    pub(super) fn of(widget: &mut Widget, key: FingerprintKey) -> Self {
+        let json = canonical(widget);
+        Self {
+            revision: widget.revision,
+            rules: widget.compile(),
+            fingerprint: key.fingerprint(&json),
+            json,
+            opens: widget.access.is_none() && widget.effective_access() == Access::Open,
+        }
+    }
 }
 
 impl PreparedWork {
@@ -78,14 +94,7 @@ impl PreparedChange {
 
     /// Prepares a document to be saved.
     pub(in crate::rules) fn put(mut widget: Widget, only_if: Precondition, key: FingerprintKey) -> Self {
-        let json = canonical(&mut widget);
-        let put = PreparedPut {
-            revision: widget.revision,
-            rules: widget.compile(),
-            fingerprint: key.fingerprint(&json),
-            json,
-            opens: widget.access.is_none() && widget.effective_access() == Access::Open,
-        };
+        let put = PreparedPut::of(&mut widget, key);
         Self { id: widget.id, only_if, work: PreparedWork::Put(Box::new(put)) }
     }
 }

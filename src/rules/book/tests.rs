@@ -14,7 +14,7 @@ use embedgate_policy::widget::{Access, Environment, MAX_REVISION, RevisionTooHig
 
 const OPEN: &str = r#""access":"open""#;
 const LISTED: &[&str] = &["example.com"];
-const CAREFUL: ApplyOptions = ApplyOptions { stale: Stale::Refuse, absent: Absent::Keep };
+const CAREFUL: ApplyOptions = ApplyOptions { stale: Stale::Refuse, absent: Absent::Keep, chunked: false };
 
 /// The book after these batches, all of which must be fine.
 fn book(batches: &[&[Change]]) -> RuleBook {

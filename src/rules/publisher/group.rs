@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::editing::Edited;
 use super::published::Published;
-use super::queue::{AnswerSlot, Call, CallFailure, Work};
+use super::queue::{AnswerSlot, CallFailure, Request, RequestCall};
 use super::stops::StopCall;
 use crate::rules::book::{AppliedBatch, PreparedChange, RuleBook};
 use crate::rules::brake::{self, BrakeShare};
@@ -29,8 +29,6 @@ pub(super) struct Group<'s> {
     pub(super) refused: Vec<(Arc<AnswerSlot>, SaveError)>,
     /// Those of them whose document can't be read, and why.
     pub(super) unread: Option<(Vec<StopCall>, SaveError)>,
-    /// Calls to keep what could not be kept yet.
-    pub(super) keepers: Vec<Arc<AnswerSlot>>,
     /// The last write of each widget, among the first so many. Edits look there.
     last: HashMap<WidgetId, usize>,
     indexed: usize,
@@ -42,33 +40,32 @@ impl<'s> Group<'s> {
         in_force: &RuleBook,
         storage: &'s dyn Storage,
         share: BrakeShare,
-        calls: Vec<Call>,
+        calls: Vec<RequestCall>,
     ) -> Self {
         let generation = in_force.generation().saturating_add(1);
         let mut group = Self {
             storage,
             share,
             book: in_force.clone(),
-            commit: Commit { generation, writes: Vec::new() },
+            commit: Commit { generation, ..Commit::default() },
             answers: Vec::with_capacity(calls.len()),
             stops: Vec::new(),
             refused: Vec::new(),
             unread: None,
-            keepers: Vec::new(),
             last: HashMap::new(),
             indexed: 0,
         };
         let alone = calls.len() == 1;
-        for Call { work, answer } in calls {
-            match work {
-                Work::Changes { changes, options, confirmed, actor } => {
+        for RequestCall { request, answer } in calls {
+            match request {
+                Request::Changes { changes, options, confirmed, actor } => {
                     let taken = group.take(changes, options, confirmed, &actor);
                     let taken = taken.and_then(|taken| {
                         group.readable(taken, alone).map_err(|error| CallFailure::NotSaved(error.into()))
                     });
                     group.add(taken, actor, answer);
                 }
-                Work::Edit { id, edit: Edit::Disable, only_if, actor } => {
+                Request::Edit { id, edit: Edit::Disable, only_if, actor } => {
                     let taken = group.disable(&id, &only_if);
                     let taken = taken.and_then(|taken| Ok(group.readable(taken, alone)?));
                     let stop = StopCall { id, only_if, actor: actor.clone(), answer: Arc::clone(&answer) };
@@ -86,13 +83,12 @@ impl<'s> Group<'s> {
                         }
                     }
                 }
-                Work::Edit { id, edit, only_if, actor } => {
+                Request::Edit { id, edit, only_if, actor } => {
                     let taken = group.edit(&id, edit, only_if);
                     let taken = taken.and_then(|taken| Ok(group.readable(taken, alone)?));
                     let taken = taken.map_err(CallFailure::NotSaved);
                     group.add(taken, actor, answer);
                 }
-                Work::Keep => group.keepers.push(answer),
             }
         }
         let unchanged = group.commit.writes.is_empty();

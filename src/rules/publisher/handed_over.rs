@@ -148,6 +148,9 @@ impl FollowedWidget {
     }
 }
 
+/// Time for kill switches to come back from the bucket before another process takes over.
+const STOPS_COME_BACK: Duration = Duration::from_secs(2);
+
 impl Publisher {
     /// The book in force, by a name that no other has: of this store, or of this process if there is none.
     pub fn book_name(&self) -> String {
@@ -162,6 +165,11 @@ impl Publisher {
     /// The storage is still being read, or can't be closed in good order; or a kill switch can't be kept. Nothing has
     /// changed then.
     pub fn lend(&self) -> Result<(), StoreError> {
+        if let Some(bucket) = self.sharing.bucket() {
+            // Those that can't be published are in the way below.
+            let _ = self.publish_stops(bucket);
+            self.sharing.wait(Instant::now() + STOPS_COME_BACK, |_| self.storage.stops().is_empty());
+        }
         self.queue.pause();
         let kept = self.keep_stops_before_lending();
         kept.and_then(|()| self.storage.lend()).inspect_err(|_| self.queue.resume())
@@ -182,6 +190,7 @@ impl Publisher {
     pub fn hand_over(&self) {
         self.handed_over.store(true, Ordering::Release);
         self.queue.close();
+        self.sharing.wake();
     }
 
     /// Puts changes in force that the other process has made. They were judged and are kept there, so neither their

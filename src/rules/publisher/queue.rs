@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::obeying::ObeyedBatch;
 use super::published::Published;
 use crate::rules::book::{PreparedChange, Rejection};
 use crate::rules::change::{Actor, ApplyOptions, Precondition};
@@ -24,6 +25,19 @@ pub(super) struct Call {
 
 /// Work that a call asks for.
 pub(super) enum Work {
+    /// Changes to be judged.
+    Request(Request),
+    /// Keeping what is in force and could not be kept yet.
+    Keep,
+    /// What a bucket says.
+    Obey(Box<ObeyedBatch>),
+    /// A kill switch that can't be published, and why.
+    Stop { id: WidgetId, only_if: Precondition, actor: Actor, cause: SaveError },
+}
+
+/// Changes that somebody asks for.
+#[derive(Clone)]
+pub(super) enum Request {
     /// Changes, whole or not at all.
     Changes {
         changes: Vec<PreparedChange>,
@@ -34,16 +48,21 @@ pub(super) enum Work {
     },
     /// A change that is made of what is stored.
     Edit { id: WidgetId, edit: Edit, only_if: Precondition, actor: Actor },
-    /// Keeping what is in force and could not be kept yet.
-    Keep,
+}
+
+/// Call with a request.
+pub(super) struct RequestCall {
+    pub(super) request: Request,
+    pub(super) answer: Arc<AnswerSlot>,
 }
 
 impl Work {
     /// How many changes it counts for.
     fn size(&self) -> usize {
         match self {
-            Self::Changes { changes, .. } => changes.len().max(1),
-            Self::Edit { .. } | Self::Keep => 1,
+            Self::Request(Request::Changes { changes, .. }) => changes.len().max(1),
+            Self::Request(Request::Edit { .. }) | Self::Keep | Self::Stop { .. } => 1,
+            Self::Obey(batch) => batch.len().max(1),
         }
     }
 }
@@ -136,6 +155,15 @@ impl Queue {
     pub(super) fn resume(&self) {
         self.state.lock().paused = false;
         self.moved.notify_all();
+    }
+
+    /// Waits while nobody may begin to write. `false`: somebody else writes, for good.
+    pub(super) fn is_open(&self) -> bool {
+        let mut state = self.state.lock();
+        while state.paused && !state.closed {
+            self.moved.wait(&mut state);
+        }
+        !state.closed
     }
 
     /// Refuses everybody who waits after a pause, and everybody who comes.

@@ -2,45 +2,128 @@
 //! when they come back.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
+use parking_lot::{Condvar, Mutex};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Publisher;
-use crate::rules::error::{SaveError, StoreError};
-use crate::rules::shared::{BucketPosition, SharedBatch, SharedBucket, SharedEntry};
+use crate::rules::error::StoreError;
+use crate::rules::shared::{BucketPosition, SharedBucket, SharedEntry};
+use crate::rules::storage::Storage;
+use crate::rules::storage::share::KeptShare;
+
+/// What a publisher knows of the bucket that a fleet shares.
+#[derive(Default)]
+pub(super) struct Sharing {
+    bucket: Option<Arc<dyn SharedBucket>>,
+    /// Up to where the bucket is in force.
+    in_force: Mutex<KeptShare>,
+    moved: Condvar,
+    applied: watch::Sender<u64>,
+    /// The sequence that the book in force has reached, or is about to reach.
+    reached: AtomicU64,
+    pub(super) keeping: Mutex<Keeping>,
+}
+
+/// How keeping what the bucket has said is going.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Keeping {
+    /// The position that was kept last, and when.
+    pub(super) position: Option<(BucketPosition, Instant)>,
+    /// The last try failed.
+    pub(super) is_failing: bool,
+}
+
+impl Sharing {
+    pub(super) fn bucket(&self) -> Option<&dyn SharedBucket> {
+        self.bucket.as_deref()
+    }
+
+    /// Begins with what was kept.
+    pub(super) fn begin(&self, kept: KeptShare) {
+        self.note_reached(sequence(&kept));
+        self.set(kept);
+    }
+
+    /// What is in force.
+    pub(super) fn in_force(&self) -> KeptShare {
+        *self.in_force.lock()
+    }
+
+    /// The sequence that the book in force has reached, at least.
+    pub(super) fn reached(&self) -> u64 {
+        self.reached.load(Ordering::Acquire)
+    }
+
+    /// Notes the sequence that the next book has reached, before it is in force.
+    pub(super) fn note_reached(&self, sequence: u64) {
+        self.reached.store(sequence, Ordering::Release);
+    }
+
+    /// Tells everybody who waits what is in force now.
+    pub(super) fn set(&self, share: KeptShare) {
+        *self.in_force.lock() = share;
+        self.applied.send_replace(sequence(&share));
+        self.moved.notify_all();
+    }
+
+    /// Wakes everybody who waits.
+    pub(super) fn wake(&self) {
+        // Whoever is about to wait has looked already, unless this waits for it.
+        drop(self.in_force.lock());
+        self.moved.notify_all();
+    }
+
+    /// Waits for a state, no longer than this.
+    pub(super) fn wait(&self, deadline: Instant, is_it: impl Fn(&KeptShare) -> bool) -> bool {
+        let mut share = self.in_force.lock();
+        loop {
+            if is_it(&share) {
+                return true;
+            }
+            let rest = deadline.saturating_duration_since(Instant::now());
+            if rest == Duration::ZERO {
+                return false;
+            }
+            self.moved.wait_for(&mut share, rest);
+        }
+    }
+}
+
+pub(super) fn sequence(share: &KeptShare) -> u64 {
+    share.position.map_or(0, |position| position.sequence)
+}
 
 impl Publisher {
     /// Publishes every change to this bucket from now on, before it is in force.
     #[must_use]
-    pub(in crate::rules) fn with_bucket(self, bucket: Arc<dyn SharedBucket>) -> Self {
-        let _ = bucket;
+    pub(in crate::rules) fn with_bucket(mut self, bucket: Arc<dyn SharedBucket>) -> Self {
+        self.sharing.bucket = Some(bucket);
         self
-    }
-
-    /// Puts in force what a bucket says, in its order, with one swap, and keeps it. What can't be kept is in force all the
-    /// same, and is kept as soon as that is possible. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// Another process has taken over. Nothing has changed then.
-    pub(in crate::rules) fn obey(&self, batch: SharedBatch) -> Result<(), SaveError> {
-        let _ = batch;
-        Err(SaveError::WriterFailed)
     }
 
     /// Position in the bucket that is in force here; `None`: no bucket was ever followed.
     pub(in crate::rules) fn position(&self) -> Option<BucketPosition> {
-        None
+        self.sharing.in_force().position
+    }
+
+    /// The sequence of the position in force, as it changes.
+    pub(in crate::rules) fn applied(&self) -> watch::Receiver<u64> {
+        self.sharing.applied.subscribe()
     }
 
     /// Number of widgets and deletions that came from the bucket and are in force here.
     pub(in crate::rules) fn known_keys(&self) -> u64 {
-        0
+        self.sharing.in_force().keys
     }
 
     /// Digest of all widgets in force, with their revisions: that of another edge is the same where these are.
     pub(in crate::rules) fn digest(&self) -> u128 {
-        0
+        self.sharing.in_force().digest
     }
 
     /// Widgets and deletions in force, by id, after `after`, at most `limit`.
@@ -49,18 +132,16 @@ impl Publisher {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<SharedEntry>, StoreError> {
-        let _ = (after, limit);
-        Ok(Vec::new())
+        self.storage.entries(after, limit)
     }
 
     /// Keeps when this edge last knew that it had everything, so that the age of its rules is known after a restart.
     pub(in crate::rules) fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        let _ = at;
-        Ok(())
+        self.storage.keep_contact(at)
     }
 
-    /// When this edge last knew that it had everything, as it was kept.
+    /// When this edge last knew that it had everything, as it was kept at the last start.
     pub(in crate::rules) fn contact(&self) -> Option<Timestamp> {
-        None
+        self.sharing.in_force().contact
     }
 }

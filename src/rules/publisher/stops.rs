@@ -1,5 +1,6 @@
 //! Kill switches that could not be kept: in force all the same, and kept as soon as that is possible.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -11,9 +12,9 @@ use super::queue::{AnswerSlot, CallFailure, Work};
 use crate::rules::book::{DisabledWidget, RuleBook};
 use crate::rules::change::{Actor, ChangedWidget, Outcome, Precondition};
 use crate::rules::edit::disable::disabled;
-use crate::rules::error::{SaveError, StoreError};
-use crate::rules::storage::stops::UnkeptStop;
-use crate::rules::storage::{Author, Commit, SignedWrite, Storage};
+use crate::rules::error::{BucketError, SaveError, StoreError};
+use crate::rules::storage::stops::{PublishedStop, UnkeptStop};
+use crate::rules::storage::{Author, Commit, SignedWrite, Storage, WidgetState};
 use embedgate_policy::widget::WidgetId;
 
 /// Call of a kill switch.
@@ -34,24 +35,44 @@ impl StopCall {
 }
 
 impl Publisher {
-    /// Kill switches that are in force and could not be kept yet.
+    /// What is in force and could not be kept yet, by id: kill switches, and what a bucket says.
     pub fn not_kept(&self) -> Vec<NotKept> {
-        let stops = self.storage.stops().into_iter();
-        stops
-            .map(|(id, UnkeptStop { revision, author, .. })| NotKept { id, revision, since: author.at })
-            .collect()
+        let late = self.storage.behind().unkept().into_iter().filter_map(|(id, change)| {
+            let since = change.since?;
+            let revision = match change.write?.write.state {
+                WidgetState::Put { revision, .. } => revision,
+                WidgetState::Deleted(tombstone) => tombstone.revision,
+            };
+            Some((id.clone(), NotKept { id, revision, since }))
+        });
+        let stops = self.storage.stops().into_iter().filter(|(_, stop)| stop.published.sequence.is_none());
+        let stops = stops.map(|(id, UnkeptStop { revision, author, .. })| {
+            (id.clone(), NotKept { id, revision, since: author.at })
+        });
+        // A kill switch is what is in force, whatever is under it.
+        late.chain(stops).collect::<BTreeMap<_, _>>().into_values().collect()
     }
 
-    /// Tries to keep the kill switches that could not be kept yet. To be called again and again while there are some.
+    /// Tries to keep what is in force and could not be kept yet. To be called again and again while there is something.
     ///
     /// # Errors
     ///
-    /// Why some of them still can't be kept.
+    /// Why some of it still can't be kept.
     pub fn keep_stops(&self) -> Result<(), SaveError> {
-        if self.storage.stops().is_empty() {
-            return Ok(());
+        let published = match self.sharing.bucket() {
+            Some(bucket) => self.publish_stops(bucket),
+            None if self.storage.stops().is_empty() => return Ok(()),
+            None => Ok(()),
+        };
+        if self.sharing.bucket().is_some() && self.storage.behind().is_kept() {
+            return published;
         }
-        match self.queue.run(Work::Keep, |group| self.write(group)) {
+        let kept = self.keep_in_turn();
+        published.and(kept)
+    }
+
+    fn keep_in_turn(&self) -> Result<(), SaveError> {
+        match self.run(Work::Keep) {
             Err(CallFailure::NotSaved(error)) => Err(error),
             Ok(_) | Err(CallFailure::Rejected(_)) => Ok(()),
         }
@@ -63,7 +84,7 @@ impl Publisher {
         let writes = self.storage.writes(in_force.key());
         // No book is put in force: that of this generation is, with them in it.
         let keep = |writes: Vec<SignedWrite>| {
-            let commit = Commit { generation: in_force.generation(), writes };
+            let commit = Commit { generation: in_force.generation(), writes, share: None };
             self.record_and_commit(&commit)?;
             self.settle(&commit.writes);
             Ok::<(), SaveError>(())
@@ -89,7 +110,15 @@ impl Publisher {
 
     /// What was to be kept before another process may have the storage.
     pub(super) fn keep_stops_before_lending(&self) -> Result<(), StoreError> {
-        self.write_stops().map_err(|error| {
+        let kept = match self.sharing.bucket() {
+            None => self.write_stops(),
+            Some(_) if !self.storage.stops().is_empty() => {
+                let detail = "it has not come back from the bucket".into();
+                Err(BucketError::Unavailable { detail }.into())
+            }
+            Some(_) => self.keep_now(),
+        };
+        kept.map_err(|error| {
             let ids: Vec<String> = self.not_kept().into_iter().map(|stop| format!("`{}`", stop.id)).collect();
             let text = format!(
                 "the kill switch of {} is in force and can't be kept, so another process would not know it: {error}",
@@ -133,7 +162,8 @@ impl Publisher {
                     let author = Author::now(actor, generation);
                     own.push(ChangedWidget { id: id.clone(), before: Some(before), after: Some(revision) });
                     changed.extend(own.iter().map(|changed| (changed.clone(), Arc::clone(&author.name))));
-                    self.storage.stop(id.clone(), UnkeptStop { revision, record, json, author });
+                    let published = PublishedStop::default();
+                    self.storage.stop(id.clone(), UnkeptStop { revision, record, json, author, published });
                     book = next;
                     tracing::error!(
                         widget = %id,

@@ -9,7 +9,7 @@ use crate::rules::error::WideChange;
 use crate::rules::fixtures::{Notebook, delete, put, widget};
 
 const WHO: Actor = Actor::CommandLine;
-const CAREFUL: ApplyOptions = ApplyOptions { stale: Stale::Refuse, absent: Absent::Keep };
+const CAREFUL: ApplyOptions = ApplyOptions { stale: Stale::Refuse, absent: Absent::Keep, chunked: false };
 
 fn publisher() -> (Publisher, Arc<Notebook>) {
     let notebook = Notebook::new();

@@ -12,7 +12,7 @@ use super::Publisher;
 use super::group::Group;
 use super::observer::Swap;
 use super::published::Published;
-use super::queue::{AnswerSlot, Call, CallFailure};
+use super::queue::{AnswerSlot, Call, CallFailure, RequestCall, Work};
 use super::stops::StopCall;
 use crate::rules::audit::{AuditRecord, AuditedDocument, AuditedState};
 use crate::rules::book::RuleBook;
@@ -22,9 +22,28 @@ use crate::rules::storage::{Commit, SignedWrite, Storage, WidgetState};
 use embedgate_policy::widget::WidgetId;
 
 impl Publisher {
-    /// Answers every call of a group. Each is judged against the book as those before it leave it; one that
-    /// can't be made fails alone.
+    /// Answers every call of a group.
     pub(super) fn write(&self, calls: Vec<Call>) {
+        let (mut requests, mut keepers) = (Vec::new(), Vec::new());
+        for Call { work, answer } in calls {
+            match work {
+                Work::Request(request) => requests.push(RequestCall { request, answer }),
+                Work::Keep => keepers.push(answer),
+                Work::Obey(batch) => {
+                    self.follow_bucket(*batch);
+                    answer.give(Ok(Published::nothing(self.live.load().generation())));
+                }
+                Work::Stop { id, only_if, actor, cause } => {
+                    self.stop(vec![StopCall { id, only_if, actor, answer }], &cause);
+                }
+            }
+        }
+        self.write_requests(requests, keepers);
+    }
+
+    /// Answers requests. Each is judged against the book as those before it leave it; one that
+    /// can't be made fails alone.
+    fn write_requests(&self, calls: Vec<RequestCall>, keepers: Vec<Arc<AnswerSlot>>) {
         let started = Instant::now();
         let in_force = self.live.load_full();
         let mut group = Group::judge(&in_force, &self.storage, self.brake(), calls);
@@ -37,7 +56,7 @@ impl Publisher {
                 for (answer, _) in group.answers {
                     answer.give(Err(CallFailure::NotSaved(error.clone())));
                 }
-                self.finish(unread, group.keepers);
+                self.finish(unread, keepers);
                 return;
             }
             let (changed, actors) = group.changed();
@@ -56,7 +75,7 @@ impl Publisher {
             let durable = stop.is_none_or(|stop| !self.storage.is_stopped(&stop.id));
             answer.give(Ok(Published { durable, ..published }));
         }
-        self.finish(unread, group.keepers);
+        self.finish(unread, keepers);
     }
 
     /// What is left to do when a group is answered: kill switches of widgets whose documents can't be read, and those
@@ -68,7 +87,7 @@ impl Publisher {
         if keepers.is_empty() {
             return;
         }
-        let kept = self.write_stops();
+        let kept = if self.sharing.bucket().is_some() { self.keep_now() } else { self.write_stops() };
         for keeper in keepers {
             let generation = self.live.load().generation();
             keeper.give(kept.clone().map(|()| Published::nothing(generation)).map_err(CallFailure::NotSaved));
@@ -116,7 +135,7 @@ impl Publisher {
             return self.record_and_commit(commit);
         }
         let writes = stops.iter().chain(&commit.writes).cloned().collect();
-        self.record_and_commit(&Commit { generation: commit.generation, writes })
+        self.record_and_commit(&Commit { generation: commit.generation, writes, share: None })
     }
 
     /// Makes writes durable, and their record before.

@@ -4,17 +4,31 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument};
+use super::share::{KeptShare, SharedKey};
+use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState};
 use crate::rules::documents::{Documents, HistoryEntry, HistoryState, restore};
 use crate::rules::error::StoreError;
+use crate::rules::shared::SharedEntry;
+use crate::rules::tombstone::Tombstone;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 /// Storage in memory, for sources that hold the truth elsewhere.
 #[derive(Default)]
-pub(in crate::rules) struct InMemory(Mutex<BTreeMap<WidgetId, SignedDocument>>);
+pub(in crate::rules) struct InMemory(Mutex<MemoryTables>);
+
+/// Everything that is in memory.
+#[derive(Default)]
+struct MemoryTables {
+    documents: BTreeMap<WidgetId, SignedDocument>,
+    /// Only where a fleet shares the rules: elsewhere nobody asks for them.
+    deleted: BTreeMap<WidgetId, Tombstone>,
+    keys: BTreeMap<WidgetId, SharedKey>,
+    share: KeptShare,
+}
 
 /// Document with its author.
 #[derive(Clone)]
@@ -24,7 +38,7 @@ struct SignedDocument {
 }
 
 impl InMemory {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, SignedDocument>> {
+    fn lock(&self) -> MutexGuard<'_, MemoryTables> {
         self.0.lock()
     }
 }
@@ -37,7 +51,7 @@ impl SignedDocument {
 
 impl Documents for InMemory {
     fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
-        let stored = self.lock().get(id).cloned();
+        let stored = self.lock().documents.get(id).cloned();
         stored.map(|stored| stored.read()).transpose()
     }
 
@@ -45,6 +59,7 @@ impl Documents for InMemory {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page: Vec<SignedDocument> = self
             .lock()
+            .documents
             .range::<str, _>((from, Bound::Unbounded))
             .take(limit)
             .map(|(_, stored)| stored.clone())
@@ -54,7 +69,7 @@ impl Documents for InMemory {
 
     /// The one in force: what was before is where the rules come from.
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        let Some(stored) = self.lock().get(id).cloned() else { return Ok(Vec::new()) };
+        let Some(stored) = self.lock().documents.get(id).cloned() else { return Ok(Vec::new()) };
         Ok(vec![HistoryEntry {
             revision: stored.document.revision,
             at: Some(stored.author.at),
@@ -70,21 +85,58 @@ impl Storage for InMemory {
     }
 
     fn stored(&self, id: &str) -> Result<Option<StoredDocument>, StoreError> {
-        Ok(self.lock().get(id).map(|stored| stored.document.clone()))
+        Ok(self.lock().documents.get(id).map(|stored| stored.document.clone()))
     }
 
     fn suffixes(&self) -> &PublicSuffixes {
         PublicSuffixes::shipped()
     }
 
+    fn share(&self) -> KeptShare {
+        self.lock().share
+    }
+
+    fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError> {
+        let tables = self.lock();
+        Ok(ids.iter().map(|id| tables.keys.get(*id).copied()).collect())
+    }
+
+    fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
+        let tables = self.lock();
+        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let documents = tables.documents.range::<str, _>(behind).take(limit);
+        let documents = documents.map(|(id, SignedDocument { document, .. })| SharedEntry {
+            id: id.clone(),
+            revision: document.revision,
+            json: Some(Arc::clone(&document.json)),
+            was_restricted: false,
+        });
+        let deleted = tables.deleted.range::<str, _>(behind).take(limit);
+        let deleted = deleted.map(|(id, tombstone)| SharedEntry {
+            id: id.clone(),
+            revision: tombstone.revision,
+            json: None,
+            was_restricted: tombstone.was_restricted,
+        });
+        let mut entries: Vec<SharedEntry> = documents.chain(deleted).collect();
+        entries.sort_by(|a, b| a.id.cmp(&b.id));
+        entries.truncate(limit);
+        Ok(entries)
+    }
+
+    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.lock().share.contact = Some(at);
+        Ok(())
+    }
+
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
-        Ok(Box::new(LockedDocuments { documents: self.lock(), commit }))
+        Ok(Box::new(LockedDocuments { tables: self.lock(), commit }))
     }
 }
 
 /// Pending commit in memory: nobody reads while it holds the lock.
 struct LockedDocuments<'a> {
-    documents: MutexGuard<'a, BTreeMap<WidgetId, SignedDocument>>,
+    tables: MutexGuard<'a, MemoryTables>,
     commit: &'a Commit,
 }
 
@@ -94,7 +146,7 @@ impl Pending for LockedDocuments<'_> {
         let previous = self.commit.writes.iter().map(|SignedWrite { write, .. }| {
             let before = match now.get(&write.id) {
                 Some(before) => Option::clone(before),
-                None => self.documents.get(&write.id).map(|stored| stored.document.clone()),
+                None => self.tables.documents.get(&write.id).map(|stored| stored.document.clone()),
             };
             now.insert(&write.id, write.state.document());
             before
@@ -103,14 +155,31 @@ impl Pending for LockedDocuments<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), StoreError> {
+        let tables = &mut *self.tables;
         for SignedWrite { write, author } in &self.commit.writes {
-            match write.state.document() {
-                Some(document) => {
+            match &write.state {
+                WidgetState::Put { revision, json, .. } => {
+                    let document = StoredDocument { revision: *revision, json: Arc::clone(json) };
                     let signed = SignedDocument { document, author: Arc::clone(author) };
-                    self.documents.insert(write.id.clone(), signed);
+                    tables.documents.insert(write.id.clone(), signed);
+                    tables.deleted.remove(&write.id);
                 }
-                None => drop(self.documents.remove(&write.id)),
+                WidgetState::Deleted(tombstone) => {
+                    tables.documents.remove(&write.id);
+                    if self.commit.share.is_some() {
+                        tables.deleted.insert(write.id.clone(), *tombstone);
+                    }
+                }
             }
+        }
+        let Some(share) = &self.commit.share else { return Ok(()) };
+        tables.share.position = share.position.or(tables.share.position);
+        for (id, key) in &share.keys {
+            let before = match key {
+                Some(key) => tables.keys.insert(id.clone(), *key),
+                None => tables.keys.remove(id),
+            };
+            tables.share.turn(before, *key);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 pub(in crate::rules) use self::beginning::unfinished;
@@ -20,11 +21,13 @@ use self::history::HistoryRows;
 pub(in crate::rules) use self::lock::StoreLock;
 use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta};
 use self::write::PendingCommit;
+use super::share::{KeptShare, SharedKey};
 use super::{Commit, Pending, Storage, StoredDocument, Write};
 use crate::rules::book::RuleBook;
 use crate::rules::documents::{Documents, HistoryEntry, restore};
 use crate::rules::error::StoreError;
 use crate::rules::fingerprint::FingerprintKey;
+use crate::rules::shared::SharedEntry;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
@@ -41,6 +44,7 @@ mod preflight;
 mod row;
 mod rows;
 mod salvage;
+mod shared;
 mod signed;
 mod tables;
 mod uncertain;
@@ -61,6 +65,8 @@ pub(in crate::rules) struct RuleStore {
     suffixes: Arc<PublicSuffixes>,
     /// The key of its fingerprints.
     key: FingerprintKey,
+    /// What it kept of a bucket when it was opened.
+    share: KeptShare,
     handle: Handle,
 }
 
@@ -100,10 +106,12 @@ impl RuleStore {
                 load::derive(path, &database, &mut meta, &suffixes)?;
             }
             let book = load::book(path, &database, &meta, reading)?;
-            Ok((database, meta, book))
+            let share = shared::kept(&database).map_err(|error| damaged(path, error))?;
+            Ok((database, meta, share, book))
         });
-        let (database, meta, book) = opened.map_err(loss::told)?;
-        Ok((Self::over(path, suffixes, meta.key, Handle::new(path, database, purpose)), book))
+        let (database, meta, share, book) = opened.map_err(loss::told)?;
+        let store = Self::over(path, suffixes, meta.key, Handle::new(path, database, purpose));
+        Ok((Self { share, ..store }, book))
     }
 
     /// The generation of the store at `path`.
@@ -112,7 +120,7 @@ impl RuleStore {
     }
 
     fn over(path: &Path, suffixes: Arc<PublicSuffixes>, key: FingerprintKey, handle: Handle) -> Self {
-        Self { path: path.into(), suffixes, key, handle }
+        Self { path: path.into(), suffixes, key, share: KeptShare::default(), handle }
     }
 
     /// Reads while the store is in use. `what`: what it reads, for errors.
@@ -287,6 +295,34 @@ impl Storage for RuleStore {
 
     fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {
         self.preflight(writes.iter().map(|write| &write.id))
+    }
+
+    fn share(&self) -> KeptShare {
+        self.share
+    }
+
+    fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError> {
+        self.read(|| "one of the widgets".to_owned(), |database| shared::keys(database, ids))
+    }
+
+    fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
+        self.read(|| "some widget".to_owned(), |database| shared::entries(database, after, limit))
+    }
+
+    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
+        let database = self.handle.database()?;
+        match caught(|| shared::write_contact(&database, at)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if is_damage(&error) => {
+                Err(self.damaged_part("the age of the rules", error.to_string()))
+            }
+            Ok(Err(error)) => {
+                drop(database);
+                self.handle.give_up();
+                Err(failed(error))
+            }
+            Err(panic) => Err(self.damaged_part("the age of the rules", panic)),
+        }
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {

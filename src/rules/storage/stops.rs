@@ -7,14 +7,18 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
+use super::share::{KeptShare, SharedKey, term};
+use super::unkept::WriteBehind;
 use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState, Write};
 use crate::rules::book::WidgetRecord;
 use crate::rules::documents::{Documents, HistoryEntry, HistoryState, Json, restore};
 use crate::rules::edit::disable::disabled;
 use crate::rules::error::StoreError;
 use crate::rules::fingerprint::FingerprintKey;
+use crate::rules::shared::SharedEntry;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Widget, WidgetId};
 
@@ -27,17 +31,41 @@ pub(in crate::rules) struct UnkeptStop {
     /// The document; `None` until it can be read.
     pub(in crate::rules) json: Option<Json>,
     pub(in crate::rules) author: Arc<Author>,
+    /// Where a fleet shares the rules, what was published in its place, or is about to be. When that comes back from the
+    /// bucket, it is kept.
+    pub(in crate::rules) published: PublishedStop,
+}
+
+impl UnkeptStop {
+    /// What it adds to the digest of all when it is kept; `None` until its document can be read.
+    pub(in crate::rules) fn term(&self, id: &WidgetId) -> Option<u128> {
+        Some(term(id, self.revision, self.json.as_deref()?))
+    }
+}
+
+/// What was published in place of a kill switch.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::rules) struct PublishedStop {
+    /// What that adds to the digest of all.
+    pub(in crate::rules) term: Option<u128>,
+    /// The sequence of its message, once it is known.
+    pub(in crate::rules) sequence: Option<u64>,
 }
 
 /// Storage with the kill switches in front of it that could not be kept yet.
 pub(in crate::rules) struct StorageWithStops {
-    kept: Arc<dyn Storage>,
+    kept: WriteBehind,
     stops: Mutex<BTreeMap<WidgetId, UnkeptStop>>,
 }
 
 impl StorageWithStops {
     pub(in crate::rules) fn new(kept: Arc<dyn Storage>) -> Self {
-        Self { kept, stops: Mutex::default() }
+        Self { kept: WriteBehind::new(kept), stops: Mutex::default() }
+    }
+
+    /// What is in force but for the kill switches.
+    pub(in crate::rules) fn behind(&self) -> &WriteBehind {
+        &self.kept
     }
 
     /// Puts a kill switch in front.
@@ -57,17 +85,47 @@ impl StorageWithStops {
 
     /// What is to be written to keep them; not those whose document can't be read even now.
     pub(in crate::rules) fn writes(&self, key: FingerprintKey) -> Vec<SignedWrite> {
-        let writes = self.stops().into_iter().filter_map(|(id, stop)| {
-            let json = match stop.json {
-                Some(json) => json,
-                None => disabled(&self.kept.stored(id.as_str()).ok()??.json)?,
-            };
-            let WidgetRecord { rules, .. } = WidgetRecord::read(id.as_str(), &stop.record)?;
-            let record = WidgetRecord { rules, fingerprint: key.fingerprint(&json) }.write().into();
-            let state = WidgetState::Put { revision: stop.revision, json, record };
-            Some(SignedWrite { write: Write { id, state }, author: stop.author })
-        });
+        let writes = self.stops().into_iter().filter_map(|(id, stop)| self.write_of(id, stop, key).ok()?);
         writes.collect()
+    }
+
+    /// What is to be written to keep the kill switch of this widget; `None` where there is none.
+    ///
+    /// # Errors
+    ///
+    /// Its document can't be read.
+    pub(in crate::rules) fn stop_write(
+        &self,
+        id: &WidgetId,
+        key: FingerprintKey,
+    ) -> Result<Option<SignedWrite>, StoreError> {
+        let Some(stop) = self.find(id.as_str()) else { return Ok(None) };
+        match self.write_of(id.clone(), stop, key)? {
+            Some(write) => Ok(Some(write)),
+            None => Err(StoreError::BadDocument {
+                source: Arc::from(Box::from(format!("the document of `{id}` is not where it was kept"))),
+            }),
+        }
+    }
+
+    fn write_of(
+        &self,
+        id: WidgetId,
+        stop: UnkeptStop,
+        key: FingerprintKey,
+    ) -> Result<Option<SignedWrite>, StoreError> {
+        let json = match stop.json {
+            Some(json) => Some(json),
+            None => self.kept.stored(id.as_str())?.and_then(|stored| disabled(&stored.json)),
+        };
+        let Some((json, WidgetRecord { rules, .. })) =
+            json.zip(WidgetRecord::read(id.as_str(), &stop.record))
+        else {
+            return Ok(None);
+        };
+        let record = WidgetRecord { rules, fingerprint: key.fingerprint(&json) }.write().into();
+        let state = WidgetState::Put { revision: stop.revision, json, record };
+        Ok(Some(SignedWrite { write: Write { id, state }, author: stop.author }))
     }
 
     /// Takes away those of widgets that these writes have kept, and says which they were.
@@ -78,6 +136,21 @@ impl StorageWithStops {
         }
         let settled = kept.iter().filter_map(|signed| stops.remove_entry(&signed.write.id));
         settled.map(|(id, _)| id).collect()
+    }
+
+    /// Notes what is published in place of a kill switch, if there is one of this widget.
+    pub(in crate::rules) fn note_published(&self, id: &WidgetId, published: PublishedStop) {
+        if let Some(stop) = self.lock().get_mut(id) {
+            stop.published = published;
+        }
+    }
+
+    /// Does this with all kill switches in one piece: nobody reads one of them meanwhile.
+    pub(in crate::rules) fn with_stops<T>(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<WidgetId, UnkeptStop>) -> T,
+    ) -> T {
+        change(&mut self.lock())
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<WidgetId, UnkeptStop>> {
@@ -185,6 +258,23 @@ impl Storage for StorageWithStops {
 
     fn may_write(&self, writes: &[Write]) -> Result<(), StoreError> {
         self.kept.may_write(writes)
+    }
+
+    fn share(&self) -> KeptShare {
+        self.kept.share()
+    }
+
+    fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError> {
+        self.kept.shared_keys(ids)
+    }
+
+    /// Kill switches that are not kept yet are not in it.
+    fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
+        self.kept.entries(after, limit)
+    }
+
+    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.kept.keep_contact(at)
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {

@@ -45,7 +45,7 @@ fn of_eight_writers_with_one_revision_one_wins() {
 }
 
 const SKIP: ApplyOptions =
-    ApplyOptions { stale: Stale::Skip, absent: embedgate::rules::change::Absent::Keep };
+    ApplyOptions { stale: Stale::Skip, absent: embedgate::rules::change::Absent::Keep, chunked: false };
 
 /// Push number `n`: of one of 50 widgets, with that widget's next revision. All state what opens them.
 fn push(n: usize) -> Change {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -11,10 +12,12 @@ use crate::rules::documents::{Documents, HistoryEntry, HistoryState};
 use crate::rules::edit::Edit;
 use crate::rules::fixtures::{Notebook, delete, put, widget};
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::queue::Call;
+use crate::rules::publisher::queue::{Call, Request};
 use crate::rules::publisher::tests::Ledger;
+use crate::rules::shared::SharedEntry;
 use crate::rules::source::SourceKind;
 use crate::rules::storage::memory::InMemory;
+use crate::rules::storage::share::{KeptShare, SharedKey};
 use crate::rules::storage::{Pending, StoredDocument};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
@@ -80,6 +83,18 @@ impl Storage for BadDisk {
     fn lend(&self) -> Result<(), StoreError> {
         self.lent.store(true, Relaxed);
         Ok(())
+    }
+    fn share(&self) -> KeptShare {
+        self.kept.share()
+    }
+    fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError> {
+        self.kept.shared_keys(ids)
+    }
+    fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
+        self.kept.entries(after, limit)
+    }
+    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
+        self.kept.keep_contact(at)
     }
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         if self.is_full.load(Relaxed) {
@@ -349,21 +364,25 @@ fn calls_of_its_group_fail_alone() {
     let desk = Desk::new();
     desk.disk.is_full.store(true, Relaxed);
     let answers: Vec<Arc<AnswerSlot>> = (0..5).map(|_| Arc::default()).collect();
-    let edit = |id: &str, edit: Edit, only_if: Precondition| Work::Edit {
+    let edit = |id: &str, edit: Edit, only_if: Precondition| Request::Edit {
         id: WidgetId::parse(id).unwrap(),
         edit,
         only_if,
         actor: Actor::CommandLine,
     };
-    let works = [
+    let requests = [
         edit("a", Edit::Patch(json!({ "labels": { "k": "v" } })), Precondition::None),
         edit("a", Edit::Disable, Precondition::revision(1)),
         edit("nobody", Edit::Disable, Precondition::None),
         edit("b", Edit::Disable, Precondition::revision(7)),
         edit("b", Edit::Disable, Precondition::Present),
     ];
-    let calls = works.into_iter().zip(&answers);
-    desk.publisher.write(calls.map(|(work, answer)| Call { work, answer: answer.clone() }).collect());
+    let calls = requests.into_iter().zip(&answers);
+    desk.publisher.write(
+        calls
+            .map(|(request, answer)| Call { work: Work::Request(request), answer: answer.clone() })
+            .collect(),
+    );
     let answers: Vec<_> = answers.iter().map(|answer| answer.take().unwrap()).collect();
     let code = |answer: &Result<Published, CallFailure>| match answer {
         Ok(published) => {

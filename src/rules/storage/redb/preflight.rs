@@ -4,6 +4,7 @@
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 use super::fault::{caught, is_damage};
+use super::shared;
 use super::tables::{DELETED, DOCUMENTS, HISTORY, RULES};
 use crate::rules::storage::Commit;
 use embedgate_policy::widget::WidgetId;
@@ -36,7 +37,7 @@ fn read(transaction: &ReadTransaction, id: &str) -> Result<(), redb::Error> {
         Err(TableError::TableDoesNotExist(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(())
+    shared::look_at(transaction, id)
 }
 
 /// The first widget of a commit, and how many more there are.

@@ -4,7 +4,7 @@ use redb::{Database, Table, WriteTransaction};
 
 use super::history::{self, HistoryChange, HistoryStep, HistoryTable};
 use super::tables::{DELETED, DOCUMENTS, DeletionRow, HISTORY, Meta, RULES};
-use super::{row, signed};
+use super::{row, shared, signed};
 use crate::rules::fingerprint::Fingerprint;
 use crate::rules::storage::{SignedWrite, WidgetState, Write};
 use embedgate_policy::widget::WidgetId;
@@ -16,6 +16,7 @@ pub(super) fn clear(database: &Database, meta: &Meta) -> Result<(), redb::Error>
     transaction.delete_table(RULES)?;
     transaction.delete_table(DELETED)?;
     transaction.delete_table(HISTORY)?;
+    shared::clear(&transaction)?;
     {
         let _tables = OpenTables::open(&transaction)?;
     }

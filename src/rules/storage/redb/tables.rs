@@ -20,7 +20,7 @@ pub(super) const DELETED: TableDefinition<'static, &str, DeletionRow> = TableDef
 /// Earlier documents and deletions by id and number, see [`mod@super::history`].
 pub(super) const HISTORY: TableDefinition<'static, HistoryKey, &[u8]> = TableDefinition::new("history");
 /// Numbers by name.
-const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<'static, &str, u64> = TableDefinition::new("meta");
 
 /// Row of a deletion: see [`DELETED`].
 pub(super) type DeletionRow = (u64, bool, Option<u64>);

@@ -345,7 +345,8 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         let applied = book.apply(&changes, ApplyOptions::default()).unwrap();
         let author = Author::now(Actor::CommandLine, generation);
         let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
-        let commit = Commit { generation, writes: applied.writes.into_iter().map(signed).collect() };
+        let commit =
+            Commit { generation, writes: applied.writes.into_iter().map(signed).collect(), share: None };
         let database = store.handle.database().unwrap();
         let pending = PendingCommit::write(&store.handle, &database, &commit).unwrap();
         drop(database);

@@ -4,6 +4,7 @@ use redb::Database;
 
 use super::fault::failed;
 use super::rows::{OpenTables, PreviousRows};
+use super::shared::{self, PreviousShare};
 use super::tables::{Meta, write_generation};
 use crate::rules::error::StoreError;
 
@@ -14,6 +15,8 @@ pub(super) struct UncertainCommit {
     pub(super) previous: u64,
     /// What it replaced.
     pub(super) before: Vec<PreviousRows>,
+    /// What it replaced of what is kept of a bucket.
+    pub(super) share: Option<PreviousShare>,
 }
 
 impl UncertainCommit {
@@ -32,6 +35,9 @@ impl UncertainCommit {
             for before in self.before.iter().rev() {
                 tables.restore(before)?;
             }
+        }
+        if let Some(share) = &self.share {
+            shared::restore(&transaction, share)?;
         }
         write_generation(&transaction, self.previous)?;
         Ok(transaction.commit()?)

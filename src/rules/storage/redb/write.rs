@@ -5,6 +5,7 @@ use redb::{Database, WriteTransaction};
 use super::fault::{caught, damaged_part, failed};
 use super::handle::{Handle, StoreUse};
 use super::rows::{OpenTables, PreviousRows};
+use super::shared::{self, PreviousShare};
 use super::tables::write_generation;
 use super::uncertain::UncertainCommit;
 use crate::rules::error::StoreError;
@@ -18,6 +19,7 @@ pub(super) struct PendingCommit<'a> {
     /// The generation that it replaces.
     previous: u64,
     before: Vec<PreviousRows>,
+    share: Option<PreviousShare>,
 }
 
 impl<'a> PendingCommit<'a> {
@@ -26,6 +28,7 @@ impl<'a> PendingCommit<'a> {
         database: &Database,
         commit: &Commit,
     ) -> Result<Self, redb::Error> {
+        let kept = commit.share.as_ref().map(|_| shared::kept(database)).transpose()?;
         let mut transaction = database.begin_write()?;
         // For a second sync of the disk an edge that is killed starts as quickly as one that was stopped.
         transaction.set_quick_repair(handle.purpose() == StoreUse::Edge);
@@ -39,19 +42,23 @@ impl<'a> PendingCommit<'a> {
                 before.push((place, tables.write(write)?));
             }
         }
+        let share = match commit.share.as_ref().zip(kept) {
+            Some((share, kept)) => Some(shared::write(&transaction, share, kept)?),
+            None => None,
+        };
         let previous = write_generation(&transaction, commit.generation)?;
         before.sort_unstable_by_key(|(place, _)| *place);
         let before = before.into_iter().map(|(_, before)| before).collect();
-        Ok(Self { handle, transaction, generation: commit.generation, previous, before })
+        Ok(Self { handle, transaction, generation: commit.generation, previous, before, share })
     }
 }
 
 #[cfg(test)]
 impl PendingCommit<'_> {
     pub(super) fn into_uncertain_after_commit(self) -> UncertainCommit {
-        let Self { transaction, generation, previous, before, .. } = self;
+        let Self { transaction, generation, previous, before, share, .. } = self;
         transaction.commit().unwrap();
-        UncertainCommit { generation, previous, before }
+        UncertainCommit { generation, previous, before, share }
     }
 }
 
@@ -62,8 +69,8 @@ impl Pending for PendingCommit<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<(), StoreError> {
-        let Self { handle, transaction, generation, previous, before } = *self;
-        let uncertain = UncertainCommit { generation, previous, before };
+        let Self { handle, transaction, generation, previous, before, share } = *self;
+        let uncertain = UncertainCommit { generation, previous, before, share };
         match caught(|| transaction.commit()) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => handle.settle(uncertain, failed(error.into())),
