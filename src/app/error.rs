@@ -68,9 +68,6 @@ pub enum AppError {
         /// The error of the system.
         source: io::Error,
     },
-    /// A source of rules that this version does not have.
-    #[error("this version takes rules only from `source = \"store\"` or `\"file\"`")]
-    SourceUnavailable,
     /// The system refused threads.
     #[error("can't start the edge's threads: {0}")]
     Runtime(io::Error),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use super::error::AppError;
 use super::suffixes::public_suffixes;
-use crate::config::{PolicySettings, Settings, SourceSetting, StoreSettings};
+use crate::config::{NatsSettings, PolicySettings, Settings, SourceSetting, StoreSettings};
 use crate::rules::audit::FileAuditLog;
 use crate::rules::brake::BrakeShare;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Publisher};
 use crate::rules::source::file::FileSource;
+use crate::rules::source::nats::{NatsConnection, NatsSource};
 use crate::rules::source::store::{LostStore, StoreSource};
 use crate::rules::source::{FilesInForce, RuleSource, StartedSource};
 
@@ -27,8 +28,7 @@ fn after(
     match settings.rules.source {
         SourceSetting::File => Ok(Box::new(FileSource::new(&settings.rules.file).taking_over(before))),
         SourceSetting::Store => Ok(Box::new(store(settings, lost))),
-        // The configuration refuses it.
-        SourceSetting::Nats => Err(AppError::SourceUnavailable),
+        SourceSetting::Nats => Ok(Box::new(nats(settings))),
     }
 }
 
@@ -39,6 +39,42 @@ pub(super) fn store(settings: &Settings, lost: LostStore) -> StoreSource {
     let source = StoreSource::new(path, seed).with_seed_named_at(seed_place);
     source.with_audit_log(&settings.log.audit, lost)
 }
+
+/// The bucket that the settings name.
+fn nats(settings: &Settings) -> NatsSource {
+    let NatsSettings { servers, bucket, cache, tls, credentials, edge } = settings.rules.nats.clone();
+    let is_tls = tls.is_some() || servers.iter().any(|server| server.starts_with("tls://"));
+    let (ca, certificate) = tls.map_or((None, None), |tls| (tls.ca, tls.certificate));
+    NatsSource::new(NatsConnection {
+        servers,
+        bucket,
+        cache,
+        tls: is_tls,
+        ca,
+        certificate: certificate.map(|files| (files.cert, files.key)),
+        credentials,
+        edge: edge.unwrap_or_else(host_name),
+        max_staleness: settings.policy.max_staleness,
+    })
+}
+
+/// The name of this host, as the name of an edge may be.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    edge_name(&name).unwrap_or_else(|| "edge".into())
+}
+
+/// A host's name, made fit to be that of an edge: letters, digits, `-` and `_`, with dots between.
+fn edge_name(host: &str) -> Option<String> {
+    let fit = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    let parts = host.trim().split('.').filter(|part| !part.is_empty());
+    let name = parts.map(|part| part.chars().map(fit).collect::<String>()).collect::<Vec<_>>().join(".");
+    let name = name.get(..LONGEST_NAME).map_or(name.as_str(), |cut| cut.trim_end_matches('.'));
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Longest name of an edge, in bytes.
+const LONGEST_NAME: usize = 64;
 
 /// The writer of this source's rules, with the audit log of the settings.
 pub(super) fn publisher(source: &dyn RuleSource, live: LiveRules, settings: &Settings) -> Publisher {
@@ -66,9 +102,30 @@ pub(super) fn start(
     let suffixes = public_suffixes(settings)?;
     let source: Box<dyn RuleSource> = match settings.rules.source {
         SourceSetting::Store if handed_over => Box::new(store(settings, lost).handed_over()),
+        SourceSetting::Nats if handed_over => Box::new(nats(settings).handed_over()),
         _ => after(settings, lost, before)?,
     };
     let publisher = publisher(&*source, live, settings);
     let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
     Ok(source.start(publisher, suffixes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_has_the_name_of_an_edge() {
+        for (host, name) in [
+            ("edge-1\n", Some("edge-1")),
+            ("edge_1.example.com", Some("edge_1.example.com")),
+            ("..a..b.", Some("a.b")),
+            ("caf\u{e9} bar", Some("caf--bar")),
+            (" \n", None),
+        ] {
+            assert_eq!(edge_name(host).as_deref(), name, "{host:?}");
+        }
+        let long = edge_name(&format!("{}.{}", "a".repeat(63), "b".repeat(63)));
+        assert_eq!(long, Some("a".repeat(63)));
+    }
 }

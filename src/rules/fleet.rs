@@ -1,10 +1,11 @@
 //! Fleet of edges, as the control plane knows it. Whoever shares rules with others implements [`Fleet`].
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use utoipa::ToSchema;
@@ -17,6 +18,9 @@ use super::error::SaveError;
 pub trait Fleet: Send + Sync {
     /// What others are told of this edge, beside its rules. Before anybody asks.
     fn describe(&self, edge: Arc<dyn EdgeFacts>);
+
+    /// From which age of its rules this edge denies by itself from now on; `None`: never. The others are told.
+    fn set_max_staleness(&self, limit: Option<Duration>);
 
     /// Every edge, as each answers within this time.
     async fn status(&self, within: Duration) -> FleetStatus;
@@ -47,6 +51,23 @@ pub trait Fleet: Send + Sync {
 
     /// State of the connection to the bucket.
     fn link(&self) -> watch::Receiver<FleetLink>;
+
+    /// What this edge is in the fleet. Nobody is asked.
+    fn own(&self) -> OwnEdge;
+
+    /// Number of edges in each state, this one among them, as far as it has heard of them. Nobody is asked.
+    fn states(&self) -> BTreeMap<EdgeState, usize>;
+}
+
+/// This edge, as it is in its fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnEdge {
+    /// The bucket that the rules are in.
+    pub bucket: String,
+    /// The name of this edge.
+    pub name: String,
+    /// The sequence up to which it enforces the bucket.
+    pub sequence: u64,
 }
 
 /// Facts about this edge that other edges are told.
@@ -69,6 +90,17 @@ pub struct FleetLink {
     pub behind_since: Option<Timestamp>,
     /// What is wrong with the bucket: this edge doesn't follow it.
     pub fault: Option<FleetFault>,
+}
+
+impl FleetLink {
+    /// For how long messages may have been published that are not in force here; zero while everything is. Of what was
+    /// published while the bucket can't be reached, this edge knows nothing: it counts from its last contact.
+    pub fn lag(&self, now: Timestamp) -> SignedDuration {
+        let lost = self.current_at.filter(|_| !self.connected);
+        let refused = self.fault.as_ref().map(|fault| fault.since);
+        let since = [self.behind_since, refused, lost].into_iter().flatten().min();
+        since.map_or(SignedDuration::ZERO, |since| now.duration_since(since).max(SignedDuration::ZERO))
+    }
 }
 
 /// Fault of a bucket: it is not what this edge has followed. The rules in force stay.
@@ -110,7 +142,7 @@ pub struct EdgeStatus {
     pub name: String,
     /// What this edge knows of it.
     pub state: EdgeState,
-    /// The version of embedgate; `None` if it has never told.
+    /// The version of embedgate; `null` if it has never told.
     pub version: Option<String>,
     /// The sequence up to which it enforces the bucket.
     pub sequence: Option<u64>,
@@ -225,4 +257,32 @@ pub enum FleetError {
     /// Something could not be saved.
     #[error(transparent)]
     Save(#[from] SaveError),
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_lag_begins_with_the_earliest_thing_that_is_not_in_force() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let fault = |second| FleetFault {
+            code: "bucket_shrunk".to_owned(),
+            detail: "shorter".to_owned(),
+            since: at(second),
+        };
+        let link = FleetLink { connected: true, current_at: Some(at(90)), behind_since: None, fault: None };
+        for (what, link, lag) in [
+            ("in step", link.clone(), 0),
+            ("behind", FleetLink { behind_since: Some(at(97)), ..link.clone() }, 3),
+            ("a fault", FleetLink { fault: Some(fault(95)), behind_since: Some(at(97)), ..link.clone() }, 5),
+            ("cut off", FleetLink { connected: false, behind_since: Some(at(97)), ..link.clone() }, 10),
+            ("never connected", FleetLink { connected: false, current_at: None, ..link.clone() }, 0),
+            ("a clock that was set back", FleetLink { behind_since: Some(at(200)), ..link }, 0),
+        ] {
+            assert_eq!(link.lag(at(100)).as_secs(), lag, "{what}");
+        }
+    }
 }

@@ -19,6 +19,7 @@ use embedgate_policy::widget::Widget;
 
 pub mod file;
 pub(in crate::rules) mod kind;
+pub mod nats;
 pub mod store;
 
 pub use self::kind::SourceKind;

@@ -31,7 +31,8 @@ const FLOORS: [(&str, &[&str]); 11] = [
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 24] = [
+const KEPT: [(&str, &[&str]); 25] = [
+    ("async_nats", &["rules/source/nats"]),
     ("pingora_core", &["edge", "app"]),
     ("pingora_cache", &["edge/cache"]),
     ("pingora_load_balancing", &["edge/forward"]),

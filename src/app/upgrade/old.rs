@@ -11,6 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::link::{Link, unexpected};
@@ -261,20 +262,33 @@ impl Relief {
     }
 }
 
+/// Time for a follower to say that it stops.
+const FOLLOWER_ENDS: Duration = Duration::from_secs(2);
+
 /// Follower of a source of rules, as it runs.
-pub(in crate::app) struct RunningFollower(watch::Sender<bool>);
+pub(in crate::app) struct RunningFollower {
+    stop: watch::Sender<bool>,
+    running: JoinHandle<()>,
+}
 
 impl RunningFollower {
     /// Lets a follower run.
     pub(in crate::app) fn start(follower: Box<dyn SourceFollower>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        drop(tokio::spawn(follower.follow(stopped)));
-        Self(stop)
+        Self { stop, running: tokio::spawn(follower.follow(stopped)) }
+    }
+
+    /// Ends it when the edge stops, and waits until it has said so where others wait for this edge.
+    pub(in crate::app) async fn stop(self) {
+        self.stop.send_replace(true);
+        if timeout(FOLLOWER_ENDS, self.running).await.is_err() {
+            tracing::warn!("what keeps the rules current has not ended in time");
+        }
     }
 
     /// Ends it: the process that has taken over follows the source. It can't change anything any more.
     fn end(self) {
-        self.0.send_replace(true);
+        self.stop.send_replace(true);
     }
 }
 

@@ -230,7 +230,7 @@ fn unreadable(path: &Path, source: std::io::Error) -> StoreError {
 }
 
 /// All documents, in the order of their ids.
-fn pages(documents: impl Documents) -> impl Iterator<Item = Result<Vec<Widget>, StoreError>> {
+pub(super) fn pages(documents: impl Documents) -> impl Iterator<Item = Result<Vec<Widget>, StoreError>> {
     let mut next = Some(None::<WidgetId>);
     iter::from_fn(move || {
         let after = next.take()?;

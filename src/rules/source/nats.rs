@@ -1,0 +1,201 @@
+//! Rules from a bucket of NATS JetStream that a fleet of edges shares.
+//!
+//! Every edge follows the bucket in its order and keeps what it has taken in a local store, the cache: it starts and
+//! serves from there while NATS is away, and goes on from the message after the last one. What is saved through any edge
+//! is published first, and is in force when it comes back. A bucket that is not the one that was followed is a fault,
+//! and the rules in force stay: they never go backwards unless an operator says so.
+//!
+//! | module | is |
+//! |---|---|
+//! | [`connection`] | the connection to a server, and calls to JetStream |
+//! | [`bucket`], [`message`] | the stream, and what is in its messages |
+//! | [`consumer`], [`assembly`] | messages in their order, and batches as a whole |
+//! | [`follower`], [`following`], [`agreement`], [`fault`] | one session after another, and what keeps one from following |
+//! | [`applying`] | the way to the publisher |
+//! | [`publishing`] | the way from the publisher to the bucket |
+//! | [`registry`], [`report`], [`asking`], [`fleet`], [`deciding`] | the other edges |
+
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use self::applying::Applier;
+use self::fleet::NatsFleet;
+use self::follower::BucketFollower;
+use self::hub::Hub;
+use self::publishing::NatsBucket;
+use super::store::pages;
+use super::{DocumentPages, RuleSource, SourceFollower, SourceKind, StartedSource};
+use crate::rules::error::RulesError;
+use crate::rules::publisher::Publisher;
+use crate::rules::storage::redb::{Reading, RuleStore, StoreUse};
+use embedgate_policy::suffix::PublicSuffixes;
+
+mod agreement;
+mod applying;
+mod asking;
+mod assembly;
+mod bucket;
+mod connection;
+mod consumer;
+mod deciding;
+mod fault;
+mod fleet;
+mod follower;
+mod following;
+mod hub;
+mod message;
+mod publishing;
+mod registry;
+mod report;
+
+pub use self::connection::NatsConnection;
+
+/// Time of a start to catch up with the bucket, where there is a cache to serve from.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// Time after which a start that waits says so again.
+const STILL_WAITING: Duration = Duration::from_secs(10);
+
+/// Bucket of NATS JetStream as a source of rules.
+pub struct NatsSource {
+    settings: NatsConnection,
+    reading: Reading,
+}
+
+impl NatsSource {
+    /// The bucket of these settings.
+    pub fn new(settings: NatsConnection) -> Self {
+        Self { settings, reading: Reading::Whole }
+    }
+
+    /// The same, which another process has followed until now. A start follows nothing before its follower runs.
+    #[must_use]
+    pub fn handed_over(self) -> Self {
+        Self { reading: Reading::RulesAlone, ..self }
+    }
+}
+
+impl RuleSource for NatsSource {
+    fn kind(&self) -> SourceKind {
+        SourceKind::NATS
+    }
+
+    fn name(&self) -> String {
+        self.settings.bucket.clone()
+    }
+
+    fn location(&self) -> String {
+        self.settings.cache.display().to_string()
+    }
+
+    fn start(
+        &self,
+        publisher: Publisher,
+        suffixes: Arc<PublicSuffixes>,
+    ) -> Result<StartedSource, RulesError> {
+        let Self { settings, reading } = self;
+        let opened = RuleStore::open(&settings.cache, Arc::clone(&suffixes), StoreUse::Edge, *reading)?;
+        let (store, book) = (Arc::new(opened.0), opened.1);
+        let is_new = store.is_new();
+        let publisher = publisher.with_storage(store, book);
+        let hub = Arc::new(Hub::new(settings.clone(), publisher.contact()));
+        let runtime = Handle::current();
+        let bucket = NatsBucket { hub: Arc::clone(&hub), runtime: runtime.clone() };
+        let publisher = Arc::new(publisher.with_bucket(Arc::new(bucket)));
+        let applier = Applier::new(Arc::clone(&publisher), suffixes);
+        let fleet = Arc::new(NatsFleet { hub: Arc::clone(&hub), applier: applier.clone() });
+        let (started, has_started) = mpsc::channel();
+        let (stop, stopped) = watch::channel(false);
+        let follower = BucketFollower::new(hub, applier, started);
+        let followed = match reading {
+            // Only one process follows, and the other one has the fleet's word until it is relieved.
+            Reading::RulesAlone => Followed::Later(Box::new(follower), stopped),
+            Reading::Whole => {
+                let running = runtime.spawn(follower.run(stopped));
+                self.wait(&publisher, &has_started);
+                Followed::Already(running)
+            }
+        };
+        if is_new {
+            publisher.establish()?;
+        }
+        let follower = Box::new(NatsFollower { stop, followed });
+        Ok(StartedSource { publisher, follower: Some(follower), file: None, fleet: Some(fleet) })
+    }
+
+    fn documents(&self, suffixes: Arc<PublicSuffixes>) -> Result<DocumentPages, RulesError> {
+        if !self.settings.cache.exists() {
+            // Nothing was followed yet; what the bucket has, a start will read.
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let opened =
+            RuleStore::open_existing(&self.settings.cache, suffixes, StoreUse::Edge, Reading::Whole);
+        Ok(Box::new(pages(opened?.0)))
+    }
+}
+
+impl NatsSource {
+    /// Waits until the bucket is in force, or for a moment where there are rules to serve meanwhile.
+    fn wait(&self, publisher: &Publisher, has_started: &mpsc::Receiver<()>) {
+        let bucket = &self.settings.bucket;
+        if publisher.position().is_some() {
+            if has_started.recv_timeout(CATCH_UP).is_err() {
+                let cache = self.settings.cache.display();
+                tracing::warn!(
+                    source = "nats",
+                    bucket,
+                    "the bucket could not be caught up with yet, so the rules of {cache} are served meanwhile"
+                );
+            }
+            return;
+        }
+        while let Err(mpsc::RecvTimeoutError::Timeout) = has_started.recv_timeout(STILL_WAITING) {
+            tracing::warn!(
+                source = "nats",
+                bucket,
+                "this edge has no rules yet, and waits for the bucket to start"
+            );
+        }
+    }
+}
+
+/// Follower of the bucket, which may run already.
+struct NatsFollower {
+    stop: watch::Sender<bool>,
+    followed: Followed,
+}
+
+/// State of a follower before somebody lets it run.
+enum Followed {
+    Already(JoinHandle<()>),
+    Later(Box<BucketFollower>, watch::Receiver<bool>),
+}
+
+#[async_trait]
+impl SourceFollower for NatsFollower {
+    async fn follow(self: Box<Self>, mut shutdown: watch::Receiver<bool>) {
+        let Self { stop, followed } = *self;
+        let mut running = match followed {
+            Followed::Already(running) => running,
+            Followed::Later(follower, stopped) => tokio::spawn(follower.run(stopped)),
+        };
+        tokio::select! {
+            ended = &mut running => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "the bucket is followed no longer; the last good rules stay in force");
+                }
+                return;
+            }
+            _ = shutdown.wait_for(|shutdown| *shutdown) => {}
+        }
+        stop.send_replace(true);
+        if let Err(error) = running.await {
+            tracing::error!(%error, "the follower of the bucket broke down");
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Questions among edges, beside the bucket: how far each is, and when it is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::{Client, Message};
+use futures_util::StreamExt;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use super::connection::ServerConnection;
+use super::hub::Hub;
+use super::report::{FleetQuestion, Report};
+
+/// Longest time that somebody may wait for an answer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// Time after which those who have not answered are asked again, at first; then longer and longer.
+const AGAIN: Duration = Duration::from_millis(100);
+const AGAIN_AT_MOST: Duration = Duration::from_secs(2);
+
+impl Hub {
+    /// Answers other edges, and hears what they tell, for as long as the connection is open.
+    pub(super) async fn converse(self: Arc<Self>, connection: Arc<ServerConnection>) {
+        let client = &connection.client;
+        let asked = client.subscribe(self.names.ask()).await;
+        let heard = client.subscribe(self.names.report()).await;
+        let (Ok(mut asked), Ok(mut heard)) = (asked, heard) else {
+            tracing::warn!("edges can't be heard: NATS refuses the subscriptions below embedgate.>");
+            return;
+        };
+        let mut tell_at = Instant::now();
+        loop {
+            tokio::select! {
+                question = asked.next() => match question {
+                    Some(question) => self.answer(client, question),
+                    None => return,
+                },
+                report = heard.next() => match report {
+                    Some(report) => self.hear_message(&report),
+                    None => return,
+                },
+                () = tokio::time::sleep_until(tell_at) => {
+                    tell_at = Instant::now() + self.report_interval().mul_f64(0.8 + 0.4 * rand::random::<f64>());
+                    self.tell(client).await;
+                }
+                _ = connection.end() => return,
+            }
+        }
+    }
+
+    async fn tell(&self, client: &Client) {
+        if let Ok(report) = serde_json::to_vec(&self.report()) {
+            // Whoever does not hear it asks.
+            let _ = client.publish(self.names.report(), report.into()).await;
+        }
+    }
+
+    /// Answers one question on a task of its own: it may take until a sequence is in force here.
+    fn answer(self: &Arc<Self>, client: &Client, question: Message) {
+        let Ok(asked) = serde_json::from_slice::<FleetQuestion>(&question.payload) else { return };
+        let Some(reply) = question.reply.filter(|_| asked.from != self.instance) else { return };
+        let (hub, client) = (Arc::clone(self), client.clone());
+        drop(tokio::spawn(async move {
+            if let Some(sequence) = asked.sequence.filter(|_| !hub.is_superseded() && hub.fault().is_none()) {
+                let mut enforced = hub.enforced.subscribe();
+                match timeout(LONGEST, enforced.wait_for(|enforced| *enforced >= sequence)).await {
+                    Ok(Ok(_)) => {}
+                    _ => return,
+                }
+            }
+            if let Ok(report) = serde_json::to_vec(&hub.report()) {
+                let _ = client.publish(reply, report.into()).await;
+            }
+        }));
+    }
+
+    fn hear_message(&self, message: &Message) {
+        if let Ok(report) = serde_json::from_slice::<Report>(&message.payload)
+            && report.instance != self.instance
+        {
+            self.hear(report);
+        }
+    }
+
+    /// Notes a report, and compares its digest.
+    fn hear(&self, report: Report) {
+        let own = self.in_force();
+        if report.fault.is_none()
+            && (report.created, report.changed) == (own.created, own.changed)
+            && report.digest != format!("{:032x}", own.digest)
+        {
+            let Report { name, version, changed, .. } = &report;
+            tracing::error!(
+                edge = name,
+                "the rules differ from those of the edge `{name}` (version {version}), although both are at message \
+                 {changed} of the bucket: both read it again"
+            );
+            self.doubt.notify_one();
+        }
+        let state = self.state_of(&report, own.changed);
+        self.registry.lock().hear(report, state);
+    }
+
+    /// Asks all edges, and hands on each report until `enough` says so or the time is over.
+    async fn ask(
+        &self,
+        sequence: Option<u64>,
+        until: Instant,
+        mut enough: impl FnMut(Report) -> bool,
+    ) -> Result<(), Arc<str>> {
+        let connection = self.connection()?;
+        let inbox = connection.client.new_inbox();
+        let lost = |error: &dyn std::error::Error| Arc::from(super::connection::told(error));
+        let mut answers = connection.client.subscribe(inbox.clone()).await.map_err(|error| lost(&error))?;
+        let question = FleetQuestion { from: self.instance.clone(), sequence };
+        let question = serde_json::to_vec(&question).map_err(|error| lost(&error))?;
+        let sent = connection.client.publish_with_reply(self.names.ask(), inbox, question.into()).await;
+        sent.map_err(|error| lost(&error))?;
+        loop {
+            let answer = tokio::select! {
+                answer = timeout_at(until, answers.next()) => answer,
+                reason = connection.end() => return Err(reason),
+            };
+            match answer {
+                Ok(Some(answer)) => {
+                    let report = serde_json::from_slice::<Report>(&answer.payload).ok();
+                    if let Some(report) = report.filter(|report| report.instance != self.instance) {
+                        self.hear(report.clone());
+                        if enough(report) {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok(None) => return Err("the subscription has ended".into()),
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// The reports of all edges that answer within this time, by name. Whoever is waited for and does not answer makes it
+    /// last that long.
+    pub(super) async fn reports(&self, within: Duration) -> BTreeMap<String, Report> {
+        let mut missing = self.registry.lock().waited_for(Instant::now());
+        missing.remove(self.edge());
+        let mut reports = BTreeMap::new();
+        if missing.is_empty() {
+            return reports;
+        }
+        let asked = self.ask(None, Instant::now() + within, |report| {
+            missing.remove(&report.name);
+            reports.insert(report.name.clone(), report);
+            missing.is_empty()
+        });
+        // Without a connection nobody answers.
+        let _ = asked.await;
+        reports
+    }
+
+    /// Whether another process answers to the name of this edge.
+    pub(super) async fn has_namesake(&self, within: Duration) -> bool {
+        let mut found = false;
+        let asked = self.ask(None, Instant::now() + within, |report| {
+            found = report.name == self.edge();
+            found
+        });
+        let asked = asked.await;
+        found || asked.is_err()
+    }
+
+    /// Waits until every edge enforces the message of this sequence, and names those that don't within this time.
+    pub(super) async fn wait_for_all(&self, sequence: u64, within: Duration) -> Vec<String> {
+        let until = Instant::now() + within;
+        let mut behind = Behind::new(sequence);
+        behind.enforces(self.edge(), &self.instance);
+        let mut again = AGAIN;
+        // Whoever was announced before that message is known once it is in force here.
+        let mut enforced = self.enforced.subscribe();
+        let own = enforced.wait_for(|enforced| *enforced >= sequence);
+        let is_in_force = matches!(timeout_at(until, own).await, Ok(Ok(_)));
+        if !is_in_force {
+            let mut all = self.waited_for();
+            all.insert(self.edge().to_owned(), self.instance.clone());
+            return all.into_keys().collect();
+        }
+        loop {
+            if behind.among(&self.waited_for()).is_empty() {
+                return Vec::new();
+            }
+            let now = Instant::now();
+            if now >= until {
+                return behind.among(&self.waited_for());
+            }
+            let created = self.in_force().created;
+            let round = (now + again).min(until);
+            let asked = self.ask(Some(sequence), round, |report| {
+                behind.note(report, created);
+                behind.among(&self.waited_for()).is_empty()
+            });
+            if asked.await.is_err() {
+                sleep(AGAIN.min(until.duration_since(now))).await;
+            }
+            again = (again * 2).min(AGAIN_AT_MOST);
+        }
+    }
+
+    /// The edges that saves wait for.
+    fn waited_for(&self) -> BTreeMap<String, String> {
+        self.registry.lock().waited_for(Instant::now())
+    }
+}
+
+/// Edges that don't enforce a message yet.
+struct Behind {
+    sequence: u64,
+    /// Whether each process that has answered enforces it, by the name of its edge.
+    answers: HashMap<String, HashMap<String, bool>>,
+}
+
+impl Behind {
+    fn new(sequence: u64) -> Self {
+        Self { sequence, answers: HashMap::new() }
+    }
+
+    /// Notes that this process enforces it.
+    fn enforces(&mut self, name: &str, instance: &str) {
+        self.answers.entry(name.to_owned()).or_default().insert(instance.to_owned(), true);
+    }
+
+    /// Notes an answer. `created`: the bucket that is followed here; a sequence of another one means nothing.
+    fn note(&mut self, report: Report, created: u64) {
+        let enforces = report.created == created && report.sequence >= self.sequence && report.fault.is_none();
+        self.answers.entry(report.name).or_default().insert(report.instance, enforces);
+    }
+
+    /// Those of these edges that don't enforce it, as far as they have told. The process that was announced last counts,
+    /// and no other of its name may say that it doesn't.
+    fn among(&self, edges: &BTreeMap<String, String>) -> Vec<String> {
+        let is_behind = |name: &String, instance: &String| match self.answers.get(name) {
+            Some(answers) => answers.get(instance) != Some(&true) || answers.values().any(|enforces| !enforces),
+            None => true,
+        };
+        edges.iter().filter(|(name, instance)| is_behind(name, instance)).map(|(name, _)| name.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(name: &str, instance: &str, created: u64, sequence: u64, fault: bool) -> Report {
+        Report {
+            name: name.into(),
+            instance: instance.into(),
+            version: "1".into(),
+            created,
+            sequence,
+            changed: sequence,
+            digest: String::new(),
+            followed: 0,
+            age_seconds: None,
+            sessions: 0,
+            ticket_keys: String::new(),
+            fault: fault.then(|| "bucket_shrunk".into()),
+        }
+    }
+
+    #[test]
+    fn an_edge_is_behind_until_its_last_process_enforces_the_message_and_no_other_denies_it() {
+        let edges = BTreeMap::from([("a".to_owned(), "a1".to_owned()), ("b".to_owned(), "b2".to_owned())]);
+        for (reports, behind) in [
+            (vec![], vec!["a", "b"]),
+            (vec![report("a", "a1", 7, 10, false)], vec!["b"]),
+            (vec![report("a", "a1", 7, 9, false), report("b", "b2", 7, 10, false)], vec!["a"]),
+            // Of another bucket, and one that keeps its rules because of a fault.
+            (vec![report("a", "a1", 8, 10, false), report("b", "b2", 7, 10, true)], vec!["a", "b"]),
+            // The process before the last one.
+            (vec![report("a", "a1", 7, 12, false), report("b", "b1", 7, 12, false)], vec!["b"]),
+            (vec![report("b", "b2", 7, 12, false), report("b", "b1", 7, 9, false)], vec!["a", "b"]),
+            // Somebody who was never announced.
+            (vec![report("a", "a1", 7, 10, false), report("b", "b2", 7, 11, false), report("c", "c", 7, 1, false)], vec![]),
+        ] {
+            let mut behind_now = Behind::new(10);
+            reports.iter().cloned().for_each(|report| behind_now.note(report, 7));
+            assert_eq!(behind_now.among(&edges), behind, "{reports:?}");
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! One session of following: agree on the bucket, announce this edge, learn of the others, and take messages as they come.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::jetstream::consumer::DeliverPolicy;
+use jiff::Timestamp;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::applying::Beside;
+use super::assembly::BatchAssembly;
+use super::bucket::{BucketFacts, FLEET_KEYS};
+use super::connection::{CallFault, ServerConnection};
+use super::consumer::{BucketConsumer, Delivery};
+use super::follower::{BucketFollower, SessionEnd};
+use super::message::BucketMessage;
+use super::registry::{edge_of, is_decision};
+use super::report::{Announcement, OperatorDecision};
+use crate::rules::shared::BucketPosition;
+
+/// Most messages, and bytes, that come in force with one swap, unless one batch is larger.
+const MESSAGES: usize = 10_000;
+const BYTES: usize = 32 << 20;
+
+/// Time between two counts of the bucket's keys, and between two times that the whole bucket is read in doubt.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// An announcement is repeated after a quarter of `max_staleness`, within these bounds.
+const REPEAT_AT_LEAST: Duration = Duration::from_millis(250);
+const REPEAT_AT_MOST: Duration = Duration::from_secs(15);
+
+/// Times that nobody of the same name may answer before this edge takes its name again.
+const ALONE: u32 = 3;
+
+/// The time of a contact is kept this often at most.
+const KEEP: Duration = Duration::from_secs(1);
+
+/// Announcement on its way: its sequence, and the time before it was sent.
+type Announcing = JoinHandle<Result<(u64, Timestamp), CallFault>>;
+
+/// State of one session.
+struct Following {
+    connection: Arc<ServerConnection>,
+    facts: BucketFacts,
+    assembly: BatchAssembly,
+    /// The last message that came.
+    last: u64,
+    /// The sequence at which this edge knows that it had everything at that time.
+    awaited: Option<(u64, Timestamp)>,
+    is_current: bool,
+}
+
+impl BucketFollower {
+    /// Follows the bucket until something ends it.
+    pub(super) async fn follow(&mut self, connection: &Arc<ServerConnection>) -> SessionEnd {
+        match self.try_to_follow(connection).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        }
+    }
+
+    async fn try_to_follow(&mut self, connection: &Arc<ServerConnection>) -> Result<Infallible, SessionEnd> {
+        if self.hub.is_superseded() {
+            self.wait_until_alone().await?;
+        }
+        let facts = self.agree(connection).await?;
+        let hub = Arc::clone(&self.hub);
+        hub.change_link(|link| {
+            link.behind_since.get_or_insert_with(Timestamp::now);
+        });
+        let announced = Self::announce(Arc::clone(&hub), Arc::clone(connection)).await?;
+        self.learn(connection, facts, announced.0).await?;
+        let from = self.progress.taken + 1;
+        let policy = DeliverPolicy::ByStartSequence { start_sequence: from };
+        let name = consumer_name("edge", hub.edge());
+        let consumer = BucketConsumer::begin(connection, &hub.names, name, ">", policy).await?;
+        hub.change_link(|link| link.connected = true);
+        tracing::info!(bucket = hub.names.bucket, from, "the bucket is followed");
+        let following = Following {
+            connection: Arc::clone(connection),
+            facts,
+            assembly: BatchAssembly::default(),
+            last: self.progress.taken,
+            awaited: Some(announced),
+            is_current: false,
+        };
+        self.take_all(following, consumer).await
+    }
+
+    /// Learns of all edges that were announced before, this one among them.
+    async fn learn(
+        &mut self,
+        connection: &Arc<ServerConnection>,
+        facts: BucketFacts,
+        announced: u64,
+    ) -> Result<(), SessionEnd> {
+        let hub = Arc::clone(&self.hub);
+        hub.registry.lock().begin(facts.created);
+        let name = consumer_name("registry", hub.edge());
+        let mut reader = BucketConsumer::begin_last(connection, &hub.names, name, FLEET_KEYS, false).await?;
+        let mut last = 0;
+        while let Some(message) = reader.next_known().await? {
+            last = message.sequence;
+            self.note_of_fleet(&message)?;
+        }
+        reader.end().await;
+        if last < announced {
+            // A replica that lags behind the leader may not know of everybody yet.
+            return Err(SessionEnd::Failed("a NATS server does not know of the last messages yet".into()));
+        }
+        Ok(())
+    }
+
+    /// Takes messages as they come.
+    async fn take_all(
+        &mut self,
+        mut following: Following,
+        mut consumer: BucketConsumer,
+    ) -> Result<Infallible, SessionEnd> {
+        let hub = Arc::clone(&self.hub);
+        let mut limit = hub.max_staleness.subscribe();
+        let mut announcing: Option<Announcing> = None;
+        let mut announce_at = self.next_announcement();
+        let mut check_at = Instant::now();
+        loop {
+            tokio::select! {
+                delivery = consumer.next() => {
+                    if let Delivery::Message(message) = delivery? {
+                        self.take(&mut following, message).await?;
+                        while following.assembly.len() < MESSAGES && following.assembly.bytes() < BYTES {
+                            match consumer.ready().await? {
+                                Some(Delivery::Message(message)) => self.take(&mut following, message).await?,
+                                Some(Delivery::Heartbeat) => {}
+                                None => break,
+                            }
+                        }
+                    }
+                    if consumer.pending == 0 {
+                        following.assembly.end_batch();
+                    }
+                    self.flush(&mut following).await?;
+                    consumer.listens_again();
+                    self.settle(&mut following).await?;
+                }
+                announced = done(&mut announcing) => {
+                    announcing = None;
+                    match announced {
+                        Ok(Ok(announced)) => following.awaited = Some(announced),
+                        Ok(Err(fault)) => tracing::warn!("this edge could not announce itself, and tries again: {fault}"),
+                        Err(error) => tracing::error!(%error, "this edge could not announce itself"),
+                    }
+                    self.settle(&mut following).await?;
+                }
+                () = sleep_until(announce_at), if announcing.is_none() => {
+                    announce_at = self.next_announcement();
+                    let announce = Self::announce(Arc::clone(&hub), Arc::clone(&following.connection));
+                    announcing = Some(tokio::spawn(announce));
+                }
+                _ = limit.changed() => announce_at = Instant::now(),
+                () = hub.announce_again.notified() => announce_at = Instant::now(),
+                () = hub.doubt.notified() => self.read_again(&following).await?,
+                () = sleep_until(check_at), if following.is_current => {
+                    check_at = Instant::now() + CHECK;
+                    self.count_keys(&following.connection).await?;
+                    consumer.listens_again();
+                }
+            }
+        }
+    }
+
+    /// When this edge announces itself again; with rules that may be of any age, it doesn't for a long time.
+    fn next_announcement(&self) -> Instant {
+        let repeat = match *self.hub.max_staleness.borrow() {
+            Some(limit) => (limit / 4).clamp(REPEAT_AT_LEAST, REPEAT_AT_MOST),
+            None => Duration::from_secs(24 * 3600),
+        };
+        Instant::now() + repeat
+    }
+
+    /// Takes one message.
+    async fn take(&mut self, following: &mut Following, message: BucketMessage) -> Result<(), SessionEnd> {
+        let sequence = message.sequence;
+        self.hub.knows_of(sequence);
+        if message.is_of_widget() {
+            following.assembly.push(message);
+            following.last = sequence;
+            return Ok(());
+        }
+        following.assembly.end_batch();
+        following.last = sequence;
+        if is_decision(&message.key) {
+            self.flush(following).await?;
+            self.hub.registry.lock().note_key(&message.key);
+            return self.decided(following, &message).await;
+        }
+        self.note_of_fleet(&message)
+    }
+
+    /// Puts in force what is whole.
+    async fn flush(&mut self, following: &mut Following) -> Result<(), SessionEnd> {
+        let messages = following.assembly.take();
+        let mut flushed = self.progress.taken;
+        let mut in_force = None;
+        if let Some(BucketMessage { sequence, written, .. }) = messages.last() {
+            flushed = *sequence;
+            let (created, followed) = (following.facts.created, self.progress.followed);
+            let position = BucketPosition { created, sequence: *sequence, written: *written, followed };
+            let beside = Beside { position: Some(position), ..Beside::default() };
+            self.applier.apply(&self.hub, messages, beside).await?;
+            in_force = Some(self.applier.in_force());
+        }
+        // What came behind an open batch is not in force before it.
+        self.progress.taken = if following.assembly.is_open() { flushed } else { following.last };
+        if in_force.is_some() || *self.hub.enforced.borrow() != self.progress.taken {
+            self.hub.enforces(in_force, self.progress.taken);
+        }
+        Ok(())
+    }
+
+    /// Says how current the rules are, now that messages up to here are in force.
+    async fn settle(&mut self, following: &mut Following) -> Result<(), SessionEnd> {
+        let limit = *self.hub.max_staleness.borrow();
+        if let Some((_, at)) = following.awaited.take_if(|(sequence, _)| *sequence <= self.progress.taken) {
+            self.is_current_at(at, limit);
+            if !following.is_current {
+                following.is_current = true;
+                self.caught_up(following).await?;
+            }
+        } else if following.is_current && limit.is_none() {
+            self.is_current_at(Timestamp::now(), limit);
+        }
+        Ok(())
+    }
+
+    /// Everything that was published before this edge announced itself is in force.
+    async fn caught_up(&mut self, following: &Following) -> Result<(), SessionEnd> {
+        if self.applier.position().is_none() {
+            // An empty bucket: it is the one that is followed from now on.
+            let (created, followed) = (following.facts.created, self.progress.followed);
+            let position = BucketPosition { created, sequence: 0, written: 0, followed };
+            let beside = Beside { position: Some(position), ..Beside::default() };
+            self.applier.apply(&self.hub, Vec::new(), beside).await?;
+            self.hub.enforces(Some(self.applier.in_force()), self.progress.taken);
+        }
+        self.hub.change_link(|link| link.behind_since = None);
+        tracing::info!(
+            bucket = self.hub.names.bucket,
+            sequence = self.progress.taken,
+            "everything that the bucket has is in force"
+        );
+        self.has_started();
+        Ok(())
+    }
+
+    fn is_current_at(&mut self, at: Timestamp, limit: Option<Duration>) {
+        self.hub.change_link(|link| {
+            link.current_at = Some(at);
+            link.behind_since = None;
+        });
+        let now = Instant::now();
+        if limit.is_some() && self.progress.kept.is_none_or(|kept| now - kept >= KEEP) {
+            self.progress.kept = Some(now);
+            self.applier.keep_contact(at);
+        }
+    }
+
+    /// Notes a message about an edge.
+    fn note_of_fleet(&mut self, message: &BucketMessage) -> Result<(), SessionEnd> {
+        self.hub.registry.lock().note_key(&message.key);
+        let Some(name) = edge_of(&message.key) else { return Ok(()) };
+        let Some(announcement) = serde_json::from_slice::<Announcement>(&message.payload).ok() else {
+            tracing::warn!("key '{}' of the bucket is no announcement of an edge, and is left out", message.key);
+            return Ok(());
+        };
+        let (is_own_name, is_own) = (name == self.hub.edge(), announcement.instance == self.hub.instance);
+        let (is_waited_for, is_forgotten) = (announcement.is_waited_for(), announcement.forgotten);
+        if announcement.name == name {
+            self.hub.registry.lock().announce(announcement, message.sequence);
+        }
+        let is_later = self.progress.announced.is_none_or(|(sequence, _)| message.sequence > sequence);
+        if is_own_name && is_own && is_later && !is_forgotten {
+            self.progress.announced = Some((message.sequence, message.written));
+        } else if is_own_name && self.progress.announced.is_some() && is_later {
+            if is_forgotten {
+                // This edge is alive, and is to be waited for.
+                self.hub.announce_again.notify_one();
+            } else if is_waited_for {
+                return Err(SessionEnd::Superseded);
+            }
+        }
+        Ok(())
+    }
+
+    /// Follows an operator's decision, once.
+    async fn decided(&mut self, following: &mut Following, message: &BucketMessage) -> Result<(), SessionEnd> {
+        let Ok(decision) = serde_json::from_slice::<OperatorDecision>(&message.payload) else {
+            tracing::warn!("key '{}' of the bucket is no decision, and is left out", message.key);
+            return Ok(());
+        };
+        if decision.created != following.facts.created || decision.number <= self.progress.followed {
+            return Ok(());
+        }
+        if self.applier.position().is_none() {
+            // Whoever reads everything for the first time follows it anyway.
+            self.progress.followed = decision.number;
+            return Ok(());
+        }
+        self.obey_decision(&following.connection, following.facts, &decision, message.sequence).await?;
+        Err(SessionEnd::Anew)
+    }
+
+    /// Reads the whole bucket again, as another edge has other rules at the same sequence.
+    async fn read_again(&mut self, following: &Following) -> Result<(), SessionEnd> {
+        let now = Instant::now();
+        if !following.is_current || self.progress.doubted.is_some_and(|at| now - at < CHECK) {
+            return Ok(());
+        }
+        self.progress.doubted = Some(now);
+        self.doubt().await;
+        let (connection, taken) = (&following.connection, self.progress.taken);
+        self.take_whole(connection, following.facts, self.progress.followed, taken, false).await?;
+        Err(SessionEnd::Anew)
+    }
+
+    /// Waits until no other process answers to the name of this edge.
+    async fn wait_until_alone(&mut self) -> Result<(), SessionEnd> {
+        let mut alone = 0;
+        let mut is_said = false;
+        while alone < ALONE {
+            if self.applier.is_handed_over().await {
+                return Err(SessionEnd::Stopped);
+            }
+            if self.hub.has_namesake(Duration::from_secs(1)).await {
+                alone = 0;
+                if !is_said {
+                    is_said = true;
+                    tracing::error!(
+                        "another edge has the name `{}` (rules.nats.edge) and was started later, so this one follows the \
+                         bucket no longer until it is alone: give each its own name",
+                        self.hub.edge()
+                    );
+                }
+                sleep(Duration::from_secs(1)).await;
+            } else {
+                alone += 1;
+            }
+        }
+        self.progress.announced = None;
+        self.hub.set_superseded(false);
+        Ok(())
+    }
+}
+
+/// The result of the announcement on its way; never, where none is.
+async fn done(
+    announcing: &mut Option<Announcing>,
+) -> Result<Result<(u64, Timestamp), CallFault>, tokio::task::JoinError> {
+    match announcing {
+        Some(announcing) => announcing.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The name of a consumer of this edge, for this purpose: it can't have dots.
+pub(super) fn consumer_name(purpose: &str, edge: &str) -> String {
+    format!("{purpose}-{}", edge.replace('.', "="))
+}

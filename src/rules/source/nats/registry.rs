@@ -1,0 +1,160 @@
+//! Registry of the fleet's edges: who was announced, and what each has told of itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::bucket::{DECISION, EDGES};
+use super::report::{Announcement, Report};
+use crate::rules::fleet::EdgeState;
+
+/// An edge denies by itself this much later at most than its clock would let it: clocks run differently.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// So long after its last report an edge is taken to be silent, in intervals between reports.
+const INTERVALS: u32 = 3;
+
+/// Registry of the edges that were ever announced.
+#[derive(Debug, Default)]
+pub(super) struct EdgeRegistry {
+    edges: BTreeMap<String, KnownEdge>,
+    /// Keys of the fleet itself that are in the bucket.
+    keys: BTreeSet<String>,
+    /// The bucket that these keys are in: when it was created.
+    created: u64,
+}
+
+/// Edge that was announced.
+#[derive(Debug)]
+pub(super) struct KnownEdge {
+    pub(super) announcement: Announcement,
+    /// The bucket and the sequence of its last announcement.
+    created: u64,
+    sequence: u64,
+    /// When this process has read that announcement.
+    announced: Instant,
+    /// Its last report, when it came, and what it said of its state.
+    report: Option<(Report, Instant, EdgeState)>,
+    pub(super) heard_at: Option<Timestamp>,
+}
+
+impl KnownEdge {
+    /// Whether it denies by itself, as it has had no contact to its rules for too long.
+    pub(super) fn is_stale(&self, now: Instant) -> bool {
+        let limit = self.announcement.max_staleness();
+        limit.is_some_and(|limit| now.duration_since(self.announced) > limit + limit / 50 + SLACK)
+    }
+
+    /// The state of an edge that has not answered.
+    pub(super) fn unanswered(&self, now: Instant) -> EdgeState {
+        if self.is_stale(now) { EdgeState::Stale } else { EdgeState::Silent }
+    }
+
+    /// The last report of the process that was announced last.
+    pub(super) fn report(&self) -> Option<&Report> {
+        let report = self.report.as_ref().map(|(report, ..)| report);
+        report.filter(|report| report.instance == self.announcement.instance)
+    }
+}
+
+impl EdgeRegistry {
+    /// Begins with the keys of this bucket. Edges that were announced in another stay: somebody may have to wait for
+    /// them.
+    pub(super) fn begin(&mut self, created: u64) {
+        self.keys.clear();
+        self.created = created;
+    }
+
+    /// Notes a message under a key of the fleet.
+    pub(super) fn note_key(&mut self, key: &str) {
+        self.keys.insert(key.to_owned());
+    }
+
+    /// Number of the fleet's own keys in the bucket.
+    pub(super) fn keys(&self) -> u64 {
+        self.keys.len() as u64
+    }
+
+    /// Notes an announcement; one that is older than what is known changes nothing.
+    pub(super) fn announce(&mut self, announcement: Announcement, sequence: u64) {
+        let created = self.created;
+        let before = self.edges.remove(&announcement.name);
+        if let Some(before) = before {
+            if before.created == created && before.sequence >= sequence {
+                self.edges.insert(announcement.name, before);
+                return;
+            }
+            let edge = KnownEdge {
+                created,
+                sequence,
+                announced: Instant::now(),
+                heard_at: Some(Timestamp::now()),
+                announcement,
+                ..before
+            };
+            self.edges.insert(edge.announcement.name.clone(), edge);
+            return;
+        }
+        let name = announcement.name.clone();
+        let (announced, heard_at) = (Instant::now(), Some(Timestamp::now()));
+        let edge = KnownEdge { announcement, created, sequence, announced, report: None, heard_at };
+        self.edges.insert(name, edge);
+    }
+
+    /// Notes what an edge has told of itself, and the state that this means.
+    pub(super) fn hear(&mut self, report: Report, state: EdgeState) {
+        if let Some(edge) = self.edges.get_mut(&report.name) {
+            edge.heard_at = Some(Timestamp::now());
+            edge.report = Some((report, Instant::now(), state));
+        }
+    }
+
+    /// Edges that saves wait for, by name, with the process that was announced last.
+    pub(super) fn waited_for(&self, now: Instant) -> BTreeMap<String, String> {
+        let edges = self.edges.iter();
+        let waited = edges.filter(|(_, edge)| edge.announcement.is_waited_for() && !edge.is_stale(now));
+        waited.map(|(name, edge)| (name.clone(), edge.announcement.instance.clone())).collect()
+    }
+
+    /// Edges that have neither stopped nor were forgotten.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&String, &KnownEdge)> {
+        self.edges.iter().filter(|(_, edge)| edge.announcement.is_waited_for())
+    }
+
+    /// An edge that was ever announced, unless it is forgotten.
+    pub(super) fn get(&self, name: &str) -> Option<&KnownEdge> {
+        self.edges.get(name).filter(|edge| !edge.announcement.forgotten)
+    }
+
+    /// Number of edges in each state but this one's own. `interval`: that of reports.
+    pub(super) fn states(&self, own: &str, interval: Duration) -> BTreeMap<EdgeState, usize> {
+        let now = Instant::now();
+        let mut states: BTreeMap<EdgeState, usize> = EdgeState::ALL.into_iter().map(|state| (state, 0)).collect();
+        for (_, edge) in self.all().filter(|(name, _)| *name != own) {
+            let heard = edge.report.as_ref().filter(|(_, at, _)| now.duration_since(*at) < interval * INTERVALS);
+            let state = heard.map_or_else(|| edge.unanswered(now), |(.., state)| *state);
+            *states.entry(state).or_default() += 1;
+        }
+        states
+    }
+}
+
+/// The name of the edge that a key is of.
+pub(super) fn edge_of(key: &str) -> Option<&str> {
+    key.strip_prefix(EDGES)
+}
+
+/// The key of an edge.
+pub(super) fn key_of(edge: &str) -> String {
+    format!("{EDGES}{edge}")
+}
+
+/// Whether this is the key of decisions.
+pub(super) fn is_decision(key: &str) -> bool {
+    key == DECISION
+}
+
+#[cfg(test)]
+mod tests;
