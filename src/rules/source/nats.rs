@@ -10,7 +10,7 @@
 //! | [`connection`] | the connection to a server, and calls to JetStream |
 //! | [`bucket`], [`message`] | the stream, and what is in its messages |
 //! | [`consumer`], [`assembly`] | messages in their order, and batches as a whole |
-//! | [`follower`], [`following`], [`agreement`], [`fault`] | one session after another, and what keeps one from following |
+//! | [`follower`], [`following`], [`agreement`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
 //! | [`applying`] | the way to the publisher |
 //! | [`publishing`] | the way from the publisher to the bucket |
 //! | [`registry`], [`report`], [`asking`], [`fleet`], [`deciding`] | the other edges |
@@ -36,6 +36,7 @@ use crate::rules::storage::redb::{Reading, RuleStore, StoreUse};
 use embedgate_policy::suffix::PublicSuffixes;
 
 mod agreement;
+mod announced;
 mod applying;
 mod asking;
 mod assembly;

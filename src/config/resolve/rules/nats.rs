@@ -107,7 +107,7 @@ fn tls(table: &ConfigTable<'_>) -> Option<NatsTlsSettings> {
     let certificate = (table.has("cert") || table.has("key")).then(|| certificate(table));
     if certificate.is_none() {
         // Known keys, for the message about an unknown one.
-        (table.item("cert"), table.item("key"));
+        let _ = (table.item("cert"), table.item("key"));
     }
     Some(NatsTlsSettings {
         ca: ca.map_or(Some(None), |ca| ca.map(Some))?,

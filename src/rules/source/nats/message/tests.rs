@@ -1,10 +1,8 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
-use crate::rules::book::prepare;
-use crate::rules::change::{Actor, Change};
+use crate::rules::change::Actor;
 use crate::rules::documents::canonical;
-use crate::rules::fingerprint::FingerprintKey;
 use crate::rules::storage::{Author, Write};
 use crate::rules::tombstone::Tombstone;
 
@@ -125,11 +123,4 @@ fn batches_and_keys_of_the_fleet_are_told_apart() {
     assert_eq!(last.batch(), Some(("b1", true)));
     assert_eq!(message("wgt", "").batch(), None);
     assert!(message("wgt", "").is_of_widget() && !message("fleet.edge.a", "").is_of_widget());
-}
-
-#[test]
-fn a_change_that_was_read_can_be_prepared() {
-    let read = change(&message("wgt", r#"{"id":"wgt","access":"open","revision":3}"#));
-    let SharedState::Document(widget) = read.state else { panic!("no document") };
-    assert_eq!(prepare(vec![Change::put(*widget)], FingerprintKey::new_random()).len(), 1);
 }
