@@ -21,9 +21,11 @@ mod conditions;
 mod connections;
 mod declared;
 mod dry_run;
+mod enforcement;
 mod events;
 mod explain;
 mod findings;
+mod fleet;
 mod gate;
 mod guard;
 mod health;
@@ -78,6 +80,7 @@ use self::server::CallServer;
 use self::tls::OperatorHandshakes;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
+use crate::rules::fleet::Fleet;
 use crate::rules::publisher::Publisher;
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::RulesFile;
@@ -98,6 +101,8 @@ pub struct Admin {
     pub tokens: Tokens,
     /// The rules, their writer, and the state of their source.
     pub publisher: Arc<Publisher>,
+    /// The fleet that shares the rules; `None`: they are this edge's alone.
+    pub fleet: Option<Arc<dyn Fleet>>,
     /// The rules file, if rules come from one.
     pub rules_file: Option<Arc<dyn RulesFile>>,
     /// Where a copy of the store is written before it is sent: a path beside the store, which nobody else uses. `None`: rules
@@ -173,6 +178,10 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(reload::reload))
         .routes(routes!(rules_file::apply))
         .routes(routes!(backup::backup))
+        .routes(routes!(fleet::status))
+        .routes(routes!(fleet::restore))
+        .routes(routes!(fleet::accept))
+        .routes(routes!(fleet::forget))
         .split_for_parts()
 }
 

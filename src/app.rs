@@ -41,6 +41,7 @@ mod demo;
 mod descriptors;
 mod error;
 mod faults;
+mod fleet;
 mod life;
 mod log;
 mod observe;
@@ -188,8 +189,9 @@ impl Assembly {
         }
         let before = predecessor.as_ref().and_then(Predecessor::files);
         let handed_over = predecessor.is_some();
-        let StartedSource { publisher, follower, file, fleet: _ } =
+        let StartedSource { publisher, follower, file, fleet } =
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
+        fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
@@ -238,6 +240,7 @@ impl Assembly {
             hosts,
             tokens,
             publisher: Arc::clone(&publisher),
+            fleet,
             rules_file: file.clone(),
             backup_path,
             policy: Arc::clone(setup.policy()),

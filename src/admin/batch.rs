@@ -6,17 +6,19 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use futures_util::StreamExt;
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Writer;
+use super::enforcement::{FleetShare, FleetWait, WaitQuery};
 use super::input::{self, NDJSON, Parameters};
 use super::openapi::{BatchLine, WriteProblems};
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
 use crate::rules::change::{Absent, ApplyOptions, Stale};
 use crate::rules::error::SaveError;
-use crate::rules::publisher::BatchTrial;
+use crate::rules::publisher::{BatchTrial, Published};
 
 mod lines;
 
@@ -26,7 +28,6 @@ const LARGEST: usize = 64 << 20;
 
 /// Query of a batch.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct BatchQuery {
     /// What to do with lines whose revision is not above the stored one.
@@ -44,6 +45,11 @@ pub(super) struct BatchQuery {
     /// Confirms a wide change (`wide_change`): the largest number of widgets that it may touch.
     #[param(nullable = false, maximum = 18446744073709551615_u64)]
     confirm: Option<usize>,
+    /// The bucket of a fleet may take the batch in several pieces, each whole or not at all. Without this, a batch that is
+    /// larger than the bucket takes at once is refused.
+    #[serde(default)]
+    #[param(required = false)]
+    chunked: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, ToSchema)]
@@ -64,7 +70,7 @@ impl From<BatchQuery> for ApplyOptions {
                 StaleLines::Skip => Stale::Skip,
             },
             absent: if query.replace { Absent::Delete } else { Absent::Keep },
-            ..Self::default()
+            chunked: query.chunked,
         }
     }
 }
@@ -82,6 +88,14 @@ pub(super) struct BatchResult {
     skipped: usize,
     /// Widgets that were deleted because the batch does not name them.
     removed: usize,
+    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sequence: Option<u64>,
+    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    behind: Vec<String>,
 }
 
 /// Answer to a batch: what it has done, or with `dry_run` what it would do.
@@ -99,20 +113,31 @@ pub(super) enum BatchAnswer {
 /// each line. A batch over 256 KiB has to arrive within 5 minutes. A batch that would touch many widgets at once is refused with
 /// `wide_change` until `confirm` states the number of them, and a `replace` without a line always is. With `dry_run=true`
 /// nothing is changed.
+///
+/// The bucket of a fleet takes a batch whole or not at all, and one that is larger than its limit (413 `too_large`) only with
+/// `chunked=true`: then it comes into force piece by piece.
 #[utoipa::path(
     post,
     path = "/v1/batch",
     operation_id = "applyBatch",
     tag = "widgets",
-    params(BatchQuery),
+    params(BatchQuery, WaitQuery),
     request_body(content = BatchLine, content_type = "application/x-ndjson", description = "One JSON object per line"),
-    responses((status = 200, description = "In force, or tried", body = BatchAnswer), WriteProblems),
+    responses(
+        (status = 200, description = "In force, or tried", body = BatchAnswer),
+        (status = 202, description = "In force; the edges in `behind` do not enforce it yet", body = BatchResult),
+        WriteProblems,
+    ),
 )]
 pub(super) async fn apply(
     State(admin): State<Arc<Admin>>,
     Parameters(query): Parameters<BatchQuery>,
+    wait: FleetWait,
     request: Request,
-) -> Result<Json<BatchAnswer>, Problem> {
+) -> Result<(StatusCode, Json<BatchAnswer>), Problem> {
+    if query.dry_run {
+        wait.refused_for("a dry run")?;
+    }
     let (mut parts, body) = request.into_parts();
     let writer = match query.dry_run {
         true => None,
@@ -124,7 +149,9 @@ pub(super) async fn apply(
     let turn = admin.bounds.turn(length).await?;
     let lines = turn.receive(lines(body, Lines::new(Arc::clone(&admin.suffixes)))).await?;
     let actor = writer.map(|Writer(caller)| caller.actor());
-    blocking(move || {
+    let admin_ = Arc::clone(&admin);
+    let done = blocking(move || {
+        let admin = admin_;
         // To the end of the work, even if the caller leaves.
         let _turn = turn;
         let parsed = lines.finish()?;
@@ -146,19 +173,39 @@ pub(super) async fn apply(
         };
         let Some(actor) = actor else {
             let tried = admin.publisher.try_batch(changes, options).map_err(failed)?;
-            return Ok(Json(BatchAnswer::Tried(tried)));
+            return Ok(BatchDone::Tried(tried));
         };
         let published = admin.publisher.apply_confirmed(changes, options, query.confirm, actor);
-        let published = published.map_err(failed)?;
-        Ok(Json(BatchAnswer::Applied(BatchResult {
+        published.map(BatchDone::Published).map_err(failed)
+    })
+    .await?;
+    let published = match done {
+        BatchDone::Tried(tried) => return Ok((StatusCode::OK, Json(BatchAnswer::Tried(tried)))),
+        BatchDone::Published(published) => published,
+    };
+    let share = wait.until_enforced(&admin, &published).await;
+    let status = share.status(StatusCode::OK);
+    Ok((status, Json(BatchAnswer::Applied(BatchResult::of(&published, share)))))
+}
+
+/// Batch that was done.
+enum BatchDone {
+    Tried(BatchTrial),
+    Published(Published),
+}
+
+impl BatchResult {
+    fn of(published: &Published, FleetShare { sequence, behind }: FleetShare) -> Self {
+        Self {
             generation: published.generation,
             applied: published.applied(),
             unchanged: published.unchanged(),
             skipped: published.skipped(),
             removed: published.removed,
-        })))
-    })
-    .await
+            sequence,
+            behind,
+        }
+    }
 }
 
 /// The lines of a body. They are parsed as it arrives, so that only parsed changes take memory.

@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use super::Admin;
 use super::problem::Problem;
+use crate::rules::fleet::{FleetFault, FleetLink};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -63,10 +64,32 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listener.port())
 }
 
-/// `GET /readyz`. Rules are loaded before anything listens, so only the listeners are checked.
+/// What is to be told of an edge that is ready, and does not follow the bucket of its fleet: it serves the last rules.
+fn concern(bucket: &str, link: &FleetLink) -> Option<String> {
+    let trouble = match &link.fault {
+        Some(FleetFault { code, detail, since }) => {
+            format!("the bucket {bucket} is not followed since {since} ({code}): {detail}")
+        }
+        None if !link.connected => format!("the bucket {bucket} can't be reached"),
+        None => return None,
+    };
+    let served = match link.current_at {
+        Some(at) => format!("the rules of {at} are served"),
+        None => "the rules that were kept are served".to_owned(),
+    };
+    Some(format!("{trouble}; {served}"))
+}
+
+/// `GET /readyz`. Rules are loaded before anything listens, so only the listeners are checked. An edge without its bucket
+/// is ready, as others of its fleet would be no better; the second line of the answer says so.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     match admin.readiness.obstacle().await {
-        None => "ready\n".into_response(),
+        None => {
+            let fleet = admin.fleet.as_ref();
+            let concern = fleet.and_then(|fleet| concern(&fleet.own().bucket, &fleet.link().borrow()));
+            let concern = concern.map(|concern| format!("rules: {concern}\n")).unwrap_or_default();
+            format!("ready\n{concern}").into_response()
+        }
         Some(obstacle) => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", obstacle).into_response()
         }

@@ -9,12 +9,22 @@ use jiff::Timestamp;
 
 use super::Admin;
 use super::problem::Problem;
+use crate::rules::fleet::EdgeState;
 
-/// Metrics in the Prometheus text format. The state of the source, the logs, the certificates and the tasks is read at
+/// Metrics in the Prometheus text format. The state of the source and its fleet, the logs, the certificates and the tasks is read at
 /// each call.
 pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
-    let status = admin.publisher.status();
-    let lag = status.lag(Timestamp::now());
+    let (mut status, now) = (admin.publisher.status(), Timestamp::now());
+    let mut lag = status.lag(now);
+    if let Some(fleet) = &admin.fleet {
+        let link = fleet.link().borrow().clone();
+        lag = Some(link.lag(now));
+        status = status.over(&link);
+        let states = fleet.states();
+        for state in EdgeState::ALL {
+            admin.metrics.fleet.set_edges(state.as_str(), states.get(&state).copied().unwrap_or(0));
+        }
+    }
     admin.metrics.rules_source_lag.set(lag.map_or(0.0, |lag| lag.as_secs_f64().max(0.0)));
     admin.metrics.rules_source_connected.set(status.connected.into());
     admin.metrics.log_lines.set("decisions", admin.decisions.dropped());

@@ -28,6 +28,7 @@ mod generators;
         (name = "widgets", description = "Documents. A change is durable and in force when it is answered."),
         (name = "verdicts", description = "Who may embed what, and why."),
         (name = "edge", description = "The state of this edge."),
+        (name = "fleet", description = "The edges that share their rules through a bucket."),
     ),
     components(schemas(ProblemDocument, ErrorPart, WideChange, EventKind)),
     security(("token" = [])),
@@ -88,6 +89,10 @@ problems! {
     StatusProblems: 400 401 403 503;
     /// Errors of streams.
     StreamProblems: 400 401 403 503;
+    /// Errors of questions about the fleet.
+    FleetProblems: 400 401 403 404 503;
+    /// Errors of decisions about the fleet.
+    FleetChangeProblems: 400 401 403 404 408 409 413 415 422 500 503 507;
     /// Errors of a reload.
     ReloadProblems: 400 401 403 422 503;
 }
@@ -100,14 +105,16 @@ fn problem(status: u16) -> Response {
         }
         401 => "`unauthorized`: no token, or an unknown one",
         403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
-        404 => "`unknown_widget`",
+        404 => {
+            "`unknown_widget`; of the fleet: `no_fleet` if rules come from elsewhere, `no_bucket`, `unknown_edge`"
+        }
         408 => "`body_timeout`: the body came too slowly",
         409 => {
             "`stale_revision`; `read_only_source` if rules come from a file; `no_rules_file`, `no_store` if they come from \
-            elsewhere"
+            elsewhere; of the fleet: `edge_ahead`, `edge_alive`"
         }
         412 => "`precondition_failed`: the widget is not as `If-Match` or `If-None-Match` says",
-        413 => "`too_large`",
+        413 => "`too_large`: the body, or more changes than the bucket of the fleet takes at once",
         415 => "`unsupported_media_type`",
         422 => {
             "`invalid_document`, `invalid_revision`, `would_open_widget`, `would_restrict_widget`, `unknown_revision`: `errors` has each error with its place; \
@@ -117,7 +124,9 @@ fn problem(status: u16) -> Response {
             "`audit_unavailable`: the change can't be written to the audit log, so it was not made; `handed_over`: another \
             process takes over, try again; `too_busy`: other large bodies are being worked on, or as many calls that only read are under way as there may be, \
             try again; `too_many_readers`: \
-            as many readers of events are connected as there may be"
+            as many readers of events are connected as there may be; of the fleet: `bucket_unavailable`, `fleet_fault`, \
+            `contended`: nothing was changed; `save_uncertain`: it is not known whether the change is saved; \
+            `not_in_force_yet`: it is saved, and this edge does not enforce it yet"
         }
         507 => "`storage_full`: nothing was changed, or there is no room for the copy",
         _ => "`internal_error`, `storage_failed`",

@@ -26,6 +26,7 @@ struct Parts {
     errors: Vec<ErrorPart>,
     omitted: usize,
     wide_change: Option<WideChange>,
+    confirm: Option<usize>,
     field: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -79,6 +80,10 @@ pub(super) struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     wide_change: Option<WideChange>,
+    /// The number that confirms it, for a bucket that touches as many widgets: `wide_change`, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    confirm: Option<usize>,
 }
 
 fn is_zero(count: &usize) -> bool {
@@ -94,6 +99,7 @@ impl Problem {
             errors: Vec::new(),
             omitted: 0,
             wide_change: None,
+            confirm: None,
             field: None,
         }))
     }
@@ -190,6 +196,13 @@ impl Problem {
         problem
     }
 
+    /// A bucket that touches so many widgets, which has to be confirmed.
+    pub(super) fn to_confirm(touched: usize, detail: String) -> Self {
+        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "wide_change", detail);
+        problem.0.confirm = Some(touched);
+        problem
+    }
+
     /// An invalid query parameter or header field.
     pub(super) fn invalid_parameter(parameter: &str, detail: impl Into<String>) -> Self {
         let detail = detail.into();
@@ -226,7 +239,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { status, code, detail, mut errors, omitted, wide_change, field } = *self.0;
+        let Parts { status, code, detail, mut errors, omitted, wide_change, confirm, field } = *self.0;
         let errors_omitted = omitted + errors.len().saturating_sub(MOST_ERRORS);
         errors.truncate(MOST_ERRORS);
         let document = ProblemDocument {
@@ -238,6 +251,7 @@ impl IntoResponse for Problem {
             errors,
             errors_omitted,
             wide_change,
+            confirm,
         };
         // Plain strings and numbers can always be written as JSON.
         let body = serde_json::to_vec(&document).unwrap_or_default();

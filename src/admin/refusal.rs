@@ -1,9 +1,14 @@
 //! Refusals of the writer, as problem documents.
 
 use http::StatusCode;
+use http::header::{self, HeaderValue};
 
 use super::problem::{ErrorPart, Problem};
-use crate::rules::error::{RuleFault, SaveError, StoreError};
+use crate::rules::error::{BucketError, RuleFault, SaveError, StoreError};
+use crate::rules::fleet::FleetError;
+
+/// Seconds after which another try makes sense.
+const RETRY_AFTER: &str = "1";
 
 /// The refusal of one change.
 pub(super) fn of_one(error: SaveError) -> Problem {
@@ -45,6 +50,7 @@ pub(super) fn of_save(error: &SaveError) -> Problem {
         SaveError::AuditUnavailable { .. } | SaveError::HandedOver => StatusCode::SERVICE_UNAVAILABLE,
         SaveError::WideChange { wide, .. } => return Problem::wide_change(*wide, error.to_string()),
         SaveError::Storage(error) => return of_storage(error),
+        SaveError::Bucket(error) => return of_bucket(error),
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     Problem::new(status, error.code(), error.to_string())
@@ -62,6 +68,40 @@ pub(super) fn of_storage(error: &StoreError) -> Problem {
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "storage_failed"),
     };
     Problem::new(status, code, error.to_string())
+}
+
+/// What kept a change from being saved in the bucket of a fleet.
+fn of_bucket(error: &BucketError) -> Problem {
+    match error {
+        BucketError::TooLarge { .. } => {
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, error.code(), error.to_string())
+        }
+        BucketError::Unavailable { .. }
+        | BucketError::Faulted { .. }
+        | BucketError::Uncertain { .. }
+        | BucketError::Contended { .. }
+        | BucketError::NotInForce { .. } => unavailable(error.code(), error.to_string()),
+    }
+}
+
+/// What kept an operator's decision about a fleet from being carried out.
+pub(super) fn of_fleet(error: &FleetError) -> Problem {
+    let (status, code) = match error {
+        FleetError::Behind { .. } => (StatusCode::CONFLICT, "edge_ahead"),
+        FleetError::Alive { .. } => (StatusCode::CONFLICT, "edge_alive"),
+        FleetError::NoBucket { .. } => (StatusCode::NOT_FOUND, "no_bucket"),
+        FleetError::UnknownEdge { .. } => (StatusCode::NOT_FOUND, "unknown_edge"),
+        FleetError::Wide { touched } => return Problem::to_confirm(*touched, error.to_string()),
+        FleetError::Unavailable { .. } => return unavailable("bucket_unavailable", error.to_string()),
+        FleetError::Save(error) => return of_save(error),
+    };
+    Problem::new(status, code, error.to_string())
+}
+
+/// Something that may be right again soon.
+fn unavailable(code: &'static str, detail: String) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+        .with_field(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER))
 }
 
 impl From<RuleFault> for ErrorPart {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Writer;
+use super::enforcement::{FleetWait, WaitQuery};
 use super::input::Parameters;
 use super::openapi::ApplyProblems;
 use super::problem::{ErrorPart, Problem};
@@ -18,7 +19,6 @@ use crate::rules::error::{FaultList, RuleFault, RulesError, SaveError, SourceErr
 
 /// Query of an application of the rules file.
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct RulesFileQuery {
     /// Confirms a wide change (`wide_change`): the largest number of widgets that it may touch.
@@ -45,19 +45,21 @@ pub(super) struct AppliedFile {
 ///
 /// Reads the rules file, or the folder of them, as it is now, and puts it in force. An edit of the file does so by itself,
 /// unless it would touch many widgets at once: then the rules in force stay, `/v1/status` tells of it, and this call
-/// confirms it. A file with errors changes nothing.
+/// confirms it. A file with errors changes nothing. Rules of a file are this edge's alone, so with `wait=fleet` there is nobody
+/// else to wait for.
 #[utoipa::path(
     post,
     path = "/v1/rules/apply",
     operation_id = "applyRulesFile",
     tag = "edge",
-    params(RulesFileQuery),
+    params(RulesFileQuery, WaitQuery),
     responses((status = 200, description = "In force", body = AppliedFile), ApplyProblems),
 )]
 pub(super) async fn apply(
     Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     Parameters(query): Parameters<RulesFileQuery>,
+    _: FleetWait,
 ) -> Result<Json<AppliedFile>, Problem> {
     let Some(file) = admin.rules_file.clone() else {
         let detail = "rules do not come from a file here, so there is none to apply: change widgets by the API, or set \

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::openapi::StatusProblems;
+use crate::rules::fleet::{FleetFault, FleetLink, OwnEdge};
 use crate::rules::publisher::NotKept;
 use crate::rules::status::SourceStatus;
 use crate::telemetry::upstream_servers::UpstreamServer;
@@ -27,6 +28,8 @@ pub(super) struct Status {
     /// The admin API can't change rules, because they come from a file.
     read_only: bool,
     rules: SourceStatus,
+    /// The fleet that shares the rules; `null` if they are this edge's alone. `GET /v1/fleet` has the other edges.
+    fleet: Option<FleetConnection>,
     /// Kill switches that are in force and could not be kept yet. A restart loses them.
     not_kept: Vec<NotKept>,
     /// Open sessions: WebSockets, streams and long polls.
@@ -37,6 +40,32 @@ pub(super) struct Status {
     certificates: Vec<CertificateStatus>,
     /// Lines of the decision log that were dropped because standard output was too slow, or could not be written to.
     decisions_not_logged: u64,
+}
+
+/// Connection of this edge to the bucket of its fleet.
+#[derive(Debug, Serialize, ToSchema)]
+struct FleetConnection {
+    /// The bucket.
+    #[schema(example = "embedgate-widgets")]
+    bucket: String,
+    /// The name of this edge.
+    #[schema(example = "edge-1")]
+    edge: String,
+    /// Whether messages of the bucket arrive.
+    connected: bool,
+    /// The sequence up to which this edge enforces the bucket.
+    sequence: u64,
+    /// When this edge last knew that it had everything that was published.
+    current_at: Option<Timestamp>,
+    /// What is wrong with the bucket, if something is. The rules in force stay.
+    fault: Option<FleetFault>,
+}
+
+impl FleetConnection {
+    fn new(OwnEdge { bucket, name, sequence }: OwnEdge, link: FleetLink) -> Self {
+        let FleetLink { connected, current_at, behind_since: _, fault } = link;
+        Self { bucket, edge: name, connected, sequence, current_at, fault }
+    }
 }
 
 /// A server of an upstream.
@@ -105,6 +134,13 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
         let counts = Access::ALL.map(|access| (access.as_str(), census.widgets(environment, access)));
         (environment.as_str(), counts.into_iter().collect())
     };
+    let mut rules = admin.publisher.status();
+    let mut connection = None;
+    if let Some(fleet) = &admin.fleet {
+        let link = fleet.link().borrow().clone();
+        rules = rules.over(&link);
+        connection = Some(FleetConnection::new(fleet.own(), link));
+    }
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),
         generation: book.generation(),
@@ -117,7 +153,8 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
                 .collect(),
         },
         read_only: admin.publisher.is_read_only(),
-        rules: admin.publisher.status(),
+        rules,
+        fleet: connection,
         not_kept: admin.publisher.not_kept(),
         sessions: admin.sessions.count(),
         upstreams: admin.upstreams.servers().into_iter().map(ServerStatus::from).collect(),

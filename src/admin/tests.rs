@@ -2,9 +2,12 @@
 //! that grow old.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::fs::Permissions;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 
+use http::Method;
 use serde_json::Value;
 
 use super::*;
@@ -17,8 +20,12 @@ use crate::telemetry::upstream_servers::UpstreamServer;
 use embedgate_policy::ticket::{Ticket, TicketError};
 use embedgate_policy::widget::Widget;
 
-struct Served {
-    admin: Arc<Admin>,
+/// Tokens of callers.
+const WRITE: &str = "write-write-write-write-write-write";
+const READ: &str = "read-read-read-read-read-read-read";
+
+pub(super) struct Served {
+    pub(super) admin: Arc<Admin>,
     addr: SocketAddr,
 }
 
@@ -65,12 +72,20 @@ impl TicketReader for Sessionless {
 
 /// An admin listener of an edge that should listen at these addresses.
 fn served(data: Vec<SocketAddr>) -> Served {
+    served_in(data, None)
+}
+
+/// The same in a fleet.
+pub(super) fn served_in(data: Vec<SocketAddr>, fleet: Option<Arc<dyn Fleet>>) -> Served {
     let folder = tempfile::tempdir().unwrap();
+    let tokens = folder.path().join("tokens");
+    std::fs::write(&tokens, format!("write {WRITE} operator\nread {READ}\n")).unwrap();
+    std::fs::set_permissions(&tokens, Permissions::from_mode(0o600)).unwrap();
     let events = Arc::new(EventFeed::new());
     let (decisions, _) = DecisionLog::start(Scope::Off, 0, Arc::clone(&events), io::sink());
     let admin = Arc::new(Admin {
         hosts: vec!["127.0.0.1".to_owned()],
-        tokens: Tokens::open(folder.path().join("tokens")).unwrap(),
+        tokens: Tokens::open(tokens).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
         suffixes: Arc::new(PublicSuffixes::shipped().clone()),
         answers: Arc::new(ArcSwap::from_pointee(ClassAnswers::from_iter([]))),
@@ -83,6 +98,7 @@ fn served(data: Vec<SocketAddr>) -> Served {
         upstreams: Arc::new(Sessionless),
         tickets: Arc::new(Sessionless),
         events,
+        fleet,
         rules_file: None,
         backup_path: None,
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
@@ -101,12 +117,32 @@ fn served(data: Vec<SocketAddr>) -> Served {
 }
 
 impl Served {
-    async fn get(&self, path: &str) -> (u16, String) {
+    /// A call with a token that may write, or may only read.
+    pub(super) fn call(&self, method: Method, path: &str, writes: bool) -> reqwest::RequestBuilder {
+        let token = if writes { WRITE } else { READ };
+        reqwest::Client::new().request(method, format!("http://{}{path}", self.addr)).bearer_auth(token)
+    }
+
+    /// The answer to a call with a token that may only read.
+    pub(super) async fn read(&self, method: Method, path: &str) -> (u16, Value) {
+        let answer = self.call(method, path, false).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// The answer to a `POST` with a token that may write.
+    pub(super) async fn write(&self, path: &str, body: Option<Value>) -> (u16, Value) {
+        let call = self.call(Method::POST, path, true);
+        let call = body.iter().fold(call, |call, body| call.json(body));
+        let answer = call.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    pub(super) async fn get(&self, path: &str) -> (u16, String) {
         let answer = reqwest::get(format!("http://{}{path}", self.addr)).await.unwrap();
         (answer.status().as_u16(), answer.text().await.unwrap())
     }
 
-    async fn metric(&self, name: &str) -> f64 {
+    pub(super) async fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics").await;
         text.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().parse().unwrap()
     }

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::Writer;
 use super::conditions::{self, Conditions};
+use super::enforcement::{FleetShare, FleetWait, WaitQuery};
 use super::input::{self, JSON, KnownId, NewId, Parameters};
 use super::openapi::{DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WriteProblems};
 use super::problem::{ErrorPart, Problem};
@@ -45,11 +46,18 @@ pub(super) struct Deleted {
     revision: u64,
     /// The version of the rule book without it.
     generation: u64,
+    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sequence: Option<u64>,
+    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    behind: Vec<String>,
 }
 
 /// Query of a deletion.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct DeleteQuery {
     /// The revision of the deletion. Left out: the stored one plus one. A deletion with a revision may arrive
@@ -72,11 +80,13 @@ pub(super) struct DeleteQuery {
     params(
         ("id" = WidgetId, Path, description = "The widget's id; the document's own must be the same."),
         SaveConditions,
+        WaitQuery,
     ),
     request_body(content = WidgetDocument<'static>, content_type = "application/json"),
     responses(
         (status = 200, description = "Saved, or unchanged", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         (status = 201, description = "Created", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 202, description = "Saved; the edges in `behind` do not enforce it yet", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         WriteProblems,
     ),
 )]
@@ -84,6 +94,7 @@ pub(super) async fn put(
     Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     NewId(id): NewId,
+    wait: FleetWait,
     request: Request,
 ) -> Result<Response, Problem> {
     // For a request that is in order (RFC 9110 §13.2.1).
@@ -100,11 +111,8 @@ pub(super) async fn put(
         published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
-    let Some(outcome) = published.outcomes.first() else {
-        return Err(Problem::internal("the change has no outcome"));
-    };
-    saved.revision = Some(outcome.revision());
-    Ok(saved::answer(&admin, outcome, published.generation, saved))
+    saved.revision = published.outcomes.first().map(Outcome::revision);
+    saved::answer(&admin, &published, saved, wait).await
 }
 
 /// Reads a document of this widget.
@@ -172,24 +180,34 @@ pub(super) async fn get(
         ("id" = WidgetId, Path, description = "The widget's id."),
         DeleteQuery,
         DeleteConditions,
+        WaitQuery,
     ),
-    responses((status = 200, description = "Gone", body = Deleted), WriteProblems),
+    responses(
+        (status = 200, description = "Gone", body = Deleted),
+        (status = 202, description = "Gone; the edges in `behind` do not enforce it yet", body = Deleted),
+        WriteProblems,
+    ),
 )]
 pub(super) async fn delete(
     Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     KnownId(id): KnownId,
     Parameters(query): Parameters<DeleteQuery>,
+    wait: FleetWait,
     headers: HeaderMap,
-) -> Result<Json<Deleted>, Problem> {
+) -> Result<(StatusCode, Json<Deleted>), Problem> {
     let conditions = Conditions::of(&headers)?;
     let actor = caller.actor();
     let change = Change::delete(id.clone(), query.revision).only_if(conditions.only_if.clone());
+    let admin_ = Arc::clone(&admin);
     let published = blocking(move || {
-        let published = admin.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        let published = admin_.publisher.apply(vec![change], ApplyOptions::default(), actor);
         published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
+    let share = wait.until_enforced(&admin, &published).await;
+    let (status, generation) = (share.status(StatusCode::OK), published.generation);
     let revision = published.outcomes.first().map_or(0, Outcome::revision);
-    Ok(Json(Deleted { id, revision, generation: published.generation }))
+    let FleetShare { sequence, behind } = share;
+    Ok((status, Json(Deleted { id, revision, generation, sequence, behind })))
 }

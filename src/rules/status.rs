@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::error::RulesError;
+use super::fleet::FleetLink;
 use super::source::kind::SourceKind;
 
 /// How many faults of one refusal are kept and logged; the rest is counted.
@@ -48,8 +49,15 @@ impl SourceStatus {
     /// For how long the source has had something that isn't in force. A refused call is its caller's business:
     /// where rules are written through the control plane there is no lag.
     pub fn lag(&self, now: Timestamp) -> Option<SignedDuration> {
-        let error = self.last_error.as_ref().filter(|_| self.source != SourceKind::STORE)?;
+        let written_here = [SourceKind::STORE, SourceKind::NATS].contains(&self.source);
+        let error = self.last_error.as_ref().filter(|_| !written_here)?;
         Some(now.duration_since(error.since))
+    }
+
+    /// Status of a source that is a bucket, with the state of the connection to it.
+    #[must_use]
+    pub fn over(self, link: &FleetLink) -> Self {
+        Self { connected: link.connected, ..self }
     }
 
     pub(super) fn accepted(&mut self, at: Timestamp) {

@@ -16,6 +16,7 @@ mod admin;
 mod brake;
 mod certificates;
 mod connections;
+mod fleet;
 mod handshakes;
 mod http2_endings;
 mod life;
@@ -30,6 +31,7 @@ pub use admin::UnauthorizedCounter;
 pub use brake::BrakeCounter;
 pub use certificates::ExpiryGauge;
 pub use connections::{ConnectionMetrics, ConnectionRefusal, ListenerGauge, OpenConnection};
+pub use fleet::FleetMetrics;
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use http2_endings::{Http2Ending, Http2EndingCounter};
 pub use life::AttemptCounter;
@@ -89,6 +91,8 @@ pub struct Metrics {
     pub rules_apply_duration: HistogramVec,
     /// `rules_rejected_total{source,code}`: refused updates.
     pub rules_rejected: IntCounterVec,
+    /// `fleet_edges{state}`, `fleet_enforced_duration_seconds` and `fleet_waits_total{outcome}`.
+    pub fleet: FleetMetrics,
     /// `brake_refusals_total{road}`: changes of many widgets that were held.
     pub brake_refusals: BrakeCounter,
     /// `rules_source_connected`: 1 while the source can be reached.
@@ -218,6 +222,7 @@ impl Metrics {
                 "Refused updates of the rules, by source and code.",
                 &["source", "code"],
             )?,
+            fleet: FleetMetrics::new(&families)?,
             brake_refusals: BrakeCounter::new(&families)?,
             rules_source_connected: gauge(
                 &families,
@@ -277,7 +282,7 @@ impl Metrics {
                 &families,
                 prometheus::Gauge::new(
                     "rules_source_lag_seconds",
-                    "For how long the source of rules has had rules that are not in force.",
+                    "For how long the source of rules has had rules that are not in force, or a bucket may have had some.",
                 )?,
             )?,
             families,
@@ -382,6 +387,10 @@ mod tests {
             "embedgate_rules_generation 0",
             "embedgate_brake_refusals_total{road=\"batch\"} 0",
             "embedgate_brake_refusals_total{road=\"file\"} 0",
+            "embedgate_fleet_edges{state=\"current\"} 0",
+            "embedgate_fleet_edges{state=\"stale\"} 0",
+            "embedgate_fleet_waits_total{outcome=\"behind\"} 0",
+            "embedgate_fleet_enforced_duration_seconds_count 0",
             "embedgate_sessions_open 0",
             "embedgate_sessions_revoked_total 0",
             "embedgate_log_lines_dropped_total{log=\"decisions\"} 0",

@@ -13,6 +13,7 @@ use super::saved::{self, etag};
 use crate::admin::Admin;
 use crate::admin::auth::Writer;
 use crate::admin::conditions::Conditions;
+use crate::admin::enforcement::{FleetShare, FleetWait, WaitQuery};
 use crate::admin::input::KnownId;
 use crate::admin::openapi::{DeleteConditions, WriteProblems};
 use crate::admin::problem::Problem;
@@ -34,6 +35,14 @@ pub(in crate::admin) struct Disabled {
     /// `false`: the change is in force and could not be kept yet, because the disk is full, say. It is kept as soon as that
     /// is possible, and shown in `/v1/status` until then. A restart before that loses it.
     durable: bool,
+    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sequence: Option<u64>,
+    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    behind: Vec<String>,
 }
 
 /// Disable a widget
@@ -46,9 +55,10 @@ pub(in crate::admin) struct Disabled {
     path = "/v1/widgets/{id}/disable",
     operation_id = "disableWidget",
     tag = "widgets",
-    params(("id" = WidgetId, Path, description = "The widget's id."), DeleteConditions),
+    params(("id" = WidgetId, Path, description = "The widget's id."), DeleteConditions, WaitQuery),
     responses(
         (status = 200, description = "Disabled", body = Disabled, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 202, description = "Disabled; the edges in `behind` do not enforce it yet", body = Disabled, headers(("ETag" = String, description = "The quoted revision"))),
         WriteProblems,
     ),
 )]
@@ -56,6 +66,7 @@ pub(in crate::admin) async fn disable(
     Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     KnownId(id): KnownId,
+    wait: FleetWait,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let conditions = Conditions::of(&headers)?;
@@ -63,10 +74,13 @@ pub(in crate::admin) async fn disable(
     let Some(outcome) = published.outcomes.first() else {
         return Err(Problem::internal("the change has no outcome"));
     };
+    let share = wait.until_enforced(&admin, &published).await;
+    let status = share.status(StatusCode::OK);
     let widget = published.document.map(|widget| *widget);
     let (unrestricted, lints) =
         widget.as_ref().map_or_else(Default::default, |widget| saved::remarks(&admin, widget));
     let (generation, durable) = (published.generation, published.durable);
-    let disabled = Disabled { widget, generation, unrestricted, lints, durable };
-    Ok((StatusCode::OK, etag(outcome.revision()), Json(disabled)).into_response())
+    let FleetShare { sequence, behind } = share;
+    let disabled = Disabled { widget, generation, unrestricted, lints, durable, sequence, behind };
+    Ok((status, etag(outcome.revision()), Json(disabled)).into_response())
 }

@@ -11,6 +11,7 @@ use super::saved::{self, Saved};
 use crate::admin::Admin;
 use crate::admin::auth::Writer;
 use crate::admin::conditions::Conditions;
+use crate::admin::enforcement::{FleetWait, WaitQuery};
 use crate::admin::input::{self, JSON, KnownId, Parameters};
 use crate::admin::openapi::{DomainsDocument, SaveConditions, WriteProblems};
 use crate::admin::problem::Problem;
@@ -21,7 +22,6 @@ mod body;
 
 /// Query of a change of entries.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::admin) struct DomainsQuery {
     /// `restrict` confirms that a first entry restricts a widget that is open to every site because its list is empty.
@@ -47,10 +47,11 @@ enum DomainsConfirmation {
     path = "/v1/widgets/{id}/domains",
     operation_id = "changeDomains",
     tag = "widgets",
-    params(("id" = WidgetId, Path, description = "The widget's id."), DomainsQuery, SaveConditions),
+    params(("id" = WidgetId, Path, description = "The widget's id."), DomainsQuery, SaveConditions, WaitQuery),
     request_body(content = DomainsDocument, content_type = "application/json"),
     responses(
         (status = 200, description = "Saved, or unchanged", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 202, description = "Saved; the edges in `behind` do not enforce it yet", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         WriteProblems,
     ),
 )]
@@ -59,6 +60,7 @@ pub(in crate::admin) async fn domains(
     State(admin): State<Arc<Admin>>,
     KnownId(id): KnownId,
     Parameters(query): Parameters<DomainsQuery>,
+    wait: FleetWait,
     request: Request,
 ) -> Result<Response, Problem> {
     // For a request that is in order (RFC 9110 §13.2.1).
@@ -66,5 +68,5 @@ pub(in crate::admin) async fn domains(
     let body = input::body(request, JSON, MAX_DOCUMENT_BYTES).await?;
     let (add, remove) = body::read(&body, &admin.suffixes).map_err(Problem::invalid_document)?;
     let edit = Edit::Domains(DomainsEdit { add, remove, may_restrict: query.confirm.is_some() });
-    saved::edited(admin, id, edit, conditions?, &caller).await
+    saved::edited(admin, id, edit, conditions?, &caller, wait).await
 }

@@ -14,6 +14,7 @@ use super::saved::{self, Saved};
 use crate::admin::Admin;
 use crate::admin::auth::Writer;
 use crate::admin::conditions::Conditions;
+use crate::admin::enforcement::{FleetWait, WaitQuery};
 use crate::admin::input::{self, KnownId, MERGE_PATCH};
 use crate::admin::openapi::{MergePatch, SaveConditions, WriteProblems};
 use crate::admin::problem::{ErrorPart, Problem};
@@ -34,10 +35,11 @@ const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
     path = "/v1/widgets/{id}",
     operation_id = "patchWidget",
     tag = "widgets",
-    params(("id" = WidgetId, Path, description = "The widget's id."), SaveConditions),
+    params(("id" = WidgetId, Path, description = "The widget's id."), SaveConditions, WaitQuery),
     request_body(content = MergePatch, content_type = "application/merge-patch+json"),
     responses(
         (status = 200, description = "Saved, or unchanged", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 202, description = "Saved; the edges in `behind` do not enforce it yet", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         WriteProblems,
     ),
 )]
@@ -45,6 +47,7 @@ pub(in crate::admin) async fn patch(
     Writer(caller): Writer,
     State(admin): State<Arc<Admin>>,
     KnownId(id): KnownId,
+    wait: FleetWait,
     request: Request,
 ) -> Result<Response, Problem> {
     // For a request that is in order (RFC 9110 §13.2.1).
@@ -57,7 +60,7 @@ pub(in crate::admin) async fn patch(
         _ => problem,
     })?;
     let patch = read(&body)?;
-    saved::edited(admin, id, Edit::Patch(patch), conditions?, &caller).await
+    saved::edited(admin, id, Edit::Patch(patch), conditions?, &caller, wait).await
 }
 
 /// Reads a patch. As in a document, a name that stands twice in one object is an error.

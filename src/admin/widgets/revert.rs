@@ -11,6 +11,7 @@ use super::saved::{self, Saved};
 use crate::admin::Admin;
 use crate::admin::auth::Writer;
 use crate::admin::conditions::Conditions;
+use crate::admin::enforcement::{FleetWait, WaitQuery};
 use crate::admin::input::{self, JSON, KnownId, Parameters};
 use crate::admin::openapi::{SaveConditions, WriteProblems};
 use crate::admin::problem::Problem;
@@ -22,7 +23,6 @@ const LARGEST: usize = 1024;
 
 /// Query of a revert.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::admin) struct RevertQuery {
     /// `open` confirms that the earlier document opens the widget to every site.
@@ -55,11 +55,12 @@ pub(in crate::admin) struct RevertRequest {
     path = "/v1/widgets/{id}/revert",
     operation_id = "revertWidget",
     tag = "widgets",
-    params(("id" = WidgetId, Path, description = "The widget's id."), RevertQuery, SaveConditions),
+    params(("id" = WidgetId, Path, description = "The widget's id."), RevertQuery, SaveConditions, WaitQuery),
     request_body(content = RevertRequest, content_type = "application/json"),
     responses(
         (status = 200, description = "Saved, or unchanged", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         (status = 201, description = "Created again", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 202, description = "Saved; the edges in `behind` do not enforce it yet", body = Saved, headers(("ETag" = String, description = "The quoted revision"))),
         WriteProblems,
     ),
 )]
@@ -68,6 +69,7 @@ pub(in crate::admin) async fn revert(
     State(admin): State<Arc<Admin>>,
     KnownId(id): KnownId,
     Parameters(query): Parameters<RevertQuery>,
+    wait: FleetWait,
     request: Request,
 ) -> Result<Response, Problem> {
     // For a request that is in order (RFC 9110 §13.2.1).
@@ -75,5 +77,5 @@ pub(in crate::admin) async fn revert(
     let body = input::body(request, JSON, LARGEST).await?;
     let RevertRequest { revision } = input::json(&body, r#"{"revision": 7}"#)?;
     let edit = Edit::Revert { revision, may_open: query.confirm.is_some() };
-    saved::edited(admin, id, edit, conditions?, &caller).await
+    saved::edited(admin, id, edit, conditions?, &caller, wait).await
 }

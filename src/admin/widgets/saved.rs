@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::admin::auth::Caller;
 use crate::admin::conditions::Conditions;
+use crate::admin::enforcement::{FleetShare, FleetWait};
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking, refusal};
 use crate::rules::change::Outcome;
@@ -31,6 +32,14 @@ pub(in crate::admin) struct Saved {
     unrestricted: bool,
     /// What the document allows but probably should not.
     lints: Vec<Finding>,
+    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sequence: Option<u64>,
+    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    behind: Vec<String>,
 }
 
 /// What is told of a document beside it: whether any site may embed the widget, and the lints.
@@ -40,15 +49,25 @@ pub(super) fn remarks(admin: &Admin, widget: &Widget) -> (bool, Vec<Finding>) {
     (unrestricted, lint(widget, &policy, &admin.suffixes, Timestamp::now()))
 }
 
-/// The answer about a document that is in force, with this revision and generation.
-pub(super) fn answer(admin: &Admin, outcome: &Outcome, generation: u64, widget: Widget) -> Response {
-    let status = match outcome {
+/// The answer about a document that is in force, once it is enforced by whom the caller waits for.
+pub(super) async fn answer(
+    admin: &Admin,
+    published: &Published,
+    widget: Widget,
+    wait: FleetWait,
+) -> Result<Response, Problem> {
+    let Some(outcome) = published.outcomes.first() else {
+        return Err(Problem::internal("the change has no outcome"));
+    };
+    let share = wait.until_enforced(admin, published).await;
+    let status = share.status(match outcome {
         Outcome::Created { .. } => StatusCode::CREATED,
         _ => StatusCode::OK,
-    };
-    let (unrestricted, lints) = remarks(admin, &widget);
-    (status, etag(outcome.revision()), Json(Saved { widget, generation, unrestricted, lints }))
-        .into_response()
+    });
+    let (generation, (unrestricted, lints)) = (published.generation, remarks(admin, &widget));
+    let FleetShare { sequence, behind } = share;
+    let saved = Saved { widget, generation, unrestricted, lints, sequence, behind };
+    Ok((status, etag(outcome.revision()), Json(saved)).into_response())
 }
 
 /// Makes an edit, and answers with the document that it has made.
@@ -58,11 +77,12 @@ pub(super) async fn edited(
     edit: Edit,
     conditions: Conditions,
     caller: &Caller,
+    wait: FleetWait,
 ) -> Result<Response, Problem> {
-    let published = made(&admin, id, edit, conditions, caller).await?;
-    match (published.outcomes.first(), published.document) {
-        (Some(outcome), Some(widget)) => Ok(answer(&admin, outcome, published.generation, *widget)),
-        _ => Err(Problem::internal("the edit has no document")),
+    let mut published = made(&admin, id, edit, conditions, caller).await?;
+    match published.document.take() {
+        Some(widget) => answer(&admin, &published, *widget, wait).await,
+        None => Err(Problem::internal("the edit has no document")),
     }
 }
 
@@ -86,4 +106,50 @@ pub(super) async fn made(
 pub(super) fn etag(revision: u64) -> [(HeaderName, HeaderValue); 1] {
     let value = HeaderValue::try_from(format!("\"{revision}\"")).unwrap_or(HeaderValue::from_static("\"0\""));
     [(header::ETAG, value)]
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use axum::extract::FromRequestParts;
+    use http::Request;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::admin::fleet::fake::FakeFleet;
+    use crate::admin::tests::served_in;
+    use crate::rules::fixtures::widget;
+    use crate::rules::fleet::{EdgeState, Fleet};
+
+    #[tokio::test]
+    async fn a_save_that_an_edge_does_not_enforce_is_accepted_and_says_whose() {
+        let fleet = FakeFleet::new();
+        let served = served_in(Vec::new(), Some(Arc::clone(&fleet) as Arc<dyn Fleet>));
+        let published = Published {
+            generation: 3,
+            outcomes: vec![Outcome::Created { revision: 5 }],
+            changed: Vec::new(),
+            removed: 0,
+            document: None,
+            durable: true,
+            sequence: Some(7),
+        };
+        for (other, status, behind) in
+            [(EdgeState::Current, 201, Value::Null), (EdgeState::Silent, 202, json!(["edge-2"]))]
+        {
+            *fleet.other.lock() = other;
+            let request = Request::put("/v1/widgets/w?wait=fleet").body(()).unwrap();
+            let wait = FleetWait::from_request_parts(&mut request.into_parts().0, &()).await.unwrap();
+            let answer = answer(&served.admin, &published, widget(r#"{"id": "w"}"#), wait).await.unwrap();
+            assert_eq!(answer.status().as_u16(), status);
+            assert_eq!(answer.headers()["etag"], "\"5\"");
+            let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
+            let told: Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(
+                (&told["behind"], &told["sequence"], &told["generation"]),
+                (&behind, &json!(7), &json!(3))
+            );
+        }
+    }
 }

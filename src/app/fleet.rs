@@ -1,0 +1,36 @@
+//! What other edges of a fleet are told of this one.
+
+use std::sync::Arc;
+
+use crate::edge::admission::tickets::key_file::KeyFile;
+use crate::edge::session::registry::SessionRegistry;
+use crate::rules::fleet::{EdgeFacts, Fleet};
+use crate::rules::sessions::OpenSessions;
+
+/// Facts about this edge beside its rules.
+struct FactsInForce {
+    sessions: Arc<SessionRegistry>,
+    ticket_keys: Arc<KeyFile>,
+}
+
+impl EdgeFacts for FactsInForce {
+    fn sessions(&self) -> usize {
+        self.sessions.count()
+    }
+
+    fn ticket_keys(&self) -> String {
+        self.ticket_keys.load().fingerprint()
+    }
+}
+
+/// Has the fleet, if there is one, tell others of these sessions and keys.
+pub(super) fn describe(
+    fleet: Option<&dyn Fleet>,
+    sessions: &Arc<SessionRegistry>,
+    ticket_keys: &Arc<KeyFile>,
+) {
+    if let Some(fleet) = fleet {
+        let (sessions, ticket_keys) = (Arc::clone(sessions), Arc::clone(ticket_keys));
+        fleet.describe(Arc::new(FactsInForce { sessions, ticket_keys }));
+    }
+}
