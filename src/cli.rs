@@ -19,6 +19,7 @@ mod check;
 mod configured;
 mod error;
 mod explain;
+mod fleet;
 mod lint;
 mod output;
 mod page;
@@ -26,6 +27,7 @@ mod reload;
 mod remote;
 mod restore;
 mod upgrade;
+mod wait;
 mod widgets;
 
 pub use error::CliError;
@@ -110,6 +112,9 @@ enum Command {
     Widgets(widgets::WidgetsCommand),
     /// Have the running edge put its rules file in force, also where it changes many widgets at once.
     Apply(apply::ApplyArguments),
+    /// See the edges of a fleet, and decide about the bucket that they share.
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
     /// Copy the store to a file: that of the running edge, or of a stopped one.
     Backup(backup::BackupArguments),
     /// Put a copy of the store back, while no edge runs. The store that is there is kept beside it.
@@ -157,6 +162,7 @@ impl Cli {
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
             Command::Apply(arguments) => apply::run(&common, &arguments),
+            Command::Fleet(command) => fleet::run(&common, &command),
             Command::Backup(arguments) => backup::run(&common, &arguments),
             Command::Restore(arguments) => restore::run(&common, &arguments),
             Command::Reload(remote) => reload::run(&common, &remote),

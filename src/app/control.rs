@@ -66,16 +66,17 @@ impl TicketReader for LiveTickets {
     }
 }
 
-/// Where a copy of the store is written before it is sent; `None` if rules do not come from a store.
+/// Where a copy of the store, or of what a fleet has published, is written before it is sent; `None` if rules come from
+/// files.
 pub(super) fn backup_path(settings: &Settings) -> Option<PathBuf> {
-    match settings.rules.source {
-        SourceSetting::Store => {
-            let mut path = settings.rules.store.path.clone().into_os_string();
-            path.push(".backup-under-way");
-            Some(path.into())
-        }
-        SourceSetting::File | SourceSetting::Nats => None,
-    }
+    let store = match settings.rules.source {
+        SourceSetting::Store => &settings.rules.store.path,
+        SourceSetting::Nats => &settings.rules.nats.cache,
+        SourceSetting::File => return None,
+    };
+    let mut path = store.clone().into_os_string();
+    path.push(".backup-under-way");
+    Some(path.into())
 }
 
 /// Mutual TLS of the admin listener, if it is configured.

@@ -20,7 +20,12 @@ use crate::rules::source::store::{LostStore, RestoredStore, StoreFacts, StoreSou
 /// The rules do not come from a store, an edge has it open, it is damaged, or the copy can't be written.
 pub fn backup_stopped(settings: &Settings, to: &Path) -> Result<StoreFacts, AppError> {
     let suffixes = public_suffixes(settings)?;
-    store(settings)?.backup(suffixes, to).map_err(AppError::Store)
+    let store = match settings.rules.source {
+        // Its copy of the fleet's rules is a store like any other.
+        SourceSetting::Nats => StoreSource::new(&settings.rules.nats.cache, &settings.rules.store.seed),
+        SourceSetting::Store | SourceSetting::File => store(settings)?,
+    };
+    store.backup(suffixes, to).map_err(AppError::Store)
 }
 
 /// What this path is to the edge, if it is a file of its configuration: a command that writes a file must not take its
@@ -73,9 +78,11 @@ pub fn restore(settings: &Settings, from: &Path, at: Timestamp) -> Result<Restor
 fn store(settings: &Settings) -> Result<StoreSource, AppError> {
     match settings.rules.source {
         SourceSetting::Store => Ok(source::store(settings, LostStore::Refused)),
-        SourceSetting::File | SourceSetting::Nats => {
-            let name = settings.rules.file.display().to_string();
-            Err(AppError::Store(StoreError::NoStore { name: name.into() }))
-        }
+        SourceSetting::File => Err(no_store(settings.rules.file.display().to_string())),
+        SourceSetting::Nats => Err(no_store(format!("the bucket {}", settings.rules.nats.bucket))),
     }
+}
+
+fn no_store(name: String) -> AppError {
+    AppError::Store(StoreError::NoStore { name: name.into() })
 }

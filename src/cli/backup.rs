@@ -62,7 +62,7 @@ pub(super) fn run(common: &Common, arguments: &BackupArguments) -> Result<ExitCo
             let settings = common.settings()?;
             match app::backup_stopped(&settings, file) {
                 Ok(facts) => {
-                    BackupReport { file, from: settings.rules.store.path.display().to_string(), facts }
+                    BackupReport { file, from: configured::kept_at(&settings).display().to_string(), facts }
                 }
                 Err(AppError::Store(StoreError::Locked { .. })) => {
                     of_running(&configured::who_has_the_store(remote, &settings)?, file)?

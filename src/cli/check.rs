@@ -73,6 +73,22 @@ pub(super) fn run(common: &Common, remote: &Remote) -> Result<ExitCode, CliError
 struct ReportedStatus {
     widgets: ReportedWidgets,
     rules: ReportedSource,
+    fleet: Option<ReportedConnection>,
+}
+
+/// Connection of an edge to the bucket of its fleet.
+#[derive(Deserialize)]
+struct ReportedConnection {
+    bucket: String,
+    connected: bool,
+    fault: Option<ReportedFault>,
+}
+
+#[derive(Deserialize)]
+struct ReportedFault {
+    code: String,
+    detail: String,
+    since: String,
 }
 
 #[derive(Deserialize)]
@@ -99,11 +115,20 @@ fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
     let refused = status.rules.last_error.iter().flat_map(|error| {
         error.detail.lines().map(|line| format!("refused at {}: {line}", error.at)).collect::<Vec<_>>()
     });
-    // The admin API reports a refusal to its caller, so with a store it is only worth a warning here.
-    let (warnings, faults) = match status.rules.source.as_str() {
-        "store" => (refused.collect(), Vec::new()),
+    // The admin API reports a refusal to its caller, so with a store or a bucket it is only worth a warning here.
+    let (mut warnings, mut faults) = match status.rules.source.as_str() {
+        "store" | "nats" => (refused.collect(), Vec::new()),
         _ => (Vec::new(), refused.collect()),
     };
+    match status.fleet {
+        Some(ReportedConnection { bucket, fault: Some(ReportedFault { code, detail, since }), .. }) => {
+            faults.push(format!("the bucket {bucket} is not followed since {since} ({code}): {detail}"));
+        }
+        Some(ReportedConnection { bucket, connected: false, .. }) => {
+            warnings.push(format!("the bucket {bucket} can't be reached"));
+        }
+        Some(_) | None => {}
+    }
     Ok(CheckReport {
         config: edge.url,
         running: true,

@@ -1,9 +1,11 @@
 //! Questions about the configured rules: answered here, or by the running edge that has their store open.
 
+use std::path::Path;
+
 use super::output::note;
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
-use crate::config::Settings;
+use crate::config::{Settings, SourceSetting};
 
 /// The answer of the edge that `--admin` names; without it that of the configured rules, read here. Where another
 /// process has their store open, the edge of the configuration is asked.
@@ -25,7 +27,15 @@ pub(super) fn answer<T>(
 
 /// The edge of the configuration, which has the store open; says that it is asked.
 pub(super) fn who_has_the_store(remote: &Remote, settings: &Settings) -> Result<RemoteEdge, CliError> {
-    let store = settings.rules.store.path.display();
+    let store = kept_at(settings).display();
     note(&format!("{store}: another process has this store open, so the running edge is asked"));
     remote.configured(&settings.admin)
+}
+
+/// The file in which an edge keeps its rules: its store, or its copy of the fleet's.
+pub(super) fn kept_at(settings: &Settings) -> &Path {
+    match settings.rules.source {
+        SourceSetting::Nats => &settings.rules.nats.cache,
+        SourceSetting::Store | SourceSetting::File => &settings.rules.store.path,
+    }
 }

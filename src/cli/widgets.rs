@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::output::print;
 use super::remote::Remote;
+use super::wait::WaitArguments;
 use super::{CliError, Common};
 use crate::rules::source::store::LostStore;
 use embedgate_policy::widget::{WidgetId, WidgetIdError};
@@ -40,9 +41,9 @@ pub(super) enum WidgetsCommand {
     /// Take entries off a widget's list. Open sessions that they admitted end at once.
     Disallow(domains::DisallowArguments),
     /// Switch a widget off at once, whatever happens: also where the change can't be kept, on a full disk.
-    Disable(OneWidget),
+    Disable(OneChange),
     /// Delete a widget. Its history stays, so it can be brought back with `revert`.
-    Delete(OneWidget),
+    Delete(OneChange),
     /// List the last changes of a widget, newest first, also of a deleted one.
     History(OneWidget),
     /// Save an earlier document of a widget again, as a new revision; brings back a deleted widget, too.
@@ -81,6 +82,17 @@ pub(super) enum WidgetsCommand {
 pub(super) struct OneWidget {
     #[command(flatten)]
     name: WidgetName,
+    #[command(flatten)]
+    remote: Remote,
+}
+
+/// Arguments of a command that changes one widget.
+#[derive(Args, Debug)]
+pub(super) struct OneChange {
+    #[command(flatten)]
+    name: WidgetName,
+    #[command(flatten)]
+    wait: WaitArguments,
     #[command(flatten)]
     remote: Remote,
 }

@@ -79,6 +79,19 @@ impl RemoteCall {
         self
     }
 
+    /// With so much more time for the answer, for which the edge waits for others.
+    pub(in crate::cli) fn waiting(mut self, within: Duration) -> Self {
+        self.patience += within;
+        self
+    }
+
+    /// With more parameters.
+    pub(in crate::cli) fn with_query(mut self, parameters: &str) -> Self {
+        let sign = if self.path.contains('?') { '&' } else { '?' };
+        self.path = format!("{}{sign}{parameters}", self.path);
+        self
+    }
+
     /// With an answer that is large.
     pub(super) fn downloaded(mut self) -> Self {
         self.downloaded = true;
@@ -100,5 +113,16 @@ impl RemoteCall {
             None => &[],
         };
         request.body(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_added_to_those_that_are_there() {
+        let call = RemoteCall::post("/v1/x").with_query("a=1").with_query("b=2").waiting(PATIENCE);
+        assert_eq!((call.path.as_str(), call.patience), ("/v1/x?a=1&b=2", PATIENCE * 2));
     }
 }

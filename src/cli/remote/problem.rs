@@ -18,6 +18,8 @@ pub struct ReceivedProblem {
     #[serde(default)]
     errors_omitted: usize,
     wide_change: Option<ReceivedWidth>,
+    /// What confirms a bucket that is wide.
+    confirm: Option<u64>,
 }
 
 /// One error of a problem document.
@@ -53,9 +55,20 @@ impl ReceivedProblem {
         let same =
             |option: &str| Some(format!("if that is what is meant, run the same command with {option}"));
         match self.code.as_str() {
-            "wide_change" => same(&format!("--confirm {}", self.wide_change.as_ref()?.confirm)),
+            "wide_change" => {
+                let confirm = self.wide_change.as_ref().map(|wide| wide.confirm).or(self.confirm);
+                same(&format!("--confirm {}", confirm?))
+            }
             "would_restrict_widget" => same("--confirm restrict"),
             "unknown_widget" => Some("`embedgate widgets list` lists those that are there".to_owned()),
+            "unknown_edge" | "edge_alive" => Some("`embedgate fleet status` lists the edges".to_owned()),
+            "edge_ahead" => Some(
+                "run the same command for that edge, with --admin and the URL of its admin listener"
+                    .to_owned(),
+            ),
+            "fleet_fault" => Some(
+                "`embedgate fleet status` tells what is wrong with the bucket, and what mends it".to_owned(),
+            ),
             "unknown_revision" => {
                 Some("`embedgate widgets history ID` lists the revisions that are kept".to_owned())
             }
@@ -138,6 +151,8 @@ mod tests {
     fn what_to_type_next_is_told() {
         let wide = problem(json!({"code": "wide_change", "detail": "d", "wide_change": {"confirm": 7}}));
         assert!(wide.advice().unwrap().ends_with("--confirm 7"));
+        let bucket = problem(json!({"code": "wide_change", "detail": "d", "confirm": 31}));
+        assert!(bucket.advice().unwrap().ends_with("--confirm 31"));
         let code = |code: &str| problem(json!({"code": code, "detail": "d"})).advice();
         assert!(code("would_restrict_widget").unwrap().ends_with("--confirm restrict"));
         assert!(code("unknown_revision").unwrap().contains("widgets history"));

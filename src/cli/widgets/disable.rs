@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::OneWidget;
+use super::OneChange;
 use super::received::ReceivedWidget;
 use crate::cli::output::{note, print};
 use crate::cli::remote::{ApiAnswer, RemoteCall};
-use crate::cli::{CliError, Common};
+use crate::cli::{CliError, Common, wait};
 
 /// Answer to the kill switch.
 #[derive(Debug, Deserialize)]
@@ -18,6 +18,8 @@ struct SwitchedOff {
     widget: Option<ReceivedWidget>,
     generation: u64,
     durable: bool,
+    #[serde(default)]
+    behind: Vec<String>,
 }
 
 impl fmt::Display for SwitchedOff {
@@ -36,16 +38,20 @@ impl fmt::Display for SwitchedOff {
     }
 }
 
-pub(super) fn run(common: &Common, OneWidget { name, remote }: &OneWidget) -> Result<ExitCode, CliError> {
+pub(super) fn run(
+    common: &Common,
+    OneChange { name, wait, remote }: &OneChange,
+) -> Result<ExitCode, CliError> {
     let edge = remote.running(common)?;
-    let answer: ApiAnswer<SwitchedOff> = edge.call(&RemoteCall::post(name.path("/disable")))?;
+    let answer: ApiAnswer<SwitchedOff> = edge.call(&wait.wish(RemoteCall::post(name.path("/disable"))))?;
     if !answer.shown.durable {
         note(&format!(
-            "WARNING: {id} is off, but the edge can't keep that yet: it would be on again after a restart. Make room on \
-             its disk: it is kept as soon as that is possible, and until then `not_kept` in GET /v1/status names it",
+            "WARNING: {id} is off, but the edge can't keep that yet: it would be on again after a restart, and on other \
+             edges of a fleet it still is. Make room on its disk, or bring the fleet's bucket back: it is kept as soon as \
+             that is possible, and until then `not_kept` in GET /v1/status names it",
             id = name.id
         ));
     }
     print(common.json, &answer)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(wait::told(&answer.shown.behind))
 }

@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::WidgetName;
 use super::received::{ReceivedSave, ReceivedWidget, ToldSave};
-use crate::cli::output::{note, print};
+use crate::cli::output::note;
 use crate::cli::remote::{ApiAnswer, Remote, RemoteCall, RemoteEdge};
+use crate::cli::wait::WaitArguments;
 use crate::cli::{CliError, Common};
 use embedgate_policy::entry::Entry;
 use embedgate_policy::origin::Origin;
@@ -41,6 +42,8 @@ pub(in crate::cli) struct AllowArguments {
     #[arg(long, value_name = "EFFECT", value_parser = ["restrict"])]
     confirm: Option<String>,
     #[command(flatten)]
+    wait: WaitArguments,
+    #[command(flatten)]
     remote: Remote,
 }
 
@@ -54,6 +57,8 @@ pub(in crate::cli) struct DisallowArguments {
     #[arg(value_name = "ENTRY", required = true)]
     entries: Vec<String>,
     #[command(flatten)]
+    wait: WaitArguments,
+    #[command(flatten)]
     remote: Remote,
 }
 
@@ -66,13 +71,13 @@ fn instant(text: &str) -> Result<Timestamp, String> {
 }
 
 pub(super) fn allow(common: &Common, arguments: &AllowArguments) -> Result<ExitCode, CliError> {
-    let AllowArguments { name, entries, expires_at, note, confirm, remote } = arguments;
+    let AllowArguments { name, entries, expires_at, note, confirm, wait, remote } = arguments;
     let edge = remote.running(common)?;
     let added: Vec<Value> = entries.iter().map(|entry| listed(entry, *expires_at, note.as_deref())).collect();
     let query = confirm.as_ref().map(|effect| format!("?confirm={effect}")).unwrap_or_default();
     let before = list(&edge, name);
     let call = RemoteCall::post(name.path(&format!("/domains{query}"))).json(&json!({ "add": added }));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&call)?;
+    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.wish(call))?;
     let unchanged = before.is_some_and(|before| before.revision == received.shown.widget.revision);
     let named = entries.join(", ");
     let done = match (unchanged, entries.len()) {
@@ -81,8 +86,7 @@ pub(super) fn allow(common: &Common, arguments: &AllowArguments) -> Result<ExitC
         (false, 1) => format!("{named} is on the list"),
         (false, _) => format!("{named} are on the list"),
     };
-    print(common.json, &ToldSave { done, received })?;
-    Ok(ExitCode::SUCCESS)
+    ToldSave { done, received }.print(common)
 }
 
 /// An element of `allowed_domains`.
@@ -98,11 +102,11 @@ fn listed(entry: &str, expires_at: Option<Timestamp>, note: Option<&str>) -> Val
 }
 
 pub(super) fn disallow(common: &Common, arguments: &DisallowArguments) -> Result<ExitCode, CliError> {
-    let DisallowArguments { name, entries, remote } = arguments;
+    let DisallowArguments { name, entries, wait, remote } = arguments;
     let edge = remote.running(common)?;
     let before = list(&edge, name);
     let call = RemoteCall::post(name.path("/domains")).json(&json!({ "remove": entries }));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&call)?;
+    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.wish(call))?;
     let mut gone = Vec::new();
     for entry in entries {
         let meant = meaning(entry);
@@ -120,8 +124,7 @@ pub(super) fn disallow(common: &Common, arguments: &DisallowArguments) -> Result
         [] => "nothing to take off the list".to_owned(),
         gone => format!("{} no longer on the list", gone.join(", ")),
     };
-    print(common.json, &ToldSave { done, received })?;
-    Ok(ExitCode::SUCCESS)
+    ToldSave { done, received }.print(common)
 }
 
 /// The widget before the change, for what is told of it; the change itself doesn't need it.

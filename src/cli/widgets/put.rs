@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::WidgetName;
 use super::received::{ReceivedSave, ReceivedWidget, ToldSave};
-use crate::cli::output::print;
 use crate::cli::remote::{ApiAnswer, Remote, RemoteCall};
+use crate::cli::wait::WaitArguments;
 use crate::cli::{CliError, Common};
 use embedgate_policy::widget::WidgetId;
 
@@ -30,11 +30,13 @@ pub(in crate::cli) struct PutArguments {
     #[arg(long, value_name = "N")]
     if_revision: Option<u64>,
     #[command(flatten)]
+    wait: WaitArguments,
+    #[command(flatten)]
     remote: Remote,
 }
 
 pub(super) fn run(common: &Common, arguments: &PutArguments) -> Result<ExitCode, CliError> {
-    let PutArguments { file, if_revision, remote } = arguments;
+    let PutArguments { file, if_revision, wait, remote } = arguments;
     let json = read(file)?;
     let (name, revision) = named(&json).map_err(|detail| CliError::Document { path: shown(file), detail })?;
     let edge = remote.running(common)?;
@@ -47,7 +49,7 @@ pub(super) fn run(common: &Common, arguments: &PutArguments) -> Result<ExitCode,
     // The revision of what was read is what the edit is based on. A higher one is the writer's own.
     let based_on = revision.filter(|revision| stored.is_some_and(|stored| *revision <= stored));
     let call = RemoteCall::put(name.path("")).document(json).if_match(if_revision.or(based_on));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&call).map_err(|error| match stored {
+    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.wish(call)).map_err(|error| match stored {
         Some(_) => error,
         None => {
             let again = format!(
@@ -65,8 +67,7 @@ pub(super) fn run(common: &Common, arguments: &PutArguments) -> Result<ExitCode,
         Some(stored) if stored == received.shown.widget.revision => "unchanged",
         Some(_) => "saved",
     };
-    print(common.json, &ToldSave { done: done.to_owned(), received })?;
-    Ok(ExitCode::SUCCESS)
+    ToldSave { done: done.to_owned(), received }.print(common)
 }
 
 fn shown(file: &Path) -> PathBuf {

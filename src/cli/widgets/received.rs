@@ -1,12 +1,15 @@
 //! Answers of a running edge about widgets, as far as they are shown.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::cli::output::print;
 use crate::cli::remote::ApiAnswer;
+use crate::cli::{CliError, Common, wait};
 use embedgate_policy::widget::{Access, Environment};
 
 /// Number of lints that are shown.
@@ -71,6 +74,9 @@ pub(super) struct ReceivedSave {
     unrestricted: bool,
     #[serde(default)]
     lints: Vec<ReceivedLint>,
+    /// The edges that do not enforce it yet, of those that were waited for.
+    #[serde(default)]
+    behind: Vec<String>,
 }
 
 /// Lint of a saved document.
@@ -88,6 +94,14 @@ pub(super) struct ToldSave {
     /// What was done: `stranger.localhost may embed it`.
     pub(super) done: String,
     pub(super) received: ApiAnswer<ReceivedSave>,
+}
+
+impl ToldSave {
+    /// Prints it, and ends the command.
+    pub(super) fn print(&self, common: &Common) -> Result<ExitCode, CliError> {
+        print(common.json, self)?;
+        Ok(wait::told(&self.received.shown.behind))
+    }
 }
 
 impl Serialize for ToldSave {

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use serde::Deserialize;
 
-use super::OneWidget;
+use super::OneChange;
 use crate::cli::output::print;
 use crate::cli::remote::{ApiAnswer, RemoteCall};
-use crate::cli::{CliError, Common};
+use crate::cli::{CliError, Common, wait};
 
 /// Answer to a deletion.
 #[derive(Debug, Deserialize)]
@@ -16,11 +16,13 @@ struct ReceivedDeletion {
     id: String,
     revision: u64,
     generation: u64,
+    #[serde(default)]
+    behind: Vec<String>,
 }
 
 impl fmt::Display for ReceivedDeletion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, revision, generation } = self;
+        let Self { id, revision, generation, behind: _ } = self;
         write!(
             f,
             "{id}: deleted (revision {revision}, in force as generation {generation}); `embedgate widgets history {id}` \
@@ -29,9 +31,12 @@ impl fmt::Display for ReceivedDeletion {
     }
 }
 
-pub(super) fn run(common: &Common, OneWidget { name, remote }: &OneWidget) -> Result<ExitCode, CliError> {
+pub(super) fn run(
+    common: &Common,
+    OneChange { name, wait, remote }: &OneChange,
+) -> Result<ExitCode, CliError> {
     let edge = remote.running(common)?;
-    let received: ApiAnswer<ReceivedDeletion> = edge.call(&RemoteCall::delete(name.path("")))?;
+    let received: ApiAnswer<ReceivedDeletion> = edge.call(&wait.wish(RemoteCall::delete(name.path(""))))?;
     print(common.json, &received)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(wait::told(&received.shown.behind))
 }

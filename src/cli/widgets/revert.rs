@@ -7,8 +7,8 @@ use serde_json::json;
 
 use super::WidgetName;
 use super::received::{ReceivedSave, ToldSave};
-use crate::cli::output::print;
 use crate::cli::remote::{ApiAnswer, Remote, RemoteCall};
+use crate::cli::wait::WaitArguments;
 use crate::cli::{CliError, Common};
 
 /// Arguments of `embedgate widgets revert`.
@@ -26,17 +26,18 @@ pub(in crate::cli) struct RevertArguments {
     #[arg(long, value_name = "EFFECT", value_parser = ["open"])]
     confirm: Option<String>,
     #[command(flatten)]
+    wait: WaitArguments,
+    #[command(flatten)]
     remote: Remote,
 }
 
 pub(super) fn run(common: &Common, arguments: &RevertArguments) -> Result<ExitCode, CliError> {
-    let RevertArguments { name, revision, confirm, remote } = arguments;
+    let RevertArguments { name, revision, confirm, wait, remote } = arguments;
     let edge = remote.running(common)?;
     let query = confirm.as_ref().map(|effect| format!("?confirm={effect}")).unwrap_or_default();
     let call = RemoteCall::post(name.path(&format!("/revert{query}"))).json(&json!({ "revision": revision }));
     let same = "if that is what is meant, run the same command with --confirm open";
     let received: ApiAnswer<ReceivedSave> =
-        edge.call(&call).map_err(|error| error.advised("would_open_widget", same))?;
-    print(common.json, &ToldSave { done: format!("as in revision {revision}"), received })?;
-    Ok(ExitCode::SUCCESS)
+        edge.call(&wait.wish(call)).map_err(|error| error.advised("would_open_widget", same))?;
+    ToldSave { done: format!("as in revision {revision}"), received }.print(common)
 }
