@@ -39,6 +39,12 @@ def before_call(ctx, case, kwargs):
     # The document's id is the path's: else nearly every save would be refused for that alone.
     if isinstance(case.body, dict) and "id" in case.body and "id" in (case.path_parameters or {}):
         case.body["id"] = case.path_parameters["id"]
+    # A time to wait is one for a wish to wait, and a trial changes nothing that could be waited for.
+    query = case.query or {}
+    if "dry_run" in query:
+        query.pop("wait", None)
+    if case.path != "/v1/fleet" and "wait" not in query:
+        query.pop("timeout", None)
     # No pattern tells what a site is.
     if "domain" in (case.query or {}):
         case.query["domain"] = "https://shop.example.com"

@@ -15,6 +15,7 @@ mod errors;
 mod events;
 mod examples;
 mod filters;
+mod fleet;
 mod full_disk;
 mod history;
 pub mod mutual_tls;

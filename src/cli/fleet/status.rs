@@ -21,7 +21,7 @@ const SHOWN: usize = 8;
 
 /// Arguments of `embedgate fleet status`.
 #[derive(Args, Debug)]
-pub(super) struct StatusArguments {
+pub(in crate::cli) struct StatusArguments {
     /// How long to wait for the answers of edges, such as 500ms or 10s; at most 60s. Left out: 1s.
     #[arg(long, value_name = "TIME", value_parser = wait_time)]
     timeout: Option<Duration>,

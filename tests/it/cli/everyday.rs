@@ -362,3 +362,27 @@ async fn a_held_rules_file_is_applied_by_its_number() {
     let stored = start(json!([])).await;
     refused(&stored, 1, &["apply"], &["no_rules_file: "]);
 }
+
+#[tokio::test]
+async fn an_edge_alone_is_waited_for_at_once_and_has_no_fleet() {
+    let edge = start(json!([{ "id": "w", "allowed_domains": ["example.com"] }])).await;
+    std::fs::write(
+        edge.folder().join("w.json"),
+        json!({ "id": "w", "allowed_domains": ["put.example"] }).to_string(),
+    )
+    .unwrap();
+    for command in [
+        ["allow", "w", "new.example"].as_slice(),
+        &["disallow", "w", "new.example"],
+        &["put", "w.json"],
+        &["disable", "w"],
+        &["revert", "w", "1"],
+        &["delete", "w"],
+    ] {
+        done(&edge, &[&["widgets"], command, &["--wait", "--timeout", "500ms"]].concat());
+    }
+    for command in [["status"].as_slice(), &["restore"], &["accept", "--confirm", "7"], &["forget", "edge-2"]]
+    {
+        refused(&edge, 1, &[&["fleet"], command].concat(), &["no_fleet: ", "rules.source to \"nats\""]);
+    }
+}

@@ -41,6 +41,12 @@ fn errors_of_usage_end_with_two_and_say_how() {
         (&["widgets", "get", "w", "--admin", "localhost"], "write http://localhost"),
         (&["widgets", "get", "w", "--client-key", "a.key"], "--client-cert"),
         (&["apply", "--confirm", "all"], "all"),
+        (&["widgets", "allow", "w", "a.example", "--timeout", "2s"], "--wait"),
+        (&["widgets", "delete", "w", "--wait", "--timeout", "61s"], "from 1ms to 60s"),
+        (&["widgets", "put", "-", "--wait", "--timeout", "2"], "500ms or 10s"),
+        (&["fleet", "forget"], "<NAME>"),
+        (&["fleet", "accept", "--confirm", "all"], "all"),
+        (&["fleet", "status", "--timeout", "0s"], "from 1ms to 60s"),
     ] {
         let ran = desk.run(arguments);
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{arguments:?}");
@@ -55,7 +61,8 @@ fn help_names_every_command() {
     let desk = Desk::shipped();
     let ran = desk.run(&["--help"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    for command in ["run", "check", "explain", "lint", "widgets", "apply", "reload", "upgrade", "completions"]
+    for command in
+        ["run", "check", "explain", "lint", "widgets", "fleet", "apply", "reload", "upgrade", "completions"]
     {
         assert!(ran.out.contains(&format!("\n  {command} ")), "{command}: {}", ran.out);
         assert_eq!(desk.run(&[command, "--help"]).code, 0, "{command}");
@@ -65,6 +72,12 @@ fn help_names_every_command() {
         assert!(widgets.contains(&format!("\n  {command} ")), "{command}: {widgets}");
         let help = desk.run(&["widgets", command, "--help"]).out;
         assert!(help.contains(&format!("Usage: embedgate widgets {command}")), "{help}");
+    }
+    let fleet = desk.run(&["fleet", "--help"]).out;
+    for command in ["status", "restore", "accept", "forget"] {
+        assert!(fleet.contains(&format!("\n  {command} ")), "{command}: {fleet}");
+        let help = desk.run(&["fleet", command, "--help"]).out;
+        assert!(help.contains(&format!("Usage: embedgate fleet {command}")), "{help}");
     }
     for command in
         [&["explain"][..], &["apply"], &["widgets", "allow"], &["widgets", "get"], &["widgets", "put"]]
