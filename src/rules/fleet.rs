@@ -140,7 +140,10 @@ pub struct EdgeStatus {
     /// Its name (`rules.nats.edge`).
     #[schema(example = "edge-1")]
     pub name: String,
-    /// What this edge knows of it.
+    /// What this edge knows of it. `current`: it enforces everything that was published. `behind`: not everything yet.
+    /// `fault`: it keeps its rules, because the bucket is not the one that it has followed. `silent`: it does not answer, and
+    /// saves wait for it. `stale`: it has been silent for longer than its `policy.max_staleness`, so it denies by itself, and
+    /// nobody waits for it.
     pub state: EdgeState,
     /// The version of embedgate; `null` if it has never told.
     pub version: Option<String>,
