@@ -33,7 +33,6 @@ use crate::telemetry::events::EventFeed;
 use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
 use crate::telemetry::upstream_servers::UpstreamServers;
-use embedgate_policy::decision::EdgePolicy;
 
 mod control;
 mod copies;
@@ -51,6 +50,7 @@ mod reload;
 mod signals;
 mod sockets;
 mod source;
+mod staleness;
 mod suffixes;
 mod systemd;
 mod tasks;
@@ -82,6 +82,7 @@ use observe::RuleMetrics;
 use preparation::Preparation;
 use reload::{ReloadOnCall, Reloader};
 use sockets::{Bound, Sockets};
+use staleness::Contact;
 use systemd::Systemd;
 use upgrade::{Desk, Feed, Predecessor, Program, RunningFollower, UpgradeSocket};
 use welcome::Welcome;
@@ -192,6 +193,7 @@ impl Assembly {
         let StartedSource { publisher, follower, file, fleet } =
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
+        let contact = Contact::at_start(fleet.as_deref(), &setup);
         let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
@@ -283,7 +285,7 @@ impl Assembly {
                 tracing::info!("this process has taken over");
                 // Calls wait until the old process has the same rules and policy.
                 gate.hold();
-                Some((relieved, EdgePolicy::clone(&setup.policy().load())))
+                Some((relieved, Arc::clone(setup.policy())))
             }
         };
         tokio::spawn(admin::serve_passed_on(Arc::clone(&admin), calls));
@@ -309,6 +311,7 @@ impl Assembly {
             relieved.begin(policy).await;
             gate.open();
         }
+        contact.watch(&reloader);
         Ok(Life {
             signals,
             reloader,

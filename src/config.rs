@@ -12,6 +12,7 @@ mod address;
 mod document;
 mod environment;
 mod fault;
+mod idle;
 mod pattern;
 mod reload;
 mod resolve;
@@ -21,13 +22,13 @@ mod syntax;
 mod table;
 #[cfg(test)]
 mod tests;
-mod unavailable;
 
 use std::path::Path;
 
 use document::ConfigDocument;
 pub use environment::process_environment;
 pub use fault::{ConfigError, ConfigFault, ConfigPlace};
+pub use idle::notices;
 pub use pattern::{PathPattern, RewritePattern, RouteHost};
 pub use reload::{Changes, compare, in_force};
 pub use resolve::admin::{AdminSettings, AdminTls};
@@ -43,7 +44,6 @@ pub use resolve::tickets::{TicketCookie, TicketSettings};
 pub use resolve::upstream::{HealthCheck, ServerAddress, Servers, UpstreamSettings, UpstreamTls};
 pub use scalar::Percentage;
 pub use settings::Settings;
-pub use unavailable::notices;
 
 /// Reads a configuration file, with the variables that override it (see [`process_environment`]).
 ///

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use embedgate_policy::headers::{DenialShape, Destination, OwnProfile};
 use embedgate_policy::origin::{Embedder, Origin};
-use embedgate_policy::verdict::Class;
+use embedgate_policy::verdict::{Class, Reason};
 
 library_benchmark_group!(name = headers, benchmarks = [to_upstream, to_browser, denial]);
 
@@ -55,7 +55,7 @@ fn shaped(destination: Destination) -> Shaped {
     let request = Box::leak(Box::new(request(Some("https://stranger.example"))));
     let own = Box::leak(Box::new(Arc::new(OwnProfile::new([]))));
     let to = Recipient { request, own, https: true };
-    let shaped = Shaped { to, shape: DenialShape::of(Class::Asset, destination) };
+    let shaped = Shaped { to, shape: DenialShape::of(Reason::NotListed, Class::Asset, destination) };
     drop(deny(shaped));
     shaped
 }

@@ -115,6 +115,7 @@ fn verdict(criterion: &mut Criterion) {
         own_origins: OriginBuf::parse("https://chat.example.net").into_iter().collect(),
         system_origins: origins("https://dashboard.example.net"),
         open_allowed: true,
+        stale_at: None,
     };
     let now = Timestamp::now();
     let mut group = criterion.benchmark_group("verdict");

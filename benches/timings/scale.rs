@@ -278,6 +278,7 @@ fn policy() -> EdgePolicy {
         own_origins: [origin("https://widgets.vendor.example")].into_iter().collect(),
         system_origins: OriginSet::new([origin("https://dashboard.vendor.example")]),
         open_allowed: true,
+        stale_at: None,
     }
 }
 

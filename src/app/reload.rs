@@ -93,9 +93,11 @@ impl Reloader {
 
     /// Puts another policy in force for requests and open sessions, and within this time in the process before this one.
     pub(super) fn apply_policy(&self, policy: EdgePolicy, limit: Duration) {
-        self.setup.replace_policy(policy.clone());
-        self.sessions.judge_all();
-        self.feed.policy(&policy, limit_of_older(limit));
+        // Not for each contact of the new process to the source of the rules.
+        if self.setup.replace_policy(policy) {
+            self.sessions.judge_all();
+        }
+        self.feed.policy(self.setup.policy(), limit_of_older(limit));
     }
 
     async fn reload(&self) -> Result<Changes, ReloadError> {
@@ -122,7 +124,7 @@ impl Reloader {
         self.decisions.set_most_per_second(next.log.decisions_per_second);
         self.tell(&running, &next, &changes);
         *self.settings.lock() = Arc::new(next);
-        let (feed, policy) = (Arc::clone(&self.feed), self.setup.policy().load_full());
+        let (feed, policy) = (Arc::clone(&self.feed), Arc::clone(self.setup.policy()));
         // An error means that the system refuses a thread; the next change tells the old process.
         let _ = on_thread(move || feed.policy(&policy, FOLLOW)).await;
         Ok(changes)

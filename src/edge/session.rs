@@ -7,4 +7,5 @@ mod expiry;
 pub mod opening;
 pub mod registry;
 mod revocation;
+mod staleness;
 pub mod tunnel;

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, Guard};
 use ipnet::IpNet;
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use super::admission::redirect::HttpsRedirect;
 use super::admission::route::{HostPages, RouteTable};
@@ -29,11 +32,17 @@ use crate::telemetry::metrics::Metrics;
 use crate::telemetry::upstream_servers::{UpstreamServer, UpstreamServers};
 use embedgate_policy::decision::EdgePolicy;
 
+mod age;
+
+use age::RulesAge;
+
 /// Setup of the edge.
 #[derive(Debug)]
 pub struct Setup {
     /// The edge's policy for all widgets.
     policy: ArcSwap<EdgePolicy>,
+    /// How old the rules may be that others share with this edge; `None`: however old.
+    max_staleness: Option<Duration>,
     /// The route table.
     pub routes: RouteTable,
     /// The networks of trusted proxies.
@@ -79,12 +88,13 @@ pub struct DemoUpstream {
     pub pages: Arc<dyn HostPages>,
 }
 
-/// Policy of the edge for all widgets, by the settings.
+/// Policy of the edge for all widgets, by the settings. What a setup knows of the age of the rules is added to it.
 pub fn edge_policy(settings: &Settings) -> EdgePolicy {
     EdgePolicy {
         own_origins: settings.edge.public_origins.clone(),
         system_origins: settings.policy.system_origins.clone(),
         open_allowed: settings.policy.empty_allowlist == EmptyAllowlist::Open,
+        stale_at: None,
     }
 }
 
@@ -131,6 +141,7 @@ impl Setup {
         let edge = &settings.edge;
         Ok(Self {
             policy: ArcSwap::from_pointee(edge_policy(settings)),
+            max_staleness: settings.policy.max_staleness,
             routes,
             trusted_proxies: edge.trusted_proxies.clone(),
             redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
@@ -182,13 +193,21 @@ fn noted<T>(prepared: Result<T, EdgeError>, faults: &mut Vec<EdgeError>) -> Opti
 pub struct LiveSetup {
     setup: Arc<ArcSwap<Setup>>,
     policy: Arc<ArcSwap<EdgePolicy>>,
+    /// Held while setup or policy are replaced.
+    age: Arc<Mutex<RulesAge>>,
+    stale_at: watch::Sender<Option<Timestamp>>,
 }
 
 impl LiveSetup {
     /// A handle on this setup.
     pub fn new(setup: Setup) -> Self {
         let policy = Arc::new(ArcSwap::new(setup.policy.load_full()));
-        Self { setup: Arc::new(ArcSwap::from_pointee(setup)), policy }
+        Self {
+            setup: Arc::new(ArcSwap::from_pointee(setup)),
+            policy,
+            age: Arc::new(Mutex::new(RulesAge::Own)),
+            stale_at: watch::Sender::new(None),
+        }
     }
 
     /// The setup in force, for the length of one decision: nothing may be awaited with it. Unlike
@@ -208,19 +227,72 @@ impl LiveSetup {
         &self.policy
     }
 
-    /// Puts a setup in force.
-    pub fn replace(&self, setup: Setup) {
-        let policy = setup.policy.load_full();
-        self.setup.store(Arc::new(setup));
-        // After the setup: a session that this policy denies is judged again by a setup that has it.
-        self.policy.store(policy);
+    /// The instant from which the rules are too old to judge by, as it moves.
+    pub fn stale_at(&self) -> watch::Receiver<Option<Timestamp>> {
+        self.stale_at.subscribe()
     }
 
-    /// Puts another policy in force, with the rest of the setup as it is.
-    pub fn replace_policy(&self, policy: EdgePolicy) {
+    /// Puts a setup in force. What is known of the age of the rules stays.
+    pub fn replace(&self, setup: Setup) {
+        let age = self.age.lock();
+        let stale_at = age.stale_at(setup.max_staleness);
+        let policy = Arc::new(EdgePolicy { stale_at, ..EdgePolicy::clone(&setup.policy.load()) });
+        setup.policy.store(Arc::clone(&policy));
+        self.setup.store(Arc::new(setup));
+        // After the setup: a session that this policy denies is judged again by a setup that has it.
+        self.set_policy(policy);
+    }
+
+    /// Puts the policy in force that the process says which has taken over, with the rest of the setup as it is. Whether
+    /// open sessions have to be judged by it: it differs in more than a later end of the rules.
+    #[must_use]
+    pub fn replace_policy(&self, policy: EdgePolicy) -> bool {
+        let mut age = self.age.lock();
+        *age = RulesAge::Told(policy.stale_at);
+        let before = self.policy.load();
+        let is_like_before = EdgePolicy { stale_at: before.stale_at, ..policy.clone() } == **before;
+        let is_stale = policy.is_stale(Timestamp::now());
         let policy = Arc::new(policy);
         self.setup.load().policy.store(Arc::clone(&policy));
+        self.set_policy(policy);
+        is_stale || !is_like_before
+    }
+
+    /// Notes that others share the rules with this edge, and when it last knew that it had everything that was published.
+    /// Whether that moves the instant from which the rules are too old.
+    pub fn keep_contact(&self, current_at: Option<Timestamp>) -> bool {
+        let now = Timestamp::now();
+        self.change_age(|age| match age {
+            // It was noted before this start, by another clock if it is ahead of this one.
+            RulesAge::Own => RulesAge::Contact(current_at.filter(|at| *at <= now)),
+            RulesAge::Contact(_) => RulesAge::Contact(current_at.map(|at| at.min(now))),
+            told @ RulesAge::Told(_) => told,
+        })
+    }
+
+    /// Forgets when that was: the clock by which it was noted is not the one that counts any more.
+    pub fn forget_contact(&self) {
+        self.change_age(RulesAge::unknown);
+    }
+
+    fn change_age(&self, change: impl FnOnce(RulesAge) -> RulesAge) -> bool {
+        let mut age = self.age.lock();
+        *age = change(*age);
+        let setup = self.setup.load();
+        let (stale_at, before) = (age.stale_at(setup.max_staleness), self.policy.load());
+        if stale_at == before.stale_at {
+            return false;
+        }
+        let policy = Arc::new(EdgePolicy { stale_at, ..EdgePolicy::clone(&before) });
+        setup.policy.store(Arc::clone(&policy));
+        self.set_policy(policy);
+        true
+    }
+
+    fn set_policy(&self, policy: Arc<EdgePolicy>) {
+        let stale_at = policy.stale_at;
         self.policy.store(policy);
+        self.stale_at.send_if_modified(|known| std::mem::replace(known, stale_at) != stale_at);
     }
 }
 
@@ -253,3 +325,6 @@ impl Observer for LiveSetup {
 
     fn rejected(&self, _: SourceKind, _: &RulesError) {}
 }
+
+#[cfg(test)]
+mod tests;

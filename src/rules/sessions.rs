@@ -125,6 +125,7 @@ mod tests {
             own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
             system_origins: OriginSet::default(),
             open_allowed: true,
+            stale_at: None,
         };
         let rules = [
             r#"{"id":"w","allowed_domains":["example.com"]}"#,

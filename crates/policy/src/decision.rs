@@ -1,7 +1,7 @@
 //! Decision: a pure function of a request's facts, the widget's rules, the edge's policy and the time.
 //!
-//! The order of the questions is the contract. The first that applies decides: unknown widget, class
-//! `public`, disabled, malformed, opaque, system origin, own origin, no embedder, `open`, the list.
+//! The order of the questions is the contract. The first that applies decides: stale rules, unknown widget,
+//! class `public`, disabled, malformed, opaque, system origin, own origin, no embedder, `open`, the list.
 
 use jiff::Timestamp;
 
@@ -66,7 +66,7 @@ impl<'a> Facts<'a> {
 }
 
 /// Policy of this edge for all widgets.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgePolicy {
     /// The own origins, where browsers see this edge: the origins of the widgets' iframes.
     pub own_origins: OwnOrigins,
@@ -75,6 +75,17 @@ pub struct EdgePolicy {
     /// Whether widgets may be `open`. With `false` they are judged by their list, and an empty list is
     /// locked.
     pub open_allowed: bool,
+    /// The instant from which the rules in force are too old to judge by: everything but class `public` is
+    /// denied. `None`: they are never too old.
+    pub stale_at: Option<Timestamp>,
+}
+
+impl EdgePolicy {
+    /// Whether the rules in force are too old to judge by.
+    #[inline]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.stale_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// Verdict with its grounds.
@@ -127,6 +138,10 @@ pub fn decide(
     policy: &EdgePolicy,
     now: Timestamp,
 ) -> Decision {
+    // Before the widget, which may be unknown only here. Public pages depend on no list.
+    if facts.class != Class::Public && policy.is_stale(now) {
+        return Decision::deny(Reason::StaleRules);
+    }
     let Some(widget) = widget else {
         return Decision::deny(Reason::UnknownWidget);
     };

@@ -19,7 +19,7 @@ pub use answer::{
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use fields::{Sender, is_hop_by_hop, is_persistence, is_trailer, nominated, sender};
 pub use list::{members, without_embed_ticket};
-pub use own::{DENIED_PAGE_POLICY, DenialShape, Destination, OwnProfile};
+pub use own::{DENIED_PAGE_POLICY, DenialShape, Destination, OwnProfile, denial_fields};
 
 /// `Vary` of every judged answer: the request fields that a verdict depends on (RFC 9110 §12.5.5).
 pub const VARY: HeaderValue = HeaderValue::from_static("Origin, Referer, Sec-Fetch-Dest");

@@ -132,6 +132,7 @@ reasons! {
     TicketMissing = "ticket_missing", "Deny: a session from the widget's iframe without a ticket.";
     TicketInvalid = "ticket_invalid", "Deny: a ticket that was not issued here or for another widget.";
     TicketExpired = "ticket_expired", "Deny: an expired ticket.";
+    StaleRules = "stale_rules", "Deny: this edge has not been in contact with the source of its rules for too long.";
 }
 
 impl fmt::Display for Reason {

@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -83,7 +84,7 @@ impl Feed {
 
     /// Puts this policy in force there, and before that all rules, unless the book there has this name. Blocks until
     /// that is done.
-    pub(super) fn begin(&self, book: &str, policy: &EdgePolicy) {
+    pub(super) fn begin(&self, book: &str, policy: &ArcSwap<EdgePolicy>) {
         self.tell(|follower| {
             if follower.publisher.book_name() == book {
                 return Ok(());
@@ -94,9 +95,16 @@ impl Feed {
         self.policy(policy, FOLLOW);
     }
 
-    /// Puts this policy in force in the old process, too, within this time. Blocks until that is done.
-    pub(in crate::app) fn policy(&self, policy: &EdgePolicy, limit: Duration) {
-        self.tell(|follower| follower.ask(&Message::Policy(ToldPolicy::new(policy, limit)), limit));
+    /// Puts the policy that is in force here in force in the old process, too, within this time. Blocks until that is
+    /// done.
+    pub(in crate::app) fn policy(&self, policy: &ArcSwap<EdgePolicy>, limit: Duration) {
+        // Loaded only now, so that of two callers the last one tells the newest.
+        self.tell(|follower| follower.ask(&Message::Policy(ToldPolicy::new(&policy.load(), limit)), limit));
+    }
+
+    /// Whether there is an old process.
+    pub(in crate::app) fn is_followed(&self) -> bool {
+        !*self.ended.borrow()
     }
 
     /// Resolves once the old process has ended.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::publisher::FollowedChanges;
@@ -128,6 +129,9 @@ pub(in crate::app) struct ToldPolicy {
     own_origins: Vec<String>,
     system_origins: Vec<String>,
     open_allowed: bool,
+    /// Left out by versions whose rules were never too old.
+    #[serde(default)]
+    stale_at: Option<Timestamp>,
     /// Time for it to be in force.
     limit: Duration,
 }
@@ -140,6 +144,7 @@ impl ToldPolicy {
             own_origins: policy.own_origins.iter().map(|origin| origin.to_string()).collect(),
             system_origins: policy.system_origins.iter().map(|origin| origin.to_string()).collect(),
             open_allowed: policy.open_allowed,
+            stale_at: policy.stale_at,
         }
     }
 
@@ -165,10 +170,50 @@ impl ToldPolicy {
             own_origins: own_origins.into_iter().collect::<OwnOrigins>(),
             system_origins: OriginSet::new(system_origins),
             open_allowed: self.open_allowed,
+            stale_at: self.stale_at,
         })
     }
 }
 
 fn origin(text: &str) -> io::Result<OriginBuf> {
     OriginBuf::parse(text).map_err(|error| io::Error::other(format!("{text}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_told_whole() {
+        let policy = EdgePolicy {
+            own_origins: [
+                OwnOrigin::Shared("https://edge.example".parse().unwrap()),
+                OwnOrigin::ByWidget(WidgetOrigins::parse("https://{widget}.edge.example").unwrap()),
+            ]
+            .into_iter()
+            .collect(),
+            system_origins: OriginSet::new(["https://dashboard.example".parse().unwrap()]),
+            open_allowed: true,
+            stale_at: Some("2026-11-05T12:00:00.000000001Z".parse().unwrap()),
+        };
+        for stale_at in [None, policy.stale_at, Some(Timestamp::UNIX_EPOCH), Some(Timestamp::MAX)] {
+            let policy = EdgePolicy { stale_at, ..policy.clone() };
+            let message = Message::Policy(ToldPolicy::new(&policy, Duration::from_secs(2)));
+            let bytes = message.to_bytes().unwrap();
+            let Message::Policy(told) = Message::parse(&bytes[LENGTH..]).unwrap() else {
+                unreachable!("{message:?}")
+            };
+            assert_eq!((told.read().unwrap(), told.limit()), (policy, Duration::from_secs(2)));
+        }
+    }
+
+    #[test]
+    fn a_version_that_says_nothing_of_stale_rules_is_understood() {
+        let told = r#"{"Policy":{"own_origins":[],"system_origins":[],"open_allowed":true,"limit":{"secs":2,"nanos":0}}}"#;
+        let Message::Policy(told) = Message::parse(told.as_bytes()).unwrap() else { unreachable!("{told}") };
+        let expected = EdgePolicy { open_allowed: true, ..EdgePolicy::default() };
+        assert_eq!(told.read().unwrap(), expected);
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
@@ -128,7 +129,7 @@ impl Relieving {
 
 impl Relieved {
     /// Puts rules and policy in force in the old process, too.
-    pub(in crate::app) async fn begin(self, policy: EdgePolicy) {
+    pub(in crate::app) async fn begin(self, policy: Arc<ArcSwap<EdgePolicy>>) {
         let Self { feed, book } = self;
         // If no thread can be started, the old process is told with the next change.
         let _ = on_thread(move || feed.begin(&book, &policy)).await;

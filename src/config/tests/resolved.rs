@@ -201,7 +201,7 @@ fn warnings() {
 }
 
 #[test]
-fn says_what_has_no_effect_yet() {
+fn says_what_has_no_effect() {
     assert_eq!(notices(&settings("policy.max_staleness = \"0s\"")), [""; 0]);
     let s = settings(
         r#"
@@ -215,4 +215,8 @@ fn says_what_has_no_effect_yet() {
     let keys: Vec<String> =
         notices(&s).iter().map(|n| n.split(' ').next().unwrap_or_default().to_owned()).collect();
     assert_eq!(keys, ["policy.max_staleness"]);
+    for (source, count) in [("store", 1), ("file", 1), ("nats", 0)] {
+        let s = settings(&format!("policy.max_staleness = \"1h\"\nrules.source = \"{source}\""));
+        assert_eq!(notices(&s).len(), count, "{source}");
+    }
 }

@@ -173,7 +173,8 @@ impl Judge<'_> {
             _ => {
                 // A frame needs no ticket, so an invalid one is not a reason to mention it.
                 let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
-                let subject = told::DenialSubject::of(&facts, told, self.policy, self.tickets.has_cookies());
+                let cookies = self.tickets.has_cookies();
+                let subject = told::DenialSubject::of(decision.reason, &facts, told, self.policy, cookies);
                 Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
             }
         }

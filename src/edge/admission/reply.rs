@@ -90,7 +90,7 @@ impl Reply {
 
     /// A problem document (RFC 9457). `detail` must need no escaping in JSON.
     fn problem(to: Recipient<'_>, status: StatusCode, detail: &[&str], decision_id: &DecisionId) -> Self {
-        Self::new(to, status).with_body(PROBLEM_JSON, text::problem(status, detail, decision_id))
+        Self::new(to, status).with_body(PROBLEM_JSON, text::problem(status, None, detail, decision_id))
     }
 
     /// A problem before the verdict, which says nothing about the widget. The page that asked can read it. As

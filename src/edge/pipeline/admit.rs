@@ -219,7 +219,7 @@ pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Re
         return Reply::preflight(to, grant, true);
     }
     let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
-    let shape = DenialShape::of(class, destination);
+    let shape = DenialShape::of(denied.decision.reason, class, destination);
     Reply::denial(to, &Denial { told: denied.told(), decision_id: &denied.id, shape }, grant)
 }
 

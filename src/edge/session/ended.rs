@@ -37,6 +37,8 @@ pub(super) enum Occasion<'a> {
     Expiry(u64),
     /// The policy for all widgets has changed, under the rules of this generation.
     Policy(u64),
+    /// The rules of this generation are too old.
+    Stale(u64),
 }
 
 impl Occasion<'_> {
@@ -45,13 +47,14 @@ impl Occasion<'_> {
             Self::Swap(_) => SessionEndCause::Change,
             Self::Expiry(_) => SessionEndCause::Expiry,
             Self::Policy(_) => SessionEndCause::Policy,
+            Self::Stale(_) => SessionEndCause::Stale,
         }
     }
 
     fn generation(self) -> u64 {
         match self {
             Self::Swap(swap) => swap.book.generation(),
-            Self::Expiry(generation) | Self::Policy(generation) => generation,
+            Self::Expiry(generation) | Self::Policy(generation) | Self::Stale(generation) => generation,
         }
     }
 

@@ -14,6 +14,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::rules::book::RuleBook;
@@ -31,6 +32,7 @@ pub use crate::edge::session::revocation::Revocation;
 
 use crate::edge::session::ended::{DeniedSession, EndReport, Occasion};
 use crate::edge::session::expiry::Expiries;
+use crate::edge::session::staleness;
 
 /// Number of locks, so that sessions of different widgets rarely share one.
 const SHARDS: usize = 64;
@@ -128,8 +130,19 @@ impl SessionRegistry {
 
     /// Judges all sessions again, after the policy for all widgets has changed.
     pub fn judge_all(&self) {
+        self.judge_on(Occasion::Policy(self.rules.load().generation()));
+    }
+
+    /// Judges all sessions again at the instant from which the rules are too old, as it moves. `forget`: has the age of the
+    /// rules be unknown. Runs for ever.
+    pub async fn watch_staleness(&self, stale_at: watch::Receiver<Option<Timestamp>>, forget: impl Fn()) {
+        let judge = || self.judge_on(Occasion::Stale(self.rules.load().generation()));
+        staleness::watch(stale_at, Timestamp::now, judge, forget).await;
+    }
+
+    fn judge_on(&self, occasion: Occasion<'_>) {
         let at = Instant::now();
-        let mut report = EndReport::new(&self.events, Occasion::Policy(self.rules.load().generation()));
+        let mut report = EndReport::new(&self.events, occasion);
         for shard in &self.shards {
             let mut denied = DeniedSessions::default();
             {
@@ -196,7 +209,7 @@ impl SessionRegistry {
     /// Revokes sessions, outside the lock that each of them takes when it ends. `at`: when the rules that
     /// deny them came into force.
     fn call_back(&self, mut denied: DeniedSessions, at: Instant, report: &mut EndReport<'_>) {
-        denied.retain(|session| session.revocation.revoke(at));
+        denied.retain(|session| session.revocation.revoke(at, session.reason));
         self.metrics.sessions_revoked.inc_by(denied.len() as u64);
         report.take(denied);
     }

@@ -7,25 +7,32 @@ use std::task::{Context, Poll};
 use futures_util::task::AtomicWaker;
 use tokio::time::Instant;
 
+use embedgate_policy::verdict::Reason;
+
 /// Cancellation handle of one session: called at most once, and awaited in one place at a time.
 #[derive(Debug, Default)]
 pub struct Revocation {
-    at: OnceLock<Instant>,
+    called: OnceLock<(Instant, Reason)>,
     waker: AtomicWaker,
 }
 
 impl Revocation {
-    /// Revokes the session. `at`: when the rules that deny it came into force. `false`: it was already
-    /// revoked.
-    pub(super) fn revoke(&self, at: Instant) -> bool {
-        let first = self.at.set(at).is_ok();
+    /// Revokes the session for this reason. `at`: when the rules that deny it came into force. `false`: it was
+    /// already revoked.
+    pub(super) fn revoke(&self, at: Instant, reason: Reason) -> bool {
+        let first = self.called.set((at, reason)).is_ok();
         self.waker.wake();
         first
     }
 
     /// The time of the revocation; `None` while the session may go on.
     pub fn revoked_at(&self) -> Option<Instant> {
-        self.at.get().copied()
+        self.called.get().map(|(at, _)| *at)
+    }
+
+    /// The reason of the revocation; `None` while the session may go on.
+    pub fn reason(&self) -> Option<Reason> {
+        self.called.get().map(|(_, reason)| *reason)
     }
 
     /// Ready once the session is revoked.

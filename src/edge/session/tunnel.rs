@@ -15,6 +15,7 @@ use super::registry::SessionGuard;
 use crate::edge::connection::closing::{Closing, Stop};
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
+use embedgate_policy::verdict::Reason;
 
 mod frames;
 pub(super) mod handshake;
@@ -79,7 +80,10 @@ impl Tunnel {
             TunnelEnd::Over | TunnelEnd::Overdue(Overdue::Untaken) => None,
             TunnelEnd::Overdue(Overdue::Idle) => Some(Close::IDLE),
             TunnelEnd::Overdue(Overdue::Lifetime) => Some(Close::EXPIRED),
-            TunnelEnd::Revoked => Some(Close::REVOKED),
+            TunnelEnd::Revoked => match session.revocation().reason() {
+                Some(Reason::StaleRules) => Some(Close::STALE),
+                _ => Some(Close::REVOKED),
+            },
             TunnelEnd::Stopped(Stop::Stopping) => Some(Close::STOPPING),
             TunnelEnd::Stopped(Stop::Orphaned) => Some(Close::RESTARTED),
         };

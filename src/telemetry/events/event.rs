@@ -195,6 +195,8 @@ pub enum SessionEndCause {
     Expiry,
     /// The policy for all widgets has changed, by a reload of the configuration.
     Policy,
+    /// The rules are too old: this edge has had no contact to their source for `policy.max_staleness`.
+    Stale,
 }
 
 impl SessionEndCause {
@@ -204,6 +206,7 @@ impl SessionEndCause {
             Self::Change => "change",
             Self::Expiry => "expiry",
             Self::Policy => "policy",
+            Self::Stale => "stale",
         }
     }
 }

@@ -122,11 +122,12 @@ fn what_a_start_would_refuse_is_found_without_a_start() {
 }
 
 #[test]
-fn what_has_no_effect_yet_is_a_warning() {
+fn what_has_no_effect_is_a_warning() {
     let desk = Desk::with(&config("[policy]\nmax_staleness = \"1h\""), "{\"widgets\": []}");
     let ran = desk.run(&["check"]);
     assert_eq!(ran.code, 0, "{ran:?}");
-    assert!(ran.out.starts_with("warning: policy.max_staleness has no effect in this version: "), "{ran:?}");
+    let says = "warning: policy.max_staleness has an effect only with rules.source = \"nats\": ";
+    assert!(ran.out.starts_with(says), "{ran:?}");
     assert_eq!(desk.run(&["check", "--json"]).json()["warnings"].as_array().unwrap().len(), 1);
 }
 

@@ -48,7 +48,13 @@ fn policy() -> EdgePolicy {
         own_origins: OriginBuf::parse(OWN).into_iter().collect(),
         system_origins: OriginSet::new([OriginBuf::parse(SYSTEM).unwrap()]),
         open_allowed: true,
+        stale_at: None,
     }
+}
+
+/// The same, once the rules are too old.
+fn stale() -> EdgePolicy {
+    EdgePolicy { stale_at: Some(now()), ..policy() }
 }
 
 fn origin(text: &str) -> Origin<'_> {
@@ -147,6 +153,7 @@ fn every_reason_is_reached() {
     let unknown = decide(&facts(Public, LISTED), None, &policy(), now());
     assert_eq!(outcome(unknown), (Deny, Reason::UnknownWidget));
     reached.insert(unknown.reason);
+    reached.insert(decide(&facts(Asset, LISTED), None, &stale(), now()).reason);
     assert_eq!(reached, Reason::ALL.into_iter().collect());
 }
 
@@ -174,6 +181,53 @@ fn the_kill_switch_spares_public_pages_only() {
                 if class == Public { (Allow, Reason::Public) } else { (Deny, Reason::WidgetDisabled) };
             assert_eq!(outcome(judge(&facts(class, from), &widget)), expected);
         }
+    }
+}
+
+#[test]
+fn stale_rules_spare_public_pages_only() {
+    let listed = widget(None, list());
+    let widgets = [
+        listed.clone(),
+        widget(Some(Access::Open), vec![]),
+        widget(Some(Access::Monitor), list()),
+        widget(Some(Access::Enforce), vec![]),
+        Widget { enabled: false, ..listed.clone() },
+        Widget { public_trust_center: false, ..listed },
+    ];
+    for class in Class::ALL {
+        for from in ["", "null", "file://", "malformed", OWN, SYSTEM, LISTED, STRANGER] {
+            for ticket in [TicketState::Absent, TicketState::Invalid, TicketState::Valid(origin(SYSTEM))] {
+                let facts = Facts { ticket, ..facts(class, from) };
+                for widget in widgets.iter().map(Some).chain([None]) {
+                    let rules = widget.map(Widget::compile);
+                    let rules = rules.as_ref().map(WidgetRulesBuf::as_rules);
+                    let decision = decide(&facts, rules, &stale(), now());
+                    let expected = match class {
+                        Public => decide(&facts, rules, &policy(), now()),
+                        _ => Decision::deny(Reason::StaleRules),
+                    };
+                    assert_eq!(decision, expected, "{widget:?} {facts:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rules_are_stale_from_the_instant_on() {
+    let widget = widget(None, list());
+    let tick = jiff::SignedDuration::from_nanos(1);
+    for (stale_at, expected) in [
+        (Timestamp::MIN, (Deny, Reason::StaleRules)),
+        (now() - tick, (Deny, Reason::StaleRules)),
+        (now(), (Deny, Reason::StaleRules)),
+        (now() + tick, (Allow, Reason::Exact)),
+        (Timestamp::MAX, (Allow, Reason::Exact)),
+    ] {
+        let policy = EdgePolicy { stale_at: Some(stale_at), ..policy() };
+        let decision = decide(&facts(Session, LISTED), Some(widget.compile().as_rules()), &policy, now());
+        assert_eq!(outcome(decision), expected, "{stale_at}");
     }
 }
 
@@ -339,7 +393,11 @@ fn naive(
     facts: &Facts<'_>,
     widget: Option<&Widget>,
     open_allowed: bool,
+    is_stale: bool,
 ) -> (Verdict, Reason, Option<Reason>) {
+    if is_stale && facts.class != Public {
+        return (Deny, Reason::StaleRules, None);
+    }
     let Some(widget) = widget else { return (Deny, Reason::UnknownWidget, None) };
     if facts.class == Public {
         let shown = widget.public_trust_center;
@@ -434,6 +492,7 @@ proptest! {
         opened_by in any_origin(),
         missing_denied: bool,
         open_allowed in prop::bool::weighted(0.8),
+        stale_in in prop::option::weighted(0.3, -2..3_i64),
     ) {
         let embedder = match embedder {
             0 => Embedder::Absent,
@@ -448,10 +507,12 @@ proptest! {
             _ => TicketState::Valid(opened_by.as_origin()),
         };
         let facts = Facts { widget: "w", class, embedder, missing_denied, ticket };
-        let policy = EdgePolicy { open_allowed, ..policy() };
+        let stale_at = stale_in.map(|nanoseconds| now() + jiff::SignedDuration::from_nanos(nanoseconds));
+        let is_stale = stale_in.is_some_and(|nanoseconds| nanoseconds <= 0);
+        let policy = EdgePolicy { open_allowed, stale_at, ..policy() };
         let decision = decide(&facts, widget.as_ref().map(Widget::compile).as_ref().map(WidgetRulesBuf::as_rules), &policy, now());
         let found = (decision.verdict, decision.reason, decision.would_deny);
-        prop_assert_eq!(found, naive(&facts, widget.as_ref(), open_allowed));
+        prop_assert_eq!(found, naive(&facts, widget.as_ref(), open_allowed, is_stale));
         let by_entry = matches!(decision.reason, Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::Ticket);
         prop_assert_eq!(decision.entry.is_some(), by_entry);
     }

@@ -7,7 +7,7 @@ use crate::compiled::WidgetRules;
 use crate::decision::{Decision, EdgePolicy, Facts, decide};
 use crate::headers::{
     CacheRule, Cors, DenialShape, Destination, GivenTicket, Grant, OwnAnswer, OwnProfile, Profile,
-    SharedAnswer, allow_origin, cache_control, cors, ticket_cookie, timing_of_ticket,
+    SharedAnswer, allow_origin, cache_control, cors, denial_fields, ticket_cookie, timing_of_ticket,
 };
 use crate::verdict::Class;
 
@@ -96,10 +96,11 @@ impl RouteAnswers {
         destination: Destination,
         decision: &Decision,
     ) -> Vec<(HeaderName, HeaderValue)> {
-        let page = DenialShape::of(facts.class, destination).is_page();
+        let page = DenialShape::of(decision.reason, facts.class, destination).is_page();
         let mut fields = self.own.fields(page, self.https).to_vec();
         let grant = cors(facts.class, decision, &facts.embedder, self.credentials);
         fields.extend(grant.into_iter().flat_map(Cors::into_fields));
+        fields.extend(denial_fields(decision.reason));
         fields
     }
 }

@@ -94,6 +94,12 @@ fn of_reason(reason: Reason, asked: &Explanation, grounds: Grounds<'_>) -> Strin
         }
         Reason::TicketInvalid => "The ticket was not issued by this edge, or is for another widget.".to_owned(),
         Reason::TicketExpired => "The ticket has expired; the iframe has to ask for a fresh one.".to_owned(),
+        Reason::StaleRules => {
+            "This edge has not been in contact with the source of its rules for longer than `policy.max_staleness`, so \
+             it denies everything but public pages, whatever the rules say. It serves again as soon as it is in contact; \
+             `/readyz` and the log say what keeps it from that."
+                .to_owned()
+        }
     };
     match advised.filter(|_| denied) {
         // The sentence already says so.

@@ -9,6 +9,7 @@ use crate::allowlist::samples::{self, now};
 use crate::decision::TicketState;
 use crate::entry::Entry;
 use crate::entry::listed::ListedEntry;
+use crate::headers::{CacheRule, OwnProfile, Profile};
 use crate::origin::{OriginBuf, OriginError, OriginSet};
 use crate::suffix::PublicSuffixes;
 
@@ -27,6 +28,7 @@ fn policy() -> EdgePolicy {
         own_origins: OriginBuf::parse(OWN).into_iter().collect(),
         system_origins: OriginSet::default(),
         open_allowed: true,
+        stale_at: None,
     }
 }
 
@@ -186,6 +188,35 @@ fn monitoring_is_told_with_what_it_would_deny() {
     assert_eq!(told.entry_to_add.as_deref(), Some("stranger.example"));
     assert!(told.sentence.starts_with("The widget only monitors"), "{}", told.sentence);
     assert!(told.sentence.contains("No entry of wgt_demo admits"), "{}", told.sentence);
+}
+
+#[test]
+fn stale_rules_are_told_without_advice() {
+    let policy = EdgePolicy { stale_at: Some(now()), ..policy() };
+    let widget = listing(json!(["example.com"]));
+    let answers = RouteAnswers {
+        silent: Profile::new(Class::Asset, false, []),
+        voice: Profile::new(Class::Asset, true, []),
+        own: OwnProfile::of_class(Class::Asset, []),
+        credentials: true,
+        cache: CacheRule { class: Class::Asset, fixed_path: false, shared_cache: false },
+        https: true,
+        ticket_cookie: None,
+    };
+    for (origin, entry) in [("https://example.com", "admits"), ("https://stranger.example", "host_differs")] {
+        let facts = facts(known(origin));
+        let told = explain("wgt_demo", &facts, Some(&widget), &policy, now());
+        assert_eq!((told.verdict, told.reason), (Verdict::Deny, Reason::StaleRules), "{origin}");
+        assert_eq!((told.entry_to_add.as_ref(), told.entries[0].outcome.as_str()), (None, entry));
+        assert!(told.sentence.contains("`policy.max_staleness`"), "{}", told.sentence);
+        let told = told.with_headers(&facts, Destination::Other, Some(&widget), &policy, &answers, now());
+        let value =
+            |name: &str| told.headers.iter().find(|(field, _)| field == name).map(|(_, value)| &**value);
+        assert_eq!(value("retry-after"), Some("5"));
+        assert_eq!(value("access-control-allow-origin"), Some(origin));
+        assert_eq!(value("access-control-allow-credentials"), None);
+        assert_eq!(value("cache-control"), Some("no-store"));
+    }
 }
 
 #[test]

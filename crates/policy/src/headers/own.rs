@@ -4,7 +4,7 @@
 use http::header::{self, HeaderName, HeaderValue};
 
 use super::{CROSS_ORIGIN_RESOURCE_POLICY, Profile, VARY, everywhere, is_cdn_directive};
-use crate::verdict::Class;
+use crate::verdict::{Class, Reason};
 
 /// `Content-Security-Policy` of the denied page: only the page's own style, by its hash. No
 /// `frame-ancestors`, because the page must be visible inside the frame.
@@ -59,10 +59,12 @@ pub enum DenialShape {
 }
 
 impl DenialShape {
-    /// The form for a request of this class and destination.
-    pub fn of(class: Class, destination: Destination) -> Self {
+    /// The form for a request of this class and destination that was denied for this reason.
+    pub fn of(reason: Reason, class: Class, destination: Destination) -> Self {
         match destination {
             _ if class == Class::Public => Self::NotFound,
+            // Its status is no success, so a browser would not run a script, either.
+            Destination::Script if reason == Reason::StaleRules => Self::Problem,
             Destination::Script => Self::Script,
             Destination::Document => Self::Page,
             Destination::Other => Self::Problem,
@@ -74,6 +76,15 @@ impl DenialShape {
         self == Self::Page
     }
 }
+
+/// The fields that a denial for this reason has besides those of its profile and its CORS grant: when to try again
+/// (RFC 9110 §10.2.3), where that is worth it.
+pub fn denial_fields(reason: Reason) -> Option<(HeaderName, HeaderValue)> {
+    (reason == Reason::StaleRules).then_some((header::RETRY_AFTER, RETRY_SOON))
+}
+
+/// Seconds after which an edge may be in contact again.
+const RETRY_SOON: HeaderValue = HeaderValue::from_static("5");
 
 /// Fixed fields of the answers that the edge makes itself, overridden by the route's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,7 +208,7 @@ mod tests {
     #[test]
     fn shapes_follow_who_can_show_them() {
         for class in Class::ALL {
-            let shape = |destination| DenialShape::of(class, destination);
+            let shape = |destination| DenialShape::of(Reason::NotListed, class, destination);
             let (script, page, other) = match class {
                 Class::Public => (DenialShape::NotFound, DenialShape::NotFound, DenialShape::NotFound),
                 _ => (DenialShape::Script, DenialShape::Page, DenialShape::Problem),
@@ -205,6 +216,24 @@ mod tests {
             assert_eq!(shape(Destination::Script), script);
             assert_eq!(shape(Destination::Document), page);
             assert_eq!(shape(Destination::Other), other);
+        }
+    }
+
+    #[test]
+    fn only_stale_rules_are_worth_another_try() {
+        for reason in Reason::ALL {
+            let fields = denial_fields(reason);
+            assert_eq!(fields.is_some(), reason == Reason::StaleRules, "{reason}");
+            assert!(fields.iter().all(|(name, value)| *name == header::RETRY_AFTER && value == "5"));
+        }
+        for (destination, shape) in [
+            (Destination::Script, DenialShape::Problem),
+            (Destination::Document, DenialShape::Page),
+            (Destination::Other, DenialShape::Problem),
+        ] {
+            for class in [Class::Asset, Class::Frame, Class::Session] {
+                assert_eq!(DenialShape::of(Reason::StaleRules, class, destination), shape, "{class}");
+            }
         }
     }
 

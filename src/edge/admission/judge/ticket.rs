@@ -67,8 +67,9 @@ impl Judge<'_> {
             if !is_preflight {
                 self.metrics.ticket(TicketOutcome::Refused);
             }
+            let cookies = self.tickets.has_cookies();
             let subject =
-                told::DenialSubject::of(&facts, reading.as_ref(), self.policy, self.tickets.has_cookies());
+                told::DenialSubject::of(decision.reason, &facts, reading.as_ref(), self.policy, cookies);
             return TicketCall::Denied(Denied { decision, embedder, id: decision_id, subject });
         }
         let (whose, outcome) = match &reading {

@@ -4,9 +4,10 @@ use super::EdgePolicy;
 use crate::edge::admission::tickets::TicketReading;
 use embedgate_policy::decision::Facts;
 use embedgate_policy::origin::{Embedder, Origin, OriginBuf};
+use embedgate_policy::verdict::Reason;
 
-/// Subject of a denial. It depends on the request alone, never on the widget, so a denied and an unknown
-/// widget get the same answer.
+/// Subject of a denial. It depends on the request and the edge alone, never on the widget, so a denied and an
+/// unknown widget get the same answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
     /// The embedder, as the request names it.
@@ -23,6 +24,8 @@ pub enum Told<'a> {
     },
     /// A session with a ticket that was not issued here for this widget.
     ForeignTicket,
+    /// The edge, whose rules are too old to judge by.
+    StaleRules,
 }
 
 /// Subject of a denial, owned.
@@ -33,12 +36,14 @@ pub(super) enum DenialSubject {
     OwnOrigin,
     NoTicket { cookies: bool },
     ForeignTicket,
+    StaleRules,
 }
 
 impl DenialSubject {
-    /// The subject of a denial. `reading`: the ticket of a session from the widget's own iframe; `None` for
-    /// other requests.
+    /// The subject of a denial for this reason. `reading`: the ticket of a session from the widget's own iframe;
+    /// `None` for other requests.
     pub(super) fn of(
+        reason: Reason,
         facts: &Facts<'_>,
         reading: Option<&TicketReading>,
         policy: &EdgePolicy,
@@ -46,6 +51,7 @@ impl DenialSubject {
     ) -> Self {
         let is_system = |origin: Origin<'_>| policy.system_origins.contains(origin);
         match reading {
+            _ if reason == Reason::StaleRules => Self::StaleRules,
             Some(TicketReading::Absent) => Self::NoTicket { cookies },
             Some(TicketReading::Invalid(_)) => Self::ForeignTicket,
             Some(TicketReading::Genuine(ticket)) => match ticket.embedder() {
@@ -67,6 +73,7 @@ impl DenialSubject {
             Self::OwnOrigin => Told::OwnOrigin,
             Self::NoTicket { cookies } => Told::NoTicket { cookies: *cookies },
             Self::ForeignTicket => Told::ForeignTicket,
+            Self::StaleRules => Told::StaleRules,
         }
     }
 }

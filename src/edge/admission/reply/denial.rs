@@ -3,10 +3,11 @@
 use http::StatusCode;
 use http::header::HeaderValue;
 
-use super::{Recipient, Reply, text};
+use super::{PROBLEM_JSON, Recipient, Reply, text};
 use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::admission::judge::Told;
-use embedgate_policy::headers::DenialShape;
+use embedgate_policy::headers::{DenialShape, denial_fields};
+use embedgate_policy::verdict::Reason;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
@@ -27,17 +28,23 @@ pub struct Denial<'a> {
 
 impl Denial<'_> {
     pub(super) fn shaped(&self, to: Recipient<'_>) -> Reply {
+        // The one reason that is no secret: it is about the edge, and not about the widget.
+        let open = matches!(self.told, Told::StaleRules).then_some(Reason::StaleRules);
+        let status = open.map_or(StatusCode::FORBIDDEN, |_| StatusCode::SERVICE_UNAVAILABLE);
         let mut reply = match self.shape {
             DenialShape::Script => Reply::new(to, StatusCode::OK).with_body(JAVASCRIPT, self.script()),
-            DenialShape::Page => Reply::new(to, StatusCode::FORBIDDEN).with_body(HTML, self.page()),
+            DenialShape::Page => Reply::new(to, status).with_body(HTML, self.page()),
             DenialShape::Problem => {
-                Reply::problem(to, StatusCode::FORBIDDEN, &text::explanation(self.told), self.decision_id)
+                let detail = text::explanation(self.told);
+                let text = text::problem(status, open.map(Reason::as_str), &detail, self.decision_id);
+                Reply::new(to, status).with_body(PROBLEM_JSON, text)
             }
             DenialShape::NotFound => {
                 Reply::problem(to, StatusCode::NOT_FOUND, &["there is no such page"], self.decision_id)
             }
         };
         reply.page = self.shape.is_page();
+        reply.fields.extend(open.and_then(denial_fields));
         reply
     }
 
@@ -52,12 +59,17 @@ impl Denial<'_> {
     }
 
     fn page(&self) -> String {
-        let (who, advice) = (text::who(self.told), text::advice(self.told));
+        let (title, who) = ([text::title(self.told)], text::who(self.told));
+        let advice = text::advice(self.told);
         let mut page = String::with_capacity(PAGE.len() + MOST_VARYING);
         let mut rest = PAGE;
-        for (place, words) in
-            [("{detail}", &who[..]), ("{advice}", &advice), ("{id}", &[self.decision_id.as_str()])]
-        {
+        for (place, words) in [
+            ("{title}", &title[..]),
+            ("{title}", &title),
+            ("{detail}", &who),
+            ("{advice}", &advice),
+            ("{id}", &[self.decision_id.as_str()]),
+        ] {
             // Each placeholder is in the page; tests check that.
             let (before, after) = rest.split_once(place).unwrap_or((rest, ""));
             page.push_str(before);
@@ -103,6 +115,26 @@ mod tests {
             for part in ["https://stranger.example", "has to add stranger.example to", id.as_str()] {
                 assert!(body.contains(part), "{part}: {body}");
             }
+        }
+    }
+
+    #[test]
+    fn stale_rules_are_no_secret_and_no_refusal_for_good() {
+        let id = DecisionId::new(Timestamp::now());
+        for shape in [DenialShape::Page, DenialShape::Problem] {
+            let reply = reply(&Denial { told: Told::StaleRules, decision_id: &id, shape });
+            let body = String::from_utf8(reply.body.to_vec()).unwrap();
+            assert_eq!(reply.status, 503, "{shape:?}");
+            assert!(
+                reply.fields.iter().any(|(name, value)| name == "retry-after" && value == "5"),
+                "{reply:?}"
+            );
+            for part in ["not available from this server at the moment", "/readyz", id.as_str()] {
+                assert!(body.contains(part), "{part}: {body}");
+            }
+            assert!(!body.contains("{title}") && !body.contains("on this site"), "{body}");
+            let is_coded = body.contains("\"code\":\"stale_rules\"");
+            assert_eq!(is_coded, shape == DenialShape::Problem, "{body}");
         }
     }
 

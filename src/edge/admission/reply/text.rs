@@ -13,20 +13,32 @@ use embedgate_policy::origin::{Embedder, OpaqueOrigin, Origin, OriginError};
 /// Maximum length of the fixed parts of a body, in bytes.
 const FIXED_BYTES: usize = 512;
 
-/// A problem document (RFC 9457).
-pub(super) fn problem(status: StatusCode, detail: &[&str], id: &DecisionId) -> String {
+/// A problem document (RFC 9457). `code`: the reason of the verdict, where outsiders may know it.
+pub(super) fn problem(status: StatusCode, code: Option<&str>, detail: &[&str], id: &DecisionId) -> String {
     let mut text = String::with_capacity(FIXED_BYTES);
     for part in ["{\"type\":\"about:blank\",\"title\":\"", status.canonical_reason().unwrap_or_default()] {
         text.push_str(part);
     }
-    for part in ["\",\"status\":", status.as_str(), ",\"detail\":\""] {
+    for part in ["\",\"status\":", status.as_str()] {
         text.push_str(part);
     }
+    if let Some(code) = code {
+        [",\"code\":\"", code, "\""].iter().for_each(|part| text.push_str(part));
+    }
+    text.push_str(",\"detail\":\"");
     detail.iter().for_each(|part| text.push_str(part));
     for part in ["\",\"decision_id\":\"", id.as_str(), "\"}"] {
         text.push_str(part);
     }
     text
+}
+
+/// What the page with a denial is called.
+pub(super) fn title(told: Told<'_>) -> &'static str {
+    match told {
+        Told::StaleRules => "Not available at the moment",
+        _ => "Not available on this site",
+    }
 }
 
 /// The sentence that says who is denied, for people. A malformed value is never repeated.
@@ -56,6 +68,7 @@ pub(super) fn who(told: Told<'_>) -> [&str; 3] {
             "This widget may not be opened from its own address without a ticket: nothing says which page embeds it."
         }
         Told::ForeignTicket => "This widget may not be opened with a ticket that was not issued here for it.",
+        Told::StaleRules => "This widget is not available from this server at the moment.",
     };
     [words, "", ""]
 }
@@ -112,6 +125,11 @@ pub(super) fn advice(told: Told<'_>) -> [&str; 6] {
         }
         Told::ForeignTicket => {
             "The frame has to ask for a fresh one. If that is refused, load the page again."
+        }
+        Told::StaleRules => {
+            "The server has had no contact to the source of its rules for longer than policy.max_staleness allows, so it \
+             can not tell who may embed a widget. Try again in a moment. Its operator finds the cause in its log and \
+             under /readyz."
         }
     };
     [words, "", "", "", "", ""]
@@ -201,12 +219,14 @@ mod tests {
             Told::NoTicket { cookies: false },
             Told::NoTicket { cookies: true },
             Told::ForeignTicket,
+            Told::StaleRules,
         ] {
             let text = explanation(told).concat();
             assert_eq!(serde_json::Value::from(text.as_str()).to_string(), format!("\"{text}\""));
             assert!(text.starts_with("This widget ") && text.ends_with('.') && text.is_ascii(), "{text}");
             assert!(!text.contains(['<', '>', '&', '{', '}']), "{text}");
             assert!(text.len() < FIXED_BYTES, "{text}");
+            assert!(title(told).starts_with("Not available"), "{text}");
             if let Told::Embedder(Embedder::Malformed(error)) = told {
                 assert_eq!(name_fault(error).is_some(), error.is_of_a_page(), "{text}");
             }
@@ -216,9 +236,15 @@ mod tests {
     #[test]
     fn a_problem_is_a_json_document() {
         let id = DecisionId::new(Timestamp::now());
-        let text = problem(StatusCode::FORBIDDEN, &["a", "b"], &id);
+        let text = problem(StatusCode::FORBIDDEN, None, &["a", "b"], &id);
         let expected = serde_json::json!({
             "type": "about:blank", "title": "Forbidden", "status": 403, "detail": "ab", "decision_id": id.as_str(),
+        });
+        assert_eq!(text, expected.to_string());
+        let text = problem(StatusCode::SERVICE_UNAVAILABLE, Some("stale_rules"), &["a"], &id);
+        let expected = serde_json::json!({
+            "type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "stale_rules", "detail": "a",
+            "decision_id": id.as_str(),
         });
         assert_eq!(text, expected.to_string());
     }

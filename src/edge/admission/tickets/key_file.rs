@@ -23,6 +23,16 @@ pub enum KeyFileFault {
     /// The file can't be read or made, or other users can read it.
     #[error(transparent)]
     File(#[from] PrivateFileFault),
+    /// The file is missing, and a new one would have other keys than the other edges.
+    #[error(
+        "{0} is missing, and all edges of a fleet have the same ticket keys: copy the file from another edge, with mode \
+         0600. For the first edge, make it: (umask 077; head -c 32 /dev/urandom | base64 > {0})",
+        path.display()
+    )]
+    Missing {
+        /// Where it should be.
+        path: PathBuf,
+    },
     /// The file's content is not valid.
     #[error("{}: {fault}", path.display())]
     Keys {
@@ -70,6 +80,22 @@ impl KeyFile {
             (true, _) => read(&path)?,
         };
         Ok(Self { path, keys: ArcSwap::from_pointee(keys), seen: Mutex::new(Some(seen)) })
+    }
+
+    /// Reads the file that this edge has in common with others. A missing one is not made.
+    ///
+    /// # Errors
+    ///
+    /// The file is missing or can't be read, or a line is not a key.
+    pub fn open_shared(path: PathBuf) -> Result<Self, KeyFileFault> {
+        match path.try_exists() {
+            Ok(false) => Err(KeyFileFault::Missing { path }),
+            // If it can't be told, reading says why.
+            Ok(true) | Err(_) => {
+                let (keys, seen) = read(&path)?;
+                Ok(Self { path, keys: ArcSwap::from_pointee(keys), seen: Mutex::new(Some(seen)) })
+            }
+        }
     }
 
     /// A key that nobody knows and no file has, to try the rest of a configuration with.
@@ -144,6 +170,23 @@ mod tests {
         assert_eq!(KeyFile::open(path.clone()).unwrap().load().fingerprint(), first);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(KeyFile::open(path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_shared_one_is_never_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ticket.keys");
+        let fault = KeyFile::open_shared(path.clone()).unwrap_err().to_string();
+        let place = path.display().to_string();
+        for part in [&*place, "copy the file from another edge", "umask 077"] {
+            assert!(fault.contains(part), "{part}: {fault}");
+        }
+        assert!(!path.exists());
+        let advised = fault.split_once("make it: ").unwrap().1;
+        assert!(std::process::Command::new("sh").args(["-c", advised]).status().unwrap().success());
+        assert_eq!(KeyFile::open_shared(path.clone()).unwrap().load().count(), 1);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(KeyFile::open_shared(path).unwrap_err().to_string().contains("chmod 600"));
     }
 
     #[test]

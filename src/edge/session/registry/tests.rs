@@ -10,7 +10,7 @@ use crate::rules::publisher::Publisher;
 use crate::rules::sessions::SessionEmbedder;
 use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::origin::{Embedder, Origin, OriginBuf, OriginSet};
-use embedgate_policy::verdict::Class;
+use embedgate_policy::verdict::{Class, Reason};
 
 struct House {
     publisher: Publisher,
@@ -116,6 +116,47 @@ fn a_policy_for_all_ends_what_it_denies() {
     house.policy.store(Arc::new(EdgePolicy { open_allowed: false, ..preview(false) }));
     house.sessions.judge_all();
     assert!(revoked(&open) && !revoked(&a));
+}
+
+#[tokio::test]
+async fn rules_that_are_too_old_end_all_sessions_and_let_none_open() {
+    let house = House::with(&[
+        put("w", &["a.example"], ""),
+        put("monitors", &["b.example"], r#""access":"monitor""#),
+        put("open", &[], r#""access":"open""#),
+    ]);
+    let stale_at = tokio::sync::watch::Sender::new(None);
+    let forgotten = AtomicUsize::new(0);
+    let forget = || {
+        forgotten.fetch_add(1, Ordering::Relaxed);
+    };
+    let watching = house.sessions.watch_staleness(stale_at.subscribe(), forget);
+    let set = |at: Option<Timestamp>| {
+        let policy = EdgePolicy { stale_at: at, ..EdgePolicy::clone(&house.policy.load()) };
+        house.policy.store(Arc::new(policy));
+        stale_at.send_replace(at);
+    };
+    let tried = async {
+        let open = || ["w", "monitors", "open"].map(|widget| house.open(widget, A));
+        let soon = Timestamp::now() + jiff::SignedDuration::from_millis(200);
+        set(Some(soon));
+        let sessions = open().map(Option::unwrap);
+        for session in &sessions {
+            let soon_after = Duration::from_secs(10);
+            tokio::time::timeout(soon_after, session.revocation().revoked()).await.unwrap();
+            assert!(Timestamp::now() >= soon);
+            assert_eq!(session.revocation().reason(), Some(Reason::StaleRules));
+        }
+        assert!(open().iter().all(Option::is_none));
+        set(Some(Timestamp::now() + jiff::SignedDuration::from_hours(1)));
+        assert!(open().iter().all(Option::is_some), "at once");
+        assert_eq!(house.metrics.sessions_revoked.get(), 3);
+        assert_eq!(forgotten.load(Ordering::Relaxed), 0);
+    };
+    tokio::select! {
+        () = watching => unreachable!("it runs for ever"),
+        () = tried => {}
+    }
 }
 
 #[test]

@@ -113,6 +113,8 @@ pub struct Close {
 impl Close {
     /// The rules no longer allow this embedder.
     pub const REVOKED: Self = Self { code: 1008, reason: "origin no longer allowed" };
+    /// The rules are too old to say who may embed.
+    pub const STALE: Self = Self { code: 1008, reason: "the rules are out of date" };
     /// The tunnel was idle for too long.
     pub const IDLE: Self = Self { code: 1001, reason: "idle for too long" };
     /// The tunnel has reached its maximum lifetime.

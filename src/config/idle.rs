@@ -1,0 +1,15 @@
+//! Settings that have no effect beside the others.
+
+use super::resolve::rules::SourceSetting;
+use super::settings::Settings;
+
+/// One line for each setting that the operator has set and that has no effect beside the others.
+pub fn notices(settings: &Settings) -> Vec<String> {
+    let is_shared = settings.rules.source == SourceSetting::Nats;
+    let is_idle = settings.policy.max_staleness.is_some() && !is_shared;
+    let notice = is_idle.then(|| {
+        "policy.max_staleness has an effect only with rules.source = \"nats\": rules that this edge does not share with \
+         others are never out of date"
+    });
+    notice.into_iter().map(str::to_owned).collect()
+}
