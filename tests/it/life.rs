@@ -2,4 +2,4 @@
 
 mod reload;
 mod systemd;
-mod upgrade;
+pub mod upgrade;

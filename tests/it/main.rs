@@ -21,6 +21,7 @@ mod cache;
 mod cli;
 mod clients;
 mod denials;
+mod fleet;
 mod grades;
 mod guide;
 mod house;

@@ -1,6 +1,6 @@
 //! The API's description: a snapshot, its examples, and schemathesis against the running edge.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use reqwest::Method;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{NDJSON, call, read};
 use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN};
-use crate::support::scale;
+use crate::support::{python, scale};
 
 const SNAPSHOT: &str = "docs/openapi.json";
 
@@ -162,7 +162,8 @@ fn look(api: &Value, value: &Value, place: &str, faults: &mut Vec<String>) {
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
-    let mut command = Command::new(schemathesis());
+    let mut command =
+        Command::new(python::installed("EMBEDGATE_SCHEMATHESIS", "schemathesis", "schemathesis"));
     let data = |name: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
     command
         .current_dir(edge.folder())
@@ -182,28 +183,4 @@ async fn schemathesis_finds_nothing() {
     let calls: usize =
         api["paths"].as_object().unwrap().values().map(|item| item.as_object().unwrap().len()).sum();
     assert!(out.contains(&format!("Tested: {}", calls - 1)) && out.contains("Stateful"), "{out}");
-}
-
-/// The program that `make setup-tests` installs, or one of this target folder's own.
-fn schemathesis() -> PathBuf {
-    if let Some(installed) = std::env::var_os("EMBEDGATE_SCHEMATHESIS") {
-        return installed.into();
-    }
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("schemathesis");
-    let program = folder.join("bin/schemathesis");
-    let wanted = std::fs::read_to_string("tests/data/schemathesis.txt").unwrap();
-    let made = folder.join("requirements.txt");
-    if std::fs::read_to_string(&made).is_ok_and(|made| made == wanted) {
-        return program;
-    }
-    let run = |program: &Path, arguments: &[&str]| {
-        let ran = Command::new(program).args(arguments).output();
-        let ran =
-            ran.unwrap_or_else(|error| panic!("{}: {error}: see `make setup-tests`", program.display()));
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-    };
-    run(Path::new("python3"), &["-m", "venv", "--clear", folder.to_str().unwrap()]);
-    run(&folder.join("bin/pip"), &["install", "--quiet", "--requirement", "tests/data/schemathesis.txt"]);
-    std::fs::write(made, wanted).unwrap();
-    program
 }

@@ -23,7 +23,7 @@ use crate::support::websocket::{Socket, SocketUpstream, closed, exchange, hears_
 const SITE: &str = "https://example.com";
 
 /// The process that serves now.
-pub(super) struct Successor {
+pub struct Successor {
     pub(super) pid: u32,
 }
 
@@ -40,7 +40,7 @@ impl Successor {
         status.starts_with("Name:\tembedgate\n") && !status.contains("State:\tZ")
     }
 
-    pub(super) fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let id = self.pid.to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
@@ -59,7 +59,7 @@ fn run(edge: &Edge, arguments: &[&str]) -> Output {
 }
 
 /// Upgrades, and tells the process that has taken over.
-async fn upgrade(edge: &Edge) -> Successor {
+pub async fn upgrade(edge: &Edge) -> Successor {
     let mut command = Edge::command(edge.folder());
     let ran = tokio::task::spawn_blocking(move || command.args(["upgrade", "--json"]).output().unwrap());
     let ran = ran.await.unwrap();

@@ -1,0 +1,190 @@
+//! Buckets that are not what edges have followed: no edge goes backwards, all say so, and an operator decides.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    BUCKET, Fleet, SITE, alike, assert_verdict, call, command, fleet, get, in_time, kill, readiness, save,
+    save_everywhere, state, widget,
+};
+use crate::support::edge::Edge;
+
+/// What edges know before something happens to the bucket.
+async fn known(edges: &[Edge]) {
+    for n in 0..20 {
+        save_everywhere(&edges[0], &widget(&format!("w{n}"), &["site.example"])).await;
+    }
+    save_everywhere(&edges[0], &widget("w", &["old.example"])).await;
+    save_everywhere(&edges[0], &widget("gone", &["site.example"])).await;
+}
+
+/// What is saved and deleted after a copy of the bucket was made.
+async fn newer(edges: &[Edge]) {
+    let answer =
+        call(&edges[0], Method::DELETE, "/v1/widgets/gone?revision=5&wait=fleet&timeout=20s", None).await;
+    assert_eq!(answer.0, 200, "{}", answer.1);
+    save_everywhere(&edges[1], &widget("w", &["site.example"])).await;
+}
+
+async fn assert_newest(edges: &[Edge]) {
+    assert_verdict(edges, "w", SITE, 200).await;
+    assert_verdict(edges, "w", "https://old.example", 403).await;
+    assert_verdict(edges, "gone", SITE, 403).await;
+    assert_verdict(edges, "w7", SITE, 200).await;
+    for edge in edges {
+        let mut late = widget("gone", &["site.example"]);
+        late["revision"] = json!(4);
+        let (status, answer) = save(edge, &late, "").await;
+        assert!(status == 409 || answer["code"] == "fleet_fault", "{answer}");
+    }
+}
+
+/// The edges keep their rules, say why, and write nothing.
+async fn assert_fault(edges: &[Edge], code: &str) {
+    for edge in edges {
+        in_time(code, super::NOTICED, async || {
+            let status = get(edge, "/v1/status").await.1;
+            status["fleet"]["fault"]["code"] == code
+        })
+        .await;
+        let (status, text) = readiness(edge).await;
+        assert!(status == 200 && text.starts_with("ready\n") && text.lines().count() > 1, "{text}");
+        let log = edge.log();
+        assert!(log.contains(code) || log.contains("fleet restore"), "{code}: {log}");
+        let (status, answer) = save(edge, &widget("w3", &["other.example"]), "").await;
+        assert_eq!((status, &answer["code"]), (503, &json!("fleet_fault")), "{answer}");
+        let seen = fleet(edge).await;
+        assert_eq!(seen["fault"]["code"], code, "{seen}");
+        for n in 1..=edges.len() {
+            assert_eq!(*state(&seen, &format!("edge-{n}")), "fault", "{seen}");
+        }
+        super::eventually("it is counted", async || {
+            edge.metric("embedgate_fleet_edges{state=\"fault\"}").await == edges.len() as f64
+        })
+        .await;
+    }
+    assert_newest(edges).await;
+    // It is told by the exit code, too.
+    let told = command(&edges[0], &["fleet", "status"]).await;
+    assert_eq!(told.status.code(), Some(1), "{}", String::from_utf8_lossy(&told.stdout));
+    assert!(String::from_utf8_lossy(&told.stdout).contains("restore"), "{told:?}");
+}
+
+/// `fleet restore` brings everything back into the bucket, deletions included.
+async fn assert_restored(fleet: &Fleet, edges: &[Edge]) {
+    let restored = command(&edges[0], &["fleet", "restore", "--json"]).await;
+    assert_eq!(restored.status.code(), Some(0), "{restored:?}");
+    let _: Value = serde_json::from_slice(&restored.stdout).unwrap();
+    alike(edges).await;
+    assert_newest(edges).await;
+    let bucket = fleet.bucket().await;
+    let tombstone = bucket.last("gone").await;
+    assert_eq!((&tombstone["deleted"], &tombstone["revision"]), (&json!(true), &json!(5)), "{tombstone}");
+    assert_eq!(bucket.last("w").await["allowed_domains"], json!(["site.example"]));
+    for edge in edges {
+        save_everywhere(edge, &widget("w3", &["other.example"])).await;
+        assert_verdict(edges, "w3", SITE, 403).await;
+        save_everywhere(edge, &widget("w3", &["site.example"])).await;
+        assert_eq!(readiness(edge).await, (200, "ready\n".to_owned()));
+    }
+    assert_eq!(bucket.consumers().await.len(), edges.len());
+}
+
+async fn scene() -> (Fleet, [Edge; 2]) {
+    let (fleet, edges) = Fleet::new_edges().await;
+    known(&edges).await;
+    (fleet, edges)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_deleted() {
+    let (fleet, mut edges) = scene().await;
+    newer(&edges).await;
+    fleet.bucket().await.remove().await;
+    assert_fault(&edges, "bucket_missing").await;
+    // A start doesn't forget it, nor makes a new bucket.
+    kill(&mut edges[1]).await;
+    edges[1].restart().await;
+    assert_fault(&edges, "bucket_missing").await;
+    assert_restored(&fleet, &edges).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_is_made_anew() {
+    let (fleet, mut edges) = scene().await;
+    newer(&edges).await;
+    let bucket = fleet.bucket().await;
+    bucket.remove().await;
+    bucket.make().await;
+    assert_fault(&edges, "another_bucket").await;
+    kill(&mut edges[1]).await;
+    edges[1].restart().await;
+    assert_fault(&edges, "another_bucket").await;
+    assert_restored(&fleet, &edges).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_has_lost_its_end() {
+    let (mut fleet, edges) = scene().await;
+    let copy = fleet.copy().await;
+    alike(&edges).await;
+    newer(&edges).await;
+    fleet.put_back(&copy).await;
+    assert_fault(&edges, "bucket_shrunk").await;
+    assert_restored(&fleet, &edges).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_has_lost_its_end_and_has_grown_again() {
+    let (mut fleet, edges) = scene().await;
+    let copy = fleet.copy().await;
+    alike(&edges).await;
+    newer(&edges).await;
+    fleet.relay.cut();
+    let last = fleet.bucket().await.last_sequence().await;
+    fleet.put_back(&copy).await;
+    let bucket = fleet.bucket().await;
+    let mut document = widget("w0", &["intruder.example"]);
+    for revision in 2.. {
+        document["revision"] = json!(revision);
+        if bucket.put("w0", &document.to_string()).await > last + 5 {
+            break;
+        }
+    }
+    fleet.relay.heal();
+    assert_fault(&edges, "bucket_rewritten").await;
+    assert_verdict(&edges, "w0", "https://intruder.example", 403).await;
+    // What was written meanwhile is newer than what the edges have, so it stays.
+    assert_restored(&fleet, &edges).await;
+    assert_verdict(&edges, "w0", "https://intruder.example", 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_that_has_lost_more_keys_than_the_brake_allows() {
+    let (fleet, edges) = scene().await;
+    newer(&edges).await;
+    let bucket = fleet.bucket().await;
+    for n in 0..12 {
+        bucket.purge(&format!("w{n}")).await;
+    }
+    // It is looked at when an edge connects, and each minute.
+    fleet.relay.cut();
+    for edge in &edges {
+        super::connected(edge, false).await;
+    }
+    fleet.relay.heal();
+    assert_fault(&edges, "keys_missing").await;
+    assert_restored(&fleet, &edges).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bucket_is_made_once() {
+    let fleet = Fleet::new().await;
+    let names = ["edge-1", "edge-2", "edge-3"];
+    // All at once find none.
+    let edges = futures_util::future::join_all(names.map(|name| fleet.edge(name))).await;
+    alike(&edges).await;
+    let config = fleet.nats.bucket(BUCKET).await.info().await.config;
+    assert_eq!((config.max_messages_per_subject, config.num_replicas), (20, 1));
+    assert!(config.allow_atomic_publish && config.deny_delete && config.allow_direct, "{config:?}");
+}

@@ -1,0 +1,128 @@
+//! A look into a bucket past every edge, and a hand in it.
+
+use async_nats::jetstream::Context;
+use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, Stream};
+use async_nats::{Client, HeaderMap};
+use futures_util::TryStreamExt;
+use serde_json::Value;
+
+/// A bucket, there or not.
+pub struct Bucket {
+    context: Context,
+    name: String,
+}
+
+impl Bucket {
+    /// Connects to the server of this URL.
+    pub async fn open(url: &str, name: &str) -> Self {
+        Self::over(async_nats::connect(url).await.unwrap(), name)
+    }
+
+    /// Over a connection that is there.
+    pub fn over(client: Client, name: &str) -> Self {
+        Self { context: async_nats::jetstream::new(client), name: name.to_owned() }
+    }
+
+    /// Whether the server's JetStream answers.
+    pub async fn server_is_ready(&self) -> bool {
+        self.context.query_account().await.is_ok()
+    }
+
+    fn stream_name(&self) -> String {
+        format!("KV_{}", self.name)
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name)
+    }
+
+    async fn stream(&self) -> Stream {
+        self.context.get_stream(self.stream_name()).await.unwrap()
+    }
+
+    /// Its stream, as the server tells it.
+    pub async fn info(&self) -> Info {
+        self.stream().await.get_info().await.unwrap()
+    }
+
+    /// The sequence of the last message.
+    pub async fn last_sequence(&self) -> u64 {
+        self.info().await.state.last_sequence
+    }
+
+    /// The name of the server that leads it in a cluster.
+    pub async fn leader(&self) -> Option<String> {
+        let stream = self.context.get_stream(self.stream_name()).await.ok()?;
+        stream.cached_info().cluster.as_ref()?.leader.clone()
+    }
+
+    /// The names of the consumers on it, in order.
+    pub async fn consumers(&self) -> Vec<String> {
+        let names = self.stream().await.consumer_names();
+        let mut names: Vec<String> = names.try_collect().await.unwrap();
+        names.sort_unstable();
+        names
+    }
+
+    /// Puts a value as `nats kv put` does, and tells its sequence.
+    pub async fn put(&self, key: &str, value: &str) -> u64 {
+        let sent = self.context.publish(self.subject(key), value.to_owned().into()).await.unwrap();
+        sent.await.unwrap().sequence
+    }
+
+    /// Deletes a key as `nats kv del` does.
+    pub async fn delete(&self, key: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert("KV-Operation", "DEL");
+        let sent = self.context.publish_with_headers(self.subject(key), headers, "".into()).await.unwrap();
+        sent.await.unwrap();
+    }
+
+    /// Takes every message of a key away, so that it is as if it had never been there.
+    pub async fn purge(&self, key: &str) {
+        self.stream().await.purge().filter(self.subject(key)).await.unwrap();
+    }
+
+    /// The last value of a key, `Null` where there is none.
+    pub async fn last(&self, key: &str) -> Value {
+        let message = self.stream().await.get_last_raw_message_by_subject(&self.subject(key)).await;
+        message.map_or(Value::Null, |message| serde_json::from_slice(&message.payload).unwrap())
+    }
+
+    /// Makes it, as an operator would who knows what edges want.
+    pub async fn make(&self) {
+        self.make_of(1).await;
+    }
+
+    /// The same, stored by so many servers of a cluster.
+    pub async fn make_of(&self, replicas: usize) {
+        let config = Config { num_replicas: replicas, ..self.config() };
+        self.context.create_stream(config).await.unwrap();
+    }
+
+    /// The same by one who doesn't: it takes no atomic batches.
+    pub async fn make_without_batches(&self) {
+        let config = Config { allow_atomic_publish: false, ..self.config() };
+        self.context.create_stream(config).await.unwrap();
+    }
+
+    fn config(&self) -> Config {
+        Config {
+            name: self.stream_name(),
+            subjects: vec![self.subject(">")],
+            max_messages_per_subject: 20,
+            discard: DiscardPolicy::New,
+            deny_delete: true,
+            allow_rollup: true,
+            allow_direct: true,
+            allow_atomic_publish: true,
+            storage: StorageType::File,
+            ..Config::default()
+        }
+    }
+
+    /// Deletes it, with everything in it.
+    pub async fn remove(&self) {
+        self.context.delete_stream(self.stream_name()).await.unwrap();
+    }
+}
