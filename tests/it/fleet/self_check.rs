@@ -7,8 +7,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use crate::support::nats::{NatsCluster, NatsServer};
+use crate::support::ports;
 use crate::support::relay::Relay;
-use crate::support::{eventually, ports};
+
+use super::in_time;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_has_what_it_acknowledged_however_it_ends() {
@@ -87,7 +89,8 @@ async fn a_cluster_goes_on_without_its_leader() {
     let other = cluster.servers.iter().position(|server| server.name() != leader).unwrap();
     cluster.named(&leader).kill().await;
     let bucket = cluster.servers[other].bucket("b").await;
-    eventually("there is another leader", async || {
+    // An election takes up to nine seconds.
+    in_time("there is another leader", Duration::from_secs(30), async || {
         bucket.leader().await.is_some_and(|now| !now.is_empty() && now != leader)
     })
     .await;

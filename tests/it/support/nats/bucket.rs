@@ -2,9 +2,15 @@
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, Stream};
+use std::time::Duration;
+
+use async_nats::client::Request;
 use async_nats::{Client, HeaderMap};
 use futures_util::TryStreamExt;
 use serde_json::Value;
+
+/// Time for an answer.
+const SOON: Duration = Duration::from_secs(1);
 
 /// A bucket, there or not.
 pub struct Bucket {
@@ -23,9 +29,13 @@ impl Bucket {
         Self { context: async_nats::jetstream::new(client), name: name.to_owned() }
     }
 
-    /// Whether the server's JetStream answers.
+    /// Whether the server's JetStream answers, which it does in a cluster once there is a leader.
     pub async fn server_is_ready(&self) -> bool {
-        self.context.query_account().await.is_ok()
+        // The library's own call has a body, which the server refuses.
+        let asked =
+            self.context.client().send_request("$JS.API.INFO", Request::new().timeout(Some(SOON))).await;
+        let answer = asked.ok().and_then(|answer| serde_json::from_slice::<Value>(&answer.payload).ok());
+        answer.is_some_and(|answer| answer.get("error").is_none())
     }
 
     fn stream_name(&self) -> String {
