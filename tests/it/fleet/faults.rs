@@ -180,11 +180,13 @@ async fn a_bucket_that_has_lost_more_keys_than_the_brake_allows() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_is_made_once() {
     let fleet = Fleet::new().await;
-    let names = ["edge-1", "edge-2", "edge-3"];
+    let names = ["eu.edge-1", "eu.edge-2", "us.edge-1"];
     // All at once find none.
     let edges = futures_util::future::join_all(names.map(|name| fleet.edge(name))).await;
     alike(&edges).await;
-    let config = fleet.nats.bucket(BUCKET).await.info().await.config;
+    let bucket = fleet.nats.bucket(BUCKET).await;
+    assert_eq!(bucket.consumers().await.len(), names.len());
+    let config = bucket.info().await.config;
     assert_eq!((config.max_messages_per_subject, config.num_replicas), (20, 1));
     assert!(config.allow_atomic_publish && config.deny_delete && config.allow_direct, "{config:?}");
 }

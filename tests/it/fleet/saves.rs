@@ -2,10 +2,12 @@
 
 use serde_json::json;
 
-use super::{Fleet, SITE, alike, assert_verdict, batch, fleet, get, save, save_everywhere, state, widget};
+use super::{
+    Fleet, SITE, alike, assert_verdict, batch, command, fleet, get, save, save_everywhere, state, widget,
+};
 use crate::support::edge::Edge;
-use crate::support::scale;
 use crate::support::websocket::{SocketUpstream, closed, exchange, hears_itself, open};
+use crate::support::{eventually, scale};
 use futures_util::future::join_all;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -20,6 +22,13 @@ async fn an_acknowledged_save_is_in_force_on_every_edge() {
         assert_verdict(&edges, "w", SITE, 403).await;
     }
     alike(&edges).await;
+    for edge in &edges {
+        assert!(edge.metric("embedgate_fleet_enforced_duration_seconds_count").await > 0.0);
+        eventually("they are counted", async || {
+            edge.metric("embedgate_fleet_edges{state=\"current\"}").await == edges.len() as f64
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,6 +43,9 @@ async fn a_stopped_edge_is_named_until_it_goes_on() {
     assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
     let seen = fleet(&edges[2]).await;
     assert_eq!(*state(&seen, "edge-2"), "silent", "{seen}");
+    let told = command(&edges[2], &["widgets", "disable", "w", "--wait", "--timeout", "300ms"]).await;
+    let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+    assert!(told.status.code() == Some(1) && text.contains("edge-2"), "{text}");
     edges[1].signal("CONT");
     save_everywhere(&edges[2], &widget("w", &["third.example"])).await;
     assert_verdict(&edges, "w", "https://third.example", 200).await;
