@@ -25,7 +25,7 @@ COUNTS := $(or $(CARGO_TARGET_DIR),target)/instructions.jsonl
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run build quick one test prove integrations testssl bench bench-scale bench-peers endurance \
+.PHONY: help run fleet build quick one test prove integrations model testssl bench bench-scale bench-peers endurance \
 	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
 	setup-proxies setup-clients setup-nats setup-integrations setup-peers clean
 
@@ -34,6 +34,11 @@ help: ## List these commands
 
 run: setup ## Build and start the edge with its demo widget, on conf/embedgate.toml
 	cargo run --locked
+
+fleet: setup setup-nats ## Start a NATS server and three edges with the demo widget, and show a save arriving on each
+	cargo build --locked
+	$(TOOLS)/nats/bin/python crates/demo/fleet.py --program $(or $(CARGO_TARGET_DIR),target)/debug/embedgate \
+	  --nats $(TOOLS)/nats/bin/nats-server $(ARGS)
 
 build: setup ## Build the optimised binary: target/release/embedgate
 	cargo build --locked --release
@@ -54,6 +59,9 @@ prove: test ## Run the tests again, optimised, with the long counts, and timed t
 
 integrations: setup setup-integrations ## Try real products behind the edge in a browser: Chainlit, Streamlit, Gradio (large downloads)
 	EMBEDGATE_INTEGRATIONS=$(TOOLS)/integrations cargo test --locked --test it -- --include-ignored integrations::
+
+model: setup ## Check the model of a fleet within wide bounds: every order of steps (a minute or more, 8 GiB of memory)
+	EMBEDGATE_TEST_SCALE=full cargo test --locked --release --package fleet-model -- --nocapture --test-threads 1
 
 testssl: setup ## Hold the TLS listeners against Debian's testssl.sh
 	@command -v testssl >/dev/null || $(call install,testssl.sh)
