@@ -25,7 +25,7 @@ COUNTS := $(or $(CARGO_TARGET_DIR),target)/instructions.jsonl
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet build quick one test prove integrations model testssl bench bench-scale bench-peers endurance \
+.PHONY: help run fleet build quick one test prove integrations model testssl bench bench-scale bench-peers endurance prove-fleet \
 	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
 	setup-proxies setup-clients setup-nats setup-integrations setup-peers clean
 
@@ -78,6 +78,9 @@ bench-peers: build setup-peers ## Compare with nginx, HAProxy and bare pingora (
 
 endurance: build setup-proxies ## Show what a running edge endures: upgrades, reloads, slow clients, attacks, sick servers and more (ARGS=--help)
 	cargo bench --locked --package bench-endurance -- $(ARGS)
+
+prove-fleet: build setup-nats ## Print the figures of a fleet of edges on real NATS servers, some of them broken (ARGS=--help)
+	$(INSTALLED) cargo bench --locked --package bench-fleet -- $(ARGS)
 
 instructions: count-instructions ## Count the instructions of requests; fails at 3 % more than the stored counts
 	cargo run --locked --quiet --package bench-instructions -- check $(COUNTS)

@@ -25,9 +25,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use bench_support::rows::{self, Rows};
 use clap::{Parser, Subcommand, ValueEnum};
-
-use rows::Rows;
 
 mod admin;
 mod attacks;
@@ -43,7 +42,6 @@ mod peers;
 mod proc;
 mod reload;
 mod restart;
-mod rows;
 mod saver;
 mod sick;
 mod slow;

@@ -98,6 +98,11 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether the main process has ended.
+    pub fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
     /// What it has said so far.
     pub fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
@@ -110,7 +115,7 @@ impl Running {
             signal(name, if name == "KILL" { &family } else { &family[..1] });
             let deadline = Instant::now() + Duration::from_secs(patience);
             while Instant::now() < deadline {
-                if !matches!(self.child.try_wait(), Ok(None)) {
+                if self.has_ended() {
                     return;
                 }
                 std::thread::sleep(Duration::from_millis(2));
@@ -132,7 +137,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if !self.has_ended() {
             self.end();
         }
     }

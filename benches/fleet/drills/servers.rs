@@ -1,0 +1,122 @@
+//! Drills that break NATS servers, and leave the bucket as it is.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+
+use super::{Drill, Drills};
+use crate::bucket::{self, until};
+use crate::disk::SmallDisk;
+use crate::fleet::Plan;
+
+const EDGES: usize = 3;
+/// How long something is broken.
+const BROKEN: Duration = Duration::from_secs(2);
+/// Room for the data of one server.
+const ROOM: &str = "64m";
+
+pub async fn show(drills: &mut Drills<'_>) {
+    let cluster = Plan { edges: EDGES, servers: 3, ..Plan::default() };
+    drills.run("leader killed", cluster, leader_killed).await;
+    drills.run("NATS restarted", cluster, restarted).await;
+    for (name, what) in [("messages", Damage::Messages), ("data folder", Damage::Everything)] {
+        let name = format!("{name} of one server overwritten");
+        drills.run(&name, cluster, async |drill| damaged(drill, what).await).await;
+    }
+    match SmallDisk::mount(ROOM) {
+        Ok(disk) => {
+            let alone = Plan { edges: EDGES, servers: 1, store: Some(disk.path()), ..Plan::default() };
+            drills.run("disk full", alone, async |drill| disk_full(drill, &disk).await).await;
+        }
+        Err(error) => {
+            drills.rows.judged("drills: disk full: shown to its end", "yes", format!("{error:#}"), false)
+        }
+    }
+}
+
+async fn leader_killed(drill: &mut Drill) -> Result<Instant> {
+    let jetstream = drill.fleet.servers.jetstream().await?;
+    let leader = bucket::leader(&jetstream).await?;
+    drill.fleet.servers.kill(leader);
+    // Some of these come before another server leads.
+    drill.save(&[0, 1, 2], 20).await;
+    tokio::time::sleep(BROKEN).await;
+    drill.save(&[0, 1, 2], 20).await;
+    drill.fleet.servers.begin(leader)?;
+    drill.fleet.servers.wait_until_accepting()?;
+    Ok(Instant::now())
+}
+
+async fn restarted(drill: &mut Drill) -> Result<Instant> {
+    drill.fleet.servers.stop_all();
+    drill.save(&[0, 1, 2], 3).await;
+    tokio::time::sleep(BROKEN).await;
+    drill.fleet.servers.begin_all()?;
+    // A cluster is there again when its servers have agreed on who leads.
+    drill.fleet.servers.jetstream().await?;
+    Ok(Instant::now())
+}
+
+/// The data of a server that has ended is overwritten: the messages alone, or all of it.
+async fn damaged(drill: &mut Drill, what: Damage) -> Result<Instant> {
+    drill.fleet.servers.stop(0);
+    drill.save(&[0, 1, 2], 20).await;
+    let overwritten = overwrite(drill.fleet.servers.store(0), what)?;
+    ensure!(overwritten > 0, "no such file in the data of a server");
+    drill.told.push(("files overwritten with zeros", overwritten.to_string()));
+    drill.fleet.servers.begin(0)?;
+    // A server that can't read its data says so and ends; its operator lets it begin with an empty folder.
+    let ends = async || drill.fleet.servers.has_ended(0);
+    if until("the server ends", BROKEN, ends).await.is_ok() {
+        drill.told.push(("the server by itself", "ends".to_owned()));
+        drill.fleet.servers.stop(0);
+        fs::remove_dir_all(drill.fleet.servers.store(0))?;
+        drill.fleet.servers.begin(0)?;
+    }
+    drill.fleet.servers.wait_until_accepting()?;
+    let healed = Instant::now();
+    // Now it tells edges what it has: if that is a fault of the bucket, an operator mends it.
+    tokio::time::sleep(BROKEN).await;
+    let Some(fault) = drill.fleet.edges[0].admin().fleet().await?.fault else { return Ok(healed) };
+    drill.told.push(("told by an edge", fault.code));
+    drill.restore().await
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Damage {
+    /// Blocks of messages, of which there is one file for many.
+    Messages,
+    Everything,
+}
+
+/// Overwrites files with zeros of the same length; how many they are.
+fn overwrite(folder: &Path, what: Damage) -> Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            count += overwrite(&path, what)?;
+        } else if what == Damage::Everything || path.extension().is_some_and(|extension| extension == "blk") {
+            let length = usize::try_from(fs::metadata(&path)?.len())?;
+            OpenOptions::new().write(true).open(&path)?.write_all(&vec![0; length])?;
+            count += usize::from(length > 0);
+        }
+    }
+    Ok(count)
+}
+
+async fn disk_full(drill: &mut Drill, disk: &SmallDisk) -> Result<Instant> {
+    disk.fill()?;
+    let refused = drill.ledger.refused;
+    drill.save(&[0, 1, 2], 3).await;
+    drill.told.push(("saves refused meanwhile", (drill.ledger.refused - refused).to_string()));
+    tokio::time::sleep(BROKEN).await;
+    disk.free()?;
+    // A server that has met a full disk takes no more messages until it is started again.
+    drill.fleet.servers.stop(0);
+    drill.fleet.servers.begin_all()?;
+    Ok(Instant::now())
+}
