@@ -62,8 +62,16 @@ impl Drills<'_> {
         work: impl AsyncFnOnce(&mut Drill) -> Result<Instant>,
     ) -> Result<()> {
         let mut drill = Drill::begin(self.settings, plan).await?;
-        let healed = work(&mut drill).await?;
-        drill.end(self.rows, name, healed).await
+        let done = match work(&mut drill).await {
+            Ok(healed) => drill.end(self.rows, name, healed).await,
+            Err(error) => Err(error),
+        };
+        if done.is_err() {
+            for edge in &drill.fleet.edges {
+                self.rows.told(format!("drills: {name}: the last words of {}", edge.name), edge.last_words());
+            }
+        }
+        done
     }
 }
 
@@ -136,7 +144,7 @@ impl Drill {
         Ok(asked)
     }
 
-    async fn end(self, rows: &mut Rows, name: &str, healed: Instant) -> Result<()> {
+    async fn end(&mut self, rows: &mut Rows, name: &str, healed: Instant) -> Result<()> {
         for (what, measured) in &self.told {
             rows.told(format!("drills: {name}: {what}"), measured);
         }
@@ -155,7 +163,7 @@ impl Drill {
             saved == Saved::Everywhere,
         );
         let (mut answered, mut unserved, mut first) = (0, 0, String::new());
-        for load in self.loads {
+        for load in std::mem::take(&mut self.loads) {
             let served = load.stop().await?;
             answered += served.answered.get();
             unserved += served.unserved.get();

@@ -71,7 +71,7 @@ impl Edge {
         while !admin.is_ready().await {
             let running = self.running.as_mut().context("it was not started")?;
             if running.has_ended() || started.elapsed() > patience {
-                bail!("{} isn't ready after {:?}: {}", self.name, started.elapsed(), running.said());
+                bail!("{} isn't ready after {:?}: {}", self.name, started.elapsed(), self.last_words());
             }
             tokio::time::sleep(PAUSE).await;
         }
@@ -91,6 +91,12 @@ impl Edge {
     /// Lets it go on.
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// The end of its log.
+    pub fn last_words(&self) -> String {
+        let said = self.running.as_ref().map(Running::said).unwrap_or_default();
+        said.lines().last().unwrap_or_default().to_owned()
     }
 
     pub fn admin(&self) -> Admin {
