@@ -228,6 +228,7 @@ impl Assembly {
             demo,
             sessions: Arc::clone(&sessions),
             publisher: Arc::clone(&publisher),
+            fleet: fleet.clone(),
             answers: Arc::clone(&answers),
             decisions: Arc::clone(&decisions),
             level,

@@ -21,6 +21,7 @@ use crate::admin::{ClassAnswers, NotReconfigured, Reconfigure, Reconfigured};
 use crate::config::{self, Changes, ConfigError, Settings};
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
+use crate::rules::fleet::Fleet;
 use crate::rules::publisher::{Publisher, limit_of_older};
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
@@ -43,6 +44,8 @@ pub(super) struct Reloader {
     pub(super) demo: Demo,
     pub(super) sessions: Arc<SessionRegistry>,
     pub(super) publisher: Arc<Publisher>,
+    /// The fleet that shares the rules.
+    pub(super) fleet: Option<Arc<dyn Fleet>>,
     pub(super) answers: Arc<ArcSwap<ClassAnswers>>,
     pub(super) decisions: Arc<DecisionLog>,
     pub(super) level: LevelHandle,
@@ -119,6 +122,9 @@ impl Reloader {
         self.setup.load().cache.tell_size(&self.metrics);
         self.sessions.judge_all();
         self.publisher.set_brake(brake(&next.policy));
+        if let Some(fleet) = &self.fleet {
+            fleet.set_max_staleness(next.policy.max_staleness);
+        }
         self.answers.store(Arc::new(class_answers(&next)));
         self.decisions.set_scope(decision_scope(next.log.decisions));
         self.decisions.set_most_per_second(next.log.decisions_per_second);

@@ -64,6 +64,8 @@ impl FakeFleet {
 impl Fleet for FakeFleet {
     fn describe(&self, _: Arc<dyn EdgeFacts>) {}
 
+    fn set_max_staleness(&self, _: Option<Duration>) {}
+
     async fn status(&self, within: Duration) -> FleetStatus {
         self.note(format!("status {within:?}"));
         let link = self.link.borrow().clone();

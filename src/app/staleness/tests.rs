@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -12,7 +13,9 @@ use crate::config;
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{Setup, SetupParts};
 use crate::rules::change::Actor;
-use crate::rules::fleet::{AcceptedBucket, EdgeFacts, FleetError, FleetStatus, RestoredFleet};
+use crate::rules::fleet::{
+    AcceptedBucket, EdgeFacts, EdgeState, FleetError, FleetStatus, OwnEdge, RestoredFleet,
+};
 use crate::telemetry::metrics::Metrics;
 
 /// A fleet of which only the link is known.
@@ -35,6 +38,8 @@ impl Linked {
 #[async_trait]
 impl Fleet for Linked {
     fn describe(&self, _: Arc<dyn EdgeFacts>) {}
+
+    fn set_max_staleness(&self, _: Option<Duration>) {}
 
     async fn status(&self, _: Duration) -> FleetStatus {
         FleetStatus {
@@ -65,6 +70,14 @@ impl Fleet for Linked {
 
     fn link(&self) -> watch::Receiver<FleetLink> {
         self.0.subscribe()
+    }
+
+    fn own(&self) -> OwnEdge {
+        OwnEdge { bucket: String::new(), name: String::new(), sequence: 0 }
+    }
+
+    fn states(&self) -> BTreeMap<EdgeState, usize> {
+        BTreeMap::new()
     }
 }
 

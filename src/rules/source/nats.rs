@@ -134,8 +134,7 @@ impl RuleSource for NatsSource {
             // Nothing was followed yet; what the bucket has, a start will read.
             return Ok(Box::new(std::iter::empty()));
         }
-        let opened =
-            RuleStore::open_existing(&self.settings.cache, suffixes, StoreUse::Edge, Reading::Whole);
+        let opened = RuleStore::open_existing(&self.settings.cache, suffixes, StoreUse::Edge, Reading::Whole);
         Ok(Box::new(pages(opened?.0)))
     }
 }

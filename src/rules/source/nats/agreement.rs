@@ -31,7 +31,10 @@ const NAMED: usize = 20;
 
 impl BucketFollower {
     /// The facts of the bucket, once it is one that may be followed. Makes it where there is none and none was followed.
-    pub(super) async fn agree(&mut self, connection: &Arc<ServerConnection>) -> Result<BucketFacts, SessionEnd> {
+    pub(super) async fn agree(
+        &mut self,
+        connection: &Arc<ServerConnection>,
+    ) -> Result<BucketFacts, SessionEnd> {
         loop {
             let facts = connection.facts(&self.hub.names).await?;
             let fault = self.fault_of(connection, facts).await?;
@@ -127,7 +130,10 @@ impl BucketFollower {
     /// The bucket may be followed.
     fn mended(&self) {
         if self.hub.fault().is_some() {
-            tracing::info!(bucket = self.hub.names.bucket, "the fault of the bucket is mended, and it is followed");
+            tracing::info!(
+                bucket = self.hub.names.bucket,
+                "the fault of the bucket is mended, and it is followed"
+            );
             self.hub.change_link(|link| link.fault = None);
         }
     }
@@ -138,11 +144,12 @@ impl BucketFollower {
         connection: &ServerConnection,
         facts: BucketFacts,
     ) -> Result<Option<(OperatorDecision, u64)>, CallFault> {
-        let Some(message) = connection.last_message(&self.hub.names, DECISION).await? else { return Ok(None) };
+        let Some(message) = connection.last_message(&self.hub.names, DECISION).await? else {
+            return Ok(None);
+        };
         let decision = serde_json::from_slice::<OperatorDecision>(&message.payload).ok();
-        let decision = decision.filter(|decision| {
-            decision.created == facts.created && decision.number > self.progress.followed
-        });
+        let decision = decision
+            .filter(|decision| decision.created == facts.created && decision.number > self.progress.followed);
         Ok(decision.map(|decision| (decision, message.sequence)))
     }
 
@@ -252,7 +259,8 @@ impl BucketFollower {
 
     /// Says that this edge has other rules than another one.
     pub(super) async fn doubt(&self) {
-        let detail = "another edge has other rules at the same message of the bucket: it is read again".to_owned();
+        let detail =
+            "another edge has other rules at the same message of the bucket: it is read again".to_owned();
         self.applier.reject(vec![bucket_fault("digest_differs", detail)]).await;
     }
 }

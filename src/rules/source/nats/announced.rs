@@ -47,7 +47,10 @@ impl BucketFollower {
         self.hub.registry.lock().note_key(&message.key);
         let Some(name) = edge_of(&message.key) else { return Ok(()) };
         let Some(announcement) = serde_json::from_slice::<Announcement>(&message.payload).ok() else {
-            tracing::warn!("key '{}' of the bucket is no announcement of an edge, and is left out", message.key);
+            tracing::warn!(
+                "key '{}' of the bucket is no announcement of an edge, and is left out",
+                message.key
+            );
             return Ok(());
         };
         let (is_own_name, is_own) = (name == self.hub.edge(), announcement.instance == self.hub.instance);

@@ -229,7 +229,8 @@ impl Behind {
 
     /// Notes an answer. `created`: the bucket that is followed here; a sequence of another one means nothing.
     fn note(&mut self, report: Report, created: u64) {
-        let enforces = report.created == created && report.sequence >= self.sequence && report.fault.is_none();
+        let enforces =
+            report.created == created && report.sequence >= self.sequence && report.fault.is_none();
         self.answers.entry(report.name).or_default().insert(report.instance, enforces);
     }
 
@@ -237,10 +238,16 @@ impl Behind {
     /// and no other of its name may say that it doesn't.
     fn among(&self, edges: &BTreeMap<String, String>) -> Vec<String> {
         let is_behind = |name: &String, instance: &String| match self.answers.get(name) {
-            Some(answers) => answers.get(instance) != Some(&true) || answers.values().any(|enforces| !enforces),
+            Some(answers) => {
+                answers.get(instance) != Some(&true) || answers.values().any(|enforces| !enforces)
+            }
             None => true,
         };
-        edges.iter().filter(|(name, instance)| is_behind(name, instance)).map(|(name, _)| name.clone()).collect()
+        edges
+            .iter()
+            .filter(|(name, instance)| is_behind(name, instance))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 }
 
@@ -278,7 +285,14 @@ mod tests {
             (vec![report("a", "a1", 7, 12, false), report("b", "b1", 7, 12, false)], vec!["b"]),
             (vec![report("b", "b2", 7, 12, false), report("b", "b1", 7, 9, false)], vec!["a", "b"]),
             // Somebody who was never announced.
-            (vec![report("a", "a1", 7, 10, false), report("b", "b2", 7, 11, false), report("c", "c", 7, 1, false)], vec![]),
+            (
+                vec![
+                    report("a", "a1", 7, 10, false),
+                    report("b", "b2", 7, 11, false),
+                    report("c", "c", 7, 1, false),
+                ],
+                vec![],
+            ),
         ] {
             let mut behind_now = Behind::new(10);
             reports.iter().cloned().for_each(|report| behind_now.note(report, 7));

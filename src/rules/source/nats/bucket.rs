@@ -112,7 +112,9 @@ impl ServerConnection {
     pub(super) async fn create(&self, names: &BucketNames) -> Result<BucketFacts, CallFault> {
         let mut last = None;
         for num_replicas in [3, 1] {
-            match self.call::<Info>(&format!("STREAM.CREATE.{}", names.stream), &config(names, num_replicas)).await
+            match self
+                .call::<Info>(&format!("STREAM.CREATE.{}", names.stream), &config(names, num_replicas))
+                .await
             {
                 Ok(info) => return Ok(BucketFacts::from(&info)),
                 // Another edge was faster.

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::jetstream::context::Context;
 use async_nats::jetstream::ErrorCode;
+use async_nats::jetstream::context::Context;
 use async_nats::jetstream::response::Response;
 use async_nats::{Client, ConnectOptions, Event, HeaderMap, Request, RequestErrorKind, Subject};
 use bytes::Bytes;
@@ -156,20 +156,20 @@ impl ServerConnection {
     }
 
     async fn send<T: DeserializeOwned>(&self, subject: Subject, request: Request) -> Result<T, CallFault> {
-        let answer = self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
-            RequestErrorKind::NoResponders => CallFault::NoResponders,
-            RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
-                CallFault::Unsent(told(&error))
-            }
-            RequestErrorKind::TimedOut => CallFault::Unanswered(format!("within {} s", CALL.as_secs())),
-            RequestErrorKind::Other => CallFault::Unanswered(told(&error)),
-        })?;
+        let answer =
+            self.client.send_request(subject, request).await.map_err(|error| match error.kind() {
+                RequestErrorKind::NoResponders => CallFault::NoResponders,
+                RequestErrorKind::InvalidSubject | RequestErrorKind::MaxPayloadExceeded => {
+                    CallFault::Unsent(told(&error))
+                }
+                RequestErrorKind::TimedOut => CallFault::Unanswered(format!("within {} s", CALL.as_secs())),
+                RequestErrorKind::Other => CallFault::Unanswered(told(&error)),
+            })?;
         match serde_json::from_slice::<Response<T>>(&answer.payload) {
             Ok(Response::Ok(done)) => Ok(done),
-            Ok(Response::Err { error }) => Err(CallFault::Refused {
-                code: error.error_code().0,
-                description: error.to_string(),
-            }),
+            Ok(Response::Err { error }) => {
+                Err(CallFault::Refused { code: error.error_code().0, description: error.to_string() })
+            }
             Err(error) => Err(CallFault::Unanswered(format!("the answer can't be read: {error}"))),
         }
     }

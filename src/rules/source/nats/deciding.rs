@@ -14,7 +14,7 @@ use super::fleet::{NatsFleet, ROLL_CALL, unavailable};
 use super::following::consumer_name;
 use super::message::{BucketMessage, NewMessage, WidgetMessage, headers};
 use super::registry::key_of;
-use super::report::{OperatorDecision, DecisionKind, Report};
+use super::report::{DecisionKind, OperatorDecision, Report};
 use crate::rules::documents::canonical;
 use crate::rules::error::{SaveError, StoreError};
 use crate::rules::fleet::{AcceptedBucket, FleetError, RestoredFleet};
@@ -186,10 +186,12 @@ impl NatsFleet {
         let now = u64::try_from(at.as_millisecond()).unwrap_or_default();
         let above = followed.chain(last.map(|last| last.number)).max().unwrap_or_default();
         let number = now.max(above + 1);
-        let decision = OperatorDecision { number, kind, by: by.to_owned(), at, created: facts.created, confirm };
+        let decision =
+            OperatorDecision { number, kind, by: by.to_owned(), at, created: facts.created, confirm };
         let payload = serde_json::to_vec(&decision).map_err(unavailable)?;
         let headers = headers(by, at, self.hub.edge());
-        let written = connection.publish::<PublishAck>(names.subject(DECISION), headers, payload.into()).await;
+        let written =
+            connection.publish::<PublishAck>(names.subject(DECISION), headers, payload.into()).await;
         Ok(written.map_err(unavailable)?.sequence)
     }
 }

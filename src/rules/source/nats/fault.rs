@@ -39,13 +39,17 @@ impl BucketFault {
             Self::Missing => format!("there is no bucket `{bucket}` any more"),
             Self::Another => format!("the bucket `{bucket}` was made anew, so it is another one"),
             Self::Shrunk { last, applied } => {
-                format!("the bucket `{bucket}` ends at message {last}, and message {applied} is in force here")
+                format!(
+                    "the bucket `{bucket}` ends at message {last}, and message {applied} is in force here"
+                )
             }
             Self::Rewritten { sequence } => {
                 format!("message {sequence} of the bucket `{bucket}` is not the one that is in force here")
             }
             Self::KeysMissing { missing, known } => {
-                format!("the bucket `{bucket}` lacks {missing} of the {known} widgets and deletions in force here")
+                format!(
+                    "the bucket `{bucket}` lacks {missing} of the {known} widgets and deletions in force here"
+                )
             }
         };
         let mend = match self {
@@ -92,9 +96,8 @@ mod tests {
     #[test]
     fn a_bucket_is_at_fault_unless_it_goes_on_where_this_edge_is() {
         let position = BucketPosition { created: 7, sequence: 10, written: 100, followed: 0 };
-        let facts = |created, last_sequence| {
-            Some(BucketFacts { created, last_sequence, keys: 3, is_atomic: true })
-        };
+        let facts =
+            |created, last_sequence| Some(BucketFacts { created, last_sequence, keys: 3, is_atomic: true });
         let shrunk = |last, applied| Some(BucketFault::Shrunk { last, applied });
         for (followed, applied, facts, fault) in [
             // Nothing was ever followed: every bucket is right, and none is made.

@@ -108,10 +108,8 @@ impl NatsFleet {
         let registry = self.hub.registry.lock();
         for (name, known) in registry.all() {
             let answer = reports.get(name);
-            let state = answer.map_or_else(
-                || known.unanswered(now),
-                |report| self.hub.state_of(report, target),
-            );
+            let state =
+                answer.map_or_else(|| known.unanswered(now), |report| self.hub.state_of(report, target));
             let version = known.announcement.version.clone();
             let status = match answer.or_else(|| known.report()) {
                 Some(report) => told(report, state),

@@ -131,7 +131,11 @@ impl BucketFollower {
             failures = if began.elapsed() > LASTING { 1 } else { failures + 1 };
             if last.is_news(&reason) {
                 let (bucket, name) = (&self.hub.names.bucket, "nats");
-                tracing::warn!(source = name, bucket, "the bucket is not followed, and is tried again: {reason}");
+                tracing::warn!(
+                    source = name,
+                    bucket,
+                    "the bucket is not followed, and is tried again: {reason}"
+                );
             }
             let pause = (PAUSE * 2_u32.saturating_pow(failures)).min(PAUSE_AT_MOST);
             tokio::select! {
@@ -230,7 +234,8 @@ impl ServerConnection {
         announcement: &Announcement,
         actor: &str,
     ) -> Result<u64, CallFault> {
-        let payload = serde_json::to_vec(announcement).map_err(|error| CallFault::Unsent(error.to_string()))?;
+        let payload =
+            serde_json::to_vec(announcement).map_err(|error| CallFault::Unsent(error.to_string()))?;
         let headers = headers(actor, Timestamp::now(), hub.edge());
         let subject = hub.names.subject(&key_of(&announcement.name));
         let ack: PublishAck = self.publish(subject, headers, payload.into()).await?;

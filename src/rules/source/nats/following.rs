@@ -240,7 +240,11 @@ impl BucketFollower {
     }
 
     /// Follows an operator's decision, once.
-    async fn decided(&mut self, following: &mut Following, message: &BucketMessage) -> Result<(), SessionEnd> {
+    async fn decided(
+        &mut self,
+        following: &mut Following,
+        message: &BucketMessage,
+    ) -> Result<(), SessionEnd> {
         let Ok(decision) = serde_json::from_slice::<OperatorDecision>(&message.payload) else {
             tracing::warn!("key '{}' of the bucket is no decision, and is left out", message.key);
             return Ok(());
@@ -269,7 +273,6 @@ impl BucketFollower {
         self.take_whole(connection, following.facts, self.progress.followed, taken, false).await?;
         Err(SessionEnd::Anew)
     }
-
 }
 
 /// The result of the announcement on its way; never, where none is.

@@ -187,7 +187,9 @@ impl Hub {
     pub(super) fn state_of(&self, report: &Report, target: u64) -> EdgeState {
         match report.fault {
             Some(_) => EdgeState::Fault,
-            None if report.created == self.in_force().created && report.sequence < target => EdgeState::Behind,
+            None if report.created == self.in_force().created && report.sequence < target => {
+                EdgeState::Behind
+            }
             None => EdgeState::Current,
         }
     }

@@ -78,7 +78,12 @@ impl BucketMessage {
             return WidgetMessage::Marker;
         }
         let Ok(id) = WidgetId::parse(&self.key) else {
-            return WidgetMessage::Refused(self.fault(None, "", "invalid_id", "the key is no id of a widget"));
+            return WidgetMessage::Refused(self.fault(
+                None,
+                "",
+                "invalid_id",
+                "the key is no id of a widget",
+            ));
         };
         let state = match state(&self.payload, suffixes) {
             Ok(state) => state,
@@ -202,7 +207,13 @@ impl NewMessage {
     }
 
     /// The message of what is in force, for filling a bucket again.
-    pub(super) fn of_entry(entry: &SharedEntry, expected: u64, actor: &str, at: Timestamp, edge: &str) -> Self {
+    pub(super) fn of_entry(
+        entry: &SharedEntry,
+        expected: u64,
+        actor: &str,
+        at: Timestamp,
+        edge: &str,
+    ) -> Self {
         let payload = match &entry.json {
             Some(json) => with_revision(json, entry.revision),
             None => tombstone_json(&entry.id, entry.revision, entry.was_restricted),

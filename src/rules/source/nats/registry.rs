@@ -131,9 +131,11 @@ impl EdgeRegistry {
     /// Number of edges in each state but this one's own. `interval`: that of reports.
     pub(super) fn states(&self, own: &str, interval: Duration) -> BTreeMap<EdgeState, usize> {
         let now = Instant::now();
-        let mut states: BTreeMap<EdgeState, usize> = EdgeState::ALL.into_iter().map(|state| (state, 0)).collect();
+        let mut states: BTreeMap<EdgeState, usize> =
+            EdgeState::ALL.into_iter().map(|state| (state, 0)).collect();
         for (_, edge) in self.all().filter(|(name, _)| *name != own) {
-            let heard = edge.report.as_ref().filter(|(_, at, _)| now.duration_since(*at) < interval * INTERVALS);
+            let heard =
+                edge.report.as_ref().filter(|(_, at, _)| now.duration_since(*at) < interval * INTERVALS);
             let state = heard.map_or_else(|| edge.unanswered(now), |(.., state)| *state);
             *states.entry(state).or_default() += 1;
         }

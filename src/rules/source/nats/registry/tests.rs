@@ -14,7 +14,11 @@ fn announcement(name: &str, instance: &str) -> Announcement {
 }
 
 fn waited_for(registry: &EdgeRegistry) -> Vec<String> {
-    registry.waited_for(Instant::now()).into_iter().map(|(name, instance)| format!("{name}:{instance}")).collect()
+    registry
+        .waited_for(Instant::now())
+        .into_iter()
+        .map(|(name, instance)| format!("{name}:{instance}"))
+        .collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -89,7 +93,10 @@ async fn states_are_those_of_the_last_reports() {
     let interval = Duration::from_secs(5);
     let states = registry.states("own", interval);
     assert_eq!(states.len(), EdgeState::ALL.len());
-    assert_eq!((states[&EdgeState::Behind], states[&EdgeState::Silent], states[&EdgeState::Current]), (1, 1, 0));
+    assert_eq!(
+        (states[&EdgeState::Behind], states[&EdgeState::Silent], states[&EdgeState::Current]),
+        (1, 1, 0)
+    );
     assert!(registry.get("a").unwrap().report().is_some() && registry.get("b").unwrap().report().is_none());
     tokio::time::advance(interval * INTERVALS).await;
     assert_eq!(registry.states("own", interval)[&EdgeState::Silent], 2);
