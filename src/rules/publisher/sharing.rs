@@ -32,6 +32,9 @@ const TRYING: Duration = Duration::from_secs(10);
 /// Time for what is published to come back.
 const COMING_BACK: Duration = Duration::from_secs(5);
 
+/// Time for each of both with a kill switch, which is in force then in any case.
+const STOPPING: Duration = Duration::from_secs(1);
+
 /// Time for a message that was in the way to arrive.
 const ARRIVING: Duration = Duration::from_secs(2);
 
@@ -84,24 +87,27 @@ impl Publisher {
         bucket: &dyn SharedBucket,
         request: &Request,
     ) -> Result<Published, CallFailure> {
-        let deadline = Instant::now() + TRYING;
-        for _ in 0..TRIES {
+        let is_stop = matches!(request, Request::Edit { edit: Edit::Disable, .. });
+        let (trying, coming_back) = if is_stop { (STOPPING, STOPPING) } else { (TRYING, COMING_BACK) };
+        let deadline = Instant::now() + trying;
+        let mut tries = 0;
+        while tries < TRIES && (tries == 0 || Instant::now() < deadline) {
+            tries += 1;
             // The storage can't be read while it is lent.
             if !self.queue.is_open() {
                 return Err(CallFailure::NotSaved(SaveError::HandedOver));
             }
             match self.try_to_publish(bucket, request) {
                 Ok(Tried::Unchanged(published)) => return Ok(published),
-                Ok(Tried::Published(sequence, published)) => return self.come_back(sequence, published),
+                Ok(Tried::Published(sequence, published)) => {
+                    return self.come_back(sequence, published, coming_back);
+                }
                 Ok(Tried::Conflict(last)) => self.let_arrive(last, deadline),
                 Err(CallFailure::NotSaved(SaveError::Storage(StoreError::Lent { .. }))) => {}
                 Err(failure) => return Err(failure),
             }
-            if Instant::now() >= deadline {
-                break;
-            }
         }
-        Err(not_shared(BucketError::Contended { tries: TRIES }))
+        Err(not_shared(BucketError::Contended { tries }))
     }
 
     fn try_to_publish(&self, bucket: &dyn SharedBucket, request: &Request) -> Result<Tried, CallFailure> {
@@ -167,10 +173,15 @@ impl Publisher {
         }
     }
 
-    fn come_back(&self, sequence: u64, published: Published) -> Result<Published, CallFailure> {
+    fn come_back(
+        &self,
+        sequence: u64,
+        published: Published,
+        within: Duration,
+    ) -> Result<Published, CallFailure> {
         let reaches = |share: &_| self::sequence(share) >= sequence;
         let is_over = || self.handed_over.load(Ordering::Acquire);
-        let deadline = Instant::now() + COMING_BACK;
+        let deadline = Instant::now() + within;
         self.sharing.wait(deadline, |share| reaches(share) || is_over());
         if !reaches(&self.sharing.in_force()) {
             return Err(not_shared(BucketError::NotInForce { sequence }));
@@ -276,3 +287,6 @@ fn unpublished(error: PublishError, changes: usize) -> BucketError {
         PublishError::Uncertain(detail) => BucketError::Uncertain { detail },
     }
 }
+
+#[cfg(test)]
+mod tests;
