@@ -87,7 +87,7 @@ pub(in crate::rules) trait Storage: Send + Sync {
         Ok(())
     }
 
-    /// What is kept of a bucket that a fleet shares.
+    /// What is kept of a bucket that a fleet shares; where it can't be read, what was kept when the storage was opened.
     fn share(&self) -> KeptShare;
 
     /// What is kept of the last message about each of these widgets.

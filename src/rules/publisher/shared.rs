@@ -27,6 +27,31 @@ pub(super) struct Sharing {
     /// The sequence that the book in force has reached, or is about to reach.
     reached: AtomicU64,
     pub(super) keeping: Mutex<Keeping>,
+    pub(super) patience: Patience,
+}
+
+/// Times that a change waits for the bucket.
+#[derive(Clone, Copy)]
+pub(super) struct Patience {
+    /// For a change to be published.
+    pub(super) trying: Duration,
+    /// For what is published to come back.
+    pub(super) coming_back: Duration,
+    /// For each of both with a kill switch, which is in force then in any case.
+    pub(super) stopping: Duration,
+    /// For a message that was in the way to arrive.
+    pub(super) arriving: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            trying: Duration::from_secs(10),
+            coming_back: Duration::from_secs(5),
+            stopping: Duration::from_secs(1),
+            arriving: Duration::from_secs(2),
+        }
+    }
 }
 
 /// How keeping what the bucket has said is going.
@@ -140,8 +165,17 @@ impl Publisher {
         self.storage.keep_contact(at)
     }
 
-    /// When this edge last knew that it had everything, as it was kept at the last start.
+    /// When this edge last knew that it had everything, as it was kept.
     pub(in crate::rules) fn contact(&self) -> Option<Timestamp> {
-        self.sharing.in_force().contact
+        self.storage.share().contact
+    }
+}
+
+#[cfg(test)]
+impl Publisher {
+    /// The same with other times.
+    pub(super) fn with_patience(mut self, patience: Patience) -> Self {
+        self.sharing.patience = patience;
+        self
     }
 }

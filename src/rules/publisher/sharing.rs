@@ -15,7 +15,7 @@ use super::Publisher;
 use super::group::Group;
 use super::published::Published;
 use super::queue::{AnswerSlot, CallFailure, Request, RequestCall, Work};
-use super::shared::sequence;
+use super::shared::{Patience, sequence};
 use crate::rules::book::RuleBook;
 use crate::rules::change::Absent;
 use crate::rules::edit::Edit;
@@ -25,18 +25,8 @@ use crate::rules::storage::stops::PublishedStop;
 use crate::rules::storage::{SignedWrite, Storage};
 use embedgate_policy::widget::WidgetId;
 
-/// So often a change is judged and published, and no longer than this.
+/// So often a change is judged and published.
 const TRIES: u32 = 20;
-const TRYING: Duration = Duration::from_secs(10);
-
-/// Time for what is published to come back.
-const COMING_BACK: Duration = Duration::from_secs(5);
-
-/// Time for each of both with a kill switch, which is in force then in any case.
-const STOPPING: Duration = Duration::from_secs(1);
-
-/// Time for a message that was in the way to arrive.
-const ARRIVING: Duration = Duration::from_secs(2);
 
 /// Time before another try, where it isn't known what was in the way.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -88,7 +78,8 @@ impl Publisher {
         request: &Request,
     ) -> Result<Published, CallFailure> {
         let is_stop = matches!(request, Request::Edit { edit: Edit::Disable, .. });
-        let (trying, coming_back) = if is_stop { (STOPPING, STOPPING) } else { (TRYING, COMING_BACK) };
+        let Patience { trying, coming_back, stopping, .. } = self.sharing.patience;
+        let (trying, coming_back) = if is_stop { (stopping, stopping) } else { (trying, coming_back) };
         let deadline = Instant::now() + trying;
         let mut tries = 0;
         while tries < TRIES && (tries == 0 || Instant::now() < deadline) {
@@ -197,7 +188,9 @@ impl Publisher {
         let until = |time: Duration| deadline.min(Instant::now() + time);
         match last.filter(|last| now.is_none_or(|now| now.sequence < *last)) {
             Some(last) => {
-                self.sharing.wait(until(ARRIVING), |share| sequence(share) >= last || is_over());
+                self.sharing.wait(until(self.sharing.patience.arriving), |share| {
+                    sequence(share) >= last || is_over()
+                });
             }
             None => {
                 self.sharing.wait(until(PAUSE), |share| share.position != now || is_over());

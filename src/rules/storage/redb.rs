@@ -298,7 +298,8 @@ impl Storage for RuleStore {
     }
 
     fn share(&self) -> KeptShare {
-        self.share
+        let read = self.read(|| "the position in the bucket".to_owned(), shared::kept);
+        read.unwrap_or(self.share)
     }
 
     fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError> {

@@ -44,13 +44,22 @@ fn a_change_is_in_force_everywhere_in_one_order() {
     assert_eq!((second.sequence, second.outcomes[0]), (Some(3), Outcome::Updated { revision: 2 }));
     bus.settle(&[&one, &two]);
     for edge in [&one, &two] {
-        assert_eq!(edge.document("a"), Some(widget(r#"{"id":"a","allowed_domains":["b.example"],"revision":2}"#)));
+        assert_eq!(
+            edge.document("a"),
+            Some(widget(r#"{"id":"a","allowed_domains":["b.example"],"revision":2}"#))
+        );
         assert_eq!((edge.publisher.known_keys(), *edge.publisher.applied().borrow()), (2, 3));
         let history = edge.publisher.documents().history("a").unwrap();
         let entries: Vec<_> = history.iter().map(|entry| (entry.revision, entry.actor.as_deref())).collect();
         assert_eq!(entries, [(2, Some("token:two")), (1, Some("token:one"))], "{}", edge.name);
+        edge.wait_until_kept();
         let lines = edge.ledger.lines.lock().clone();
-        assert_eq!(lines, ["token:one a None 1", "token:one b None 1", "token:two a Some(1) 2"], "{}", edge.name);
+        assert_eq!(
+            lines,
+            ["token:one a None 1", "token:one b None 1", "token:two a Some(1) 2"],
+            "{}",
+            edge.name
+        );
         // A batch is one swap.
         assert_eq!(edge.notebook.generations(), [1, 2], "{}", edge.name);
     }
@@ -104,6 +113,7 @@ fn no_entry_is_lost_that_was_added_at_once() {
     let bus = Bus::new();
     let edges = ["one", "two", "three"].map(|name| Edge::start(&bus, name));
     edges[0].save(vec![put("a", &["a.example"], "")]).unwrap();
+    bus.settle(&edges.iter().collect::<Vec<_>>());
     std::thread::scope(|scope| {
         for edge in &edges {
             scope.spawn(|| {
@@ -233,7 +243,7 @@ fn a_bucket_is_obeyed() {
     assert_eq!((edge.publisher.known_keys(), *edge.publisher.applied().borrow()), (2, 3));
     assert_eq!(edge.storage.shared_keys(&["a", "b", "c"]).unwrap().map_sequences(), [1, 3, 0]);
     // What is in force and what is kept are of one opinion.
-    assert_eq!(edge.storage.share().digest, edge.publisher.digest());
+    assert_eq!(edge.kept().digest, edge.publisher.digest());
     // A widget that is gone can't come back open in silence, although the bucket doesn't know it.
     let gone = SharedBatch { changes: Vec::new(), gone: vec![id("a")], position: None, anew: false };
     obey(vec![document("a", 4, r#","allowed_domains":["a.example"],"revision":3"#)], 4);
@@ -294,5 +304,11 @@ fn a_patch_is_made_of_what_is_in_force() {
     assert_eq!((disabled.sequence, disabled.durable), (Some(4), true));
     let again = edge.edit("a", Edit::Disable, Precondition::None).unwrap();
     assert_eq!((again.sequence, again.durable, bus.last()), (Some(4), true, 4));
-    assert_eq!(edge.publisher.try_batch(vec![Change::delete(id("a"), None)], ApplyOptions::default()).unwrap().deleted, 1);
+    assert_eq!(
+        edge.publisher
+            .try_batch(vec![Change::delete(id("a"), None)], ApplyOptions::default())
+            .unwrap()
+            .deleted,
+        1
+    );
 }

@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
+use tempfile::TempDir;
 
 use super::super::*;
 use crate::rules::book::ForcedChange;
@@ -17,6 +18,7 @@ use crate::rules::publisher::tests::Ledger;
 use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedEntry, SharedState};
 use crate::rules::source::SourceKind;
 use crate::rules::storage::memory::InMemory;
+use crate::rules::storage::redb::{Reading, RuleStore, StoreUse};
 use crate::rules::storage::share::{KeptShare, SharedKey};
 use crate::rules::storage::{Commit, Pending, StoredDocument, WidgetState, Write};
 use embedgate_policy::suffix::PublicSuffixes;
@@ -54,9 +56,7 @@ impl Message {
                 let widget = restore(json, self.revision, PublicSuffixes::shipped()).unwrap();
                 SharedState::Document(Box::new(widget))
             }
-            None => {
-                SharedState::Deleted { revision: self.revision, was_restricted: self.was_restricted }
-            }
+            None => SharedState::Deleted { revision: self.revision, was_restricted: self.was_restricted },
         };
         let (id, actor) = (self.id.clone(), Arc::clone(&self.actor));
         SharedChange { id, sequence, state, actor, at: self.at }
@@ -96,8 +96,7 @@ impl Bus {
     pub(super) fn settle(&self, edges: &[&Edge]) {
         for edge in edges {
             let last = self.last();
-            let settled =
-                edge.publisher.sharing.wait(Instant::now() + LONG, |share| sequence(share) >= last);
+            let settled = edge.publisher.sharing.wait(Instant::now() + LONG, |share| sequence(share) >= last);
             assert!(settled, "{} is at {:?}, not at {last}", edge.name, edge.publisher.position());
         }
     }
@@ -184,14 +183,17 @@ impl SharedBucket for Port {
 }
 
 /// Disk that may be full, or have one widget on a page that is damaged.
-#[derive(Default)]
 pub(super) struct Disk {
-    pub(super) kept: InMemory,
+    pub(super) kept: Arc<dyn Storage>,
     pub(super) is_full: AtomicBool,
     pub(super) damaged: Mutex<Option<WidgetId>>,
 }
 
 impl Disk {
+    fn new(kept: Arc<dyn Storage>) -> Arc<Self> {
+        Arc::new(Self { kept, is_full: AtomicBool::new(false), damaged: Mutex::new(None) })
+    }
+
     fn is_damaged(&self, id: &WidgetId) -> bool {
         self.damaged.lock().as_ref() == Some(id)
     }
@@ -199,13 +201,13 @@ impl Disk {
 
 impl Documents for Disk {
     fn get(&self, id: &str) -> Result<Option<Widget>, StoreError> {
-        self.kept.get(id)
+        self.kept.documents().get(id)
     }
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
-        self.kept.page(after, limit)
+        self.kept.documents().page(after, limit)
     }
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
-        self.kept.history(id)
+        self.kept.documents().history(id)
     }
 }
 
@@ -250,6 +252,29 @@ impl Storage for Disk {
     }
 }
 
+/// Where an edge keeps what it needs after a restart.
+#[derive(Clone)]
+enum Place {
+    File(Arc<TempDir>),
+    Memory(Arc<InMemory>),
+}
+
+impl Place {
+    /// What is kept there, and the book of it, as a start makes it.
+    fn open(&self) -> (Arc<dyn Storage>, RuleBook) {
+        match self {
+            Self::File(folder) => {
+                let suffixes = Arc::new(PublicSuffixes::shipped().clone());
+                let path = folder.path().join("fleet.redb");
+                let (store, book) = RuleStore::open(&path, suffixes, StoreUse::Edge, Reading::Whole).unwrap();
+                store.establish().unwrap();
+                (Arc::new(store), book)
+            }
+            Self::Memory(kept) => (Arc::clone(kept) as Arc<dyn Storage>, book(kept)),
+        }
+    }
+}
+
 /// Edge that follows the bucket on a thread of its own.
 pub(super) struct Edge {
     pub(super) name: &'static str,
@@ -260,14 +285,22 @@ pub(super) struct Edge {
     pub(super) notebook: Arc<Notebook>,
     follower: Option<JoinHandle<()>>,
     bus: Arc<Bus>,
+    place: Place,
 }
 
 impl Edge {
     pub(super) fn start(bus: &Arc<Bus>, name: &'static str) -> Self {
-        Self::start_from(bus, name, Arc::default())
+        Self::start_at(bus, name, Place::File(Arc::new(tempfile::tempdir().unwrap())))
     }
 
-    pub(super) fn start_from(bus: &Arc<Bus>, name: &'static str, storage: Arc<Disk>) -> Self {
+    /// The same, which keeps everything in memory: quick, and without a history.
+    pub(super) fn in_memory(bus: &Arc<Bus>, name: &'static str) -> Self {
+        Self::start_at(bus, name, Place::Memory(Arc::default()))
+    }
+
+    fn start_at(bus: &Arc<Bus>, name: &'static str, place: Place) -> Self {
+        let (kept, book) = place.open();
+        let storage = Disk::new(kept);
         let port = Arc::new(Port {
             bus: Arc::clone(bus),
             held: AtomicBool::new(false),
@@ -279,23 +312,24 @@ impl Edge {
         let publisher = Publisher::new(LiveRules::new(), SourceKind::NATS, "bucket")
             .with_observer(notebook.clone())
             .with_audit(ledger.clone())
-            .with_storage(storage.clone(), book(&storage.kept))
-            .with_bucket(port.clone());
+            .with_storage(storage.clone(), book)
+            .with_bucket(port.clone())
+            .with_patience(Patience { coming_back: Duration::from_secs(1), ..Patience::default() });
         let publisher = Arc::new(publisher);
         let follower = {
             let (publisher, port) = (Arc::clone(&publisher), Arc::clone(&port));
             thread::spawn(move || follow(&publisher, &port))
         };
         let bus = Arc::clone(bus);
-        Self { name, publisher, port, storage, ledger, notebook, follower: Some(follower), bus }
+        Self { name, publisher, port, storage, ledger, notebook, follower: Some(follower), bus, place }
     }
 
     /// Ends the edge, and starts it again from what it has kept.
     pub(super) fn restart(mut self) -> Self {
         self.end();
-        let (bus, name, storage) = (Arc::clone(&self.bus), self.name, Arc::clone(&self.storage));
+        let (bus, name, place) = (Arc::clone(&self.bus), self.name, self.place.clone());
         drop(self);
-        Self::start_from(&bus, name, storage)
+        Self::start_at(&bus, name, place)
     }
 
     fn end(&mut self) {
@@ -310,11 +344,20 @@ impl Edge {
     }
 
     pub(super) fn save(&self, changes: Vec<Change>) -> Result<Published, SaveError> {
-        self.publisher.apply(changes, ApplyOptions::default(), self.actor())
+        self.publisher.apply_confirmed(changes, ApplyOptions::default(), Some(9), self.actor())
     }
 
     pub(super) fn edit(&self, id: &str, edit: Edit, only_if: Precondition) -> Result<Published, SaveError> {
         self.publisher.edit(WidgetId::parse(id).unwrap(), edit, only_if, self.actor())
+    }
+
+    /// Waits until everything that is in force is kept, too.
+    pub(super) fn wait_until_kept(&self) {
+        let deadline = Instant::now() + LONG;
+        while !self.publisher.storage.behind().is_kept() {
+            assert!(Instant::now() < deadline);
+            thread::yield_now();
+        }
     }
 
     pub(super) fn document(&self, id: &str) -> Option<Widget> {
@@ -360,7 +403,7 @@ fn follow(publisher: &Publisher, port: &Port) {
         }
         let from = sequence(&publisher.sharing.in_force());
         let taken = port.bus.behind(from, 3);
-        let Some((last, _)) = taken.last() else { continue };
+        let Some((last, _)) = taken.last().filter(|_| !port.held.load(SeqCst)) else { continue };
         let position = Some(position(*last));
         let changes = taken.iter().map(|(sequence, message)| message.change(*sequence)).collect();
         if publisher.obey(SharedBatch { changes, gone: Vec::new(), position, anew: false }).is_err() {

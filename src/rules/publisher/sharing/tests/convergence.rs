@@ -89,7 +89,7 @@ proptest! {
     #[test]
     fn all_edges_end_in_one_book(steps in prop::collection::vec(prop::collection::vec(step(), 1..8), 3)) {
         let bus = Bus::new();
-        let edges = ["one", "two", "three"].map(|name| Edge::start(&bus, name));
+        let edges = ["one", "two", "three"].map(|name| Edge::in_memory(&bus, name));
         let live = (0..WIDGETS).map(|n| put(&format!("w{n}"), &["a.example"], ""));
         let mortal = (0..MORTAL).map(|n| put(&format!("mortal{n}"), &["a.example"], ""));
         edges[0].save(live.chain(mortal).collect()).unwrap();

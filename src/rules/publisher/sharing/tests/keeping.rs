@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use super::*;
+use crate::rules::storage::share::KeptShare;
 
 #[test]
 fn what_cannot_be_kept_is_in_force_and_kept_later() {
@@ -15,7 +16,8 @@ fn what_cannot_be_kept_is_in_force_and_kept_later() {
             "disk" => two.storage.is_full.store(on, SeqCst),
             _ => two.ledger.full.store(on, SeqCst),
         };
-        let lines = two.lines_after_keeping();
+        two.wait_until_kept();
+        let lines = two.ledger.lines.lock().len();
         spoil(true);
         one.save(vec![put("a", &["x.example"], "")]).unwrap();
         one.save(vec![put("a", &["y.example"], ""), delete("b", None), put("bb", &[], "")]).unwrap();
@@ -26,29 +28,45 @@ fn what_cannot_be_kept_is_in_force_and_kept_later() {
             let page = two.publisher.documents().page(after, limit).unwrap();
             page.into_iter().map(|widget| widget.id.to_string()).collect()
         };
-        assert_eq!((page(None, 1), page(Some("a"), 1), page(Some("bb"), 2)), (vec!["a".to_owned()], vec!["bb".to_owned()], vec!["c".to_owned()]));
+        assert_eq!(
+            (page(None, 1), page(Some("a"), 1), page(Some("bb"), 2)),
+            (vec!["a".to_owned()], vec!["bb".to_owned()], vec!["c".to_owned()])
+        );
         assert_eq!((two.document("a"), two.document("b")), (one.document("a"), None));
         let history = two.publisher.documents().history("a").unwrap();
         assert_eq!((history[0].revision, history[0].actor.as_deref()), (3, Some("token:one")));
-        let entries: Vec<_> = two.publisher.entries(None, 9).unwrap().into_iter().map(|entry| (entry.id.to_string(), entry.revision, entry.json.is_some())).collect();
+        let entries: Vec<_> = two
+            .publisher
+            .entries(None, 9)
+            .unwrap()
+            .into_iter()
+            .map(|entry| (entry.id.to_string(), entry.revision, entry.json.is_some()))
+            .collect();
         let all = [("a", 3, true), ("b", 2, false), ("bb", 1, true), ("c", 1, true)];
         assert_eq!(entries, all.map(|(id, revision, is_there)| (id.to_owned(), revision, is_there)));
         assert_eq!(two.publisher.digest(), one.publisher.digest());
         two.wait_until_late(3);
-        assert_eq!(two.storage.share().position, Some(bus::position(3)));
+        assert_eq!(two.kept().position, Some(bus::position(3)));
         // It can be written, and an edge that starts again reads it again.
         let saved = two.save(vec![put("a", &["z.example"], "")]).unwrap();
         assert_eq!((saved.outcomes[0].revision(), saved.sequence), (4, Some(8)), "{spoiled}");
-        assert_eq!(two.publisher.keep_stops().unwrap_err().code(), if spoiled == "disk" { "storage_full" } else { "audit_unavailable" });
+        assert_eq!(
+            two.publisher.keep_stops().unwrap_err().code(),
+            if spoiled == "disk" { "storage_full" } else { "audit_unavailable" }
+        );
 
         spoil(false);
         two.publisher.keep_stops().unwrap();
         assert_eq!(two.publisher.not_kept(), []);
-        assert_eq!(two.storage.share().position, Some(bus::position(8)));
-        assert_eq!(two.storage.share().digest, two.publisher.digest());
-        assert_eq!(two.storage.kept.get("a").unwrap(), two.document("a"));
+        assert_eq!(two.kept().position, Some(bus::position(8)));
+        assert_eq!(two.kept().digest, two.publisher.digest());
+        assert_eq!(two.storage.kept.documents().get("a").unwrap(), two.document("a"));
         let kept = two.ledger.lines.lock()[lines..].to_vec();
-        assert_eq!(kept, ["token:two a Some(1) 4", "token:one b Some(1) 2", "token:one bb None 1"], "{spoiled}");
+        assert_eq!(
+            kept,
+            ["token:two a Some(1) 4", "token:one b Some(1) 2", "token:one bb None 1"],
+            "{spoiled}"
+        );
         let two = two.restart();
         bus.settle(&[&one, &two]);
         assert_eq!((two.document("a"), two.publisher.digest()), (one.document("a"), one.publisher.digest()));
@@ -61,7 +79,7 @@ fn a_start_reads_again_what_was_not_kept() {
     let [one, two] = [Edge::start(&bus, "one"), Edge::start(&bus, "two")];
     one.save(vec![put("a", &["a.example"], "")]).unwrap();
     bus.settle(&[&one, &two]);
-    two.lines_after_keeping();
+    two.wait_until_kept();
     two.storage.is_full.store(true, SeqCst);
     one.save(vec![put("a", &["b.example"], ""), put("b", &[], "")]).unwrap();
     bus.settle(&[&one, &two]);
@@ -78,19 +96,19 @@ fn what_is_damaged_of_one_keeps_no_other_from_it() {
     let bus = Bus::new();
     let edge = Edge::start(&bus, "one");
     edge.save(vec![put("a", &["a.example"], ""), put("b", &[], "")]).unwrap();
-    edge.lines_after_keeping();
+    edge.wait_until_kept();
     *edge.storage.damaged.lock() = Some(id("a"));
     edge.save(vec![put("a", &["b.example"], ""), put("b", &[], r#""labels":{"k":"v"}"#)]).unwrap();
     edge.wait_until_late(1);
     assert_eq!(edge.publisher.not_kept()[0].id, id("a"));
-    let kept = |id: &str| edge.storage.kept.get(id).unwrap().unwrap().revision;
+    let kept = |id: &str| edge.storage.kept.documents().get(id).unwrap().unwrap().revision;
     assert_eq!((kept("a"), kept("b")), (Some(1), Some(2)));
-    assert_eq!(edge.storage.share().position, Some(bus::position(2)), "a start reads the rest again");
+    assert_eq!(edge.kept().position, Some(bus::position(2)), "a start reads the rest again");
     assert_eq!(edge.document("a").unwrap().revision, Some(2));
     *edge.storage.damaged.lock() = None;
     edge.publisher.keep_stops().unwrap();
-    assert_eq!((kept("a"), edge.storage.share().position), (Some(2), Some(bus::position(4))));
-    assert_eq!(edge.storage.share().digest, edge.publisher.digest());
+    assert_eq!((kept("a"), edge.kept().position), (Some(2), Some(bus::position(4))));
+    assert_eq!(edge.kept().digest, edge.publisher.digest());
 }
 
 impl Edge {
@@ -103,13 +121,8 @@ impl Edge {
         }
     }
 
-    /// How many lines the audit log has once everything is kept.
-    fn lines_after_keeping(&self) -> usize {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !self.publisher.storage.behind().is_kept() {
-            assert!(Instant::now() < deadline);
-            std::thread::yield_now();
-        }
-        self.ledger.lines.lock().len()
+    /// What is kept, as the next start finds it.
+    pub(super) fn kept(&self) -> KeptShare {
+        self.storage.kept.share()
     }
 }

@@ -38,7 +38,8 @@ fn a_kill_switch_is_in_force_while_the_bucket_is_away() {
     // What the bucket says is what is kept, and what is told of it.
     assert_eq!(one.publisher.digest(), two.publisher.digest());
     assert_eq!(one.publisher.entries(None, 1).unwrap()[0].revision, 2);
-    assert_eq!(one.storage.kept.get("a").unwrap().unwrap().revision, Some(2));
+    one.wait_until_kept();
+    assert_eq!(one.storage.kept.documents().get("a").unwrap().unwrap().revision, Some(2));
 
     one.port.fail(None);
     one.publisher.keep_stops().unwrap();
@@ -46,6 +47,7 @@ fn a_kill_switch_is_in_force_while_the_bucket_is_away() {
     assert_eq!((one.publisher.not_kept(), two.is_enabled("a")), (vec![], Some(false)));
     assert_eq!(two.document("a"), one.document("a"));
     assert_eq!(two.document("a").unwrap().revision, Some(3));
+    two.wait_until_kept();
     assert_eq!(two.ledger.lines.lock().last().unwrap(), "token:one a Some(2) 3");
     // It was in force already.
     let generation = one.publisher.live().load().generation();
