@@ -58,6 +58,8 @@ pub(in crate::rules) enum SharedState {
     Document(Box<Widget>),
     /// Deleted: a tombstone document.
     Deleted { revision: u64, was_restricted: bool },
+    /// Nothing that can be taken: the widget stays as it is, and whoever writes it next has to know of this message.
+    Unreadable,
 }
 
 /// Everything that a bucket should know of one widget, for filling it again.

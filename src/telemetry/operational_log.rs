@@ -33,6 +33,8 @@ fn targets(level: LevelFilter) -> Targets {
         .with_default(of_libraries(level))
         .with_target("embedgate", level)
         .with_target("pingora_core::apps", greetings)
+        // A connection that is lost is made anew, and the source says so.
+        .with_target("async_nats", LevelFilter::OFF)
         // These warn once for each unexpected frame or handshake message of a client, and a client must not be able
         // to fill a disk.
         .with_target("h2", of_libraries(level).min(LevelFilter::ERROR))

@@ -35,6 +35,8 @@ const WORTH_A_THREAD: usize = 256;
 /// Messages of a bucket, prepared for the writer.
 pub(super) struct ObeyedBatch {
     changes: Vec<ObeyedChange>,
+    /// Widgets whose last message says nothing that can be taken, with its sequence.
+    unreadable: Vec<(WidgetId, u64)>,
     gone: Vec<WidgetId>,
     position: Option<BucketPosition>,
     anew: bool,
@@ -51,29 +53,33 @@ struct ObeyedChange {
 impl ObeyedBatch {
     fn prepare(batch: SharedBatch, key: FingerprintKey) -> Self {
         let SharedBatch { changes, gone, position, anew } = batch;
+        let is_unreadable = |change: &SharedChange| matches!(change.state, SharedState::Unreadable);
+        let unreadable = changes.iter().filter(|change| is_unreadable(change));
+        let unreadable = unreadable.map(|change| (change.id.clone(), change.sequence)).collect();
         let prepare = |share: Vec<SharedChange>| -> Vec<ObeyedChange> {
-            share.into_iter().map(|change| ObeyedChange::prepare(change, key)).collect()
+            share.into_iter().filter_map(|change| ObeyedChange::prepare(change, key)).collect()
         };
         let changes = on_threads(shares(changes, WORTH_A_THREAD), prepare).into_iter().flatten().collect();
-        Self { changes, gone, position, anew }
+        Self { changes, unreadable, gone, position, anew }
     }
 
     /// How many changes it counts for.
     pub(super) fn len(&self) -> usize {
-        self.changes.len() + self.gone.len()
+        self.changes.len() + self.unreadable.len() + self.gone.len()
     }
 }
 
 impl ObeyedChange {
-    fn prepare(change: SharedChange, key: FingerprintKey) -> Self {
+    fn prepare(change: SharedChange, key: FingerprintKey) -> Option<Self> {
         let SharedChange { id, sequence, state, actor, at } = change;
         let change = match state {
             SharedState::Document(widget) => ForcedChange::put(*widget, key),
             SharedState::Deleted { revision, was_restricted } => {
                 ForcedChange::delete(id, revision, was_restricted)
             }
+            SharedState::Unreadable => return None,
         };
-        Self { change, sequence, actor, at }
+        Some(Self { change, sequence, actor, at })
     }
 
     /// Whether it is what was published in place of this kill switch, or makes the switch pointless.
@@ -145,6 +151,15 @@ impl NextState<'_> {
         self.signed.push((Arc::clone(author), true));
     }
 
+    /// Passes over a message that says nothing which can be taken.
+    fn pass(&mut self, id: &WidgetId, sequence: u64, anew: bool) {
+        let before = self.keys.get(id).copied().flatten();
+        if anew || before.is_none_or(|before| before.sequence < sequence) {
+            let term = before.map_or(0, |before| before.term);
+            self.turn(id, before, Some(SharedKey { sequence, term }));
+        }
+    }
+
     fn turn(&mut self, id: &WidgetId, before: Option<SharedKey>, now: Option<SharedKey>) {
         if before != now {
             self.share.turn(before, now);
@@ -180,11 +195,12 @@ impl Publisher {
         let started = Instant::now();
         let in_force = self.live.load_full();
         let generation = in_force.generation().saturating_add(1);
-        let ObeyedBatch { changes, gone, position, anew } = batch;
+        let ObeyedBatch { changes, unreadable, gone, position, anew } = batch;
         let last = changes.iter().map(|change| change.sequence).max();
         let share = self.sharing.in_force();
         let reached = position.map(|position| position.sequence).or(last).unwrap_or(sequence(&share));
         let ids = changes.iter().map(|message| &message.change.id).chain(&gone);
+        let ids = ids.chain(unreadable.iter().map(|(id, _)| id));
         let mut next = NextState {
             in_force: &in_force,
             share: KeptShare { position: position.or(share.position), ..share },
@@ -201,6 +217,7 @@ impl Publisher {
         }
         let author = Author::now(Actor::Source(self.source), generation);
         gone.iter().for_each(|id| next.remove(id, &author));
+        unreadable.iter().for_each(|(id, sequence)| next.pass(id, *sequence, anew));
         let NextState { share, keys, stops, lifted, under, turned, forced, signed, .. } = next;
 
         let AppliedBatch { mut book, outcomes, mut changed, writes, .. } = in_force.force(forced);

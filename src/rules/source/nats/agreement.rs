@@ -192,7 +192,10 @@ impl BucketFollower {
                 continue;
             }
             (position.sequence, position.written) = (message.sequence, message.written);
-            keys.insert(Box::from(message.key.as_str()));
+            // An operator's word makes up for what was deleted by hand.
+            if !message.is_marker() {
+                keys.insert(Box::from(message.key.as_str()));
+            }
             page.push(message);
             if page.len() >= PAGE {
                 let beside = Beside { anew: true, ..Beside::default() };

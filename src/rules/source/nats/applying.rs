@@ -15,7 +15,7 @@ use crate::rules::brake;
 use crate::rules::error::{RuleFault, RulesError, SaveError, SourceError, StoreError, WideChange};
 use crate::rules::parallel::{on_threads, shares};
 use crate::rules::publisher::Publisher;
-use crate::rules::shared::{BucketPosition, SharedBatch, SharedEntry};
+use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedEntry};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::WidgetId;
 
@@ -47,7 +47,7 @@ pub(super) struct Beside {
 /// Messages that were read.
 #[derive(Default)]
 struct ReadMessages {
-    changes: Vec<crate::rules::shared::SharedChange>,
+    changes: Vec<SharedChange>,
     /// What can't be taken, each with its reason.
     refused: Vec<RuleFault>,
 }
@@ -199,8 +199,14 @@ fn read(messages: Vec<BucketMessage>, suffixes: &PublicSuffixes) -> ReadMessages
         for message in share {
             match message.read(suffixes) {
                 WidgetMessage::Change(change) => read.changes.push(change),
-                WidgetMessage::Refused(fault) => read.refused.push(fault),
-                WidgetMessage::Marker => read.refused.push(message.deleted_by_hand()),
+                WidgetMessage::Refused(fault) => {
+                    read.changes.extend(message.unreadable());
+                    read.refused.push(fault);
+                }
+                WidgetMessage::Marker => {
+                    read.changes.extend(message.unreadable());
+                    read.refused.push(message.deleted_by_hand());
+                }
             }
         }
         read

@@ -205,6 +205,7 @@ fn revision(state: &SharedState) -> u64 {
     match state {
         SharedState::Document(widget) => widget.revision.unwrap_or_default(),
         SharedState::Deleted { revision, .. } => *revision,
+        SharedState::Unreadable => 0,
     }
 }
 
@@ -215,7 +216,7 @@ fn touched(applier: &super::applying::Applier, mut whole: WholeBucket) -> Result
         let there = whole.widgets.remove(entry.id.as_str()).and_then(|there| there.state);
         let json = match there {
             Some(SharedState::Document(mut widget)) => Some(canonical(&mut widget)),
-            Some(SharedState::Deleted { .. }) | None => None,
+            Some(SharedState::Deleted { .. } | SharedState::Unreadable) | None => None,
         };
         touched += usize::from(json != entry.json);
     })?;

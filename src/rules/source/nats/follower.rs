@@ -14,7 +14,7 @@ use super::connection::{CallFault, ServerConnection};
 use super::consumer::ConsumerEnd;
 use super::fault::BucketFault;
 use super::hub::Hub;
-use super::message::headers;
+use super::message::{UNKNOWN_ACTOR, headers};
 use super::registry::key_of;
 use super::report::Announcement;
 use async_nats::jetstream::publish::PublishAck;
@@ -206,7 +206,7 @@ impl BucketFollower {
     ) -> Result<(u64, Timestamp), CallFault> {
         let at = Timestamp::now();
         let announcement = hub.announcement();
-        let sequence = connection.write_announcement(&hub, &announcement, "source:nats").await?;
+        let sequence = connection.write_announcement(&hub, &announcement, UNKNOWN_ACTOR).await?;
         Ok((sequence, at))
     }
 
@@ -216,7 +216,7 @@ impl BucketFollower {
             return;
         }
         let announcement = Announcement { signed_off: true, ..self.hub.announcement() };
-        let signed = connection.write_announcement(&self.hub, &announcement, "source:nats");
+        let signed = connection.write_announcement(&self.hub, &announcement, UNKNOWN_ACTOR);
         if !matches!(timeout(SIGN_OFF, signed).await, Ok(Ok(_))) {
             let edge = self.hub.edge();
             tracing::warn!(

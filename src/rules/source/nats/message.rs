@@ -22,6 +22,9 @@ pub(super) const AT: &str = "Embedgate-At";
 /// Through which edge.
 pub(super) const EDGE: &str = "Embedgate-Edge";
 
+/// Who has made a change that doesn't say so.
+pub(super) const UNKNOWN_ACTOR: &str = "source:nats";
+
 /// Header by which NATS's own tools mark a key as deleted.
 const OPERATION: &str = "KV-Operation";
 
@@ -102,10 +105,17 @@ impl BucketMessage {
             let detail = "the deletion names another widget than the key";
             return WidgetMessage::Refused(self.fault(Some(id), "/id", "other_id", detail));
         }
-        let actor = self.header(ACTOR).unwrap_or("source:nats");
+        let actor = self.header(ACTOR).unwrap_or(UNKNOWN_ACTOR);
         let at = self.header(AT).and_then(|at| at.parse().ok()).unwrap_or_else(|| self.written_at());
         let (sequence, actor) = (self.sequence, Arc::from(actor));
         WidgetMessage::Change(SharedChange { id, sequence, state: state.1, actor, at })
+    }
+
+    /// What the publisher has to know of a message that can't be taken; `None` where its key is no id of a widget.
+    pub(super) fn unreadable(&self) -> Option<SharedChange> {
+        let id = WidgetId::parse(&self.key).ok()?;
+        let (sequence, actor, at) = (self.sequence, Arc::from(UNKNOWN_ACTOR), self.written_at());
+        Some(SharedChange { id, sequence, state: SharedState::Unreadable, actor, at })
     }
 
     /// What is told of a key that was deleted by hand.
