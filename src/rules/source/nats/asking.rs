@@ -1,6 +1,6 @@
 //! Questions among edges, beside the bucket: how far each is, and when it is there.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,10 +138,9 @@ impl Hub {
         }
     }
 
-    /// The reports of all edges that answer within this time, by name. Whoever is waited for and does not answer makes it
-    /// last that long.
+    /// The reports of all edges that answer within this time, by name. One that does not answer makes it last that long.
     pub(super) async fn reports(&self, within: Duration) -> BTreeMap<String, Report> {
-        let mut missing = self.registry.lock().waited_for(Instant::now());
+        let mut missing: BTreeSet<String> = self.registry.lock().all().map(|(name, _)| name.clone()).collect();
         missing.remove(self.edge());
         let mut reports = BTreeMap::new();
         if missing.is_empty() {

@@ -111,8 +111,8 @@ impl NatsFleet {
             let state =
                 answer.map_or_else(|| known.unanswered(now), |report| self.hub.state_of(report, target));
             let version = known.announcement.version.clone();
-            let status = match answer.or_else(|| known.report()) {
-                Some(report) => told(report, state),
+            let status = match answer.cloned().or_else(|| known.report()) {
+                Some(report) => told(&report, state),
                 None => EdgeStatus { version: Some(version), ..unheard(name, state) },
             };
             edges.insert(name.clone(), EdgeStatus { heard_at: known.heard_at, ..status });

@@ -52,10 +52,12 @@ impl KnownEdge {
         if self.is_stale(now) { EdgeState::Stale } else { EdgeState::Silent }
     }
 
-    /// The last report of the process that was announced last.
-    pub(super) fn report(&self) -> Option<&Report> {
-        let report = self.report.as_ref().map(|(report, ..)| report);
-        report.filter(|report| report.instance == self.announcement.instance)
+    /// The last report of the process that was announced last, with the age that its rules have now.
+    pub(super) fn report(&self) -> Option<Report> {
+        let (report, at, _) = self.report.as_ref()?;
+        let age_seconds = report.age_seconds.map(|age| age + at.elapsed().as_secs());
+        let is_last = report.instance == self.announcement.instance;
+        is_last.then(|| Report { age_seconds, ..report.clone() })
     }
 }
 
