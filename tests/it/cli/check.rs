@@ -29,7 +29,7 @@ fn the_shipped_configuration_is_fine() {
 #[test]
 fn every_fault_of_the_configuration_is_told_with_its_place() {
     let desk = Desk::with(
-        &config("lisen = [\"127.0.0.1:8080\"]\ngrace_period = 30\n[rules]\nsource = \"nats\""),
+        &config("lisen = [\"127.0.0.1:8080\"]\ngrace_period = 30\n[rules]\nsource = \"consul\""),
         "{\"widgets\": []}",
     );
     let ran = desk.run(&["check"]);
@@ -44,7 +44,7 @@ fn every_fault_of_the_configuration_is_told_with_its_place() {
         "{grace}"
     );
     assert!(
-        source.starts_with("error: conf/embedgate.toml:6:10: ") && source.contains("use \"store\""),
+        source.starts_with("error: conf/embedgate.toml:6:10: ") && source.contains("write one of \"store\""),
         "{source}"
     );
     assert_eq!(last, "conf/embedgate.toml: 3 errors; the edge would not start");

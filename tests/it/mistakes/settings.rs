@@ -247,9 +247,9 @@ fn in_the_values() {
         ),
         (
             "a source",
-            |site| site.more("[rules]\nsource = \"nats\"\n"),
+            |site| site.more("[rules]\nsource = \"consul\"\n"),
             "conf/embedgate.toml:17:10: ",
-            "use \"store\" or \"file\"",
+            "write one of \"store\", \"file\", \"nats\"",
         ),
         (
             "a header",
