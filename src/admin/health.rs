@@ -68,13 +68,13 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
 fn concern(bucket: &str, link: &FleetLink) -> Option<String> {
     let trouble = match &link.fault {
         Some(FleetFault { code, detail, since }) => {
-            format!("the bucket {bucket} is not followed since {since} ({code}): {detail}")
+            format!("the bucket {bucket} is not followed since {since:.0} ({code}): {detail}")
         }
         None if !link.connected => format!("the bucket {bucket} can't be reached"),
         None => return None,
     };
     let served = match link.current_at {
-        Some(at) => format!("the rules of {at} are served"),
+        Some(at) => format!("the rules of {at:.0} are served"),
         None => "the rules that were kept are served".to_owned(),
     };
     Some(format!("{trouble}; {served}"))

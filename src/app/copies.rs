@@ -1,4 +1,4 @@
-//! Copies of the configured store, while no edge runs: made, and put back.
+//! Copies of the configured store, or of what an edge keeps of its fleet's rules, while no edge runs: made, and put back.
 
 use std::iter;
 use std::path::{self, Path};
@@ -20,12 +20,7 @@ use crate::rules::source::store::{LostStore, RestoredStore, StoreFacts, StoreSou
 /// The rules do not come from a store, an edge has it open, it is damaged, or the copy can't be written.
 pub fn backup_stopped(settings: &Settings, to: &Path) -> Result<StoreFacts, AppError> {
     let suffixes = public_suffixes(settings)?;
-    let store = match settings.rules.source {
-        // Its copy of the fleet's rules is a store like any other.
-        SourceSetting::Nats => StoreSource::new(&settings.rules.nats.cache, &settings.rules.store.seed),
-        SourceSetting::Store | SourceSetting::File => store(settings)?,
-    };
-    store.backup(suffixes, to).map_err(AppError::Store)
+    store(settings)?.backup(suffixes, to).map_err(AppError::Store)
 }
 
 /// What this path is to the edge, if it is a file of its configuration: a command that writes a file must not take its
@@ -78,11 +73,11 @@ pub fn restore(settings: &Settings, from: &Path, at: Timestamp) -> Result<Restor
 fn store(settings: &Settings) -> Result<StoreSource, AppError> {
     match settings.rules.source {
         SourceSetting::Store => Ok(source::store(settings, LostStore::Refused)),
-        SourceSetting::File => Err(no_store(settings.rules.file.display().to_string())),
-        SourceSetting::Nats => Err(no_store(format!("the bucket {}", settings.rules.nats.bucket))),
+        // The copy of a fleet's rules that an edge keeps is a store like any other.
+        SourceSetting::Nats => Ok(StoreSource::new(&settings.rules.nats.cache, &settings.rules.store.seed)),
+        SourceSetting::File => {
+            let name = settings.rules.file.display().to_string();
+            Err(AppError::Store(StoreError::NoStore { name: name.into() }))
+        }
     }
-}
-
-fn no_store(name: String) -> AppError {
-    AppError::Store(StoreError::NoStore { name: name.into() })
 }

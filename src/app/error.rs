@@ -117,6 +117,12 @@ pub enum AppError {
     /// An import although the rules come from a file.
     #[error("the rules come from {}: edit them there, or set `source = \"store\"` in [rules]", .0)]
     NoStore(String),
+    /// An import although the rules come from a bucket.
+    #[error(
+        "the rules come from the bucket {0}, which a fleet shares: send the documents to a running edge, with POST \
+         /v1/batch?chunked=true"
+    )]
+    SharedRules(String),
     /// The store, where its copies are made.
     #[error(transparent)]
     Store(StoreError),

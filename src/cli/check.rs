@@ -112,7 +112,11 @@ struct ReportedError {
 /// Checks whether a running edge has the rules that its source has.
 fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
     let status: ReportedStatus = edge.get("/v1/status")?;
-    let refused = status.rules.last_error.iter().flat_map(|error| {
+    let fault = status.fleet.as_ref().and_then(|fleet| fleet.fault.as_ref());
+    // A fault of the bucket is told once.
+    let refusal = status.rules.last_error.as_ref();
+    let refusal = refusal.filter(|error| fault.is_none_or(|fault| fault.detail != error.detail));
+    let refused = refusal.iter().flat_map(|error| {
         error.detail.lines().map(|line| format!("refused at {}: {line}", error.at)).collect::<Vec<_>>()
     });
     // The admin API reports a refusal to its caller, so with a store or a bucket it is only worth a warning here.
@@ -197,6 +201,8 @@ fn ask_running(report: &mut CheckReport, remote: &Remote, settings: &Settings) -
     };
     let missing = missing_widgets(settings, |id| !unknown(id));
     let CheckReport { faults, warnings, widgets, .. } = remotely(edge)?;
+    // Of a configuration in order, these are the only ones.
+    report.running = report.faults.is_empty();
     report.faults.extend(faults);
     report.warnings.extend(warnings);
     report.warnings.extend(missing);

@@ -50,10 +50,7 @@ pub(super) fn told(behind: &[String]) -> ExitCode {
     if behind.is_empty() {
         return ExitCode::SUCCESS;
     }
-    note(&format!(
-        "saved, and not enforced yet by {}; `embedgate fleet status` tells how they are",
-        behind.join(", ")
-    ));
+    note(&format!("not enforced yet by {}; `embedgate fleet status` tells how they are", behind.join(", ")));
     ExitCode::FAILURE
 }
 

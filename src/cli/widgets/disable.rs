@@ -46,9 +46,9 @@ pub(super) fn run(
     let answer: ApiAnswer<SwitchedOff> = edge.call(&wait.wish(RemoteCall::post(name.path("/disable"))))?;
     if !answer.shown.durable {
         note(&format!(
-            "WARNING: {id} is off, but the edge can't keep that yet: it would be on again after a restart, and on other \
-             edges of a fleet it still is. Make room on its disk, or bring the fleet's bucket back: it is kept as soon as \
-             that is possible, and until then `not_kept` in GET /v1/status names it",
+            "WARNING: {id} is off, but the edge can't keep that yet: it would be on again after a restart, and other edges of \
+             a fleet do not know of it. Make room on its disk, or bring the fleet's bucket back: it is kept as soon as that is \
+             possible, and until then `not_kept` in GET /v1/status names it",
             id = name.id
         ));
     }

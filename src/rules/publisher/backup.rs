@@ -16,7 +16,7 @@ impl Publisher {
     /// Rules are not kept in a store here ([`StoreError::NoStore`]), the store can't be read, or the copy can't be
     /// written. Nothing is at `to` then that was not there before.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        if self.source != SourceKind::STORE {
+        if ![SourceKind::STORE, SourceKind::NATS].contains(&self.source) {
             return Err(StoreError::NoStore { name: self.status().name.into() });
         }
         self.storage.backup(to)
