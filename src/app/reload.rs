@@ -96,7 +96,7 @@ impl Reloader {
 
     /// Puts another policy in force for requests and open sessions, and within this time in the process before this one.
     pub(super) fn apply_policy(&self, policy: EdgePolicy, limit: Duration) {
-        // Not for each contact of the new process to the source of the rules.
+        // Not for each contact of the new process with the source of the rules.
         if self.setup.replace_policy(policy) {
             self.sessions.judge_all();
         }

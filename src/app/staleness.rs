@@ -11,7 +11,7 @@ use super::upgrade::{FOLLOW, Feed, on_thread};
 use crate::edge::setup::LiveSetup;
 use crate::rules::fleet::{Fleet, FleetLink};
 
-/// Contact of this edge to the source of its rules.
+/// Contact of this edge with the source of its rules.
 pub(super) struct Contact {
     /// `None`: the rules are this edge's alone.
     link: Option<watch::Receiver<FleetLink>>,

@@ -7,9 +7,7 @@ use super::settings::Settings;
 pub fn notices(settings: &Settings) -> Vec<String> {
     let is_shared = settings.rules.source == SourceSetting::Nats;
     let is_idle = settings.policy.max_staleness.is_some() && !is_shared;
-    let notice = is_idle.then(|| {
-        "policy.max_staleness has an effect only with rules.source = \"nats\": rules that this edge does not share with \
-         others are never out of date"
-    });
-    notice.into_iter().map(str::to_owned).collect()
+    let detail = "policy.max_staleness has an effect only with rules.source = \"nats\": rules that this edge does not share \
+                  with others are never out of date";
+    is_idle.then(|| detail.to_owned()).into_iter().collect()
 }

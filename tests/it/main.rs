@@ -32,6 +32,7 @@ mod mistakes;
 mod requests;
 mod revocation;
 mod rules_file;
+mod stale;
 mod store;
 mod strict;
 mod tickets;

@@ -181,7 +181,7 @@ fn origin(text: &str) -> io::Result<OriginBuf> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
 
@@ -203,7 +203,7 @@ mod tests {
             let message = Message::Policy(ToldPolicy::new(&policy, Duration::from_secs(2)));
             let bytes = message.to_bytes().unwrap();
             let Message::Policy(told) = Message::parse(&bytes[LENGTH..]).unwrap() else {
-                unreachable!("{message:?}")
+                panic!("{message:?}")
             };
             assert_eq!((told.read().unwrap(), told.limit()), (policy, Duration::from_secs(2)));
         }
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn a_version_that_says_nothing_of_stale_rules_is_understood() {
         let told = r#"{"Policy":{"own_origins":[],"system_origins":[],"open_allowed":true,"limit":{"secs":2,"nanos":0}}}"#;
-        let Message::Policy(told) = Message::parse(told.as_bytes()).unwrap() else { unreachable!("{told}") };
+        let Message::Policy(told) = Message::parse(told.as_bytes()).unwrap() else { panic!("{told}") };
         let expected = EdgePolicy { open_allowed: true, ..EdgePolicy::default() };
         assert_eq!(told.read().unwrap(), expected);
     }

@@ -28,7 +28,7 @@ pub(super) async fn watch(
             let is_stale = left == Some(Duration::ZERO);
             if is_stale && !was_stale {
                 tracing::error!(
-                    "the rules are too old: there was no contact to their source for longer than policy.max_staleness, so \
+                    "the rules are too old: there was no contact with their source for longer than policy.max_staleness, so \
                      everything but public pages is denied until there is"
                 );
                 judge();

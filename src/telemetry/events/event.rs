@@ -195,7 +195,7 @@ pub enum SessionEndCause {
     Expiry,
     /// The policy for all widgets has changed, by a reload of the configuration.
     Policy,
-    /// The rules are too old: this edge has had no contact to their source for `policy.max_staleness`.
+    /// The rules are too old: this edge has had no contact with their source for `policy.max_staleness`.
     Stale,
 }
 

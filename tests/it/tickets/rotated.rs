@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
-use super::{SITE, call, given, keys, logged, session, signed, spec};
+use super::{SITE, call, given, keys, logged, renew, session, signed, spec};
 use crate::support::edge::{Edge, write_tokens};
 use crate::support::eventually;
 use crate::support::upstream::Upstream;
@@ -59,6 +60,46 @@ async fn a_rotation_loses_no_ticket() {
 /// The part of a ticket that names its key: the bytes after the version, in base64.
 fn signer(ticket: &str) -> &str {
     &ticket[2..6]
+}
+
+#[tokio::test]
+async fn edges_with_the_same_keys_take_each_other_s_tickets() {
+    let upstream = Upstream::start("app").await;
+    let folder = tempfile::tempdir().unwrap();
+    let shared = folder.path().join("ticket.keys");
+    write_tokens(&shared, &format!("{NEW}\n"));
+    let edge = async |key_file: Option<&Path>| {
+        let mut spec = spec(upstream.addr);
+        spec.source = "store";
+        spec.more += &key_file.map_or_else(String::new, |path| format!("[tickets]\nkey_file = {path:?}\n"));
+        Edge::start(spec).await
+    };
+    let (one, two, other) = (edge(Some(&shared)).await, edge(Some(&shared)).await, edge(None).await);
+    for (from, to) in [(&one, &two), (&two, &one)] {
+        let ticket = given(&call(from, "w", &[("Origin", SITE)]).await);
+        assert_eq!(session(to, &ticket).await.status, 200);
+        assert_eq!(renew(to, "w", &ticket).await.status, 200);
+        let foreign = session(&other, &ticket).await;
+        assert_eq!(foreign.status, 403);
+        assert_eq!(logged(&other, &foreign).await["ticket_fault"], "unknown_key");
+    }
+}
+
+#[tokio::test]
+async fn a_fleet_s_edge_makes_no_keys_of_its_own() {
+    let upstream = Upstream::start("app").await;
+    let mut spec = spec(upstream.addr);
+    spec.source = "nats";
+    let mut edge = Edge::spawn(spec);
+    assert_eq!(edge.exit_code().await, Some(1));
+    let check = Edge::command(edge.folder()).arg("check").output().unwrap();
+    assert_eq!(check.status.code(), Some(1));
+    for said in [edge.log(), String::from_utf8_lossy(&check.stdout).into_owned()] {
+        for part in ["tickets.key_file: data/ticket.keys is missing", "copy the file from another edge"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+    assert!(!edge.folder().join("data/ticket.keys").exists());
 }
 
 #[tokio::test]

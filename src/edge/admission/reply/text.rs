@@ -127,7 +127,7 @@ pub(super) fn advice(told: Told<'_>) -> [&str; 6] {
             "The frame has to ask for a fresh one. If that is refused, load the page again."
         }
         Told::StaleRules => {
-            "The server has had no contact to the source of its rules for longer than policy.max_staleness allows, so it \
+            "The server has had no contact with the source of its rules for longer than policy.max_staleness allows, so it \
              can not tell who may embed a widget. Try again in a moment. Its operator finds the cause in its log and \
              under /readyz."
         }
