@@ -27,7 +27,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::edge::{Edge, EdgeSpec, write_tokens};
 use crate::support::eventually;
 use crate::support::nats::NatsServer;
 use crate::support::nats::bucket::Bucket;
@@ -50,7 +50,7 @@ struct Shared {
 impl Shared {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("ticket.keys"), STANDARD.encode([7; 32])).unwrap();
+        write_tokens(&folder.path().join("ticket.keys"), &STANDARD.encode([7; 32]));
         Self { folder }
     }
 

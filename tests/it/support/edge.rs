@@ -365,7 +365,7 @@ fn write_config(folder: &Path, http: SocketAddr, admin: SocketAddr, spec: &EdgeS
     fs::write(folder.join("conf/widgets.json"), &spec.rules).unwrap();
 }
 
-/// Writes a token file as its owner would.
+/// Writes a file of secrets as its owner would.
 pub fn write_tokens(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();

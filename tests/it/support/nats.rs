@@ -135,7 +135,9 @@ impl Drop for NatsServer {
             let _ = process.wait();
         }
         if std::thread::panicking() {
-            eprintln!("the log of the NATS server {}:\n{}", self.name, self.log());
+            let log = self.log();
+            let last: Vec<&str> = log.lines().rev().take(10).collect();
+            eprintln!("the NATS server {} said last, latest first:\n{}", self.name, last.join("\n"));
         }
     }
 }
