@@ -79,7 +79,7 @@ async fn a_bucket_that_takes_no_batches_is_refused_with_what_to_do() {
     nats.bucket(BUCKET).await.make_without_batches().await;
     let shared = Shared::new();
     let edge = Edge::spawn(shared.spec("edge-1", &[nats.url()], ""));
-    eventually("it says what to do", async || edge.log().contains("allow_atomic")).await;
+    eventually("it says what to do", async || edge.log().contains("nats stream edit")).await;
     let ready = reqwest::get(format!("http://{}/readyz", edge.admin)).await;
     assert!(ready.is_err() || ready.is_ok_and(|answer| answer.status() != 200));
 }

@@ -35,7 +35,7 @@ async fn history_and_deletions_reach_an_edge_that_joins_later() {
         let path = format!("/v1/widgets/{path}/revert?wait=fleet&timeout=20s");
         let (status, answer) =
             call(&edges[1], Method::POST, &path, Some(&json!({ "revision": revision }))).await;
-        assert_eq!((status, answer.get("behind")), (200, None), "{answer}");
+        assert!(matches!(status, 200 | 201) && answer.get("behind").is_none(), "{status} {answer}");
     }
     assert_verdict(&edges, "w", "https://n9.example", 200).await;
     assert_verdict(&edges, "w", "https://n24.example", 403).await;
