@@ -67,7 +67,7 @@ async fn accept_without_a_bucket_is_refused() {
 async fn an_edge_that_is_behind_another_fills_no_bucket() {
     let server = Fleet::new().await;
     let relay = Relay::start(server.nats.addr);
-    let edges =
+    let mut edges =
         [server.edge("edge-1").await, Edge::start(server.shared.spec("edge-2", &[relay.url()], "")).await];
     alike(&edges).await;
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
@@ -79,9 +79,17 @@ async fn an_edge_that_is_behind_another_fills_no_bucket() {
     for edge in &edges {
         fault(edge, "bucket_missing").await;
     }
-    let (status, answer) = call(&edges[1], Method::POST, "/v1/fleet/restore", None).await;
-    assert_eq!((status, &answer["code"]), (409, &json!("edge_ahead")), "{answer}");
-    assert!(answer.to_string().contains("edge-1"), "{answer}");
+    for is_restarted in [false, true] {
+        if is_restarted {
+            // Now it knows from no bucket who is there.
+            kill(&mut edges[1]).await;
+            edges[1].restart().await;
+            fault(&edges[1], "bucket_missing").await;
+        }
+        let (status, answer) = call(&edges[1], Method::POST, "/v1/fleet/restore", None).await;
+        assert_eq!((status, &answer["code"]), (409, &json!("edge_ahead")), "{answer}");
+        assert!(answer.to_string().contains("edge-1"), "{answer}");
+    }
     let (status, answer) = call(&edges[0], Method::POST, "/v1/fleet/restore", None).await;
     assert_eq!(status, 200, "{answer}");
     alike(&edges).await;

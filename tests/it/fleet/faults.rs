@@ -73,7 +73,7 @@ async fn assert_fault(edges: &[Edge], code: &str) {
 
 /// `fleet restore` brings everything back into the bucket, deletions included.
 async fn assert_restored(fleet: &Fleet, edges: &[Edge]) {
-    let restored = command(&edges[0], &["fleet", "restore", "--json"]).await;
+    let restored = command(&edges[1], &["fleet", "restore", "--json"]).await;
     assert_eq!(restored.status.code(), Some(0), "{restored:?}");
     let _: Value = serde_json::from_slice(&restored.stdout).unwrap();
     alike(edges).await;
