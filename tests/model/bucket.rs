@@ -20,12 +20,18 @@ pub(crate) struct Position {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Restored,
+    Accepted,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Body {
     Rules(Rules),
     Announced(usize),
     SignedOff(usize),
-    /// An operator's decision to follow this bucket, by its number.
-    Decided(u8),
+    /// An operator's decision to follow this bucket, by its number: as it is, or because it was filled again.
+    Decided(u8, Kind),
 }
 
 impl Body {
@@ -34,7 +40,7 @@ impl Body {
             (Self::Announced(edge) | Self::SignedOff(edge), Self::Announced(of) | Self::SignedOff(of)) => {
                 edge == of
             }
-            (Self::Decided(_), Self::Decided(_)) => true,
+            (Self::Decided(..), Self::Decided(..)) => true,
             _ => false,
         }
     }
@@ -84,12 +90,13 @@ impl Bucket {
         rules.unwrap_or_default()
     }
 
-    pub(crate) fn decision(&self) -> u8 {
+    /// The number of the last decision, and its kind; 0: there is none.
+    pub(crate) fn decision(&self) -> (u8, Kind) {
         let decision = self.messages.iter().rev().find_map(|message| match message.body {
-            Body::Decided(number) => Some(number),
+            Body::Decided(number, kind) => Some((number, kind)),
             _ => None,
         });
-        decision.unwrap_or_default()
+        decision.unwrap_or((0, Kind::Restored))
     }
 
     /// Whether each edge is announced (true), has signed off (false), or is not known.

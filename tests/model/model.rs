@@ -3,7 +3,7 @@
 use stateright::{Model, Property};
 
 use crate::EDGES;
-use crate::bucket::{Body, Bucket, Position, Rules};
+use crate::bucket::{Body, Bucket, Kind, Position, Rules};
 use crate::edge::{Book, CatchUp, Edge, Link};
 use crate::properties;
 use crate::rules::{Bounds, Broken};
@@ -256,7 +256,7 @@ impl Fleet {
             Step::Restore(edge) => self.restore(state, edge)?,
             Step::Accept(edge) => {
                 (edges[edge].is_reached() && edges[edge].link == Link::Fault).then_some(())?;
-                self.decide(state, edge)?;
+                self.decide(state, edge, Kind::Accepted)?;
                 state.given_up |= !state.bucket.rules().0 & ((2 << state.used.saves) - 1);
                 state.accepted = true;
             }

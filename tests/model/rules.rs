@@ -31,8 +31,8 @@ pub(crate) enum Broken {
     MembersCarriedOver,
     /// An edge asks the others whether the bucket is the one that they follow.
     AsksTheOthers,
-    /// A restore wants to hear every member; here: it asks only those that are alive.
-    RestoreHearsAll,
+    /// An edge doesn't follow a bucket that was filled again and has less than it has; here: it does.
+    FollowsNothingLess,
 }
 
 /// What may happen in a run, and how often.

@@ -1,7 +1,7 @@
 //! Steps of an edge: it connects, takes messages, saves, answers, and decides about a bucket on an operator's word.
 
 use crate::EDGES;
-use crate::bucket::{Body, Bucket, Message, Position, Rules};
+use crate::bucket::{Body, Bucket, Kind, Message, Position, Rules};
 use crate::edge::{Book, CatchUp, Edge, Link, Saving, Waiting};
 use crate::model::{Fleet, State};
 use crate::rules::Broken;
@@ -12,9 +12,12 @@ impl Fleet {
         let edge = edges[index];
         (edge.is_reached() && edge.link != Link::Following).then_some(())?;
         let differs = bucket.differs(edge.book.at, edge.book.key);
-        let is_decided = bucket.decision() > edge.book.at.followed;
-        let differs =
-            differs || is_decided && edge.book.at.created != 0 && self.has(Broken::DecisionsFollowed);
+        let (decision, kind) = bucket.decision();
+        let is_less = edge.book.rules & !bucket.rules().0 != 0;
+        let is_followed = kind == Kind::Accepted || !is_less || !self.has(Broken::FollowsNothingLess);
+        let is_new = decision > edge.book.at.followed;
+        let is_decided = is_new && is_followed;
+        let differs = differs || is_new && edge.book.at.created != 0 && self.has(Broken::DecisionsFollowed);
         if differs && !is_decided && self.has(Broken::NeverBackwards) {
             edges[index].link = Link::Fault;
             return Some(());
@@ -37,7 +40,7 @@ impl Fleet {
         if differs {
             (edge.saving, edge.waiting) = (None, None);
             let (rules, key) = bucket.rules();
-            let followed = bucket.decision();
+            let followed = decision;
             let at =
                 Position { created: bucket.created, sequence: bucket.last, written: bucket.losses, followed };
             edge.book = Book { rules, key, at, ..edge.book };
@@ -66,11 +69,11 @@ impl Fleet {
             Body::Rules(rules) => (edge.book.rules, edge.book.key) = (rules, sequence),
             Body::Announced(of) => (edge.book.members[of], edge.heard[of]) = (true, 0),
             Body::SignedOff(of) => edge.book.members[of] = false,
-            Body::Decided(_) if self.has(Broken::DecisionsFollowed) => {
+            Body::Decided(..) if self.has(Broken::DecisionsFollowed) => {
                 edge.link = Link::Off;
                 return Some(());
             }
-            Body::Decided(number) => edge.book.at.followed = number,
+            Body::Decided(number, _) => edge.book.at.followed = number,
         }
         (edge.book.at.sequence, edge.book.at.written) = (sequence, written);
         if let Some((_, age)) = edge.sent.take_if(|(sent, _)| *sent <= sequence) {
@@ -169,7 +172,7 @@ impl Fleet {
         Some(())
     }
 
-    /// Fills the bucket again: nothing that it has is taken back.
+    /// Fills the bucket again: nothing that it has is taken back, and no edge that can be asked is ahead.
     pub(crate) fn restore(&self, state: &mut State, index: usize) -> Option<()> {
         let State { bucket, edges, .. } = &mut *state;
         let edge = edges[index];
@@ -177,24 +180,21 @@ impl Fleet {
         let is_ahead = |rules: Rules| rules & !edge.book.rules != 0;
         let (rules, _) = bucket.rules();
         (!is_ahead(rules)).then_some(())?;
-        for other in (0..EDGES).filter(|other| *other != index) {
-            let is_heard = edges[other].is_reached();
-            let may_be_missed = !edge.book.members[other] || !self.has(Broken::RestoreHearsAll);
-            (is_heard || may_be_missed).then_some(())?;
-            (!is_heard || !is_ahead(edges[other].book.rules)).then_some(())?;
+        if edges.iter().any(|other| other.is_reached() && is_ahead(other.book.rules)) {
+            return None;
         }
         if rules != edge.book.rules {
             bucket.publish(Body::Rules(edge.book.rules), self.bounds.history);
         }
-        self.decide(state, index)?;
+        self.decide(state, index, Kind::Restored)?;
         state.restored = true;
         Some(())
     }
 
-    pub(crate) fn decide(&self, state: &mut State, index: usize) -> Option<()> {
+    pub(crate) fn decide(&self, state: &mut State, index: usize, kind: Kind) -> Option<()> {
         let State { bucket, edges, .. } = &mut *state;
         let followed = edges.iter().map(|edge| edge.book.at.followed).max().unwrap_or_default();
-        let number = followed.max(bucket.decision()) + 1;
+        let number = followed.max(bucket.decision().0) + 1;
         (number <= self.bounds.decisions).then_some(())?;
         let (announced, known) = (bucket.announced(), edges[index].book.members);
         let mut found = bucket.rules().0;
@@ -213,7 +213,7 @@ impl Fleet {
                 edge.is_unaware = true;
             }
         }
-        bucket.publish(Body::Decided(number), self.bounds.history);
+        bucket.publish(Body::Decided(number, kind), self.bounds.history);
         state.given_up |= state.saved & !found;
         Some(())
     }
@@ -221,5 +221,5 @@ impl Fleet {
 
 /// Whether an edge finds that this is not the bucket that it has followed, and no operator has decided about it.
 fn knows_of_damage(bucket: &Bucket, edge: &Edge) -> bool {
-    bucket.decision() <= edge.kept.at.followed && bucket.differs(edge.kept.at, edge.kept.key)
+    bucket.decision().0 <= edge.kept.at.followed && bucket.differs(edge.kept.at, edge.kept.key)
 }

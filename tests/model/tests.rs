@@ -183,6 +183,6 @@ fn a_new_edge_asks_the_others() {
 }
 
 #[test]
-fn a_restore_hears_every_member() {
-    is_needed(Broken::RestoreHearsAll, DAMAGE_AND_CRASH, NOTHING_LOST);
+fn no_edge_follows_a_bucket_that_has_less() {
+    is_needed(Broken::FollowsNothingLess, DAMAGE_AND_CRASH, NOTHING_LOST);
 }
