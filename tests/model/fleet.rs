@@ -11,6 +11,7 @@
 //! What the model takes for granted:
 //! - The bucket takes a save if and only if the widget's last message has the expected sequence.
 //! - A bucket that is damaged breaks every edge's connection before that edge saves anything else.
+//! - A bucket that an operator has accepted is not damaged again before the edges have followed it.
 //! - What somebody removes from the bucket by hand, every edge has read before.
 //! - An edge that nobody hears, and whose announcement the bucket has lost, can't be waited for. So an edge that follows a
 //!   damaged bucket, while all that know better are silent, is left out.

@@ -165,6 +165,14 @@ impl Fleet {
         self.broken != Some(rule)
     }
 
+    /// Whoever accepts a bucket gives up what it lacks when it is followed: no more is lost before that.
+    fn may_be_damaged(&self, bucket: &Bucket, edges: &[Edge; EDGES]) -> bool {
+        let (decision, kind) = bucket.decision();
+        let has_followed = |edge: &Edge| edge.kept.at.created == 0 || edge.kept.at.followed >= decision;
+        let is_settled = kind == Kind::Restored || edges.iter().all(has_followed);
+        is_settled && bucket.losses < self.bounds.losses
+    }
+
     /// `None`: it can't be taken now.
     fn step(&self, state: &mut State, step: Step) -> Option<()> {
         let State { bucket, edges, used, .. } = state;
@@ -235,13 +243,14 @@ impl Fleet {
                 }
             }
             Step::LoseEnd(count) => {
-                (bucket.losses < self.bounds.losses && bucket.last > count).then_some(())?;
+                (self.may_be_damaged(bucket, edges) && bucket.last > count).then_some(())?;
                 let last = bucket.last - count;
                 bucket.lose_end(last);
                 state.disconnect();
             }
             Step::MakeAnew => {
-                (bucket.losses < self.bounds.losses && self.bounds.loses_all).then(|| bucket.make_anew())?;
+                let may = self.may_be_damaged(bucket, edges) && self.bounds.loses_all;
+                may.then(|| bucket.make_anew())?;
                 state.disconnect();
             }
             Step::RemoveWidget => {
@@ -250,7 +259,7 @@ impl Fleet {
                     Some(CatchUp::New) => edge.book.at.created == 0,
                     _ => edge.kept.at.sequence >= key,
                 };
-                let may = bucket.losses < self.bounds.losses && self.bounds.loses_all;
+                let may = self.may_be_damaged(bucket, edges) && self.bounds.loses_all;
                 (may && edges.iter().all(has_read)).then(|| bucket.remove_widget())?;
             }
             Step::Restore(edge) => self.restore(state, edge)?,
