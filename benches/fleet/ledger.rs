@@ -22,7 +22,8 @@ pub struct Ledger {
     widgets: Vec<Widget>,
     next: usize,
     saves: u64,
-    pub refused: u64,
+    /// Writes that were refused, or that have no answer that tells.
+    pub unsaved: u64,
 }
 
 struct Widget {
@@ -37,7 +38,7 @@ impl Ledger {
             expected: Expected { id: format!("wgt_{number}"), allowed: None, denied: None },
             is_uncertain: false,
         };
-        Self { widgets: (0..WIDGETS).map(widget).collect(), next: 0, saves: 0, refused: 0 }
+        Self { widgets: (0..WIDGETS).map(widget).collect(), next: 0, saves: 0, unsaved: 0 }
     }
 
     /// Saves so many widgets at most, one after the other, through these edges in turn.
@@ -96,8 +97,11 @@ impl Ledger {
                 widget.expected.denied = std::mem::replace(&mut widget.expected.allowed, allowed);
                 widget.is_uncertain = false;
             }
-            Saved::Refused(_) => self.refused += 1,
-            Saved::Uncertain(_) => widget.is_uncertain = true,
+            Saved::Refused(_) => self.unsaved += 1,
+            Saved::Uncertain(_) => {
+                self.unsaved += 1;
+                widget.is_uncertain = true;
+            }
         }
     }
 

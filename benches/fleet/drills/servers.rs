@@ -15,6 +15,8 @@ use crate::fleet::Plan;
 const EDGES: usize = 3;
 /// How long something is broken.
 const BROKEN: Duration = Duration::from_secs(2);
+/// More saves than fit into a page of a file.
+const FITTING: usize = 60;
 /// Room for the data of one server.
 const ROOM: &str = "64m";
 
@@ -62,24 +64,27 @@ async fn restarted(drill: &mut Drill) -> Result<Instant> {
 
 /// The data of a server that has ended is overwritten: the messages alone, or all of it.
 async fn damaged(drill: &mut Drill, what: Damage) -> Result<Instant> {
-    drill.fleet.servers.stop(0);
+    let damaged = bucket::leader(&drill.fleet.servers.jetstream().await?).await?;
+    drill.fleet.servers.stop(damaged);
     drill.save(&[0, 1, 2], 20).await;
-    let overwritten = overwrite(drill.fleet.servers.store(0), what)?;
+    let overwritten = overwrite(drill.fleet.servers.store(damaged), what)?;
     ensure!(overwritten > 0, "no such file in the data of a server");
     drill.told.push(("files overwritten with zeros", overwritten.to_string()));
-    drill.fleet.servers.begin(0)?;
+    drill.fleet.servers.begin(damaged)?;
     // A server that can't read its data says so and ends; its operator lets it begin with an empty folder.
-    let ends = async || drill.fleet.servers.has_ended(0);
+    let ends = async || drill.fleet.servers.has_ended(damaged);
     if until("the server ends", BROKEN, ends).await.is_ok() {
         drill.told.push(("the server by itself", "ends".to_owned()));
-        drill.fleet.servers.stop(0);
-        fs::remove_dir_all(drill.fleet.servers.store(0))?;
-        drill.fleet.servers.begin(0)?;
+        drill.fleet.servers.stop(damaged);
+        fs::remove_dir_all(drill.fleet.servers.store(damaged))?;
+        drill.fleet.servers.begin(damaged)?;
     }
     drill.fleet.servers.wait_until_accepting()?;
     let healed = Instant::now();
-    // Now it tells edges what it has: if that is a fault of the bucket, an operator mends it.
-    tokio::time::sleep(BROKEN).await;
+    if drill.fleet.settled(BROKEN).await.is_ok() {
+        return Ok(healed);
+    }
+    // What the server has told edges may be a fault of the bucket, which an operator mends.
     let Some(fault) = drill.fleet.edges[0].admin().fleet().await?.fault else { return Ok(healed) };
     drill.told.push(("told by an edge", fault.code));
     drill.restore().await
@@ -110,9 +115,14 @@ fn overwrite(folder: &Path, what: Damage) -> Result<usize> {
 
 async fn disk_full(drill: &mut Drill, disk: &SmallDisk) -> Result<Instant> {
     disk.fill()?;
-    let refused = drill.ledger.refused;
-    drill.save(&[0, 1, 2], 3).await;
-    drill.told.push(("saves refused meanwhile", (drill.ledger.refused - refused).to_string()));
+    // Some still fit into the last page of a file.
+    for _ in 0..FITTING {
+        if drill.ledger.unsaved == 0 {
+            drill.save(&[0, 1, 2], 1).await;
+        }
+    }
+    ensure!(drill.ledger.unsaved > 0, "there was room on the disk");
+    drill.told.push(("writes that were not saved meanwhile", drill.ledger.unsaved.to_string()));
     tokio::time::sleep(BROKEN).await;
     disk.free()?;
     // A server that has met a full disk takes no more messages until it is started again.

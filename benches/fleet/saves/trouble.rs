@@ -26,6 +26,8 @@ const WAIT: Duration = Duration::from_millis(250);
 /// How long each trouble lasts, and the time until the next.
 const TROUBLE: Duration = Duration::from_millis(1500);
 const PAUSE: Duration = Duration::from_millis(700);
+/// After a save that failed.
+const AGAIN: Duration = Duration::from_millis(20);
 /// How long a verdict may take: a stopped edge answers when it goes on.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How soon all edges have the same book afterwards.
@@ -73,7 +75,8 @@ pub async fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         everywhere.min(behind),
         everywhere > 0 && behind > 0,
     );
-    let name = format!("saves: edges stopped and cut off: old verdicts among {}", count(&tally.verdicts));
+    let name =
+        format!("saves: edges stopped and cut off: old verdicts, or none, among {}", count(&tally.verdicts));
     rows.none(name, tally.old.get(), &tally.old.first());
     let measured = healed.as_ref().map_or_else(|error| format!("{error:#}"), |time| text(*time));
     rows.judged(
@@ -139,6 +142,7 @@ impl Saver {
                     tally.unsaved.fetch_add(1, Ordering::Relaxed);
                     // Nobody knows what is in force of it now, so another one takes its place.
                     widgets[turn] = Arc::new(Mutex::new(new(number)));
+                    tokio::time::sleep(AGAIN).await;
                     continue;
                 }
             };
