@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use bench_support::rows::{Rows, text};
+use bench_support::rows::{Rows, counted, text};
 
 use crate::Settings;
 use crate::admin::Saved;
@@ -26,10 +26,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const NOTICED: Duration = Duration::from_secs(90);
 
 pub async fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
-    let mut drills = Drills { settings, rows };
+    let mut drills = Drills { settings, rows, slowest: None };
     servers::show(&mut drills).await;
     edges::show(&mut drills).await;
     bucket_lost::show(&mut drills).await;
+    if let Some((slowest, name)) = drills.slowest {
+        rows.told(
+            "drills: the slowest of all to the same book everywhere",
+            format!("{} ({name})", text(slowest)),
+        );
+    }
     Ok(())
 }
 
@@ -37,6 +43,8 @@ pub async fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
 struct Drills<'a> {
     settings: &'a Settings,
     rows: &'a mut Rows,
+    /// The one that took longest to heal, and how long that was.
+    slowest: Option<(Duration, String)>,
 }
 
 impl Drills<'_> {
@@ -66,12 +74,16 @@ impl Drills<'_> {
             Ok(healed) => drill.end(self.rows, name, healed).await,
             Err(error) => Err(error),
         };
-        if done.is_err() {
-            for edge in &drill.fleet.edges {
-                self.rows.told(format!("drills: {name}: the last words of {}", edge.name), edge.last_words());
+        match done {
+            Ok(took) => self.slowest = self.slowest.take().max(Some((took, name.to_owned()))),
+            Err(_) => {
+                for edge in &drill.fleet.edges {
+                    let what = format!("drills: {name}: the last words of {}", edge.name);
+                    self.rows.told(what, edge.last_words());
+                }
             }
         }
-        done
+        done.map(drop)
     }
 }
 
@@ -148,12 +160,14 @@ impl Drill {
         Ok(asked)
     }
 
-    async fn end(&mut self, rows: &mut Rows, name: &str, healed: Instant) -> Result<()> {
+    /// Waits until every edge has the same book, and judges what has come of all; how long that took.
+    async fn end(&mut self, rows: &mut Rows, name: &str, healed: Instant) -> Result<Duration> {
         for (what, measured) in &self.told {
             rows.told(format!("drills: {name}: {what}"), measured);
         }
         self.fleet.settled(PATIENCE).await?;
-        rows.at_most(format!("drills: {name}: the same book everywhere after"), HEALED, healed.elapsed());
+        let took = healed.elapsed();
+        rows.at_most(format!("drills: {name}: the same book everywhere after"), HEALED, took);
         let edges: Vec<&Edge> = self.fleet.edges.iter().collect();
         let missing = self.ledger.missing(&edges).await?;
         let first = missing.first();
@@ -173,7 +187,8 @@ impl Drill {
             unserved += served.unserved.get();
             first = if first.is_empty() { served.unserved.first() } else { first };
         }
-        rows.none(format!("drills: {name}: requests unserved of {}", answered + unserved), unserved, &first);
-        Ok(())
+        let what = format!("drills: {name}: requests unserved of {}", answered + unserved);
+        rows.judged(what, 0, counted(unserved, &first), unserved == 0 && answered > 0);
+        Ok(took)
     }
 }
