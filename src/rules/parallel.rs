@@ -6,6 +6,10 @@ use std::thread;
 
 /// Deals items out, in their order, as many shares as there are cores; few items are one share.
 pub(in crate::rules) fn shares<T>(mut items: Vec<T>, at_least: usize) -> Vec<Vec<T>> {
+    if items.len() <= at_least {
+        // The system is not asked for its cores then: that reads several files.
+        return vec![items];
+    }
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let share = items.len().div_ceil(cores).max(at_least);
     let mut shares = Vec::new();
