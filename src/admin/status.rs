@@ -63,7 +63,7 @@ struct FleetConnection {
 
 impl FleetConnection {
     fn new(OwnEdge { bucket, name, sequence }: OwnEdge, link: FleetLink) -> Self {
-        let FleetLink { connected, current_at, behind_since: _, fault } = link;
+        let FleetLink { connected, current_at, fault, .. } = link;
         Self { bucket, edge: name, connected, sequence, current_at, fault }
     }
 }

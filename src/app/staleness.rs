@@ -2,6 +2,7 @@
 //! before it know, too.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -22,8 +23,8 @@ impl Contact {
     /// What is known of it at the start, for the first request to be judged by.
     pub(super) fn at_start(fleet: Option<&dyn Fleet>, setup: &LiveSetup) -> Self {
         let Some(mut link) = fleet.map(Fleet::link) else { return Self { link: None, seen: None } };
-        let seen = link.borrow_and_update().current_at;
-        setup.keep_contact(seen);
+        let (seen, announced) = contact(&link.borrow_and_update());
+        setup.keep_contact(seen, announced);
         Self { link: Some(link), seen }
     }
 
@@ -41,19 +42,23 @@ impl Contact {
     async fn follow(self, setup: LiveSetup, feed: Arc<Feed>) {
         let Self { link: Some(mut link), mut seen } = self else { return };
         while link.changed().await.is_ok() {
-            let current_at = link.borrow_and_update().current_at;
+            let (current_at, announced) = contact(&link.borrow_and_update());
             // Whatever else has changed is no contact, and what is not known any more is no news.
             if current_at == seen || current_at.is_none() {
                 continue;
             }
             seen = current_at;
-            if setup.keep_contact(current_at) && feed.is_followed() {
+            if setup.keep_contact(current_at, announced) && feed.is_followed() {
                 let (setup, feed) = (setup.clone(), Arc::clone(&feed));
                 // An error means that the system refuses a thread; the next contact tells the old process.
                 let _ = on_thread(move || feed.policy(setup.policy(), FOLLOW)).await;
             }
         }
     }
+}
+
+fn contact(link: &FleetLink) -> (Option<Timestamp>, Option<Duration>) {
+    (link.current_at, link.announced_limit)
 }
 
 #[cfg(test)]

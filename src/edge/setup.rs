@@ -260,12 +260,13 @@ impl LiveSetup {
 
     /// Notes that others share the rules with this edge, and when it last knew that it had everything that was published.
     /// Whether that moves the instant from which the rules are too old.
-    pub fn keep_contact(&self, current_at: Option<Timestamp>) -> bool {
+    /// `announced`: the age from which the others take it to deny, so it does, too, whatever the configuration has become.
+    pub fn keep_contact(&self, current_at: Option<Timestamp>, announced: Option<Duration>) -> bool {
         let now = Timestamp::now();
         self.change_age(|age| match age {
             // It was noted before this start, by another clock if it is ahead of this one.
-            RulesAge::Own => RulesAge::Contact(current_at.filter(|at| *at <= now)),
-            RulesAge::Contact(_) => RulesAge::Contact(current_at.map(|at| at.min(now))),
+            RulesAge::Own => RulesAge::Contact(current_at.filter(|at| *at <= now), announced),
+            RulesAge::Contact(..) => RulesAge::Contact(current_at.map(|at| at.min(now)), announced),
             told @ RulesAge::Told(_) => told,
         })
     }

@@ -86,6 +86,8 @@ pub struct FleetLink {
     pub connected: bool,
     /// When this edge last knew that it had everything that was published: its rules are at least as new.
     pub current_at: Option<Timestamp>,
+    /// The age from which this edge denies, as the other edges know it: they wait for it until then. `None`: for ever.
+    pub announced_limit: Option<Duration>,
     /// Since when it knows of messages that are not in force here.
     pub behind_since: Option<Timestamp>,
     /// What is wrong with the bucket: this edge doesn't follow it.
@@ -106,7 +108,8 @@ impl FleetLink {
 /// Fault of a bucket: it is not what this edge has followed. The rules in force stay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct FleetFault {
-    /// Its stable code: `bucket_missing`, `another_bucket`, `bucket_shrunk`, `bucket_rewritten` or `keys_missing`.
+    /// Its stable code: `bucket_missing`, `another_bucket`, `bucket_shrunk`, `bucket_rewritten`, `keys_missing`,
+    /// `restored_older` or `fault_elsewhere`.
     #[schema(example = "another_bucket")]
     pub code: String,
     /// What is wrong, and what to do.
@@ -276,7 +279,13 @@ mod tests {
             detail: "shorter".to_owned(),
             since: at(second),
         };
-        let link = FleetLink { connected: true, current_at: Some(at(90)), behind_since: None, fault: None };
+        let link = FleetLink {
+            connected: true,
+            current_at: Some(at(90)),
+            announced_limit: None,
+            behind_since: None,
+            fault: None,
+        };
         for (what, link, lag) in [
             ("in step", link.clone(), 0),
             ("behind", FleetLink { behind_since: Some(at(97)), ..link.clone() }, 3),

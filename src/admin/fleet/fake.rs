@@ -28,7 +28,13 @@ pub(in crate::admin) struct FakeFleet {
 
 impl FakeFleet {
     pub(in crate::admin) fn new() -> Arc<Self> {
-        let link = FleetLink { connected: true, current_at: None, behind_since: None, fault: None };
+        let link = FleetLink {
+            connected: true,
+            current_at: None,
+            announced_limit: None,
+            behind_since: None,
+            fault: None,
+        };
         Arc::new(Self {
             link: watch::Sender::new(link),
             other: Mutex::new(EdgeState::Current),

@@ -111,7 +111,13 @@ async fn an_edge_without_its_bucket_is_ready_and_says_so() {
         detail: "there is no bucket; `embedgate fleet restore` makes it".to_owned(),
         since: at,
     };
-    let link = FleetLink { connected: true, current_at: Some(at), behind_since: None, fault: None };
+    let link = FleetLink {
+        connected: true,
+        current_at: Some(at),
+        announced_limit: None,
+        behind_since: None,
+        fault: None,
+    };
     for (link, line) in [
         (link.clone(), ""),
         (

@@ -23,7 +23,13 @@ struct Linked(Sender<FleetLink>);
 
 impl Linked {
     fn new(current_at: Option<Timestamp>) -> Self {
-        Self(Sender::new(FleetLink { connected: false, current_at, behind_since: None, fault: None }))
+        Self(Sender::new(FleetLink {
+            connected: false,
+            current_at,
+            announced_limit: None,
+            behind_since: None,
+            fault: None,
+        }))
     }
 
     fn current_at(&self, at: Timestamp) {

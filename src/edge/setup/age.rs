@@ -9,8 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 pub(super) enum RulesAge {
     /// They are this edge's alone, so they are never too old.
     Own,
-    /// They are shared: when this edge last knew that it had everything that was published. `None`: it has never known.
-    Contact(Option<Timestamp>),
+    /// They are shared: when this edge last knew that it had everything that was published (`None`: it has never known), and
+    /// the age from which the other edges take it to deny (`None`: they wait for it for ever).
+    Contact(Option<Timestamp>, Option<Duration>),
     /// Another process has taken over, and says from when on they are too old.
     Told(Option<Timestamp>),
 }
@@ -21,7 +22,10 @@ impl RulesAge {
         match self {
             Self::Own => None,
             Self::Told(at) => at,
-            Self::Contact(at) => most.map(|most| at.map_or(Timestamp::UNIX_EPOCH, |at| later(at, most))),
+            Self::Contact(at, announced) => {
+                let most = [most, announced].into_iter().flatten().min();
+                most.map(|most| at.map_or(Timestamp::UNIX_EPOCH, |at| later(at, most)))
+            }
         }
     }
 
@@ -29,7 +33,7 @@ impl RulesAge {
     pub(super) fn unknown(self) -> Self {
         match self {
             Self::Own => Self::Own,
-            Self::Contact(_) => Self::Contact(None),
+            Self::Contact(_, announced) => Self::Contact(None, announced),
             Self::Told(at) => Self::Told(at.map(|_| Timestamp::UNIX_EPOCH)),
         }
     }
@@ -53,11 +57,15 @@ mod tests {
         for (age, most, expected) in [
             (RulesAge::Own, minute, None),
             (RulesAge::Own, None, None),
-            (RulesAge::Contact(Some(at(100))), minute, Some(at(160))),
-            (RulesAge::Contact(Some(at(100))), None, None),
-            (RulesAge::Contact(Some(at(100))), Some(Duration::MAX), Some(Timestamp::MAX)),
-            (RulesAge::Contact(None), minute, Some(Timestamp::UNIX_EPOCH)),
-            (RulesAge::Contact(None), None, None),
+            (RulesAge::Contact(Some(at(100)), None), minute, Some(at(160))),
+            (RulesAge::Contact(Some(at(100)), None), None, None),
+            (RulesAge::Contact(Some(at(100)), None), Some(Duration::MAX), Some(Timestamp::MAX)),
+            // A longer age counts once the others know of it, a shorter one at once.
+            (RulesAge::Contact(Some(at(100)), Some(Duration::from_secs(10))), minute, Some(at(110))),
+            (RulesAge::Contact(Some(at(100)), Some(Duration::from_secs(10))), None, Some(at(110))),
+            (RulesAge::Contact(Some(at(100)), Some(Duration::from_secs(90))), minute, Some(at(160))),
+            (RulesAge::Contact(None, None), minute, Some(Timestamp::UNIX_EPOCH)),
+            (RulesAge::Contact(None, None), None, None),
             (RulesAge::Told(Some(at(7))), minute, Some(at(7))),
             (RulesAge::Told(Some(at(7))), None, Some(at(7))),
             (RulesAge::Told(None), minute, None),

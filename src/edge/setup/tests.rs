@@ -50,26 +50,26 @@ fn rules_of_this_edge_alone_are_never_too_old() {
 #[test]
 fn each_contact_moves_the_end_of_shared_rules_on() {
     let live = LiveSetup::new(aged("1m"));
-    assert!(live.keep_contact(None));
+    assert!(live.keep_contact(None, None));
     assert_eq!(stale_at(&live), Some(Timestamp::UNIX_EPOCH), "nothing is known");
     let (first, second) = (ago(30), ago(10));
-    assert!(live.keep_contact(Some(first)));
+    assert!(live.keep_contact(Some(first), None));
     assert_eq!(stale_at(&live), after(first, 60));
-    assert!(!live.keep_contact(Some(first)), "no news");
-    assert!(live.keep_contact(Some(second)));
+    assert!(!live.keep_contact(Some(first), None), "no news");
+    assert!(live.keep_contact(Some(second), None));
     assert_eq!(stale_at(&live), after(second, 60));
     live.forget_contact();
     assert_eq!(stale_at(&live), Some(Timestamp::UNIX_EPOCH));
-    assert!(live.keep_contact(Some(ago(0))));
+    assert!(live.keep_contact(Some(ago(0)), None));
     assert!(!live.policy().load().is_stale(Timestamp::now()));
 }
 
 #[test]
 fn a_contact_ahead_of_the_clock_gives_no_more_time() {
     let live = LiveSetup::new(aged("1m"));
-    live.keep_contact(after(Timestamp::now(), 3600));
+    live.keep_contact(after(Timestamp::now(), 3600), None);
     assert_eq!(stale_at(&live), Some(Timestamp::UNIX_EPOCH), "kept by another clock");
-    live.keep_contact(after(Timestamp::now(), 3600));
+    live.keep_contact(after(Timestamp::now(), 3600), None);
     assert!(stale_at(&live) <= after(Timestamp::now(), 60), "heard a moment ago, at the latest");
 }
 
@@ -77,7 +77,7 @@ fn a_contact_ahead_of_the_clock_gives_no_more_time() {
 fn a_reload_changes_how_old_they_may_be_and_not_how_old_they_are() {
     let live = LiveSetup::new(setup(""));
     let contact = ago(30);
-    assert!(!live.keep_contact(Some(contact)));
+    assert!(!live.keep_contact(Some(contact), None));
     assert_eq!(stale_at(&live), None, "however old");
     for (reloaded, expected) in [
         (aged("1m"), after(contact, 60)),
@@ -93,13 +93,13 @@ fn a_reload_changes_how_old_they_may_be_and_not_how_old_they_are() {
 #[test]
 fn what_the_process_says_that_has_taken_over_counts_alone() {
     let live = LiveSetup::new(aged("1m"));
-    live.keep_contact(Some(ago(1)));
+    live.keep_contact(Some(ago(1)), None);
     let before = EdgePolicy::clone(&live.policy().load());
     let told = |seconds| EdgePolicy { stale_at: after(ago(0), seconds), ..before.clone() };
     let later = told(100);
     assert!(!live.replace_policy(later.clone()), "no session is denied by it");
     assert_eq!(stale_at(&live), later.stale_at);
-    assert!(!live.keep_contact(Some(ago(0))), "this process has no contact of its own any more");
+    assert!(!live.keep_contact(Some(ago(0)), None), "this process has no contact of its own any more");
     assert_eq!(stale_at(&live), later.stale_at);
     assert!(live.replace_policy(EdgePolicy { open_allowed: false, ..later }), "another policy");
     assert!(live.replace_policy(told(-1)), "they are too old");

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::Publisher;
@@ -23,7 +22,6 @@ pub(super) struct Sharing {
     /// Up to where the bucket is in force.
     in_force: Mutex<KeptShare>,
     moved: Condvar,
-    applied: watch::Sender<u64>,
     /// The sequence that the book in force has reached, or is about to reach.
     reached: AtomicU64,
     pub(super) keeping: Mutex<Keeping>,
@@ -92,7 +90,6 @@ impl Sharing {
     /// Tells everybody who waits what is in force now.
     pub(super) fn set(&self, share: KeptShare) {
         *self.in_force.lock() = share;
-        self.applied.send_replace(sequence(&share));
         self.moved.notify_all();
     }
 
@@ -136,9 +133,9 @@ impl Publisher {
         self.sharing.in_force().position
     }
 
-    /// The sequence of the position in force, as it changes.
-    pub(in crate::rules) fn applied(&self) -> watch::Receiver<u64> {
-        self.sharing.applied.subscribe()
+    /// Whether everything that the bucket has said and that is in force is kept, too.
+    pub(in crate::rules) fn is_kept(&self) -> bool {
+        self.storage.behind().is_kept()
     }
 
     /// Number of widgets and deletions that came from the bucket and are in force here.

@@ -41,6 +41,7 @@ mod applying;
 mod asking;
 mod assembly;
 mod bucket;
+mod comparing;
 mod connection;
 mod consumer;
 mod deciding;

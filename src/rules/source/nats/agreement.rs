@@ -15,7 +15,7 @@ use super::follower::{BucketFollower, SessionEnd};
 use super::following::consumer_name;
 use super::message::BucketMessage;
 use super::registry::key_of;
-use super::report::{Announcement, OperatorDecision};
+use super::report::{Announcement, DecisionKind, OperatorDecision};
 use crate::rules::error::RuleFault;
 use crate::rules::shared::BucketPosition;
 use embedgate_policy::widget::WidgetId;
@@ -37,7 +37,12 @@ impl BucketFollower {
     ) -> Result<BucketFacts, SessionEnd> {
         loop {
             let facts = connection.facts(&self.hub.names).await?;
-            let fault = self.fault_of(connection, facts).await?;
+            let mut fault = self.fault_of(connection, facts).await?;
+            if let (None, Some(facts)) = (fault, facts) {
+                fault = self.fault_by_others(connection, facts).await?;
+            } else {
+                fault = fault.and(self.progress.older.map(|(_, fault)| fault)).or(fault);
+            }
             let Some(fault) = fault else {
                 self.mended();
                 let facts = match facts {
@@ -124,7 +129,10 @@ impl BucketFollower {
             let since = before.map_or(told.since, |before| before.since);
             self.hub.change_link(|link| link.fault = Some(crate::rules::fleet::FleetFault { since, ..told }));
         }
-        self.has_started();
+        // An edge without rules goes on waiting for them.
+        if self.applier.position().is_some() {
+            self.has_started();
+        }
     }
 
     /// The bucket may be followed.
@@ -149,7 +157,8 @@ impl BucketFollower {
         };
         let decision = serde_json::from_slice::<OperatorDecision>(&message.payload).ok();
         let decision = decision
-            .filter(|decision| decision.created == facts.created && decision.number > self.progress.followed);
+            .filter(|decision| decision.created == facts.created && decision.number > self.progress.followed)
+            .filter(|decision| self.progress.older.is_none_or(|(refused, _)| decision.number > refused));
         Ok(decision.map(|decision| (decision, message.sequence)))
     }
 
@@ -162,10 +171,20 @@ impl BucketFollower {
         sequence: u64,
     ) -> Result<(), SessionEnd> {
         let OperatorDecision { number, by, kind, .. } = decision;
+        if *kind == DecisionKind::Restore {
+            let lost = self.lost_by(connection).await?;
+            if lost > 0 {
+                // A restore takes nothing away.
+                let known = usize::try_from(self.applier.known_keys()).unwrap_or(usize::MAX);
+                self.progress.older = Some((*number, BucketFault::RestoredOlder { lost, known }));
+                return Ok(());
+            }
+        }
         tracing::warn!(bucket = self.hub.names.bucket, number, by, ?kind, "the bucket is followed as it is");
         self.take_whole(connection, facts, *number, sequence, true).await?;
         self.progress.announced = None;
         self.progress.missing = None;
+        self.progress.older = None;
         Ok(())
     }
 

@@ -67,6 +67,11 @@ impl Applier {
         self.publisher.known_keys()
     }
 
+    /// Whether everything that is in force is kept on the disk, too.
+    pub(super) fn is_kept(&self) -> bool {
+        self.publisher.is_kept()
+    }
+
     /// What is in force.
     pub(super) fn in_force(&self) -> InForce {
         let digest = self.publisher.digest();

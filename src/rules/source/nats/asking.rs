@@ -138,22 +138,40 @@ impl Hub {
         }
     }
 
-    /// The reports of all edges that answer within this time, by name. One that does not answer makes it last that long.
+    /// The reports of all edges that answer within this time, by name. One that does not answer makes it last that long,
+    /// and so does a bucket that is not followed: it may not tell who is there.
     pub(super) async fn reports(&self, within: Duration) -> BTreeMap<String, Report> {
-        let mut missing: BTreeSet<String> = self.registry.lock().all().map(|(name, _)| name.clone()).collect();
+        let mut missing: BTreeSet<String> =
+            self.registry.lock().all().map(|(name, _)| name.clone()).collect();
         missing.remove(self.edge());
         let mut reports = BTreeMap::new();
-        if missing.is_empty() {
+        let knows_all = self.link.borrow().connected;
+        if missing.is_empty() && knows_all {
             return reports;
         }
         let asked = self.ask(None, Instant::now() + within, |report| {
             missing.remove(&report.name);
             reports.insert(report.name.clone(), report);
-            missing.is_empty()
+            missing.is_empty() && knows_all
         });
         // Without a connection nobody answers.
         let _ = asked.await;
         reports
+    }
+
+    /// The reports of all edges that answer within this time, by name, whether they are known or not: of two processes of
+    /// one name, that which is ahead.
+    pub(super) async fn roll_call(&self, within: Duration) -> Result<BTreeMap<String, Report>, Arc<str>> {
+        let mut reports: BTreeMap<String, Report> = BTreeMap::new();
+        let note = |report: Report| {
+            let known = reports.get(&report.name);
+            if known.is_none_or(|known| known.changed <= report.changed) {
+                reports.insert(report.name.clone(), report);
+            }
+            false
+        };
+        self.ask(None, Instant::now() + within, note).await?;
+        Ok(reports)
     }
 
     /// Whether another process answers to the name of this edge.
@@ -190,10 +208,10 @@ impl Hub {
             if now >= until {
                 return behind.among(&self.waited_for());
             }
-            let created = self.in_force().created;
+            let lineage = self.in_force().lineage();
             let round = (now + again).min(until);
             let asked = self.ask(Some(sequence), round, |report| {
-                behind.note(report, created);
+                behind.note(report, lineage);
                 behind.among(&self.waited_for()).is_empty()
             });
             if asked.await.is_err() {
@@ -226,10 +244,10 @@ impl Behind {
         self.answers.entry(name.to_owned()).or_default().insert(instance.to_owned(), true);
     }
 
-    /// Notes an answer. `created`: the bucket that is followed here; a sequence of another one means nothing.
-    fn note(&mut self, report: Report, created: u64) {
-        let enforces =
-            report.created == created && report.sequence >= self.sequence && report.fault.is_none();
+    /// Notes an answer. `lineage`: what is followed here; a sequence of anything else means nothing.
+    fn note(&mut self, report: Report, lineage: (u64, u64)) {
+        let is_same = (report.created, report.followed) == lineage;
+        let enforces = is_same && report.sequence >= self.sequence && report.fault.is_none();
         self.answers.entry(report.name).or_default().insert(report.instance, enforces);
     }
 
@@ -294,7 +312,7 @@ mod tests {
             ),
         ] {
             let mut behind_now = Behind::new(10);
-            reports.iter().cloned().for_each(|report| behind_now.note(report, 7));
+            reports.iter().cloned().for_each(|report| behind_now.note(report, (7, 0)));
             assert_eq!(behind_now.among(&edges), behind, "{reports:?}");
         }
     }

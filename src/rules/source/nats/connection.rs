@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::Context;
 use async_nats::jetstream::response::Response;
-use async_nats::{Client, ConnectOptions, Event, HeaderMap, Request, RequestErrorKind, Subject};
+use async_nats::{Client, ConnectOptions, Event, HeaderMap, Request, RequestErrorKind, ServerAddr, Subject};
 use bytes::Bytes;
+use percent_encoding::percent_decode_str;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
@@ -120,6 +121,15 @@ impl ServerConnection {
             let read = options.credentials_file(file).await;
             options = read.map_err(|error| format!("rules.nats.credentials: {}: {error}", file.display()))?;
         }
+        // The library leaves them out.
+        let url: ServerAddr = server.parse().map_err(|error| told(&error))?;
+        match (url.username(), url.password()) {
+            (Some(user), Some(password)) => {
+                options = options.user_and_password(decoded(user), decoded(password));
+            }
+            (Some(token), None) => options = options.token(decoded(token)),
+            (None, _) => {}
+        }
         let client = options.connect(server).await.map_err(|error| told(&error))?;
         client.set_server_pool(NOWHERE).await.map_err(|error| told(&error))?;
         let jetstream = async_nats::jetstream::new(client.clone());
@@ -173,6 +183,11 @@ impl ServerConnection {
             Err(error) => Err(CallFault::Unanswered(format!("the answer can't be read: {error}"))),
         }
     }
+}
+
+/// A part of a URL as it is meant (RFC 3986 §2.1).
+fn decoded(part: &str) -> String {
+    percent_decode_str(part).decode_utf8_lossy().into_owned()
 }
 
 /// Why a connection has ended, where this event ends it.

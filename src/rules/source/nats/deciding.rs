@@ -1,6 +1,6 @@
 //! Decisions of operators about the whole bucket: it is filled again from this edge, or is right as it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use async_nats::jetstream::publish::PublishAck;
@@ -14,7 +14,7 @@ use super::fleet::{NatsFleet, ROLL_CALL, unavailable};
 use super::following::consumer_name;
 use super::message::{BucketMessage, NewMessage, WidgetMessage, headers};
 use super::registry::key_of;
-use super::report::{DecisionKind, OperatorDecision, Report};
+use super::report::{Announcement, DecisionKind, OperatorDecision, Report};
 use crate::rules::documents::canonical;
 use crate::rules::error::{SaveError, StoreError};
 use crate::rules::fleet::{AcceptedBucket, FleetError, RestoredFleet};
@@ -40,7 +40,7 @@ impl NatsFleet {
     /// Fills the bucket again from what is in force here, and has the fleet follow it.
     pub(super) async fn restore_bucket(&self, by: &str) -> Result<RestoredFleet, FleetError> {
         let own = self.hub.report();
-        let reports = self.hub.reports(ROLL_CALL).await;
+        let reports = self.hub.roll_call(ROLL_CALL).await.map_err(unavailable)?;
         if let Some(ahead) = reports.values().find(|report| is_ahead(report, &own)) {
             let (edge, ahead) = (ahead.name.clone(), ahead.changed);
             return Err(FleetError::Behind { edge, ahead, own: own.changed });
@@ -55,25 +55,26 @@ impl NatsFleet {
         }
         let whole = self.read(&connection, facts).await?;
         let (written, unchanged) = self.fill(&connection, &whole, by).await?;
-        self.announce_all(&connection, &whole, by).await?;
+        self.announce_all(&connection, &whole.edges, &reports, by).await?;
         let sequence = self.decide(&connection, facts, DecisionKind::Restore, None, by, &reports).await?;
         Ok(RestoredFleet { written, unchanged, sequence })
     }
 
     /// Has the whole fleet follow the bucket as it is.
     pub(super) async fn accept_bucket(&self, confirm: usize, by: &str) -> Result<AcceptedBucket, FleetError> {
-        let reports = self.hub.reports(ROLL_CALL).await;
+        let reports = self.hub.roll_call(ROLL_CALL).await.map_err(unavailable)?;
         let connection = self.hub.connection().map_err(unavailable)?;
         let Some(facts) = connection.facts(&self.hub.names).await.map_err(unavailable)? else {
             return Err(FleetError::NoBucket { bucket: self.hub.names.bucket.clone() });
         };
-        let whole = self.read(&connection, facts).await?;
+        let WholeBucket { widgets, edges } = self.read(&connection, facts).await?;
         let applier = self.applier.clone();
-        let touched = spawn_blocking(move || touched(&applier, whole)).await.map_err(unavailable)?;
+        let touched = spawn_blocking(move || touched(&applier, widgets)).await.map_err(unavailable)?;
         let touched = touched.map_err(SaveError::from)?;
         if touched > confirm {
             return Err(FleetError::Wide { touched });
         }
+        self.announce_all(&connection, &edges, &reports, by).await?;
         let sequence =
             self.decide(&connection, facts, DecisionKind::Accept, Some(confirm), by, &reports).await?;
         Ok(AcceptedBucket { touched, sequence })
@@ -149,15 +150,20 @@ impl NatsFleet {
     async fn announce_all(
         &self,
         connection: &ServerConnection,
-        whole: &WholeBucket,
+        edges: &[String],
+        reports: &BTreeMap<String, Report>,
         by: &str,
     ) -> Result<(), FleetError> {
-        let known: Vec<_> = {
+        let mut known: BTreeMap<String, Announcement> = {
             let registry = self.hub.registry.lock();
-            registry.all().map(|(_, edge)| edge.announcement.clone()).collect()
+            registry.all().map(|(name, edge)| (name.clone(), edge.announcement.clone())).collect()
         };
+        // An edge that was started after the loss knows nobody from the bucket.
+        for (name, report) in reports {
+            known.entry(name.clone()).or_insert_with(|| Announcement::of_live(report));
+        }
         let at = Timestamp::now();
-        for announcement in known.iter().filter(|edge| !whole.edges.contains(&edge.name)) {
+        for announcement in known.values().filter(|edge| !edges.contains(&edge.name)) {
             let payload = serde_json::to_vec(announcement).map_err(unavailable)?.into();
             let (key, headers) = (key_of(&announcement.name), headers(by, at, self.hub.edge()));
             let message = NewMessage { key, headers, payload, expected: 0 };
@@ -175,7 +181,7 @@ impl NatsFleet {
         kind: DecisionKind,
         confirm: Option<usize>,
         by: &str,
-        reports: &std::collections::BTreeMap<String, Report>,
+        reports: &BTreeMap<String, Report>,
     ) -> Result<u64, FleetError> {
         let names = &self.hub.names;
         let last = connection.last_message(names, DECISION).await.map_err(unavailable)?;
@@ -210,16 +216,19 @@ fn revision(state: &SharedState) -> u64 {
 }
 
 /// How many widgets are other ones if this bucket is followed. Blocks.
-fn touched(applier: &super::applying::Applier, mut whole: WholeBucket) -> Result<usize, StoreError> {
+fn touched(
+    applier: &super::applying::Applier,
+    mut widgets: HashMap<String, InBucket>,
+) -> Result<usize, StoreError> {
     let mut touched = 0;
     applier.each_entry(|entry: SharedEntry| {
-        let there = whole.widgets.remove(entry.id.as_str()).and_then(|there| there.state);
+        let there = widgets.remove(entry.id.as_str()).and_then(|there| there.state);
         let json = match there {
             Some(SharedState::Document(mut widget)) => Some(canonical(&mut widget)),
             Some(SharedState::Deleted { .. } | SharedState::Unreadable) | None => None,
         };
         touched += usize::from(json != entry.json);
     })?;
-    let new = whole.widgets.values().filter(|there| matches!(there.state, Some(SharedState::Document(_))));
+    let new = widgets.values().filter(|there| matches!(there.state, Some(SharedState::Document(_))));
     Ok(touched + new.count())
 }

@@ -17,6 +17,10 @@ pub(super) enum BucketFault {
     Shrunk { last: u64, applied: u64 },
     /// It has lost its end, and has grown again.
     Rewritten { sequence: u64 },
+    /// Other edges keep their rules, as the bucket has lost what they have.
+    Elsewhere { edges: usize },
+    /// It was filled again from an edge that has less than this one.
+    RestoredOlder { lost: usize, known: usize },
     /// Keys are missing, more than may be without a word.
     KeysMissing { missing: usize, known: usize },
 }
@@ -29,6 +33,8 @@ impl BucketFault {
             Self::Another => "another_bucket",
             Self::Shrunk { .. } => "bucket_shrunk",
             Self::Rewritten { .. } => "bucket_rewritten",
+            Self::Elsewhere { .. } => "fault_elsewhere",
+            Self::RestoredOlder { .. } => "restored_older",
             Self::KeysMissing { .. } => "keys_missing",
         }
     }
@@ -46,6 +52,17 @@ impl BucketFault {
             Self::Rewritten { sequence } => {
                 format!("message {sequence} of the bucket `{bucket}` is not the one that is in force here")
             }
+            Self::Elsewhere { edges } => {
+                format!(
+                    "{edges} other edges keep their rules, as the bucket `{bucket}` has lost what they have"
+                )
+            }
+            Self::RestoredOlder { lost, known } => {
+                format!(
+                    "the bucket `{bucket}` was filled again from an edge that has less: it lacks {lost} of the {known} widgets \
+                     and deletions in force here, or has them at a lower revision"
+                )
+            }
             Self::KeysMissing { missing, known } => {
                 format!(
                     "the bucket `{bucket}` lacks {missing} of the {known} widgets and deletions in force here"
@@ -54,6 +71,9 @@ impl BucketFault {
         };
         let mend = match self {
             Self::Missing => "`embedgate fleet restore` makes it again from this edge",
+            Self::Elsewhere { .. } => {
+                "`embedgate fleet status` names them: restore the bucket from one of them, or accept it as it is"
+            }
             _ => {
                 "`embedgate fleet restore` fills it again from this edge, `embedgate fleet accept --confirm N` has \
                  all edges follow it as it is"

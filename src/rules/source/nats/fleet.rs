@@ -118,6 +118,12 @@ impl NatsFleet {
             edges.insert(name.clone(), EdgeStatus { heard_at: known.heard_at, ..status });
         }
         drop(registry);
+        // Where the bucket is lost, nobody is announced in it, and those that answer are there all the same.
+        for (name, report) in reports {
+            let heard_at = Some(jiff::Timestamp::now());
+            let state = self.hub.state_of(report, target);
+            edges.entry(name.clone()).or_insert_with(|| EdgeStatus { heard_at, ..told(report, state) });
+        }
         let own = told(&self.hub.report(), self.hub.own_state());
         edges.insert(own.name.clone(), EdgeStatus { heard_at: Some(jiff::Timestamp::now()), ..own });
         edges.into_values().collect()

@@ -13,6 +13,7 @@ use super::applying::Applier;
 use super::connection::{CallFault, ServerConnection};
 use super::consumer::ConsumerEnd;
 use super::fault::BucketFault;
+use super::following::Announced;
 use super::hub::Hub;
 use super::message::{UNKNOWN_ACTOR, headers};
 use super::registry::key_of;
@@ -50,6 +51,10 @@ pub(super) struct Progress {
     pub(super) followed: u64,
     /// The last announcement of this process that came back: its sequence, and when it was written.
     pub(super) announced: Option<(u64, u64)>,
+    /// A restore that is not followed, by its number, as it would take something away.
+    pub(super) older: Option<(u64, BucketFault)>,
+    /// Whether everything was in force once.
+    pub(super) was_current: bool,
     /// Keys that are missing, where they are too many.
     pub(super) missing: Option<BucketFault>,
     /// The keys that were last named as missing.
@@ -199,15 +204,16 @@ impl BucketFollower {
         }
     }
 
-    /// Announces this edge, and gives the sequence of that and the time before.
+    /// Announces this edge.
     pub(super) async fn announce(
         hub: Arc<Hub>,
         connection: Arc<ServerConnection>,
-    ) -> Result<(u64, Timestamp), CallFault> {
+    ) -> Result<Announced, CallFault> {
         let at = Timestamp::now();
         let announcement = hub.announcement();
+        let limit = announcement.max_staleness();
         let sequence = connection.write_announcement(&hub, &announcement, UNKNOWN_ACTOR).await?;
-        Ok((sequence, at))
+        Ok(Announced { sequence, at, limit })
     }
 
     /// Says that this edge stops, unless another process goes on under its name.

@@ -28,14 +28,24 @@ const BYTES: usize = 32 << 20;
 const CHECK: Duration = Duration::from_secs(60);
 
 /// An announcement is repeated after a quarter of `max_staleness`, within these bounds.
-const REPEAT_AT_LEAST: Duration = Duration::from_millis(250);
-const REPEAT_AT_MOST: Duration = Duration::from_secs(15);
+const REPEAT_AT_LEAST: Duration = Duration::from_millis(500);
+const REPEAT_AT_MOST: Duration = Duration::from_secs(60);
 
 /// The time of a contact is kept this often at most.
 const KEEP: Duration = Duration::from_secs(1);
 
-/// Announcement on its way: its sequence, and the time before it was sent.
-type Announcing = JoinHandle<Result<(u64, Timestamp), CallFault>>;
+/// Announcement on its way.
+type Announcing = JoinHandle<Result<Announced, CallFault>>;
+
+/// Announcement that the bucket has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Announced {
+    pub(super) sequence: u64,
+    /// The time before it was sent.
+    pub(super) at: Timestamp,
+    /// The age of the rules from which this edge denies, as it says.
+    pub(super) limit: Option<Duration>,
+}
 
 /// State of one session.
 struct Following {
@@ -44,8 +54,8 @@ struct Following {
     assembly: BatchAssembly,
     /// The last message that came.
     last: u64,
-    /// The sequence at which this edge knows that it had everything at that time.
-    awaited: Option<(u64, Timestamp)>,
+    /// The announcement at which this edge knows that it had everything when it was sent.
+    awaited: Option<Announced>,
     is_current: bool,
 }
 
@@ -68,7 +78,7 @@ impl BucketFollower {
             link.behind_since.get_or_insert_with(Timestamp::now);
         });
         let announced = Self::announce(Arc::clone(&hub), Arc::clone(connection)).await?;
-        self.learn(connection, facts, announced.0).await?;
+        self.learn(connection, facts, announced.sequence).await?;
         let from = self.progress.taken + 1;
         let policy = DeliverPolicy::ByStartSequence { start_sequence: from };
         let name = consumer_name("edge", hub.edge());
@@ -186,7 +196,10 @@ impl BucketFollower {
         }
         // What came behind an open batch is not in force before it.
         self.progress.taken = if following.assembly.is_open() { flushed } else { following.last };
-        if in_force.is_some() || *self.hub.enforced.borrow() != self.progress.taken {
+        if !self.applier.is_kept() {
+            // A process that is killed now would begin behind it, so nobody is told that it is enforced here.
+            self.hub.notes(in_force);
+        } else if in_force.is_some() || *self.hub.enforced.borrow() != self.progress.taken {
             self.hub.enforces(in_force, self.progress.taken);
         }
         Ok(())
@@ -195,13 +208,15 @@ impl BucketFollower {
     /// Says how current the rules are, now that messages up to here are in force.
     async fn settle(&mut self, following: &mut Following) -> Result<(), SessionEnd> {
         let limit = *self.hub.max_staleness.borrow();
-        if let Some((_, at)) = following.awaited.take_if(|(sequence, _)| *sequence <= self.progress.taken) {
+        let is_in_force = |announced: &mut Announced| announced.sequence <= self.progress.taken;
+        if let Some(Announced { at, limit, .. }) = following.awaited.take_if(is_in_force) {
             self.is_current_at(at, limit);
             if !following.is_current {
                 following.is_current = true;
+                self.progress.was_current = true;
                 self.caught_up(following).await?;
             }
-        } else if following.is_current && limit.is_none() {
+        } else if following.is_current && limit.is_none() && self.hub.announced_limit().is_none() {
             self.is_current_at(Timestamp::now(), limit);
         }
         Ok(())
@@ -229,11 +244,14 @@ impl BucketFollower {
 
     fn is_current_at(&mut self, at: Timestamp, limit: Option<Duration>) {
         self.hub.change_link(|link| {
-            link.current_at = Some(at);
+            (link.current_at, link.announced_limit) = (Some(at), limit);
             link.behind_since = None;
         });
         let now = Instant::now();
-        if limit.is_some() && self.progress.kept.is_none_or(|kept| now - kept >= KEEP) {
+        if limit.is_some()
+            && self.applier.is_kept()
+            && self.progress.kept.is_none_or(|kept| now - kept >= KEEP)
+        {
             self.progress.kept = Some(now);
             self.applier.keep_contact(at);
         }
@@ -278,7 +296,7 @@ impl BucketFollower {
 /// The result of the announcement on its way; never, where none is.
 async fn done(
     announcing: &mut Option<Announcing>,
-) -> Result<Result<(u64, Timestamp), CallFault>, tokio::task::JoinError> {
+) -> Result<Result<Announced, CallFault>, tokio::task::JoinError> {
     match announcing {
         Some(announcing) => announcing.await,
         None => std::future::pending().await,

@@ -16,6 +16,9 @@ use super::registry::EdgeRegistry;
 use super::report::{Announcement, Report};
 use crate::rules::fleet::{EdgeFacts, EdgeState, FleetFault, FleetLink};
 
+/// Code of the fault of an edge whose name another process has.
+pub(super) const NAME_TAKEN: &str = "name_taken";
+
 /// Shared state of the source.
 pub(super) struct Hub {
     pub(super) settings: NatsConnection,
@@ -53,9 +56,22 @@ pub(super) struct InForce {
     pub(super) digest: u128,
 }
 
+impl InForce {
+    /// The bucket, and the last decision about it: sequences mean the same only where both are the same.
+    pub(super) fn lineage(&self) -> (u64, u64) {
+        (self.created, self.followed)
+    }
+}
+
 impl Hub {
     pub(super) fn new(settings: NatsConnection, current_at: Option<Timestamp>) -> Self {
-        let link = FleetLink { connected: false, current_at, behind_since: None, fault: None };
+        let link = FleetLink {
+            connected: false,
+            current_at,
+            announced_limit: None,
+            behind_since: None,
+            fault: None,
+        };
         Self {
             names: BucketNames::of(&settings.bucket),
             instance: Builder::from_random_bytes(rand::random()).into_uuid().to_string(),
@@ -106,6 +122,11 @@ impl Hub {
         self.link.borrow().fault.clone()
     }
 
+    /// The age of the rules from which this edge denies, as others know it.
+    pub(super) fn announced_limit(&self) -> Option<Duration> {
+        self.link.borrow().announced_limit
+    }
+
     /// Whether another process has the name of this edge.
     pub(super) fn is_superseded(&self) -> bool {
         *self.superseded.lock()
@@ -120,11 +141,16 @@ impl Hub {
         *self.in_force.lock()
     }
 
-    /// Notes what is in force, and then up to which sequence, for those who wait for it.
-    pub(super) fn enforces(&self, in_force: Option<InForce>, sequence: u64) {
+    /// Notes what is in force.
+    pub(super) fn notes(&self, in_force: Option<InForce>) {
         if let Some(in_force) = in_force {
             *self.in_force.lock() = in_force;
         }
+    }
+
+    /// Notes what is in force, and then up to which sequence, for those who wait for it.
+    pub(super) fn enforces(&self, in_force: Option<InForce>, sequence: u64) {
+        self.notes(in_force);
         self.knows_of(sequence);
         self.enforced.send_replace(sequence);
     }
@@ -163,7 +189,7 @@ impl Hub {
         let InForce { created, changed, followed, digest } = self.in_force();
         let link = self.link.borrow().clone();
         let fault = match self.is_superseded() {
-            true => Some("name_taken".to_owned()),
+            true => Some(NAME_TAKEN.to_owned()),
             false => link.fault.map(|fault| fault.code),
         };
         let age = link.current_at.map(|at| Timestamp::now().duration_since(at).as_secs());

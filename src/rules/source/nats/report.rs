@@ -24,6 +24,18 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
+    /// That of an edge of which only its report is known. It tells its limit of age when it announces itself.
+    pub(super) fn of_live(report: &Report) -> Self {
+        Self {
+            name: report.name.clone(),
+            instance: report.instance.clone(),
+            version: report.version.clone(),
+            max_staleness_seconds: None,
+            signed_off: false,
+            forgotten: false,
+        }
+    }
+
     /// Whether saves wait for the edge.
     pub(super) fn is_waited_for(&self) -> bool {
         !self.signed_off && !self.forgotten
