@@ -8,172 +8,28 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use self::batch::NextState;
+pub(super) use self::batch::ObeyedBatch;
 use super::Publisher;
 use super::observer::Swap;
 use super::queue::{CallFailure, Work};
 use super::shared::sequence;
-use crate::rules::book::{AppliedBatch, DisabledWidget, ForcedChange, RuleBook};
+use crate::rules::book::{AppliedBatch, DisabledWidget, RuleBook};
 use crate::rules::change::{Actor, ChangedWidget};
 use crate::rules::documents::Json;
 use crate::rules::edit::disable::disabled;
 use crate::rules::error::{SaveError, StoreError};
-use crate::rules::fingerprint::FingerprintKey;
-use crate::rules::parallel::{on_threads, shares};
-use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedState};
+use crate::rules::shared::SharedBatch;
 use crate::rules::storage::share::{KeptShare, ShareCommit, SharedKey};
 use crate::rules::storage::stops::{PublishedStop, UnkeptStop};
 use crate::rules::storage::unkept::UnkeptChange;
 use crate::rules::storage::{Author, Commit, SignedWrite, Storage};
-use embedgate_policy::widget::{Access, WidgetId, next_revision};
+use embedgate_policy::widget::WidgetId;
+
+mod batch;
 
 /// A position alone is kept no more often than this: whoever starts from an earlier one reads a little again.
 const POSITION_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Fewer are ready before another thread has started.
-const WORTH_A_THREAD: usize = 256;
-
-/// Messages of a bucket, prepared for the writer.
-pub(super) struct ObeyedBatch {
-    changes: Vec<ObeyedChange>,
-    /// Widgets whose last message says nothing that can be taken, with its sequence.
-    unreadable: Vec<(WidgetId, u64)>,
-    gone: Vec<WidgetId>,
-    position: Option<BucketPosition>,
-    anew: bool,
-}
-
-/// Message of a bucket, prepared for the writer.
-struct ObeyedChange {
-    change: ForcedChange,
-    sequence: u64,
-    actor: Arc<str>,
-    at: Timestamp,
-}
-
-impl ObeyedBatch {
-    fn prepare(batch: SharedBatch, key: FingerprintKey) -> Self {
-        let SharedBatch { changes, gone, position, anew } = batch;
-        let is_unreadable = |change: &SharedChange| matches!(change.state, SharedState::Unreadable);
-        let unreadable = changes.iter().filter(|change| is_unreadable(change));
-        let unreadable = unreadable.map(|change| (change.id.clone(), change.sequence)).collect();
-        let prepare = |share: Vec<SharedChange>| -> Vec<ObeyedChange> {
-            share.into_iter().filter_map(|change| ObeyedChange::prepare(change, key)).collect()
-        };
-        let changes = on_threads(shares(changes, WORTH_A_THREAD), prepare).into_iter().flatten().collect();
-        Self { changes, unreadable, gone, position, anew }
-    }
-
-    /// How many changes it counts for.
-    pub(super) fn len(&self) -> usize {
-        self.changes.len() + self.unreadable.len() + self.gone.len()
-    }
-}
-
-impl ObeyedChange {
-    fn prepare(change: SharedChange, key: FingerprintKey) -> Option<Self> {
-        let SharedChange { id, sequence, state, actor, at } = change;
-        let change = match state {
-            SharedState::Document(widget) => ForcedChange::put(*widget, key),
-            SharedState::Deleted { revision, was_restricted } => {
-                ForcedChange::delete(id, revision, was_restricted)
-            }
-            SharedState::Unreadable => return None,
-        };
-        Some(Self { change, sequence, actor, at })
-    }
-
-    /// Whether it is what was published in place of this kill switch, or makes the switch pointless.
-    fn replaces(&self, stop: &UnkeptStop, anew: bool) -> bool {
-        let PublishedStop { term, sequence } = stop.published;
-        let term_is = |term: Option<u128>| term == Some(self.change.term);
-        self.change.json().is_none()
-            || term_is(term)
-            || term_is(stop.term(&self.change.id))
-            || !anew && sequence.is_some_and(|sequence| sequence <= self.sequence)
-    }
-}
-
-/// Next state, as messages make it one after the other.
-struct NextState<'b> {
-    in_force: &'b RuleBook,
-    share: KeptShare,
-    keys: HashMap<WidgetId, Option<SharedKey>>,
-    /// Kill switches that are not kept yet.
-    stops: BTreeMap<WidgetId, UnkeptStop>,
-    /// Those of them that are kept now, or pointless.
-    lifted: Vec<WidgetId>,
-    /// The documents under those that stay, where they are others now.
-    under: BTreeMap<WidgetId, Json>,
-    /// Widgets with another last message.
-    turned: HashSet<WidgetId>,
-    forced: Vec<ForcedChange>,
-    /// Of each of those: who has made it, and whether it is to be kept even if the book is so already.
-    signed: Vec<(Arc<Author>, bool)>,
-}
-
-impl NextState<'_> {
-    fn take(&mut self, message: ObeyedChange, generation: u64, anew: bool) {
-        let id = message.change.id.clone();
-        let before = self.keys.get(&id).copied().flatten();
-        if !anew && before.is_some_and(|before| before.sequence >= message.sequence) {
-            return;
-        }
-        let now = SharedKey { sequence: message.sequence, term: message.change.term };
-        let is_news = before.is_none_or(|before| before.term != now.term);
-        self.turn(&id, before, Some(now));
-        if let Some(stop) = self.stops.get(&id) {
-            match message.change.json() {
-                Some(json) if !message.replaces(stop, anew) => {
-                    if !is_news {
-                        return;
-                    }
-                    self.under.insert(id, Arc::clone(json));
-                }
-                _ => self.lift(id),
-            }
-        }
-        let author = Author::at(Actor::Elsewhere(message.actor), message.at, generation);
-        self.forced.push(message.change);
-        self.signed.push((author, is_news));
-    }
-
-    /// Removes a widget of which the bucket knows nothing. Its tombstone is this edge's alone: it keeps the widget from
-    /// coming back open in silence.
-    fn remove(&mut self, id: &WidgetId, author: &Arc<Author>) {
-        let before = self.keys.get(id).copied().flatten();
-        self.turn(id, before, None);
-        if self.stops.contains_key(id) {
-            self.lift(id.clone());
-        }
-        let Some(rules) = self.in_force.get(id.as_str()) else { return };
-        let was_restricted = rules.access != Access::Open;
-        self.forced.push(ForcedChange::delete(id.clone(), next_revision(rules.revision), was_restricted));
-        self.signed.push((Arc::clone(author), true));
-    }
-
-    /// Passes over a message that says nothing which can be taken.
-    fn pass(&mut self, id: &WidgetId, sequence: u64, anew: bool) {
-        let before = self.keys.get(id).copied().flatten();
-        if anew || before.is_none_or(|before| before.sequence < sequence) {
-            let term = before.map_or(0, |before| before.term);
-            self.turn(id, before, Some(SharedKey { sequence, term }));
-        }
-    }
-
-    fn turn(&mut self, id: &WidgetId, before: Option<SharedKey>, now: Option<SharedKey>) {
-        if before != now {
-            self.share.turn(before, now);
-            self.keys.insert(id.clone(), now);
-            self.turned.insert(id.clone());
-        }
-    }
-
-    fn lift(&mut self, id: WidgetId) {
-        self.stops.remove(&id);
-        self.under.remove(&id);
-        self.lifted.push(id);
-    }
-}
 
 impl Publisher {
     /// Puts in force what a bucket says, in its order, with one swap, and keeps it. What can't be kept is in force all the
@@ -201,17 +57,9 @@ impl Publisher {
         let reached = position.map(|position| position.sequence).or(last).unwrap_or(sequence(&share));
         let ids = changes.iter().map(|message| &message.change.id).chain(&gone);
         let ids = ids.chain(unreadable.iter().map(|(id, _)| id));
-        let mut next = NextState {
-            in_force: &in_force,
-            share: KeptShare { position: position.or(share.position), ..share },
-            keys: self.last_messages(ids),
-            stops: self.storage.stops().into_iter().collect(),
-            lifted: Vec::new(),
-            under: BTreeMap::new(),
-            turned: HashSet::new(),
-            forced: Vec::with_capacity(changes.len()),
-            signed: Vec::with_capacity(changes.len()),
-        };
+        let share = KeptShare { position: position.or(share.position), ..share };
+        let stops = self.storage.stops().into_iter().collect();
+        let mut next = NextState::new(&in_force, share, self.last_messages(ids), stops);
         for message in changes {
             next.take(message, generation, anew);
         }

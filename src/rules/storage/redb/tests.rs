@@ -12,8 +12,10 @@ use crate::rules::error::{RulesError, SaveError};
 use crate::rules::fixtures::{Notebook, delete, newer_suffixes, put};
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
+use crate::rules::shared::BucketPosition;
 use crate::rules::source::store::StoreSource;
 use crate::rules::source::{RuleSource, SourceKind};
+use crate::rules::storage::share::ShareCommit;
 use crate::rules::storage::{Author, SignedWrite};
 use crate::rules::tombstone::Tombstone;
 
@@ -345,8 +347,12 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         let applied = book.apply(&changes, ApplyOptions::default()).unwrap();
         let author = Author::now(Actor::CommandLine, generation);
         let signed = |write| SignedWrite { write, author: Arc::clone(&author) };
-        let commit =
-            Commit { generation, writes: applied.writes.into_iter().map(signed).collect(), share: None };
+        let keys = vec![(WidgetId::parse("w001").unwrap(), Some(SharedKey { sequence: 3, term: 9 }))];
+        let commit = Commit {
+            generation,
+            writes: applied.writes.into_iter().map(signed).collect(),
+            share: Some(ShareCommit { keys, position: Some(POSITION) }),
+        };
         let database = store.handle.database().unwrap();
         let pending = PendingCommit::write(&store.handle, &database, &commit).unwrap();
         drop(database);
@@ -354,8 +360,66 @@ fn a_commit_that_was_answered_as_failed_is_taken_back() {
         store.handle.leave_uncertain(pending.into_uncertain_after_commit());
         assert_eq!(store.get("w001").unwrap().unwrap().revision, Some(21));
         assert_eq!(history(&store), past, "{generation}");
+        assert_eq!(
+            (store.share(), store.shared_keys(&["w001"]).unwrap()),
+            (KeptShare::default(), vec![None])
+        );
     }
     drop(store);
     let (_, book) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge, Reading::Whole).unwrap();
     assert_eq!((contents(&book), book.generation()), (before, 21));
+}
+
+const POSITION: BucketPosition = BucketPosition { created: u64::MAX, sequence: 7, written: 8, followed: 9 };
+
+#[test]
+fn what_is_kept_of_a_bucket_is_there_after_a_restart() {
+    let folder = Folder::filled();
+    let open = || RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge, Reading::Whole).unwrap();
+    let id = |text: &str| WidgetId::parse(text).unwrap();
+    let key = |sequence, term| Some(SharedKey { sequence, term });
+    let (store, book) = open();
+    assert_eq!(store.share(), KeptShare::default(), "a store whose rules are not shared");
+    let keep = |store: &RuleStore, keys: Vec<(WidgetId, Option<SharedKey>)>, position| {
+        let share = Some(ShareCommit { keys, position });
+        let commit = Commit { generation: book.generation(), writes: Vec::new(), share };
+        store.prepare(&commit).unwrap().commit().unwrap();
+    };
+    keep(&store, vec![(id("w001"), key(5, 1 << 127)), (id("w000"), key(4, 3))], Some(POSITION));
+    keep(&store, vec![(id("w001"), key(6, u128::MAX)), (id("w002"), key(7, 2)), (id("w000"), None)], None);
+    // Nothing is dropped before a commit.
+    let share = ShareCommit { keys: vec![(id("w003"), key(8, 8))], position: None };
+    drop(store.prepare(&Commit { share: Some(share), ..Commit::default() }).unwrap());
+    let contact = Timestamp::from_microsecond(1_800_000_000_123_456).unwrap();
+    store.keep_contact(contact).unwrap();
+    drop(store);
+
+    let (store, _) = open();
+    // The terms are added up as numbers that run over.
+    let kept = KeptShare { position: Some(POSITION), digest: 1, keys: 2, contact: Some(contact) };
+    assert_eq!(store.share(), kept);
+    let keys = store.shared_keys(&["w001", "w000", "w002", "nobody"]).unwrap();
+    assert_eq!(keys, [key(6, u128::MAX), None, key(7, 2), None]);
+}
+
+#[test]
+fn entries_are_documents_and_deletions_by_id() {
+    let folder = Folder::filled();
+    let publisher = folder.start().unwrap();
+    save(&publisher, vec![delete("w001", None), put("w0010", &[], ""), delete("w0000", Some(4))]).unwrap();
+    drop(publisher);
+    let (store, _) = RuleStore::open(&folder.store(), suffixes(), StoreUse::Edge, Reading::Whole).unwrap();
+    let page = |after, limit| -> Vec<(String, u64, bool)> {
+        let entries = store.entries(after, limit).unwrap();
+        entries
+            .into_iter()
+            .map(|entry| (entry.id.to_string(), entry.revision, entry.json.is_some()))
+            .collect()
+    };
+    let all =
+        [("w000", 1, true), ("w0000", 4, false), ("w001", 2, false), ("w0010", 1, true), ("w002", 1, true)];
+    let all = all.map(|(id, revision, is_there)| (id.to_owned(), revision, is_there));
+    assert_eq!(page(None, 5), all);
+    assert_eq!(page(Some("w000"), 2), all[1..3]);
+    assert_eq!((page(Some("w0010"), 1), page(Some("w199"), 9)), (all[4..].to_vec(), vec![]));
 }

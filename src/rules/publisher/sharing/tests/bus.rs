@@ -275,6 +275,19 @@ impl Place {
     }
 }
 
+impl Place {
+    /// In memory, everything is quick, and what doesn't come is not waited for.
+    fn patience(&self) -> Patience {
+        let quick = Duration::from_millis(150);
+        match self {
+            Self::File(_) => Patience { coming_back: Duration::from_secs(1), ..Patience::default() },
+            Self::Memory(_) => {
+                Patience { trying: quick * 4, coming_back: quick, stopping: quick, arriving: quick }
+            }
+        }
+    }
+}
+
 /// Edge that follows the bucket on a thread of its own.
 pub(super) struct Edge {
     pub(super) name: &'static str,
@@ -314,7 +327,7 @@ impl Edge {
             .with_audit(ledger.clone())
             .with_storage(storage.clone(), book)
             .with_bucket(port.clone())
-            .with_patience(Patience { coming_back: Duration::from_secs(1), ..Patience::default() });
+            .with_patience(place.patience());
         let publisher = Arc::new(publisher);
         let follower = {
             let (publisher, port) = (Arc::clone(&publisher), Arc::clone(&port));
