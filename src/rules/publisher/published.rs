@@ -21,7 +21,7 @@ pub struct Published {
     /// What an edit has made of the document, or has found as it wanted it; `None` for other changes, and for a disabled
     /// widget whose document can't be read.
     pub document: Option<Box<Widget>>,
-    /// Whether it is kept. `false` only for a kill switch that could not be kept yet: it is in force, and is kept as soon
+    /// Whether it is kept; where a fleet shares the rules, in its bucket. `false` only for a kill switch that could not be kept yet: it is in force, and is kept as soon
     /// as that is possible. A restart before that loses it.
     pub durable: bool,
     /// Where a fleet shares the rules: the sequence of the bucket's message that holds the change, or that this edge
@@ -59,7 +59,8 @@ impl Published {
     }
 }
 
-/// Kill switch that is in force and could not be kept yet. A restart loses it.
+/// Change that is in force and could not be kept yet: a kill switch, which a restart loses; or what the bucket of a fleet
+/// says, which a start reads again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NotKept {
     /// The widget.

@@ -1,4 +1,4 @@
-//! Kill switches that could not be kept: in force all the same, and kept as soon as that is possible.
+//! Kill switches that could not be kept or published: in force all the same, and kept as soon as that is possible.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! Kill switches in front of the storage: those that are in force and could not be kept yet.
 //!
-//! Whoever reads sees them as if they were kept. They are written with the next commit that succeeds. What the process
-//! knows of them is lost with it.
+//! Whoever reads sees them as if they were kept. They are written with the next commit that succeeds, or published where a
+//! fleet shares the rules. What the process knows of them is lost with it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
