@@ -25,12 +25,12 @@ pub(super) struct Sharing {
     /// The sequence that the book in force has reached, or is about to reach.
     reached: AtomicU64,
     pub(super) keeping: Mutex<Keeping>,
-    pub(super) patience: Patience,
+    pub(super) times: SharingTimes,
 }
 
 /// Times that a change waits for the bucket.
 #[derive(Clone, Copy)]
-pub(super) struct Patience {
+pub(super) struct SharingTimes {
     /// For a change to be published.
     pub(super) trying: Duration,
     /// For what is published to come back.
@@ -41,7 +41,7 @@ pub(super) struct Patience {
     pub(super) arriving: Duration,
 }
 
-impl Default for Patience {
+impl Default for SharingTimes {
     fn default() -> Self {
         Self {
             trying: Duration::from_secs(10),
@@ -171,8 +171,8 @@ impl Publisher {
 #[cfg(test)]
 impl Publisher {
     /// The same with other times.
-    pub(super) fn with_patience(mut self, patience: Patience) -> Self {
-        self.sharing.patience = patience;
+    pub(super) fn with_times(mut self, patience: SharingTimes) -> Self {
+        self.sharing.times = patience;
         self
     }
 }

@@ -15,7 +15,7 @@ use super::Publisher;
 use super::group::Group;
 use super::published::Published;
 use super::queue::{AnswerSlot, CallFailure, Request, RequestCall, Work};
-use super::shared::{Patience, sequence};
+use super::shared::{SharingTimes, sequence};
 use crate::rules::book::RuleBook;
 use crate::rules::change::Absent;
 use crate::rules::edit::Edit;
@@ -78,7 +78,7 @@ impl Publisher {
         request: &Request,
     ) -> Result<Published, CallFailure> {
         let is_stop = matches!(request, Request::Edit { edit: Edit::Disable, .. });
-        let Patience { trying, coming_back, stopping, .. } = self.sharing.patience;
+        let SharingTimes { trying, coming_back, stopping, .. } = self.sharing.times;
         let (trying, coming_back) = if is_stop { (stopping, stopping) } else { (trying, coming_back) };
         let deadline = Instant::now() + trying;
         let mut tries = 0;
@@ -188,9 +188,8 @@ impl Publisher {
         let until = |time: Duration| deadline.min(Instant::now() + time);
         match last.filter(|last| now.is_none_or(|now| now.sequence < *last)) {
             Some(last) => {
-                self.sharing.wait(until(self.sharing.patience.arriving), |share| {
-                    sequence(share) >= last || is_over()
-                });
+                self.sharing
+                    .wait(until(self.sharing.times.arriving), |share| sequence(share) >= last || is_over());
             }
             None => {
                 self.sharing.wait(until(PAUSE), |share| share.position != now || is_over());

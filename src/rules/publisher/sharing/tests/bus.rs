@@ -277,12 +277,12 @@ impl Place {
 
 impl Place {
     /// In memory, everything is quick, and what doesn't come is not waited for.
-    fn patience(&self) -> Patience {
+    fn times(&self) -> SharingTimes {
         let quick = Duration::from_millis(150);
         match self {
-            Self::File(_) => Patience { coming_back: Duration::from_secs(1), ..Patience::default() },
+            Self::File(_) => SharingTimes { coming_back: Duration::from_secs(1), ..SharingTimes::default() },
             Self::Memory(_) => {
-                Patience { trying: quick * 4, coming_back: quick, stopping: quick, arriving: quick }
+                SharingTimes { trying: quick * 4, coming_back: quick, stopping: quick, arriving: quick }
             }
         }
     }
@@ -327,7 +327,7 @@ impl Edge {
             .with_audit(ledger.clone())
             .with_storage(storage.clone(), book)
             .with_bucket(port.clone())
-            .with_patience(place.patience());
+            .with_times(place.times());
         let publisher = Arc::new(publisher);
         let follower = {
             let (publisher, port) = (Arc::clone(&publisher), Arc::clone(&port));
