@@ -80,7 +80,7 @@ async fn an_edge_that_is_cut_off_alone_is_named_and_catches_up() {
             alone.cut()
         }
         let (status, answer) =
-            save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=500ms").await;
+            save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=1500ms").await;
         assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
         assert_eq!((verdict(&edges[0], "w", SITE).await, verdict(&edges[1], "w", SITE).await), (403, 200));
         // Two heartbeats that are missed, at the latest.

@@ -30,7 +30,7 @@ async fn an_edge_boots_from_its_cache_and_catches_up() {
 
 async fn save_everywhere_but_one(edge: &Edge) {
     let (status, answer) =
-        super::save(edge, &widget("later", &["site.example"]), "?wait=fleet&timeout=100ms").await;
+        super::save(edge, &widget("later", &["site.example"]), "?wait=fleet&timeout=1500ms").await;
     assert_eq!((status, &answer["behind"]), (202, &serde_json::json!(["edge-2"])), "{answer}");
 }
 

@@ -110,7 +110,7 @@ async fn an_edge_that_is_forgotten_is_not_waited_for() {
     assert_eq!((status, &answer["code"]), (404, &json!("unknown_edge")), "{answer}");
 
     kill(&mut third).await;
-    let (status, answer) = save(&first, &widget("w", &["site.example"]), "?wait=fleet&timeout=300ms").await;
+    let (status, answer) = save(&first, &widget("w", &["site.example"]), "?wait=fleet&timeout=1500ms").await;
     assert_eq!((status, &answer["behind"]), (202, &json!(["edge-3"])), "{answer}");
     let status = command(&second, &["fleet", "status"]).await;
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
@@ -131,7 +131,7 @@ async fn an_edge_that_is_forgotten_is_not_waited_for() {
     assert_verdict(&edges, "w", SITE, 403).await;
     edges[2].signal("STOP");
     let (status, answer) =
-        save(&edges[0], &widget("w", &["site.example"]), "?wait=fleet&timeout=300ms").await;
+        save(&edges[0], &widget("w", &["site.example"]), "?wait=fleet&timeout=1500ms").await;
     assert_eq!((status, &answer["behind"]), (202, &json!(["edge-3"])), "{answer}");
     edges[2].signal("CONT");
     eventually("it goes on", async || verdict(&edges[2], "w", SITE).await == 200).await;

@@ -36,14 +36,14 @@ async fn a_stopped_edge_is_named_until_it_goes_on() {
     let (_fleet, edges): (_, [Edge; 3]) = Fleet::new_edges().await;
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
     edges[1].signal("STOP");
-    let (status, answer) = save(&edges[0], &widget("w", &[]), "?wait=fleet&timeout=500ms").await;
+    let (status, answer) = save(&edges[0], &widget("w", &[]), "?wait=fleet&timeout=1500ms").await;
     assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
     let (status, answer) =
-        save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=300ms").await;
+        save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=1500ms").await;
     assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
     let seen = fleet(&edges[2]).await;
     assert_eq!(*state(&seen, "edge-2"), "silent", "{seen}");
-    let told = command(&edges[2], &["widgets", "disable", "w", "--wait", "--timeout", "300ms"]).await;
+    let told = command(&edges[2], &["widgets", "disable", "w", "--wait", "--timeout", "1500ms"]).await;
     let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(told.status.code() == Some(1) && text.contains("edge-2"), "{text}");
     edges[1].signal("CONT");

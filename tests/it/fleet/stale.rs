@@ -76,7 +76,7 @@ async fn an_edge_that_slept_never_answers_by_what_was_replaced() {
         assert_verdict(&edges, "w", SITE, 200).await;
         edges[1].signal("STOP");
         let (status, answer) =
-            save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=300ms").await;
+            save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=1500ms").await;
         assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
         // Nobody waits for it any longer, once it denies by itself.
         let timed = Instant::now();
