@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use reqwest::Method;
 use serde_json::json;
 
 use super::{
@@ -11,7 +12,6 @@ use super::{
 };
 use crate::support::edge::Edge;
 use crate::support::nats::NatsCluster;
-use reqwest::Method;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_loss_of_a_leader_and_of_a_folder_loses_no_save() {
@@ -71,10 +71,10 @@ async fn the_loss_of_a_leader_and_of_a_folder_loses_no_save() {
     let mut late = widget("gone", &["site.example"]);
     late["revision"] = json!(8);
     assert_eq!(save(&edges[2], &late, "").await.0, 409);
-    assert_eq!(bucket_of(&cluster).await, edges.len());
+    assert_eq!(consumers(&cluster).await, edges.len());
 }
 
-async fn bucket_of(cluster: &NatsCluster) -> usize {
+async fn consumers(cluster: &NatsCluster) -> usize {
     cluster.servers[0].bucket(BUCKET).await.consumers().await.len()
 }
 

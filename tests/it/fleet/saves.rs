@@ -1,5 +1,6 @@
 //! A save through one edge, and all the others.
 
+use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
 use crate::support::edge::Edge;
 use crate::support::websocket::{SocketUpstream, closed, exchange, hears_itself, open};
 use crate::support::{eventually, scale};
-use futures_util::future::join_all;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_acknowledged_save_is_in_force_on_every_edge() {
