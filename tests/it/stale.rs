@@ -143,13 +143,13 @@ impl Stage {
     }
 
     fn in_contact(&self) {
-        assert!(self.setup.keep_contact(Some(Timestamp::now())));
+        assert!(self.setup.keep_contact(Some(Timestamp::now()), None));
     }
 
     /// Has the last contact be so long ago that the rules are out of date this soon.
     fn stale_in(&self, milliseconds: i64) {
         let last = Timestamp::now() - MOST + SignedDuration::from_millis(milliseconds);
-        assert!(self.setup.keep_contact(Some(last)));
+        assert!(self.setup.keep_contact(Some(last), None));
     }
 
     async fn get(&self, path: &str, fields: &[(&str, &str)]) -> Answer {
