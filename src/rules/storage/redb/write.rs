@@ -30,8 +30,9 @@ impl<'a> PendingCommit<'a> {
     ) -> Result<Self, redb::Error> {
         let kept = commit.share.as_ref().map(|_| shared::kept(database)).transpose()?;
         let mut transaction = database.begin_write()?;
-        // For a second sync of the disk an edge that is killed starts as quickly as one that was stopped.
-        transaction.set_quick_repair(handle.purpose() == StoreUse::Edge);
+        // For a second sync of the disk an edge that is killed starts as quickly as one that was stopped. Where a fleet shares
+        // the rules, others wait for each of these.
+        transaction.set_quick_repair(handle.purpose() == StoreUse::Edge && commit.share.is_none());
         // In the order of the pages; changes to one widget stay in theirs.
         let mut order: Vec<(usize, &SignedWrite)> = commit.writes.iter().enumerate().collect();
         order.sort_by(|(_, a), (_, b)| a.write.id.cmp(&b.write.id));
