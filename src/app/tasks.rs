@@ -70,11 +70,12 @@ pub(super) fn return_memory_of_thread() {
 /// Time between two tries to keep a kill switch: soon after there is room.
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Keeps the kill switches that are in force and could not be kept.
+/// Keeps the kill switches that are in force and could not be kept, and makes durable what was recorded without that.
 pub(super) async fn keep_stops(publisher: Arc<Publisher>) {
     let mut failing = false;
     loop {
         sleep(KEEP_INTERVAL).await;
+        sync_audit_log(&publisher).await;
         let error = try_to_keep_stops(&publisher).await.err();
         if let Some((widgets, error)) = error.as_ref().filter(|_| !failing) {
             tracing::error!(
@@ -88,11 +89,20 @@ pub(super) async fn keep_stops(publisher: Arc<Publisher>) {
 
 /// The same once more before the process ends.
 pub(super) async fn keep_last_stops(publisher: &Arc<Publisher>) {
+    sync_audit_log(publisher).await;
     if let Err((widgets, error)) = try_to_keep_stops(publisher).await {
         tracing::error!(
             error,
             "lost: the kill switch of {widgets}, which could not be kept; disable it again after the next start"
         );
+    }
+}
+
+async fn sync_audit_log(publisher: &Arc<Publisher>) {
+    let publisher = Arc::clone(publisher);
+    let synced = tokio::task::spawn_blocking(move || publisher.sync_audit_log()).await;
+    if let Ok(Err(error)) = synced {
+        tracing::error!(%error, "the last records of the audit log would not survive a power cut");
     }
 }
 

@@ -30,6 +30,8 @@ struct OpenLogFile {
     file: File,
     /// Where the last records begin: what is taken back when the change can't be kept.
     before_last: u64,
+    /// Some records are not durable yet.
+    is_unsynced: bool,
 }
 
 impl FileAuditLog {
@@ -80,14 +82,17 @@ impl FileAuditLog {
             if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
                 File::open(folder)?.sync_all()?;
             }
-            *open = Some(OpenLogFile { file, before_last: 0 });
+            // What was moved away is durable, too.
+            if let Some(moved) = open.take().filter(|moved| moved.is_unsynced) {
+                moved.file.sync_data()?;
+            }
+            *open = Some(OpenLogFile { file, before_last: 0, is_unsynced: false });
         }
         open.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
     }
 }
 
-impl AuditLog for FileAuditLog {
-    fn record(&self, records: &[AuditRecord<'_>]) -> io::Result<()> {
+    fn write(&self, records: &[AuditRecord<'_>], syncs: bool) -> io::Result<()> {
         let mut lines = Vec::new();
         for record in records {
             serde_json::to_writer(&mut lines, &AuditLine::of(record)?)?;
@@ -96,12 +101,34 @@ impl AuditLog for FileAuditLog {
         let mut guard = self.lock();
         let open = self.current(&mut guard)?;
         open.before_last = open.file.metadata()?.len();
-        let written = open.file.write_all(&lines).and_then(|()| open.file.sync_data());
-        if written.is_err() {
+        let mut written = open.file.write_all(&lines);
+        if syncs && written.is_ok() {
+            written = open.file.sync_data();
+        }
+        match written {
+            Ok(()) => open.is_unsynced = !syncs,
             // Half a line would spoil the next one.
-            let _ = open.file.set_len(open.before_last);
+            Err(_) => drop(open.file.set_len(open.before_last)),
         }
         written
+    }
+}
+
+impl AuditLog for FileAuditLog {
+    fn record(&self, records: &[AuditRecord<'_>]) -> io::Result<()> {
+        self.write(records, true)
+    }
+
+    fn record_unsynced(&self, records: &[AuditRecord<'_>]) -> io::Result<()> {
+        self.write(records, false)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut guard = self.lock();
+        let Some(open) = guard.as_mut().filter(|open| open.is_unsynced) else { return Ok(()) };
+        open.file.sync_data()?;
+        open.is_unsynced = false;
+        Ok(())
     }
 
     fn revoke(&self, records: &[AuditRecord<'_>]) {

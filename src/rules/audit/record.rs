@@ -18,6 +18,21 @@ pub trait AuditLog: Send + Sync {
     /// Where the records can't be written: none of the changes is made then.
     fn record(&self, records: &[AuditRecord<'_>]) -> io::Result<()>;
 
+    /// [`AuditLog::record`] for changes that are in force whatever becomes of it, and that others have, too: the records
+    /// survive the end of the process, and a power cut from [`AuditLog::sync`] on.
+    ///
+    /// # Errors
+    ///
+    /// Where the records can't be written.
+    fn record_unsynced(&self, records: &[AuditRecord<'_>]) -> io::Result<()>;
+
+    /// Makes durable what was recorded without that.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    fn sync(&self) -> io::Result<()>;
+
     /// Takes back what the last [`AuditLog::record`] was given: the storage failed, nothing of it is in force.
     fn revoke(&self, records: &[AuditRecord<'_>]);
 }

@@ -1,6 +1,7 @@
 //! Group commit: judge → write → audit → commit → swap → tell → answer. One group at a time.
 
 use std::collections::HashSet;
+use std::io;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -165,7 +166,21 @@ impl Publisher {
                 },
             })
             .collect();
-        audit.record(&records).map_err(|error| SaveError::AuditUnavailable { source: error.into() })?;
+        let recorded = match commit.share {
+            None => audit.record(&records),
+            // It is in force already, and the other edges wait for it to be kept here.
+            Some(_) => audit.record_unsynced(&records),
+        };
+        recorded.map_err(|error| SaveError::AuditUnavailable { source: error.into() })?;
         Ok(pending.commit().inspect_err(|_| audit.revoke(&records))?)
+    }
+
+    /// Makes durable what the audit log was told of changes that others have, too. To be called again and again.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn sync_audit_log(&self) -> io::Result<()> {
+        self.audit.as_ref().map_or(Ok(()), |audit| audit.sync())
     }
 }

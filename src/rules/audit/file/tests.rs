@@ -107,6 +107,30 @@ fn what_was_not_made_is_taken_back() {
 }
 
 #[test]
+fn what_is_not_durable_yet_is_there_and_can_be_taken_back() {
+    let scene = Scene::new();
+    let log = FileAuditLog::new(scene.path());
+    let is_unsynced = || log.lock().as_ref().is_some_and(|open| open.is_unsynced);
+    let first = [scene.record(None, Some((1, FIRST)))];
+    log.record_unsynced(&first).unwrap();
+    assert_eq!((scene.lines().len(), is_unsynced()), (1, true));
+    log.sync().unwrap();
+    assert!(!is_unsynced());
+    let second = [scene.record(Some((1, FIRST)), Some((2, SECOND)))];
+    log.record_unsynced(&second).unwrap();
+    log.revoke(&second);
+    assert_eq!(scene.lines().len(), 1);
+    // What is durable makes all before it durable.
+    log.record_unsynced(&second).unwrap();
+    log.record(&[scene.record(Some((2, SECOND)), None)]).unwrap();
+    assert_eq!((scene.lines().len(), is_unsynced()), (3, false));
+    log.record_unsynced(&first).unwrap();
+    fs::rename(scene.path(), scene.path().with_extension("1")).unwrap();
+    log.record_unsynced(&first).unwrap();
+    assert_eq!((scene.lines().len(), is_unsynced()), (1, true));
+}
+
+#[test]
 fn a_file_that_was_moved_away_is_followed_by_a_new_one() {
     let scene = Scene::new();
     let log = FileAuditLog::new(scene.path());
