@@ -90,7 +90,6 @@ impl FileAuditLog {
         }
         open.as_mut().ok_or_else(|| io::Error::other("the file is not open"))
     }
-}
 
     fn write(&self, records: &[AuditRecord<'_>], syncs: bool) -> io::Result<()> {
         let mut lines = Vec::new();
