@@ -35,8 +35,31 @@ pub(in crate::rules) struct SharedBatch {
     pub(in crate::rules) gone: Vec<WidgetId>,
     /// Position when they are in force; `None`: it stays.
     pub(in crate::rules) position: Option<BucketPosition>,
-    /// What is known of messages that came before doesn't count: the bucket is another one than before.
-    pub(in crate::rules) anew: bool,
+    /// Which of them count.
+    pub(in crate::rules) taking: Taking,
+}
+
+/// Choice of the messages that count, by what is known of those before about the same widget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::rules) enum Taking {
+    /// Those that come after it.
+    #[default]
+    Newer,
+    /// The same one, too: there is doubt about what it has led to.
+    NotOlder,
+    /// All: the bucket is another one than before.
+    All,
+}
+
+impl Taking {
+    /// Whether a message of this sequence counts. `known`: that of the last one.
+    pub(in crate::rules) fn takes(self, known: Option<u64>, sequence: u64) -> bool {
+        match self {
+            Self::Newer => known.is_none_or(|known| known < sequence),
+            Self::NotOlder => known.is_none_or(|known| known <= sequence),
+            Self::All => true,
+        }
+    }
 }
 
 /// Message of a bucket about one widget. It was judged by whoever has published it.

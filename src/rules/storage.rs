@@ -19,7 +19,7 @@ use super::tombstone::Tombstone;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::WidgetId;
 
-use self::share::{KeptShare, ShareCommit, SharedKey};
+use self::share::{KeptContact, KeptShare, ShareCommit, SharedKey};
 
 /// Storage of documents and of what the book is made of.
 pub(in crate::rules) trait Storage: Send + Sync {
@@ -104,12 +104,12 @@ pub(in crate::rules) trait Storage: Send + Sync {
     /// Where the store can't be read.
     fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError>;
 
-    /// Keeps when this edge last knew that it had everything that was published.
+    /// Keeps the last contact to the bucket.
     ///
     /// # Errors
     ///
     /// It can't be written.
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError>;
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError>;
 
     /// Writes everything and leaves the commit: where the pending commit is dropped, nothing of it has happened.
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError>;

@@ -19,7 +19,7 @@ use crate::rules::change::{Actor, ChangedWidget};
 use crate::rules::documents::Json;
 use crate::rules::edit::disable::disabled;
 use crate::rules::error::{SaveError, StoreError};
-use crate::rules::shared::SharedBatch;
+use crate::rules::shared::{SharedBatch, Taking};
 use crate::rules::storage::share::{KeptShare, ShareCommit, SharedKey};
 use crate::rules::storage::stops::{PublishedStop, UnkeptStop};
 use crate::rules::storage::unkept::UnkeptChange;
@@ -51,7 +51,7 @@ impl Publisher {
         let started = Instant::now();
         let in_force = self.live.load_full();
         let generation = in_force.generation().saturating_add(1);
-        let ObeyedBatch { changes, unreadable, gone, position, anew } = batch;
+        let ObeyedBatch { changes, unreadable, gone, position, taking } = batch;
         let last = changes.iter().map(|change| change.sequence).max();
         let share = self.sharing.in_force();
         let reached = position.map(|position| position.sequence).or(last).unwrap_or(sequence(&share));
@@ -61,11 +61,11 @@ impl Publisher {
         let stops = self.storage.stops().into_iter().collect();
         let mut next = NextState::new(&in_force, share, self.last_messages(ids), stops);
         for message in changes {
-            next.take(message, generation, anew);
+            next.take(message, generation, taking);
         }
         let author = Author::now(Actor::Source(self.source), generation);
         gone.iter().for_each(|id| next.remove(id, &author));
-        unreadable.iter().for_each(|(id, sequence)| next.pass(id, *sequence, anew));
+        unreadable.iter().for_each(|(id, sequence)| next.pass(id, *sequence, taking));
         let NextState { share, keys, stops, lifted, under, turned, forced, signed, .. } = next;
 
         let AppliedBatch { mut book, outcomes, mut changed, writes, .. } = in_force.force(forced);
@@ -95,7 +95,7 @@ impl Publisher {
                 stops.remove(id);
             }
             stops.extend(remade);
-            if anew {
+            if taking == Taking::All {
                 stops.values_mut().for_each(|stop| stop.published = PublishedStop::default());
             }
         });

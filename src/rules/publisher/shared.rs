@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 
@@ -13,7 +12,7 @@ use super::Publisher;
 use crate::rules::error::StoreError;
 use crate::rules::shared::{BucketPosition, SharedBucket, SharedEntry};
 use crate::rules::storage::Storage;
-use crate::rules::storage::share::KeptShare;
+use crate::rules::storage::share::{KeptContact, KeptShare, SharedKey};
 
 /// What a publisher knows of the bucket that a fleet shares.
 #[derive(Default)]
@@ -157,13 +156,23 @@ impl Publisher {
         self.storage.entries(after, limit)
     }
 
-    /// Keeps when this edge last knew that it had everything, so that the age of its rules is known after a restart.
-    pub(in crate::rules) fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.storage.keep_contact(at)
+    /// The last message about each of these widgets; `None`: the bucket knew nothing of it.
+    pub(in crate::rules) fn shared_keys(&self, ids: &[&str]) -> Result<Vec<Option<SharedKey>>, StoreError> {
+        self.storage.shared_keys(ids)
     }
 
-    /// When this edge last knew that it had everything, as it was kept.
-    pub(in crate::rules) fn contact(&self) -> Option<Timestamp> {
+    /// Whether another process has taken over for good.
+    pub(in crate::rules) fn is_handed_over(&self) -> bool {
+        self.handed_over.load(Ordering::Acquire)
+    }
+
+    /// Keeps the last contact to the bucket, so that the age of its rules is known after a restart.
+    pub(in crate::rules) fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
+        self.storage.keep_contact(contact)
+    }
+
+    /// The last contact to the bucket, as it was kept.
+    pub(in crate::rules) fn contact(&self) -> Option<KeptContact> {
         self.storage.share().contact
     }
 }

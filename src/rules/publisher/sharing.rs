@@ -21,12 +21,14 @@ use crate::rules::change::Absent;
 use crate::rules::edit::Edit;
 use crate::rules::error::{BucketError, SaveError, StoreError};
 use crate::rules::shared::{ExpectedWrite, Publication, PublishError, SharedBucket};
-use crate::rules::storage::stops::PublishedStop;
 use crate::rules::storage::{SignedWrite, Storage};
 use embedgate_policy::widget::WidgetId;
 
 /// So often a change is judged and published.
 const TRIES: u32 = 20;
+
+/// More time to come back for each write: they are published a thousand at a time, and read and kept here.
+const COMING_BACK_OF_WIDGET: Duration = Duration::from_millis(1);
 
 /// Time before another try, where it isn't known what was in the way.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -35,10 +37,19 @@ const PAUSE: Duration = Duration::from_millis(20);
 enum Tried {
     /// There was nothing to publish.
     Unchanged(Published),
-    /// Published as the message of this sequence.
-    Published(u64, Published),
+    /// Published.
+    Published(PublishedWrites, Published),
     /// Somebody was faster: the message of this sequence was in the way.
     Conflict(Option<u64>),
+}
+
+/// Writes that were published.
+struct PublishedWrites {
+    /// The sequence of the last message.
+    sequence: u64,
+    /// The widget that it is about.
+    last: Option<WidgetId>,
+    count: usize,
 }
 
 impl Publisher {
@@ -60,7 +71,7 @@ impl Publisher {
                 };
                 let stopped = self.run(Work::Stop { id: id.clone(), only_if, actor, cause })?;
                 if sequence.is_some() {
-                    self.storage.note_published(&id, PublishedStop { term: None, sequence });
+                    self.storage.note_published(&id, None, sequence);
                 }
                 Ok(Published { durable: stopped.durable || sequence.is_some(), sequence, ..stopped })
             }
@@ -90,8 +101,9 @@ impl Publisher {
             }
             match self.try_to_publish(bucket, request) {
                 Ok(Tried::Unchanged(published)) => return Ok(published),
-                Ok(Tried::Published(sequence, published)) => {
-                    return self.come_back(sequence, published, coming_back);
+                Ok(Tried::Published(writes, published)) => {
+                    let more = COMING_BACK_OF_WIDGET * u32::try_from(writes.count).unwrap_or(u32::MAX);
+                    return self.come_back(&writes, published, coming_back.saturating_add(more));
                 }
                 Ok(Tried::Conflict(last)) => self.let_arrive(last, deadline),
                 Err(CallFailure::NotSaved(SaveError::Storage(StoreError::Lent { .. }))) => {}
@@ -131,13 +143,15 @@ impl Publisher {
         expected.extend(others);
         self.replace_stops(&book, &writes);
         let write = |signed: &&'_ SignedWrite| expected.get(&signed.write.id).copied().unwrap_or(0);
-        let writes = writes.iter().map(|signed| ExpectedWrite { signed, expected: write(signed) }).collect();
+        let writes: Vec<_> =
+            writes.iter().map(|signed| ExpectedWrite { signed, expected: write(signed) }).collect();
+        let (last, count) = (writes.last().map(|write| write.signed.write.id.clone()), writes.len());
         let last_sequence = request.is_about_others().then_some(position);
         let publication = Publication { writes, last_sequence, chunked: request.is_chunked() };
-        match bucket.publish(&publication) {
-            Ok(sequence) => Ok(Tried::Published(sequence, published)),
+        match publish(bucket, publication) {
+            Ok(sequence) => Ok(Tried::Published(PublishedWrites { sequence, last, count }, published)),
             Err(PublishError::Conflict { last }) => Ok(Tried::Conflict(last)),
-            Err(error) => Err(not_shared(unpublished(error, publication.writes.len()))),
+            Err(error) => Err(not_shared(unpublished(error, count))),
         }
     }
 
@@ -157,8 +171,7 @@ impl Publisher {
                 if let Some(stop) =
                     stops.get_mut(&write.id).filter(|stop| stop.revision <= revision(&write.id))
                 {
-                    stop.published =
-                        PublishedStop { term: Some(write.state.term(&write.id)), sequence: None };
+                    stop.published.replacement = Some(write.state.term(&write.id));
                 }
             });
         }
@@ -166,16 +179,25 @@ impl Publisher {
 
     fn come_back(
         &self,
-        sequence: u64,
+        writes: &PublishedWrites,
         published: Published,
         within: Duration,
     ) -> Result<Published, CallFailure> {
+        let PublishedWrites { sequence, ref last, .. } = *writes;
         let reaches = |share: &_| self::sequence(share) >= sequence;
         let is_over = || self.handed_over.load(Ordering::Acquire);
         let deadline = Instant::now() + within;
         self.sharing.wait(deadline, |share| reaches(share) || is_over());
         if !reaches(&self.sharing.in_force()) {
             return Err(not_shared(BucketError::NotInForce { sequence }));
+        }
+        let known = last.as_ref().map(|id| self.storage.shared_keys(&[id.as_str()]));
+        if let Some(Ok(known)) = known
+            && known.iter().all(|key| key.is_none_or(|key| key.sequence < sequence))
+        {
+            // The bucket has lost its end and has grown again, so another message has this sequence.
+            let detail = format!("message {sequence} of the bucket is another one now").into();
+            return Err(not_shared(BucketError::Uncertain { detail }));
         }
         let generation = self.live.load().generation();
         Ok(Published { generation, sequence: Some(sequence), ..published })
@@ -215,13 +237,12 @@ impl Publisher {
         let key = self.storage.shared_keys(&[id.as_str()])?.pop().flatten();
         let Some(signed) = self.storage.stop_write(id, self.key())? else { return Ok(()) };
         let term = Some(signed.write.state.term(id));
-        self.storage.note_published(id, PublishedStop { term, sequence: None });
+        self.storage.note_published(id, term, None);
         let expected = key.map_or(0, |key| key.sequence);
         let writes = vec![ExpectedWrite { signed: &signed, expected }];
-        match bucket.publish(&Publication { writes, last_sequence: None, chunked: false }) {
+        match publish(bucket, Publication { writes, last_sequence: None, chunked: false }) {
             Ok(sequence) => {
-                let published = PublishedStop { term, sequence: Some(sequence) };
-                self.storage.note_published(id, published);
+                self.storage.note_published(id, term, Some(sequence));
                 tracing::info!(widget = %id, sequence, "the kill switch that could not be published is published now");
                 Ok(())
             }
@@ -264,6 +285,18 @@ fn last_writes(writes: &[SignedWrite]) -> Vec<&SignedWrite> {
         writes.iter().rev().filter(|signed| seen.insert(&signed.write.id)).collect();
     last.reverse();
     last
+}
+
+/// Publishes changes. A widget whose key somebody has purged has no message any more: nobody has written it since then.
+fn publish(bucket: &dyn SharedBucket, mut publication: Publication<'_>) -> Result<u64, PublishError> {
+    let first = bucket.publish(&publication);
+    match (&first, publication.writes.as_mut_slice()) {
+        (Err(PublishError::Conflict { last: Some(0) }), [write]) if write.expected > 0 => {
+            write.expected = 0;
+            bucket.publish(&publication)
+        }
+        _ => first,
+    }
 }
 
 fn not_shared(error: BucketError) -> CallFailure {

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::share::{KeptShare, SharedKey};
+use super::share::{KeptContact, KeptShare, SharedKey};
 use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState};
 use crate::rules::documents::{Documents, HistoryEntry, HistoryState, restore};
 use crate::rules::error::StoreError;
@@ -124,8 +123,8 @@ impl Storage for InMemory {
         Ok(entries)
     }
 
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.lock().share.contact = Some(at);
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
+        self.lock().share.contact = Some(contact);
         Ok(())
     }
 

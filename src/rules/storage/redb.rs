@@ -10,7 +10,6 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 pub(in crate::rules) use self::beginning::unfinished;
@@ -21,7 +20,7 @@ use self::history::HistoryRows;
 pub(in crate::rules) use self::lock::StoreLock;
 use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta};
 use self::write::PendingCommit;
-use super::share::{KeptShare, SharedKey};
+use super::share::{KeptContact, KeptShare, SharedKey};
 use super::{Commit, Pending, Storage, StoredDocument, Write};
 use crate::rules::book::RuleBook;
 use crate::rules::documents::{Documents, HistoryEntry, restore};
@@ -310,9 +309,9 @@ impl Storage for RuleStore {
         self.read(|| "some widget".to_owned(), |database| shared::entries(database, after, limit))
     }
 
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
         let database = self.handle.database()?;
-        match caught(|| shared::write_contact(&database, at)) {
+        match caught(|| shared::write_contact(&database, contact)) {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) if is_damage(&error) => {
                 Err(self.damaged_part("the age of the rules", error.to_string()))

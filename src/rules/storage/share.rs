@@ -1,5 +1,7 @@
 //! What a storage keeps of a bucket that a fleet shares: up to where it was followed, and the last message of each widget.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
 
@@ -24,8 +26,17 @@ pub(in crate::rules) struct KeptShare {
     pub(in crate::rules) digest: u128,
     /// Number of widgets and deletions that came from the bucket.
     pub(in crate::rules) keys: u64,
-    /// When this edge last knew that it had everything.
-    pub(in crate::rules) contact: Option<Timestamp>,
+    /// The last contact to it.
+    pub(in crate::rules) contact: Option<KeptContact>,
+}
+
+/// Last contact to a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::rules) struct KeptContact {
+    /// When this edge last knew that it had everything that was published.
+    pub(in crate::rules) at: Timestamp,
+    /// The age from which it denies, as the other edges know it; `None`: never.
+    pub(in crate::rules) limit: Option<Duration>,
 }
 
 impl KeptShare {

@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::share::{KeptShare, SharedKey, term};
+use super::share::{KeptContact, KeptShare, SharedKey, term};
 use super::unkept::WriteBehind;
 use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState, Write};
 use crate::rules::book::WidgetRecord;
@@ -46,9 +45,11 @@ impl UnkeptStop {
 /// What was published in place of a kill switch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::rules) struct PublishedStop {
-    /// What that adds to the digest of all.
+    /// What the kill switch itself adds to the digest of all, as it was published.
     pub(in crate::rules) term: Option<u128>,
-    /// The sequence of its message, once it is known.
+    /// What a change adds to it that comes in place of the kill switch. Both may be on their way at once.
+    pub(in crate::rules) replacement: Option<u128>,
+    /// The sequence of the kill switch's message, once it is known.
     pub(in crate::rules) sequence: Option<u64>,
 }
 
@@ -138,10 +139,11 @@ impl StorageWithStops {
         settled.map(|(id, _)| id).collect()
     }
 
-    /// Notes what is published in place of a kill switch, if there is one of this widget.
-    pub(in crate::rules) fn note_published(&self, id: &WidgetId, published: PublishedStop) {
+    /// Notes the publication of a kill switch, if there is one of this widget: what it adds to the digest of all, where
+    /// that is known, and the sequence of its message, once there is one.
+    pub(in crate::rules) fn note_published(&self, id: &WidgetId, term: Option<u128>, sequence: Option<u64>) {
         if let Some(stop) = self.lock().get_mut(id) {
-            stop.published = published;
+            stop.published = PublishedStop { term, sequence, ..stop.published };
         }
     }
 
@@ -273,8 +275,8 @@ impl Storage for StorageWithStops {
         self.kept.entries(after, limit)
     }
 
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.kept.keep_contact(at)
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
+        self.kept.keep_contact(contact)
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::share::{KeptShare, SharedKey};
+use super::share::{KeptContact, KeptShare, SharedKey};
 use super::{Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState, Write};
 use crate::rules::documents::{Documents, HistoryEntry, HistoryState, restore};
 use crate::rules::error::StoreError;
@@ -239,8 +239,8 @@ impl Storage for WriteBehind {
         self.merged(after, limit, kept, |entry| &entry.id, own)
     }
 
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.kept.keep_contact(at)
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
+        self.kept.keep_contact(contact)
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {

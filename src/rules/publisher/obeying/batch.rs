@@ -10,7 +10,7 @@ use crate::rules::change::Actor;
 use crate::rules::documents::Json;
 use crate::rules::fingerprint::FingerprintKey;
 use crate::rules::parallel::{on_threads, shares};
-use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedState};
+use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedState, Taking};
 use crate::rules::storage::Author;
 use crate::rules::storage::share::{KeptShare, SharedKey};
 use crate::rules::storage::stops::{PublishedStop, UnkeptStop};
@@ -26,7 +26,7 @@ pub(in crate::rules::publisher) struct ObeyedBatch {
     pub(super) unreadable: Vec<(WidgetId, u64)>,
     pub(super) gone: Vec<WidgetId>,
     pub(super) position: Option<BucketPosition>,
-    pub(super) anew: bool,
+    pub(super) taking: Taking,
 }
 
 /// Message of a bucket, prepared for the writer.
@@ -39,7 +39,7 @@ pub(super) struct ObeyedChange {
 
 impl ObeyedBatch {
     pub(super) fn prepare(batch: SharedBatch, key: FingerprintKey) -> Self {
-        let SharedBatch { changes, gone, position, anew } = batch;
+        let SharedBatch { changes, gone, position, taking } = batch;
         let is_unreadable = |change: &SharedChange| matches!(change.state, SharedState::Unreadable);
         let unreadable = changes.iter().filter(|change| is_unreadable(change));
         let unreadable = unreadable.map(|change| (change.id.clone(), change.sequence)).collect();
@@ -47,7 +47,7 @@ impl ObeyedBatch {
             share.into_iter().filter_map(|change| ObeyedChange::prepare(change, key)).collect()
         };
         let changes = on_threads(shares(changes, WORTH_A_THREAD), prepare).into_iter().flatten().collect();
-        Self { changes, unreadable, gone, position, anew }
+        Self { changes, unreadable, gone, position, taking }
     }
 
     /// How many changes it counts for.
@@ -70,13 +70,14 @@ impl ObeyedChange {
     }
 
     /// Whether it is what was published in place of this kill switch, or makes the switch pointless.
-    fn replaces(&self, stop: &UnkeptStop, anew: bool) -> bool {
-        let PublishedStop { term, sequence } = stop.published;
+    fn replaces(&self, stop: &UnkeptStop, taking: Taking) -> bool {
+        let PublishedStop { term, replacement, sequence } = stop.published;
         let term_is = |term: Option<u128>| term == Some(self.change.term);
         self.change.json().is_none()
             || term_is(term)
+            || term_is(replacement)
             || term_is(stop.term(&self.change.id))
-            || !anew && sequence.is_some_and(|sequence| sequence <= self.sequence)
+            || taking != Taking::All && sequence.is_some_and(|sequence| sequence <= self.sequence)
     }
 }
 
@@ -120,10 +121,10 @@ impl<'b> NextState<'b> {
         }
     }
 
-    pub(super) fn take(&mut self, message: ObeyedChange, generation: u64, anew: bool) {
+    pub(super) fn take(&mut self, message: ObeyedChange, generation: u64, taking: Taking) {
         let id = message.change.id.clone();
         let before = self.keys.get(&id).copied().flatten();
-        if !anew && before.is_some_and(|before| before.sequence >= message.sequence) {
+        if !taking.takes(before.map(|before| before.sequence), message.sequence) {
             return;
         }
         let now = SharedKey { sequence: message.sequence, term: message.change.term };
@@ -131,7 +132,7 @@ impl<'b> NextState<'b> {
         self.turn(&id, before, Some(now));
         if let Some(stop) = self.stops.get(&id) {
             match message.change.json() {
-                Some(json) if !message.replaces(stop, anew) => {
+                Some(json) if !message.replaces(stop, taking) => {
                     if !is_news {
                         return;
                     }
@@ -160,9 +161,9 @@ impl<'b> NextState<'b> {
     }
 
     /// Passes over a message that says nothing which can be taken.
-    pub(super) fn pass(&mut self, id: &WidgetId, sequence: u64, anew: bool) {
+    pub(super) fn pass(&mut self, id: &WidgetId, sequence: u64, taking: Taking) {
         let before = self.keys.get(id).copied().flatten();
-        if anew || before.is_none_or(|before| before.sequence < sequence) {
+        if taking.takes(before.map(|before| before.sequence), sequence) {
             let term = before.map_or(0, |before| before.term);
             self.turn(id, before, Some(SharedKey { sequence, term }));
         }

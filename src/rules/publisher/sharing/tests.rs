@@ -9,7 +9,7 @@ use crate::rules::change::{ApplyOptions, Change, Outcome, Precondition};
 use crate::rules::documents::HistoryState;
 use crate::rules::edit::DomainsEdit;
 use crate::rules::fixtures::{delete, put, widget};
-use crate::rules::shared::{SharedBatch, SharedChange, SharedState};
+use crate::rules::shared::{SharedBatch, SharedChange, SharedState, Taking};
 use embedgate_policy::entry::Entry;
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::suffix::PublicSuffixes;
@@ -206,7 +206,9 @@ fn a_bucket_is_obeyed() {
     };
     let obey = |changes: Vec<SharedChange>, sequence: u64| {
         let position = Some(bus::position(sequence));
-        edge.publisher.obey(SharedBatch { changes, gone: Vec::new(), position, anew: false }).unwrap();
+        edge.publisher
+            .obey(SharedBatch { changes, gone: Vec::new(), position, taking: Taking::Newer })
+            .unwrap();
     };
     let revision = |name: &str| edge.publisher.live().load().get(name).map(|rules| rules.revision);
     let generation = || edge.publisher.live().load().generation();
@@ -245,7 +247,7 @@ fn a_bucket_is_obeyed() {
     // Another bucket, in which the counting has begun again. It knows nothing of `c`.
     let position = Some(crate::rules::shared::BucketPosition { created: 2, followed: 1, ..bus::position(3) });
     let changes = vec![document("a", 1, r#","revision":2"#), document("b", 3, r#","revision":8"#)];
-    edge.publisher.obey(SharedBatch { changes, gone: vec![id("c")], position, anew: true }).unwrap();
+    edge.publisher.obey(SharedBatch { changes, gone: vec![id("c")], position, taking: Taking::All }).unwrap();
     assert_eq!((generation(), revision("b"), edge.publisher.position()), (4, Some(8), position));
     assert_eq!(
         (edge.publisher.known_keys(), edge.publisher.position().map(|position| position.sequence)),
@@ -255,7 +257,8 @@ fn a_bucket_is_obeyed() {
     // What is in force and what is kept are of one opinion.
     assert_eq!(edge.kept().digest, edge.publisher.digest());
     // A widget that is gone can't come back open in silence, although the bucket doesn't know it.
-    let gone = SharedBatch { changes: Vec::new(), gone: vec![id("a")], position: None, anew: false };
+    let gone =
+        SharedBatch { changes: Vec::new(), gone: vec![id("a")], position: None, taking: Taking::Newer };
     obey(vec![document("a", 4, r#","allowed_domains":["a.example"],"revision":3"#)], 4);
     edge.publisher.obey(gone).unwrap();
     assert_eq!((revision("a"), edge.publisher.known_keys()), (None, 1));
@@ -296,7 +299,7 @@ fn another_process_takes_over() {
     });
     assert_eq!(error.code(), "not_in_force_yet");
     assert_eq!(one.save(vec![put("c", &[], "")]).unwrap_err().code(), "handed_over");
-    let batch = SharedBatch { changes: Vec::new(), gone: Vec::new(), position: None, anew: false };
+    let batch = SharedBatch { changes: Vec::new(), gone: Vec::new(), position: None, taking: Taking::Newer };
     assert_eq!(one.publisher.obey(batch).unwrap_err().code(), "handed_over");
     assert_eq!(bus.last(), 2);
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::*;
@@ -17,7 +16,7 @@ use crate::rules::publisher::tests::Ledger;
 use crate::rules::shared::SharedEntry;
 use crate::rules::source::SourceKind;
 use crate::rules::storage::memory::InMemory;
-use crate::rules::storage::share::{KeptShare, SharedKey};
+use crate::rules::storage::share::{KeptContact, KeptShare, SharedKey};
 use crate::rules::storage::{Pending, StoredDocument};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
@@ -93,8 +92,8 @@ impl Storage for BadDisk {
     fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
         self.kept.entries(after, limit)
     }
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.kept.keep_contact(at)
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
+        self.kept.keep_contact(contact)
     }
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         if self.is_full.load(Relaxed) {

@@ -1,6 +1,7 @@
 //! What the store keeps of a bucket that a fleet shares. A store whose rules are not shared has none of it.
 
 use std::ops::Bound;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use redb::{
@@ -11,7 +12,7 @@ use redb::{
 use super::signed;
 use super::tables::{DELETED, DOCUMENTS, META};
 use crate::rules::shared::{BucketPosition, SharedEntry};
-use crate::rules::storage::share::{KeptShare, ShareCommit, SharedKey};
+use crate::rules::storage::share::{KeptContact, KeptShare, ShareCommit, SharedKey};
 use embedgate_policy::widget::WidgetId;
 
 /// The last message about each widget, by id: its sequence, and what the widget's state adds to the digest.
@@ -23,6 +24,8 @@ const POSITION: [&str; 4] = ["bucket_created", "bucket_sequence", "bucket_writte
 const DIGEST: [&str; 2] = ["digest_0", "digest_1"];
 /// Name of the last contact, in microseconds of Unix time.
 const CONTACT: &str = "contact";
+/// Name of the age from which the edge denies, in microseconds.
+const LIMIT: &str = "contact_limit";
 
 fn key((sequence, term): (u64, u128)) -> SharedKey {
     SharedKey { sequence, term }
@@ -63,7 +66,9 @@ fn read(transaction: &ReadTransaction) -> Result<KeptShare, redb::Error> {
     let [high, low] = DIGEST.map(number);
     let digest = u128::from(high?.unwrap_or_default()) << 64 | u128::from(low?.unwrap_or_default());
     let contact = number(CONTACT)?.and_then(|contact| i64::try_from(contact).ok());
+    let limit = number(LIMIT)?.map(Duration::from_micros);
     let contact = contact.and_then(|contact| Timestamp::from_microsecond(contact).ok());
+    let contact = contact.map(|at| KeptContact { at, limit });
     Ok(KeptShare { position, digest, keys, contact })
 }
 
@@ -180,10 +185,18 @@ fn widget(id: &str) -> Result<WidgetId, redb::Error> {
     WidgetId::parse(id).map_err(|_| redb::Error::Corrupted(format!("{id:?} is no widget's id")))
 }
 
-/// Writes when this edge last knew that it had everything.
-pub(super) fn write_contact(database: &Database, at: Timestamp) -> Result<(), redb::Error> {
-    let Ok(at) = u64::try_from(at.as_microsecond()) else { return Ok(()) };
+/// Writes the last contact.
+pub(super) fn write_contact(database: &Database, contact: KeptContact) -> Result<(), redb::Error> {
+    let Ok(at) = u64::try_from(contact.at.as_microsecond()) else { return Ok(()) };
+    let limit = contact.limit.map(|limit| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
     let transaction = database.begin_write()?;
-    transaction.open_table(META)?.insert(CONTACT, at)?;
+    {
+        let mut table = transaction.open_table(META)?;
+        table.insert(CONTACT, at)?;
+        match limit {
+            Some(limit) => table.insert(LIMIT, limit)?,
+            None => table.remove(LIMIT)?,
+        };
+    }
     Ok(transaction.commit()?)
 }

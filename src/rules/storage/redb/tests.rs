@@ -3,7 +3,9 @@
 
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write as _};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::*;
@@ -15,7 +17,7 @@ use crate::rules::publisher::Publisher;
 use crate::rules::shared::BucketPosition;
 use crate::rules::source::store::StoreSource;
 use crate::rules::source::{RuleSource, SourceKind};
-use crate::rules::storage::share::ShareCommit;
+use crate::rules::storage::share::{KeptContact, ShareCommit};
 use crate::rules::storage::{Author, SignedWrite};
 use crate::rules::tombstone::Tombstone;
 
@@ -390,7 +392,12 @@ fn what_is_kept_of_a_bucket_is_there_after_a_restart() {
     // Nothing is dropped before a commit.
     let share = ShareCommit { keys: vec![(id("w003"), key(8, 8))], position: None };
     drop(store.prepare(&Commit { share: Some(share), ..Commit::default() }).unwrap());
-    let contact = Timestamp::from_microsecond(1_800_000_000_123_456).unwrap();
+    let at = Timestamp::from_microsecond(1_800_000_000_123_456).unwrap();
+    store.keep_contact(KeptContact { at, limit: Some(Duration::from_millis(1_500)) }).unwrap();
+    assert_eq!(store.share().contact.unwrap().limit, Some(Duration::from_millis(1_500)));
+    store.keep_contact(KeptContact { at, limit: None }).unwrap();
+    assert_eq!(store.share().contact.unwrap().limit, None, "it denies no longer");
+    let contact = KeptContact { at, limit: Some(Duration::from_secs(60)) };
     store.keep_contact(contact).unwrap();
     drop(store);
 

@@ -15,11 +15,11 @@ use crate::rules::documents::{Documents, HistoryEntry, Json, restore};
 use crate::rules::fixtures::Notebook;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::tests::Ledger;
-use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedEntry, SharedState};
+use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedEntry, SharedState, Taking};
 use crate::rules::source::SourceKind;
 use crate::rules::storage::memory::InMemory;
 use crate::rules::storage::redb::{Reading, RuleStore, StoreUse};
-use crate::rules::storage::share::{KeptShare, SharedKey};
+use crate::rules::storage::share::{KeptContact, KeptShare, SharedKey};
 use crate::rules::storage::{Commit, Pending, StoredDocument, WidgetState, Write};
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
@@ -239,8 +239,8 @@ impl Storage for Disk {
     fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
         self.kept.entries(after, limit)
     }
-    fn keep_contact(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.kept.keep_contact(at)
+    fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
+        self.kept.keep_contact(contact)
     }
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         if self.is_full.load(SeqCst) {
@@ -419,7 +419,8 @@ fn follow(publisher: &Publisher, port: &Port) {
         let Some((last, _)) = taken.last().filter(|_| !port.held.load(SeqCst)) else { continue };
         let position = Some(position(*last));
         let changes = taken.iter().map(|(sequence, message)| message.change(*sequence)).collect();
-        if publisher.obey(SharedBatch { changes, gone: Vec::new(), position, anew: false }).is_err() {
+        if publisher.obey(SharedBatch { changes, gone: Vec::new(), position, taking: Taking::Newer }).is_err()
+        {
             return;
         }
     }
