@@ -77,7 +77,7 @@ impl BucketFollower {
         let mut alone = 0;
         let mut is_said = false;
         while alone < ALONE {
-            if self.applier.is_handed_over().await {
+            if self.applier.is_handed_over() {
                 return Err(SessionEnd::Stopped);
             }
             if self.hub.has_namesake(Duration::from_secs(1)).await {

@@ -1,10 +1,12 @@
 //! Application of messages: they are read on all cores, and come in force through the publisher, one batch at a time.
 
 use std::collections::HashSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::timeout;
 
@@ -15,7 +17,8 @@ use crate::rules::brake;
 use crate::rules::error::{RuleFault, RulesError, SaveError, SourceError, StoreError, WideChange};
 use crate::rules::parallel::{on_threads, shares};
 use crate::rules::publisher::Publisher;
-use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedEntry};
+use crate::rules::shared::{BucketPosition, SharedBatch, SharedChange, SharedEntry, Taking};
+use crate::rules::storage::share::KeptContact;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::WidgetId;
 
@@ -33,6 +36,8 @@ const STUCK: Duration = Duration::from_secs(10);
 pub(super) struct Applier {
     publisher: Arc<Publisher>,
     suffixes: Arc<PublicSuffixes>,
+    /// Held by whoever puts messages in force. One whose session has ended goes on to its end, before the next begins.
+    turn: Arc<AsyncMutex<()>>,
 }
 
 /// What comes in force beside the messages.
@@ -41,7 +46,7 @@ pub(super) struct Beside {
     /// Widgets that the bucket doesn't know.
     pub(super) gone: Vec<WidgetId>,
     pub(super) position: Option<BucketPosition>,
-    pub(super) anew: bool,
+    pub(super) taking: Taking,
 }
 
 /// Messages that were read.
@@ -54,7 +59,7 @@ struct ReadMessages {
 
 impl Applier {
     pub(super) fn new(publisher: Arc<Publisher>, suffixes: Arc<PublicSuffixes>) -> Self {
-        Self { publisher, suffixes }
+        Self { publisher, suffixes, turn: Arc::default() }
     }
 
     /// The position in force.
@@ -83,10 +88,16 @@ impl Applier {
         }
     }
 
-    /// Whether another process has taken over.
-    pub(super) async fn is_handed_over(&self) -> bool {
+    /// Whether another process has taken over for good.
+    pub(super) fn is_handed_over(&self) -> bool {
+        self.publisher.is_handed_over()
+    }
+
+    /// Whether another process has taken over, or is about to, as far as can be told.
+    pub(super) async fn may_be_handed_over(&self) -> bool {
         let publisher = Arc::clone(&self.publisher);
-        let nothing = SharedBatch { changes: Vec::new(), gone: Vec::new(), position: None, anew: false };
+        let nothing =
+            SharedBatch { changes: Vec::new(), gone: Vec::new(), position: None, taking: Taking::Newer };
         let obeyed = timeout(Duration::from_secs(1), spawn_blocking(move || publisher.obey(nothing)));
         // Where the store is with a process that takes over, this waits.
         !matches!(obeyed.await, Ok(Ok(Ok(()))))
@@ -99,16 +110,22 @@ impl Applier {
         messages: Vec<BucketMessage>,
         beside: Beside,
     ) -> Result<(), SessionEnd> {
-        let Self { publisher, suffixes } = self.clone();
-        let mut job = spawn_blocking(move || {
-            let ReadMessages { changes, refused } = read(messages, &suffixes);
-            let Beside { gone, position, anew } = beside;
-            let obeyed = publisher.obey(SharedBatch { changes, gone, position, anew });
-            if !refused.is_empty() {
-                publisher.reject(&RulesError::Source(SourceError::Invalid(refused.into())));
-            }
-            obeyed
-        });
+        let Self { publisher, suffixes, turn } = self.clone();
+        let job = async move {
+            let turn = turn.lock_owned().await;
+            let job = spawn_blocking(move || {
+                let ReadMessages { changes, refused } = read(messages, &suffixes);
+                let Beside { gone, position, taking } = beside;
+                let obeyed = publisher.obey(SharedBatch { changes, gone, position, taking });
+                if !refused.is_empty() {
+                    publisher.reject(&RulesError::Source(SourceError::Invalid(refused.into())));
+                }
+                drop(turn);
+                obeyed
+            });
+            job.await
+        };
+        let mut job = pin!(job);
         let mut done = timeout(STUCK, &mut job).await;
         while done.is_err() {
             tracing::error!(
@@ -142,21 +159,21 @@ impl Applier {
     }
 
     /// Keeps when this edge last knew that it had everything.
-    pub(super) fn keep_contact(&self, at: Timestamp) {
+    pub(super) fn keep_contact(&self, contact: KeptContact) {
         let publisher = Arc::clone(&self.publisher);
         drop(spawn_blocking(move || {
-            if let Err(error) = publisher.keep_contact(at) {
+            if let Err(error) = publisher.keep_contact(contact) {
                 tracing::warn!(%error, "the time of the last contact to the bucket could not be kept");
             }
         }));
     }
 
-    /// The ids in force here that are not among these keys.
+    /// The ids that the bucket knew and that are not among these keys.
     pub(super) async fn not_among(&self, keys: HashSet<Box<str>>) -> Result<Vec<WidgetId>, SessionEnd> {
         let applier = self.clone();
         let found = spawn_blocking(move || {
             let mut missing = Vec::new();
-            applier.each_entry(|entry| {
+            applier.each_known(|entry| {
                 if !keys.contains(entry.id.as_str()) {
                     missing.push(entry.id);
                 }
@@ -171,12 +188,32 @@ impl Applier {
 
     /// Goes through widgets and deletions in force, by id. Blocks.
     pub(super) fn each_entry(&self, mut take: impl FnMut(SharedEntry)) -> Result<(), StoreError> {
+        self.each_page(|page| {
+            page.into_iter().for_each(&mut take);
+            Ok(())
+        })
+    }
+
+    /// The same without those of which the bucket knew nothing when they came in force: deletions of this edge alone.
+    pub(super) fn each_known(&self, mut take: impl FnMut(SharedEntry)) -> Result<(), StoreError> {
+        self.each_page(|page| {
+            let ids: Vec<&str> = page.iter().map(|entry| entry.id.as_str()).collect();
+            let keys = self.publisher.shared_keys(&ids)?;
+            page.into_iter().zip(keys).filter(|(_, key)| key.is_some()).for_each(|(entry, _)| take(entry));
+            Ok(())
+        })
+    }
+
+    fn each_page(
+        &self,
+        mut take: impl FnMut(Vec<SharedEntry>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut after: Option<WidgetId> = None;
         loop {
             let page = self.publisher.entries(after.as_ref().map(WidgetId::as_str), PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = Some(last.id.clone());
-            page.into_iter().for_each(&mut take);
+            take(page)?;
         }
     }
 

@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::connection::ServerConnection;
-use super::hub::Hub;
+use super::hub::{Hub, NAME_TAKEN};
 use super::report::{FleetQuestion, Report};
 
 /// Longest time that somebody may wait for an answer.
@@ -174,11 +174,13 @@ impl Hub {
         Ok(reports)
     }
 
-    /// Whether another process answers to the name of this edge.
+    /// Whether another process answers to the name of this edge and has it. Of several that all wait for each other, that
+    /// with the largest instance has it.
     pub(super) async fn has_namesake(&self, within: Duration) -> bool {
         let mut found = false;
         let asked = self.ask(None, Instant::now() + within, |report| {
-            found = report.name == self.edge();
+            let has_it = report.fault.as_deref() != Some(NAME_TAKEN) || report.instance > self.instance;
+            found = report.name == self.edge() && has_it;
             found
         });
         let asked = asked.await;

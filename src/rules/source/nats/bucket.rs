@@ -108,20 +108,29 @@ impl ServerConnection {
         }
     }
 
-    /// Makes the bucket, with as many replicas as the cluster has servers, up to three.
+    /// Makes the bucket, with three replicas, or with one where the server is alone.
     pub(super) async fn create(&self, names: &BucketNames) -> Result<BucketFacts, CallFault> {
+        let call = format!("STREAM.CREATE.{}", names.stream);
         let mut last = None;
-        for num_replicas in [3, 1] {
-            match self
-                .call::<Info>(&format!("STREAM.CREATE.{}", names.stream), &config(names, num_replicas))
-                .await
-            {
-                Ok(info) => return Ok(BucketFacts::from(&info)),
+        for replicas in [3, 1] {
+            match self.call::<Info>(&call, &config(names, replicas)).await {
+                Ok(info) => {
+                    tracing::info!(bucket = names.bucket, replicas, "the bucket was made");
+                    return Ok(BucketFacts::from(&info));
+                }
                 // Another edge was faster.
                 Err(fault) if fault.is(ErrorCode::STREAM_NAME_EXIST) => {
                     return self.facts(names).await?.ok_or(fault);
                 }
-                Err(fault @ CallFault::Refused { .. }) => last = Some(fault),
+                Err(fault) if fault.is(ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED) => last = Some(fault),
+                // A server of a cluster may just be away: a bucket with one replica would stay one for good.
+                Err(CallFault::Refused { code, description }) => {
+                    let description = format!(
+                        "the bucket can't be made with {replicas} replicas: {description}; to have fewer, make it with \
+                         `nats kv add`"
+                    );
+                    return Err(CallFault::Refused { code, description });
+                }
                 Err(fault) => return Err(fault),
             }
         }
@@ -144,6 +153,12 @@ impl ServerConnection {
         key: &str,
     ) -> Result<Option<StoredMessage>, CallFault> {
         self.stored(names, &json!({ "last_by_subj": names.subject(key).as_str() })).await
+    }
+
+    /// The sequence of the last message that there is; 0 where there is none. The stream's own last sequence may be that
+    /// of a message that was purged.
+    pub(super) async fn last_existing(&self, names: &BucketNames) -> Result<u64, CallFault> {
+        Ok(self.last_message(names, ">").await?.map_or(0, |message| message.sequence))
     }
 
     async fn stored(

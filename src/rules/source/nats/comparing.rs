@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use super::bucket::{BucketFacts, DECISION};
 use super::connection::ServerConnection;
 use super::consumer::BucketConsumer;
-use super::fault::BucketFault;
+use super::fault::{BucketFault, ELSEWHERE};
 use super::follower::{BucketFollower, SessionEnd};
 use super::following::consumer_name;
 use super::hub::NAME_TAKEN;
@@ -32,7 +32,7 @@ struct Revised {
 }
 
 impl BucketFollower {
-    /// Number of widgets and deletions in force here that the bucket lacks, or has at a lower revision.
+    /// Number of widgets and deletions from the bucket that it lacks now, or has at a lower revision.
     pub(super) async fn lost_by(&self, connection: &Arc<ServerConnection>) -> Result<usize, SessionEnd> {
         let name = consumer_name("compare", self.hub.edge());
         let mut reader = BucketConsumer::begin_last(connection, &self.hub.names, name, ">", false).await?;
@@ -49,7 +49,7 @@ impl BucketFollower {
         let applier = self.applier.clone();
         let lost = spawn_blocking(move || {
             let mut lost = 0;
-            applier.each_entry(|entry| {
+            applier.each_known(|entry| {
                 let there = revisions.get(entry.id.as_str());
                 lost += usize::from(there.is_none_or(|there| *there < entry.revision));
             })?;
@@ -78,9 +78,34 @@ impl BucketFollower {
         // Whoever has not followed an operator's decision doesn't count against it.
         let decided = decision.map_or(0, |decision| decision.number);
         let reports = self.hub.roll_call(ASKING).await.map_err(SessionEnd::Failed)?;
-        let is_in_the_way = |fault: &String| fault != NAME_TAKEN;
-        let others = reports.values().filter(|report| report.fault.as_ref().is_some_and(is_in_the_way));
+        let others = reports.values().filter(|report| report.fault.as_deref().is_some_and(is_first_hand));
         let others = others.filter(|report| report.followed >= decided).count();
         Ok((others > 0).then_some(BucketFault::Elsewhere { edges: others }))
+    }
+}
+
+/// Whether an edge with this fault has seen itself that the bucket lacks something. Those that have only heard of it would
+/// keep each other from following for ever.
+fn is_first_hand(fault: &str) -> bool {
+    fault != NAME_TAKEN && fault != ELSEWHERE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_edge_has_only_heard_of_is_no_fault_for_others() {
+        assert!(!is_first_hand(BucketFault::Elsewhere { edges: 1 }.code()) && !is_first_hand(NAME_TAKEN));
+        for fault in [
+            BucketFault::Missing,
+            BucketFault::Another,
+            BucketFault::Shrunk { last: 1, applied: 2 },
+            BucketFault::Rewritten { sequence: 1 },
+            BucketFault::RestoredOlder { lost: 1, known: 2 },
+            BucketFault::KeysMissing { missing: 1, known: 2 },
+        ] {
+            assert!(is_first_hand(fault.code()), "{fault:?}");
+        }
     }
 }

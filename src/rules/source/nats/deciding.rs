@@ -53,7 +53,7 @@ impl NatsFleet {
         if !facts.is_atomic {
             return Err(unavailable(without_batches(&self.hub.names)));
         }
-        let whole = self.read(&connection, facts).await?;
+        let whole = self.read(&connection).await?;
         let (written, unchanged) = self.fill(&connection, &whole, by).await?;
         self.announce_all(&connection, &whole.edges, &reports, by).await?;
         let sequence = self.decide(&connection, facts, DecisionKind::Restore, None, by, &reports).await?;
@@ -67,7 +67,7 @@ impl NatsFleet {
         let Some(facts) = connection.facts(&self.hub.names).await.map_err(unavailable)? else {
             return Err(FleetError::NoBucket { bucket: self.hub.names.bucket.clone() });
         };
-        let WholeBucket { widgets, edges } = self.read(&connection, facts).await?;
+        let WholeBucket { widgets, edges } = self.read(&connection).await?;
         let applier = self.applier.clone();
         let touched = spawn_blocking(move || touched(&applier, widgets)).await.map_err(unavailable)?;
         let touched = touched.map_err(SaveError::from)?;
@@ -81,11 +81,8 @@ impl NatsFleet {
     }
 
     /// Reads the last message of every key.
-    async fn read(
-        &self,
-        connection: &Arc<ServerConnection>,
-        facts: BucketFacts,
-    ) -> Result<WholeBucket, FleetError> {
+    async fn read(&self, connection: &Arc<ServerConnection>) -> Result<WholeBucket, FleetError> {
+        let known = connection.last_existing(&self.hub.names).await.map_err(unavailable)?;
         let name = consumer_name("restore", self.hub.edge());
         let reader = BucketConsumer::begin_last(connection, &self.hub.names, name, ">", false).await;
         let mut reader = reader.map_err(unavailable)?;
@@ -100,7 +97,7 @@ impl NatsFleet {
             }
         }
         reader.end().await;
-        if last < facts.last_sequence && facts.keys > 0 {
+        if last < known {
             return Err(unavailable("a NATS server does not know of the last messages yet; try again"));
         }
         Ok(whole)

@@ -6,6 +6,9 @@ use super::bucket::BucketFacts;
 use crate::rules::fleet::FleetFault;
 use crate::rules::shared::BucketPosition;
 
+/// Code of the fault that an edge knows from others alone.
+pub(super) const ELSEWHERE: &str = "fault_elsewhere";
+
 /// Kind of fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BucketFault {
@@ -33,7 +36,7 @@ impl BucketFault {
             Self::Another => "another_bucket",
             Self::Shrunk { .. } => "bucket_shrunk",
             Self::Rewritten { .. } => "bucket_rewritten",
-            Self::Elsewhere { .. } => "fault_elsewhere",
+            Self::Elsewhere { .. } => ELSEWHERE,
             Self::RestoredOlder { .. } => "restored_older",
             Self::KeysMissing { .. } => "keys_missing",
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rand::seq::SliceRandom;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::applying::Applier;
@@ -51,18 +52,39 @@ pub(super) struct Progress {
     pub(super) followed: u64,
     /// The last announcement of this process that came back: its sequence, and when it was written.
     pub(super) announced: Option<(u64, u64)>,
-    /// A restore that is not followed, by its number, as it would take something away.
-    pub(super) older: Option<(u64, BucketFault)>,
+    /// A restore that is not followed, as it would take something away.
+    pub(super) older: Option<RefusedRestore>,
     /// Whether everything was in force once.
     pub(super) was_current: bool,
     /// Keys that are missing, where they are too many.
-    pub(super) missing: Option<BucketFault>,
+    pub(super) missing: Option<MissingKeys>,
     /// The keys that were last named as missing.
     pub(super) named: Vec<String>,
     /// When the whole bucket was last read because another edge has another digest.
     pub(super) doubted: Option<Instant>,
-    /// When this edge last knew that it had everything, as it was kept.
+    /// When it was last kept that this edge had everything.
     pub(super) kept: Option<Instant>,
+    /// The age from which this edge denies, as it was kept with that.
+    pub(super) kept_limit: Option<Duration>,
+}
+
+/// Restore that this edge does not follow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RefusedRestore {
+    pub(super) number: u64,
+    /// The bucket: when it was created.
+    pub(super) created: u64,
+    pub(super) fault: BucketFault,
+}
+
+/// Keys that the bucket lacks, too many to go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MissingKeys {
+    pub(super) fault: BucketFault,
+    /// The number of keys that it had then.
+    pub(super) there: u64,
+    /// When that was seen.
+    pub(super) at: Instant,
 }
 
 /// Reason why a session has ended.
@@ -117,6 +139,7 @@ impl BucketFollower {
         let progress = Progress {
             taken: position.map_or(0, |position| position.sequence),
             followed: position.map_or(0, |position| position.followed),
+            kept_limit: hub.announced_limit(),
             ..Progress::default()
         };
         hub.enforces(Some(applier.in_force()), progress.taken);
@@ -129,7 +152,16 @@ impl BucketFollower {
         loop {
             let began = Instant::now();
             let reason = match self.session(&mut stop).await {
-                SessionEnd::Stopped => return,
+                SessionEnd::Stopped => {
+                    if !*stop.borrow() {
+                        let bucket = &self.hub.names.bucket;
+                        tracing::info!(
+                            bucket,
+                            "another process has taken over, and follows the bucket from now on"
+                        );
+                    }
+                    return;
+                }
                 SessionEnd::Anew | SessionEnd::Superseded => continue,
                 SessionEnd::Failed(reason) => reason,
             };
@@ -166,13 +198,15 @@ impl BucketFollower {
             }
         };
         hub.connect(Ok(Arc::clone(&connection)));
-        let talk = tokio::spawn(Arc::clone(&hub).converse(Arc::clone(&connection)));
+        // Ended with the session, also where that breaks down.
+        let mut talk = JoinSet::new();
+        talk.spawn(Arc::clone(&hub).converse(Arc::clone(&connection)));
         let end = tokio::select! {
             end = self.follow(&connection) => end,
             reason = connection.end() => SessionEnd::Failed(reason),
             _ = stop.wait_for(|stop| *stop) => SessionEnd::Stopped,
         };
-        talk.abort();
+        drop(talk);
         match &end {
             SessionEnd::Stopped => self.sign_off(&connection).await,
             SessionEnd::Superseded => hub.set_superseded(true),
@@ -218,7 +252,7 @@ impl BucketFollower {
 
     /// Says that this edge stops, unless another process goes on under its name.
     async fn sign_off(&self, connection: &ServerConnection) {
-        if self.applier.is_handed_over().await || self.hub.is_superseded() {
+        if self.hub.is_superseded() || self.applier.may_be_handed_over().await {
             return;
         }
         let announcement = Announcement { signed_off: true, ..self.hub.announcement() };

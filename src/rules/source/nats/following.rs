@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_nats::jetstream::consumer::DeliverPolicy;
 use jiff::Timestamp;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::applying::Beside;
@@ -19,6 +19,7 @@ use super::message::BucketMessage;
 use super::registry::is_decision;
 use super::report::OperatorDecision;
 use crate::rules::shared::BucketPosition;
+use crate::rules::storage::share::KeptContact;
 
 /// Most messages, and bytes, that come in force with one swap, unless one batch is larger.
 const MESSAGES: usize = 10_000;
@@ -33,9 +34,6 @@ const REPEAT_AT_MOST: Duration = Duration::from_secs(60);
 
 /// The time of a contact is kept this often at most.
 const KEEP: Duration = Duration::from_secs(1);
-
-/// Announcement on its way.
-type Announcing = JoinHandle<Result<Announced, CallFault>>;
 
 /// Announcement that the bucket has.
 #[derive(Clone, Copy, Debug)]
@@ -104,7 +102,8 @@ impl BucketFollower {
     ) -> Result<Infallible, SessionEnd> {
         let hub = Arc::clone(&self.hub);
         let mut limit = hub.max_staleness.subscribe();
-        let mut announcing: Option<Announcing> = None;
+        // Ended with the session: nothing is announced by one that is over.
+        let mut announcing: JoinSet<Result<Announced, CallFault>> = JoinSet::new();
         let mut announce_at = self.next_announcement();
         let mut check_at = Instant::now();
         loop {
@@ -127,8 +126,7 @@ impl BucketFollower {
                     consumer.listens_again();
                     self.settle(&mut following).await?;
                 }
-                announced = done(&mut announcing) => {
-                    announcing = None;
+                Some(announced) = announcing.join_next() => {
                     match announced {
                         Ok(Ok(announced)) => following.awaited = Some(announced),
                         Ok(Err(fault)) => tracing::warn!("this edge could not announce itself, and tries again: {fault}"),
@@ -136,10 +134,9 @@ impl BucketFollower {
                     }
                     self.settle(&mut following).await?;
                 }
-                () = sleep_until(announce_at), if announcing.is_none() => {
+                () = sleep_until(announce_at), if announcing.is_empty() => {
                     announce_at = self.next_announcement();
-                    let announce = Self::announce(Arc::clone(&hub), Arc::clone(&following.connection));
-                    announcing = Some(tokio::spawn(announce));
+                    announcing.spawn(Self::announce(Arc::clone(&hub), Arc::clone(&following.connection)));
                 }
                 _ = limit.changed() => announce_at = Instant::now(),
                 () = hub.announce_again.notified() => announce_at = Instant::now(),
@@ -248,12 +245,10 @@ impl BucketFollower {
             link.behind_since = None;
         });
         let now = Instant::now();
-        if limit.is_some()
-            && self.applier.is_kept()
-            && self.progress.kept.is_none_or(|kept| now - kept >= KEEP)
-        {
-            self.progress.kept = Some(now);
-            self.applier.keep_contact(at);
+        let is_due = limit.is_some() && self.progress.kept.is_none_or(|kept| now - kept >= KEEP);
+        if self.applier.is_kept() && (is_due || limit != self.progress.kept_limit) {
+            (self.progress.kept, self.progress.kept_limit) = (Some(now), limit);
+            self.applier.keep_contact(KeptContact { at, limit });
         }
     }
 
@@ -287,19 +282,10 @@ impl BucketFollower {
         }
         self.progress.doubted = Some(now);
         self.doubt().await;
-        let (connection, taken) = (&following.connection, self.progress.taken);
-        self.take_whole(connection, following.facts, self.progress.followed, taken, false).await?;
+        let connection = &following.connection;
+        let last = connection.last_existing(&self.hub.names).await?;
+        self.take_whole(connection, following.facts, self.progress.followed, last, false).await?;
         Err(SessionEnd::Anew)
-    }
-}
-
-/// The result of the announcement on its way; never, where none is.
-async fn done(
-    announcing: &mut Option<Announcing>,
-) -> Result<Result<Announced, CallFault>, tokio::task::JoinError> {
-    match announcing {
-        Some(announcing) => announcing.await,
-        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@ use super::connection::{NatsConnection, ServerConnection};
 use super::registry::EdgeRegistry;
 use super::report::{Announcement, Report};
 use crate::rules::fleet::{EdgeFacts, EdgeState, FleetFault, FleetLink};
+use crate::rules::storage::share::KeptContact;
 
 /// Code of the fault of an edge whose name another process has.
 pub(super) const NAME_TAKEN: &str = "name_taken";
@@ -64,11 +65,12 @@ impl InForce {
 }
 
 impl Hub {
-    pub(super) fn new(settings: NatsConnection, current_at: Option<Timestamp>) -> Self {
+    /// The state before the first connection. `contact`: the last one, as it was kept.
+    pub(super) fn new(settings: NatsConnection, contact: Option<KeptContact>) -> Self {
         let link = FleetLink {
             connected: false,
-            current_at,
-            announced_limit: None,
+            current_at: contact.map(|contact| contact.at),
+            announced_limit: contact.and_then(|contact| contact.limit),
             behind_since: None,
             fault: None,
         };
@@ -141,10 +143,31 @@ impl Hub {
         *self.in_force.lock()
     }
 
-    /// Notes what is in force.
+    /// Notes what is in force. A sequence of another lineage is not enforced any more, before that is known.
     pub(super) fn notes(&self, in_force: Option<InForce>) {
         if let Some(in_force) = in_force {
+            self.turns_to(in_force.lineage());
             *self.in_force.lock() = in_force;
+        }
+    }
+
+    /// Forgets up to where the bucket is in force, where something of this lineage is to be in force and another one was.
+    pub(super) fn turns_to(&self, lineage: (u64, u64)) {
+        if self.in_force().lineage() != lineage {
+            self.enforced.send_replace(0);
+        }
+    }
+
+    /// Up to which sequence the bucket is in force, and what: both of the same lineage.
+    fn state(&self) -> (u64, InForce) {
+        loop {
+            let before = self.in_force().lineage();
+            let sequence = *self.enforced.borrow();
+            // In this order: what is in force may be newer than the sequence says, and never older.
+            let in_force = self.in_force();
+            if in_force.lineage() == before {
+                return (sequence, in_force);
+            }
         }
     }
 
@@ -184,9 +207,7 @@ impl Hub {
 
     /// The report of this edge.
     pub(super) fn report(&self) -> Report {
-        // In this order: what is in force may be newer than the sequence says, and never older.
-        let sequence = *self.enforced.borrow();
-        let InForce { created, changed, followed, digest } = self.in_force();
+        let (sequence, InForce { created, changed, followed, digest }) = self.state();
         let link = self.link.borrow().clone();
         let fault = match self.is_superseded() {
             true => Some(NAME_TAKEN.to_owned()),

@@ -65,7 +65,12 @@ impl Hub {
             );
             return Err(PublishError::Faulted(taken.into()));
         }
-        self.connection().map_err(PublishError::Unavailable)
+        let connection = self.connection().map_err(PublishError::Unavailable)?;
+        // Until then it may turn out to be another one than was followed.
+        match self.link.borrow().connected {
+            true => Ok(connection),
+            false => Err(PublishError::Unavailable("the bucket is not followed yet".into())),
+        }
     }
 
     /// Publishes messages, in pieces where they are many.

@@ -44,7 +44,8 @@ impl KnownEdge {
     /// Whether it denies by itself, as it has had no contact to its rules for too long.
     pub(super) fn is_stale(&self, now: Instant) -> bool {
         let limit = self.announcement.max_staleness();
-        limit.is_some_and(|limit| now.duration_since(self.announced) > limit + limit / 50 + SLACK)
+        let silent = now.duration_since(self.announced);
+        limit.is_some_and(|limit| silent > limit.saturating_add(limit / 50).saturating_add(SLACK))
     }
 
     /// The state of an edge that has not answered.
@@ -62,11 +63,13 @@ impl KnownEdge {
 }
 
 impl EdgeRegistry {
-    /// Begins with the keys of this bucket. Edges that were announced in another stay: somebody may have to wait for
-    /// them.
+    /// Begins with the keys of this bucket, all of which are read next. Edges that were announced before stay: somebody
+    /// may have to wait for them. The sequences of their announcements mean nothing any more, as the bucket may have lost
+    /// its end.
     pub(super) fn begin(&mut self, created: u64) {
         self.keys.clear();
         self.created = created;
+        self.edges.values_mut().for_each(|edge| edge.sequence = 0);
     }
 
     /// Notes a message under a key of the fleet.
