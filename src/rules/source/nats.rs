@@ -10,11 +10,12 @@
 //! | [`connection`] | the connection to a server, and calls to JetStream |
 //! | [`bucket`], [`message`] | the stream, and what is in its messages |
 //! | [`consumer`], [`assembly`] | messages in their order, and batches as a whole |
-//! | [`follower`], [`following`], [`agreement`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
+//! | [`follower`], [`following`], [`agreement`], [`whole`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
 //! | [`applying`] | the way to the publisher |
 //! | [`publishing`] | the way from the publisher to the bucket |
 //! | [`registry`], [`report`], [`asking`], [`fleet`], [`deciding`] | the other edges |
 
+use std::io;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use self::applying::Applier;
 use self::fleet::NatsFleet;
@@ -30,7 +32,7 @@ use self::hub::Hub;
 use self::publishing::NatsBucket;
 use super::store::pages;
 use super::{DocumentPages, RuleSource, SourceFollower, SourceKind, StartedSource};
-use crate::rules::error::RulesError;
+use crate::rules::error::{RulesError, SourceError};
 use crate::rules::publisher::Publisher;
 use crate::rules::storage::redb::{Reading, RuleStore, StoreUse};
 use embedgate_policy::suffix::PublicSuffixes;
@@ -54,11 +56,15 @@ mod message;
 mod publishing;
 mod registry;
 mod report;
+mod whole;
 
 pub use self::connection::NatsConnection;
 
 /// Time of a start to catch up with the bucket, where there is a cache to serve from.
 const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// Pause before another follower begins where one has broken down.
+const BROKEN_DOWN: Duration = Duration::from_secs(1);
 
 /// Time after which a start that waits says so again.
 const STILL_WAITING: Duration = Duration::from_secs(10);
@@ -113,13 +119,16 @@ impl RuleSource for NatsSource {
         let fleet = Arc::new(NatsFleet { hub: Arc::clone(&hub), applier: applier.clone() });
         let (started, has_started) = mpsc::channel();
         let (stop, stopped) = watch::channel(false);
-        let follower = BucketFollower::new(hub, applier, started);
+        let follower = KeptFollower::new(hub, applier, started);
         let followed = match reading {
-            // Only one process follows, and the other one has the fleet's word until it is relieved.
-            Reading::RulesAlone => Followed::Later(Box::new(follower), stopped),
-            Reading::Whole => {
+            // Only one process follows, and the other one has the fleet's word until it is relieved. Where there is
+            // nothing to serve, the other one has followed something else.
+            Reading::RulesAlone if publisher.position().is_some() => {
+                Followed::Later(Box::new(follower), stopped)
+            }
+            Reading::RulesAlone | Reading::Whole => {
                 let running = runtime.spawn(follower.run(stopped));
-                self.wait(&publisher, &has_started);
+                self.wait(&publisher, &has_started)?;
                 Followed::Already(running)
             }
         };
@@ -142,7 +151,7 @@ impl RuleSource for NatsSource {
 
 impl NatsSource {
     /// Waits until the bucket is in force, or for a moment where there are rules to serve meanwhile.
-    fn wait(&self, publisher: &Publisher, has_started: &mpsc::Receiver<()>) {
+    fn wait(&self, publisher: &Publisher, has_started: &mpsc::Receiver<()>) -> Result<(), RulesError> {
         let bucket = &self.settings.bucket;
         if publisher.position().is_some() {
             if has_started.recv_timeout(CATCH_UP).is_err() {
@@ -153,14 +162,61 @@ impl NatsSource {
                     "the bucket could not be caught up with yet, so the rules of {cache} are served meanwhile"
                 );
             }
-            return;
+            return Ok(());
         }
-        while let Err(mpsc::RecvTimeoutError::Timeout) = has_started.recv_timeout(STILL_WAITING) {
-            tracing::warn!(
-                source = "nats",
-                bucket,
-                "this edge has no rules yet, and waits for the bucket to start"
+        loop {
+            match has_started.recv_timeout(STILL_WAITING) {
+                Ok(()) => return Ok(()),
+                Err(mpsc::RecvTimeoutError::Timeout) => tracing::warn!(
+                    source = "nats",
+                    bucket,
+                    "this edge has no rules yet, and waits for the bucket to start"
+                ),
+                // Better no edge than one with an empty book.
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let source =
+                        Arc::new(io::Error::other("it is not followed any more, and no rules were read"));
+                    return Err(SourceError::Unreadable { path: bucket.into(), source }.into());
+                }
+            }
+        }
+    }
+}
+
+/// Follower in whose place comes another one where it breaks down.
+struct KeptFollower {
+    hub: Arc<Hub>,
+    applier: Applier,
+    started: mpsc::Sender<()>,
+    first: BucketFollower,
+}
+
+impl KeptFollower {
+    fn new(hub: Arc<Hub>, applier: Applier, started: mpsc::Sender<()>) -> Self {
+        let first = BucketFollower::new(Arc::clone(&hub), applier.clone(), started.clone());
+        Self { hub, applier, started, first }
+    }
+
+    /// Follows the bucket until `stop` turns true or its sender is gone.
+    async fn run(self, mut stop: watch::Receiver<bool>) {
+        let Self { hub, applier, started, first: mut follower } = self;
+        loop {
+            let Err(error) = tokio::spawn(follower.run(stop.clone())).await else { return };
+            hub.connect(Err("the follower of the bucket broke down".into()));
+            tracing::error!(
+                bucket = hub.names.bucket,
+                %error,
+                "the follower of the bucket broke down, and another one begins; the last good rules stay in force"
             );
+            if applier.position().is_none() {
+                // Whoever waits for the first rules is told by the end of the channel.
+                return;
+            }
+            tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => return,
+                () = sleep(BROKEN_DOWN) => {}
+            }
+            follower = BucketFollower::new(Arc::clone(&hub), applier.clone(), started.clone());
         }
     }
 }
@@ -174,7 +230,7 @@ struct NatsFollower {
 /// State of a follower before somebody lets it run.
 enum Followed {
     Already(JoinHandle<()>),
-    Later(Box<BucketFollower>, watch::Receiver<bool>),
+    Later(Box<KeptFollower>, watch::Receiver<bool>),
 }
 
 #[async_trait]
