@@ -6,6 +6,7 @@ mod boot;
 mod certificates;
 mod cluster;
 mod cut;
+mod decided;
 mod decisions;
 mod faults;
 mod hand;

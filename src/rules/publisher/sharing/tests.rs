@@ -17,6 +17,7 @@ use embedgate_policy::suffix::PublicSuffixes;
 mod bus;
 mod convergence;
 mod keeping;
+mod lost;
 mod stops;
 
 const REPLACE: ApplyOptions =

@@ -257,3 +257,50 @@ impl Hub {
         Duration::from_secs((edges as u64 / 10).clamp(5, 60))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub() -> Hub {
+        let settings = NatsConnection {
+            servers: Vec::new(),
+            bucket: "rules".into(),
+            cache: "fleet.redb".into(),
+            tls: false,
+            ca: None,
+            certificate: None,
+            credentials: None,
+            edge: "edge-1".into(),
+            max_staleness: None,
+        };
+        Hub::new(settings, None)
+    }
+
+    #[test]
+    fn a_sequence_is_told_with_the_bucket_that_it_is_of() {
+        let hub = hub();
+        let told = |hub: &Hub| {
+            let report = hub.report();
+            (report.created, report.followed, report.sequence)
+        };
+        let first = InForce { created: 1, changed: 9, followed: 0, digest: 0 };
+        hub.enforces(Some(first), 10);
+        hub.notes(Some(InForce { changed: 8, ..first }));
+        assert_eq!(told(&hub), (1, 0, 10));
+        // Another bucket, and a decision: nobody knows yet up to where it is kept.
+        for next in [InForce { created: 2, ..first }, InForce { created: 2, followed: 1, ..first }] {
+            hub.notes(Some(next));
+            assert_eq!(told(&hub), (2, next.followed, 0));
+            hub.enforces(Some(next), 4);
+            assert_eq!(told(&hub), (2, next.followed, 4));
+        }
+    }
+
+    #[test]
+    fn a_start_knows_the_limit_that_others_know() {
+        let (at, limit) = (Timestamp::now(), Some(Duration::from_secs(10)));
+        let link = Hub::new(hub().settings, Some(KeptContact { at, limit })).link.borrow().clone();
+        assert_eq!((link.current_at, link.announced_limit), (Some(at), limit));
+    }
+}

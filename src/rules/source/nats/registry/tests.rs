@@ -69,6 +69,28 @@ async fn an_edge_of_another_bucket_is_still_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_bucket_that_has_lost_its_end_says_who_is_there() {
+    let mut registry = EdgeRegistry::default();
+    registry.begin(7);
+    registry.announce(announcement("a", "a1"), 50);
+    registry.announce(Announcement { signed_off: true, ..announcement("b", "b1") }, 51);
+    // The same bucket, which ends before these messages now.
+    registry.begin(7);
+    registry.announce(announcement("a", "a2"), 41);
+    registry.announce(announcement("b", "b2"), 42);
+    assert_eq!(waited_for(&registry), ["a:a2", "b:b2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_edge_may_deny_after_ages() {
+    let mut registry = EdgeRegistry::default();
+    let limited = Announcement { max_staleness_seconds: Some(1.8e19), ..announcement("a", "a1") };
+    assert!(limited.max_staleness().is_some());
+    registry.announce(limited, 1);
+    assert_eq!(waited_for(&registry), ["a:a1"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn states_are_those_of_the_last_reports() {
     let mut registry = EdgeRegistry::default();
     for (sequence, name) in [(1, "a"), (2, "b"), (3, "own")] {
