@@ -111,6 +111,20 @@ pub(in crate::rules) trait Storage: Send + Sync {
     /// It can't be written.
     fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError>;
 
+    /// The edges that this one knew of, as they were kept; nothing where none were.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can't be read.
+    fn edges(&self) -> Result<Vec<u8>, StoreError>;
+
+    /// Keeps which edges this one knows of.
+    ///
+    /// # Errors
+    ///
+    /// It can't be written.
+    fn keep_edges(&self, edges: &[u8]) -> Result<(), StoreError>;
+
     /// Writes everything and leaves the commit: where the pending commit is dropped, nothing of it has happened.
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError>;
 }

@@ -171,6 +171,16 @@ impl Publisher {
         self.storage.keep_contact(contact)
     }
 
+    /// Edges of the fleet that this one knew of, as they were kept.
+    pub(in crate::rules) fn edges(&self) -> Result<Vec<u8>, StoreError> {
+        self.storage.edges()
+    }
+
+    /// Keeps which edges of the fleet this one knows of.
+    pub(in crate::rules) fn keep_edges(&self, edges: &[u8]) -> Result<(), StoreError> {
+        self.storage.keep_edges(edges)
+    }
+
     /// The last contact to the bucket, as it was kept.
     pub(in crate::rules) fn contact(&self) -> Option<KeptContact> {
         self.storage.share().contact

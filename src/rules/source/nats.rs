@@ -111,7 +111,11 @@ impl RuleSource for NatsSource {
         let (store, book) = (Arc::new(opened.0), opened.1);
         let is_new = store.is_new();
         let publisher = publisher.with_storage(store, book);
-        let hub = Arc::new(Hub::new(settings.clone(), publisher.contact()));
+        let edges = publisher.edges().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the other edges are not known until the bucket is followed");
+            Vec::new()
+        });
+        let hub = Arc::new(Hub::new(settings.clone(), publisher.contact(), &edges));
         let runtime = Handle::current();
         let bucket = NatsBucket { hub: Arc::clone(&hub), runtime: runtime.clone() };
         let publisher = Arc::new(publisher.with_bucket(Arc::new(bucket)));

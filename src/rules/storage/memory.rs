@@ -27,6 +27,7 @@ struct MemoryTables {
     deleted: BTreeMap<WidgetId, Tombstone>,
     keys: BTreeMap<WidgetId, SharedKey>,
     share: KeptShare,
+    edges: Vec<u8>,
 }
 
 /// Document with its author.
@@ -125,6 +126,15 @@ impl Storage for InMemory {
 
     fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
         self.lock().share.contact = Some(contact);
+        Ok(())
+    }
+
+    fn edges(&self) -> Result<Vec<u8>, StoreError> {
+        Ok(self.lock().edges.clone())
+    }
+
+    fn keep_edges(&self, edges: &[u8]) -> Result<(), StoreError> {
+        self.lock().edges = edges.into();
         Ok(())
     }
 

@@ -310,19 +310,15 @@ impl Storage for RuleStore {
     }
 
     fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
-        let database = self.handle.database()?;
-        match caught(|| shared::write_contact(&database, contact)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) if is_damage(&error) => {
-                Err(self.damaged_part("the age of the rules", error.to_string()))
-            }
-            Ok(Err(error)) => {
-                drop(database);
-                self.handle.give_up();
-                Err(failed(error))
-            }
-            Err(panic) => Err(self.damaged_part("the age of the rules", panic)),
-        }
+        self.write_aside("the age of the rules", |database| shared::write_contact(database, contact))
+    }
+
+    fn edges(&self) -> Result<Vec<u8>, StoreError> {
+        self.read(|| "the edges of the fleet".to_owned(), shared::edges)
+    }
+
+    fn keep_edges(&self, edges: &[u8]) -> Result<(), StoreError> {
+        self.write_aside("the edges of the fleet", |database| shared::write_edges(database, edges))
     }
 
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {

@@ -243,6 +243,14 @@ impl Storage for WriteBehind {
         self.kept.keep_contact(contact)
     }
 
+    fn edges(&self) -> Result<Vec<u8>, StoreError> {
+        self.kept.edges()
+    }
+
+    fn keep_edges(&self, edges: &[u8]) -> Result<(), StoreError> {
+        self.kept.keep_edges(edges)
+    }
+
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         self.kept.prepare(commit)
     }

@@ -35,6 +35,7 @@ impl BucketFollower {
             self.note_of_fleet(&message)?;
         }
         reader.end().await;
+        self.applier.keep_edges(&hub).await;
         if last < announced {
             // A replica that lags behind the leader may not know of everybody yet.
             return Err(SessionEnd::Failed("a NATS server does not know of the last messages yet".into()));

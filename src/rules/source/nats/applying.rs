@@ -168,6 +168,17 @@ impl Applier {
         }));
     }
 
+    /// Keeps which other edges are known, where they are others than before.
+    pub(super) async fn keep_edges(&self, hub: &Hub) {
+        let Some(edges) = hub.registry.lock().to_keep() else { return };
+        let publisher = Arc::clone(&self.publisher);
+        let kept = spawn_blocking(move || publisher.keep_edges(&edges)).await;
+        if !matches!(kept, Ok(Ok(()))) {
+            // The disk may be full; what is in force says so.
+            hub.registry.lock().was_not_kept();
+        }
+    }
+
     /// The ids that the bucket knew and that are not among these keys.
     pub(super) async fn not_among(&self, keys: HashSet<Box<str>>) -> Result<Vec<WidgetId>, SessionEnd> {
         let applier = self.clone();

@@ -204,6 +204,7 @@ impl BucketFollower {
 
     /// Says how current the rules are, now that messages up to here are in force.
     async fn settle(&mut self, following: &mut Following) -> Result<(), SessionEnd> {
+        self.applier.keep_edges(&self.hub).await;
         let limit = *self.hub.max_staleness.borrow();
         let is_in_force = |announced: &mut Announced| announced.sequence <= self.progress.taken;
         if let Some(Announced { at, limit, .. }) = following.awaited.take_if(is_in_force) {

@@ -65,8 +65,8 @@ impl InForce {
 }
 
 impl Hub {
-    /// The state before the first connection. `contact`: the last one, as it was kept.
-    pub(super) fn new(settings: NatsConnection, contact: Option<KeptContact>) -> Self {
+    /// The state before the first connection. `contact`: the last one, as it was kept, and `edges`: those known then.
+    pub(super) fn new(settings: NatsConnection, contact: Option<KeptContact>, edges: &[u8]) -> Self {
         let link = FleetLink {
             connected: false,
             current_at: contact.map(|contact| contact.at),
@@ -80,7 +80,7 @@ impl Hub {
             link: watch::Sender::new(link),
             enforced: watch::Sender::new(0),
             max_staleness: watch::Sender::new(settings.max_staleness),
-            registry: Mutex::default(),
+            registry: Mutex::new(EdgeRegistry::of_kept(edges)),
             facts: OnceLock::new(),
             doubt: Notify::new(),
             announce_again: Notify::new(),
@@ -274,7 +274,7 @@ mod tests {
             edge: "edge-1".into(),
             max_staleness: None,
         };
-        Hub::new(settings, None)
+        Hub::new(settings, None, b"")
     }
 
     #[test]
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_start_knows_the_limit_that_others_know() {
         let (at, limit) = (Timestamp::now(), Some(Duration::from_secs(10)));
-        let link = Hub::new(hub().settings, Some(KeptContact { at, limit })).link.borrow().clone();
+        let link = Hub::new(hub().settings, Some(KeptContact { at, limit }), b"").link.borrow().clone();
         assert_eq!((link.current_at, link.announced_limit), (Some(at), limit));
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct EdgeRegistry {
     keys: BTreeSet<String>,
     /// The bucket that these keys are in: when it was created.
     created: u64,
+    /// What is kept of the edges is not what is known.
+    is_unkept: bool,
 }
 
 /// Edge that was announced.
@@ -63,6 +65,32 @@ impl KnownEdge {
 }
 
 impl EdgeRegistry {
+    /// The edges that were known before a restart, which may be announced in no bucket any more.
+    pub(super) fn of_kept(kept: &[u8]) -> Self {
+        let kept: Vec<Announcement> = serde_json::from_slice(kept).unwrap_or_default();
+        let mut registry = Self::default();
+        for announcement in kept {
+            registry.announce(announcement, 0);
+        }
+        registry.edges.values_mut().for_each(|edge| edge.heard_at = None);
+        registry.is_unkept = false;
+        registry
+    }
+
+    /// What is to be kept of the edges, where it is something else than what was given last.
+    pub(super) fn to_keep(&mut self) -> Option<Vec<u8>> {
+        if !std::mem::take(&mut self.is_unkept) {
+            return None;
+        }
+        let edges: Vec<&Announcement> = self.all().map(|(_, edge)| &edge.announcement).collect();
+        serde_json::to_vec(&edges).ok()
+    }
+
+    /// What was given could not be kept.
+    pub(super) fn was_not_kept(&mut self) {
+        self.is_unkept = true;
+    }
+
     /// Begins with the keys of this bucket, all of which are read next. Edges that were announced before stay: somebody
     /// may have to wait for them. The sequences of their announcements mean nothing any more, as the bucket may have lost
     /// its end.
@@ -91,6 +119,7 @@ impl EdgeRegistry {
                 self.edges.insert(announcement.name, before);
                 return;
             }
+            self.is_unkept |= before.announcement != announcement;
             let edge = KnownEdge {
                 created,
                 sequence,
@@ -102,6 +131,7 @@ impl EdgeRegistry {
             self.edges.insert(edge.announcement.name.clone(), edge);
             return;
         }
+        self.is_unkept = true;
         let name = announcement.name.clone();
         let (announced, heard_at) = (Instant::now(), Some(Timestamp::now()));
         let edge = KnownEdge { announcement, created, sequence, announced, report: None, heard_at };

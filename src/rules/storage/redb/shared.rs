@@ -9,14 +9,19 @@ use redb::{
     WriteTransaction,
 };
 
-use super::signed;
+use super::fault::{caught, failed, is_damage};
 use super::tables::{DELETED, DOCUMENTS, META};
+use super::{RuleStore, signed};
+use crate::rules::error::StoreError;
 use crate::rules::shared::{BucketPosition, SharedEntry};
 use crate::rules::storage::share::{KeptContact, KeptShare, ShareCommit, SharedKey};
 use embedgate_policy::widget::WidgetId;
 
 /// The last message about each widget, by id: its sequence, and what the widget's state adds to the digest.
 const SHARED: TableDefinition<'static, &str, (u64, u128)> = TableDefinition::new("shared");
+
+/// The edges that this one knows of, in one row.
+const EDGES: TableDefinition<'static, (), &[u8]> = TableDefinition::new("edges");
 
 /// Names of the position's numbers.
 const POSITION: [&str; 4] = ["bucket_created", "bucket_sequence", "bucket_written", "bucket_followed"];
@@ -34,6 +39,7 @@ fn key((sequence, term): (u64, u128)) -> SharedKey {
 /// Takes everything away.
 pub(super) fn clear(transaction: &WriteTransaction) -> Result<(), redb::Error> {
     transaction.delete_table(SHARED)?;
+    transaction.delete_table(EDGES)?;
     transaction.delete_table(META)?;
     Ok(())
 }
@@ -183,6 +189,43 @@ pub(super) fn entries(
 
 fn widget(id: &str) -> Result<WidgetId, redb::Error> {
     WidgetId::parse(id).map_err(|_| redb::Error::Corrupted(format!("{id:?} is no widget's id")))
+}
+
+impl RuleStore {
+    /// Writes something beside the rules. `what`: what that is, for errors.
+    pub(super) fn write_aside(
+        &self,
+        what: &str,
+        write: impl FnOnce(&Database) -> Result<(), redb::Error>,
+    ) -> Result<(), StoreError> {
+        let database = self.handle.database()?;
+        match caught(|| write(&database)) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if is_damage(&error) => Err(self.damaged_part(what, error.to_string())),
+            Ok(Err(error)) => {
+                drop(database);
+                self.handle.give_up();
+                Err(failed(error))
+            }
+            Err(panic) => Err(self.damaged_part(what, panic)),
+        }
+    }
+}
+
+/// The edges that this one knew of.
+pub(super) fn edges(database: &Database) -> Result<Vec<u8>, redb::Error> {
+    match database.begin_read()?.open_table(EDGES) {
+        Ok(table) => Ok(table.get(())?.map(|row| row.value().into()).unwrap_or_default()),
+        Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Writes which edges this one knows of.
+pub(super) fn write_edges(database: &Database, edges: &[u8]) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction.open_table(EDGES)?.insert((), edges)?;
+    Ok(transaction.commit()?)
 }
 
 /// Writes the last contact.

@@ -397,6 +397,9 @@ fn what_is_kept_of_a_bucket_is_there_after_a_restart() {
     assert_eq!(store.share().contact.unwrap().limit, Some(Duration::from_millis(1_500)));
     store.keep_contact(KeptContact { at, limit: None }).unwrap();
     assert_eq!(store.share().contact.unwrap().limit, None, "it denies no longer");
+    assert_eq!(store.edges().unwrap(), b"");
+    store.keep_edges(b"[1]").unwrap();
+    store.keep_edges(b"[2]").unwrap();
     let contact = KeptContact { at, limit: Some(Duration::from_secs(60)) };
     store.keep_contact(contact).unwrap();
     drop(store);
@@ -404,7 +407,7 @@ fn what_is_kept_of_a_bucket_is_there_after_a_restart() {
     let (store, _) = open();
     // The terms are added up as numbers that run over.
     let kept = KeptShare { position: Some(POSITION), digest: 1, keys: 2, contact: Some(contact) };
-    assert_eq!(store.share(), kept);
+    assert_eq!((store.share(), store.edges().unwrap()), (kept, b"[2]".to_vec()));
     let keys = store.shared_keys(&["w001", "w000", "w002", "nobody"]).unwrap();
     assert_eq!(keys, [key(6, u128::MAX), None, key(7, 2), None]);
 }

@@ -242,6 +242,12 @@ impl Storage for Disk {
     fn keep_contact(&self, contact: KeptContact) -> Result<(), StoreError> {
         self.kept.keep_contact(contact)
     }
+    fn edges(&self) -> Result<Vec<u8>, StoreError> {
+        self.kept.edges()
+    }
+    fn keep_edges(&self, edges: &[u8]) -> Result<(), StoreError> {
+        self.kept.keep_edges(edges)
+    }
     fn prepare<'a>(&'a self, commit: &'a Commit) -> Result<Box<dyn Pending + 'a>, StoreError> {
         if self.is_full.load(SeqCst) {
             let full = std::io::Error::from(std::io::ErrorKind::StorageFull);

@@ -91,6 +91,30 @@ async fn an_edge_may_deny_after_ages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn edges_are_known_after_a_restart() {
+    let mut registry = EdgeRegistry::default();
+    registry.begin(7);
+    registry.announce(announcement("a", "a1"), 1);
+    registry.announce(announcement("b", "b1"), 2);
+    registry.announce(Announcement { signed_off: true, ..announcement("b", "b1") }, 3);
+    let kept = registry.to_keep().unwrap();
+    registry.announce(announcement("a", "a1"), 4);
+    assert_eq!(registry.to_keep(), None, "it says what it has said");
+    registry.was_not_kept();
+    assert_eq!(registry.to_keep().as_ref(), Some(&kept));
+
+    let mut registry = EdgeRegistry::of_kept(&kept);
+    assert_eq!(
+        (waited_for(&registry), registry.keys(), registry.to_keep()),
+        (vec!["a:a1".to_owned()], 0, None)
+    );
+    registry.begin(8);
+    registry.announce(announcement("a", "a2"), 1);
+    assert_eq!(waited_for(&registry), ["a:a2"]);
+    assert!(registry.to_keep().is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn states_are_those_of_the_last_reports() {
     let mut registry = EdgeRegistry::default();
     for (sequence, name) in [(1, "a"), (2, "b"), (3, "own")] {
