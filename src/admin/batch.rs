@@ -88,14 +88,8 @@ pub(super) struct BatchResult {
     skipped: usize,
     /// Widgets that were deleted because the batch does not name them.
     removed: usize,
-    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    sequence: Option<u64>,
-    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    behind: Vec<String>,
+    #[serde(flatten)]
+    share: FleetShare,
 }
 
 /// Answer to a batch: what it has done, or with `dry_run` what it would do.
@@ -195,15 +189,14 @@ enum BatchDone {
 }
 
 impl BatchResult {
-    fn of(published: &Published, FleetShare { sequence, behind }: FleetShare) -> Self {
+    fn of(published: &Published, share: FleetShare) -> Self {
         Self {
             generation: published.generation,
             applied: published.applied(),
             unchanged: published.unchanged(),
             skipped: published.skipped(),
             removed: published.removed,
-            sequence,
-            behind,
+            share,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::extract::FromRequestParts;
 use http::StatusCode;
 use http::request::Parts;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -28,7 +28,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[into_params(parameter_in = Query)]
 pub(super) struct WaitQuery {
     /// `fleet`: the answer comes once every edge of the fleet enforces the change. It is 202, with those that don't in
-    /// `behind`, if that takes longer than `timeout`. An edge without a fleet is all of it.
+    /// `behind`, if that takes longer than `timeout`. Without a fleet, nobody else is waited for.
     #[param(inline, nullable = false)]
     wait: Option<WaitFor>,
     /// How long to wait, with its unit, at most 60s. Only with `wait`. Left out: 2s.
@@ -127,8 +127,9 @@ impl FleetWait {
     pub(super) async fn until_enforced(self, admin: &Admin, published: &Published) -> FleetShare {
         let sequence = published.sequence;
         let (Some(within), Some(fleet)) = (self.0, &admin.fleet) else {
-            return FleetShare { sequence, behind: Vec::new() };
+            return FleetShare { sequence, ..FleetShare::default() };
         };
+        let since = Instant::now();
         let behind = match sequence {
             // A kill switch that the bucket doesn't have yet is in force on this edge alone.
             _ if !published.durable => {
@@ -137,29 +138,36 @@ impl FleetWait {
                 let waited_for = edges.filter(|edge| edge.name != own && edge.state != EdgeState::Stale);
                 waited_for.map(|edge| edge.name).collect()
             }
-            None => Vec::new(),
-            Some(sequence) => {
-                let since = Instant::now();
-                let behind = fleet.enforced(sequence, within).await;
-                admin.metrics.fleet.waited(since.elapsed(), behind.is_empty());
-                behind
-            }
+            None => return FleetShare::default(),
+            Some(sequence) => fleet.enforced(sequence, within).await,
         };
-        FleetShare { sequence, behind }
+        // What the bucket doesn't have, an edge that is not named here doesn't have either when it comes back.
+        let is_pending = !published.durable || !behind.is_empty();
+        admin.metrics.fleet.waited(since.elapsed(), !is_pending);
+        FleetShare { sequence, behind, is_pending }
     }
 }
 
 /// Share that a fleet has in a change: the message of its bucket, and who does not enforce it yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct FleetShare {
-    pub(super) sequence: Option<u64>,
-    pub(super) behind: Vec<String>,
+    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sequence: Option<u64>,
+    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    behind: Vec<String>,
+    /// Whether the change was waited for, and may not be enforced everywhere.
+    #[serde(skip)]
+    is_pending: bool,
 }
 
 impl FleetShare {
-    /// The status of the answer; 202 while an edge that was waited for is behind.
+    /// The status of the answer; 202 if the change was waited for and may not be enforced everywhere.
     pub(super) fn status(&self, usual: StatusCode) -> StatusCode {
-        if self.behind.is_empty() { usual } else { StatusCode::ACCEPTED }
+        if self.is_pending { StatusCode::ACCEPTED } else { usual }
     }
 }
 
@@ -231,16 +239,17 @@ mod tests {
         let not_kept = Published { durable: false, sequence: None, ..published.clone() };
         let nothing = Published { sequence: None, ..published.clone() };
         let (two, unasked) = (FleetWait(Some(Duration::from_secs(2))), FleetWait(None));
-        for (other, published, wait, behind, asked) in [
-            (EdgeState::Current, &published, two, false, "enforced 7 2s"),
-            (EdgeState::Behind, &published, two, true, "enforced 7 2s"),
-            (EdgeState::Behind, &published, unasked, false, ""),
-            (EdgeState::Behind, &nothing, two, false, ""),
+        for (other, published, wait, behind, status, asked) in [
+            (EdgeState::Current, &published, two, false, 201, "enforced 7 2s"),
+            (EdgeState::Behind, &published, two, true, 202, "enforced 7 2s"),
+            (EdgeState::Behind, &published, unasked, false, 201, ""),
+            (EdgeState::Behind, &nothing, two, false, 201, ""),
             // Wherever the other edge is, it can't know of it.
-            (EdgeState::Current, &not_kept, two, true, "status 2s"),
-            (EdgeState::Silent, &not_kept, two, true, "status 2s"),
-            (EdgeState::Stale, &not_kept, two, false, "status 2s"),
-            (EdgeState::Current, &not_kept, unasked, false, ""),
+            (EdgeState::Current, &not_kept, two, true, 202, "status 2s"),
+            (EdgeState::Silent, &not_kept, two, true, 202, "status 2s"),
+            // It may come back at any moment, without it.
+            (EdgeState::Stale, &not_kept, two, false, 202, "status 2s"),
+            (EdgeState::Current, &not_kept, unasked, false, 201, ""),
         ] {
             *fleet.other.lock() = other;
             let share = wait.until_enforced(&served.admin, published).await;
@@ -250,13 +259,12 @@ mod tests {
                 (named, published.sequence),
                 "{other:?} {asked}"
             );
-            let status = share.status(StatusCode::CREATED).as_u16();
-            assert_eq!(status, if behind { 202 } else { 201 }, "{other:?} {asked}");
+            assert_eq!(share.status(StatusCode::CREATED).as_u16(), status, "{other:?} {asked}");
             assert_eq!(std::mem::take(&mut *fleet.asked.lock()).concat(), asked, "{other:?}");
         }
         let waits = "embedgate_fleet_waits_total";
         assert_eq!(served.metric(&format!("{waits}{{outcome=\"enforced\"}}")).await, 1.0);
-        assert_eq!(served.metric(&format!("{waits}{{outcome=\"behind\"}}")).await, 1.0);
+        assert_eq!(served.metric(&format!("{waits}{{outcome=\"behind\"}}")).await, 4.0);
         assert_eq!(served.metric("embedgate_fleet_enforced_duration_seconds_count").await, 1.0);
     }
 

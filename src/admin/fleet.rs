@@ -39,7 +39,7 @@ pub(super) struct FleetQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AcceptQuery {
-    /// How many widgets it may touch at most. Left out: none.
+    /// How many widgets it may touch at most. Left out: nothing happens, and the answer has the number.
     #[param(nullable = false, maximum = 18446744073709551615_u64)]
     confirm: Option<usize>,
 }
@@ -104,8 +104,8 @@ pub(super) async fn restore(
 /// Follow the bucket as it is
 ///
 /// For a bucket that differs from what the fleet has followed, and is right. The whole fleet takes it as it is: widgets that
-/// it lacks are gone. `confirm` says how many widgets that may touch on this edge; if it touches more, nothing happens, and
-/// the answer is `wide_change` with the number.
+/// it lacks are gone. `confirm` says how many widgets that may touch on this edge. Without it, or if it touches more, nothing
+/// happens, and the answer is `wide_change` with the number in `confirm`.
 #[utoipa::path(
     post,
     path = "/v1/fleet/accept",
@@ -120,8 +120,7 @@ pub(super) async fn accept(
     Parameters(query): Parameters<AcceptQuery>,
 ) -> Result<Json<AcceptedBucket>, Problem> {
     let (fleet, actor) = (fleet(&admin)?, caller.actor());
-    let confirm = query.confirm.unwrap_or(0);
-    to_the_end(async move { fleet.accept(confirm, actor).await }).await.map(Json)
+    to_the_end(async move { fleet.accept(query.confirm, actor).await }).await.map(Json)
 }
 
 /// Forget an edge

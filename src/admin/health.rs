@@ -68,7 +68,7 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
 fn concern(bucket: &str, link: &FleetLink) -> Option<String> {
     let trouble = match &link.fault {
         Some(FleetFault { code, detail, since }) => {
-            format!("the bucket {bucket} is not followed since {since:.0} ({code}): {detail}")
+            format!("the bucket {bucket} has not been followed since {since:.0} ({code}): {detail}")
         }
         None if !link.connected => format!("the bucket {bucket} can't be reached"),
         None => return None,

@@ -20,10 +20,10 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
         let link = fleet.link().borrow().clone();
         lag = Some(link.lag(now));
         status = status.over(&link);
-        let states = fleet.states();
-        for state in EdgeState::ALL {
-            admin.metrics.fleet.set_edges(state.as_str(), states.get(&state).copied().unwrap_or(0));
-        }
+    }
+    let states = admin.fleet.as_ref().map(|fleet| fleet.states()).unwrap_or_default();
+    for state in EdgeState::ALL {
+        admin.metrics.fleet.set_edges(state.as_str(), states.get(&state).copied().unwrap_or(0));
     }
     admin.metrics.rules_source_lag.set(lag.map_or(0.0, |lag| lag.as_secs_f64().max(0.0)));
     admin.metrics.rules_source_connected.set(status.connected.into());

@@ -46,14 +46,8 @@ pub(super) struct Deleted {
     revision: u64,
     /// The version of the rule book without it.
     generation: u64,
-    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    sequence: Option<u64>,
-    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    behind: Vec<String>,
+    #[serde(flatten)]
+    share: FleetShare,
 }
 
 /// Query of a deletion.
@@ -103,11 +97,11 @@ pub(super) async fn put(
     let widget = parse(&admin, &id, &body)?;
     let conditions = conditions?;
     let mut saved = widget.clone();
-    let admin_ = Arc::clone(&admin);
+    let apply_to = Arc::clone(&admin);
     let actor = caller.actor();
     let published = blocking(move || {
         let change = Change::put(widget).only_if(conditions.only_if.clone());
-        let published = admin_.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        let published = apply_to.publisher.apply(vec![change], ApplyOptions::default(), actor);
         published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
@@ -199,15 +193,14 @@ pub(super) async fn delete(
     let conditions = Conditions::of(&headers)?;
     let actor = caller.actor();
     let change = Change::delete(id.clone(), query.revision).only_if(conditions.only_if.clone());
-    let admin_ = Arc::clone(&admin);
+    let apply_to = Arc::clone(&admin);
     let published = blocking(move || {
-        let published = admin_.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        let published = apply_to.publisher.apply(vec![change], ApplyOptions::default(), actor);
         published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
     let share = wait.until_enforced(&admin, &published).await;
     let (status, generation) = (share.status(StatusCode::OK), published.generation);
     let revision = published.outcomes.first().map_or(0, Outcome::revision);
-    let FleetShare { sequence, behind } = share;
-    Ok((status, Json(Deleted { id, revision, generation, sequence, behind })))
+    Ok((status, Json(Deleted { id, revision, generation, share })))
 }

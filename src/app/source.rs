@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::error::AppError;
 use super::suffixes::public_suffixes;
-use crate::config::{NatsSettings, PolicySettings, Settings, SourceSetting, StoreSettings};
+use crate::config::{NatsSettings, PolicySettings, Settings, SourceSetting, StoreSettings, edge_name_of_host};
 use crate::rules::audit::FileAuditLog;
 use crate::rules::brake::BrakeShare;
 use crate::rules::live::LiveRules;
@@ -61,20 +61,8 @@ fn nats(settings: &Settings) -> NatsSource {
 /// The name of this host, as the name of an edge may be.
 fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    edge_name(&name).unwrap_or_else(|| "edge".into())
+    edge_name_of_host(&name).unwrap_or_else(|| "edge".into())
 }
-
-/// A host's name, made fit to be that of an edge: letters, digits, `-` and `_`, with dots between.
-fn edge_name(host: &str) -> Option<String> {
-    let fit = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
-    let parts = host.trim().split('.').filter(|part| !part.is_empty());
-    let name = parts.map(|part| part.chars().map(fit).collect::<String>()).collect::<Vec<_>>().join(".");
-    let name = name.get(..LONGEST_NAME).map_or(name.as_str(), |cut| cut.trim_end_matches('.'));
-    (!name.is_empty()).then(|| name.to_owned())
-}
-
-/// Longest name of an edge, in bytes.
-const LONGEST_NAME: usize = 64;
 
 /// The writer of this source's rules, with the audit log of the settings.
 pub(super) fn publisher(source: &dyn RuleSource, live: LiveRules, settings: &Settings) -> Publisher {
@@ -108,24 +96,4 @@ pub(super) fn start(
     let publisher = publisher(&*source, live, settings);
     let publisher = observers.iter().cloned().fold(publisher, Publisher::with_observer);
     Ok(source.start(publisher, suffixes)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_host_has_the_name_of_an_edge() {
-        for (host, name) in [
-            ("edge-1\n", Some("edge-1")),
-            ("edge_1.example.com", Some("edge_1.example.com")),
-            ("..a..b.", Some("a.b")),
-            ("caf\u{e9} bar", Some("caf--bar")),
-            (" \n", None),
-        ] {
-            assert_eq!(edge_name(host).as_deref(), name, "{host:?}");
-        }
-        let long = edge_name(&format!("{}.{}", "a".repeat(63), "b".repeat(63)));
-        assert_eq!(long, Some("a".repeat(63)));
-    }
 }

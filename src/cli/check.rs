@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::fleet::ReportedFault;
 use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common, configured};
@@ -85,13 +86,6 @@ struct ReportedConnection {
 }
 
 #[derive(Deserialize)]
-struct ReportedFault {
-    code: String,
-    detail: String,
-    since: String,
-}
-
-#[derive(Deserialize)]
 struct ReportedWidgets {
     total: usize,
 }
@@ -126,7 +120,7 @@ fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
     };
     match status.fleet {
         Some(ReportedConnection { bucket, fault: Some(ReportedFault { code, detail, since }), .. }) => {
-            faults.push(format!("the bucket {bucket} is not followed since {since} ({code}): {detail}"));
+            faults.push(format!("the bucket {bucket} has not been followed since {since} ({code}): {detail}"));
         }
         Some(ReportedConnection { bucket, connected: false, .. }) => {
             warnings.push(format!("the bucket {bucket} can't be reached"));

@@ -38,11 +38,19 @@ pub(super) enum FleetCommand {
     Forget(ForgetArguments),
 }
 
+/// Fault of the bucket, as an edge reports it.
+#[derive(Debug, Deserialize)]
+pub(super) struct ReportedFault {
+    pub(super) code: String,
+    pub(super) detail: String,
+    pub(super) since: String,
+}
+
 /// Arguments of `embedgate fleet accept`.
 #[derive(Args, Debug)]
 pub(super) struct AcceptArguments {
-    /// Confirm the number of widgets that it touches on the edge that is asked: at most this number. Left out: none, and the
-    /// error tells the number.
+    /// Confirm the number of widgets that it touches on the edge that is asked: at most this number. Left out: nothing
+    /// happens, and the error tells the number.
     #[arg(long, value_name = "N")]
     confirm: Option<usize>,
     #[command(flatten)]

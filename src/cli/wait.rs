@@ -35,8 +35,13 @@ pub(super) fn wait_time(text: &str) -> Result<Duration, String> {
 }
 
 impl WaitArguments {
-    /// The call, with the wish to wait.
-    pub(super) fn wish(self, call: RemoteCall) -> RemoteCall {
+    /// Whether the fleet is waited for.
+    pub(super) fn is_asked(self) -> bool {
+        self.wait
+    }
+
+    /// The call, which waits for the fleet if that was asked for.
+    pub(super) fn applied_to(self, call: RemoteCall) -> RemoteCall {
         if !self.wait {
             return call;
         }
@@ -45,8 +50,8 @@ impl WaitArguments {
     }
 }
 
-/// The exit code of a change that these edges do not enforce yet, who are named.
-pub(super) fn told(behind: &[String]) -> ExitCode {
+/// The exit code of a change that these edges do not enforce yet. It names them on standard error.
+pub(super) fn exit_code(behind: &[String]) -> ExitCode {
     if behind.is_empty() {
         return ExitCode::SUCCESS;
     }

@@ -1,6 +1,7 @@
 //! Fleet of edges, as the control plane knows it. Whoever shares rules with others implements [`Fleet`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,12 +36,13 @@ pub trait Fleet: Send + Sync {
     /// A live edge is ahead of this one, or the bucket can't be written.
     async fn restore(&self, actor: Actor) -> Result<RestoredFleet, FleetError>;
 
-    /// Has the whole fleet follow the bucket as it is. `confirm`: how many widgets that may touch at most.
+    /// Has the whole fleet follow the bucket as it is. `confirm`: how many widgets that may touch at most; `None` asks for
+    /// their number.
     ///
     /// # Errors
     ///
-    /// It touches more widgets, there is no bucket, or it can't be written.
-    async fn accept(&self, confirm: usize, actor: Actor) -> Result<AcceptedBucket, FleetError>;
+    /// It is not confirmed, it touches more widgets, there is no bucket, or it can't be written.
+    async fn accept(&self, confirm: Option<usize>, actor: Actor) -> Result<AcceptedBucket, FleetError>;
 
     /// No longer waits for an edge, until it announces itself again.
     ///
@@ -221,7 +223,7 @@ pub struct AcceptedBucket {
 #[non_exhaustive]
 pub enum FleetError {
     /// A live edge enforces more than this one.
-    #[error("the edge `{edge}` is ahead: it enforces message {ahead}, this one {own}; ask it")]
+    #[error("the edge `{edge}` is ahead: it enforces message {ahead}, this one {own}; run the restore on that edge")]
     Behind {
         /// The name of the edge that is ahead.
         edge: String,
@@ -230,8 +232,8 @@ pub enum FleetError {
         /// The sequence of this edge.
         own: u64,
     },
-    /// More widgets would change than were confirmed.
-    #[error("following the bucket as it is would touch {touched} widgets; confirm that number to do it")]
+    /// Nothing was confirmed, or fewer widgets than would change.
+    #[error("following the bucket as it is would touch {}; confirm that number to do it", Widgets(*touched))]
     Wide {
         /// Their number.
         touched: usize,
@@ -243,7 +245,7 @@ pub enum FleetError {
         bucket: String,
     },
     /// No such edge was ever announced.
-    #[error("no edge of the name `{edge}` was ever announced")]
+    #[error("no edge of the name `{edge}` was ever announced; `GET /v1/fleet` lists those that were")]
     UnknownEdge {
         /// The name.
         edge: String,
@@ -255,7 +257,7 @@ pub enum FleetError {
         edge: String,
     },
     /// The bucket can't be read or written, or an edge does not answer.
-    #[error("the bucket can't be reached: {detail}")]
+    #[error("the bucket can't be read or written: {detail}")]
     Unavailable {
         /// Why.
         detail: String,
@@ -263,6 +265,16 @@ pub enum FleetError {
     /// Something could not be saved.
     #[error(transparent)]
     Save(#[from] SaveError),
+}
+
+/// Number of widgets, in a message.
+struct Widgets(usize);
+
+impl fmt::Display for Widgets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(number) = self;
+        write!(f, "{number} widget{}", if *number == 1 { "" } else { "s" })
+    }
 }
 
 #[cfg(test)]

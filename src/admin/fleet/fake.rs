@@ -98,7 +98,8 @@ impl Fleet for FakeFleet {
         self.decided(RestoredFleet { written: 5, unchanged: 2, sequence: 12 })
     }
 
-    async fn accept(&self, confirm: usize, actor: Actor) -> Result<AcceptedBucket, FleetError> {
+    async fn accept(&self, confirm: Option<usize>, actor: Actor) -> Result<AcceptedBucket, FleetError> {
+        let Some(confirm) = confirm else { return Err(FleetError::Wide { touched: 0 }) };
         self.note(format!("accept {confirm} by {actor}"));
         self.decided(AcceptedBucket { touched: 4, sequence: 12 })
     }

@@ -35,14 +35,8 @@ pub(in crate::admin) struct Disabled {
     /// `false`: the change is in force and could not be kept yet, because the disk is full, say. It is kept as soon as that
     /// is possible, and shown in `/v1/status` until then. A restart before that loses it.
     durable: bool,
-    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    sequence: Option<u64>,
-    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    behind: Vec<String>,
+    #[serde(flatten)]
+    share: FleetShare,
 }
 
 /// Disable a widget
@@ -58,7 +52,7 @@ pub(in crate::admin) struct Disabled {
     params(("id" = WidgetId, Path, description = "The widget's id."), DeleteConditions, WaitQuery),
     responses(
         (status = 200, description = "Disabled", body = Disabled, headers(("ETag" = String, description = "The quoted revision"))),
-        (status = 202, description = "Disabled; the edges in `behind` do not enforce it yet", body = Disabled, headers(("ETag" = String, description = "The quoted revision"))),
+        (status = 202, description = "Disabled here; the edges in `behind` do not enforce it yet, or the bucket doesn't have it (`durable`)", body = Disabled, headers(("ETag" = String, description = "The quoted revision"))),
         WriteProblems,
     ),
 )]
@@ -80,7 +74,6 @@ pub(in crate::admin) async fn disable(
     let (unrestricted, lints) =
         widget.as_ref().map_or_else(Default::default, |widget| saved::remarks(&admin, widget));
     let (generation, durable) = (published.generation, published.durable);
-    let FleetShare { sequence, behind } = share;
-    let disabled = Disabled { widget, generation, unrestricted, lints, durable, sequence, behind };
+    let disabled = Disabled { widget, generation, unrestricted, lints, durable, share };
     Ok((status, etag(outcome.revision()), Json(disabled)).into_response())
 }

@@ -32,14 +32,8 @@ pub(in crate::admin) struct Saved {
     unrestricted: bool,
     /// What the document allows but probably should not.
     lints: Vec<Finding>,
-    /// The sequence of the change in the fleet's bucket; without a fleet there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    sequence: Option<u64>,
-    /// With `wait=fleet`: the edges that do not enforce the change yet. Left out if there are none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schema(required = false)]
-    behind: Vec<String>,
+    #[serde(flatten)]
+    share: FleetShare,
 }
 
 /// What is told of a document beside it: whether any site may embed the widget, and the lints.
@@ -65,8 +59,7 @@ pub(super) async fn answer(
         _ => StatusCode::OK,
     });
     let (generation, (unrestricted, lints)) = (published.generation, remarks(admin, &widget));
-    let FleetShare { sequence, behind } = share;
-    let saved = Saved { widget, generation, unrestricted, lints, sequence, behind };
+    let saved = Saved { widget, generation, unrestricted, lints, share };
     Ok((status, etag(outcome.revision()), Json(saved)).into_response())
 }
 

@@ -66,7 +66,7 @@ impl Fleet for Linked {
         Err(FleetError::NoBucket { bucket: String::new() })
     }
 
-    async fn accept(&self, _: usize, _: Actor) -> Result<AcceptedBucket, FleetError> {
+    async fn accept(&self, _: Option<usize>, _: Actor) -> Result<AcceptedBucket, FleetError> {
         Err(FleetError::NoBucket { bucket: String::new() })
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Deserialize;
 
+use super::ReportedFault;
 use crate::cli::output::print;
 use crate::cli::remote::{ApiAnswer, Remote, RemoteCall};
 use crate::cli::wait::wait_time;
@@ -36,15 +37,8 @@ struct ReceivedFleet {
     edge: String,
     connected: bool,
     last_sequence: u64,
-    fault: Option<ReceivedBucketFault>,
+    fault: Option<ReportedFault>,
     edges: Vec<ReceivedEdge>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ReceivedBucketFault {
-    code: String,
-    detail: String,
-    since: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -101,9 +95,9 @@ impl ReceivedFleet {
     /// What is wrong, the most important first.
     fn concerns(&self) -> Vec<String> {
         let mut concerns = Vec::new();
-        if let Some(ReceivedBucketFault { code, detail, since }) = &self.fault {
+        if let Some(ReportedFault { code, detail, since }) = &self.fault {
             concerns
-                .push(format!("{} does not follow the bucket since {since} ({code}): {detail}", self.edge));
+                .push(format!("{} has not followed the bucket since {since} ({code}): {detail}", self.edge));
         } else if !self.connected {
             concerns.push(format!("{} can't reach the bucket: what it tells of others is old", self.edge));
         }
@@ -114,7 +108,7 @@ impl ReceivedFleet {
             self.edges.iter().filter_map(|edge| edge.ticket_keys.as_ref()).collect();
         if keys.len() > 1 {
             concerns.push(
-                "ticket keys differ: a ticket of one edge is none at another; give all the same tickets.key_file"
+                "ticket keys differ: a ticket from one edge is refused by another; give all the same tickets.key_file"
                     .to_owned(),
             );
         }

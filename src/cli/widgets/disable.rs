@@ -43,8 +43,9 @@ pub(super) fn run(
     OneChange { name, wait, remote }: &OneChange,
 ) -> Result<ExitCode, CliError> {
     let edge = remote.running(common)?;
-    let answer: ApiAnswer<SwitchedOff> = edge.call(&wait.wish(RemoteCall::post(name.path("/disable"))))?;
-    if !answer.shown.durable {
+    let answer: ApiAnswer<SwitchedOff> = edge.call(&wait.applied_to(RemoteCall::post(name.path("/disable"))))?;
+    let SwitchedOff { durable, behind, .. } = &answer.shown;
+    if !durable {
         note(&format!(
             "WARNING: {id} is off, but the edge can't keep that yet: it would be on again after a restart, and other edges of \
              a fleet do not know of it. Make room on its disk, or bring the fleet's bucket back: it is kept as soon as that is \
@@ -53,5 +54,8 @@ pub(super) fn run(
         ));
     }
     print(common.json, &answer)?;
-    Ok(wait::told(&answer.shown.behind))
+    // A fleet that was waited for does not know of it.
+    let is_missing = !durable && wait.is_asked();
+    let code = wait::exit_code(behind);
+    Ok(if is_missing { ExitCode::FAILURE } else { code })
 }

@@ -100,7 +100,7 @@ impl ToldSave {
     /// Prints it, and ends the command.
     pub(super) fn print(&self, common: &Common) -> Result<ExitCode, CliError> {
         print(common.json, self)?;
-        Ok(wait::told(&self.received.shown.behind))
+        Ok(wait::exit_code(&self.received.shown.behind))
     }
 }
 

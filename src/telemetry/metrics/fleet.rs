@@ -6,9 +6,6 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntGaugeVec};
 
 use super::registration::{Families, counters, gauges, register};
 
-/// States of edges.
-const STATES: [&str; 5] = ["current", "behind", "fault", "silent", "stale"];
-
 /// Bucket bounds of the time until every edge enforces a change, in seconds.
 const BUCKETS: [f64; 16] =
     [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
@@ -23,14 +20,11 @@ pub struct FleetMetrics {
 }
 
 impl FleetMetrics {
-    /// The metrics, with each value of their labels from the start.
+    /// The metrics. The states of edges come with the first call of [`Self::set_edges`].
     pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
         let help =
             "Edges of the fleet, by the state that this edge knows of them; without a fleet, all are zero.";
         let edges = gauges(families, "fleet_edges", help, &["state"])?;
-        for state in STATES {
-            edges.with_label_values(&[state]).set(0);
-        }
         let help = "Changes that were to be answered once every edge enforces them (`wait=fleet`), by outcome: every one \
                     did in time, or some were behind.";
         let waits = counters(families, "fleet_waits_total", help, &["outcome"])?;

@@ -79,11 +79,24 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 fn bucket(text: &str) -> Result<String, String> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if text.is_empty() || !text.bytes().all(is_allowed) {
+    if text.is_empty() || !text.chars().all(is_of_a_name) {
         return Err(format!("'{text}' is not a bucket name; use letters, digits, '-' and '_'"));
     }
     Ok(text.into())
+}
+
+/// Whether a name of a bucket or a part of an edge's name may have it.
+fn is_of_a_name(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '-' || c == '_'
+}
+
+/// A host's name, made fit to be that of an edge: letters, digits, `-` and `_`, with dots between.
+pub fn edge_name_of_host(host: &str) -> Option<String> {
+    let fit = |c: char| if is_of_a_name(c) { c } else { '-' };
+    let parts = host.trim().split('.').filter(|part| !part.is_empty());
+    let name = parts.map(|part| part.chars().map(fit).collect::<String>()).collect::<Vec<_>>().join(".");
+    let name = name.get(..LONGEST_NAME).map_or(name.as_str(), |cut| cut.trim_end_matches('.'));
+    (!name.is_empty()).then(|| name.to_owned())
 }
 
 /// `""` is none.
@@ -92,8 +105,7 @@ fn credentials(text: &str) -> Result<Option<PathBuf>, String> {
 }
 
 fn edge(text: &str) -> Result<String, String> {
-    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_allowed);
+    let is_part = |part: &str| !part.is_empty() && part.chars().all(is_of_a_name);
     if text.len() > LONGEST_NAME || !text.split('.').all(is_part) {
         return Err(format!(
             "'{text}' is not the name of an edge; use up to {LONGEST_NAME} letters, digits, '-' and '_', with dots between"
@@ -113,4 +125,25 @@ fn tls(table: &ConfigTable<'_>) -> Option<NatsTlsSettings> {
         ca: ca.map_or(Some(None), |ca| ca.map(Some))?,
         certificate: certificate.map_or(Some(None), |files| files.map(Some))?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_host_has_the_name_of_an_edge() {
+        for (host, name) in [
+            ("edge-1\n", Some("edge-1")),
+            ("edge_1.example.com", Some("edge_1.example.com")),
+            ("..a..b.", Some("a.b")),
+            ("caf\u{e9} bar", Some("caf--bar")),
+            (" \n", None),
+        ] {
+            assert_eq!(edge_name_of_host(host).as_deref(), name, "{host:?}");
+            assert_eq!(name.map(edge), name.map(|name| Ok(name.to_owned())), "{host:?}");
+        }
+        let long = edge_name_of_host(&format!("{}.{}", "a".repeat(63), "b".repeat(63)));
+        assert_eq!(long, Some("a".repeat(63)));
+    }
 }

@@ -61,7 +61,7 @@ impl NatsFleet {
     }
 
     /// Has the whole fleet follow the bucket as it is.
-    pub(super) async fn accept_bucket(&self, confirm: usize, by: &str) -> Result<AcceptedBucket, FleetError> {
+    pub(super) async fn accept_bucket(&self, confirm: Option<usize>, by: &str) -> Result<AcceptedBucket, FleetError> {
         let reports = self.hub.roll_call(ROLL_CALL).await.map_err(unavailable)?;
         let connection = self.hub.connection().map_err(unavailable)?;
         let Some(facts) = connection.facts(&self.hub.names).await.map_err(unavailable)? else {
@@ -71,12 +71,12 @@ impl NatsFleet {
         let applier = self.applier.clone();
         let touched = spawn_blocking(move || touched(&applier, widgets)).await.map_err(unavailable)?;
         let touched = touched.map_err(SaveError::from)?;
-        if touched > confirm {
+        if confirm.is_none_or(|most| touched > most) {
             return Err(FleetError::Wide { touched });
         }
         self.announce_all(&connection, &edges, &reports, by).await?;
         let sequence =
-            self.decide(&connection, facts, DecisionKind::Accept, Some(confirm), by, &reports).await?;
+            self.decide(&connection, facts, DecisionKind::Accept, confirm, by, &reports).await?;
         Ok(AcceptedBucket { touched, sequence })
     }
 

@@ -59,7 +59,7 @@ impl Fleet for NatsFleet {
         self.restore_bucket(&actor.to_string()).await
     }
 
-    async fn accept(&self, confirm: usize, actor: Actor) -> Result<AcceptedBucket, FleetError> {
+    async fn accept(&self, confirm: Option<usize>, actor: Actor) -> Result<AcceptedBucket, FleetError> {
         self.accept_bucket(confirm, &actor.to_string()).await
     }
 
