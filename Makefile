@@ -35,10 +35,10 @@ help: ## List these commands
 run: setup ## Build and start the edge with its demo widget, on conf/embedgate.toml
 	cargo run --locked
 
-fleet: setup setup-nats ## Start a NATS server and three edges with the demo widget, and show a save arriving on each
+fleet: setup setup-nats ## Start a NATS server and three edges with the demo widget, and show a save arriving on each (ARGS=--once ends by itself)
 	cargo build --locked
 	$(TOOLS)/nats/bin/python crates/demo/fleet.py --program $(or $(CARGO_TARGET_DIR),target)/debug/embedgate \
-	  --nats $(TOOLS)/nats/bin/nats-server $(ARGS)
+	  --nats $(NATS_SERVER) $(ARGS)
 
 build: setup ## Build the optimised binary: target/release/embedgate
 	cargo build --locked --release

@@ -1,6 +1,7 @@
 //! Composition root: builds all parts of the edge from the settings, in the order in which each may fail, and
 //! hands them to their life.
 
+use std::iter::once;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -20,7 +21,6 @@ use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::LiveSetup;
-use crate::files::Reload;
 use crate::files::private::IfMissing;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
@@ -43,6 +43,7 @@ mod faults;
 mod fleet;
 mod life;
 mod log;
+mod nats_files;
 mod observe;
 mod offline;
 mod preparation;
@@ -164,7 +165,7 @@ impl Assembly {
         let demo = Demo::new(control.handle().clone());
         let prepared = Preparation::of(&settings, demo.upstream(&settings), IfMissing::Made);
         let prepared = prepared.map_err(AppError::Several)?;
-        let Preparation { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes } = prepared;
+        let Preparation { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes, files } = prepared;
         let setup = LiveSetup::new(setup);
         // Requests are served once every upstream was looked up.
         let first = setup.load();
@@ -235,9 +236,7 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
         });
-        let certificates =
-            [Some(Arc::new(setup.clone()) as Arc<dyn Expiring>), admin_tls.clone().map(|tls| tls as _)];
-        let certificates = certificates.into_iter().flatten().collect();
+        let certificates = once(Arc::new(setup.clone()) as Arc<dyn Expiring>).chain(files.expiring).collect();
         let gate = Arc::<Gate>::default();
         let admin = Arc::new(Admin {
             hosts,
@@ -295,14 +294,12 @@ impl Assembly {
             probes.serve(admin::serve_probes(Arc::clone(&admin), listener));
             control.push(probes);
         }
-        let files = admin_tls.clone().map(|tls| tls as Arc<dyn Reload>);
-        let files = files.into_iter().chain([ticket_keys as Arc<dyn Reload>]).collect();
         admin_control.serve(admin::serve(admin, admin_listener, admin_tls));
         control.push(admin_control);
         // To the end: requests that are still open obey the rules, too.
         let follower = follower.map(RunningFollower::start);
         tokio::spawn(async move { sessions.watch_expiries().await });
-        tokio::spawn(tasks::watch_files(setup, files));
+        tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
         tokio::spawn(tasks::sum_up_decisions(Arc::clone(&decisions)));

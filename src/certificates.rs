@@ -54,15 +54,31 @@ pub fn read_pair(cert: &Path, key: &Path) -> Result<Arc<CertifiedKey>, Certifica
 ///
 /// The file can't be read, or has no certificate.
 pub fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
-    const WANTED: &str = "the file must have PEM certificates, the site's own first";
-    let chain =
-        CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(
-            |error| CertificateFault::new(path, format!("not a certificate chain: {error}; {WANTED}")),
-        )?;
-    if chain.is_empty() {
-        return Err(CertificateFault::new(path, format!("no certificate; {WANTED}")));
+    let wanted = "the file must have PEM certificates, the site's own first";
+    read_certificates(path, "not a certificate chain", wanted)
+}
+
+/// The certificates of authorities in a file, at least one.
+///
+/// # Errors
+///
+/// The file can't be read, or has no certificate.
+pub fn read_authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+    read_certificates(path, "not usable as certificate authorities", "the file must have PEM certificates")
+}
+
+fn read_certificates(
+    path: &Path,
+    fault: &str,
+    wanted: &str,
+) -> Result<Vec<CertificateDer<'static>>, CertificateFault> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let certificates =
+        read.map_err(|error| CertificateFault::new(path, format!("{fault}: {error}; {wanted}")))?;
+    if certificates.is_empty() {
+        return Err(CertificateFault::new(path, format!("no certificate; {wanted}")));
     }
-    Ok(chain)
+    Ok(certificates)
 }
 
 /// The private key of a file.

@@ -115,9 +115,9 @@ enum Command {
     /// See the edges of a fleet, and decide about the bucket that they share.
     #[command(subcommand)]
     Fleet(fleet::FleetCommand),
-    /// Copy the store to a file: that of the running edge, or of a stopped one.
+    /// Copy the store to a file, of the running edge or of a stopped one; of a fleet, the edge's copy of the rules.
     Backup(backup::BackupArguments),
-    /// Put a copy of the store back, while no edge runs. The store that is there is kept beside it.
+    /// Put such a copy back, while this edge is stopped. What is there is kept beside it.
     Restore(restore::RestoreArguments),
     /// Have the running edge read its configuration again.
     Reload(remote::Remote),

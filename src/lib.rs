@@ -42,7 +42,8 @@
 //!
 //! A [`rules::source`] reads documents → [`embedgate_policy::widget::Widget`] validates each → [`rules::publisher`]
 //! makes the next book, swaps it in and tells its observers, of which [`edge::session::registry`] judges the open
-//! sessions of the changed widgets again and ends those that are denied now. All sources take this way.
+//! sessions of the changed widgets again and ends those that are denied now. All sources take this way. In a fleet, a
+//! change is first published to the bucket that all edges share, and is in force when it comes back from there.
 //!
 //! # The life of the process
 //!

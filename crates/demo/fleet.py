@@ -7,6 +7,7 @@
 import argparse
 import base64
 import http.client
+import itertools
 import json
 import os
 import secrets
@@ -25,21 +26,46 @@ WIDGET = "wgt_demo"
 SITE = "shop.example.net"
 # What is not done after this time has failed.
 PATIENCE = 30.0
+PORTS = range(18000, 30000)
 
 
 class Failed(Exception):
     pass
 
 
+class Stopped(Exception):
+    """A signal that ends everything."""
+
+
+class Ending:
+    """What a signal does: the first one ends everything in order, the next one at once."""
+
+    def __init__(self, servers):
+        self.servers, self.has_begun = servers, False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, self.on_signal)
+
+    def on_signal(self, number, _):
+        if self.has_begun:
+            for server in self.servers:
+                server.process.kill()
+        else:
+            self.has_begun = True
+            raise Stopped(number)
+
+
 def free_ports(count):
-    """Ports that nobody has, all different."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports that nobody has, all different. None from which systems pick those of outgoing connections."""
+    ports = []
+    for port in itertools.islice(itertools.cycle(PORTS), secrets.randbelow(len(PORTS)), None):
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
 
 
 def call(port, method, path, headers=None, body=None):
@@ -116,6 +142,7 @@ class Edge(Server):
         status, answer = call(self.admin, "POST", f"{path}?wait=fleet&timeout=10s", headers, body)
         if status != 200:
             raise Failed(f"{self.name} answers {path} with {status}: {answer.decode(errors='replace')}")
+        return json.loads(answer)
 
     def verdict(self):
         """How a page of the site is answered that asks for the widget's loader."""
@@ -140,7 +167,7 @@ def save_the_demo(edge, program):
 
 
 def show_a_save(edges):
-    """Lets a site embed the widget, through the first edge, and watches all of them meanwhile."""
+    """Lets a site embed the widget, through the first edge, watches all of them meanwhile, and returns the revision."""
     print(f"\nBefore the save, a page of https://{SITE} is answered with", ", ".join(str(e.verdict()) for e in edges))
     arrived = {}
 
@@ -154,7 +181,7 @@ def show_a_save(edges):
     watchers = [threading.Thread(target=watch, args=(edge, began)) for edge in edges]
     for watcher in watchers:
         watcher.start()
-    edges[0].change(f"/v1/widgets/{WIDGET}/domains", json.dumps({"add": [SITE]}))
+    saved = edges[0].change(f"/v1/widgets/{WIDGET}/domains", json.dumps({"add": [SITE]}))
     answered = time.monotonic() - began
     verdicts = [edge.verdict() for edge in edges]
     for watcher in watchers:
@@ -167,6 +194,7 @@ def show_a_save(edges):
     print(f"  {answered * 1000:6.1f} ms  the save is answered: every edge enforces it")
     if verdicts != [200] * len(edges):
         raise Failed(f"a save was answered that not every edge enforces: {verdicts}")
+    return saved["widget"]["revision"]
 
 
 def run(program, nats, folder, servers, once):
@@ -189,17 +217,18 @@ def run(program, nats, folder, servers, once):
     print(f"A fleet of {EDGES} edges on one NATS server, nats://127.0.0.1:{port}. Logs and data are below {folder}")
     for edge in edges:
         print(f"  {edge.name}: http://site.localhost:{edge.port}/    admin API: http://127.0.0.1:{edge.admin}")
-    show_a_save(edges)
+    revision = show_a_save(edges)
     print("\n$ embedgate fleet status", flush=True)
     if edges[0].run("fleet", "status") != 0:
         raise Failed("the fleet is not as it should be")
     if once:
         return
     last = edges[-1]
-    print("\nAny edge takes changes. This one is in force on all of them; then reload a page above:\n")
-    print(f"{program} widgets disable {WIDGET} --wait \\")
-    print(f"  --admin http://127.0.0.1:{last.admin} --token-file {last.tokens()}")
-    print("\nCtrl-C ends everything.", flush=True)
+    print("\nAny edge takes changes. The first of these is in force on all of them: reload a page above. The second undoes it:")
+    for change in (f"disable {WIDGET}", f"revert {WIDGET} {revision}"):
+        print(f"\n{program} widgets {change} --wait \\")
+        print(f"  --admin http://127.0.0.1:{last.admin} --token-file {last.tokens()}")
+    print("\nCtrl-C ends everything, and removes the folder.", flush=True)
     while True:
         time.sleep(1)
         for server in servers:
@@ -213,9 +242,9 @@ def main():
     parser.add_argument("--nats", required=True, help="the NATS server, as make setup-nats installs it")
     arguments = parser.parse_args()
     program, nats = (str(Path(path).resolve()) for path in (arguments.program, arguments.nats))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     os.umask(0o077)
     servers = []
+    ending = Ending(servers)
     with tempfile.TemporaryDirectory(prefix="embedgate-fleet-") as folder:
         try:
             run(program, nats, Path(folder), servers, arguments.once)
@@ -224,10 +253,13 @@ def main():
             for server in servers:
                 print(f"--- {server.name}", *server.log.read_text().splitlines()[-15:], sep="\n", file=sys.stderr)
             return 1
-        except KeyboardInterrupt:
+        except Stopped as stopped:
             print()
+            (number,) = stopped.args
+            return 0 if number == signal.SIGINT else 128 + number
         finally:
-            # The edges first, which sign off at the server.
+            # A signal from now on ends them at once. The edges first, which sign off at the server.
+            ending.has_begun = True
             for server in reversed(servers):
                 server.end()
     return 0

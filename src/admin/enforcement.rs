@@ -91,7 +91,7 @@ impl PartialSchema for WaitTime {
 
 impl ToSchema for WaitTime {}
 
-/// Wish of a caller to be answered once every edge enforces the change, and the time for that.
+/// Time for every edge to enforce a change, if the caller waits for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FleetWait(Option<Duration>);
 
@@ -112,7 +112,7 @@ impl<S: Sync> FromRequestParts<S> for FleetWait {
 }
 
 impl FleetWait {
-    /// Refuses a wish to wait for what changes nothing.
+    /// Refuses to wait for what changes nothing.
     pub(super) fn refused_for(self, what: &str) -> Result<(), Problem> {
         match self.0 {
             None => Ok(()),
@@ -123,7 +123,7 @@ impl FleetWait {
         }
     }
 
-    /// Waits for a change that is in force on this edge, as far as that was wished.
+    /// Waits for a change that is in force on this edge, if the caller asked for that.
     pub(super) async fn until_enforced(self, admin: &Admin, published: &Published) -> FleetShare {
         let sequence = published.sequence;
         let (Some(within), Some(fleet)) = (self.0, &admin.fleet) else {
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_wish_to_wait_is_read_strictly() {
+    async fn the_query_to_wait_is_read_strictly() {
         for (query, wait) in [
             ("", None),
             ("?confirm=3", None),

@@ -8,10 +8,12 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
+use jiff::Timestamp;
 
 use super::Admin;
 use super::problem::Problem;
 use crate::rules::fleet::{FleetFault, FleetLink};
+use embedgate_policy::decision::EdgePolicy;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -64,29 +66,37 @@ fn reachable(listener: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listener.port())
 }
 
-/// What is to be told of an edge that is ready, and does not follow the bucket of its fleet: it serves the last rules.
-fn concern(bucket: &str, link: &FleetLink) -> Option<String> {
+/// What is to be told of an edge that is ready, and does not follow the bucket of its fleet: it goes by the last rules, or
+/// denies, if they are too old.
+fn concern(bucket: &str, link: &FleetLink, policy: &EdgePolicy, now: Timestamp) -> Option<String> {
+    let stale_at = policy.stale_at.filter(|at| *at <= now);
     let trouble = match &link.fault {
         Some(FleetFault { code, detail, since }) => {
             format!("the bucket {bucket} has not been followed since {since:.0} ({code}): {detail}")
         }
         None if !link.connected => format!("the bucket {bucket} can't be reached"),
+        None if stale_at.is_some() => format!("the bucket {bucket} is not caught up with"),
         None => return None,
     };
-    let served = match link.current_at {
-        Some(at) => format!("the rules of {at:.0} are served"),
-        None => "the rules that were kept are served".to_owned(),
+    let served = match (stale_at, link.current_at) {
+        (Some(at), _) => format!(
+            "the rules have been too old since {at:.0} (policy.max_staleness), so all but public pages are denied"
+        ),
+        (None, Some(at)) => format!("the rules of {at:.0} are served"),
+        (None, None) => "the rules that were kept are served".to_owned(),
     };
     Some(format!("{trouble}; {served}"))
 }
 
 /// `GET /readyz`. Rules are loaded before anything listens, so only the listeners are checked. An edge without its bucket
-/// is ready, as others of its fleet would be no better; the second line of the answer says so.
+/// is ready, as others of its fleet would be no better; the second line of the answer says so, and whether it denies.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> Response {
     match admin.readiness.obstacle().await {
         None => {
             let fleet = admin.fleet.as_ref();
-            let concern = fleet.and_then(|fleet| concern(&fleet.own().bucket, &fleet.link().borrow()));
+            let (policy, now) = (admin.policy.load(), Timestamp::now());
+            let concern =
+                fleet.and_then(|fleet| concern(&fleet.own().bucket, &fleet.link().borrow(), &policy, now));
             let concern = concern.map(|concern| format!("rules: {concern}\n")).unwrap_or_default();
             format!("ready\n{concern}").into_response()
         }

@@ -80,7 +80,7 @@ pub(super) struct ProblemDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     wide_change: Option<WideChange>,
-    /// The number that confirms it, for a bucket that touches as many widgets: `wide_change`, too.
+    /// For `POST /v1/fleet/accept` and the code `wide_change`: the number of widgets that it would touch, which confirms it.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     confirm: Option<usize>,

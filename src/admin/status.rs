@@ -30,7 +30,8 @@ pub(super) struct Status {
     rules: SourceStatus,
     /// The fleet that shares the rules; `null` if they are this edge's alone. `GET /v1/fleet` has the other edges.
     fleet: Option<FleetConnection>,
-    /// Kill switches that are in force and could not be kept yet. A restart loses them.
+    /// Changes that are in force and could not be kept yet: kill switches, which a restart loses, and in a fleet what the
+    /// bucket says, which a start reads again.
     not_kept: Vec<NotKept>,
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
@@ -57,14 +58,18 @@ struct FleetConnection {
     sequence: u64,
     /// When this edge last knew that it had everything that was published.
     current_at: Option<Timestamp>,
+    /// From when this edge denies everything but public pages, unless it has contact before (`policy.max_staleness`); `null`:
+    /// never.
+    stale_at: Option<Timestamp>,
     /// What is wrong with the bucket, if something is. The rules in force stay.
     fault: Option<FleetFault>,
 }
 
 impl FleetConnection {
-    fn new(OwnEdge { bucket, name, sequence }: OwnEdge, link: FleetLink) -> Self {
+    fn new(own: OwnEdge, link: FleetLink, stale_at: Option<Timestamp>) -> Self {
+        let OwnEdge { bucket, name, sequence } = own;
         let FleetLink { connected, current_at, fault, .. } = link;
-        Self { bucket, edge: name, connected, sequence, current_at, fault }
+        Self { bucket, edge: name, connected, sequence, current_at, stale_at, fault }
     }
 }
 
@@ -139,7 +144,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
     if let Some(fleet) = &admin.fleet {
         let link = fleet.link().borrow().clone();
         rules = rules.over(&link);
-        connection = Some(FleetConnection::new(fleet.own(), link));
+        connection = Some(FleetConnection::new(fleet.own(), link, admin.policy.load().stale_at));
     }
     Json(Status {
         version: env!("CARGO_PKG_VERSION"),

@@ -97,11 +97,11 @@ pub(super) async fn put(
     let widget = parse(&admin, &id, &body)?;
     let conditions = conditions?;
     let mut saved = widget.clone();
-    let apply_to = Arc::clone(&admin);
+    let for_work = Arc::clone(&admin);
     let actor = caller.actor();
     let published = blocking(move || {
         let change = Change::put(widget).only_if(conditions.only_if.clone());
-        let published = apply_to.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        let published = for_work.publisher.apply(vec![change], ApplyOptions::default(), actor);
         published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;
@@ -193,9 +193,9 @@ pub(super) async fn delete(
     let conditions = Conditions::of(&headers)?;
     let actor = caller.actor();
     let change = Change::delete(id.clone(), query.revision).only_if(conditions.only_if.clone());
-    let apply_to = Arc::clone(&admin);
+    let for_work = Arc::clone(&admin);
     let published = blocking(move || {
-        let published = apply_to.publisher.apply(vec![change], ApplyOptions::default(), actor);
+        let published = for_work.publisher.apply(vec![change], ApplyOptions::default(), actor);
         published.map_err(|error| conditions.explain(refusal::of_one(error)))
     })
     .await?;

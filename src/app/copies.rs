@@ -6,6 +6,7 @@ use std::path::{self, Path};
 use jiff::Timestamp;
 
 use super::error::AppError;
+use super::nats_files::NatsFiles;
 use super::source;
 use super::suffixes::public_suffixes;
 use super::upgrade::UpgradeSocket;
@@ -35,9 +36,11 @@ pub fn own_file(settings: &Settings, path: &Path) -> Option<&'static str> {
         UpstreamSettings::Builtin => None,
     });
     let authorities = authorities.chain(admin.tls.iter().map(|tls| tls.client_ca.clone()));
+    let nats = NatsFiles::configured(settings).named();
+    let nats = nats.map(|(_, path)| ("a file of the connection to NATS", path.to_owned()));
     let own = [
         ("the store itself", rules.store.path.clone()),
-        ("the store itself", rules.nats.cache.clone()),
+        ("this edge's copy of its fleet's rules", rules.nats.cache.clone()),
         ("the audit log", log.audit.clone()),
         ("the rules file", rules.file.clone()),
         ("the rules file that fills a new store", rules.store.seed.clone()),
@@ -48,7 +51,8 @@ pub fn own_file(settings: &Settings, path: &Path) -> Option<&'static str> {
     .into_iter()
     .chain(policy.public_suffix_list.clone().map(|list| ("the list of public suffixes", list)))
     .chain(iter::repeat("a certificate or a key").zip(certificates))
-    .chain(iter::repeat("the certificate of an authority").zip(authorities));
+    .chain(iter::repeat("the certificate of an authority").zip(authorities))
+    .chain(nats);
     // One that isn't there has its place, too.
     let place = |path: &Path| path::absolute(path).ok();
     let is_this =

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::admin::TokenFault;
+use crate::certificates::CertificateFault;
 use crate::edge::admission::tickets::key_file::KeyFileFault;
 use crate::edge::error::EdgeError;
 use crate::rules::error::{RestoreError, RulesError, StoreError};
@@ -46,6 +47,14 @@ pub enum AppError {
     /// The keys of tickets.
     #[error("tickets.key_file: {0}")]
     TicketKeys(#[from] KeyFileFault),
+    /// A file that the connection to NATS is made with.
+    #[error("{key}: {source}")]
+    NatsFile {
+        /// The key that names it.
+        key: &'static str,
+        /// The file, with what is wrong.
+        source: CertificateFault,
+    },
     /// The rules.
     #[error("the rules can't be read:\n{0}")]
     Rules(#[from] RulesError),

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
+use super::nats_files::{NatsCertificate, NatsFiles};
 use super::suffixes::public_suffixes;
 use super::{AppError, control, written};
 use crate::admin::{MutualTls, Tokens};
+use crate::certificates::Expiring;
 use crate::config::{Settings, SourceSetting};
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{DemoUpstream, Setup, SetupParts};
+use crate::files::Reload;
 use crate::files::private::IfMissing;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::suffix::PublicSuffixes;
@@ -22,6 +25,28 @@ pub(super) struct Preparation {
     pub(super) parts: SetupParts,
     pub(super) setup: Setup,
     pub(super) suffixes: Arc<PublicSuffixes>,
+    pub(super) files: OtherFiles,
+}
+
+/// Files of certificates and keys, but for those of the setup.
+pub(super) struct OtherFiles {
+    /// Certificates that expire.
+    pub(super) expiring: Vec<Arc<dyn Expiring>>,
+    /// Files that are read again when they change.
+    pub(super) watched: Vec<Arc<dyn Reload>>,
+}
+
+impl OtherFiles {
+    fn of(tls: Option<&Arc<MutualTls>>, nats: Option<NatsCertificate>, keys: &Arc<KeyFile>) -> Self {
+        let (tls, nats) = (tls.map(Arc::clone), nats.map(Arc::new));
+        let expiring = [tls.clone().map(|tls| tls as Arc<dyn Expiring>), nats.clone().map(|nats| nats as _)];
+        let keys = Arc::clone(keys) as Arc<dyn Reload>;
+        let watched = [tls.map(|tls| tls as _), nats.map(|nats| nats as _), Some(keys)];
+        Self {
+            expiring: expiring.into_iter().flatten().collect(),
+            watched: watched.into_iter().flatten().collect(),
+        }
+    }
 }
 
 /// Faults so far.
@@ -65,11 +90,12 @@ impl Preparation {
             ticket_keys: Arc::clone(ticket_keys),
             metrics: Arc::clone(metrics),
         });
+        let of_nats = NatsFiles::of(settings).read().map_err(|faults| noted.0.extend(faults)).ok();
         let setup = demo.zip(parts.as_ref()).and_then(|(demo, parts)| {
             let setup = Setup::prepare(settings, parts, demo, None);
             setup.map_err(|errors| noted.0.extend(errors.into_iter().map(AppError::from))).ok()
         });
-        match (metrics, admin_tls, tokens, keys, parts, setup, suffixes) {
+        match (metrics, admin_tls, tokens, keys, parts, setup, suffixes, of_nats) {
             (
                 Some(metrics),
                 Some(admin_tls),
@@ -78,8 +104,10 @@ impl Preparation {
                 Some(parts),
                 Some(setup),
                 Some(suffixes),
+                Some(of_nats),
             ) if noted.0.is_empty() => {
-                Ok(Self { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes })
+                let files = OtherFiles::of(admin_tls.as_ref(), of_nats, &ticket_keys);
+                Ok(Self { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes, files })
             }
             _ => Err(noted.0),
         }

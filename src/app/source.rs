@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::error::AppError;
 use super::suffixes::public_suffixes;
-use crate::config::{NatsSettings, PolicySettings, Settings, SourceSetting, StoreSettings, edge_name_of_host};
+use crate::config::{
+    NatsSettings, PolicySettings, Settings, SourceSetting, StoreSettings, edge_name_of_host,
+};
 use crate::rules::audit::FileAuditLog;
 use crate::rules::brake::BrakeShare;
 use crate::rules::live::LiveRules;

@@ -2,11 +2,13 @@
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
-use std::path::Path;
+use std::path::{self, Path};
 
 use super::AppError;
+use super::nats_files::NatsFiles;
 use crate::config::{Settings, SourceSetting};
 use crate::files::making::{could_append, could_make, could_make_empty, could_write};
+use crate::rules::source::store::is_same_file;
 
 /// Longest path of a socket, in bytes, with what is added to it until it has its name.
 const LONGEST_SOCKET: usize = 99;
@@ -21,6 +23,10 @@ pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
     let has_store = settings.rules.source == SourceSetting::Store;
     if has_store {
         faults.extend(unwritable("rules.store.path", store, made_or_written(store)));
+    }
+    if settings.rules.source == SourceSetting::Nats {
+        let cache = &settings.rules.nats.cache;
+        faults.extend(unwritable("rules.nats.cache", cache, made_or_written(cache)));
     }
     if is_audited_at_start(settings) {
         let audit = &settings.log.audit;
@@ -84,7 +90,16 @@ fn shared(settings: &Settings) -> Vec<AppError> {
             ("rules.store.seed", settings.rules.store.seed.as_path()),
         ]),
         SourceSetting::File => files.push(("rules.file.path", &settings.rules.file)),
-        SourceSetting::Nats => {}
+        SourceSetting::Nats => {
+            // What nothing else writes may be one file, such as a certificate that is shown on all sides.
+            let cache = settings.rules.nats.cache.as_path();
+            let store = ("rules.store.path", settings.rules.store.path.as_path());
+            let read = NatsFiles::of(settings).named().chain([store]);
+            if let Some((other, _)) = read.into_iter().find(|(_, other)| is_same(other, cache)) {
+                return vec![AppError::SameFile { key: "rules.nats.cache", other, path: cache.to_owned() }];
+            }
+            files.push(("rules.nats.cache", cache));
+        }
     }
     let mut faults = Vec::new();
     for (index, (key, path)) in files.iter().enumerate() {
@@ -98,6 +113,10 @@ fn shared(settings: &Settings) -> Vec<AppError> {
 
 /// Whether two paths are of one file, which may not be there yet.
 fn is_same(one: &Path, other: &Path) -> bool {
-    let real = |path: &Path| path.canonicalize().ok();
-    one == other || real(one).is_some_and(|one| real(other) == Some(one))
+    // The folder may have several names, too.
+    let place = |path: &Path| {
+        let path = path::absolute(path).ok()?;
+        Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+    };
+    one == other || is_same_file(one, other) || place(one).is_some_and(|one| place(other) == Some(one))
 }

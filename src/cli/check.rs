@@ -120,7 +120,8 @@ fn remotely(edge: RemoteEdge) -> Result<CheckReport, CliError> {
     };
     match status.fleet {
         Some(ReportedConnection { bucket, fault: Some(ReportedFault { code, detail, since }), .. }) => {
-            faults.push(format!("the bucket {bucket} has not been followed since {since} ({code}): {detail}"));
+            faults
+                .push(format!("the bucket {bucket} has not been followed since {since} ({code}): {detail}"));
         }
         Some(ReportedConnection { bucket, connected: false, .. }) => {
             warnings.push(format!("the bucket {bucket} can't be reached"));

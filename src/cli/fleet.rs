@@ -79,9 +79,10 @@ impl fmt::Display for FilledBucket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { written, unchanged, sequence } = self;
         let written = count(*written, "widget");
+        let were = if *unchanged == 1 { "was" } else { "were" };
         write!(
             f,
-            "{written} written to the bucket, deletions included, {unchanged} were there; the fleet follows it "
+            "{written} written to the bucket, deletions included, {unchanged} {were} there; the fleet follows it "
         )?;
         write!(f, "up to message {sequence}: `embedgate fleet status` tells when all edges do")
     }

@@ -41,7 +41,7 @@ impl WaitArguments {
     }
 
     /// The call, which waits for the fleet if that was asked for.
-    pub(super) fn applied_to(self, call: RemoteCall) -> RemoteCall {
+    pub(super) fn apply_to(self, call: RemoteCall) -> RemoteCall {
         if !self.wait {
             return call;
         }

@@ -223,7 +223,9 @@ pub struct AcceptedBucket {
 #[non_exhaustive]
 pub enum FleetError {
     /// A live edge enforces more than this one.
-    #[error("the edge `{edge}` is ahead: it enforces message {ahead}, this one {own}; run the restore on that edge")]
+    #[error(
+        "the edge `{edge}` is ahead: it enforces message {ahead}, this one {own}; run the restore on that edge"
+    )]
     Behind {
         /// The name of the edge that is ahead.
         edge: String,

@@ -23,7 +23,7 @@ pub struct SourceStatus {
     /// The refusal that stands: the source says something that isn't in force. Gone with the next update that
     /// can be taken.
     pub last_error: Option<LastError>,
-    /// Whether the source could be read at all when it was last looked at.
+    /// Whether the source could be read at all when it was last looked at; of a bucket, whether its messages arrive.
     pub connected: bool,
 }
 

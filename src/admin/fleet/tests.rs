@@ -11,6 +11,7 @@ use super::fake::FakeFleet;
 use crate::admin::tests::{Served, served_in};
 use crate::rules::error::{BucketError, SaveError, StoreError};
 use crate::rules::fleet::{EdgeState, Fleet, FleetError, FleetFault, FleetLink};
+use embedgate_policy::decision::EdgePolicy;
 
 fn served() -> (Served, Arc<FakeFleet>) {
     let fleet = FakeFleet::new();
@@ -54,11 +55,7 @@ async fn decisions_are_a_writers() {
     assert_eq!((status, told), (200, json!({ "edge": "edge-2" })));
     assert_eq!(
         asked(&fleet),
-        [
-            "restore by token:operator",
-            "accept 9 by token:operator",
-            "forget edge-2 by token:operator"
-        ]
+        ["restore by token:operator", "accept 9 by token:operator", "forget edge-2 by token:operator"]
     );
     for body in [json!({}), json!({ "edge": 7 }), json!({ "edge": "a", "also": 1 }), json!([])] {
         let (status, told) = served.write("/v1/fleet/forget", Some(body)).await;
@@ -143,6 +140,22 @@ async fn an_edge_without_its_bucket_is_ready_and_says_so() {
         assert_eq!((&block["connected"], &block["sequence"]), (&json!(connected), &json!(7)), "{block}");
         assert_eq!((&block["edge"], block["fault"].is_object()), (&json!("edge-1"), fault), "{block}");
         assert_eq!(served.metric("embedgate_rules_source_connected").await > 0.0, connected);
+    }
+    served.admin.policy.store(Arc::new(EdgePolicy { stale_at: Some(at), ..EdgePolicy::default() }));
+    // It is in the future.
+    assert_eq!(served.read(Method::GET, "/v1/status").await.1["fleet"]["stale_at"], json!(at));
+    assert_eq!(served.get("/readyz").await, (200, "ready\n".to_owned()));
+    served
+        .admin
+        .policy
+        .store(Arc::new(EdgePolicy { stale_at: Some(Timestamp::UNIX_EPOCH), ..EdgePolicy::default() }));
+    for (connected, trouble) in [(false, "can't be reached"), (true, "is not caught up with")] {
+        fleet.link.send_replace(FleetLink { connected, ..link.clone() });
+        let line = format!(
+            "rules: the bucket embedgate-widgets {trouble}; the rules have been too old since 1970-01-01T00:00:00Z \
+             (policy.max_staleness), so all but public pages are denied\n"
+        );
+        assert_eq!(served.get("/readyz").await, (200, format!("ready\n{line}")));
     }
     let old = FleetLink { connected: false, current_at: Some(Timestamp::UNIX_EPOCH), ..link };
     fleet.link.send_replace(old);

@@ -43,7 +43,8 @@ pub(super) fn run(
     OneChange { name, wait, remote }: &OneChange,
 ) -> Result<ExitCode, CliError> {
     let edge = remote.running(common)?;
-    let answer: ApiAnswer<SwitchedOff> = edge.call(&wait.applied_to(RemoteCall::post(name.path("/disable"))))?;
+    let answer: ApiAnswer<SwitchedOff> =
+        edge.call(&wait.apply_to(RemoteCall::post(name.path("/disable"))))?;
     let SwitchedOff { durable, behind, .. } = &answer.shown;
     if !durable {
         note(&format!(

@@ -77,7 +77,7 @@ pub(super) fn allow(common: &Common, arguments: &AllowArguments) -> Result<ExitC
     let query = confirm.as_ref().map(|effect| format!("?confirm={effect}")).unwrap_or_default();
     let before = list(&edge, name);
     let call = RemoteCall::post(name.path(&format!("/domains{query}"))).json(&json!({ "add": added }));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.applied_to(call))?;
+    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.apply_to(call))?;
     let unchanged = before.is_some_and(|before| before.revision == received.shown.widget.revision);
     let named = entries.join(", ");
     let done = match (unchanged, entries.len()) {
@@ -106,7 +106,7 @@ pub(super) fn disallow(common: &Common, arguments: &DisallowArguments) -> Result
     let edge = remote.running(common)?;
     let before = list(&edge, name);
     let call = RemoteCall::post(name.path("/domains")).json(&json!({ "remove": entries }));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.applied_to(call))?;
+    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.apply_to(call))?;
     let mut gone = Vec::new();
     for entry in entries {
         let meant = meaning(entry);

@@ -49,7 +49,7 @@ pub(super) fn run(common: &Common, arguments: &PutArguments) -> Result<ExitCode,
     // The revision of what was read is what the edit is based on. A higher one is the writer's own.
     let based_on = revision.filter(|revision| stored.is_some_and(|stored| *revision <= stored));
     let call = RemoteCall::put(name.path("")).document(json).if_match(if_revision.or(based_on));
-    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.applied_to(call)).map_err(|error| match stored {
+    let received: ApiAnswer<ReceivedSave> = edge.call(&wait.apply_to(call)).map_err(|error| match stored {
         Some(_) => error,
         None => {
             let again = format!(

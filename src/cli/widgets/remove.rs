@@ -36,7 +36,8 @@ pub(super) fn run(
     OneChange { name, wait, remote }: &OneChange,
 ) -> Result<ExitCode, CliError> {
     let edge = remote.running(common)?;
-    let received: ApiAnswer<ReceivedDeletion> = edge.call(&wait.applied_to(RemoteCall::delete(name.path(""))))?;
+    let received: ApiAnswer<ReceivedDeletion> =
+        edge.call(&wait.apply_to(RemoteCall::delete(name.path(""))))?;
     print(common.json, &received)?;
     Ok(wait::exit_code(&received.shown.behind))
 }

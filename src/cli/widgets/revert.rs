@@ -38,6 +38,6 @@ pub(super) fn run(common: &Common, arguments: &RevertArguments) -> Result<ExitCo
     let call = RemoteCall::post(name.path(&format!("/revert{query}"))).json(&json!({ "revision": revision }));
     let same = "if that is what is meant, run the same command with --confirm open";
     let received: ApiAnswer<ReceivedSave> =
-        edge.call(&wait.applied_to(call)).map_err(|error| error.advised("would_open_widget", same))?;
+        edge.call(&wait.apply_to(call)).map_err(|error| error.advised("would_open_widget", same))?;
     ToldSave { done: format!("as in revision {revision}"), received }.print(common)
 }

@@ -12,8 +12,8 @@ pub enum BucketError {
         /// Why.
         detail: Arc<str>,
     },
-    /// The bucket is not what this edge has followed, so nothing is written to it.
-    #[error("not saved: the bucket is not the one that this edge has followed: {detail}")]
+    /// The bucket is not what this edge, or another one, has followed, so nothing is written to it.
+    #[error("not saved: the bucket can't be trusted: {detail}")]
     Faulted {
         /// What is wrong with it, and what to do.
         detail: Arc<str>,

@@ -62,6 +62,20 @@ pub enum StoreError {
         /// What is lost; `None` where it can't be read as a store at all.
         loss: Option<Arc<StoreLoss>>,
     },
+    /// The copy of a fleet's rules that an edge keeps is not what was written. The bucket has them all.
+    #[error(
+        "{}: this copy of the fleet's rules is damaged{} ({source}): delete it, and the next start reads the bucket again; \
+         it is left as it is",
+        path.display(), Lost(loss)
+    )]
+    DamagedCopy {
+        /// The copy.
+        path: PathBuf,
+        /// What was found.
+        source: Arc<dyn Error + Send + Sync>,
+        /// What is lost; `None` where it can't be read as a store at all.
+        loss: Option<Arc<StoreLoss>>,
+    },
     /// A part of the store that is not what was written, found while the store was in use. Everything else goes on.
     #[error(
         "the store is damaged where {what} is kept ({source}): nothing else is touched by it; stop the edge, and put \
@@ -122,10 +136,20 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The same of a copy that can be read from the bucket of the fleet again.
+    pub(in crate::rules) fn of_a_fleet(self) -> Self {
+        match self {
+            Self::Damaged { path, source, loss } => Self::DamagedCopy { path, source, loss },
+            error => error,
+        }
+    }
+
     /// What is wrong with the file, without its path and without what to do; `None` where it is not the file's fault.
     pub fn finding(&self) -> Option<String> {
         match self {
-            Self::Damaged { source, loss, .. } => Some(format!("it is damaged{} ({source})", Lost(loss))),
+            Self::Damaged { source, loss, .. } | Self::DamagedCopy { source, loss, .. } => {
+                Some(format!("it is damaged{} ({source})", Lost(loss)))
+            }
             Self::Newer { found, known, .. } => Some(format!(
                 "a newer version has written it (format {found}, this version knows {known}): use that version"
             )),
@@ -141,7 +165,7 @@ impl StoreError {
             Self::Missing { .. } => "store_missing",
             Self::Locked { .. } => "store_locked",
             Self::Lent { .. } => "handed_over",
-            Self::Damaged { .. } => "store_damaged",
+            Self::Damaged { .. } | Self::DamagedCopy { .. } => "store_damaged",
             Self::Newer { .. } => "store_newer",
             Self::Full { .. } | Self::NoRoomForCopy { .. } => "storage_full",
             Self::NoStore { .. } => "no_store",

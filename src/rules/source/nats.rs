@@ -7,7 +7,7 @@
 //!
 //! | module | is |
 //! |---|---|
-//! | [`connection`] | the connection to a server, and calls to JetStream |
+//! | [`connection`], [`credentials`] | the connection to a server, and calls to JetStream |
 //! | [`bucket`], [`message`] | the stream, and what is in its messages |
 //! | [`consumer`], [`assembly`] | messages in their order, and batches as a whole |
 //! | [`follower`], [`following`], [`agreement`], [`whole`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
@@ -32,7 +32,7 @@ use self::hub::Hub;
 use self::publishing::NatsBucket;
 use super::store::pages;
 use super::{DocumentPages, RuleSource, SourceFollower, SourceKind, StartedSource};
-use crate::rules::error::{RulesError, SourceError};
+use crate::rules::error::{RulesError, SourceError, StoreError};
 use crate::rules::publisher::Publisher;
 use crate::rules::storage::redb::{Reading, RuleStore, StoreUse};
 use embedgate_policy::suffix::PublicSuffixes;
@@ -46,6 +46,7 @@ mod bucket;
 mod comparing;
 mod connection;
 mod consumer;
+mod credentials;
 mod deciding;
 mod fault;
 mod fleet;
@@ -59,6 +60,7 @@ mod report;
 mod whole;
 
 pub use self::connection::NatsConnection;
+pub use self::credentials::check_credentials;
 
 /// Time of a start to catch up with the bucket, where there is a cache to serve from.
 const CATCH_UP: Duration = Duration::from_secs(2);
@@ -107,8 +109,9 @@ impl RuleSource for NatsSource {
         suffixes: Arc<PublicSuffixes>,
     ) -> Result<StartedSource, RulesError> {
         let Self { settings, reading } = self;
-        let opened = RuleStore::open(&settings.cache, Arc::clone(&suffixes), StoreUse::Edge, *reading)?;
-        let (store, book) = (Arc::new(opened.0), opened.1);
+        let opened = RuleStore::open(&settings.cache, Arc::clone(&suffixes), StoreUse::Edge, *reading);
+        let (store, book) = opened.map_err(StoreError::of_a_fleet)?;
+        let store = Arc::new(store);
         let is_new = store.is_new();
         let publisher = publisher.with_storage(store, book);
         let edges = publisher.edges().unwrap_or_else(|error| {
@@ -149,7 +152,7 @@ impl RuleSource for NatsSource {
             return Ok(Box::new(std::iter::empty()));
         }
         let opened = RuleStore::open_existing(&self.settings.cache, suffixes, StoreUse::Edge, Reading::Whole);
-        Ok(Box::new(pages(opened?.0)))
+        Ok(Box::new(pages(opened.map_err(StoreError::of_a_fleet)?.0)))
     }
 }
 

@@ -16,7 +16,8 @@ pub enum EventKind {
     Swap,
     /// An update of the rules was refused.
     Refused,
-    /// A session was ended by a change of the rules, by an expired entry, or by another policy.
+    /// A session was ended by a change of the rules, by an expired entry, by another policy, or because the rules are too
+    /// old.
     SessionEnded,
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use super::{Site, tell};
+use super::{Authority, Site, tell};
 use crate::support::ports;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -311,10 +311,102 @@ fn in_the_paths() {
             "give each its own",
         ),
         (
+            "a store for the copy of a fleet's rules",
+            |site| {
+                site.write("data/rules.redb", "");
+                std::fs::hard_link(site.at("data/rules.redb"), site.at("data/fleet.redb")).unwrap();
+                of_a_fleet(site, "");
+            },
+            "rules.nats.cache: data/fleet.redb is also rules.store.path",
+            "give each its own",
+        ),
+        (
+            "the audit log for the copy of a fleet's rules",
+            |site| of_a_fleet(site, "nats = { cache = \"data/../data/audit.jsonl\" }"),
+            "rules.nats.cache: data/../data/audit.jsonl is also log.audit",
+            "give each its own",
+        ),
+        (
+            "a folder for the copy of a fleet's rules",
+            |site| {
+                site.write("cache/x", "");
+                of_a_fleet(site, "nats = { cache = \"cache\" }");
+            },
+            "rules.nats.cache: cache: ",
+            "",
+        ),
+        (
             "a pipe for the rules",
             |site| site.more("[rules]\nsource = \"file\"\nfile = { path = \"/dev/null\" }\n"),
             "/dev/null: ",
             "neither a file nor a folder",
+        ),
+    ]);
+}
+
+/// Has the rules come from a bucket of NATS. No server is needed to find a mistake.
+fn of_a_fleet(site: &mut Site, more: &str) {
+    site.secret("data/ticket.keys", "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n");
+    site.more(&format!("[rules]\nsource = \"nats\"\n{more}\n"));
+}
+
+/// The same with TLS.
+fn of_a_fleet_with(site: &mut Site, tls: &str) {
+    of_a_fleet(site, &format!("nats = {{ servers = [\"tls://127.0.0.1:4222\"], tls = {{ {tls} }} }}"));
+}
+
+#[test]
+fn in_the_files_toward_nats() {
+    tell(&[
+        (
+            "no authority",
+            |site| of_a_fleet_with(site, "ca = \"ca.pem\""),
+            "rules.nats.tls.ca: ca.pem: not usable as certificate authorities: ",
+            "the file must have PEM certificates",
+        ),
+        (
+            "another text",
+            |site| {
+                site.write("ca.pem", "authority");
+                of_a_fleet_with(site, "ca = \"ca.pem\"");
+            },
+            "rules.nats.tls.ca: ca.pem: no certificate",
+            "the file must have PEM certificates",
+        ),
+        (
+            "no certificate",
+            |site| of_a_fleet_with(site, "cert = \"edge.pem\", key = \"edge.key\""),
+            "rules.nats.tls.cert: edge.pem: not a certificate chain: ",
+            "the file must have PEM certificates",
+        ),
+        (
+            "the key of another",
+            |site| {
+                let authority = Authority::new();
+                let pairs = ["edge", "other"].map(|name| {
+                    let (cert, _) = authority.issue(&["edge.example"]).write(site.folder.path(), name);
+                    cert
+                });
+                std::fs::rename(&pairs[1], &pairs[0]).unwrap();
+                of_a_fleet_with(site, "cert = \"edge.pem\", key = \"edge.key\"");
+            },
+            "rules.nats.tls.key: edge.key: does not belong to the certificate in edge.pem",
+            "",
+        ),
+        (
+            "no credentials",
+            |site| of_a_fleet(site, "nats = { credentials = \"edge.creds\" }"),
+            "rules.nats.credentials: edge.creds: No such file",
+            "",
+        ),
+        (
+            "a password for credentials",
+            |site| {
+                site.secret("edge.creds", "secret\n");
+                of_a_fleet(site, "nats = { credentials = \"edge.creds\" }");
+            },
+            "rules.nats.credentials: edge.creds: cannot parse user JWT",
+            "`nsc generate creds`",
         ),
     ]);
 }

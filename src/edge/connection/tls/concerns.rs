@@ -50,17 +50,28 @@ pub fn concerns<'f>(
     found
 }
 
-/// Concerns about the mutual TLS of the admin listener: its own pair, and the authorities of operators.
-pub fn admin_concerns(pair: &CertificateFiles, client_ca: &Path, now: Timestamp) -> Vec<String> {
+/// Concerns about a connection with mutual TLS: the edge's own pair, which these peers refuse, and the authorities that
+/// theirs are from.
+pub fn mutual_concerns(
+    pair: Option<&CertificateFiles>,
+    peers: &str,
+    authorities: Option<&Path>,
+    now: Timestamp,
+) -> Vec<String> {
     let of_file = |path: &Path, most: usize, so: &str| -> Vec<String> {
         let chain = read_chain(path).unwrap_or_default();
         let concerns = chain.iter().take(most).filter_map(|certificate| of_validity(certificate, so, now));
         concerns.map(|concern| format!("{}: {concern}", path.display())).collect()
     };
-    // After its own, the listener's file has certificates of authorities, which clients may know by newer ones.
-    let mut found = of_file(&pair.cert, 1, "clients refuse it");
-    found.extend(of_mode(&pair.key));
-    found.extend(of_file(client_ca, usize::MAX, "the certificates that it issued are refused"));
+    let mut found = Vec::new();
+    if let Some(CertificateFiles { cert, key }) = pair {
+        // After its own, the file has certificates of authorities, which peers may know by newer ones.
+        found.extend(of_file(cert, 1, &format!("{peers} refuse it")));
+        found.extend(of_mode(key));
+    }
+    if let Some(authorities) = authorities {
+        found.extend(of_file(authorities, usize::MAX, "the certificates that it issued are refused"));
+    }
     found
 }
 
@@ -185,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_listener_has_concerns_of_its_own() {
+    fn mutual_tls_has_concerns_of_its_own() {
         let (folder, now) = (tempfile::tempdir().unwrap(), Timestamp::now());
         let clients = folder.path().join("clients.pem");
         let authority = |until: SignedDuration| {
@@ -196,16 +207,16 @@ mod tests {
         fine.not_before = at(now).not_before;
         let files = write(folder.path(), fine, 0o600);
         fs::write(&clients, authority(DAY * 5)).unwrap();
-        let found = admin_concerns(&files, &clients, now);
+        let found = mutual_concerns(Some(&files), "clients", Some(&clients), now);
         assert!(found.len() == 1 && found[0].contains("clients.pem: expires at "), "{found:?}");
         fs::write(&clients, authority(DAY * 5) + &authority(-DAY * 2)).unwrap();
-        let found = admin_concerns(&files, &clients, now);
+        let found = mutual_concerns(Some(&files), "clients", Some(&clients), now);
         assert!(
             found.len() == 2 && found[1].ends_with("so the certificates that it issued are refused"),
             "{found:?}"
         );
         let files = write(folder.path(), at(now - DAY * 2), 0o640);
-        let found = admin_concerns(&files, &clients, now);
+        let found = mutual_concerns(Some(&files), "clients", Some(&clients), now);
         assert!(found.len() == 4 && found[0].ends_with("so clients refuse it"), "{found:?}");
         assert!(found[1].contains("others can read this key"), "{found:?}");
     }

@@ -61,7 +61,11 @@ impl NatsFleet {
     }
 
     /// Has the whole fleet follow the bucket as it is.
-    pub(super) async fn accept_bucket(&self, confirm: Option<usize>, by: &str) -> Result<AcceptedBucket, FleetError> {
+    pub(super) async fn accept_bucket(
+        &self,
+        confirm: Option<usize>,
+        by: &str,
+    ) -> Result<AcceptedBucket, FleetError> {
         let reports = self.hub.roll_call(ROLL_CALL).await.map_err(unavailable)?;
         let connection = self.hub.connection().map_err(unavailable)?;
         let Some(facts) = connection.facts(&self.hub.names).await.map_err(unavailable)? else {
@@ -75,8 +79,7 @@ impl NatsFleet {
             return Err(FleetError::Wide { touched });
         }
         self.announce_all(&connection, &edges, &reports, by).await?;
-        let sequence =
-            self.decide(&connection, facts, DecisionKind::Accept, confirm, by, &reports).await?;
+        let sequence = self.decide(&connection, facts, DecisionKind::Accept, confirm, by, &reports).await?;
         Ok(AcceptedBucket { touched, sequence })
     }
 
