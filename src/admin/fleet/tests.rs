@@ -141,6 +141,7 @@ async fn an_edge_without_its_bucket_is_ready_and_says_so() {
         assert_eq!((&block["edge"], block["fault"].is_object()), (&json!("edge-1"), fault), "{block}");
         assert_eq!(served.metric("embedgate_rules_source_connected").await > 0.0, connected);
     }
+    fleet.link.send_replace(link.clone());
     served.admin.policy.store(Arc::new(EdgePolicy { stale_at: Some(at), ..EdgePolicy::default() }));
     // It is in the future.
     assert_eq!(served.read(Method::GET, "/v1/status").await.1["fleet"]["stale_at"], json!(at));

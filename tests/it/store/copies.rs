@@ -235,6 +235,11 @@ async fn what_cannot_be_put_back_changes_nothing() {
     // Nor is one written over what the edge needs, whoever sends it: nobody is asked here.
     fs::copy(at("conf/embedgate.toml"), at("store.part")).unwrap();
     let config = at("store.part").display().to_string();
+    let toward_nats = "\n[rules.nats]\ntls = { ca = \"ca.pem\", cert = \"nats.pem\", key = \"nats.key\" }\n\
+                       credentials = \"nats.creds\"\n";
+    let with_nats = fs::read_to_string(at("conf/embedgate.toml")).unwrap() + toward_nats;
+    fs::write(at("nats.toml"), with_nats).unwrap();
+    let with_nats = at("nats.toml").display().to_string();
     let elsewhere = ["--admin", "http://127.0.0.1:1"];
     for (command, file, says) in [
         (&["backup"][..], STORE, "the store itself"),
@@ -242,6 +247,11 @@ async fn what_cannot_be_put_back_changes_nothing() {
         (&["backup"], "data/audit.jsonl", "the audit log"),
         (&["backup"], "data/admin.tokens", "the token file"),
         (&["backup", "--config", &config], "store", "the configuration"),
+        (&["backup", "--config", &with_nats], "ca.pem", "a file of the connection to NATS"),
+        (&["backup", "--config", &with_nats], "nats.pem", "a file of the connection to NATS"),
+        (&["backup", "--config", &with_nats], "nats.key", "a file of the connection to NATS"),
+        (&["widgets", "export", "--config", &with_nats], "nats.creds", "a file of the connection to NATS"),
+        (&["backup"], "data/fleet.redb", "this edge's copy of its fleet's rules"),
         (&["widgets", "export"], STORE, "the store itself"),
         (&["widgets", "export"], "./data/../data/audit.jsonl", "the audit log"),
         (&["widgets", "export"], "conf/embedgate.toml", "the configuration"),
