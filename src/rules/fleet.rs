@@ -235,7 +235,7 @@ pub enum FleetError {
         own: u64,
     },
     /// Nothing was confirmed, or fewer widgets than would change.
-    #[error("following the bucket as it is would touch {}; confirm that number to do it", Widgets(*touched))]
+    #[error("following the bucket as it is would touch {}; confirm that number to do it", WidgetNumber(*touched))]
     Wide {
         /// Their number.
         touched: usize,
@@ -270,9 +270,9 @@ pub enum FleetError {
 }
 
 /// Number of widgets, in a message.
-struct Widgets(usize);
+struct WidgetNumber(usize);
 
-impl fmt::Display for Widgets {
+impl fmt::Display for WidgetNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(number) = self;
         write!(f, "{number} widget{}", if *number == 1 { "" } else { "s" })
