@@ -8,9 +8,12 @@ mod cluster;
 mod cut;
 mod decided;
 mod decisions;
+mod demo;
+
 mod faults;
 mod hand;
 mod joined;
+mod names;
 mod races;
 mod saves;
 mod self_check;
@@ -29,13 +32,13 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::edge::{Edge, EdgeSpec, write_tokens};
-use crate::support::eventually;
 use crate::support::nats::NatsServer;
 use crate::support::nats::bucket::Bucket;
 use crate::support::raw::{Connection, request};
 use crate::support::relay::Relay;
+use crate::support::{LONG, in_time};
 
-const BUCKET: &str = "widgets";
+const BUCKET: &str = "shared-rules";
 
 /// A page that a test's widgets let in, until it says otherwise.
 const SITE: &str = "https://site.example";
@@ -174,6 +177,26 @@ async fn save_everywhere(edge: &Edge, document: &Value) -> Value {
     answer
 }
 
+/// Saves a document while this edge can't hear of it, and nobody else is behind.
+async fn save_behind(edge: &Edge, document: &Value, name: &str) {
+    let until = Instant::now() + NOTICED;
+    loop {
+        let (status, answer) = save(edge, document, "?wait=fleet&timeout=700ms").await;
+        let behind = answer["behind"].as_array().cloned().unwrap_or_default();
+        assert!(status == 202 && behind.contains(&json!(name)), "{status} {answer}");
+        // On a busy machine others may be late, too.
+        if behind.len() == 1 {
+            return;
+        }
+        assert!(Instant::now() < until, "others are behind, too: {answer}");
+    }
+}
+
+/// The value of `rules_source_connected`.
+async fn is_connected(edge: &Edge) -> bool {
+    edge.metric("embedgate_rules_source_connected").await == 1.0
+}
+
 async fn batch(edge: &Edge, lines: &[Value], query: &str) -> (u16, Value) {
     let lines: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let request = edge.api(Method::POST, &format!("/v1/batch{query}"));
@@ -184,15 +207,6 @@ async fn batch(edge: &Edge, lines: &[Value], query: &str) -> (u16, Value) {
 
 async fn get(edge: &Edge, path: &str) -> (u16, Value) {
     call(edge, Method::GET, path, None).await
-}
-
-/// Waits for something that may take longer than [`eventually`] gives.
-async fn in_time(what: &str, time: Duration, mut done: impl AsyncFnMut() -> bool) {
-    let until = Instant::now() + time;
-    while !done().await {
-        assert!(Instant::now() < until, "not in {time:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// The status of a request for a widget's script from a page of this origin.
@@ -221,10 +235,10 @@ fn state<'f>(fleet: &'f Value, name: &str) -> &'f Value {
 
 /// Waits until these edges, and no others, have all the same rules, and say so.
 async fn alike(edges: &[Edge]) {
-    let until = Instant::now() + Duration::from_secs(15);
+    let until = Instant::now() + LONG;
     for edge in edges {
         loop {
-            let seen = fleet(edge).await;
+            let seen = get(edge, "/v1/fleet?timeout=200ms").await.1;
             if are_alike(&seen, edges.len()) {
                 break;
             }
@@ -232,6 +246,12 @@ async fn alike(edges: &[Edge]) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// The code of the fault that an edge tells; empty where there is none.
+async fn fault(edge: &Edge) -> String {
+    let status = get(edge, "/v1/status").await.1;
+    status["fleet"]["fault"]["code"].as_str().unwrap_or_default().to_owned()
 }
 
 fn are_alike(seen: &Value, count: usize) -> bool {
@@ -244,13 +264,12 @@ fn are_alike(seen: &Value, count: usize) -> bool {
 }
 
 /// Waits until an edge says that it is connected, or that it isn't.
-async fn connected(edge: &Edge, is_connected: bool) {
-    eventually(&format!("rules_source_connected {is_connected}"), async || {
-        edge.metric("embedgate_rules_source_connected").await == f64::from(u8::from(is_connected))
+async fn connected(edge: &Edge, wanted: bool) {
+    in_time(&format!("connected: {wanted}"), NOTICED, async || {
+        let status = get(edge, "/v1/status").await.1;
+        is_connected(edge).await == wanted && status["fleet"]["connected"] == wanted
     })
     .await;
-    let status = get(edge, "/v1/status").await.1;
-    assert_eq!(status["fleet"]["connected"], is_connected, "{status}");
 }
 
 /// What `/readyz` says: the status, and the text.

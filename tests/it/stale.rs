@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use embedgate::app::decision_scope;
 use embedgate::config;
@@ -270,9 +271,11 @@ async fn open_sessions_end_at_the_instant_and_open_again_after_the_next_contact(
     {
         sockets.push(session(widget, origin).await);
     }
+    let since = Instant::now();
     stage.stale_in(300);
     for socket in &mut sockets {
         assert_eq!(closed(socket).await, (1008, "the rules are out of date".to_owned()));
+        assert!(since.elapsed() >= Duration::from_millis(290), "closed after {:?}", since.elapsed());
     }
     assert_eq!(stage.metrics.sessions_revoked.get(), 4);
     assert!(open(stage.http, "/w/listed/session", SITE).await.is_err());

@@ -28,10 +28,18 @@ pub fn scale(full: usize) -> usize {
 }
 
 /// Waits until `done` says so, and fails after ten seconds.
-pub async fn eventually(what: &str, mut done: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(10);
+pub async fn eventually(what: &str, done: impl AsyncFnMut() -> bool) {
+    in_time(what, Duration::from_secs(10), done).await;
+}
+
+/// The same for something that may take longer, or has to be sooner.
+pub async fn in_time(what: &str, time: Duration, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + time;
     while !done().await {
-        assert!(Instant::now() < deadline, "never happened: {what}");
+        assert!(Instant::now() < deadline, "not in {time:?}: {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
+
+/// Time for what has no limit of its own, such as a start or an election, on a machine that is busy.
+pub const LONG: Duration = Duration::from_secs(60);

@@ -1,7 +1,8 @@
 //! Starts of edges, with servers and without.
 
 use super::{
-    BUCKET, Fleet, SITE, Shared, alike, assert_verdict, connected, kill, readiness, save_everywhere, widget,
+    BUCKET, Fleet, SITE, Shared, alike, assert_verdict, connected, kill, readiness, save_behind,
+    save_everywhere, widget,
 };
 use crate::support::edge::Edge;
 use crate::support::nats::{NatsServer, NatsSpec};
@@ -13,7 +14,7 @@ async fn an_edge_boots_from_its_cache_and_catches_up() {
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
     let [first, mut second] = edges;
     kill(&mut second).await;
-    save_everywhere_but_one(&first).await;
+    save_behind(&first, &widget("later", &["site.example"]), "edge-2").await;
     fleet.nats.stop().await;
     second.restart().await;
     connected(&second, false).await;
@@ -28,12 +29,6 @@ async fn an_edge_boots_from_its_cache_and_catches_up() {
     assert_verdict(&edges, "later", SITE, 200).await;
 }
 
-async fn save_everywhere_but_one(edge: &Edge) {
-    let (status, answer) =
-        super::save(edge, &widget("later", &["site.example"]), "?wait=fleet&timeout=1500ms").await;
-    assert_eq!((status, &answer["behind"]), (202, &serde_json::json!(["edge-2"])), "{answer}");
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_first_start_waits_for_the_bucket() {
     let mut nats = NatsServer::prepare(ports::free(), NatsSpec::default());
@@ -41,13 +36,9 @@ async fn the_first_start_waits_for_the_bucket() {
     let edge = Edge::spawn(shared.spec("edge-1", &[nats.url()], ""));
     let address = nats.addr.to_string();
     eventually("it says whom it can't reach", async || edge.log().contains(&address)).await;
-    let ready = reqwest::get(format!("http://{}/readyz", edge.admin)).await;
-    assert!(ready.is_err() || ready.is_ok_and(|answer| answer.status() != 200), "ready without rules");
+    assert!(!edge.is_ready().await, "ready without rules");
     nats.run().await;
-    eventually("it is ready", async || {
-        reqwest::get(format!("http://{}/readyz", edge.admin)).await.is_ok_and(|answer| answer.status() == 200)
-    })
-    .await;
+    edge.ready().await;
     let edges = [edge];
     alike(&edges).await;
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
@@ -80,6 +71,5 @@ async fn a_bucket_that_takes_no_batches_is_refused_with_what_to_do() {
     let shared = Shared::new();
     let edge = Edge::spawn(shared.spec("edge-1", &[nats.url()], ""));
     eventually("it says what to do", async || edge.log().contains("nats stream edit")).await;
-    let ready = reqwest::get(format!("http://{}/readyz", edge.admin)).await;
-    assert!(ready.is_err() || ready.is_ok_and(|answer| answer.status() != 200));
+    assert!(!edge.is_ready().await, "ready without rules");
 }

@@ -4,16 +4,15 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{
-    Fleet, SITE, alike, assert_verdict, call, command, fleet, get, in_time, kill, save, save_everywhere,
-    state, verdict, widget,
+    Fleet, SITE, alike, assert_verdict, call, command, fleet, get, in_time, kill, save, save_behind,
+    save_everywhere, state, verdict, widget,
 };
 use crate::support::edge::Edge;
 use crate::support::eventually;
 use crate::support::relay::Relay;
 
 async fn fault(edge: &Edge, code: &str) {
-    in_time(code, super::NOTICED, async || get(edge, "/v1/status").await.1["fleet"]["fault"]["code"] == code)
-        .await;
+    in_time(code, super::NOTICED, async || super::fault(edge).await == code).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -98,6 +97,39 @@ async fn an_edge_that_is_behind_another_fills_no_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_from_an_edge_that_has_less_takes_nothing_away() {
+    let server = Fleet::new().await;
+    let relay = Relay::start(server.nats.addr);
+    let mut edges =
+        [server.edge("edge-1").await, Edge::start(server.shared.spec("edge-2", &[relay.url()], "")).await];
+    alike(&edges).await;
+    save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
+    relay.cut();
+    super::connected(&edges[1], false).await;
+    assert_eq!(save(&edges[0], &widget("w", &["other.example"]), "").await.0, 200);
+    // Nobody is there who could say that the other one has less.
+    kill(&mut edges[0]).await;
+    server.bucket().await.remove().await;
+    relay.heal();
+    fault(&edges[1], "bucket_missing").await;
+    let (status, answer) = call(&edges[1], Method::POST, "/v1/fleet/restore", None).await;
+    assert_eq!(status, 200, "{answer}");
+    in_time("it follows what it has filled", super::NOTICED, async || {
+        super::fault(&edges[1]).await.is_empty()
+    })
+    .await;
+
+    edges[0].restart().await;
+    fault(&edges[0], "restored_older").await;
+    assert_eq!(verdict(&edges[0], "w", SITE).await, 403, "it keeps what it has");
+    let (status, answer) = call(&edges[0], Method::POST, "/v1/fleet/restore", None).await;
+    assert_eq!(status, 200, "{answer}");
+    alike(&edges).await;
+    assert_verdict(&edges, "w", SITE, 403).await;
+    assert_verdict(&edges, "w", "https://other.example", 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_edge_that_is_forgotten_is_not_waited_for() {
     let (server, edges): (_, [Edge; 3]) = Fleet::new_edges().await;
     let [first, second, mut third] = edges;
@@ -110,8 +142,7 @@ async fn an_edge_that_is_forgotten_is_not_waited_for() {
     assert_eq!((status, &answer["code"]), (404, &json!("unknown_edge")), "{answer}");
 
     kill(&mut third).await;
-    let (status, answer) = save(&first, &widget("w", &["site.example"]), "?wait=fleet&timeout=1500ms").await;
-    assert_eq!((status, &answer["behind"]), (202, &json!(["edge-3"])), "{answer}");
+    save_behind(&first, &widget("w", &["site.example"]), "edge-3").await;
     let status = command(&second, &["fleet", "status"]).await;
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
     assert_eq!(status.status.code(), Some(1), "{text}");
@@ -129,11 +160,9 @@ async fn an_edge_that_is_forgotten_is_not_waited_for() {
     let edges = [first, second, third];
     alike(&edges).await;
     assert_verdict(&edges, "w", SITE, 403).await;
-    edges[2].signal("STOP");
-    let (status, answer) =
-        save(&edges[0], &widget("w", &["site.example"]), "?wait=fleet&timeout=1500ms").await;
-    assert_eq!((status, &answer["behind"]), (202, &json!(["edge-3"])), "{answer}");
-    edges[2].signal("CONT");
+    edges[2].freeze().await;
+    save_behind(&edges[0], &widget("w", &["site.example"]), "edge-3").await;
+    edges[2].thaw();
     eventually("it goes on", async || verdict(&edges[2], "w", SITE).await == 200).await;
     drop(server);
 }

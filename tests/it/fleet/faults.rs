@@ -4,18 +4,18 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{
-    BUCKET, Fleet, SITE, alike, assert_verdict, call, command, fleet, get, in_time, kill, readiness, save,
-    save_everywhere, state, widget,
+    BUCKET, Fleet, SITE, alike, assert_verdict, batch, call, command, fault, fleet, in_time, kill, readiness,
+    save, save_everywhere, state, verdict, widget,
 };
 use crate::support::edge::Edge;
 
 /// What edges know before something happens to the bucket.
 async fn known(edges: &[Edge]) {
-    for n in 0..20 {
-        save_everywhere(&edges[0], &widget(&format!("w{n}"), &["site.example"])).await;
-    }
-    save_everywhere(&edges[0], &widget("w", &["old.example"])).await;
-    save_everywhere(&edges[0], &widget("gone", &["site.example"])).await;
+    let mut widgets: Vec<Value> = (0..20).map(|n| widget(&format!("w{n}"), &["site.example"])).collect();
+    widgets.extend([widget("w", &["old.example"]), widget("gone", &["site.example"])]);
+    let lines: Vec<Value> = widgets.into_iter().map(|widget| json!({ "put": widget })).collect();
+    let (status, answer) = batch(&edges[0], &lines, "?wait=fleet&timeout=20s").await;
+    assert_eq!((status, answer.get("behind")), (200, None), "{answer}");
 }
 
 /// What is saved and deleted after a copy of the bucket was made.
@@ -34,32 +34,29 @@ async fn assert_newest(edges: &[Edge]) {
     for edge in edges {
         let mut late = widget("gone", &["site.example"]);
         late["revision"] = json!(4);
+        // It is judged before it is published.
         let (status, answer) = save(edge, &late, "").await;
-        assert!(status == 409 || answer["code"] == "fleet_fault", "{answer}");
+        assert_eq!((status, &answer["code"]), (409, &json!("stale_revision")), "{answer}");
     }
 }
 
 /// The edges keep their rules, say why, and write nothing.
 async fn assert_fault(edges: &[Edge], code: &str) {
     for edge in edges {
-        in_time(code, super::NOTICED, async || {
-            let status = get(edge, "/v1/status").await.1;
-            status["fleet"]["fault"]["code"] == code
-        })
-        .await;
+        in_time(code, super::NOTICED, async || fault(edge).await == code).await;
         let (status, text) = readiness(edge).await;
         assert!(status == 200 && text.starts_with("ready\n") && text.lines().count() > 1, "{text}");
         let log = edge.log();
         assert!(log.contains(code) || log.contains("fleet restore"), "{code}: {log}");
         let (status, answer) = save(edge, &widget("w3", &["other.example"]), "").await;
         assert_eq!((status, &answer["code"]), (503, &json!("fleet_fault")), "{answer}");
-        super::eventually("it tells of all edges", async || {
+        in_time("it tells of all edges", super::NOTICED, async || {
             let seen = fleet(edge).await;
             let is_at_fault = |n: usize| *state(&seen, &format!("edge-{n}")) == "fault";
             seen["fault"]["code"] == code && (1..=edges.len()).all(is_at_fault)
         })
         .await;
-        super::eventually("it is counted", async || {
+        in_time("it is counted", super::NOTICED, async || {
             edge.metric("embedgate_fleet_edges{state=\"fault\"}").await >= 1.0
         })
         .await;
@@ -76,6 +73,10 @@ async fn assert_restored(fleet: &Fleet, edges: &[Edge]) {
     let restored = command(&edges[1], &["fleet", "restore", "--json"]).await;
     assert_eq!(restored.status.code(), Some(0), "{restored:?}");
     let _: Value = serde_json::from_slice(&restored.stdout).unwrap();
+    for edge in edges {
+        // One that was never ready has begun by now.
+        edge.ready().await;
+    }
     alike(edges).await;
     assert_newest(edges).await;
     let bucket = fleet.bucket().await;
@@ -88,7 +89,30 @@ async fn assert_restored(fleet: &Fleet, edges: &[Edge]) {
         save_everywhere(edge, &widget("w3", &["site.example"])).await;
         assert_eq!(readiness(edge).await, (200, "ready\n".to_owned()));
     }
-    assert_eq!(bucket.consumers().await.len(), edges.len());
+    bucket.is_followed_by(&["edge-1", "edge-2", "edge-3"][..edges.len()]).await;
+}
+
+/// Puts a document into the bucket by hand until it has messages behind this sequence.
+async fn grow(fleet: &Fleet, last: u64) {
+    let bucket = fleet.bucket().await;
+    let mut document = widget("w0", &["intruder.example"]);
+    for revision in 2.. {
+        document["revision"] = json!(revision);
+        if bucket.put("w0", &document.to_string()).await > last + 5 {
+            break;
+        }
+    }
+}
+
+/// Waits until these edges tell of a fault; none of them may follow what was put in by [`grow`].
+async fn keep_out_the_intruder(edges: &[Edge]) {
+    for edge in edges {
+        in_time("it tells of the fault", super::NOTICED, async || {
+            assert_eq!(verdict(edge, "w0", "https://intruder.example").await, 403, "an intruder is let in");
+            fault(edge).await == "bucket_rewritten"
+        })
+        .await;
+    }
 }
 
 async fn scene() -> (Fleet, [Edge; 2]) {
@@ -130,29 +154,42 @@ async fn a_bucket_that_has_lost_its_end() {
     let copy = fleet.copy().await;
     alike(&edges).await;
     newer(&edges).await;
+    let last = fleet.bucket().await.last_sequence().await;
     fleet.put_back(&copy).await;
     assert_fault(&edges, "bucket_shrunk").await;
-    assert_restored(&fleet, &edges).await;
+    // One that begins can't know what the bucket has lost, and serves nothing.
+    let third = Edge::spawn(fleet.spec("edge-3"));
+    in_time("the others stop it", super::NOTICED, async || third.log().contains("fault_elsewhere")).await;
+    assert!(!third.is_ready().await);
+    // Nor do they follow it once it is as long as it was.
+    grow(&fleet, last).await;
+    keep_out_the_intruder(&edges).await;
+    assert_fault(&edges, "bucket_rewritten").await;
+    assert!(!third.is_ready().await);
+    let [first, second] = edges;
+    assert_restored(&fleet, &[first, second, third]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_has_lost_its_end_and_has_grown_again() {
-    let (mut fleet, edges) = scene().await;
+    let (mut fleet, mut edges) = scene().await;
     let copy = fleet.copy().await;
     alike(&edges).await;
     newer(&edges).await;
-    fleet.relay.cut();
+    // All have crashed, so that each knows what it has kept, and nobody can tell them of the loss.
+    for edge in &mut edges {
+        kill(edge).await;
+    }
     let last = fleet.bucket().await.last_sequence().await;
     fleet.put_back(&copy).await;
-    let bucket = fleet.bucket().await;
-    let mut document = widget("w0", &["intruder.example"]);
-    for revision in 2.. {
-        document["revision"] = json!(revision);
-        if bucket.put("w0", &document.to_string()).await > last + 5 {
-            break;
-        }
+    grow(&fleet, last).await;
+    for edge in &mut edges {
+        edge.respawn();
     }
-    fleet.relay.heal();
+    for edge in &edges {
+        edge.ready().await;
+    }
+    keep_out_the_intruder(&edges).await;
     assert_fault(&edges, "bucket_rewritten").await;
     assert_verdict(&edges, "w0", "https://intruder.example", 403).await;
     // What was written meanwhile is newer than what the edges have, so it stays.
@@ -186,8 +223,8 @@ async fn a_bucket_is_made_once() {
     let edges = futures_util::future::join_all(names.map(|name| fleet.edge(name))).await;
     alike(&edges).await;
     let bucket = fleet.nats.bucket(BUCKET).await;
-    assert_eq!(bucket.consumers().await.len(), names.len());
-    let config = bucket.info().await.config;
+    bucket.is_followed_by(&names).await;
+    let config = bucket.info().await.unwrap().config;
     assert_eq!((config.max_messages_per_subject, config.num_replicas), (20, 1));
     assert!(config.allow_atomic_publish && config.deny_delete && config.allow_direct, "{config:?}");
 }

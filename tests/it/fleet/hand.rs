@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Fleet, SITE, alike, assert_verdict, get, save_everywhere, widget};
+use super::{
+    Fleet, NOTICED, SITE, alike, assert_verdict, batch, connected, get, in_time, save_everywhere, widget,
+};
 use crate::support::edge::Edge;
 use crate::support::eventually;
 
@@ -19,7 +21,11 @@ async fn a_key_deleted_by_hand_deletes_no_widget() {
     assert_verdict(&edges, "w0", SITE, 200).await;
     for edge in &edges {
         assert_eq!(get(edge, "/v1/widgets/w0").await.0, 200);
-        eventually("the log names the key", async || edge.log().contains("w0")).await;
+        eventually("the log names the key", async || {
+            let log = edge.log();
+            log.contains("key 'w0'") && log.contains("deletes no widget")
+        })
+        .await;
     }
     // Its next save puts it back.
     let saved = save_everywhere(&edges[1], &widget("w0", &["other.example"])).await;
@@ -51,14 +57,43 @@ async fn a_value_that_is_no_document_is_refused_and_named() {
         assert_verdict(&edges, "w", SITE, 200).await;
     }
     for edge in &edges {
-        let status = get(edge, "/v1/status").await.1.to_string();
+        let status = get(edge, "/v1/status").await.1;
         let log = edge.log();
         assert!(log.contains("key 'w'"), "{log}");
-        assert!(status.contains("nats") || status.contains(super::BUCKET), "{status}");
+        assert!(status["rules"]["last_error"].to_string().contains("key 'w'"), "{status}");
     }
     save_everywhere(&edges[1], &widget("w", &["other.example"])).await;
     assert_verdict(&edges, "w", SITE, 403).await;
     alike(&edges).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_is_purged_is_named_and_its_widget_stays() {
+    let (fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
+    let lines: Vec<_> =
+        (0..30).map(|n| json!({ "put": widget(&format!("w{n}"), &["site.example"]) })).collect();
+    assert_eq!(batch(&edges[0], &lines, "?wait=fleet&timeout=20s").await.0, 200);
+    let bucket = fleet.bucket().await;
+    bucket.purge("w7").await;
+    // It is looked at when an edge connects, and each minute.
+    fleet.relay.cut();
+    for edge in &edges {
+        connected(edge, false).await;
+    }
+    fleet.relay.heal();
+    for edge in &edges {
+        in_time("it names the key", NOTICED, async || {
+            let status = get(edge, "/v1/status").await.1;
+            let detail = status["rules"]["last_error"]["detail"].as_str().unwrap_or_default().to_owned();
+            edge.log().contains(": w7; they stay") && detail.contains("lacks 1 of the 30")
+        })
+        .await;
+    }
+    // Less than the brake lets pass, so the bucket is followed and takes saves.
+    alike(&edges).await;
+    assert_verdict(&edges, "w7", SITE, 200).await;
+    save_everywhere(&edges[0], &widget("w8", &["other.example"])).await;
+    assert_verdict(&edges, "w8", SITE, 403).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

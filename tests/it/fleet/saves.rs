@@ -4,7 +4,8 @@ use futures_util::future::join_all;
 use serde_json::json;
 
 use super::{
-    Fleet, SITE, alike, assert_verdict, batch, command, fleet, get, save, save_everywhere, state, widget,
+    Fleet, SITE, alike, assert_verdict, batch, command, fleet, get, save_behind, save_everywhere, state,
+    widget,
 };
 use crate::support::edge::Edge;
 use crate::support::websocket::{SocketUpstream, closed, exchange, hears_itself, open};
@@ -35,18 +36,15 @@ async fn an_acknowledged_save_is_in_force_on_every_edge() {
 async fn a_stopped_edge_is_named_until_it_goes_on() {
     let (_fleet, edges): (_, [Edge; 3]) = Fleet::new_edges().await;
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
-    edges[1].signal("STOP");
-    let (status, answer) = save(&edges[0], &widget("w", &[]), "?wait=fleet&timeout=1500ms").await;
-    assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
-    let (status, answer) =
-        save(&edges[0], &widget("w", &["other.example"]), "?wait=fleet&timeout=1500ms").await;
-    assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
+    edges[1].freeze().await;
+    save_behind(&edges[0], &widget("w", &[]), "edge-2").await;
+    save_behind(&edges[0], &widget("w", &["other.example"]), "edge-2").await;
     let seen = fleet(&edges[2]).await;
     assert_eq!(*state(&seen, "edge-2"), "silent", "{seen}");
-    let told = command(&edges[2], &["widgets", "disable", "w", "--wait", "--timeout", "1500ms"]).await;
+    let told = command(&edges[2], &["widgets", "disable", "w", "--wait", "--timeout", "500ms"]).await;
     let text = format!("{}{}", String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
     assert!(told.status.code() == Some(1) && text.contains("edge-2"), "{text}");
-    edges[1].signal("CONT");
+    edges[1].thaw();
     save_everywhere(&edges[2], &widget("w", &["third.example"])).await;
     assert_verdict(&edges, "w", "https://third.example", 200).await;
     assert_verdict(&edges, "w", SITE, 403).await;
@@ -73,10 +71,13 @@ async fn a_save_cuts_the_sessions_of_every_edge() {
             sessions.push((origin, socket));
         }
     }
-    let seen = fleet(&edges[0]).await;
-    let counted: Vec<_> =
-        seen["edges"].as_array().unwrap().iter().map(|edge| edge["sessions"].as_u64()).collect();
-    assert_eq!(counted, [Some(2); 3], "{seen}");
+    eventually("the sessions of each are told", async || {
+        let seen = fleet(&edges[0]).await;
+        let counted: Vec<_> =
+            seen["edges"].as_array().unwrap().iter().map(|edge| edge["sessions"].as_u64()).collect();
+        counted == [Some(2); 3]
+    })
+    .await;
     save_everywhere(&edges[1], &widget("w", &["other.example"])).await;
     for (origin, socket) in &mut sessions {
         if *origin == SITE {

@@ -10,8 +10,6 @@ use crate::support::nats::{NatsCluster, NatsServer};
 use crate::support::ports;
 use crate::support::relay::Relay;
 
-use super::in_time;
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_has_what_it_acknowledged_however_it_ends() {
     let mut nats = NatsServer::start().await;
@@ -37,7 +35,7 @@ async fn a_server_has_what_it_acknowledged_however_it_ends() {
     bucket.remove().await;
     bucket.make().await;
     assert_eq!(bucket.last_sequence().await, 0);
-    assert_eq!(bucket.consumers().await, Vec::<String>::new());
+    bucket.is_followed_by(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -85,15 +83,10 @@ async fn a_cluster_goes_on_without_its_leader() {
     let bucket = cluster.servers[0].bucket("b").await;
     bucket.make_of(3).await;
     bucket.put("key", "{\"n\":1}").await;
-    let leader = bucket.leader().await.unwrap();
-    let other = cluster.servers.iter().position(|server| server.name() != leader).unwrap();
+    let leader = bucket.leader_after("").await;
+    let bucket = cluster.other_than(&leader).bucket("b").await;
     cluster.named(&leader).kill().await;
-    let bucket = cluster.servers[other].bucket("b").await;
-    // An election takes up to nine seconds.
-    in_time("there is another leader", Duration::from_secs(30), async || {
-        bucket.leader().await.is_some_and(|now| !now.is_empty() && now != leader)
-    })
-    .await;
+    bucket.leader_after(&leader).await;
     bucket.put("key", "{\"n\":2}").await;
     cluster.named(&leader).run().await;
     cluster.is_whole().await;

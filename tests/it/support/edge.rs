@@ -11,7 +11,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{eventually, ports};
+use super::{LONG, eventually, in_time, ports};
 
 /// A token of every edge here that may look.
 pub const READ_TOKEN: &str = "read-0123456789abcdef0123456789abcdef";
@@ -165,13 +165,15 @@ impl Edge {
         self.process = Self::run(self.folder.path(), |_| {});
     }
 
-    async fn ready(&self) {
-        let client = reqwest::Client::new();
-        let ready = format!("http://{}/readyz", self.admin);
-        eventually("the edge is ready", async || {
-            client.get(&ready).send().await.is_ok_and(|answer| answer.status() == 200)
-        })
-        .await;
+    /// Waits until it is ready.
+    pub async fn ready(&self) {
+        in_time("the edge is ready", LONG, async || self.is_ready().await).await;
+    }
+
+    /// Whether it is ready: one that isn't may have no listener yet.
+    pub async fn is_ready(&self) -> bool {
+        let answer = reqwest::get(format!("http://{}/readyz", self.admin)).await;
+        answer.is_ok_and(|answer| answer.status() == 200)
     }
 
     /// The binary, in a folder that holds `conf/`.
@@ -256,6 +258,25 @@ impl Edge {
     pub fn signal(&self, name: &str) {
         let id = self.process.id().to_string();
         assert!(Command::new("kill").args([format!("-{name}"), id]).status().unwrap().success());
+    }
+
+    /// Stops the process where it stands, with all its threads.
+    pub async fn freeze(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.id());
+        eventually("the process stands still", async || {
+            let mut tasks = fs::read_dir(&tasks).unwrap().flatten();
+            tasks.all(|task| {
+                let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+                status.contains("\nState:\tT")
+            })
+        })
+        .await;
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("CONT");
     }
 
     /// The process.

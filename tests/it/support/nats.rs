@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
-use super::{eventually, ports, python};
+use super::{LONG, in_time, ports, python};
 use bucket::Bucket;
 
 /// How to start a server. What is left out: no TLS, no passwords, alone.
@@ -68,7 +68,7 @@ impl NatsServer {
     /// Starts it, at first or again on the same folder and port, and waits until it answers.
     pub async fn run(&mut self) {
         self.spawn();
-        eventually("the NATS server answers", async || greets(self.addr).await).await;
+        in_time("the NATS server answers", LONG, async || greets(self.addr).await).await;
     }
 
     /// Starts it, and doesn't wait.
@@ -83,11 +83,6 @@ impl NatsServer {
     /// Where clients find it.
     pub fn url(&self) -> String {
         format!("nats://{}", self.addr)
-    }
-
-    /// Its name in a cluster.
-    pub fn name(&self) -> &str {
-        &self.name
     }
 
     /// The folder of its streams.
@@ -119,7 +114,7 @@ impl NatsServer {
     async fn end(&mut self, signal: &str) {
         self.signal(signal);
         let mut process = self.process.take().unwrap();
-        eventually("the NATS server ends", async || process.try_wait().unwrap().is_some()).await;
+        in_time("the NATS server ends", LONG, async || process.try_wait().unwrap().is_some()).await;
     }
 
     /// What it has said.
@@ -174,15 +169,21 @@ impl NatsCluster {
     /// Waits until all servers answer, and streams can be made.
     pub async fn is_whole(&self) {
         for server in &self.servers {
-            eventually("a server of the cluster answers", async || greets(server.addr).await).await;
+            in_time("a server of the cluster answers", LONG, async || greets(server.addr).await).await;
             let bucket = server.bucket("none").await;
-            eventually("the cluster has a leader", async || bucket.server_is_ready().await).await;
+            // An election takes up to nine seconds.
+            in_time("the cluster has a leader", LONG, async || bucket.server_is_ready().await).await;
         }
     }
 
     /// Where clients find it.
     pub fn urls(&self) -> Vec<String> {
         self.servers.iter().map(NatsServer::url).collect()
+    }
+
+    /// The name of a server that is not this one.
+    pub fn other_than(&self, name: &str) -> &NatsServer {
+        self.servers.iter().find(|server| server.name != name).unwrap()
     }
 
     /// The server of this name.
@@ -202,7 +203,8 @@ async fn greets(addr: SocketAddr) -> bool {
         && &greeting == b"INFO "
 }
 
-fn program() -> &'static Path {
+/// The program.
+pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| python::installed("EMBEDGATE_NATS_SERVER", "nats", "nats-server"))
 }

@@ -2,12 +2,14 @@
 
 use async_nats::jetstream::Context;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, Stream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::client::Request;
 use async_nats::{Client, HeaderMap};
 use futures_util::TryStreamExt;
 use serde_json::Value;
+
+use crate::support::{LONG, in_time};
 
 /// Time for an answer.
 const SOON: Duration = Duration::from_secs(1);
@@ -50,28 +52,48 @@ impl Bucket {
         self.context.get_stream(self.stream_name()).await.unwrap()
     }
 
-    /// Its stream, as the server tells it.
-    pub async fn info(&self) -> Info {
-        self.stream().await.get_info().await.unwrap()
+    /// Its stream, as the server tells it; `None` while nobody answers for it.
+    pub async fn info(&self) -> Option<Info> {
+        let stream = self.context.get_stream(self.stream_name()).await.ok()?;
+        Some(stream.cached_info().clone())
     }
 
     /// The sequence of the last message.
     pub async fn last_sequence(&self) -> u64 {
-        self.info().await.state.last_sequence
+        self.info().await.unwrap().state.last_sequence
     }
 
-    /// The name of the server that leads it in a cluster.
-    pub async fn leader(&self) -> Option<String> {
-        let stream = self.context.get_stream(self.stream_name()).await.ok()?;
-        stream.cached_info().cluster.as_ref()?.leader.clone()
+    /// Waits until a server of the cluster leads it that is not this one, and tells its name.
+    pub async fn leader_after(&self, before: &str) -> String {
+        let mut found = String::new();
+        in_time("the bucket has a leader", LONG, async || {
+            let cluster = self.info().await.and_then(|info| info.cluster);
+            found = cluster.and_then(|cluster| cluster.leader).unwrap_or_default();
+            !found.is_empty() && found != before
+        })
+        .await;
+        found
+    }
+
+    /// Waits until the consumers on it are those by which these edges follow it.
+    pub async fn is_followed_by(&self, edges: &[&str]) {
+        let mut wanted: Vec<String> =
+            edges.iter().map(|edge| format!("edge-{}", edge.replace('.', "="))).collect();
+        wanted.sort_unstable();
+        let mut names = None;
+        let until = Instant::now() + Duration::from_secs(15);
+        while names.as_ref() != Some(&wanted) {
+            assert!(Instant::now() < until, "consumers of {edges:?}: {names:?}");
+            names = self.consumers().await;
+        }
     }
 
     /// The names of the consumers on it, in order.
-    pub async fn consumers(&self) -> Vec<String> {
-        let names = self.stream().await.consumer_names();
-        let mut names: Vec<String> = names.try_collect().await.unwrap();
+    async fn consumers(&self) -> Option<Vec<String>> {
+        let stream = self.context.get_stream(self.stream_name()).await.ok()?;
+        let mut names: Vec<String> = stream.consumer_names().try_collect().await.ok()?;
         names.sort_unstable();
-        names
+        Some(names)
     }
 
     /// Puts a value as `nats kv put` does, and tells its sequence.
@@ -91,6 +113,11 @@ impl Bucket {
     /// Takes every message of a key away, so that it is as if it had never been there.
     pub async fn purge(&self, key: &str) {
         self.stream().await.purge().filter(self.subject(key)).await.unwrap();
+    }
+
+    /// Takes every message of a key away but the last.
+    pub async fn compact(&self, key: &str) {
+        self.stream().await.purge().filter(self.subject(key)).keep(1).await.unwrap();
     }
 
     /// The last value of a key, `Null` where there is none.

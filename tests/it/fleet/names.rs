@@ -1,0 +1,27 @@
+//! Two processes of one name.
+
+use super::{
+    Fleet, NOTICED, SITE, alike, assert_verdict, fleet, in_time, save_everywhere, state, verdict, widget,
+};
+use crate::support::edge::Edge;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_with_one_name_the_later_one_has_it() {
+    let (server, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
+    let later = server.edge("edge-2").await;
+    in_time("the first one says so", NOTICED, async || {
+        edges[1].log().contains("another edge has the name `edge-2`")
+    })
+    .await;
+    // It is not waited for any longer, and the later one is.
+    save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
+    assert_eq!(verdict(&later, "w", SITE).await, 200);
+    server.bucket().await.is_followed_by(&["edge-1", "edge-2"]).await;
+    drop(later);
+    // Alone again, it takes its name back.
+    alike(&edges).await;
+    assert_eq!(*state(&fleet(&edges[0]).await, "edge-2"), "current");
+    save_everywhere(&edges[0], &widget("w", &["other.example"])).await;
+    assert_verdict(&edges, "w", "https://other.example", 200).await;
+    assert_verdict(&edges, "w", SITE, 403).await;
+}
