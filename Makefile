@@ -11,7 +11,8 @@ CLIENTS := $(TOOLS)/clients
 INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS) EMBEDGATE_CLIENTS=$(CLIENTS) \
 	EMBEDGATE_NATS_SERVER=$(NATS_SERVER)
 INTEGRATIONS := $(addprefix $(TOOLS)/integrations/,chainlit streamlit gradio)
-PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 cargo test --locked --workspace --release --
+PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 \
+	cargo test --locked --workspace --exclude fleet-model --release --
 TIMED := \
 	revocation::a_removed_domain_closes_exactly_its_sessions \
 	websocket::no_tunnel_is_lost
@@ -21,13 +22,14 @@ OHA_VERSION := 1.16.0
 GUNGRAUN_VERSION := $(shell sed -n '/^name = "gungraun"$$/{n;s/^version = "\(.*\)"/\1/p}' Cargo.lock)
 GUNGRAUN := $(TOOLS)/gungraun-$(GUNGRAUN_VERSION)/bin/gungraun-runner
 QUICKLY := CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0
+MUTANT := $(abspath $(or $(CARGO_TARGET_DIR),target))/mutant
 COUNTS := $(or $(CARGO_TARGET_DIR),target)/instructions.jsonl
 export CARGO_TERM_COLOR ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help run fleet build quick one test prove integrations model testssl bench bench-scale bench-peers endurance prove-fleet \
-	instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests setup-browser \
-	setup-proxies setup-clients setup-nats setup-integrations setup-peers clean
+.PHONY: help run fleet build quick one test prove mutation integrations model testssl bench bench-scale bench-peers endurance \
+	prove-fleet instructions instructions-baseline count-instructions fmt lint deny docs unit advisories setup setup-tests \
+	setup-browser setup-process setup-proxies setup-clients setup-nats setup-integrations setup-peers clean
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F '\t' '{ printf "  %-21s %s\n", $$1, $$2 }'
@@ -53,9 +55,20 @@ one: setup setup-tests ## Run the tests whose path has T in it: make one T=revoc
 # Cheap checks first; what has to be built for a check alone is built right before it.
 test: fmt setup lint docs unit deny instructions ## Install what the tests need and run every check and test (CI runs this)
 
-prove: test ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
+prove: test model ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
 	$(PROVE) --include-ignored --skip integrations:: --skip tls::analysed:: $(addprefix --skip ,$(TIMED))
 	$(PROVE) --nocapture --test-threads 1 --exact $(TIMED)
+
+mutation: setup setup-nats ## Take the checks of a bucket out of a copy of the code: edges have to serve a wrong rule by that
+	@mkdir -p $(MUTANT) && find $(MUTANT) -mindepth 1 -maxdepth 1 ! -name target -exec rm -rf {} +
+	tar -c --exclude ./target --exclude ./.git . | tar -x -C $(MUTANT)
+	cd $(MUTANT) && perl -0pi -e \
+	  '$$n += s/(pub\(super\) fn (?:by_facts|by_message)\([^{}]*\) -> Option<BucketFault> \{\n).*?\n\}\n/$$1    None\n}\n/sg; END { $$? = $$n != 2 }' \
+	  src/rules/source/nats/fault.rs || { echo "not replaced: by_facts and by_message of src/rules/source/nats/fault.rs"; exit 1; }
+	cd $(MUTANT) && CARGO_TARGET_DIR=$(MUTANT)/target cargo test --locked --test it --no-run
+	cd $(MUTANT) && $(INSTALLED) CARGO_TARGET_DIR=$(MUTANT)/target cargo test --locked --test it -- \
+	  fleet::faults::a_bucket_that_has_lost >said 2>&1; grep '^test ' said
+	@grep -q 'an intruder is let in' $(MUTANT)/said || { echo "no test misses the checks of a bucket: see $(MUTANT)/said"; exit 1; }
 
 integrations: setup setup-integrations ## Try real products behind the edge in a browser: Chainlit, Streamlit, Gradio (large downloads)
 	EMBEDGATE_INTEGRATIONS=$(TOOLS)/integrations cargo test --locked --test it -- --include-ignored integrations::
@@ -79,8 +92,8 @@ bench-peers: build setup-peers ## Compare with nginx, HAProxy and bare pingora (
 endurance: build setup-proxies ## Show what a running edge endures: upgrades, reloads, slow clients, attacks, sick servers and more (ARGS=--help)
 	cargo bench --locked --package bench-endurance -- $(ARGS)
 
-prove-fleet: build setup-nats ## Print the figures of a fleet of edges on real NATS servers, some of them broken (ARGS=--help)
-	$(INSTALLED) cargo bench --locked --package bench-fleet -- $(ARGS)
+prove-fleet: build setup-nats setup-process ## Print the figures of a fleet of edges on real NATS servers, some of them broken (ARGS=--help)
+	$(INSTALLED) cargo bench --locked --package bench-fleet -- $(or $(ARGS),--million)
 
 instructions: count-instructions ## Count the instructions of requests; fails at 3 % more than the stored counts
 	cargo run --locked --quiet --package bench-instructions -- check $(COUNTS)
@@ -118,11 +131,14 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: setup-browser setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, NATS, schemathesis, header graders, generators of clients
+setup-tests: setup-browser setup-process setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, NATS, schemathesis, header graders, generators of clients
 
 setup-clients: $(CLIENTS)/python/installed $(CLIENTS)/typescript/installed
 
 setup-nats: $(NATS_SERVER) ## Install a NATS server, which the tests and `make fleet` start
+
+setup-process:
+	@env kill -l >/dev/null 2>&1 && command -v setpriv >/dev/null || $(call install,procps util-linux)
 
 setup-proxies:
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null || $(call install-stopped,nginx haproxy)
