@@ -24,7 +24,7 @@ use crate::rules::storage::{Commit, Pending, StoredDocument, WidgetState, Write}
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
 
-const LONG: Duration = Duration::from_secs(20);
+pub(super) const LONG: Duration = Duration::from_secs(60);
 
 /// Message of the bucket.
 #[derive(Clone)]
@@ -282,11 +282,17 @@ impl Place {
 }
 
 impl Place {
-    /// In memory, everything is quick, and what doesn't come is not waited for.
+    /// Everything comes, on a busy machine, too, but a kill switch in one test. In memory, what doesn't come is not waited
+    /// for.
     fn times(&self) -> SharingTimes {
         let quick = Duration::from_millis(150);
         match self {
-            Self::File(_) => SharingTimes { coming_back: Duration::from_secs(1), ..SharingTimes::default() },
+            Self::File(_) => SharingTimes {
+                trying: LONG,
+                coming_back: LONG,
+                stopping: Duration::from_secs(3),
+                ..SharingTimes::default()
+            },
             Self::Memory(_) => {
                 SharingTimes { trying: quick * 4, coming_back: quick, stopping: quick, arriving: quick }
             }
