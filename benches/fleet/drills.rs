@@ -117,6 +117,29 @@ impl Drill {
         Ok(this)
     }
 
+    /// Ends the load on an edge, which has to have served everything until now.
+    async fn end_load(&mut self, number: usize) -> Result<()> {
+        let served = self.loads.remove(number).stop().await?;
+        ensure!(served.unserved.get() == 0, "before it was stopped: {}", served.unserved.first());
+        Ok(())
+    }
+
+    /// Has the load on an edge wait for as long as that is stopped.
+    async fn load_frozen(&mut self, number: usize) -> Result<()> {
+        self.end_load(number).await?;
+        self.loads.insert(number, Load::on_frozen(self.fleet.edges[number].ground.plain));
+        Ok(())
+    }
+
+    /// Saves through edges of these numbers in turn, which all have to be saved.
+    async fn save_all(&mut self, through: &[usize], count: usize) -> Result<()> {
+        let unsaved = self.ledger.unsaved;
+        self.save(through, count).await;
+        let unsaved = self.ledger.unsaved - unsaved;
+        ensure!(unsaved == 0, "{unsaved} saves were not answered as saved");
+        Ok(())
+    }
+
     /// Saves so many times through edges of these numbers in turn, and deletes one widget more.
     async fn save(&mut self, through: &[usize], count: usize) {
         let edges: Vec<&Edge> = through.iter().map(|number| &self.fleet.edges[*number]).collect();

@@ -42,6 +42,7 @@ pub struct Parts<'p> {
     pub ticket_keys: &'p Path,
     /// More keys of `rules.nats`.
     pub keys: &'p str,
+    pub max_staleness: Option<&'p str>,
 }
 
 impl Edge {
@@ -86,6 +87,9 @@ impl Edge {
     /// Stops the process where it stands, as a machine does that is out of memory or moved.
     pub fn freeze(&self) {
         self.signal("STOP");
+        if let Some(running) = &self.running {
+            running.wait_until_stopped();
+        }
     }
 
     /// Lets it go on.
@@ -124,6 +128,8 @@ impl Drop for Edge {
 fn configuration(parts: &Parts<'_>, ground: &Ground) -> String {
     let Parts { name, upstream, servers, ticket_keys, keys, .. } = parts;
     let Ground { plain, control, .. } = ground;
+    let limit = parts.max_staleness.map(|limit| format!("[policy]\nmax_staleness = \"{limit}\"\n"));
+    let policy = limit.unwrap_or_default();
     format!(
         r#"[edge]
 listen = ["{plain}"]
@@ -142,7 +148,7 @@ bucket = "{BUCKET}"
 cache = "data/fleet.redb"
 edge = "{name}"
 {keys}
-[tickets]
+{policy}[tickets]
 key_file = "{}"
 [log]
 level = "info"

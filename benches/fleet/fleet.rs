@@ -36,6 +36,8 @@ pub struct Plan<'p> {
     pub tls: bool,
     /// The folder of the servers' data, if not their own.
     pub store: Option<&'p Path>,
+    /// The `policy.max_staleness` of the edges, if any.
+    pub max_staleness: Option<&'p str>,
 }
 
 pub struct Fleet {
@@ -85,6 +87,7 @@ impl Fleet {
             servers: addrs.iter().map(|addr| format!("{scheme}://{addr}")).collect(),
             link,
             ticket_keys: &keys,
+            max_staleness: plan.max_staleness,
             keys: if plan.tls {
                 r#"tls = { ca = "ca.pem", cert = "nats.pem", key = "nats.key" }"#
             } else {

@@ -24,8 +24,10 @@ const KEPT: usize = 3;
 const FRESH: usize = 1;
 /// Between two requests of a client.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The longest that an answer may take: an edge may be stopped for a minute, and answers when it goes on.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// The longest that an answer may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The same of an edge that is stopped for a minute, and answers when it goes on.
+const FROZEN: Duration = Duration::from_secs(120);
 
 /// What became of the requests.
 #[derive(Default)]
@@ -44,10 +46,19 @@ pub struct Load {
 
 impl Load {
     pub fn on(addr: SocketAddr) -> Self {
+        Self::with_patience(addr, PATIENCE)
+    }
+
+    /// One on an edge that will be stopped, and go on.
+    pub fn on_frozen(addr: SocketAddr) -> Self {
+        Self::with_patience(addr, FROZEN)
+    }
+
+    fn with_patience(addr: SocketAddr, patience: Duration) -> Self {
         let (served, over) = (Arc::<Served>::default(), watch::Sender::new(false));
         let mut tasks = JoinSet::new();
         for number in 0..KEPT + FRESH {
-            tasks.spawn(ask(addr, number < KEPT, Arc::clone(&served), over.subscribe()));
+            tasks.spawn(ask(addr, number < KEPT, patience, Arc::clone(&served), over.subscribe()));
         }
         Self { served, over, tasks }
     }
@@ -63,11 +74,17 @@ impl Load {
     }
 }
 
-async fn ask(addr: SocketAddr, keeps: bool, served: Arc<Served>, mut over: watch::Receiver<bool>) {
+async fn ask(
+    addr: SocketAddr,
+    keeps: bool,
+    patience: Duration,
+    served: Arc<Served>,
+    mut over: watch::Receiver<bool>,
+) {
     let request = verdict::request(WIDGET, SITE);
     let mut buffer = vec![0; 8 * 1024];
     while !*over.borrow() {
-        let mut stream = match timeout(PATIENCE, connect(addr)).await {
+        let mut stream = match timeout(patience, connect(addr)).await {
             Ok(Ok(stream)) => stream,
             failed => {
                 served.unserved.note(|| format!("no connection: {failed:?}"));
@@ -75,7 +92,7 @@ async fn ask(addr: SocketAddr, keeps: bool, served: Arc<Served>, mut over: watch
                 continue;
             }
         };
-        while ask_once(&mut stream, &request, &mut buffer, &served).await {
+        while ask_once(&mut stream, &request, &mut buffer, patience, &served).await {
             // Meanwhile a connection may end in order: nothing is asked on it.
             let mut unasked = [0; 64];
             let ended = tokio::select! {
@@ -90,8 +107,14 @@ async fn ask(addr: SocketAddr, keeps: bool, served: Arc<Served>, mut over: watch
 }
 
 /// Whether the connection may be asked again.
-async fn ask_once(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], served: &Served) -> bool {
-    match timeout(PATIENCE, exchange(stream, request, buffer)).await {
+async fn ask_once(
+    stream: &mut TcpStream,
+    request: &[u8],
+    buffer: &mut [u8],
+    patience: Duration,
+    served: &Served,
+) -> bool {
+    match timeout(patience, exchange(stream, request, buffer)).await {
         Ok(Ok(head)) if head.status == 200 => {
             served.answered.add();
             !head.close
@@ -105,7 +128,7 @@ async fn ask_once(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], ser
             false
         }
         Err(_) => {
-            served.unserved.note(|| format!("no answer in {PATIENCE:?}"));
+            served.unserved.note(|| format!("no answer in {patience:?}"));
             false
         }
     }

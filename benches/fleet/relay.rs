@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Result;
 use bench_support::ports;
@@ -45,6 +46,7 @@ pub struct Link {
     state: Arc<watch::Sender<State>>,
     down: Arc<Counter>,
     up: Arc<Counter>,
+    accepted: Arc<AtomicU64>,
 }
 
 impl Link {
@@ -52,14 +54,16 @@ impl Link {
     pub async fn open(servers: &[SocketAddr]) -> Result<Self> {
         let state = Arc::new(watch::Sender::new(State { mode: Mode::Open, age: 0 }));
         let (down, up) = (Arc::<Counter>::default(), Arc::<Counter>::default());
+        let accepted = Arc::<AtomicU64>::default();
         let mut addrs = Vec::new();
         for server in servers.iter().copied() {
             let addr = ports::free();
             let listener = TcpListener::bind(addr).await?;
             addrs.push(addr);
-            tokio::spawn(accept(listener, server, state.subscribe(), [Arc::clone(&down), Arc::clone(&up)]));
+            let counters = [Arc::clone(&down), Arc::clone(&up)];
+            tokio::spawn(accept(listener, server, state.subscribe(), counters, Arc::clone(&accepted)));
         }
-        Ok(Self { addrs, state, down, up })
+        Ok(Self { addrs, state, down, up, accepted })
     }
 
     pub fn set(&self, mode: Mode) {
@@ -69,6 +73,11 @@ impl Link {
     /// Ends all connections; new ones are carried.
     pub fn sever(&self) {
         self.state.send_modify(|state| state.age += 1);
+    }
+
+    /// How many connections it has accepted so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// What it has carried so far: toward the edge, and from it.
@@ -83,13 +92,15 @@ async fn accept(
     server: SocketAddr,
     mut state: watch::Receiver<State>,
     counters: [Arc<Counter>; 2],
+    accepted: Arc<AtomicU64>,
 ) {
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+        let stream = tokio::select! {
+            stream = listener.accept() => stream,
             gone = closed(state.clone()) => return gone,
         };
-        let Ok((stream, _)) = accepted else { return };
+        let Ok((stream, _)) = stream else { return };
+        accepted.fetch_add(1, Ordering::Relaxed);
         let now = *state.borrow_and_update();
         if now.mode != Mode::Cut {
             tokio::spawn(connection(stream, server, state.clone(), now.age, counters.clone()));

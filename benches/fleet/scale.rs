@@ -62,6 +62,7 @@ async fn at(settings: &Settings, rows: &mut Rows, widgets: usize, is_judged: boo
         "{last} is not in force on a ready edge"
     );
     judge("an empty edge is ready after", READY, ready);
+    fleet.settled(PATIENCE).await.context("after an empty edge was started")?;
 
     let edge = &mut fleet.edges[1];
     edge.stop();
@@ -71,6 +72,7 @@ async fn at(settings: &Settings, rows: &mut Rows, widgets: usize, is_judged: boo
     edge.ready(PATIENCE).await?;
     in_force(edge, widgets - 1, 1).await?;
     judge("an edge started again has what it missed, after its start", RESUMED, begun.elapsed());
+    fleet.settled(PATIENCE).await.context("after an edge was started again")?;
 
     let link = fleet.edges[1].link.as_ref().context("a link")?;
     link.set(crate::relay::Mode::Cut);
@@ -82,7 +84,7 @@ async fn at(settings: &Settings, rows: &mut Rows, widgets: usize, is_judged: boo
         format!("scale: {widgets} widgets: an edge that was cut off has what it missed, after"),
         text(begun.elapsed()),
     );
-    Ok(())
+    fleet.settled(PATIENCE).await.context("after an edge was cut off").map(drop)
 }
 
 /// Saves so many widgets, in batches.

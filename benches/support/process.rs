@@ -98,6 +98,18 @@ impl Running {
         self.child.id()
     }
 
+    /// Waits until a signal has stopped all threads of the main process, for a second at most.
+    pub fn wait_until_stopped(&self) {
+        let is_stopped = |task: PathBuf| {
+            let status = fs::read_to_string(task.join("status")).unwrap_or_default();
+            status.contains("\nState:\tT")
+        };
+        let deadline = Instant::now() + Duration::from_secs(1);
+        while Instant::now() < deadline && !entries(&format!("/proc/{}/task", self.id())).all(is_stopped) {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// Whether the main process has ended.
     pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use bench_support::rows::text;
 
-use super::{Drill, Drills};
+use super::{Drill, Drills, PATIENCE};
 use crate::bucket::{self, until};
 use crate::disk::SmallDisk;
 use crate::fleet::Plan;
@@ -45,11 +46,21 @@ async fn leader_killed(drill: &mut Drill) -> Result<Instant> {
     drill.fleet.servers.kill(leader);
     // Some of these come before another server leads.
     drill.save(&[0, 1, 2], 20).await;
-    tokio::time::sleep(BROKEN).await;
-    drill.save(&[0, 1, 2], 20).await;
+    another_leads(drill, leader).await?;
+    drill.save_all(&[0, 1, 2], 20).await?;
     drill.fleet.servers.begin(leader)?;
     drill.fleet.servers.wait_until_accepting()?;
     Ok(Instant::now())
+}
+
+/// Waits until another server leads the bucket, and every edge follows it.
+async fn another_leads(drill: &mut Drill, before: usize) -> Result<()> {
+    let jetstream = drill.fleet.servers.jetstream().await?;
+    let led = until("another server leads", PATIENCE, async || {
+        bucket::leader(&jetstream).await.is_ok_and(|leader| leader != before)
+    });
+    drill.told.push(("another server led after", text(led.await?)));
+    drill.fleet.settled(PATIENCE).await.map(drop)
 }
 
 async fn restarted(drill: &mut Drill) -> Result<Instant> {
@@ -57,16 +68,18 @@ async fn restarted(drill: &mut Drill) -> Result<Instant> {
     drill.save(&[0, 1, 2], 3).await;
     tokio::time::sleep(BROKEN).await;
     drill.fleet.servers.begin_all()?;
+    let healed = Instant::now();
     // A cluster is there again when its servers have agreed on who leads.
     drill.fleet.servers.jetstream().await?;
-    Ok(Instant::now())
+    Ok(healed)
 }
 
 /// The data of a server that has ended is overwritten: the messages alone, or all of it.
 async fn damaged(drill: &mut Drill, what: Damage) -> Result<Instant> {
     let damaged = bucket::leader(&drill.fleet.servers.jetstream().await?).await?;
     drill.fleet.servers.stop(damaged);
-    drill.save(&[0, 1, 2], 20).await;
+    another_leads(drill, damaged).await?;
+    drill.save_all(&[0, 1, 2], 20).await?;
     let overwritten = overwrite(drill.fleet.servers.store(damaged), what)?;
     ensure!(overwritten > 0, "no such file in the data of a server");
     drill.told.push(("files overwritten with zeros", overwritten.to_string()));

@@ -23,8 +23,7 @@ use crate::verdict::{Asker, Expected};
 const WIDGETS: usize = 16;
 /// How long a save waits for the fleet.
 const WAIT: Duration = Duration::from_millis(250);
-/// How long each trouble lasts, and the time until the next.
-const TROUBLE: Duration = Duration::from_millis(1500);
+/// The time until the next trouble.
 const PAUSE: Duration = Duration::from_millis(700);
 /// After a save that failed.
 const AGAIN: Duration = Duration::from_millis(20);
@@ -33,18 +32,57 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How soon all edges have the same book afterwards.
 const HEALED: Duration = Duration::from_secs(5);
 
+/// One run.
+#[derive(Clone, Copy)]
+struct Run {
+    name: &'static str,
+    /// How long each trouble lasts.
+    trouble: Duration,
+    max_staleness: Option<&'static str>,
+    rounds: u64,
+}
+
 /// What has come of all saves.
 #[derive(Default)]
 struct Tally {
-    everywhere: AtomicU64,
-    behind: AtomicU64,
+    everywhere: Kind,
+    behind: Kind,
     unsaved: AtomicU64,
-    verdicts: AtomicU64,
+    /// Verdicts of edges that denied everything, because their rules were out of date.
+    denied: AtomicU64,
     old: Count,
 }
 
+/// Saves of one kind, and the verdicts that were looked at after them.
+#[derive(Default)]
+struct Kind {
+    saves: AtomicU64,
+    verdicts: AtomicU64,
+}
+
 pub async fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
-    let plan = Plan { edges: EDGES, servers: SERVERS, linked: true, ..Plan::default() };
+    let short = Run {
+        name: "edges stopped and cut off",
+        trouble: Duration::from_millis(1500),
+        max_staleness: None,
+        rounds: settings.count(4, 1),
+    };
+    // For longer than their rules may be old.
+    let long = Run {
+        name: "edges stopped and cut off for longer than max_staleness",
+        trouble: Duration::from_secs(5),
+        max_staleness: Some("2s"),
+        rounds: 1,
+    };
+    for run in [short, long] {
+        show_one(settings, rows, run).await?;
+    }
+    Ok(())
+}
+
+async fn show_one(settings: &Settings, rows: &mut Rows, run: Run) -> Result<()> {
+    let max_staleness = run.max_staleness;
+    let plan = Plan { edges: EDGES, servers: SERVERS, linked: true, max_staleness, ..Plan::default() };
     let fleet = Fleet::start(settings, plan).await?;
     let (tally, over) = (Arc::<Tally>::default(), watch::Sender::new(false));
     let mut savers = JoinSet::new();
@@ -52,9 +90,9 @@ pub async fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         let saver = Saver::new(&fleet, number);
         savers.spawn(saver.save(Arc::clone(&tally), over.subscribe()));
     }
-    for _ in 0..settings.count(4, 1) {
+    for _ in 0..run.rounds {
         for edge in &fleet.edges {
-            trouble(edge).await?;
+            trouble(edge, run.trouble).await?;
         }
     }
     over.send_replace(true);
@@ -63,42 +101,39 @@ pub async fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     }
     let healed = fleet.settled(HEALED).await;
     let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
-    let (everywhere, behind) = (count(&tally.everywhere), count(&tally.behind));
-    let saves = format!("{everywhere}, {behind}, {}", count(&tally.unsaved));
-    rows.told(
-        "saves: edges stopped and cut off: saves in force everywhere, with edges behind, unsaved",
-        saves,
-    );
+    let name = format!("saves: {}", run.name);
+    let Tally { everywhere, behind, unsaved, denied, old } = &*tally;
+    let saves = format!("{}, {}, {}", count(&everywhere.saves), count(&behind.saves), count(unsaved));
+    rows.told(format!("{name}: saves in force everywhere, with edges behind, unsaved"), saves);
+    let [after_all, after_some] = [everywhere, behind].map(|kind| count(&kind.verdicts));
     rows.judged(
-        "saves: edges stopped and cut off: saves of both kinds",
+        format!("{name}: verdicts after saves of both kinds"),
         ">= 1",
-        everywhere.min(behind),
-        everywhere > 0 && behind > 0,
+        format!("{after_all}, {after_some}"),
+        after_all > 0 && after_some > 0,
     );
-    let name =
-        format!("saves: edges stopped and cut off: old verdicts, or none, among {}", count(&tally.verdicts));
-    rows.none(name, tally.old.get(), &tally.old.first());
+    let denied = count(denied);
+    let is_met = (denied > 0) == run.max_staleness.is_some();
+    let wanted = if run.max_staleness.is_some() { ">= 1" } else { "0" };
+    rows.judged(format!("{name}: verdicts of edges that deny by themselves"), wanted, denied, is_met);
+    let among = format!("{name}: old verdicts, or none, among {}", after_all + after_some);
+    rows.none(among, old.get(), &old.first());
     let measured = healed.as_ref().map_or_else(|error| format!("{error:#}"), |time| text(*time));
-    rows.judged(
-        "saves: edges stopped and cut off: the same book everywhere",
-        "<= 5 s",
-        measured,
-        healed.is_ok(),
-    );
+    rows.judged(format!("{name}: the same book everywhere"), "<= 5 s", measured, healed.is_ok());
     Ok(())
 }
 
 /// Each kind of trouble, one after the other.
-async fn trouble(edge: &Edge) -> Result<()> {
+async fn trouble(edge: &Edge, lasts: Duration) -> Result<()> {
     let link = edge.link.as_ref().context("a link")?;
     tokio::time::sleep(PAUSE).await;
     edge.freeze();
-    tokio::time::sleep(TROUBLE).await;
+    tokio::time::sleep(lasts).await;
     edge.thaw();
     for mode in [Mode::Swallowing, Mode::Cut] {
         tokio::time::sleep(PAUSE).await;
         link.set(mode);
-        tokio::time::sleep(TROUBLE).await;
+        tokio::time::sleep(lasts).await;
         link.set(Mode::Open);
     }
     Ok(())
@@ -131,11 +166,11 @@ impl Saver {
             // Those that are not named enforce it. `None`: nothing is said of anybody.
             let behind = match self.admin.save(&widget.id, &site, Some(WAIT)).await {
                 Saved::Everywhere => {
-                    tally.everywhere.fetch_add(1, Ordering::Relaxed);
+                    tally.everywhere.saves.fetch_add(1, Ordering::Relaxed);
                     Some(Vec::new())
                 }
                 Saved::Behind(behind) => {
-                    tally.behind.fetch_add(1, Ordering::Relaxed);
+                    tally.behind.saves.fetch_add(1, Ordering::Relaxed);
                     Some(behind).filter(|behind| !behind.is_empty())
                 }
                 Saved::Refused(_) | Saved::Uncertain(_) => {
@@ -166,8 +201,13 @@ async fn look(asker: &Mutex<Asker>, behind: &[String], expected: &Expected, tall
     if behind.contains(&asker.edge) {
         return;
     }
-    tally.verdicts.fetch_add(1, Ordering::Relaxed);
-    match asker.find_old(expected, PATIENCE).await {
+    let kind = if behind.is_empty() { &tally.everywhere } else { &tally.behind };
+    kind.verdicts.fetch_add(1, Ordering::Relaxed);
+    let denies = || {
+        tally.denied.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    };
+    match asker.look(expected, PATIENCE, denies).await {
         Ok(None) => {}
         Ok(Some(old)) => tally.old.note(|| old),
         Err(error) => tally.old.note(|| format!("{}: {error:#}", asker.edge)),
