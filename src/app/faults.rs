@@ -61,7 +61,7 @@ fn is_in_use(fault: &AppError) -> bool {
     matches!(fault, AppError::Edge(EdgeError::Listen { source, .. }) if source.kind() == ErrorKind::AddrInUse)
 }
 
-/// The settings that are allowed but probably unintended, and those that have no effect with the other ones.
+/// The settings that are allowed but probably unintended, and those that have no effect with the other settings.
 pub(super) fn warnings(settings: &Settings, now: Timestamp) -> Vec<String> {
     let mut warnings: Vec<String> = settings.warnings.iter().map(ToString::to_string).collect();
     warnings.extend(config::notices(settings));

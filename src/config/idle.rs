@@ -1,9 +1,9 @@
-//! Settings that have no effect with the others.
+//! Settings that have no effect with the other settings.
 
 use super::resolve::rules::SourceSetting;
 use super::settings::Settings;
 
-/// One line for each setting that the operator has set and that has no effect with the other ones.
+/// One line for each setting that the operator has set and that has no effect with the other settings.
 pub fn notices(settings: &Settings) -> Vec<String> {
     let is_shared = settings.rules.source == SourceSetting::Nats;
     let is_idle = settings.policy.max_staleness.is_some() && !is_shared;
