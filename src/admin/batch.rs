@@ -143,9 +143,9 @@ pub(super) async fn apply(
     let turn = admin.bounds.turn(length).await?;
     let lines = turn.receive(lines(body, Lines::new(Arc::clone(&admin.suffixes)))).await?;
     let actor = writer.map(|Writer(caller)| caller.actor());
-    let admin_ = Arc::clone(&admin);
+    let for_work = Arc::clone(&admin);
     let done = blocking(move || {
-        let admin = admin_;
+        let admin = for_work;
         // To the end of the work, even if the caller leaves.
         let _turn = turn;
         let parsed = lines.finish()?;
