@@ -170,7 +170,7 @@ impl Applier {
 
     /// Keeps which other edges are known, where they are others than before.
     pub(super) async fn keep_edges(&self, hub: &Hub) {
-        let Some(edges) = hub.registry.lock().take_for_keeping() else { return };
+        let Some(edges) = hub.registry.lock().take_unkept() else { return };
         let publisher = Arc::clone(&self.publisher);
         let kept = spawn_blocking(move || publisher.keep_edges(&edges)).await;
         if !matches!(kept, Ok(Ok(()))) {

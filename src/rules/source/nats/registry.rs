@@ -78,7 +78,7 @@ impl EdgeRegistry {
     }
 
     /// What is to be kept of the edges, where it is something else than what was given last.
-    pub(super) fn take_for_keeping(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn take_unkept(&mut self) -> Option<Vec<u8>> {
         if !std::mem::take(&mut self.is_unkept) {
             return None;
         }

@@ -97,21 +97,21 @@ async fn edges_are_known_after_a_restart() {
     registry.announce(announcement("a", "a1"), 1);
     registry.announce(announcement("b", "b1"), 2);
     registry.announce(Announcement { signed_off: true, ..announcement("b", "b1") }, 3);
-    let kept = registry.take_for_keeping().unwrap();
+    let kept = registry.take_unkept().unwrap();
     registry.announce(announcement("a", "a1"), 4);
-    assert_eq!(registry.take_for_keeping(), None, "it says what it has said");
+    assert_eq!(registry.take_unkept(), None, "it says what it has said");
     registry.was_not_kept();
-    assert_eq!(registry.take_for_keeping().as_ref(), Some(&kept));
+    assert_eq!(registry.take_unkept().as_ref(), Some(&kept));
 
     let mut registry = EdgeRegistry::of_kept(&kept);
     assert_eq!(
-        (waited_for(&registry), registry.keys(), registry.take_for_keeping()),
+        (waited_for(&registry), registry.keys(), registry.take_unkept()),
         (vec!["a:a1".to_owned()], 0, None)
     );
     registry.begin(8);
     registry.announce(announcement("a", "a2"), 1);
     assert_eq!(waited_for(&registry), ["a:a2"]);
-    assert!(registry.take_for_keeping().is_some());
+    assert!(registry.take_unkept().is_some());
 }
 
 #[tokio::test(start_paused = true)]
