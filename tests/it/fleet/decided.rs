@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::json;
 
 use super::{
-    Fleet, SITE, alike, assert_verdict, call, connected, fleet, get, in_time, save, save_everywhere, widget,
+    Fleet, SITE, alike, assert_verdict, call, connected, fleet, get, in_time, kill, save, save_everywhere,
+    widget,
 };
 use crate::support::edge::Edge;
 use crate::support::relay::Relay;
@@ -91,4 +92,33 @@ async fn the_newest_message_may_be_purged() {
     assert_eq!((status, &answer["widget"]["revision"]), (200, &json!(2)), "{answer}");
     alike(&edges).await;
     assert_verdict(&edges, "w11", SITE, 403).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_was_restarted_restores_for_silent_ones_too() {
+    let (fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
+    let [mut first, mut second] = edges;
+    save_everywhere(&first, &widget("w", &["site.example"])).await;
+    kill(&mut second).await;
+    fleet.bucket().await.remove().await;
+    kill(&mut first).await;
+    first.restart().await;
+    let missing = async || get(&first, "/v1/status").await.1["fleet"]["fault"]["code"] == "bucket_missing";
+    in_time("the bucket is missing", super::NOTICED, missing).await;
+    let (status, answer) = call(&first, Method::POST, "/v1/fleet/restore", None).await;
+    assert_eq!(status, 200, "{answer}");
+    in_time("it is followed", super::NOTICED, async || {
+        let (status, answer) = save(&first, &widget("w", &["other.example"]), "?wait=fleet&timeout=1s").await;
+        // An early answer would be one without the silent edge.
+        assert!(
+            status == 503 || status == 202 && answer["behind"].to_string().contains("edge-2"),
+            "{answer}"
+        );
+        status == 202
+    })
+    .await;
+    second.restart().await;
+    let edges = [first, second];
+    alike(&edges).await;
+    assert_verdict(&edges, "w", SITE, 403).await;
 }

@@ -64,3 +64,19 @@ async fn an_upgrade_loses_no_save_and_leaves_one_consumer() {
     save_everywhere(&edges[1], &widget("w", &["third.example"])).await;
     assert_verdict(&edges, "w", "https://third.example", 200).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upgrade_that_joins_a_fleet_has_its_rules_before_it_takes_over() {
+    let fleet = Fleet::new().await;
+    let mut spec = fleet.spec("edge-2");
+    spec.more = spec.more.replacen("source = \"nats\"", "source = \"file\"", 1);
+    let edges = [fleet.edge("edge-1").await, Edge::start(spec).await];
+    save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
+    assert_eq!(verdict(&edges[1], "w", SITE).await, 403);
+    let config = edges[1].folder().join("conf/embedgate.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replacen("source = \"file\"", "source = \"nats\"", 1)).unwrap();
+    let _new = upgrade(&edges[1]).await;
+    assert_eq!(verdict(&edges[1], "w", SITE).await, 200);
+    alike(&edges).await;
+}
