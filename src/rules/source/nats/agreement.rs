@@ -195,7 +195,7 @@ impl BucketFollower {
             }
         }
         tracing::warn!(bucket = self.hub.names.bucket, number, by, ?kind, "the bucket is followed as it is");
-        self.take_whole(connection, facts, *number, sequence, true).await?;
+        self.take_whole(connection, facts, *number, sequence, Some(*kind)).await?;
         self.progress.announced = None;
         self.progress.missing = None;
         self.progress.older = None;

@@ -285,7 +285,7 @@ impl BucketFollower {
         self.doubt().await;
         let connection = &following.connection;
         let last = connection.last_existing(&self.hub.names).await?;
-        self.take_whole(connection, following.facts, self.progress.followed, last, false).await?;
+        self.take_whole(connection, following.facts, self.progress.followed, last, None).await?;
         Err(SessionEnd::Anew)
     }
 }

@@ -16,7 +16,7 @@ use super::follower::{BucketFollower, MissingKeys, SessionEnd};
 use super::following::consumer_name;
 use super::message::BucketMessage;
 use super::registry::is_decision;
-use super::report::OperatorDecision;
+use super::report::{DecisionKind, OperatorDecision};
 use crate::rules::shared::{BucketPosition, Taking};
 use embedgate_policy::widget::WidgetId;
 
@@ -28,16 +28,17 @@ const NAMED: usize = 20;
 
 impl BucketFollower {
     /// Reads the last message of every key and puts it in force. `sequence`: one that has to be among them, so that no
-    /// replica answers that lags behind. `removes`: an operator has decided that the bucket is right, so what it doesn't
-    /// know is gone; otherwise it is the same one as before, and nothing goes backwards.
+    /// replica answers that lags behind. `decided`: what an operator has decided; only where the bucket was accepted, what
+    /// it doesn't know is gone. `None`: it is the same one as before, and nothing goes backwards.
     pub(super) async fn take_whole(
         &mut self,
         connection: &Arc<ServerConnection>,
         facts: BucketFacts,
         mut followed: u64,
         sequence: u64,
-        removes: bool,
+        decided: Option<DecisionKind>,
     ) -> Result<(), SessionEnd> {
+        let removes = decided.is_some();
         let names = &self.hub.names;
         let name = consumer_name("whole", self.hub.edge());
         let mut reader = BucketConsumer::begin_last(connection, names, name, ">", false).await?;
@@ -81,6 +82,10 @@ impl BucketFollower {
         // The last message may have been purged: what was in force stays so.
         let before = self.applier.position().filter(|before| !removes && before.sequence > read.sequence);
         let gone = if removes { self.applier.not_among(keys).await? } else { Vec::new() };
+        if decided == Some(DecisionKind::Restore) && !gone.is_empty() {
+            // Another look finds that it is not followed.
+            return Err(SessionEnd::Failed("the bucket has lost keys since it was filled again".into()));
+        }
         let beside = Beside { gone, position: Some(before.unwrap_or(read)), taking };
         self.applier.apply(&self.hub, page, beside).await?;
         (self.progress.taken, self.progress.followed) = (last, followed);
