@@ -10,6 +10,7 @@ mod cut;
 mod decided;
 mod decisions;
 mod demo;
+mod digests;
 
 mod faults;
 mod hand;
@@ -75,7 +76,8 @@ impl Shared {
             "[rules]\nsource = \"nats\"\n[rules.nats]\nservers = {servers:?}\nbucket = \"{BUCKET}\"\nedge = \"{name}\"\n\
              {keys}\n[tickets]\nkey_file = {tickets:?}\n{more}\n"
         );
-        EdgeSpec { more, rules: json!({ "widgets": [] }).to_string(), ..EdgeSpec::default() }
+        let rules = json!({ "widgets": [] }).to_string();
+        EdgeSpec { more, rules, in_memory: true, ..EdgeSpec::default() }
     }
 }
 

@@ -94,6 +94,10 @@ async fn a_key_that_is_purged_is_named_and_its_widget_stays() {
     assert_verdict(&edges, "w7", SITE, 200).await;
     save_everywhere(&edges[0], &widget("w8", &["other.example"])).await;
     assert_verdict(&edges, "w8", SITE, 403).await;
+    // Its next save puts it back.
+    save_everywhere(&edges[1], &widget("w7", &["other.example"])).await;
+    assert_verdict(&edges, "w7", SITE, 403).await;
+    assert_eq!(bucket.last("w7").await["revision"], 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,8 +3,21 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use tempfile::TempDir;
+
+/// Room that has to be left in memory for a folder, in bytes.
+const ROOM: u64 = 2 << 30;
+
+/// A folder in memory, where there is room: for tests in which a disk is not the matter.
+pub fn quick_folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map_or(0, |disk| disk.f_bavail * disk.f_frsize);
+    let folder = (room > ROOM).then(|| tempfile::tempdir_in(memory)).and_then(Result::ok);
+    folder.unwrap_or_else(|| tempfile::tempdir().unwrap())
+}
+
 /// A small file system, gone when dropped.
-pub struct SmallDisk(tempfile::TempDir);
+pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// One of this size, in the words of `mount`.

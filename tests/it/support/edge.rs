@@ -11,6 +11,7 @@ use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::disk::quick_folder;
 use super::{LONG, eventually, in_time, ports};
 
 /// A token of every edge here that may look.
@@ -34,6 +35,8 @@ pub struct EdgeSpec {
     pub rules: String,
     /// Where rules come from: `file`, or `store` with the rules file as its seed.
     pub source: &'static str,
+    /// Its folder is in memory, where there is room.
+    pub in_memory: bool,
     /// `public_origins`; `None`: `http://localhost:PORT`.
     pub public_origins: Option<String>,
 }
@@ -48,6 +51,7 @@ impl Default for EdgeSpec {
             upstream: "demo".to_owned(),
             rules: fs::read_to_string("conf/widgets.json").unwrap(),
             source: "file",
+            in_memory: false,
             public_origins: None,
         }
     }
@@ -112,7 +116,7 @@ impl Edge {
 
     /// Prepares the folder of an edge.
     pub fn prepare(spec: EdgeSpec) -> PreparedEdge {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = if spec.in_memory { quick_folder() } else { tempfile::tempdir().unwrap() };
         let (http, admin) = (ports::free(), ports::free());
         write_config(folder.path(), http, admin, &spec);
         PreparedEdge { http, admin, folder }

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
+use super::disk::quick_folder;
 use super::{LONG, in_time, ports, python};
 use bucket::Bucket;
 
@@ -52,7 +53,7 @@ impl NatsServer {
 
     /// Prepares its folder.
     pub fn prepare(addr: SocketAddr, spec: NatsSpec) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = quick_folder();
         let store = spec.store.unwrap_or_else(|| folder.path().join("store"));
         let name = spec.name.unwrap_or_else(|| "alone".to_owned());
         // What is acknowledged is to be there after any end: without the interval it may not be.
