@@ -1,7 +1,10 @@
 //! Two processes of one name.
 
+use serde_json::json;
+
 use super::{
-    Fleet, NOTICED, SITE, alike, assert_verdict, fleet, in_time, save_everywhere, state, verdict, widget,
+    Fleet, NOTICED, SITE, alike, assert_verdict, fleet, in_time, save, save_everywhere, state, verdict,
+    widget,
 };
 use crate::support::edge::Edge;
 
@@ -13,9 +16,11 @@ async fn of_two_processes_with_one_name_the_later_one_has_it() {
         edges[1].log().contains("another edge has the name `edge-2`")
     })
     .await;
-    // It is not waited for any longer, and the later one is.
-    save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
-    assert_eq!(verdict(&later, "w", SITE).await, 200);
+    // It follows the bucket no longer, and the later one does.
+    assert_eq!(save(&edges[0], &widget("w", &["site.example"]), "").await.0, 201);
+    in_time("the later one has it", NOTICED, async || verdict(&later, "w", SITE).await == 200).await;
+    let (status, answer) = save(&edges[1], &widget("w", &["other.example"]), "").await;
+    assert_eq!((status, &answer["code"]), (503, &json!("fleet_fault")), "{answer}");
     server.bucket().await.is_followed_by(&["edge-1", "edge-2"]).await;
     drop(later);
     // Alone again, it takes its name back.
