@@ -387,8 +387,6 @@ mod tests {
             "embedgate_rules_generation 0",
             "embedgate_brake_refusals_total{road=\"batch\"} 0",
             "embedgate_brake_refusals_total{road=\"file\"} 0",
-            "embedgate_fleet_edges{state=\"current\"} 0",
-            "embedgate_fleet_edges{state=\"stale\"} 0",
             "embedgate_fleet_waits_total{outcome=\"behind\"} 0",
             "embedgate_fleet_enforced_duration_seconds_count 0",
             "embedgate_sessions_open 0",

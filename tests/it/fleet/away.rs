@@ -12,6 +12,7 @@ use crate::support::eventually;
 use crate::support::relay::Relay;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn an_edge_that_was_away_for_longer_than_history_has_everything() {
     let (fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
@@ -68,6 +69,7 @@ async fn without_the_bucket_only_the_kill_switch_is_in_force() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn an_edge_that_is_cut_off_alone_is_named_and_catches_up() {
     let fleet = Fleet::new().await;
     let (alone, first) = (Relay::start(fleet.nats.addr), fleet.edge("edge-1").await);

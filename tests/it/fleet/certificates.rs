@@ -20,6 +20,7 @@ async fn server(authority: &Authority, folder: &Path) -> NatsServer {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_certificate_that_has_expired_is_told_and_a_new_one_taken() {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
     let nats = server(&authority, folder.path()).await;

@@ -10,6 +10,7 @@ use crate::support::nats::{NatsServer, NatsSpec};
 use crate::support::{LONG, scale};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn edges_outlast_a_server_that_is_restarted_killed_and_stopped() {
     let (mut fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
     save_everywhere(&edges[0], &widget("w", &["site.example"])).await;
@@ -35,6 +36,7 @@ async fn edges_outlast_a_server_that_is_restarted_killed_and_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn consumers_are_as_many_as_edges_however_often_they_reconnect() {
     let (fleet, edges): (_, [Edge; 3]) = Fleet::new_edges().await;
     save_everywhere(&edges[0], &widget("w", &["start.example"])).await;
@@ -55,6 +57,7 @@ async fn consumers_are_as_many_as_edges_however_often_they_reconnect() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_full_disk_of_the_server_refuses_saves_and_serves() {
     let disk = SmallDisk::mount("24m");
     let spec = NatsSpec { store: Some(disk.at("store")), ..NatsSpec::default() };

@@ -63,6 +63,7 @@ async fn accept_without_a_bucket_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn an_edge_that_is_behind_another_fills_no_bucket() {
     let server = Fleet::new().await;
     let relay = Relay::start(server.nats.addr);
@@ -97,6 +98,7 @@ async fn an_edge_that_is_behind_another_fills_no_bucket() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_restore_from_an_edge_that_has_less_takes_nothing_away() {
     let server = Fleet::new().await;
     let relay = Relay::start(server.nats.addr);
@@ -168,6 +170,7 @@ async fn an_edge_that_is_forgotten_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_forgotten_edge_that_lives_announces_itself_again() {
     let server = Fleet::new().await;
     let relay = Relay::start(server.nats.addr);

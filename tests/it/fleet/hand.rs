@@ -68,6 +68,7 @@ async fn a_value_that_is_no_document_is_refused_and_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_key_that_is_purged_is_named_and_its_widget_stays() {
     let (fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
     let lines: Vec<_> =

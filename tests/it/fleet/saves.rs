@@ -117,6 +117,7 @@ async fn a_batch_is_one_swap_everywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn the_brake_holds_at_the_edge_that_is_asked_alone() {
     let (_fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
     let put = |n: usize| json!({ "put": widget(&format!("w{n}"), &["site.example"]) });

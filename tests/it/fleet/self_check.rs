@@ -78,6 +78,7 @@ async fn a_relay_is_cut_silenced_and_healed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_cluster_goes_on_without_its_leader() {
     let mut cluster = NatsCluster::start().await;
     let bucket = cluster.servers[0].bucket("b").await;
