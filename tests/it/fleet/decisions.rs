@@ -132,6 +132,7 @@ async fn a_restore_from_an_edge_that_has_less_takes_nothing_away() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn an_edge_that_is_forgotten_is_not_waited_for() {
     let (server, edges): (_, [Edge; 3]) = Fleet::new_edges().await;
     let [first, second, mut third] = edges;

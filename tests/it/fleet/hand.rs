@@ -102,6 +102,7 @@ async fn a_key_that_is_purged_is_named_and_its_widget_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_document_put_by_hand_is_in_force_and_in_the_history() {
     let (fleet, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
     let mut document = widget("w", &["site.example"]);

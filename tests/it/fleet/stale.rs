@@ -126,6 +126,7 @@ fn limit(edge: &Edge, from: &str, to: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
 async fn a_start_without_contact_remembers_how_old_its_rules_are() {
     let fleet = Fleet::new().await;
     let policy = "[policy]\nmax_staleness = \"300s\"\n";

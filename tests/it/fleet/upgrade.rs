@@ -10,6 +10,7 @@ use crate::support::edge::Edge;
 use crate::support::websocket::{SocketUpstream, closed, hears_itself, open};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[ignore = "takes long: make prove"]
 async fn an_upgrade_loses_no_save_and_leaves_one_consumer() {
     let upstream = SocketUpstream::echo().await;
     let fleet = Fleet::new().await;

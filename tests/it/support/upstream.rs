@@ -46,8 +46,13 @@ impl Upstream {
             .collect();
         let requests = Arc::new(AtomicUsize::new(0));
         let shared = Shared { name, fields: Arc::new(fields), requests: Arc::clone(&requests) };
-        let addr = ports::free();
-        let listener = TcpListener::bind(addr).await.unwrap();
+        let (addr, listener) = loop {
+            let addr = ports::free();
+            // Somebody else on this machine may have been faster.
+            if let Ok(listener) = TcpListener::bind(addr).await {
+                break (addr, listener);
+            }
+        };
         let router = Router::new().fallback(tell).with_state(shared);
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { addr, requests, task }
