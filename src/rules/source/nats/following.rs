@@ -109,7 +109,10 @@ impl BucketFollower {
         loop {
             tokio::select! {
                 delivery = consumer.next() => {
-                    if let Delivery::Message(message) = delivery? {
+                    let delivery = delivery?;
+                    // A batch is seen while the server still stores it, so that nothing more is there for now says nothing.
+                    let is_idle = matches!(delivery, Delivery::Heartbeat);
+                    if let Delivery::Message(message) = delivery {
                         self.take(&mut following, message).await?;
                         while following.assembly.len() < MESSAGES && following.assembly.bytes() < BYTES {
                             match consumer.ready().await? {
@@ -119,7 +122,7 @@ impl BucketFollower {
                             }
                         }
                     }
-                    if consumer.pending == 0 {
+                    if is_idle {
                         following.assembly.end_batch();
                     }
                     self.flush(&mut following).await?;
