@@ -99,6 +99,9 @@ pub(super) async fn keep_last_stops(publisher: &Arc<Publisher>) {
 }
 
 async fn sync_audit_log(publisher: &Arc<Publisher>) {
+    if !publisher.has_others() {
+        return;
+    }
     let publisher = Arc::clone(publisher);
     let synced = tokio::task::spawn_blocking(move || publisher.sync_audit_log()).await;
     if let Ok(Err(error)) = synced {

@@ -175,6 +175,11 @@ impl Publisher {
         Ok(pending.commit().inspect_err(|_| audit.revoke(&records))?)
     }
 
+    /// Whether others have the same rules, so that the audit log may be a little behind.
+    pub fn has_others(&self) -> bool {
+        self.sharing.bucket().is_some()
+    }
+
     /// Makes durable what the audit log was told of changes that others have, too. To be called again and again.
     ///
     /// # Errors
