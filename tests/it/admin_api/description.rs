@@ -158,7 +158,8 @@ fn look(api: &Value, value: &Value, place: &str, faults: &mut Vec<String>) {
     }
 }
 
-/// Schemathesis makes thousands of calls out of the description, good and bad ones, and holds every answer against it.
+/// Schemathesis makes thousands of calls out of the description, good and bad ones, and holds every answer against it. The
+/// same ones in each ordinary run, so that it fails only for a change; others each time in one of full scale.
 #[tokio::test]
 async fn schemathesis_finds_nothing() {
     let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
@@ -176,6 +177,9 @@ async fn schemathesis_finds_nothing() {
         // A stream without an end.
         .args(["--exclude-path", "/v1/events"])
         .args(["--max-examples", &scale(200).to_string(), "--request-timeout", "20"]);
+    if scale(10) < 10 {
+        command.args(["--seed", "16"]);
+    }
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     let out = String::from_utf8_lossy(&ran.stdout);
     assert!(ran.status.success(), "{out}\n{}", String::from_utf8_lossy(&ran.stderr));
