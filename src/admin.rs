@@ -78,6 +78,7 @@ use self::declared::DeclaredInput;
 use self::problem::Problem;
 use self::server::CallServer;
 use self::tls::OperatorHandshakes;
+use crate::activity::reader::ActivityReader;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::rules::assets::CachedAssets;
 use crate::rules::fleet::Fleet;
@@ -120,6 +121,8 @@ pub struct Admin {
     pub sessions: Arc<dyn OpenSessions>,
     /// Assets in memory.
     pub assets: Arc<dyn CachedAssets>,
+    /// What was seen of embedders.
+    pub activity: Arc<dyn ActivityReader>,
     /// Reader of tickets.
     pub tickets: Arc<dyn TicketReader>,
     /// What happens on this edge.

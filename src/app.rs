@@ -2,7 +2,6 @@
 //! hands them to their life.
 
 use std::iter::once;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -10,12 +9,12 @@ use std::thread;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use pingora_core::server::configuration::ServerConf;
 use tokio::runtime::{Builder, Runtime};
 
+use crate::activity::reader::ActivityReader;
 use crate::admin::{self, Admin, CallBounds, Gate, Readiness, SwapFeed};
 use crate::certificates::Expiring;
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
@@ -34,6 +33,8 @@ use crate::telemetry::operational_log::{self, LevelHandle};
 use crate::telemetry::queue::LogQueue;
 use crate::telemetry::upstream_servers::UpstreamServers;
 
+mod activity;
+mod connector;
 mod control;
 mod copies;
 mod demo;
@@ -195,7 +196,8 @@ impl Assembly {
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
-        let readiness = Arc::new(Readiness::new(data_addresses(&settings)));
+        let activity = activity::open(&settings, &rules)?;
+        let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
         if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {
@@ -209,9 +211,10 @@ impl Assembly {
             rules,
             setup: setup.clone(),
             sessions: Arc::clone(&sessions),
-            forwarder: Forwarder::new(&connector_conf(&settings), descriptors.edge),
+            forwarder: Forwarder::new(&connector::conf(&settings), descriptors.edge),
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
+            activity: Arc::clone(activity.recorder()),
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
@@ -255,6 +258,7 @@ impl Assembly {
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
+            activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -299,6 +303,7 @@ impl Assembly {
         // To the end: requests that are still open obey the rules, too.
         let follower = follower.map(RunningFollower::start);
         tokio::spawn(async move { sessions.watch_expiries().await });
+        tokio::spawn(activity.run());
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
@@ -330,18 +335,4 @@ impl Assembly {
             systemd,
         })
     }
-}
-
-fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
-    settings.edge.listen.iter().copied().chain(settings.edge.tls.iter().map(|tls| tls.listen)).collect()
-}
-
-/// The settings of the library's connector.
-fn connector_conf(settings: &Settings) -> ServerConf {
-    let builtin = config::Servers::plain(Vec::new()).keepalive;
-    let keepalive = settings.upstreams.values().map(|upstream| match upstream {
-        config::UpstreamSettings::Servers(servers) => servers.keepalive,
-        config::UpstreamSettings::Builtin => builtin,
-    });
-    ServerConf { upstream_keepalive_pool_size: keepalive.sum::<usize>().max(1), ..ServerConf::default() }
 }

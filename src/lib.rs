@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | 1 | [`embedgate_policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
 //! | 2 | [`rules`] | the rules in force, their one writer, and the sources that they come from |
+//! | 2 | [`activity`] | who embeds: sightings, added up and kept in bounded memory |
 //! | 3 | [`edge`] | requests, on listeners of its own and pingora's connectors; only this and `app` use pingora |
 //! | 3 | [`admin`] | the control plane: rules over HTTP, explained verdicts, health and metrics |
 //! | 4 | [`app`] | puts everything together; the only module that depends on all others |
@@ -16,7 +17,7 @@
 //! | shared | [`pacing`] | how long the other side of a connection may be waited for |
 //! | shared | [`sockets`] | accepting connections, and which addresses count as one |
 //!
-//! Dependencies: `policy ← rules ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` and
+//! Dependencies: `policy ← rules ← activity ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` and
 //! `telemetry` at most, and `edge` and `admin` not on each other. `policy` is a crate of its own, so the compiler holds
 //! that; a test reads the `use` lines for the others, and finds circles between modules. `docs/architecture.md` has a
 //! picture, `docs/lexicon.md` the terms.
@@ -34,7 +35,7 @@
 //!    [`edge::forward::upstream`] picks a server, [`edge::forward::exchange`] sends the request up and the answer down, both at once, and
 //!    [`edge::forward::headers`] writes the headers both ways; a WebSocket that the upstream takes becomes a **tunnel**
 //!    ([`edge::session::tunnel`]). A session is entered in [`edge::session::registry`] for as long as it lasts.
-//! 5. **record**: the answer is counted.
+//! 5. **record**: the verdict and the answer are counted and logged, and who embeds is noted in [`activity`].
 //!
 //! No step goes back, with one exception: a WebSocket whose session was revoked before it was open is judged again.
 //!
@@ -63,6 +64,7 @@
 //! - A ticket is judged by the rules in force, as the page that it names. It reaches no upstream and no log.
 //! - A denial names the page and the entry to add. It never shows the list, and is the same for an unknown widget.
 
+pub mod activity;
 pub mod admin;
 pub mod app;
 mod certificates;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use embedgate::activity::recorder::ActivityRecorder;
 use embedgate::app::decision_scope;
 use embedgate::config::{self, Settings};
 use embedgate::edge::admission::judge::{Allowed, Judge, Judged};
@@ -35,6 +36,7 @@ pub struct Edge {
     live: LiveSetup,
     pub metrics: Arc<Metrics>,
     pub decisions: Arc<DecisionLog>,
+    pub activity: Arc<ActivityRecorder>,
     events: Arc<EventFeed>,
 }
 
@@ -59,6 +61,7 @@ impl Edge {
             live,
             metrics,
             decisions: Arc::new(decisions),
+            activity: Arc::new(ActivityRecorder::new(1024)),
             events,
         }
     }
@@ -80,6 +83,7 @@ impl Edge {
             sessions,
             metrics: self.metrics,
             decisions: self.decisions,
+            activity: self.activity,
         };
         EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))
     }
@@ -101,6 +105,7 @@ impl Edge {
             https: true,
             metrics: &self.metrics,
             decisions: &self.decisions,
+            activity: &self.activity,
         };
         judge.judge(&self.rules, self.route(request), WIDGET, request, now)
     }

@@ -8,9 +8,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 
 use http::Method;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::*;
+use crate::activity::reader::{ActivityError, ActivityReader, RefusedEmbedder};
+use crate::activity::seen::WidgetActivity;
 use crate::rules::error::SourceError;
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::OpenSession;
@@ -41,6 +44,24 @@ impl Reconfigure for Sessionless {
 impl CachedAssets for Sessionless {
     fn purge(&self, _: &str) -> usize {
         0
+    }
+}
+
+impl ActivityReader for Sessionless {
+    fn since(&self) -> Timestamp {
+        Timestamp::UNIX_EPOCH
+    }
+
+    fn widget(&self, _: &str) -> Result<WidgetActivity, ActivityError> {
+        Ok(WidgetActivity::default())
+    }
+
+    fn page(&self, _: Option<&str>, _: usize) -> Result<Vec<(Box<str>, WidgetActivity)>, ActivityError> {
+        Ok(Vec::new())
+    }
+
+    fn most_refused(&self) -> Vec<RefusedEmbedder> {
+        Vec::new()
     }
 }
 
@@ -104,6 +125,7 @@ pub(super) fn served_in(data: Vec<SocketAddr>, fleet: Option<Arc<dyn Fleet>>) ->
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
+        activity: Arc::new(Sessionless),
         certificates: Vec::new(),
         runtimes: Vec::new(),
         readiness: Arc::new(Readiness::new(data)),

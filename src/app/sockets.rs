@@ -124,3 +124,8 @@ impl Bound {
         Ok(Self { edge: edge.collect::<Result<_, _>>()?, admin, probes })
     }
 }
+
+/// The addresses of the data listeners.
+pub(super) fn data_addresses(settings: &Settings) -> Vec<SocketAddr> {
+    settings.edge.listen.iter().copied().chain(settings.edge.tls.iter().map(|tls| tls.listen)).collect()
+}

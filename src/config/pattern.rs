@@ -64,6 +64,11 @@ impl PathPattern {
         Self("/w/{widget}/embed-ticket".into())
     }
 
+    /// The default path of reports.
+    pub(super) fn of_reports() -> Self {
+        Self("/w/{widget}/embed-report".into())
+    }
+
     /// The pattern as written.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -48,6 +48,8 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         rules,
         policy,
         tickets,
+        reports: _,
+        activity,
         log,
         cache: _,
         upstreams: _,
@@ -80,7 +82,15 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         brake: _,
     } = policy;
     let TicketSettings { key_file, path: _, lifetime: _, renewable_for: _, cookie: _ } = tickets;
-    let LogSettings { audit, level: _, decisions: _, decisions_per_second: _ } = log;
+    let LogSettings {
+        audit,
+        format,
+        level: _,
+        decisions: _,
+        decisions_per_second: _,
+        requests: _,
+        client_address: _,
+    } = log;
 
     let mut settings = new.clone();
     settings.edge.tls = tls.iter().map(|listener| of_address(&new.edge.tls, listener).clone()).collect();
@@ -92,7 +102,9 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     settings.rules = rules.clone();
     settings.policy.public_suffix_list.clone_from(public_suffix_list);
     settings.tickets.key_file.clone_from(key_file);
+    settings.activity.clone_from(activity);
     settings.log.audit.clone_from(audit);
+    settings.log.format = *format;
     settings
 }
 
@@ -118,6 +130,8 @@ fn changed(old: &Settings, new: &Settings) -> Vec<String> {
         rules,
         policy,
         tickets,
+        reports,
+        activity,
         log,
         cache,
         upstreams,
@@ -130,6 +144,8 @@ fn changed(old: &Settings, new: &Settings) -> Vec<String> {
         .chain(whole("rules", *rules != new.rules))
         .chain(changed_keys("policy", policy, &new.policy))
         .chain(changed_keys("tickets", tickets, &new.tickets))
+        .chain(whole("reports", *reports != new.reports))
+        .chain(whole("activity", *activity != new.activity))
         .chain(changed_keys("log", log, &new.log))
         .chain(whole("cache", *cache != new.cache))
         .chain(changed_names("upstreams", upstreams, &new.upstreams))

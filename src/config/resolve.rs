@@ -7,6 +7,7 @@ use super::document::{ConfigDocument, Entries, ValueSource, stated};
 use super::settings::Settings;
 use super::table::ConfigTable;
 
+pub mod activity;
 pub mod admin;
 pub mod bounds;
 pub mod cache;
@@ -14,6 +15,7 @@ pub mod edge;
 mod headers;
 pub mod log;
 pub mod policy;
+pub mod reports;
 pub mod route;
 pub mod rules;
 pub mod tickets;
@@ -28,6 +30,8 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
         let rules = root.table("rules", rules::read);
         let policy = root.table("policy", |table| policy::read(table, &edge.public_origins));
         let tickets = root.table("tickets", tickets::read);
+        let reports = root.table("reports", reports::read);
+        let activity = root.table("activity", activity::read);
         let log = root.table("log", log::read);
         let cache = root.table("cache", cache::read);
         let upstreams = root.table("upstreams", upstream::read);
@@ -38,6 +42,8 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
             rules,
             policy,
             tickets,
+            reports,
+            activity,
             log,
             cache,
             upstreams: upstreams.settings,

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::fault::{ConfigFault, ConfigPlace};
+use super::resolve::activity::ActivitySettings;
 use super::resolve::admin::AdminSettings;
 use super::resolve::cache::CacheSettings;
 use super::resolve::edge::EdgeSettings;
 use super::resolve::log::LogSettings;
 use super::resolve::policy::PolicySettings;
+use super::resolve::reports::ReportSettings;
 use super::resolve::route::RouteSettings;
 use super::resolve::rules::RulesSettings;
 use super::resolve::tickets::TicketSettings;
@@ -30,6 +32,10 @@ pub struct Settings {
     pub policy: PolicySettings,
     /// `[tickets]`: signed statements for iframe sessions.
     pub tickets: TicketSettings,
+    /// `[reports]`: what browsers report of the pages around a frame.
+    pub reports: ReportSettings,
+    /// `[activity]`: who embeds.
+    pub activity: ActivitySettings,
     /// `[log]`: operational log, decision log and audit log.
     pub log: LogSettings,
     /// `[cache]`: asset answers kept in memory.

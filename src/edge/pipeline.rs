@@ -31,6 +31,7 @@ use super::pipeline::downstream::Downstream;
 use super::session::opening::Handshake;
 use super::session::registry::SessionRegistry;
 use super::setup::{LiveSetup, Setup};
+use crate::activity::recorder::ActivityRecorder;
 use crate::edge::http::message::RequestHead;
 use crate::pacing::deadline::Deadline;
 use crate::rules::live::LiveRules;
@@ -59,6 +60,8 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     /// The decision log.
     pub decisions: Arc<DecisionLog>,
+    /// The recorder of who embeds.
+    pub activity: Arc<ActivityRecorder>,
 }
 
 /// Peer of a connection.

@@ -16,7 +16,7 @@ use text::{Blank, blank, first_names, inline_modules, items_after, words};
 const ROOTS: [(&str, &str); 3] = [("src", ""), ("crates/policy/src", "policy"), ("crates/demo/src", "demo")];
 
 /// Whom each room of the crate may know beside itself. A room that isn't here has no place in it.
-const FLOORS: [(&str, &[&str]); 11] = [
+const FLOORS: [(&str, &[&str]); 12] = [
     ("certificates", &[]),
     ("pacing", &[]),
     ("sockets", &["telemetry"]),
@@ -24,9 +24,10 @@ const FLOORS: [(&str, &[&str]); 11] = [
     ("config", &[]),
     ("telemetry", &[]),
     ("rules", &[]),
-    ("edge", &["certificates", "config", "files", "pacing", "rules", "sockets", "telemetry"]),
-    ("admin", &["certificates", "files", "pacing", "rules", "sockets", "telemetry"]),
-    ("app", &["admin", "certificates", "config", "edge", "files", "rules", "telemetry"]),
+    ("activity", &["rules", "telemetry"]),
+    ("edge", &["activity", "certificates", "config", "files", "pacing", "rules", "sockets", "telemetry"]),
+    ("admin", &["activity", "certificates", "files", "pacing", "rules", "sockets", "telemetry"]),
+    ("app", &["activity", "admin", "certificates", "config", "edge", "files", "rules", "telemetry"]),
     ("cli", &["app", "config", "rules"]),
 ];
 
@@ -47,7 +48,7 @@ const KEPT: [(&str, &[&str]); 25] = [
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
     ("notify", &["rules/source"]),
-    ("redb", &["rules/storage/redb"]),
+    ("redb", &["activity/store", "rules/storage/redb"]),
     ("quick_cache", &["edge/cache"]),
     ("sfv", &["edge/cache"]),
     ("httpdate", &["edge/cache"]),
@@ -55,6 +56,7 @@ const KEPT: [(&str, &[&str]); 25] = [
     (
         "tokio",
         &[
+            "activity",
             "rules",
             "edge",
             "admin",
@@ -73,6 +75,7 @@ const KEPT: [(&str, &[&str]); 25] = [
         &[
             "config",
             "certificates",
+            "activity/store",
             "rules/source",
             "rules/storage/redb",
             "rules/audit",
@@ -83,7 +86,7 @@ const KEPT: [(&str, &[&str]); 25] = [
     ),
     ("std::env", &["config", "app/systemd", "app/upgrade/program"]),
     ("std::time::SystemTime", &["rules/source", "files"]),
-    ("Timestamp::now", &["rules", "edge", "admin", "cli", "app/reload"]),
+    ("Timestamp::now", &["activity", "rules", "edge", "admin", "cli", "app/reload"]),
 ];
 
 /// How an item says that it is for tests only.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use embedgate::activity::recorder::ActivityRecorder;
 use embedgate::app::decision_scope;
 use embedgate::config;
 use embedgate::edge::admission::tickets::key_file::KeyFile;
@@ -134,6 +135,7 @@ impl Stage {
             forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             metrics: Arc::clone(&metrics),
             decisions: Arc::new(decisions),
+            activity: Arc::new(ActivityRecorder::new(1024)),
         };
         let edge = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));
         let kind = ListenerKind { tls: None, proxy_protocol: false };

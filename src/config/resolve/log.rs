@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::scalar;
 use crate::config::table::ConfigTable;
 
-/// Settings of the three logs.
+/// Settings of the logs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LogSettings {
     /// Level of the operational log. Default: info.
@@ -17,6 +17,12 @@ pub struct LogSettings {
     /// Most lines of the decision log in a second; those past it are left out and summed up. `0` means any number.
     /// Default: 1,000.
     pub decisions_per_second: u32,
+    /// Form of the operational log. Default: text.
+    pub format: LogFormat,
+    /// Which requests have a line. Default: those that failed.
+    pub requests: LoggedRequests,
+    /// What the lines of requests say of the client's address. Default: nothing.
+    pub client_address: LoggedAddress,
     /// File of the audit log. Default: `data/audit.jsonl`.
     pub audit: PathBuf,
 }
@@ -63,6 +69,42 @@ pub enum LoggedDecisions {
     Off,
 }
 
+/// Form of the operational log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Scope of the request log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum LoggedRequests {
+    /// All requests.
+    All,
+    /// Those that were refused or failed, status 400 and above, and answers that broke off.
+    Errors,
+    /// No requests.
+    Off,
+}
+
+/// What the request log says of the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum LoggedAddress {
+    /// Nothing.
+    Off,
+    /// Its network: the first 24 bits of an IPv4 address, the first 48 of an IPv6 address.
+    Truncated,
+    /// All of it.
+    Full,
+}
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+const REQUESTS: [(&str, LoggedRequests); 3] =
+    [("all", LoggedRequests::All), ("errors", LoggedRequests::Errors), ("off", LoggedRequests::Off)];
+const ADDRESSES: [(&str, LoggedAddress); 3] =
+    [("off", LoggedAddress::Off), ("truncated", LoggedAddress::Truncated), ("full", LoggedAddress::Full)];
 const DECISIONS: [(&str, LoggedDecisions); 3] =
     [("all", LoggedDecisions::All), ("denied", LoggedDecisions::Denied), ("off", LoggedDecisions::Off)];
 /// Largest number of decisions in a second that can be configured.
@@ -83,6 +125,9 @@ pub(super) fn read(table: &ConfigTable<'_>) -> LogSettings {
             .or("decisions_per_second", |item| item.count(0, MOST_DECISIONS), 1_000)
             .try_into()
             .unwrap_or(u32::MAX),
+        format: table.or("format", |item| item.choice(&FORMATS), LogFormat::Text),
+        requests: table.or("requests", |item| item.choice(&REQUESTS), LoggedRequests::Errors),
+        client_address: table.or("client_address", |item| item.choice(&ADDRESSES), LoggedAddress::Off),
         audit: table.or("audit", |item| item.text(scalar::path), "data/audit.jsonl".into()),
     }
 }

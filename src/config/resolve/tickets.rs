@@ -46,7 +46,11 @@ const LONGEST_RENEWABLE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 pub(super) fn read(table: &ConfigTable<'_>) -> TicketSettings {
     TicketSettings {
-        path: table.or("path", |item| item.text(ticket_path), PathPattern::of_tickets()),
+        path: table.or(
+            "path",
+            |item| item.text(|text| call_path(text, "embed-ticket")),
+            PathPattern::of_tickets(),
+        ),
         key_file: table.or("key_file", |item| item.text(scalar::path), "data/ticket.keys".into()),
         lifetime: table.or("lifetime", |item| item.quantity(lifetime), Duration::from_secs(60)),
         renewable_for: table.or(
@@ -77,12 +81,13 @@ fn renewable_for(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn ticket_path(text: &str) -> Result<PathPattern, String> {
+/// The path of calls to the edge itself. `usual`: the end of the default.
+pub(super) fn call_path(text: &str, usual: &str) -> Result<PathPattern, String> {
     let pattern = PathPattern::parse(text)?;
     if pattern.has_rest() {
         Err(format!("'{text}' must be a single path; leave {{*rest}} out"))
     } else if !pattern.has_widget() {
-        Err(format!("'{text}' has no {{widget}}; write it like \"/w/{{widget}}/embed-ticket\""))
+        Err(format!("'{text}' has no {{widget}}; write it like \"/w/{{widget}}/{usual}\""))
     } else {
         Ok(pattern)
     }

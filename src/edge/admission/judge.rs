@@ -13,6 +13,7 @@ use super::request::{host, is_loopback, lines};
 use super::route::Route;
 use super::terms::{Admission, ReadLimit};
 use super::tickets::{TicketReading, Tickets};
+use crate::activity::recorder::ActivityRecorder;
 use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
@@ -51,6 +52,8 @@ pub struct Judge<'a> {
     pub metrics: &'a Metrics,
     /// The decision log.
     pub decisions: &'a DecisionLog,
+    /// The recorder of who embeds.
+    pub activity: &'a ActivityRecorder,
 }
 
 /// Verdict, with what the next step needs.

@@ -196,6 +196,7 @@ impl Pipeline {
             tickets: &setup.tickets,
             metrics: &self.metrics,
             decisions: &self.decisions,
+            activity: &self.activity,
             stream_idle: setup.tunnel_limits.idle,
             https: to.https,
         })
