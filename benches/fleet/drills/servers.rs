@@ -24,7 +24,9 @@ const ROOM: &str = "64m";
 pub async fn show(drills: &mut Drills<'_>) {
     let cluster = Plan { edges: EDGES, servers: 3, ..Plan::default() };
     drills.run("leader killed", cluster, leader_killed).await;
-    drills.run("NATS restarted", cluster, restarted).await;
+    let alone = Plan { servers: 1, ..cluster };
+    drills.run("NATS restarted, one server", alone, restarted).await;
+    drills.run("NATS restarted, a cluster", cluster, restarted_as_cluster).await;
     for (name, what) in [("messages", Damage::Messages), ("data folder", Damage::Everything)] {
         let name = format!("{name} of one server overwritten");
         drills.run(&name, cluster, async |drill| damaged(drill, what).await).await;
@@ -68,10 +70,16 @@ async fn restarted(drill: &mut Drill) -> Result<Instant> {
     drill.save(&[0, 1, 2], 3).await;
     tokio::time::sleep(BROKEN).await;
     drill.fleet.servers.begin_all()?;
-    let healed = Instant::now();
-    // A cluster is there again when its servers have agreed on who leads.
-    drill.fleet.servers.jetstream().await?;
-    Ok(healed)
+    Ok(Instant::now())
+}
+
+/// Servers of a cluster take seconds to agree on who leads, the cluster and then the bucket, whoever waits for them.
+async fn restarted_as_cluster(drill: &mut Drill) -> Result<Instant> {
+    let begun = restarted(drill).await?;
+    let jetstream = drill.fleet.servers.jetstream().await?;
+    until("a server leads", PATIENCE, async || bucket::leader(&jetstream).await.is_ok()).await?;
+    drill.told.push(("the servers agreed on who leads after", text(begun.elapsed())));
+    Ok(Instant::now())
 }
 
 /// The data of a server that has ended is overwritten: the messages alone, or all of it.
