@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use super::bucket::{BucketFacts, DECISION, without_batches};
 use super::connection::{CallFault, ServerConnection};
-use super::fault::{BucketFault, by_facts, by_message};
+use super::fault::{BucketFault, by_announcement, by_facts, by_message};
 use super::follower::{BucketFollower, MissingKeys, RefusedRestore, SessionEnd};
 use super::registry::key_of;
 use super::report::{Announcement, DecisionKind, OperatorDecision};
@@ -99,14 +99,13 @@ impl BucketFollower {
         &mut self,
         connection: &ServerConnection,
     ) -> Result<Option<BucketFault>, SessionEnd> {
-        let Some((sequence, written)) = self.progress.announced else { return Ok(None) };
+        let Some(published) = self.progress.announced else { return Ok(None) };
         let last = connection.last_message(&self.hub.names, &key_of(self.hub.edge())).await?;
-        let rewritten = Ok(Some(BucketFault::Rewritten { sequence }));
-        let Some(last) = last else { return rewritten };
-        if last.sequence < sequence || last.sequence == sequence && last.written != written {
-            return rewritten;
+        let fault = by_announcement(published, last.as_ref().map(|last| (last.sequence, last.written)));
+        if fault.is_some() {
+            return Ok(fault);
         }
-        let later = serde_json::from_slice::<Announcement>(&last.payload).ok();
+        let later = last.and_then(|last| serde_json::from_slice::<Announcement>(&last.payload).ok());
         if later.is_some_and(|later| later.is_waited_for() && later.instance != self.hub.instance) {
             return Err(SessionEnd::Superseded);
         }

@@ -112,6 +112,14 @@ pub(super) fn by_message(sequence: u64, written: u64, found: Option<u64>) -> Opt
     found.filter(|found| *found != written).map(|_| BucketFault::Rewritten { sequence })
 }
 
+/// What is wrong with a bucket by the last announcement of this process, which was published as `published`: its sequence,
+/// and when it was written. `found`: the same of the last announcement under its name; nobody takes it away.
+pub(super) fn by_announcement(published: (u64, u64), found: Option<(u64, u64)>) -> Option<BucketFault> {
+    let (sequence, written) = published;
+    let is_there = found.is_some_and(|(last, at)| last > sequence || last == sequence && at == written);
+    (!is_there).then_some(BucketFault::Rewritten { sequence })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -145,6 +153,20 @@ mod tests {
         assert_eq!(by_message(10, 100, Some(100)), None);
         assert_eq!(by_message(10, 100, None), None);
         assert_eq!(by_message(10, 100, Some(101)), Some(BucketFault::Rewritten { sequence: 10 }));
+    }
+
+    #[test]
+    fn an_announcement_is_there_until_another_one_comes() {
+        let rewritten = Some(BucketFault::Rewritten { sequence: 10 });
+        for (found, fault) in [
+            (Some((10, 100)), None),
+            (Some((11, 200)), None),
+            (Some((10, 200)), rewritten),
+            (Some((9, 90)), rewritten),
+            (None, rewritten),
+        ] {
+            assert_eq!(by_announcement((10, 100), found), fault, "{found:?}");
+        }
     }
 
     #[test]
