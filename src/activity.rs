@@ -4,12 +4,22 @@
 //! |---|---|
 //! | `sighting` | what one verdict, or one report of a browser, tells of an embedder |
 //! | `recorder` | takes sightings on the way of requests: no lock, no allocation, nothing waited for |
-//! | `keeper` | takes them from the recorder, adds them up, and keeps them |
-//! | `seen` | what is kept of a widget |
+//! | `tally` | what was seen since the last write, added up |
+//! | `frequent`, `sketch` | the most frequent of any number of embedders, in bounded memory |
+//! | `kept`, `most_refused` | what is kept of each widget, and of all of them |
+//! | `store` | the file |
+//! | `keeper` | takes sightings from the recorder, adds them up, and keeps them |
+//! | `seen` | what was seen of a widget |
 //! | `reader` | what was seen, for people and other edges |
 
+mod frequent;
 pub mod keeper;
+mod kept;
+mod most_refused;
 pub mod reader;
 pub mod recorder;
 pub mod seen;
 pub mod sighting;
+mod sketch;
+mod store;
+mod tally;

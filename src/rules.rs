@@ -34,5 +34,7 @@ pub mod status;
 mod storage;
 pub mod tombstone;
 
+pub(crate) use storage::redb::caught;
+
 #[cfg(test)]
 pub(crate) mod fixtures;

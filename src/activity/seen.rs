@@ -1,11 +1,18 @@
 //! What is kept of one widget. Edges of a fleet exchange it, too, and add it up.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use embedgate_policy::verdict::Reason;
+
+/// Embedders of a list that are shown.
+pub(super) const SHOWN: usize = 50;
+
+/// Embedders that a list has at most when it was added up.
+const MOST: usize = 256;
 
 /// Activity of one widget.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,5 +83,82 @@ pub struct ClientCounts {
 
 impl WidgetActivity {
     /// Adds what another edge has seen of the same widget.
-    pub fn merge(&mut self, _other: Self) {}
+    pub fn merge(&mut self, other: Self) {
+        for (entry, activity) in other.entries {
+            self.entries.entry(entry).and_modify(|known| known.merge(activity)).or_insert(activity);
+        }
+        self.admitted.merge(other.admitted);
+        self.refused.merge(other.refused);
+        self.reported.merge(other.reported);
+    }
 }
+
+impl EntryActivity {
+    fn merge(&mut self, other: Self) {
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.count = self.count.saturating_add(other.count);
+    }
+}
+
+impl FrequentEmbedders {
+    /// Adds the list of another edge. What is told of each embedder stays true: where only one list has it, the other may
+    /// have counted it up to its bound on those that it doesn't have.
+    fn merge(&mut self, other: Self) {
+        let mut others: BTreeMap<Box<str>, EmbedderActivity> =
+            other.embedders.into_iter().map(|embedder| (embedder.origin.clone(), embedder)).collect();
+        for embedder in &mut self.embedders {
+            match others.remove(&embedder.origin) {
+                Some(other) => embedder.merge(other),
+                None => embedder.may_be_more(other.untracked),
+            }
+        }
+        self.embedders.extend(others.into_values().map(|mut embedder| {
+            embedder.may_be_more(self.untracked);
+            embedder
+        }));
+        self.untracked = self.untracked.saturating_add(other.untracked);
+        self.sort();
+        let cut = self.embedders.split_off(self.embedders.len().min(MOST));
+        self.untracked = cut.iter().map(|embedder| embedder.count).fold(self.untracked, u64::max);
+    }
+
+    /// Puts the most frequent first.
+    pub(super) fn sort(&mut self) {
+        self.embedders.sort_by(|one, other| other.rank().cmp(&one.rank()));
+    }
+}
+
+impl EmbedderActivity {
+    /// What is compared between embedders: the greater, the more frequent.
+    fn rank(&self) -> (u64, Timestamp, Reverse<&str>) {
+        (self.count.saturating_sub(self.error), self.last, Reverse(&*self.origin))
+    }
+
+    /// Notes that it may have been seen more often, at most by so many times.
+    fn may_be_more(&mut self, times: u64) {
+        self.count = self.count.saturating_add(times);
+        self.error = self.error.saturating_add(times);
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.error = self.error.saturating_add(other.error);
+        self.monitored = self.monitored.saturating_add(other.monitored);
+        if other.last > self.last {
+            self.reason = other.reason;
+            self.entry = other.entry.or(self.entry.take());
+        } else {
+            self.entry = self.entry.take().or(other.entry);
+        }
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        let ClientCounts { browser, contradictory, unknown } = other.clients;
+        self.clients.browser = self.clients.browser.saturating_add(browser);
+        self.clients.contradictory = self.clients.contradictory.saturating_add(contradictory);
+        self.clients.unknown = self.clients.unknown.saturating_add(unknown);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,22 @@
 
 use std::sync::Arc;
 
-use super::AppError;
+use tokio::task::spawn_blocking;
+
 use crate::activity::keeper::ActivityKeeper;
 use crate::config::Settings;
 use crate::rules::live::LiveRules;
+use crate::telemetry::metrics::Metrics;
 
-/// Opens what is kept of embedders.
-pub(super) fn open(settings: &Settings, rules: &LiveRules) -> Result<Arc<ActivityKeeper>, AppError> {
-    let keeper = ActivityKeeper::open(&settings.activity.path, settings.activity.bytes, rules.clone())?;
-    Ok(Arc::new(keeper))
+/// The keeper of who embeds.
+pub(super) fn keeper(settings: &Settings, rules: &LiveRules, metrics: &Metrics) -> Arc<ActivityKeeper> {
+    let (path, bytes) = (&settings.activity.path, settings.activity.bytes);
+    Arc::new(ActivityKeeper::open(path, bytes, rules.clone(), metrics.activity.clone()))
+}
+
+/// Keeps what was seen up to the end of the process.
+pub(super) async fn keep_last(keeper: &Arc<ActivityKeeper>) {
+    let keeper = Arc::clone(keeper);
+    // A panic has been told by its hook.
+    let _ = spawn_blocking(move || keeper.let_go()).await;
 }

@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::activity::reader::ActivityError;
 use crate::admin::TokenFault;
 use crate::certificates::CertificateFault;
 use crate::edge::admission::tickets::key_file::KeyFileFault;
@@ -39,9 +38,6 @@ pub enum AppError {
         /// The file.
         path: PathBuf,
     },
-    /// What is kept of embedders.
-    #[error("activity.path: {0}")]
-    Activity(#[from] ActivityError),
     /// Listeners, certificates, routes, upstreams.
     #[error(transparent)]
     Edge(#[from] EdgeError),

@@ -12,6 +12,7 @@ use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterV
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
+mod activity;
 mod admin;
 mod brake;
 mod certificates;
@@ -27,6 +28,7 @@ mod upstreams;
 
 use registration::{Families, counters, gauge, gauges, histograms, register};
 
+pub use activity::ActivityMetrics;
 pub use admin::UnauthorizedCounter;
 pub use brake::BrakeCounter;
 pub use certificates::ExpiryGauge;
@@ -112,6 +114,8 @@ pub struct Metrics {
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
     tickets: Vec<IntCounter>,
+    /// `activity_bytes` and `activity_sightings_total{outcome}`.
+    pub activity: ActivityMetrics,
     /// `connections{listener}` and `connections_refused_total{reason}`.
     pub connections: ConnectionMetrics,
     /// `tls_handshakes_total{outcome}`: at the data listeners.
@@ -241,6 +245,7 @@ impl Metrics {
                     "Open sessions that a change of the rules, or an entry's expiry, denied.",
                 )?,
             )?,
+            activity: ActivityMetrics::new(&families)?,
             connections: ConnectionMetrics::new(&families)?,
             handshakes: HandshakeCounter::of_clients(&families)?,
             http2_endings: Http2EndingCounter::new(&families)?,
@@ -382,6 +387,9 @@ mod tests {
             "embedgate_tickets_total{outcome=\"altered\"} 1",
             "embedgate_tickets_total{outcome=\"unknown_key\"} 0",
             "embedgate_cache_bytes 0",
+            "embedgate_activity_bytes 0",
+            "embedgate_activity_sightings_total{outcome=\"dropped\"} 0",
+            "embedgate_activity_sightings_total{outcome=\"recorded\"} 0",
             "embedgate_cache_entries 0",
             "embedgate_cache_purged_total 0",
             "embedgate_rules_generation 0",

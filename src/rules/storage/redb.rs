@@ -13,7 +13,8 @@ use std::sync::Arc;
 use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 pub(in crate::rules) use self::beginning::unfinished;
-use self::fault::{caught, damaged, damaged_part, failed, guarded, is_damage, unopened, unreadable};
+pub(crate) use self::fault::caught;
+use self::fault::{damaged, damaged_part, failed, guarded, is_damage, unopened, unreadable};
 use self::handle::Handle;
 pub(in crate::rules) use self::handle::StoreUse;
 use self::history::HistoryRows;

@@ -100,7 +100,7 @@ thread_local! {
 }
 
 /// Runs what may panic where the file is damaged. The panic's message is the error, and printed by nobody else.
-pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let print = panic::take_hook();

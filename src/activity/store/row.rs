@@ -1,0 +1,88 @@
+//! Rows of the store's file: MessagePack, each struct as an array, so that later versions can add fields at its end.
+
+use jiff::Timestamp;
+use redb::TableDefinition;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::fault::StoreFault;
+use crate::activity::most_refused::MostRefused;
+
+/// Records by id: [`KeptWidget`](crate::activity::kept::KeptWidget).
+pub(super) const WIDGETS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("widgets");
+
+/// One row: [`About`].
+pub(super) const ABOUT: TableDefinition<'static, (), &[u8]> = TableDefinition::new("about");
+
+/// Grows when rows come to mean something that an older version would get wrong.
+const FORMAT: u32 = 1;
+
+/// What the file says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(in crate::activity) struct About {
+    format: u32,
+    /// When it was begun, in seconds since 1970.
+    pub(in crate::activity) since: u32,
+    /// Number of writes so far.
+    pub(in crate::activity) writes: u64,
+    /// Bytes of all records.
+    pub(in crate::activity) bytes: u64,
+    pub(in crate::activity) most_refused: MostRefused,
+}
+
+impl About {
+    /// Of a file that is begun now.
+    pub(super) fn new(now: Timestamp) -> Self {
+        let since = u32::try_from(now.as_second()).unwrap_or_default();
+        Self { format: FORMAT, since, ..Self::default() }
+    }
+
+    /// Reads the row.
+    pub(super) fn read(row: &[u8]) -> Result<Self, StoreFault> {
+        let about: Self = read(row)?;
+        match about.format {
+            FORMAT => Ok(about),
+            found => Err(StoreFault::Damaged(format!(
+                "it is of format {found}, and this version reads format {FORMAT}"
+            ))),
+        }
+    }
+}
+
+/// Reads a row.
+pub(super) fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, StoreFault> {
+    rmp_serde::from_slice(row).map_err(|error| StoreFault::Damaged(error.to_string()))
+}
+
+/// The row of a value.
+pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreFault> {
+    // Into memory, and of types that it can write all of.
+    rmp_serde::to_vec(value).map_err(|error| StoreFault::Failed(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[derive(Serialize)]
+    struct Older {
+        format: u32,
+        since: u32,
+    }
+
+    #[test]
+    fn fields_that_an_older_version_did_not_have_are_empty() {
+        let row = write(&Older { format: FORMAT, since: 7 }).unwrap();
+        assert_eq!(About::read(&row), Ok(About { format: FORMAT, since: 7, ..About::default() }));
+    }
+
+    #[test]
+    fn a_row_of_another_version_is_not_guessed_at() {
+        let row = write(&Older { format: FORMAT + 1, since: 7 }).unwrap();
+        assert!(matches!(About::read(&row), Err(StoreFault::Damaged(found)) if found.contains("format 2")));
+        assert!(matches!(About::read(b"\xc1"), Err(StoreFault::Damaged(_))));
+    }
+}
