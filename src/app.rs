@@ -196,7 +196,7 @@ impl Assembly {
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
-        let activity = activity::open(&settings, &rules)?;
+        let activity = activity::keeper(&settings, &rules, &metrics);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
@@ -303,7 +303,7 @@ impl Assembly {
         // To the end: requests that are still open obey the rules, too.
         let follower = follower.map(RunningFollower::start);
         tokio::spawn(async move { sessions.watch_expiries().await });
-        tokio::spawn(activity.run());
+        tokio::spawn(Arc::clone(&activity).run());
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
@@ -324,6 +324,7 @@ impl Assembly {
             control,
             gate,
             publisher,
+            activity,
             feed,
             program,
             socket,

@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::AppError;
 use super::reload::Reloader;
 use super::signals::Signals;
 use super::sockets::{ADMIN_LISTEN, PROBE_LISTEN};
 use super::systemd::Systemd;
-use super::tasks;
 use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
+use super::{AppError, activity, tasks};
+use crate::activity::keeper::ActivityKeeper;
 use crate::admin::{Gate, Intake, Readiness, StoppableListener};
 use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
@@ -45,6 +45,8 @@ pub(super) struct Life {
     pub(super) control: Vec<ControlListener>,
     pub(super) gate: Arc<Gate>,
     pub(super) publisher: Arc<Publisher>,
+    /// Who embeds.
+    pub(super) activity: Arc<ActivityKeeper>,
     pub(super) feed: Arc<Feed>,
     pub(super) program: Program,
     pub(super) socket: UpgradeSocket,
@@ -140,6 +142,7 @@ impl Life {
             tracing::warn!(connections = open, "connections were cut");
         }
         tasks::keep_last_stops(&self.publisher).await;
+        activity::keep_last(&self.activity).await;
         self.decisions.sum_up();
         Ok(())
     }
@@ -163,12 +166,24 @@ impl Life {
             turn = Arc::clone(&self.reloader.turn).lock_owned() => Some(turn),
             () = self.signals.stop() => None,
         };
-        let Self { signals, accepting, control, gate, publisher, program, socket, follower, file, .. } = self;
+        let Self {
+            signals,
+            accepting,
+            control,
+            gate,
+            publisher,
+            activity,
+            program,
+            socket,
+            follower,
+            file,
+            ..
+        } = self;
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
         let listeners = edge.chain(control).collect();
-        let hand_over =
-            HandOver { program, socket, listeners, gate, publisher, follower, file: file.as_ref() };
+        let file = file.as_ref();
+        let hand_over = HandOver { program, socket, listeners, gate, publisher, activity, follower, file };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.

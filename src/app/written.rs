@@ -40,6 +40,13 @@ pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
     faults
 }
 
+/// What to know of the file of who embeds, which an edge does without. A running one says it itself.
+pub(super) fn activity_concern(settings: &Settings) -> Option<String> {
+    let path = &settings.activity.path;
+    let error = made_or_written(path).err()?;
+    Some(format!("activity.path: {}: {error}; until then, nothing of embedders is kept", path.display()))
+}
+
 /// What to know of the audit log where a start writes nothing to it.
 pub(super) fn concern(settings: &Settings) -> Option<String> {
     if is_audited_at_start(settings) {
@@ -82,6 +89,7 @@ fn shared(settings: &Settings) -> Vec<AppError> {
         ("admin.token_file", &settings.admin.token_file),
         ("tickets.key_file", &settings.tickets.key_file),
         ("log.audit", &settings.log.audit),
+        ("activity.path", &settings.activity.path),
         ("edge.upgrade_socket", &settings.edge.upgrade_socket),
     ];
     match settings.rules.source {

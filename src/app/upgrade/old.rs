@@ -19,6 +19,7 @@ use super::message::Message;
 use super::on_thread;
 use super::program::{NewProcess, Program};
 use super::socket::{Arrival, UpgradeSocket};
+use crate::activity::keeper::ActivityKeeper;
 use crate::admin::{Gate, Successor};
 use crate::files::private;
 use crate::rules::error::WideChange;
@@ -62,6 +63,8 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) listeners: Vec<(SocketAddr, BorrowedFd<'a>)>,
     pub(in crate::app) gate: &'a Gate,
     pub(in crate::app) publisher: &'a Arc<Publisher>,
+    /// Who embeds.
+    pub(in crate::app) activity: &'a Arc<ActivityKeeper>,
     /// What keeps the rules current.
     pub(in crate::app) follower: &'a mut Option<RunningFollower>,
     /// The files that they come from.
@@ -156,10 +159,10 @@ impl HandOver<'_> {
         Ok(Candidate { process, arrival })
     }
 
-    /// Closes the store.
+    /// Closes the store, and that of who embeds.
     async fn lent(&self) -> Result<(), String> {
-        let publisher = Arc::clone(self.publisher);
-        let lent = on_thread(move || publisher.lend()).await;
+        let (publisher, activity) = (Arc::clone(self.publisher), Arc::clone(self.activity));
+        let lent = on_thread(move || publisher.lend().map(|()| activity.let_go())).await;
         lent.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
@@ -186,6 +189,7 @@ impl HandOver<'_> {
             tracing::error!(%error, "no upgrade is possible any more");
         }
         if lent {
+            self.activity.take_back();
             let publisher = Arc::clone(self.publisher);
             if let Ok(Err(error)) = on_thread(move || publisher.take_back()).await {
                 tracing::error!(%error, "the store could not be taken back");
