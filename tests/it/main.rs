@@ -11,6 +11,7 @@
 
 mod support;
 
+mod activity;
 mod admin;
 mod admin_api;
 mod allocations;

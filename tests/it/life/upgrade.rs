@@ -73,6 +73,11 @@ pub async fn upgrade(edge: &Edge) -> Successor {
     successor
 }
 
+/// Waits until a process that has taken over ends.
+pub async fn ended(successor: &Successor) {
+    eventually("the new process ends", async || !successor.runs()).await;
+}
+
 fn allowed(domains: &[&str]) -> Value {
     json!({ "id": "w", "allowed_domains": domains })
 }

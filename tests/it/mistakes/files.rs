@@ -311,6 +311,12 @@ fn in_the_paths() {
             "give each its own",
         ),
         (
+            "the store for who embeds",
+            |site| site.more("[activity]\npath = \"data/rules.redb\"\n"),
+            "rules.store.path: data/rules.redb is also activity.path",
+            "give each its own",
+        ),
+        (
             "a store for the copy of a fleet's rules",
             |site| {
                 site.write("data/rules.redb", "");
