@@ -14,11 +14,21 @@ use utoipa::ToSchema;
 use super::change::Actor;
 use super::error::SaveError;
 
+pub use self::peers::{AnswersPeers, PeerAnswers, PeerQuestion};
+
+mod peers;
+
 /// Fleet of edges that share their rules through a bucket.
 #[async_trait]
 pub trait Fleet: Send + Sync {
     /// What others are told of this edge, beside its rules. Before anybody asks.
     fn describe(&self, edge: Arc<dyn EdgeFacts>);
+
+    /// Has questions of other edges answered by this part of the edge, too.
+    fn answer_by(&self, answerer: Arc<dyn AnswersPeers>);
+
+    /// Asks all other edges, and gives the answers that come within this time, as soon as all have come.
+    async fn ask(&self, question: PeerQuestion, within: Duration) -> PeerAnswers;
 
     /// From which age of its rules this edge denies by itself from now on; `None`: never. The others are told.
     fn set_max_staleness(&self, limit: Option<Duration>);

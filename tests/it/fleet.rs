@@ -11,11 +11,11 @@ mod decided;
 mod decisions;
 mod demo;
 mod digests;
-
 mod faults;
 mod hand;
 mod joined;
 mod names;
+mod peers;
 mod races;
 mod saves;
 mod self_check;

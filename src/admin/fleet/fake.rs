@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink, FleetStatus, OwnEdge,
-    RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink,
+    FleetStatus, OwnEdge, PeerAnswers, PeerQuestion, RestoredFleet,
 };
 
 /// Fleet whose edges `edge-1`, which is asked, and `edge-2` are at sequence 7.
@@ -69,6 +69,13 @@ impl FakeFleet {
 #[async_trait]
 impl Fleet for FakeFleet {
     fn describe(&self, _: Arc<dyn EdgeFacts>) {}
+
+    fn answer_by(&self, _: Arc<dyn AnswersPeers>) {}
+
+    async fn ask(&self, question: PeerQuestion, within: Duration) -> PeerAnswers {
+        self.note(format!("{} {within:?}", question.topic));
+        PeerAnswers { missing: ["edge-2".to_owned()].into(), ..PeerAnswers::default() }
+    }
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

@@ -14,7 +14,8 @@ use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{Setup, SetupParts};
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, EdgeFacts, EdgeState, FleetError, FleetStatus, OwnEdge, RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetStatus, OwnEdge, PeerAnswers,
+    PeerQuestion, RestoredFleet,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -44,6 +45,12 @@ impl Linked {
 #[async_trait]
 impl Fleet for Linked {
     fn describe(&self, _: Arc<dyn EdgeFacts>) {}
+
+    fn answer_by(&self, _: Arc<dyn AnswersPeers>) {}
+
+    async fn ask(&self, _: PeerQuestion, _: Duration) -> PeerAnswers {
+        PeerAnswers::default()
+    }
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

@@ -13,7 +13,7 @@
 //! | [`follower`], [`following`], [`agreement`], [`whole`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
 //! | [`applying`] | the way to the publisher |
 //! | [`publishing`] | the way from the publisher to the bucket |
-//! | [`registry`], [`report`], [`asking`], [`fleet`], [`deciding`] | the other edges |
+//! | [`registry`], [`report`], [`asking`], [`peers`], [`fleet`], [`deciding`] | the other edges |
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -54,6 +54,7 @@ mod follower;
 mod following;
 mod hub;
 mod message;
+mod peers;
 mod publishing;
 mod registry;
 mod report;

@@ -31,3 +31,30 @@ async fn of_two_processes_with_one_name_the_later_one_has_it() {
     assert_verdict(&edges, "w", "https://other.example", 200).await;
     assert_verdict(&edges, "w", SITE, 403).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes long: make prove"]
+async fn a_save_waits_for_an_older_process_of_a_name_too() {
+    let (server, edges): (_, [Edge; 2]) = Fleet::new_edges().await;
+    let [first, earlier] = edges;
+    let later = server.edge("edge-2").await;
+    in_time("the earlier one says so", NOTICED, async || {
+        earlier.log().contains("another edge has the name `edge-2`")
+    })
+    .await;
+    // It serves by older rules, whether it can say so or not.
+    let behind = async |id: &str| {
+        let (status, answer) =
+            save(&first, &widget(id, &["site.example"]), "?wait=fleet&timeout=500ms").await;
+        assert_eq!((status, &answer["behind"]), (202, &json!(["edge-2"])), "{answer}");
+    };
+    behind("w").await;
+    assert_eq!((verdict(&earlier, "w", SITE).await, verdict(&later, "w", SITE).await), (403, 200));
+    earlier.freeze().await;
+    behind("v").await;
+    earlier.thaw();
+    behind("u").await;
+    // One that is gone is waited for only for a moment.
+    drop(earlier);
+    save_everywhere(&first, &widget("t", &["site.example"])).await;
+}

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_nats::{Client, Message};
+use async_nats::{Client, HeaderMap, Message};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::connection::ServerConnection;
+use super::connection::{ServerConnection, told};
 use super::hub::{Hub, NAME_TAKEN};
 use super::report::{FleetQuestion, Report};
 
@@ -19,13 +20,20 @@ const LONGEST: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(100);
 const AGAIN_AT_MOST: Duration = Duration::from_secs(2);
 
+/// Time in which a process that was heard of lately answers if it still runs.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Time to tell others that this process ends.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 impl Hub {
     /// Answers other edges, and hears what they tell, for as long as the connection is open.
     pub(super) async fn converse(self: Arc<Self>, connection: Arc<ServerConnection>) {
         let client = &connection.client;
         let asked = client.subscribe(self.names.ask()).await;
         let heard = client.subscribe(self.names.report()).await;
-        let (Ok(mut asked), Ok(mut heard)) = (asked, heard) else {
+        let peers = client.subscribe(self.names.peers()).await;
+        let (Ok(mut asked), Ok(mut heard), Ok(mut peers)) = (asked, heard, peers) else {
             tracing::warn!("edges can't be heard: NATS refuses the subscriptions below embedgate.>");
             return;
         };
@@ -34,6 +42,10 @@ impl Hub {
             tokio::select! {
                 question = asked.next() => match question {
                     Some(question) => self.answer(client, question),
+                    None => return,
+                },
+                question = peers.next() => match question {
+                    Some(question) => self.answer_peer(client, question),
                     None => return,
                 },
                 report = heard.next() => match report {
@@ -53,6 +65,15 @@ impl Hub {
         if let Ok(report) = serde_json::to_vec(&self.report()) {
             // Whoever does not hear it asks.
             let _ = client.publish(self.names.report(), report.into()).await;
+        }
+    }
+
+    /// Tells the other edges that this process follows the bucket no longer, so that nobody waits for it.
+    pub(super) async fn take_leave(&self, client: &Client) {
+        if let Ok(report) = serde_json::to_vec(&Report { ended: true, ..self.report() }) {
+            // Where it is lost, they wait for an answer for a moment.
+            let _ = client.publish(self.names.report(), report.into()).await;
+            let _ = timeout(FAREWELL, client.flush()).await;
         }
     }
 
@@ -85,6 +106,10 @@ impl Hub {
 
     /// Notes a report, and compares its digest.
     fn hear(&self, report: Report) {
+        if report.ended {
+            self.registry.lock().has_ended(&report);
+            return;
+        }
         let own = self.in_force();
         if report.fault.is_none()
             && (report.created, report.changed) == (own.created, own.changed)
@@ -109,13 +134,33 @@ impl Hub {
         until: Instant,
         mut enough: impl FnMut(Report) -> bool,
     ) -> Result<(), Arc<str>> {
-        let connection = self.connection()?;
-        let inbox = connection.client.new_inbox();
-        let lost = |error: &dyn std::error::Error| Arc::from(super::connection::told(error));
-        let mut answers = connection.client.subscribe(inbox.clone()).await.map_err(|error| lost(&error))?;
         let question = FleetQuestion { from: self.instance.clone(), sequence };
-        let question = serde_json::to_vec(&question).map_err(|error| lost(&error))?;
-        let sent = connection.client.publish_with_reply(self.names.ask(), inbox, question.into()).await;
+        let question = serde_json::to_vec(&question).map_err(|error| Arc::from(told(&error)))?;
+        let asked = self.inquire(self.names.ask(), HeaderMap::new(), question.into(), until, |answer| {
+            let report = serde_json::from_slice::<Report>(&answer.payload).ok();
+            report.filter(|report| report.instance != self.instance).is_some_and(|report| {
+                self.hear(report.clone());
+                enough(report)
+            })
+        });
+        asked.await
+    }
+
+    /// Sends a question, and hands on each answer until `enough` says so or the time is over.
+    pub(super) async fn inquire(
+        &self,
+        subject: String,
+        headers: HeaderMap,
+        question: Bytes,
+        until: Instant,
+        mut enough: impl FnMut(&Message) -> bool,
+    ) -> Result<(), Arc<str>> {
+        let connection = self.connection()?;
+        let client = &connection.client;
+        let inbox = client.new_inbox();
+        let lost = |error: &dyn std::error::Error| Arc::from(told(error));
+        let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| lost(&error))?;
+        let sent = client.publish_with_reply_and_headers(subject, inbox, headers, question).await;
         sent.map_err(|error| lost(&error))?;
         loop {
             let answer = tokio::select! {
@@ -123,15 +168,8 @@ impl Hub {
                 reason = connection.end() => return Err(reason),
             };
             match answer {
-                Ok(Some(answer)) => {
-                    let report = serde_json::from_slice::<Report>(&answer.payload).ok();
-                    if let Some(report) = report.filter(|report| report.instance != self.instance) {
-                        self.hear(report.clone());
-                        if enough(report) {
-                            return Ok(());
-                        }
-                    }
-                }
+                Ok(Some(answer)) if enough(&answer) => return Ok(()),
+                Ok(Some(_)) => {}
                 Ok(None) => return Err("the subscription has ended".into()),
                 Err(_) => return Ok(()),
             }
@@ -202,19 +240,23 @@ impl Hub {
             all.insert(self.edge().to_owned(), self.instance.clone());
             return all.into_keys().collect();
         }
+        let (mut others, grace) = (self.other_processes(), Instant::now() + GRACE);
         loop {
-            if behind.among(&self.waited_for()).is_empty() {
-                return Vec::new();
-            }
             let now = Instant::now();
-            if now >= until {
-                return behind.among(&self.waited_for());
+            if now >= grace {
+                // They were ended, and could not say so.
+                others.clear();
+            }
+            let behind_now = behind.among(&self.waited_for(), &others);
+            if behind_now.is_empty() || now >= until {
+                return behind_now;
             }
             let lineage = self.in_force().lineage();
             let round = (now + again).min(until);
+            let round = if others.is_empty() { round } else { round.min(grace) };
             let asked = self.ask(Some(sequence), round, |report| {
                 behind.note(report, lineage);
-                behind.among(&self.waited_for()).is_empty()
+                behind.among(&self.waited_for(), &others).is_empty()
             });
             if asked.await.is_err() {
                 sleep(AGAIN.min(until.duration_since(now))).await;
@@ -226,6 +268,12 @@ impl Hub {
     /// The edges that saves wait for.
     fn waited_for(&self) -> BTreeMap<String, String> {
         self.registry.lock().waited_for(Instant::now())
+    }
+
+    /// Processes that were heard of lately under the name of an edge, and are not the one that was announced last.
+    fn other_processes(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let interval = self.report_interval();
+        self.registry.lock().other_processes(interval)
     }
 }
 
@@ -254,11 +302,18 @@ impl Behind {
     }
 
     /// Those of these edges that don't enforce it, as far as they have told. The process that was announced last counts,
-    /// and no other of its name may say that it doesn't.
-    fn among(&self, edges: &BTreeMap<String, String>) -> Vec<String> {
+    /// and no other of its name may say that it doesn't. `others`: those that are still to say something.
+    fn among(
+        &self,
+        edges: &BTreeMap<String, String>,
+        others: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Vec<String> {
         let is_behind = |name: &String, instance: &String| match self.answers.get(name) {
             Some(answers) => {
-                answers.get(instance) != Some(&true) || answers.values().any(|enforces| !enforces)
+                let mut others = others.get(name).into_iter().flatten();
+                answers.get(instance) != Some(&true)
+                    || answers.values().any(|enforces| !enforces)
+                    || others.any(|other| !answers.contains_key(other))
             }
             None => true,
         };
@@ -288,6 +343,7 @@ mod tests {
             sessions: 0,
             ticket_keys: String::new(),
             fault: fault.then(|| "bucket_shrunk".into()),
+            ended: false,
         }
     }
 
@@ -315,7 +371,25 @@ mod tests {
         ] {
             let mut behind_now = Behind::new(10);
             reports.iter().cloned().for_each(|report| behind_now.note(report, (7, 0)));
-            assert_eq!(behind_now.among(&edges), behind, "{reports:?}");
+            assert_eq!(behind_now.among(&edges, &BTreeMap::new()), behind, "{reports:?}");
+        }
+    }
+
+    #[test]
+    fn an_edge_is_behind_until_every_process_of_its_name_has_answered() {
+        let edges = BTreeMap::from([("a".to_owned(), "a2".to_owned())]);
+        let others = BTreeMap::from([("a".to_owned(), BTreeSet::from(["a1".to_owned()]))]);
+        for (answer_of_the_older, is_behind) in [
+            (None, true),
+            (Some(report("a", "a1", 7, 9, false)), true),
+            (Some(report("a", "a1", 7, 10, true)), true),
+            (Some(report("a", "a1", 7, 10, false)), false),
+        ] {
+            let mut behind = Behind::new(10);
+            behind.note(report("a", "a2", 7, 10, false), (7, 0));
+            let told = format!("{answer_of_the_older:?}");
+            answer_of_the_older.into_iter().for_each(|report| behind.note(report, (7, 0)));
+            assert_eq!(!behind.among(&edges, &others).is_empty(), is_behind, "{told}");
         }
     }
 }

@@ -53,6 +53,11 @@ impl BucketNames {
         format!("embedgate.{}.ask", self.bucket)
     }
 
+    /// Where edges are asked about anything else than how far they are.
+    pub(super) fn peers(&self) -> String {
+        format!("embedgate.{}.peers", self.bucket)
+    }
+
     /// Where edges tell of themselves.
     pub(super) fn report(&self) -> String {
         format!("embedgate.{}.report", self.bucket)

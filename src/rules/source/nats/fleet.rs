@@ -13,8 +13,8 @@ use super::hub::Hub;
 use super::report::{Announcement, Report};
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink, FleetStatus, OwnEdge,
-    RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink,
+    FleetStatus, OwnEdge, PeerAnswers, PeerQuestion, RestoredFleet,
 };
 
 /// Time for edges to answer before something is done that a live one may forbid.
@@ -31,6 +31,14 @@ impl Fleet for NatsFleet {
     fn describe(&self, edge: Arc<dyn EdgeFacts>) {
         // The first is the only one: there is one edge in a process.
         let _ = self.hub.facts.set(edge);
+    }
+
+    fn answer_by(&self, answerer: Arc<dyn AnswersPeers>) {
+        self.hub.peers.add(answerer);
+    }
+
+    async fn ask(&self, question: PeerQuestion, within: Duration) -> PeerAnswers {
+        self.hub.ask_peers(question, within).await
     }
 
     fn set_max_staleness(&self, limit: Option<Duration>) {

@@ -208,7 +208,10 @@ impl BucketFollower {
         };
         drop(talk);
         match &end {
-            SessionEnd::Stopped => self.sign_off(&connection).await,
+            SessionEnd::Stopped => {
+                self.sign_off(&connection).await;
+                hub.take_leave(&connection.client).await;
+            }
             SessionEnd::Superseded => hub.set_superseded(true),
             SessionEnd::Anew | SessionEnd::Failed(_) => {}
         }

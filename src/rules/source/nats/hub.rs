@@ -12,6 +12,7 @@ use uuid::Builder;
 
 use super::bucket::BucketNames;
 use super::connection::{NatsConnection, ServerConnection};
+use super::peers::PeerDesk;
 use super::registry::EdgeRegistry;
 use super::report::{Announcement, Report};
 use crate::rules::fleet::{EdgeFacts, EdgeState, FleetFault, FleetLink};
@@ -32,6 +33,7 @@ pub(super) struct Hub {
     pub(super) max_staleness: watch::Sender<Option<Duration>>,
     pub(super) registry: Mutex<EdgeRegistry>,
     pub(super) facts: OnceLock<Arc<dyn EdgeFacts>>,
+    pub(super) peers: PeerDesk,
     /// Somebody has reason to read the whole bucket again: another edge has another digest.
     pub(super) doubt: Notify,
     /// This edge is to announce itself again.
@@ -82,6 +84,7 @@ impl Hub {
             max_staleness: watch::Sender::new(settings.max_staleness),
             registry: Mutex::new(EdgeRegistry::of_kept(edges)),
             facts: OnceLock::new(),
+            peers: PeerDesk::default(),
             doubt: Notify::new(),
             announce_again: Notify::new(),
             connection: watch::Sender::new(Err("there was no connection to NATS yet".into())),
@@ -227,6 +230,7 @@ impl Hub {
             sessions: self.facts.get().map_or(0, |facts| facts.sessions()),
             ticket_keys: self.facts.get().map(|facts| facts.ticket_keys()).unwrap_or_default(),
             fault,
+            ended: false,
         }
     }
 

@@ -16,6 +16,9 @@ const SLACK: Duration = Duration::from_secs(1);
 /// So long after its last report an edge is taken to be silent, in intervals between reports.
 const INTERVALS: u32 = 3;
 
+/// Time after which a process that was not heard of is forgotten: no interval is that long.
+const LONG_AGO: Duration = Duration::from_secs(10 * 60);
+
 /// Registry of the edges that were ever announced.
 #[derive(Debug, Default)]
 pub(super) struct EdgeRegistry {
@@ -39,6 +42,8 @@ pub(super) struct KnownEdge {
     announced: Instant,
     /// Its last report, when it came, and what it said of its state.
     report: Option<(Report, Instant, EdgeState)>,
+    /// The processes that have reported under its name, and when each last did.
+    processes: BTreeMap<String, Instant>,
     pub(super) heard_at: Option<Timestamp>,
 }
 
@@ -134,16 +139,52 @@ impl EdgeRegistry {
         self.is_unkept = true;
         let name = announcement.name.clone();
         let (announced, heard_at) = (Instant::now(), Some(Timestamp::now()));
-        let edge = KnownEdge { announcement, created, sequence, announced, report: None, heard_at };
+        let edge = KnownEdge {
+            announcement,
+            created,
+            sequence,
+            announced,
+            report: None,
+            processes: BTreeMap::new(),
+            heard_at,
+        };
         self.edges.insert(name, edge);
     }
 
     /// Notes what an edge has told of itself, and the state that this means.
     pub(super) fn hear(&mut self, report: Report, state: EdgeState) {
         if let Some(edge) = self.edges.get_mut(&report.name) {
+            let now = Instant::now();
             edge.heard_at = Some(Timestamp::now());
-            edge.report = Some((report, Instant::now(), state));
+            edge.processes.retain(|_, heard| now.duration_since(*heard) < LONG_AGO);
+            edge.processes.insert(report.instance.clone(), now);
+            edge.report = Some((report, now, state));
         }
+    }
+
+    /// Notes that a process was ended, or relieved by another one of its name.
+    pub(super) fn has_ended(&mut self, report: &Report) {
+        if let Some(edge) = self.edges.get_mut(&report.name) {
+            edge.processes.remove(&report.instance);
+        }
+    }
+
+    /// Processes that were heard of lately under the name of an edge, beside the one that was announced last. `interval`:
+    /// that of reports.
+    pub(super) fn other_processes(&self, interval: Duration) -> BTreeMap<String, BTreeSet<String>> {
+        let now = Instant::now();
+        let mut others: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, edge) in self.all() {
+            let is_other = |(instance, heard): &(&String, &Instant)| {
+                **instance != edge.announcement.instance && now.duration_since(**heard) < interval * INTERVALS
+            };
+            let instances = edge.processes.iter().filter(is_other).map(|(instance, _)| instance.clone());
+            let instances: BTreeSet<String> = instances.collect();
+            if !instances.is_empty() {
+                others.insert(name.clone(), instances);
+            }
+        }
+        others
     }
 
     /// Edges that saves wait for, by name, with the process that was announced last.

@@ -106,4 +106,7 @@ pub(super) struct Report {
     /// Why it doesn't follow the bucket.
     #[serde(default)]
     pub(super) fault: Option<String>,
+    /// It is the last report of this process.
+    #[serde(default)]
+    pub(super) ended: bool,
 }

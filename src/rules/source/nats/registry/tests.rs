@@ -13,6 +13,24 @@ fn announcement(name: &str, instance: &str) -> Announcement {
     }
 }
 
+fn report(name: &str, instance: &str) -> Report {
+    Report {
+        name: name.into(),
+        instance: instance.into(),
+        version: "1".into(),
+        created: 7,
+        sequence: 3,
+        changed: 0,
+        digest: String::new(),
+        followed: 0,
+        age_seconds: None,
+        sessions: 0,
+        ticket_keys: String::new(),
+        fault: None,
+        ended: false,
+    }
+}
+
 fn waited_for(registry: &EdgeRegistry) -> Vec<String> {
     registry
         .waited_for(Instant::now())
@@ -120,20 +138,7 @@ async fn states_are_those_of_the_last_reports() {
     for (sequence, name) in [(1, "a"), (2, "b"), (3, "own")] {
         registry.announce(announcement(name, "1"), sequence);
     }
-    let report = Report {
-        name: "a".into(),
-        instance: "1".into(),
-        version: "1".into(),
-        created: 7,
-        sequence: 3,
-        changed: 0,
-        digest: String::new(),
-        followed: 0,
-        age_seconds: None,
-        sessions: 0,
-        ticket_keys: String::new(),
-        fault: None,
-    };
+    let report = report("a", "1");
     registry.hear(report.clone(), EdgeState::Behind);
     registry.hear(Report { name: "stranger".into(), ..report }, EdgeState::Current);
     let interval = Duration::from_secs(5);
@@ -146,4 +151,24 @@ async fn states_are_those_of_the_last_reports() {
     assert!(registry.get("a").unwrap().report().is_some() && registry.get("b").unwrap().report().is_none());
     tokio::time::advance(interval * INTERVALS).await;
     assert_eq!(registry.states("own", interval)[&EdgeState::Silent], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_is_known_beside_the_announced_one_until_it_ends_or_is_silent() {
+    let mut registry = EdgeRegistry::default();
+    let interval = Duration::from_secs(5);
+    registry.announce(announcement("a", "a1"), 1);
+    for instance in ["a1", "a2", "a3"] {
+        registry.hear(report("a", instance), EdgeState::Current);
+    }
+    registry.announce(announcement("a", "a3"), 2);
+    let others = |registry: &EdgeRegistry| {
+        let others = registry.other_processes(interval).remove("a").unwrap_or_default();
+        others.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(others(&registry), ["a1", "a2"]);
+    registry.has_ended(&report("a", "a1"));
+    assert_eq!(others(&registry), ["a2"]);
+    tokio::time::advance(interval * INTERVALS).await;
+    assert_eq!(others(&registry), [""; 0]);
 }
