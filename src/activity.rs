@@ -11,11 +11,15 @@
 //! | `keeper` | takes sightings from the recorder, adds them up, and keeps them |
 //! | `seen` | what was seen of a widget |
 //! | `reader` | what was seen, for people and other edges |
+//! | `peers` | questions of other edges of a fleet, and what this one answers |
+//! | `gathered` | what was seen on all edges of a fleet |
 
 mod frequent;
+pub mod gathered;
 pub mod keeper;
 mod kept;
 mod most_refused;
+pub mod peers;
 pub mod reader;
 pub mod recorder;
 pub mod seen;

@@ -197,6 +197,7 @@ impl Assembly {
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
         let activity = activity::keeper(&settings, &rules, &metrics);
+        fleet::answer_of_activity(fleet.as_deref(), Arc::clone(&activity) as Arc<dyn ActivityReader>);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::activity::peers::PeerActivity;
+use crate::activity::reader::ActivityReader;
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::session::registry::SessionRegistry;
 use crate::rules::fleet::{EdgeFacts, Fleet};
@@ -32,5 +34,12 @@ pub(super) fn describe(
     if let Some(fleet) = fleet {
         let (sessions, ticket_keys) = (Arc::clone(sessions), Arc::clone(ticket_keys));
         fleet.describe(Arc::new(FactsInForce { sessions, ticket_keys }));
+    }
+}
+
+/// Has this edge answer what others of its fleet, if there is one, ask about activity.
+pub(super) fn answer_of_activity(fleet: Option<&dyn Fleet>, activity: Arc<dyn ActivityReader>) {
+    if let Some(fleet) = fleet {
+        fleet.answer_by(Arc::new(PeerActivity::new(activity)));
     }
 }

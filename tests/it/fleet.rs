@@ -1,6 +1,7 @@
 //! Several edges on real NATS servers: what one saves is in force on all, and nothing that breaks between them brings
 //! old rules back.
 
+mod activity;
 mod alone;
 mod away;
 mod boot;
