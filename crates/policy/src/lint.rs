@@ -1,6 +1,6 @@
 //! Lint of a widget's document: findings about what it allows but probably should not.
 //!
-//! The lint needs only the document, the edge's policy and the time.
+//! The lint needs only the document, the edge's policy and the time; [`stale_entries`] also needs what was seen.
 
 use std::fmt;
 
@@ -17,6 +17,9 @@ use super::widget::{Access, Environment, Widget};
 use crate::entry::listed::ListedEntry;
 
 mod stage;
+mod stale;
+
+pub use stale::{EntryUse, STALE_AFTER, stale_entries, uses_its_list};
 
 use stage::Stage;
 

@@ -58,6 +58,15 @@ pub fn entry_admitting(origin: Origin<'_>) -> Option<Entry> {
     (entry.admits(origin) && Entry::can_name(origin)).then_some(entry)
 }
 
+/// The entry to add to a widget's list so that it admits `origin`, about which this was decided. `None` if the list is
+/// not the reason, already has the entry, or can't have one that admits the page.
+pub fn entry_to_add(decision: &Decision, origin: Origin<'_>, widget: &Widget) -> Option<Entry> {
+    match Advice::of(decision, origin, widget)? {
+        Advice::Add(entry) => Some(entry),
+        Advice::Secure { .. } => None,
+    }
+}
+
 /// Advice about a denial by a widget's list.
 #[derive(Clone, Debug)]
 pub(super) enum Advice {
