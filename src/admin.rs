@@ -13,6 +13,7 @@
 //! Each call is checked in this order: `Host` and `Origin` (`guard`), the token (`auth`), whether the query and the body
 //! are ones that the call declares (`declared`), the token's role, the body. Only [`crate::rules::publisher`] changes rules.
 
+mod activity;
 mod auth;
 mod backup;
 mod batch;
@@ -37,6 +38,7 @@ mod openapi;
 mod paced_stream;
 mod patience;
 mod problem;
+mod propose;
 mod purge;
 mod refusal;
 mod reload;
@@ -174,6 +176,9 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(dry_run::dry_run))
         .routes(routes!(purge::purge))
         .routes(routes!(batch::apply))
+        .routes(routes!(activity::of_widget))
+        .routes(routes!(propose::propose))
+        .routes(routes!(activity::overview))
         .routes(routes!(explain::answer))
         .routes(routes!(findings::findings))
         .routes(routes!(events::events))

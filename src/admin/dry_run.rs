@@ -1,5 +1,7 @@
 //! `POST /v1/widgets/{id}/dry-run`: effects of a save, without saving.
 
+mod embedders;
+
 use std::sync::Arc;
 
 use axum::Json;
@@ -8,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::activity::{Gather, SiteJudge, stale};
 use super::conditions::Conditions;
 use super::input::{self, JSON, NewId};
 use super::openapi::{DryRunProblems, SaveConditions};
@@ -18,6 +21,8 @@ use crate::rules::error::SaveError;
 use embedgate_policy::lint::{Finding, lint};
 use embedgate_policy::widget::WidgetDocument;
 use embedgate_policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
+
+use embedders::EmbedderEffects;
 
 /// Maximum number of embedders listed for ended sessions.
 const EMBEDDERS: usize = 100;
@@ -35,6 +40,8 @@ pub(super) struct DryRun {
     lints: Vec<Finding>,
     /// The widget's open sessions on this edge.
     sessions: Sessions,
+    /// The sites that were seen embedding it, or trying to, in the last 30 days.
+    embedders: EmbedderEffects,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -71,8 +78,8 @@ struct CutEmbedder {
 
 /// Try a save
 ///
-/// Reports what saving this document would do, without saving it: lints, and the open sessions that would
-/// end. A document that a save would refuse is refused here too, and so is a condition that does not hold.
+/// Reports what saving this document would do, without saving it: lints, the open sessions that would end, and the sites seen
+/// in the last 30 days that would be newly refused or admitted. A document that a save would refuse is refused here too, and so is a condition that does not hold.
 #[utoipa::path(
     post,
     path = "/v1/widgets/{id}/dry-run",
@@ -109,14 +116,20 @@ fn tried(admin: &Admin, widget: Widget, conditions: &Conditions) -> Result<DryRu
     };
     let widget = Widget { revision: Some(outcome.revision()), ..widget };
     let (policy, now) = (admin.policy.load(), Timestamp::now());
+    let mut gather = Gather::new(admin);
+    let activity = gather.widget(widget.id.as_str())?;
+    let mut lints = lint(&widget, &policy, &admin.suffixes, now);
+    lints.extend(stale(admin, &widget, &activity, now)?);
+    let judge = SiteJudge::new(&widget, &policy, now);
     Ok(DryRun {
+        embedders: EmbedderEffects::of(book.get(widget.id.as_str()), &judge, &activity, gather.missing()),
         outcome: match outcome {
             Outcome::Created { .. } => Save::Created,
             Outcome::Updated { .. } | Outcome::Deleted { .. } => Save::Updated,
             Outcome::Unchanged { .. } | Outcome::Skipped { .. } => Save::Unchanged,
         },
         unrestricted: policy.open_allowed && widget.effective_access() == Access::Open,
-        lints: lint(&widget, &policy, &admin.suffixes, now),
+        lints,
         sessions: sessions(admin, &widget, now),
         widget,
     })

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::activity::{Gather, SeenInOrder, stale};
 use super::input::Parameters;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
@@ -44,6 +45,10 @@ pub(super) struct Findings {
     widgets: usize,
     /// The `after` of the next page; `null` on the last page.
     next: Option<WidgetId>,
+    /// Edges of the fleet that did not answer: an entry that is called stale may be of use there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    missing: Vec<String>,
 }
 
 /// Finding with its widget.
@@ -58,7 +63,7 @@ pub(super) struct WidgetFinding {
 /// List what is probably unintended
 ///
 /// Checks one page of widgets at a time, sorted by id. A page has at most `limit` widgets, and ends earlier once it has
-/// 10,000 findings: `next` says where to go on.
+/// 10,000 findings: `next` says where to go on. Stale entries are told by what all edges have seen.
 #[utoipa::path(
     get,
     path = "/v1/lint",
@@ -75,19 +80,23 @@ pub(super) async fn findings(
     let after = after(query.after.as_deref())?;
     blocking(move || {
         let (policy, now) = (admin.policy.load(), Timestamp::now());
-        let mut page = Findings { findings: Vec::new(), widgets: 0, next: None };
-        let mut last = None;
+        let mut page = Findings { findings: Vec::new(), widgets: 0, next: None, missing: Vec::new() };
+        let mut seen = SeenInOrder::after(after.as_ref().map(WidgetId::as_str));
+        let (mut gather, mut last) = (Gather::new(&admin), None);
         for widget in stored::after(admin.publisher.documents(), after) {
             let widget = widget.map_err(|error| refusal::of_storage(&error))?;
             if page.widgets == limit || page.findings.len() >= MOST_FINDINGS {
                 page.next = last;
                 break;
             }
-            let found = lint(&widget, &policy, &admin.suffixes, now).into_iter();
+            let activity = seen.of(widget.id.as_str(), &mut gather)?;
+            let stale = stale(&admin, &widget, &activity, now)?;
+            let found = lint(&widget, &policy, &admin.suffixes, now).into_iter().chain(stale);
             page.findings.extend(found.map(|finding| WidgetFinding { widget: widget.id.clone(), finding }));
             page.widgets += 1;
             last = Some(widget.id);
         }
+        page.missing = gather.missing();
         Ok(Json(page))
     })
     .await

@@ -27,6 +27,7 @@ mod generators;
     tags(
         (name = "widgets", description = "Documents. A change is durable and in force when it is answered."),
         (name = "verdicts", description = "Who may embed what, and why."),
+        (name = "activity", description = "Who embeds: what was seen, and what it means for a list."),
         (name = "edge", description = "The state of this edge."),
         (name = "fleet", description = "The edges that share their rules through a bucket."),
     ),

@@ -135,7 +135,7 @@ impl Problem {
         self.0.code
     }
 
-    #[cfg(test)]
+    /// What is wrong and what would be right.
     pub(super) fn detail(&self) -> &str {
         &self.0.detail
     }

@@ -70,9 +70,13 @@ pub(in crate::admin) async fn disable(
     };
     let share = wait.until_enforced(&admin, &published).await;
     let status = share.status(StatusCode::OK);
-    let widget = published.document.map(|widget| *widget);
-    let (unrestricted, lints) =
-        widget.as_ref().map_or_else(Default::default, |widget| saved::remarks(&admin, widget));
+    let (widget, unrestricted, lints) = match published.document {
+        Some(widget) => {
+            let (widget, unrestricted, lints) = saved::remarks(&admin, *widget).await?;
+            (Some(widget), unrestricted, lints)
+        }
+        None => (None, false, Vec::new()),
+    };
     let (generation, durable) = (published.generation, published.durable);
     let disabled = Disabled { widget, generation, unrestricted, lints, durable, share };
     Ok((status, etag(outcome.revision()), Json(disabled)).into_response())

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::admin::activity::stale_once_saved;
 use crate::admin::auth::Caller;
 use crate::admin::conditions::Conditions;
 use crate::admin::enforcement::{FleetShare, FleetWait};
@@ -36,16 +37,31 @@ pub(in crate::admin) struct Saved {
     share: FleetShare,
 }
 
-/// What is told of a document beside it: whether any site may embed the widget, and the lints.
-pub(super) fn remarks(admin: &Admin, widget: &Widget) -> (bool, Vec<Finding>) {
-    let policy = admin.policy.load();
-    let unrestricted = policy.open_allowed && widget.effective_access() == Access::Open;
-    (unrestricted, lint(widget, &policy, &admin.suffixes, Timestamp::now()))
+/// A document, and what is told of it beside: whether any site may embed the widget, and the lints.
+pub(super) async fn remarks(
+    admin: &Arc<Admin>,
+    widget: Widget,
+) -> Result<(Widget, bool, Vec<Finding>), Problem> {
+    let admin = Arc::clone(admin);
+    blocking(move || {
+        let (policy, now) = (admin.policy.load(), Timestamp::now());
+        let unrestricted = policy.open_allowed && widget.effective_access() == Access::Open;
+        let mut lints = lint(&widget, &policy, &admin.suffixes, now);
+        // What is saved is saved, whatever can be told of it.
+        match stale_once_saved(&admin, &widget, now) {
+            Ok(stale) => lints.extend(stale),
+            Err(problem) => {
+                tracing::warn!(widget = %widget.id, "no stale entries are told: {}", problem.detail())
+            }
+        }
+        Ok((widget, unrestricted, lints))
+    })
+    .await
 }
 
 /// The answer about a document that is in force, once it is enforced by whom the caller waits for.
 pub(super) async fn answer(
-    admin: &Admin,
+    admin: &Arc<Admin>,
     published: &Published,
     widget: Widget,
     wait: FleetWait,
@@ -58,7 +74,7 @@ pub(super) async fn answer(
         Outcome::Created { .. } => StatusCode::CREATED,
         _ => StatusCode::OK,
     });
-    let (generation, (unrestricted, lints)) = (published.generation, remarks(admin, &widget));
+    let (generation, (widget, unrestricted, lints)) = (published.generation, remarks(admin, widget).await?);
     let saved = Saved { widget, generation, unrestricted, lints, share };
     Ok((status, etag(outcome.revision()), Json(saved)).into_response())
 }
