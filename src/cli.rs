@@ -13,6 +13,7 @@ use crate::app::{self, AppError, Signals};
 use crate::config::{self, Settings};
 use crate::rules::source::store::{LostStore, is_same_file};
 
+mod activity;
 mod apply;
 mod backup;
 mod check;
@@ -26,6 +27,7 @@ mod page;
 mod reload;
 mod remote;
 mod restore;
+mod table;
 mod upgrade;
 mod wait;
 mod widgets;
@@ -107,6 +109,8 @@ enum Command {
     Explain(explain::ExplainArguments),
     /// Report what the rules allow but probably should not. Where a running edge has the store open, it is asked.
     Lint(remote::Remote),
+    /// Tell who embeds: which sites load which widgets, by which entry, and which are refused.
+    Activity(activity::ActivityArguments),
     /// Read and change the widgets of a running edge; export or import them in bulk.
     #[command(subcommand)]
     Widgets(widgets::WidgetsCommand),
@@ -161,6 +165,7 @@ impl Cli {
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
             Command::Lint(remote) => lint::run(&common, &remote),
+            Command::Activity(arguments) => activity::run(&common, &arguments),
             Command::Apply(arguments) => apply::run(&common, &arguments),
             Command::Fleet(command) => fleet::run(&common, &command),
             Command::Backup(arguments) => backup::run(&common, &arguments),

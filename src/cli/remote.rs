@@ -255,6 +255,12 @@ impl RemoteEdge {
             .map_err(|error| self.unasked(format!("this is not an answer of embedgate's admin API: {error}")))
     }
 
+    /// A part of an answer of the admin API, as a value.
+    pub(super) fn value<T: DeserializeOwned>(&self, part: &Value) -> Result<T, CliError> {
+        T::deserialize(part)
+            .map_err(|error| self.unasked(format!("this is not an answer of embedgate's admin API: {error}")))
+    }
+
     /// What a refusal means to the caller: the edge wasn't asked at all, or it said no.
     fn refused(&self, call: &RemoteCall, status: http::StatusCode, problem: ReceivedProblem) -> CliError {
         match status.as_u16() {

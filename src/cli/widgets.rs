@@ -20,6 +20,7 @@ mod history;
 mod import;
 mod list;
 mod pages;
+mod propose;
 mod put;
 mod received;
 mod remove;
@@ -48,6 +49,11 @@ pub(super) enum WidgetsCommand {
     History(OneWidget),
     /// Save an earlier document of a widget again, as a new revision; brings back a deleted widget, too.
     Revert(revert::RevertArguments),
+    /// Print a draft of a widget's document by what was seen: enforced, with an entry for each site that was let in.
+    #[command(after_help = "Example:\n  embedgate widgets propose wgt_demo > wgt_demo.json\n  \
+                            $EDITOR wgt_demo.json\n  embedgate widgets put wgt_demo.json\n\n\
+                            Nothing is saved. Anybody can send a request that names any site, so look at each one.")]
+    Propose(OneWidget),
     /// Write every document, one per line (NDJSON), sorted by id: of the stopped edge's store, or of a running edge.
     #[command(
         after_help = "Example:\n  embedgate widgets export widgets.ndjson\n\nA running edge is read page by \
@@ -105,7 +111,7 @@ struct WidgetName {
     id: WidgetId,
 }
 
-fn widget_id(text: &str) -> Result<WidgetId, WidgetIdError> {
+pub(super) fn widget_id(text: &str) -> Result<WidgetId, WidgetIdError> {
     WidgetId::parse(text)
 }
 
@@ -131,6 +137,7 @@ pub(super) fn run(common: &Common, command: &WidgetsCommand) -> Result<ExitCode,
         WidgetsCommand::Delete(widget) => remove::run(common, widget),
         WidgetsCommand::History(widget) => history::run(common, widget),
         WidgetsCommand::Revert(arguments) => revert::run(common, arguments),
+        WidgetsCommand::Propose(widget) => propose::run(common, widget),
         WidgetsCommand::Export { file, remote } => export::run(common, file.as_deref(), remote),
         WidgetsCommand::Import { file, confirm, new_store } => {
             let lost = if *new_store { LostStore::MadeAnew } else { LostStore::Refused };
