@@ -42,4 +42,4 @@ fn stale_after(days: Option<u32>) -> Result<SignedDuration, Problem> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -98,6 +98,15 @@ fn served(data: Vec<SocketAddr>) -> Served {
 
 /// The same in a fleet.
 pub(super) fn served_in(data: Vec<SocketAddr>, fleet: Option<Arc<dyn Fleet>>) -> Served {
+    served_seeing(data, fleet, Arc::new(Sessionless))
+}
+
+/// The same with what was seen.
+pub(super) fn served_seeing(
+    data: Vec<SocketAddr>,
+    fleet: Option<Arc<dyn Fleet>>,
+    activity: Arc<dyn ActivityReader>,
+) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
     std::fs::write(&tokens, format!("write {WRITE} operator\nread {READ}\n")).unwrap();
@@ -125,7 +134,7 @@ pub(super) fn served_in(data: Vec<SocketAddr>, fleet: Option<Arc<dyn Fleet>>) ->
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
-        activity: Arc::new(Sessionless),
+        activity,
         certificates: Vec::new(),
         runtimes: Vec::new(),
         readiness: Arc::new(Readiness::new(data)),

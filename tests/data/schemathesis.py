@@ -48,6 +48,9 @@ def before_call(ctx, case, kwargs):
     # No pattern tells what a site is.
     if "domain" in (case.query or {}):
         case.query["domain"] = "https://shop.example.com"
+    # Nor what a host is.
+    if "host" in (case.query or {}):
+        case.query["host"] = "*.preview.example.com"
     for name, value in list((case.headers or {}).items()):
         condition = CONDITIONS.get(name.lower())
         if condition and not condition.fullmatch(str(value)):

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::edge::Edge;
 
+mod activity;
 mod audit;
 mod backup;
 mod batch;

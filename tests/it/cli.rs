@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::support::edge::{Edge, usual_routes};
 use crate::support::ports;
 
+mod activity;
 mod asked;
 mod check;
 mod everyday;

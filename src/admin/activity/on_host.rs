@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn what_is_no_host_is_told_what_was_meant() {
         for (text, says) in [
-            ("https://shop.example/cart", "did you mean `shop.example`?"),
+            ("https://shop.example/cart", "did you mean `https://shop.example`?"),
             ("*", "`*` alone"),
             ("a b", "such as `old.preview.example.com`"),
             ("null", "such as `old.preview.example.com`"),

@@ -7,6 +7,7 @@ import time
 
 import httpx
 from embedgate_admin import AuthenticatedClient
+from embedgate_admin.api.activity import activity, propose, widget_activity
 from embedgate_admin.api.edge import status
 from embedgate_admin.api.verdicts import explain, lint
 from embedgate_admin.api.widgets import (
@@ -22,6 +23,9 @@ from embedgate_admin.api.widgets import (
     widget_history,
 )
 from embedgate_admin.models import (
+    Access,
+    ActivityOfWidget,
+    ActivityPage,
     BatchLineDelete,
     BatchLinePut,
     BatchResult,
@@ -42,6 +46,7 @@ from embedgate_admin.models import (
     MergePatch,
     MergePatchLabels,
     Problem,
+    Proposal,
     Question,
     RevertRequest,
     Saved,
@@ -231,6 +236,15 @@ assert [changed.id for changed in swap.changed] == ["site-7"]
 assert disabled_now.reason.value == "widget_disabled"
 lost = Events(kind=["swap"], last_id="00000000-1").next("the lag after a restart")
 assert isinstance(lost, EventLagged) and lost.reason.value == "restarted"
+
+# Who embeds.
+seen = done(widget_activity.sync("site-7", client=client, stale_days=90), ActivityOfWidget)
+assert [use.entry for use in seen.entries] == ["*.site-7.example", "shop.example", "partner.example"], seen
+proposal = done(propose.sync("site-7", client=client), Proposal)
+assert (proposal.draft.id, proposal.draft.access) == ("site-7", Access.ENFORCE), proposal
+page = done(activity.sync(client=client, host="*.site-7.example", limit=1000), ActivityPage)
+assert page.next_ is None, page
+refused(activity.sync_detailed(client=client, host="https://a.example/b"), 400, "invalid_parameter")
 
 # What has happened is in the other stream, too, in its order.
 told = [watching.next("a swap or a refusal of the day")]

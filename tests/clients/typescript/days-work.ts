@@ -222,6 +222,18 @@ const lag = await lost.next("the lag after a restart");
 check(lag.kind === "lagged" && lag.reason === "restarted", lag);
 await lost.close();
 
+// Who embeds.
+const known = done(
+  await client.GET("/v1/widgets/{id}/activity", { params: { ...path("site-7"), query: { stale_days: 90 } } }),
+);
+check(known.entries.map((use) => use.entry).join() === "*.site-7.example,shop.example,partner.example", known);
+const proposal = done(await client.POST("/v1/widgets/{id}/propose", { params: path("site-7") }));
+check(proposal.draft.id === "site-7" && proposal.draft.access === "enforce", proposal);
+const onHost = await client.GET("/v1/activity", { params: { query: { host: "*.site-7.example", limit: 1000 } } });
+check(done(onHost).next === null, onHost);
+const noHost = await client.GET("/v1/activity", { params: { query: { host: "https://a.example/b" } } });
+refused(noHost, 400, "invalid_parameter");
+
 // What has happened is in the other stream, too, in its order.
 const codes: string[] = [];
 for (let generation = swap.generation; generation < replaced.generation; ) {

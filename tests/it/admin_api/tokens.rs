@@ -11,7 +11,7 @@ use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN, WRITE_TOKEN, write_tokens
 use crate::support::raw::Connection;
 
 /// Every call, and whether it changes rules.
-const CALLS: [(&str, &str, bool); 11] = [
+const CALLS: [(&str, &str, bool); 14] = [
     ("GET", "/v1/widgets", false),
     ("GET", "/v1/widgets/wgt_demo", false),
     ("PUT", "/v1/widgets/wgt_demo", true),
@@ -20,6 +20,9 @@ const CALLS: [(&str, &str, bool); 11] = [
     ("POST", "/v1/explain", false),
     ("POST", "/v1/widgets/wgt_demo/dry-run", false),
     ("POST", "/v1/widgets/wgt_demo/purge", true),
+    ("GET", "/v1/widgets/wgt_demo/activity", false),
+    ("POST", "/v1/widgets/wgt_demo/propose", false),
+    ("GET", "/v1/activity", false),
     ("GET", "/v1/lint", false),
     ("GET", "/v1/status", false),
     ("GET", "/v1/events?kind=nothing", false),

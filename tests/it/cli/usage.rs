@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{Desk, finished};
 
 /// What is done with widgets of a running edge.
-const EVERYDAY: [&str; 9] =
-    ["list", "get", "put", "allow", "disallow", "disable", "delete", "history", "revert"];
+const EVERYDAY: [&str; 10] =
+    ["list", "get", "put", "allow", "disallow", "disable", "delete", "history", "revert", "propose"];
 
 #[test]
 fn errors_of_usage_end_with_two_and_say_how() {
@@ -44,6 +44,10 @@ fn errors_of_usage_end_with_two_and_say_how() {
         (&["widgets", "allow", "w", "a.example", "--timeout", "2s"], "--wait"),
         (&["widgets", "delete", "w", "--wait", "--timeout", "61s"], "from 1ms to 60s"),
         (&["widgets", "put", "-", "--wait", "--timeout", "2"], "500ms or 10s"),
+        (&["activity", "--stale-days", "0"], "1..=3650"),
+        (&["activity", "--widget", "w", "--host", "a.example"], "cannot be used with"),
+        (&["activity", "--widget", "no id"], "1 to 64"),
+        (&["widgets", "propose"], "<ID>"),
         (&["fleet", "forget"], "<NAME>"),
         (&["fleet", "accept", "--confirm", "all"], "all"),
         (&["fleet", "status", "--timeout", "0s"], "from 1ms to 60s"),
@@ -61,9 +65,19 @@ fn help_names_every_command() {
     let desk = Desk::shipped();
     let ran = desk.run(&["--help"]);
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
-    for command in
-        ["run", "check", "explain", "lint", "widgets", "fleet", "apply", "reload", "upgrade", "completions"]
-    {
+    for command in [
+        "run",
+        "check",
+        "explain",
+        "lint",
+        "activity",
+        "widgets",
+        "fleet",
+        "apply",
+        "reload",
+        "upgrade",
+        "completions",
+    ] {
         assert!(ran.out.contains(&format!("\n  {command} ")), "{command}: {}", ran.out);
         assert_eq!(desk.run(&[command, "--help"]).code, 0, "{command}");
     }
