@@ -40,6 +40,12 @@ impl ReceivedSite {
         }
     }
 
+    /// The number of requests, with its noun.
+    pub(in crate::cli) fn requests_in_words(&self) -> String {
+        let noun = if self.count == 1 { "request" } else { "requests" };
+        format!("{} {noun}", self.requests())
+    }
+
     pub(in crate::cli) fn last(&self) -> String {
         seconds(self.last)
     }

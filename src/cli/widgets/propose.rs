@@ -53,7 +53,7 @@ impl ReceivedProposal {
     /// What the draft was made of, line by line.
     fn notes(&self) -> impl Iterator<Item = String> {
         let seen = |site: &ReceivedSite| {
-            format!("{} ({} requests, last {})", site.origin, site.requests(), site.last())
+            format!("{} ({}, last {})", site.origin, site.requests_in_words(), site.last())
         };
         let stands = move |ReceivedStanding { standing, site }: &ReceivedStanding| match standing.as_str() {
             // What is on the list is in the draft.

@@ -99,7 +99,7 @@ async fn each_question_of_the_page_is_one_command() {
 
     let ran = ask(&edge, may_enforce);
     assert_eq!((ran.code, ran.out.as_str()), (0, ""), "{ran:?}");
-    assert!(ran.err.starts_with(&format!("embedgate: added: {SHOP} (1 requests, last ")), "{ran:?}");
+    assert!(ran.err.starts_with(&format!("embedgate: added: {SHOP} (1 request, last ")), "{ran:?}");
     assert!(
         ran.err.contains(
             "embedgate: Not as the list is: 1 site admitted by the list, 1 site let in without an entry, which the draft \
