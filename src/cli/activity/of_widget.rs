@@ -65,7 +65,7 @@ fn requests(number: u64) -> String {
 
 impl fmt::Display for ReceivedActivity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{} ({}), seen since {}", self.widget, self.access, seconds(self.since))?;
+        writeln!(f, "{} ({}), watched since {}", self.widget, self.access, seconds(self.since))?;
         if !self.entries.is_empty() {
             let mut table = TextTable::new(["ENTRY", "REQUESTS", "LAST", ""], &[1]).indented();
             for entry in &self.entries {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::of_widget::ReceivedTotals;
-use super::pages::AllPages;
+use super::pages::{AllPages, FirstPage};
 use super::site::{ReceivedSite, seconds};
 use crate::cli::output::count;
 use crate::cli::table::TextTable;
@@ -61,16 +61,12 @@ impl fmt::Display for ActivityInShort<'_> {
         if is_any {
             write!(f, "most refused:\n{table}")?;
         }
+        let watched = count(*looked_at, "widget");
+        let FirstPage { since, unrestricted, monitored, .. } = first;
         write!(
             f,
-            "{} seen since {}; any site may embed {}, {} monitored",
-            count(*looked_at, "widget"),
-            seconds(first.since),
-            first.unrestricted,
-            match first.monitored {
-                1 => "1 is".to_owned(),
-                monitored => format!("{monitored} are"),
-            }
+            "{watched}: {unrestricted} open to any site, {monitored} monitored; watched since {}",
+            seconds(*since)
         )
     }
 }

@@ -119,11 +119,10 @@ async fn all_widgets_and_one_are_told_as_text_and_as_json() {
     let edge = visited().await;
     let ran = done(&edge, &["activity"]);
     for says in [
-        "WIDGET     ACCESS   REFUSED               ENFORCE WOULD REFUSE  STALE ENTRIES\n",
-        "wgt_shop   monitor  1 site (1 request)    1 site (1 request)\n",
+        "WIDGET     ACCESS   REFUSED             ENFORCE WOULD REFUSE  STALE ENTRIES\n",
+        "wgt_shop   monitor  1 site (1 request)  1 site (1 request)\n",
         "most refused:\n",
-        "3 widgets seen since ",
-        "; any site may embed 0, 1 is monitored\n",
+        "3 widgets: 0 open to any site, 1 monitored; watched since ",
     ] {
         assert!(ran.out.contains(says), "{says}: {}", ran.out);
     }
@@ -134,7 +133,7 @@ async fn all_widgets_and_one_are_told_as_text_and_as_json() {
 
     let ran = done(&edge, &["activity", "--widget", "wgt_shop", "--stale-days", "90"]);
     for says in [
-        "wgt_shop (monitor), seen since ",
+        "wgt_shop (monitor), watched since ",
         "\n  *.preview.example.com            2  ",
         "\n    old.preview.example.com        2  ",
         "\nrefused, or let through by monitor:\n",
