@@ -1,10 +1,12 @@
 //! `embedgate lint`: what the rules allow but probably should not.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::activity::note_missing;
 use super::output::{count, print};
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common, configured};
@@ -65,21 +67,27 @@ struct FindingsPage {
     findings: Vec<ReceivedFinding>,
     widgets: usize,
     next: Option<String>,
+    /// Edges of a fleet that did not tell which entries they have seen used.
+    #[serde(default)]
+    missing: Vec<String>,
 }
 
 fn remotely(edge: &RemoteEdge) -> Result<LintReport, CliError> {
     let mut report = LintReport { findings: Vec::new(), widgets: 0 };
-    let mut after = String::new();
+    let (mut after, mut missing) = (String::new(), BTreeSet::new());
     loop {
         let page: FindingsPage = edge.get(&format!("/v1/lint?limit=10000{after}"))?;
         report.findings.extend(page.findings);
         report.widgets += page.widgets;
+        missing.extend(page.missing);
         match page.next {
             // An id needs no escaping in a query.
             Some(next) => after = format!("&after={next}"),
-            None => return Ok(report),
+            None => break,
         }
     }
+    note_missing(&Vec::from_iter(missing));
+    Ok(report)
 }
 
 fn locally(settings: &Settings) -> Result<LintReport, CliError> {

@@ -20,7 +20,7 @@ const WITHIN: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(100);
 
 /// Widgets that are read at once.
-const AT_ONCE: usize = 100;
+pub(super) const AT_ONCE: usize = 100;
 
 /// Reader of what all edges have seen, for one call.
 pub(in crate::admin) struct Gather<'a> {
@@ -28,13 +28,6 @@ pub(in crate::admin) struct Gather<'a> {
     fleet: Option<&'a dyn Fleet>,
     within: Duration,
     missing: BTreeSet<String>,
-}
-
-/// Widgets with activity, in the order of their ids.
-pub(in crate::admin) struct SeenPage {
-    pub(in crate::admin) widgets: Vec<(Box<str>, WidgetActivity)>,
-    /// No widget with activity follows.
-    pub(in crate::admin) is_last: bool,
 }
 
 impl<'a> Gather<'a> {
@@ -69,21 +62,9 @@ impl<'a> Gather<'a> {
         self.noted(Handle::current().block_on(asked))
     }
 
-    /// The widgets with activity after `after`, at most `limit`.
-    pub(in crate::admin) fn page(&mut self, after: Option<&str>, limit: usize) -> Result<SeenPage, Problem> {
-        let widgets = self.read(after, limit)?;
-        let is_last = match widgets.last() {
-            None => true,
-            // A page of several edges may be cut where one of them has more.
-            Some((last, _)) if widgets.len() >= limit || self.fleet.is_some() => {
-                self.read(Some(last.as_ref()), 1)?.is_empty()
-            }
-            Some(_) => true,
-        };
-        Ok(SeenPage { widgets, is_last })
-    }
-
-    fn read(
+    /// Some widgets with activity after `after`, in the order of their ids, at most `limit`. None is left out up to the last of
+    /// them, and there are none only where none follows.
+    pub(super) fn some(
         &mut self,
         after: Option<&str>,
         limit: usize,
@@ -147,7 +128,7 @@ impl SeenInOrder {
             if self.is_whole {
                 return Ok(WidgetActivity::default());
             }
-            let page = gather.read(self.after.as_deref(), AT_ONCE)?;
+            let page = gather.some(self.after.as_deref(), AT_ONCE)?;
             match page.last() {
                 Some((last, _)) => self.after = Some(last.clone()),
                 None => self.is_whole = true,

@@ -2,9 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::gather::Gather;
-use super::overview::{PageOfWidgets, WidgetOverview};
-use super::sites::{MOST_SITES, SeenSite, SiteJudge};
+use super::gather::{AT_ONCE, Gather};
+use super::overview::{MOST_TOLD, PageOfWidgets, WidgetOverview};
+use super::sites::{MOST_SITES, SiteJudge};
 use crate::activity::seen::{ClientCounts, EmbedderActivity, EntryActivity, WidgetActivity};
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, refusal};
@@ -50,36 +50,66 @@ pub(super) fn page(
     gather: &mut Gather<'_>,
     after: Option<WidgetId>,
     limit: usize,
-    (host, lately, now): (&HostFilter, SignedDuration, Timestamp),
+    asked: &AskedSites<'_>,
 ) -> Result<PageOfWidgets, Problem> {
-    let seen = gather.page(after.as_ref().map(WidgetId::as_str), limit)?;
-    let mut page = PageOfWidgets { looked_at: seen.widgets.len(), ..PageOfWidgets::default() };
-    if let Some((last, _)) = seen.widgets.last().filter(|_| !seen.is_last) {
-        let last = WidgetId::parse(last).map_err(|error| Problem::internal(error.to_string()))?;
-        page.next = Some(last);
-    }
-    let policy = admin.policy.load();
-    for (id, activity) in &seen.widgets {
-        let is_asked =
-            |seen: &&EmbedderActivity| host.takes(&seen.origin) && now.duration_since(seen.last) <= lately;
-        let mut admitted: Vec<EmbedderActivity> =
-            activity.admitted.embedders.iter().filter(is_asked).cloned().collect();
-        admitted.extend(untold(activity).filter(|seen| is_asked(&seen)));
-        let refused: Vec<&EmbedderActivity> = activity.refused.embedders.iter().filter(is_asked).collect();
-        if admitted.is_empty() && refused.is_empty() {
-            continue;
+    let (mut page, mut sites) = (PageOfWidgets::default(), 0);
+    let mut after: Option<Box<str>> = after.map(|id| id.as_str().into());
+    while page.looked_at < limit && sites < MOST_TOLD {
+        let seen = gather.some(after.as_deref(), AT_ONCE.min(limit - page.looked_at))?;
+        let Some((last, _)) = seen.last() else { return Ok(page) };
+        after = Some(last.clone());
+        page.looked_at += seen.len();
+        for (id, activity) in &seen {
+            if let Some(told) = of_widget(admin, id, activity, asked)? {
+                sites += told.sites();
+                page.widgets.push(told);
+            }
         }
-        let widget = admin.publisher.documents().get(id).map_err(|error| refusal::of_storage(&error))?;
-        // One that is deleted is loaded by nobody.
-        let Some(widget) = widget else { continue };
-        let judge = SiteJudge::new(&widget, &policy, now);
-        let told = |seen: &EmbedderActivity| judge.told(seen);
-        let admitted: Vec<SeenSite> = admitted.iter().map(told).take(MOST_SITES).collect();
-        let refused = refused.into_iter().map(told).take(MOST_SITES).collect();
-        let overview = WidgetOverview::of(admin, &widget, activity, (lately, now))?;
-        page.widgets.push(overview.with_sites(admitted, refused));
+    }
+    if !gather.some(after.as_deref(), 1)?.is_empty() {
+        let last = after.as_deref().map(WidgetId::parse).transpose();
+        page.next = last.map_err(|error| Problem::internal(error.to_string()))?;
     }
     Ok(page)
+}
+
+/// Sites that are asked for.
+pub(super) struct AskedSites<'h> {
+    pub(super) host: &'h HostFilter,
+    /// How far back.
+    pub(super) lately: SignedDuration,
+    pub(super) now: Timestamp,
+}
+
+impl AskedSites<'_> {
+    fn has(&self, seen: &EmbedderActivity) -> bool {
+        self.host.takes(&seen.origin) && self.now.duration_since(seen.last) <= self.lately
+    }
+}
+
+/// A widget with its sites that are asked for; `None` if there are none.
+fn of_widget(
+    admin: &Admin,
+    id: &str,
+    activity: &WidgetActivity,
+    asked: &AskedSites<'_>,
+) -> Result<Option<WidgetOverview>, Problem> {
+    let known = activity.admitted.embedders.iter().filter(|seen| asked.has(seen)).cloned();
+    let admitted: Vec<EmbedderActivity> =
+        known.chain(untold(activity).filter(|seen| asked.has(seen))).take(MOST_SITES).collect();
+    let refused = activity.refused.embedders.iter().filter(|seen| asked.has(seen));
+    let refused: Vec<&EmbedderActivity> = refused.take(MOST_SITES).collect();
+    if admitted.is_empty() && refused.is_empty() {
+        return Ok(None);
+    }
+    let widget = admin.publisher.documents().get(id).map_err(|error| refusal::of_storage(&error))?;
+    // One that is deleted is loaded by nobody.
+    let Some(widget) = widget else { return Ok(None) };
+    let judge = SiteJudge::new(&widget, &admin.policy.load(), asked.now);
+    let overview = WidgetOverview::of(admin, &widget, activity, (asked.lately, asked.now))?;
+    let admitted = admitted.iter().map(|seen| judge.told(seen)).collect();
+    let refused = refused.into_iter().map(|seen| judge.told(seen)).collect();
+    Ok(Some(overview.with_sites(admitted, refused)))
 }
 
 /// Sites that only the use of their own entry tells of: among very many sites, a rare one is not kept by itself.

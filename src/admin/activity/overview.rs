@@ -10,7 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::entries::uses;
 use super::gather::{Gather, SeenInOrder};
-use super::on_host::{self, HostFilter};
+use super::on_host::{self, AskedSites, HostFilter};
 use super::sites::{SeenSite, SiteJudge, SiteTotals};
 use super::stale_after;
 use crate::activity::seen::WidgetActivity;
@@ -24,6 +24,9 @@ use embedgate_policy::widget::{Access, Environment, Widget, WidgetId};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
+
+/// A page that has so many sites or stale entries takes no other widget.
+pub(super) const MOST_TOLD: usize = 10_000;
 
 /// Query of the activity over all widgets.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -104,7 +107,7 @@ pub(super) struct WidgetOverview {
 ///
 /// How many widgets are open or monitored, what `enforce` would refuse, stale entries, and the sites that were refused most
 /// often. With `host`: which widgets the sites of that host still load, and by which entry. A page looks at `limit` widgets,
-/// and has those with something to tell: `next` says where to go on.
+/// and has those with something to tell. It ends earlier once it has 10,000 sites or stale entries: `next` says where to go on.
 #[utoipa::path(
     get,
     path = "/v1/activity",
@@ -145,7 +148,7 @@ fn page(
     };
     let PageOfWidgets { widgets, looked_at, next } = match host {
         None => of_documents(admin, &mut gather, after, limit, (lately, now))?,
-        Some(host) => on_host::page(admin, &mut gather, after, limit, (host, lately, now))?,
+        Some(host) => on_host::page(admin, &mut gather, after, limit, &AskedSites { host, lately, now })?,
     };
     let (book, policy) = (admin.publisher.live().load_full(), admin.policy.load());
     let census = book.census();
@@ -186,10 +189,10 @@ fn of_documents(
 ) -> Result<PageOfWidgets, Problem> {
     let mut seen = SeenInOrder::after(after.as_ref().map(WidgetId::as_str));
     let mut page = PageOfWidgets::default();
-    let mut last = None;
+    let (mut entries, mut last) = (0, None);
     for widget in stored::after(admin.publisher.documents(), after) {
         let widget = widget.map_err(|error| refusal::of_storage(&error))?;
-        if page.looked_at == limit {
+        if page.looked_at == limit || entries >= MOST_TOLD {
             page.next = last;
             break;
         }
@@ -197,6 +200,7 @@ fn of_documents(
         last = Some(widget.id.clone());
         let activity = seen.of(widget.id.as_str(), gather)?;
         let told = WidgetOverview::of(admin, &widget, &activity, (lately, now))?;
+        entries += told.stale_entries.len();
         page.widgets.extend(Some(told).filter(WidgetOverview::has_something_to_tell));
     }
     Ok(page)
@@ -231,6 +235,11 @@ impl WidgetOverview {
     /// The same with the sites that were asked for.
     pub(super) fn with_sites(self, admitted_sites: Vec<SeenSite>, refused_sites: Vec<SeenSite>) -> Self {
         Self { admitted_sites, refused_sites, ..self }
+    }
+
+    /// How many sites it tells of.
+    pub(super) fn sites(&self) -> usize {
+        self.admitted_sites.len() + self.refused_sites.len()
     }
 
     fn has_something_to_tell(&self) -> bool {
