@@ -101,6 +101,7 @@ impl Edge {
         let judge = Judge {
             policy: &self.setup.policy(),
             tickets: &self.setup.tickets,
+            reports: &self.setup.reports,
             stream_idle: None,
             https: true,
             metrics: &self.metrics,

@@ -12,6 +12,7 @@ use crate::config::{
 use crate::edge::error::EdgeError;
 use crate::edge::setup::LiveSetup;
 use embedgate_policy::explain::RouteAnswers;
+use embedgate_policy::report::ReportPath;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 
 /// What the routes answer.
@@ -23,6 +24,7 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
         https || settings.edge.public_origins.iter().next().is_some_and(|origin| origin.is_loopback());
     let ticket_cookie =
         renewable_for.filter(|_| settings.tickets.cookie == TicketCookie::Partitioned && is_kept);
+    let reports = settings.reports.path.as_ref().and_then(|path| ReportPath::new(path.as_str()));
     let answer = |route: &RouteSettings| ClassAnswer {
         class: route.class,
         only: match &route.widget {
@@ -30,12 +32,17 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
             WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Query(_) => None,
         },
         missing_denied: route.missing_denied,
-        answers: route_answers(route, https, ticket_cookie),
+        answers: route_answers(route, https, ticket_cookie, reports.clone()),
     };
     settings.routes.iter().map(answer).collect()
 }
 
-fn route_answers(route: &RouteSettings, https: bool, ticket_cookie: Option<SignedDuration>) -> RouteAnswers {
+fn route_answers(
+    route: &RouteSettings,
+    https: bool,
+    ticket_cookie: Option<SignedDuration>,
+    reports: Option<ReportPath>,
+) -> RouteAnswers {
     RouteAnswers {
         silent: route.profile(false),
         voice: route.profile(true),
@@ -44,6 +51,7 @@ fn route_answers(route: &RouteSettings, https: bool, ticket_cookie: Option<Signe
         cache: route.cache_rule(),
         https,
         ticket_cookie,
+        reports,
     }
 }
 

@@ -6,11 +6,13 @@ use std::net::SocketAddr;
 use super::document::{ConfigDocument, Entries, ValueSource, stated};
 use super::settings::Settings;
 use super::table::ConfigTable;
+use calls::CallPaths;
 
 pub mod activity;
 pub mod admin;
 pub mod bounds;
 pub mod cache;
+mod calls;
 pub mod edge;
 mod headers;
 pub mod log;
@@ -30,12 +32,13 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
         let rules = root.table("rules", rules::read);
         let policy = root.table("policy", |table| policy::read(table, &edge.public_origins));
         let tickets = root.table("tickets", tickets::read);
-        let reports = root.table("reports", reports::read);
+        let reports = root.table("reports", |table| reports::read(table, &tickets.path));
         let activity = root.table("activity", activity::read);
         let log = root.table("log", log::read);
         let cache = root.table("cache", cache::read);
         let upstreams = root.table("upstreams", upstream::read);
-        let routes = route::read(root, &upstreams, &tickets.path, &edge.public_origins);
+        let calls = CallPaths::new(&tickets.path, reports.path.as_ref());
+        let routes = route::read(root, &upstreams, calls, &edge.public_origins);
         Settings {
             edge,
             admin,

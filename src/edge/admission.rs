@@ -7,6 +7,7 @@ pub mod decision_id;
 pub mod judge;
 pub(crate) mod redirect;
 pub mod reply;
+pub mod reports;
 pub mod request;
 pub mod route;
 pub mod terms;

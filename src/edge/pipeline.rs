@@ -40,8 +40,8 @@ use crate::telemetry::metrics::Metrics;
 use embedgate_policy::verdict::Class;
 
 mod admit;
+mod calls;
 pub(super) mod downstream;
-mod tickets;
 
 use admit::{Admitted, Received};
 

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::admission::redirect::HttpsRedirect;
+use super::admission::reports::Reports;
 use super::admission::route::{HostPages, RouteTable};
 use super::admission::tickets::Tickets;
 use super::admission::tickets::key_file::KeyFile;
@@ -51,6 +52,8 @@ pub struct Setup {
     pub redirect: Option<HttpsRedirect>,
     /// Tickets for iframe sessions.
     pub tickets: Tickets,
+    /// Reports of browsers about the pages around a frame.
+    pub reports: Reports,
     /// Time limits of WebSockets and streams.
     pub tunnel_limits: Limits,
     /// The cache of assets.
@@ -125,10 +128,9 @@ impl Setup {
         let listeners = listeners.filter_map(|listener| noted(listener, &mut faults)).collect();
         let known = running.map(|(running, _)| &running.upstreams);
         let upstreams = noted(Upstreams::prepare(&settings.upstreams, addr, known), &mut faults);
-        let routes = upstreams.as_ref().and_then(|upstreams| {
-            let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, upstreams, pages);
-            noted(routes, &mut faults)
-        });
+        let routes = upstreams
+            .as_ref()
+            .and_then(|upstreams| noted(RouteTable::prepare(settings, upstreams, pages), &mut faults));
         let (Some(upstreams), Some(routes), true) = (upstreams, routes, faults.is_empty()) else {
             return Err(faults);
         };
@@ -146,6 +148,7 @@ impl Setup {
             trusted_proxies: edge.trusted_proxies.clone(),
             redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
             tickets: Tickets::new(Arc::clone(&parts.ticket_keys), &settings.tickets),
+            reports: Reports::new(Arc::clone(&parts.ticket_keys), settings.reports.path.as_ref()),
             tunnel_limits: Limits {
                 idle: edge.tunnel_idle_timeout,
                 lifetime: edge.tunnel_lifetime,

@@ -23,6 +23,7 @@ mod http2_endings;
 mod life;
 mod logs;
 mod registration;
+mod reports;
 mod tickets;
 mod upstreams;
 
@@ -38,6 +39,7 @@ pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use http2_endings::{Http2Ending, Http2EndingCounter};
 pub use life::AttemptCounter;
 pub use logs::DroppedLines;
+pub use reports::{ReportCounter, ReportOutcome};
 pub use tickets::TicketOutcome;
 pub use upstreams::{AnswerDuration, HealthGauge, UpstreamMetrics};
 
@@ -116,6 +118,8 @@ pub struct Metrics {
     tickets: Vec<IntCounter>,
     /// `activity_bytes` and `activity_sightings_total{outcome}`.
     pub activity: ActivityMetrics,
+    /// `reports_total{outcome}`: what browsers reported of the pages around a frame.
+    pub reports: ReportCounter,
     /// `connections{listener}` and `connections_refused_total{reason}`.
     pub connections: ConnectionMetrics,
     /// `tls_handshakes_total{outcome}`: at the data listeners.
@@ -246,6 +250,7 @@ impl Metrics {
                 )?,
             )?,
             activity: ActivityMetrics::new(&families)?,
+            reports: ReportCounter::new(&families)?,
             connections: ConnectionMetrics::new(&families)?,
             handshakes: HandshakeCounter::of_clients(&families)?,
             http2_endings: Http2EndingCounter::new(&families)?,
@@ -373,6 +378,7 @@ mod tests {
         metrics.cache_answered(CacheOutcome::Bypass);
         metrics.ticket(TicketOutcome::Issued);
         metrics.ticket(TicketOutcome::Invalid(TicketError::Altered));
+        metrics.reports.count(ReportOutcome::Bounded);
         let text = metrics.render().unwrap();
         for line in [
             "embedgate_decisions_total{class=\"session\",reason=\"unrestricted\",verdict=\"allow\"} 1",
@@ -386,6 +392,10 @@ mod tests {
             "embedgate_tickets_total{outcome=\"issued\"} 1",
             "embedgate_tickets_total{outcome=\"altered\"} 1",
             "embedgate_tickets_total{outcome=\"unknown_key\"} 0",
+            "embedgate_reports_total{outcome=\"kept\"} 0",
+            "embedgate_reports_total{outcome=\"nothing_new\"} 0",
+            "embedgate_reports_total{outcome=\"bounded\"} 1",
+            "embedgate_reports_total{outcome=\"refused\"} 0",
             "embedgate_cache_bytes 0",
             "embedgate_activity_bytes 0",
             "embedgate_activity_sightings_total{outcome=\"dropped\"} 0",

@@ -60,7 +60,7 @@ impl Edge {
         let changes = widgets.iter().map(put).collect();
         publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine).unwrap();
         Self {
-            routes: RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap(),
+            routes: RouteTable::prepare(&settings, &upstreams, None).unwrap(),
             rules: publisher.live().clone(),
             policy: edge_policy(&settings),
             metrics: Metrics::new().unwrap(),

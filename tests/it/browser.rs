@@ -19,6 +19,7 @@ mod public_pages;
 mod readable;
 mod reasons;
 mod refused_posts;
+mod reports;
 mod restored;
 mod rewritten;
 mod saved;

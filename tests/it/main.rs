@@ -30,6 +30,7 @@ mod integrations;
 mod life;
 mod logs;
 mod mistakes;
+mod reports;
 mod requests;
 mod revocation;
 mod rules_file;

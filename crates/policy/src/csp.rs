@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::decision::{EdgePolicy, Facts};
+use super::decision::{Decision, EdgePolicy, Facts};
 use super::entry::{Entry, HostPattern, PortPattern};
 use super::origin::{Host, Origin, OriginSet};
 use super::widget::Access;
@@ -31,8 +31,20 @@ pub struct ListSources {
     text: String,
     /// The end of each entry in `text`.
     ends: Vec<usize>,
-    /// Entries that no source expression can express: globs, and names with `_`.
+    /// Entries that no source expression can express.
     inexpressible: Vec<Entry>,
+}
+
+/// Policy of the pages around a frame.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FramePolicy {
+    /// The value: `frame-ancestors` and its sources.
+    pub ancestors: String,
+    /// Whether browsers enforce it. Otherwise they only report pages that it does not admit.
+    pub enforced: bool,
+    /// Whether it names all that the list admits, as far as browsers can be told, and the page that the request names.
+    /// Of one that is cut, browsers would also report pages that are on the list.
+    pub is_whole: bool,
 }
 
 /// The page around a frame, as far as the edge knows it.
@@ -51,12 +63,19 @@ pub enum Around<'a> {
 /// Pages that may frame a widget.
 #[derive(Clone, Copy, Debug)]
 pub enum Ancestors<'a> {
-    /// Any page: the widget is open, or only monitored.
+    /// Any page: the widget is open.
     Unrestricted,
     /// No site: the list is empty and enforced.
     Locked,
     /// The sites of the list.
     Listed(&'a ListSources),
+    /// Any page, but those that are not on the list are reported.
+    Monitored {
+        /// The sites of the list.
+        sources: &'a ListSources,
+        /// Whether the list admits the page that the request names.
+        is_page_listed: bool,
+    },
 }
 
 impl ListSources {
@@ -77,14 +96,9 @@ impl ListSources {
             // In a source expression, too, `*.` does not match the apex.
             HostPattern::AtOrBelow(apex) => [apex.to_string(), format!("*.{apex}")].to_vec(),
             HostPattern::Ipv4(address) => [address.to_string()].to_vec(),
-            HostPattern::Ipv6(_) => return,
-            HostPattern::Glob { .. } => {
-                self.inexpressible.push(entry.clone());
-                return;
-            }
+            HostPattern::Ipv6(_) | HostPattern::Glob { .. } => Vec::new(),
         };
-        // The grammar's `host-char` is only letters, digits and `-`.
-        if hosts.iter().any(|host| host.contains('_')) {
+        if !is_expressible(entry) {
             self.inexpressible.push(entry.clone());
             return;
         }
@@ -107,6 +121,11 @@ impl ListSources {
         self.ends.push(self.text.len());
     }
 
+    /// Whether an entry admits a page that no source expresses.
+    fn is_unexpressed(&self, page: Origin<'_>) -> bool {
+        self.inexpressible.iter().any(|entry| entry.admits(page))
+    }
+
     /// As many of the first entries as fit, each of them whole.
     fn within(&self, room: usize) -> &str {
         let end = self.ends.iter().rev().find(|end| **end <= room).copied().unwrap_or_default();
@@ -114,7 +133,20 @@ impl ListSources {
     }
 }
 
-/// The value of `Content-Security-Policy` for a frame; `None` when nothing is restricted.
+/// Whether a source expression can express an entry. None has a glob, an IPv6 address or a `_`: the grammar's `host-char`
+/// is only letters, digits and `-`.
+#[must_use]
+pub fn is_expressible(entry: &Entry) -> bool {
+    match entry.host() {
+        HostPattern::Name(name) | HostPattern::Below(name) | HostPattern::AtOrBelow(name) => {
+            !name.contains('_')
+        }
+        HostPattern::Ipv4(_) => true,
+        HostPattern::Ipv6(_) | HostPattern::Glob { .. } => false,
+    }
+}
+
+/// The policy for a frame; `None` when nothing is restricted.
 ///
 /// `around` is the page that the verdict has allowed. It is added if only an entry that can't be expressed
 /// admits it. A policy over [`MAX_POLICY_BYTES`] shrinks to `'self'`, the system origins and the page. If the
@@ -122,38 +154,69 @@ impl ListSources {
 /// fit. A frame that was opened by a ticket is for the ticket's page alone, even if somebody else has got the
 /// ticket.
 #[must_use]
-pub fn frame_ancestors(ancestors: Ancestors<'_>, around: Around<'_>, system: &OriginSet) -> Option<String> {
-    let own = |embedder: Option<Origin<'_>>| {
-        let mut policy = LISTED.to_owned();
-        let extra = embedder.filter(|embedder| !system.contains(*embedder));
-        for origin in system.iter().chain(extra) {
-            push_origin(&mut policy, origin);
-        }
-        policy
-    };
+pub fn frame_ancestors(
+    ancestors: Ancestors<'_>,
+    around: Around<'_>,
+    system: &OriginSet,
+) -> Option<FramePolicy> {
+    let enforced = |ancestors, is_whole| Some(FramePolicy { ancestors, enforced: true, is_whole });
     let sources = match ancestors {
         Ancestors::Unrestricted => return None,
         // The verdict allows previews of a locked widget on the edge's own and the system origins, so the
         // policy must too.
-        Ancestors::Locked if matches!(around, Around::Unknown) => return Some(NO_ANCESTORS.to_owned()),
-        Ancestors::Locked => return Some(own(None)),
+        Ancestors::Locked if matches!(around, Around::Unknown) => {
+            return enforced(NO_ANCESTORS.to_owned(), true);
+        }
+        Ancestors::Locked => return enforced(own(None, system), true),
+        Ancestors::Monitored { sources, is_page_listed } => {
+            return monitored(sources, is_page_listed, around, system);
+        }
         Ancestors::Listed(sources) => sources,
     };
-    let unexpressed = match around {
-        Around::Ticket(page) => return Some(own(Some(page))),
-        Around::Page(page) => sources.inexpressible.iter().any(|entry| entry.admits(page)).then_some(page),
+    let page = match around {
+        Around::Ticket(page) => return enforced(own(Some(page), system), false),
+        Around::Page(page) => Some(page),
         Around::Unknown | Around::Itself => None,
     };
-    let mut policy = own(unexpressed);
+    let mut policy = own(page.filter(|page| sources.is_unexpressed(*page)), system);
     let room = MAX_POLICY_BYTES.saturating_sub(policy.len());
-    Some(match around {
-        Around::Page(page) if sources.text.len() > room => own(Some(page)),
-        Around::Unknown if sources.text.len() > room => NO_ANCESTORS.to_owned(),
+    let fits = sources.text.len() <= room;
+    match around {
+        Around::Page(page) if !fits => enforced(own(Some(page), system), false),
+        Around::Unknown if !fits => enforced(NO_ANCESTORS.to_owned(), false),
         _ => {
             policy.push_str(sources.within(room));
-            policy
+            enforced(policy, fits && page.is_none_or(can_be_written))
         }
-    })
+    }
+}
+
+/// The policy by which pages are only reported: the list, and the page that the request names, of which the verdict tells
+/// already. `None` where browsers would report pages that are on the list, because not all of it can be said.
+fn monitored(
+    sources: &ListSources,
+    is_page_listed: bool,
+    around: Around<'_>,
+    system: &OriginSet,
+) -> Option<FramePolicy> {
+    let page = match around {
+        Around::Page(page) | Around::Ticket(page) => Some(page),
+        Around::Unknown | Around::Itself => None,
+    };
+    let mut ancestors = own(page.filter(|page| !is_page_listed || sources.is_unexpressed(*page)), system);
+    ancestors.push_str(&sources.text);
+    let is_whole = ancestors.len() <= MAX_POLICY_BYTES && page.is_none_or(can_be_written);
+    is_whole.then_some(FramePolicy { ancestors, enforced: false, is_whole })
+}
+
+/// The edge itself, the system origins and the page.
+fn own(page: Option<Origin<'_>>, system: &OriginSet) -> String {
+    let mut policy = LISTED.to_owned();
+    let extra = page.filter(|page| !system.contains(*page));
+    for origin in system.iter().chain(extra) {
+        push_origin(&mut policy, origin);
+    }
+    policy
 }
 
 /// The policy of an allowed answer for this widget; only frames have one.
@@ -161,20 +224,24 @@ pub fn frame_ancestors(ancestors: Ancestors<'_>, around: Around<'_>, system: &Or
 pub fn widget_ancestors(
     facts: &Facts<'_>,
     widget: WidgetRules<'_>,
+    decision: &Decision,
     policy: &EdgePolicy,
     now: Timestamp,
-) -> Option<String> {
+) -> Option<FramePolicy> {
     if facts.class != Class::Frame {
         return None;
     }
-    let open = widget.access == Access::Open && policy.open_allowed;
+    let listed = || ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
     let sources;
-    let ancestors = if open || widget.access == Access::Monitor {
+    let ancestors = if widget.access == Access::Monitor {
+        sources = listed();
+        Ancestors::Monitored { sources: &sources, is_page_listed: decision.would_deny.is_none() }
+    } else if widget.access == Access::Open && policy.open_allowed {
         Ancestors::Unrestricted
     } else if widget.allowlist.is_empty() {
         Ancestors::Locked
     } else {
-        sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
+        sources = listed();
         Ancestors::Listed(&sources)
     };
     let around = match (facts.by_ticket(policy), facts.embedder.origin()) {
@@ -184,6 +251,15 @@ pub fn widget_ancestors(
         (None, Some(page)) => Around::Page(page),
     };
     frame_ancestors(ancestors, around, &policy.system_origins)
+}
+
+/// Whether a page can be written as a source.
+fn can_be_written(origin: Origin<'_>) -> bool {
+    match origin.host() {
+        Host::Ipv6(_) => false,
+        Host::Name(name) => !name.contains('_') || parent_without_underscore(name).is_some(),
+        Host::Ipv4(_) => true,
+    }
 }
 
 fn push_origin(policy: &mut String, origin: Origin<'_>) {
@@ -201,12 +277,17 @@ fn push_origin(policy: &mut String, origin: Origin<'_>) {
 /// below the first parent name without one. The page itself was judged by its whole name; the wildcard can
 /// only let in other pages around it.
 fn push_around(policy: &mut String, origin: Origin<'_>, name: &str) {
-    let after = name.rsplit_once('_').and_then(|(_, rest)| rest.split_once('.'));
-    // A wildcard below a name of one label would admit everybody.
-    let Some((_, parent)) = after.filter(|(_, parent)| parent.contains('.')) else { return };
+    let Some(parent) = parent_without_underscore(name) else { return };
     let port = origin.explicit_port().map(|port| format!(":{port}")).unwrap_or_default();
     // Writing to a string can't fail.
     let _ = write!(policy, " {}://*.{parent}{port}", origin.scheme().as_str());
+}
+
+/// The first parent of a name that has no underscore.
+fn parent_without_underscore(name: &str) -> Option<&str> {
+    let after = name.rsplit_once('_').and_then(|(_, rest)| rest.split_once('.'));
+    // A wildcard below a name of one label would admit everybody.
+    after.map(|(_, parent)| parent).filter(|parent| parent.contains('.'))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod json_position;
 pub mod json_syntax;
 pub mod lint;
 pub mod origin;
+pub mod report;
 pub mod suffix;
 pub mod ticket;
 pub mod varint;

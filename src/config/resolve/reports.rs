@@ -1,6 +1,6 @@
 //! `[reports]`.
 
-use super::tickets::call_path;
+use super::calls::call_path;
 use crate::config::pattern::PathPattern;
 use crate::config::table::ConfigTable;
 
@@ -11,10 +11,30 @@ pub struct ReportSettings {
     pub path: Option<PathPattern>,
 }
 
-pub(super) fn read(table: &ConfigTable<'_>) -> ReportSettings {
-    let path = |text: &str| match text {
+/// `tickets`: the path of calls for tickets.
+pub(super) fn read(table: &ConfigTable<'_>, tickets: &PathPattern) -> ReportSettings {
+    let read = |text: &str| match text {
         "" => Ok(None),
-        text => call_path(text, "embed-report").map(Some),
+        text => report_path(text).map(Some),
     };
-    ReportSettings { path: table.or("path", |item| item.text(path), Some(PathPattern::of_reports())) }
+    let path = table.or("path", |item| item.text(read), Some(PathPattern::of_reports()));
+    if path.as_ref() == Some(tickets) {
+        let spot = table.place_of("path").unwrap_or(table.spot());
+        table.fault(
+            spot,
+            format!("reports.path: '{tickets}' is tickets.path; write another one, or \"\" for no reports"),
+        );
+    }
+    ReportSettings { path }
+}
+
+fn report_path(text: &str) -> Result<PathPattern, String> {
+    let path = call_path(text, "embed-report")?;
+    // It becomes part of a policy, in which these end a directive (CSP Level 3 §2.2.1).
+    match text.find([';', ',']) {
+        Some(_) => {
+            Err(format!("'{text}' can't have ';' or ',', because it is sent in Content-Security-Policy"))
+        }
+        None => Ok(path),
+    }
 }

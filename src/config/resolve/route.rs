@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 
+use super::calls::CallPaths;
 use super::headers;
 use super::upstream::KnownUpstreams;
 use crate::config::document::ValueSource;
@@ -131,10 +132,10 @@ const ENCODED_SLASHES: [(&str, bool); 2] = [("refuse", false), ("pass", true)];
 pub(super) fn read(
     root: &ConfigTable<'_>,
     upstreams: &KnownUpstreams<'_>,
-    ticket_path: &PathPattern,
+    calls: CallPaths<'_>,
     own: &OwnOrigins,
 ) -> Vec<RouteSettings> {
-    let mut reading = RouteReading { upstreams, ticket_path, own, places: Vec::new(), used: Vec::new() };
+    let mut reading = RouteReading { upstreams, calls, own, places: Vec::new(), used: Vec::new() };
     let Some(item) = root.item("routes") else {
         root.fault(
             &ValueSource::Nowhere,
@@ -163,7 +164,7 @@ fn fields() -> &'static str {
 
 struct RouteReading<'r, 'd> {
     upstreams: &'r KnownUpstreams<'d>,
-    ticket_path: &'r PathPattern,
+    calls: CallPaths<'r>,
     own: &'r OwnOrigins,
     places: Vec<(RouteHost, PathPattern)>,
     used: Vec<Arc<str>>,
@@ -234,12 +235,11 @@ impl RouteReading<'_, '_> {
             let on = if *host == RouteHost::Any { String::new() } else { format!(" on {host}") };
             table.fault(spot, format!("routes.path: '{path}' already has a route{on}; leave one out"));
         }
-        if path == *self.ticket_path || path.without_rest() == Some(self.ticket_path.as_str()) {
-            table
-                .fault(spot, format!("routes.path: '{path}' is tickets.path, which the edge answers itself"));
+        if let Some(fault) = self.calls.fault(&path) {
+            table.fault(spot, format!("routes.path: {fault}"));
         }
-        let others = self.places.iter().filter(|(other, _)| other == host).map(|(_, path)| path);
-        if let Some(other) = others.chain([self.ticket_path]).find(|other| path.competes(other)) {
+        let mut others = self.places.iter().filter(|(other, _)| other == host).map(|(_, path)| path);
+        if let Some(other) = others.find(|other| path.competes(other)) {
             let detail = "could both match a path, and neither is narrower; write one of them longer";
             table.fault(spot, format!("routes.path: '{path}' and '{other}' {detail}"));
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::calls::call_path;
 use crate::config::pattern::PathPattern;
 use crate::config::scalar;
 use crate::config::table::ConfigTable;
@@ -78,17 +79,5 @@ fn renewable_for(text: &str) -> Result<Duration, String> {
     match scalar::duration(text)? {
         time if time > LONGEST_RENEWABLE => Err(format!("'{text}' is longer than 30d")),
         time => Ok(time),
-    }
-}
-
-/// The path of calls to the edge itself. `usual`: the end of the default.
-pub(super) fn call_path(text: &str, usual: &str) -> Result<PathPattern, String> {
-    let pattern = PathPattern::parse(text)?;
-    if pattern.has_rest() {
-        Err(format!("'{text}' must be a single path; leave {{*rest}} out"))
-    } else if !pattern.has_widget() {
-        Err(format!("'{text}' has no {{widget}}; write it like \"/w/{{widget}}/{usual}\""))
-    } else {
-        Ok(pattern)
     }
 }

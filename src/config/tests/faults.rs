@@ -194,6 +194,13 @@ fn sections() {
         ("tickets.path = \"/ticket\"", "3:16", "'/ticket' has no {widget}"),
         ("tickets.path = \"/{widget}/{*rest}\"", "3:16", "leave {*rest} out"),
         ("tickets.path = \"/w/{widget}/frame\"", "2:20", "is tickets.path, which the edge answers itself"),
+        ("reports.path = \"/report\"", "3:16", "write it like \"/w/{widget}/embed-report\""),
+        ("reports.path = \"/{widget}/{*rest}\"", "3:16", "leave {*rest} out"),
+        ("reports.path = \"/w/{widget}/embed-ticket\"", "3:16", "is tickets.path; write another one"),
+        ("tickets.path = \"/w/{widget}/embed-report\"", "3:1", "is tickets.path; write another one"),
+        ("reports.path = \"/w/{widget}/a;b\"", "3:16", "can't have ';' or ','"),
+        ("reports.path = \"/a,b/{widget}\"", "3:16", "can't have ';' or ','"),
+        ("reports.path = \"/w/{widget}/frame\"", "2:20", "is reports.path, which the edge answers itself"),
         ("log.level = \"loud\"", "3:13", "write one of \"off\", \"error\""),
         ("log.decisions = \"some\"", "3:17", "write one of \"all\", \"denied\", \"off\""),
     ]);

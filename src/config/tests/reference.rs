@@ -142,6 +142,7 @@ fn the_reference_has_every_key_that_is_read() {
         ("[rules]", "[rules]\nzzzzzzzzzzzz = 1"),
         ("[policy]", "[policy]\nzzzzzzzzzzzz = 1"),
         ("[tickets]", "[tickets]\nzzzzzzzzzzzz = 1"),
+        ("[reports]", "[reports]\nzzzzzzzzzzzz = 1"),
         ("[log]", "[log]\nzzzzzzzzzzzz = 1"),
         ("[cache]", "[cache]\nzzzzzzzzzzzz = 1"),
         ("[upstreams.app]", "[upstreams.app]\nservers = [\"a:1\"]\nzzzzzzzzzzzz = 1"),

@@ -28,6 +28,7 @@ fn every_key_is_live_or_waits() {
         ("edge.bounds.connections = 7", "edge.bounds"),
         ("tickets.lifetime = \"1s\"", "tickets.lifetime"),
         ("tickets.cookie = \"partitioned\"", "tickets.cookie"),
+        ("reports.path = \"\"", "reports"),
         ("cache.bytes = \"1B\"", "cache"),
         ("upstreams.app.servers = [\"a:1\"]", "upstreams.app"),
     ];

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{read, settings};
 use crate::config::{
-    EmptyAllowlist, LogLevel, LoggedDecisions, ServerAddress, SourceSetting, TlsVersion, UpstreamSettings,
-    UpstreamTls, notices,
+    EmptyAllowlist, LogLevel, LoggedDecisions, PathPattern, ServerAddress, SourceSetting, TlsVersion,
+    UpstreamSettings, UpstreamTls, notices,
 };
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
@@ -43,6 +43,8 @@ fn defaults() {
     assert_eq!(s.tickets.key_file, Path::new("data/ticket.keys"));
     assert_eq!(s.tickets.lifetime, Duration::from_secs(60));
     assert_eq!(s.tickets.renewable_for, Duration::from_secs(12 * 60 * 60));
+    assert_eq!(s.reports.path.as_ref().map(PathPattern::as_str), Some("/w/{widget}/embed-report"));
+    assert_eq!(settings("reports.path = \"\"").reports.path, None);
     assert_eq!((s.log.level, s.log.decisions), (LogLevel::Info, LoggedDecisions::Denied));
     assert_eq!(s.log.audit, Path::new("data/audit.jsonl"));
     assert_eq!(s.cache.bytes, 256 << 20);

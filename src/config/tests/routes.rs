@@ -182,6 +182,16 @@ fn places_of_the_id() {
             "4:8",
             "'/w/{*rest}' and '/w/{widget}/embed-ticket' could",
         ),
+        (
+            format!("path = \"/w/{{widget}}/embed-report\"\n{class}{demo}"),
+            "4:8",
+            "'/w/{widget}/embed-report' is reports.path, which the edge answers itself",
+        ),
+        (
+            format!("path = \"/w/x/embed-report\"\n{class}{demo}{fixed}"),
+            "4:8",
+            "'/w/x/embed-report' is reports.path, which the edge answers itself",
+        ),
         (format!("{plain}{class}{demo}{fixed}rewrite = \"x\""), "8:11", "must begin with a slash"),
         (format!("{plain}{class}{demo}{fixed}rewrite = \"/{{rest}}\""), "8:11", "does not end in {*rest}"),
         (format!("{rest}{class}{demo}{fixed}rewrite = \"/y\""), "8:11", "must end in {rest}"),

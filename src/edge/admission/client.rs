@@ -10,6 +10,8 @@ use super::request;
 use crate::edge::http::message::RequestHead;
 use embedgate_policy::headers::{Sender, sender};
 
+mod address;
+
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The field with the browser's scheme, set by a proxy.
 pub const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");

@@ -1,8 +1,8 @@
 //! Id of a decision: shown on the denied page, in the log, and to the upstream.
 
 use jiff::Timestamp;
-use uuid::Builder;
 use uuid::fmt::Hyphenated;
+use uuid::{Builder, Uuid};
 
 /// UUID of version 7 (RFC 9562 §5.7). It sorts by time, to the millisecond. The rest is random, so it reveals
 /// nothing about the traffic.
@@ -16,10 +16,23 @@ impl DecisionId {
         // A clock before 1970 is wrong, but not a reason to stop serving.
         let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
         let [random @ .., _, _, _, _, _, _] = rand::random::<u128>().to_le_bytes();
+        Self::written(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    }
+
+    /// The id of these [`bytes`](Self::bytes).
+    pub fn of(bytes: [u8; 16]) -> Self {
+        Self::written(Uuid::from_bytes(bytes))
+    }
+
+    fn written(id: Uuid) -> Self {
         let mut text = [0; Hyphenated::LENGTH];
-        let id = Builder::from_unix_timestamp_millis(millis, &random).into_uuid();
         id.hyphenated().encode_lower(&mut text);
         Self(text)
+    }
+
+    /// The id in its shortest form.
+    pub fn bytes(&self) -> [u8; 16] {
+        Uuid::try_parse_ascii(&self.0).unwrap_or_default().into_bytes()
     }
 
     /// The usual form: 36 characters, lower case.
@@ -41,6 +54,8 @@ mod tests {
         assert_eq!((id.get_version_num(), id.get_variant()), (7, uuid::Variant::RFC4122));
         assert!(at("2026-11-29T12:00:00.123Z").as_str() < at("2026-11-29T12:00:00.124Z").as_str());
         assert!(at("1960-01-01T00:00:00Z").as_str().starts_with("00000000-0000-7"));
+        let id = at("2026-11-29T12:00:00.123Z");
+        assert_eq!(DecisionId::of(id.bytes()).as_str(), id.as_str());
     }
 
     #[test]

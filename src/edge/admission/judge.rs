@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::decision_id::DecisionId;
+use super::reports::Reports;
 use super::request::{host, is_loopback, lines};
 use super::route::Route;
 use super::terms::{Admission, ReadLimit};
@@ -26,6 +27,7 @@ use embedgate_policy::origin::{Embedder, Origin};
 use embedgate_policy::verdict::Class;
 
 mod record;
+mod report;
 mod ticket;
 mod told;
 
@@ -44,6 +46,8 @@ pub struct Judge<'a> {
     pub policy: &'a EdgePolicy,
     /// Reader and issuer of tickets.
     pub tickets: &'a Tickets,
+    /// Issuer of the addresses that browsers report to.
+    pub reports: &'a Reports,
     /// Maximum idle time of a stream; `None`: no limit.
     pub stream_idle: Option<Duration>,
     /// Whether the browser's scheme is https.
@@ -157,9 +161,15 @@ impl Judge<'_> {
                 // Assets and public pages have nothing of their own beside CORS.
                 if matches!(route.class, Class::Frame | Class::Session) {
                     let answer = &mut allowed.admission.own.answer;
-                    *answer = OwnAnswer::of(&facts, widget, &decision, self.policy, now, |page| {
-                        self.framed(id, page, request, now)
-                    });
+                    *answer = OwnAnswer::of(
+                        &facts,
+                        widget,
+                        &decision,
+                        self.policy,
+                        now,
+                        |page| self.framed(id, page, request, now),
+                        |page, room| self.reports.address(id, room, &decision_id, page, now),
+                    );
                     if by_cookie {
                         answer.by_cookie = true;
                         self.renew_cookie(answer, id, reading.as_ref(), request, now);

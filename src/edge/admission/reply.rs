@@ -134,6 +134,11 @@ impl Reply {
         Self::new(to, StatusCode::OK).with_body(json, body).with_cors(cors)
     }
 
+    /// The reply without a content.
+    pub fn no_content(to: Recipient<'_>) -> Self {
+        Self::new(to, StatusCode::NO_CONTENT)
+    }
+
     /// A page that belongs to no widget, so that no profile applies to it.
     pub fn page(to: Recipient<'_>, page: String) -> Self {
         if !matches!(to.request.method, Method::GET | Method::HEAD) {

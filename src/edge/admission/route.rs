@@ -7,7 +7,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode;
 
 use super::request::{RequestRefusal, host};
-use crate::config::{self, PathPattern, RouteHost, WidgetPlace};
+use crate::config::{self, PathPattern, RouteHost, Settings, WidgetPlace};
 use crate::edge::error::EdgeError;
 use crate::edge::forward::upstream::{Upstream, Upstreams};
 use crate::edge::http::limits::MAX_TARGET_BYTES;
@@ -123,17 +123,34 @@ pub trait HostPages: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 enum PathTarget {
     Route(Arc<Route>),
-    /// Calls for tickets, of this widget where its id is not in the place of `{widget}`.
-    Tickets(Option<Box<str>>),
+    /// Calls to the edge itself, about this widget where its id is not in the place of `{widget}`.
+    Call(EdgeCall, Option<Box<str>>),
 }
 
 impl PathTarget {
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Route(one), Self::Route(other)) => Arc::ptr_eq(one, other),
-            (Self::Tickets(_), Self::Tickets(_)) => true,
+            (Self::Call(one, _), Self::Call(other, _)) => one == other,
             _ => false,
         }
+    }
+}
+
+/// Call to the edge itself, which no upstream gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeCall {
+    /// For a ticket.
+    Ticket,
+    /// With a browser's report of the pages around a frame.
+    Report,
+}
+
+impl EdgeCall {
+    /// The calls that are served, with their paths.
+    fn served(settings: &Settings) -> impl Iterator<Item = (Self, &PathPattern)> {
+        let reports = settings.reports.path.as_ref().map(|path| (Self::Report, path));
+        [(Self::Ticket, &settings.tickets.path)].into_iter().chain(reports)
     }
 }
 
@@ -154,8 +171,10 @@ pub enum Target<'t> {
         /// The refusal.
         refusal: RequestRefusal,
     },
-    /// The edge's call for tickets.
-    Tickets {
+    /// A call to the edge itself.
+    Call {
+        /// Which call.
+        call: EdgeCall,
         /// The text in the place of `{widget}`.
         widget: &'t str,
     },
@@ -166,17 +185,17 @@ pub enum Target<'t> {
 }
 
 impl RouteTable {
-    /// Builds the table. `tickets`: the path of calls for tickets. `pages`: the pages at `/`.
+    /// Builds the table of these settings. `pages`: the pages at `/`.
     ///
     /// # Errors
     ///
     /// Two routes match the same path, or a route names an unknown upstream.
     pub fn prepare(
-        routes: &[config::RouteSettings],
-        tickets: &PathPattern,
+        settings: &Settings,
         upstreams: &Upstreams,
         pages: Option<Arc<dyn HostPages>>,
     ) -> Result<Self, EdgeError> {
+        let routes = settings.routes.as_slice();
         let mut routers = HostRouters::default();
         for settings in routes {
             let route = Arc::new(Route::prepare(settings, upstreams)?);
@@ -189,12 +208,15 @@ impl RouteTable {
                 routers.insert(host, path, PathTarget::Route(route))?;
             }
         }
-        routers.insert_everywhere(tickets.as_str(), || PathTarget::Tickets(None))?;
-        // Routes that name a widget where calls for tickets have `{widget}` are narrower than those calls.
-        let narrowed = routes.iter().filter_map(|route| Some((&route.host, tickets.narrowed(&route.path)?)));
-        let narrowed: BTreeSet<(&RouteHost, (String, &str))> = narrowed.collect();
-        for (host, (path, widget)) in narrowed {
-            routers.insert(host, &path, PathTarget::Tickets(Some(widget.into())))?;
+        for (call, calls) in EdgeCall::served(settings) {
+            routers.insert_everywhere(calls.as_str(), || PathTarget::Call(call, None))?;
+            // Routes that name a widget where calls have `{widget}` are narrower than those calls.
+            let narrowed =
+                routes.iter().filter_map(|route| Some((&route.host, calls.narrowed(&route.path)?)));
+            let narrowed: BTreeSet<(&RouteHost, (String, &str))> = narrowed.collect();
+            for (host, (path, widget)) in narrowed {
+                routers.insert(host, &path, PathTarget::Call(call, Some(widget.into())))?;
+            }
         }
         Ok(Self { routers, pages, own: Arc::new(config::routeless_profile(routes)) })
     }
@@ -203,7 +225,7 @@ impl RouteTable {
     pub fn own<'t>(&'t self, target: &Target<'t>) -> &'t Arc<OwnProfile> {
         match target {
             Target::Route { route, .. } | Target::Unnamed { route, .. } => &route.own,
-            Target::Tickets { .. } | Target::Page(_) | Target::None => &self.own,
+            Target::Call { .. } | Target::Page(_) | Target::None => &self.own,
         }
     }
 
@@ -231,9 +253,9 @@ impl RouteTable {
         let FoundPath { target, in_path, in_host } = found;
         let route = match target {
             PathTarget::Route(route) => route,
-            PathTarget::Tickets(widget) => {
+            PathTarget::Call(call, widget) => {
                 let widget = widget.as_deref().or(in_path);
-                return widget.map_or(Target::None, |widget| Target::Tickets { widget });
+                return widget.map_or(Target::None, |widget| Target::Call { call: *call, widget });
             }
         };
         let widget = match &route.place {

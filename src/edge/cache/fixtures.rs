@@ -39,7 +39,7 @@ pub(super) fn request(method: &str, fields: &[(&'static str, &str)]) -> RequestH
 pub(super) fn admission(origin: Option<&str>) -> Admission {
     let settings = config::parse("test", CONFIG, []).unwrap();
     let upstreams = Upstreams::prepare(&settings.upstreams, None, None).unwrap();
-    let routes = RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap();
+    let routes = RouteTable::prepare(&settings, &upstreams, None).unwrap();
     let asked = request("GET", &[]);
     let Target::Route { route, .. } = routes.find(&asked) else { panic!("no route") };
     let embedder = origin.map_or(Embedder::Absent, |origin| Embedder::Known(Origin::parse(origin).unwrap()));

@@ -11,7 +11,7 @@ use crate::edge::admission::judge::{Allowed, Denied, Judge, Judged};
 use crate::edge::admission::reply::{Denial, Recipient, Reply};
 use crate::edge::admission::request;
 use crate::edge::admission::request::{Noted, PathEscapes, RequestRefusal, Upgrade};
-use crate::edge::admission::route::{Route, Target};
+use crate::edge::admission::route::{EdgeCall, Route, Target};
 use crate::edge::cache::AssetCache;
 use crate::edge::http::body::BodyLength;
 use crate::edge::http::limits::HeadLimits;
@@ -134,13 +134,16 @@ impl Pipeline {
                 record.class = Some(route.class);
                 return Err(Reply::refusal(to, refusal));
             }
-            Target::Page(_) | Target::Tickets { .. } if received.is_handshake() => {
+            Target::Page(_) | Target::Call { .. } if received.is_handshake() => {
                 return Err(Reply::refusal(to, request::WEBSOCKET_ELSEWHERE));
             }
             Target::Page(page) => return Err(Reply::page(to, page)),
-            Target::Tickets { widget } => {
+            Target::Call { call: EdgeCall::Ticket, widget } => {
                 record.class = Some(Class::Session);
                 return Err(self.ticket_reply(setup, widget, to));
+            }
+            Target::Call { call: EdgeCall::Report, widget } => {
+                return Err(self.report_reply(setup, widget, to, &received.client));
             }
             Target::None => return Err(Reply::not_found(to)),
         };
@@ -194,6 +197,7 @@ impl Pipeline {
         judging(&Judge {
             policy: &setup.policy(),
             tickets: &setup.tickets,
+            reports: &setup.reports,
             metrics: &self.metrics,
             decisions: &self.decisions,
             activity: &self.activity,
@@ -208,7 +212,7 @@ fn takes_encoded_slashes(target: &Target<'_>, request: &RequestHead, first: usiz
         Target::Route { route, .. } | Target::Unnamed { route, .. } => {
             route.takes_encoded_slashes(request.uri.path(), first)
         }
-        Target::Tickets { .. } | Target::Page(_) | Target::None => false,
+        Target::Call { .. } | Target::Page(_) | Target::None => false,
     }
 }
 

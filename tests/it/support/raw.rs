@@ -204,15 +204,30 @@ fn fields(head: &str) -> BTreeMap<String, String> {
     lines.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned())).collect()
 }
 
-/// A field's value with three dots for a frame's ticket, which is another each time.
+/// A field's value with three dots for a frame's ticket, and for the token of its reports, which are others each time.
 pub fn masked(value: &str) -> String {
-    match value.split_once("embed-ticket;desc=\"") {
+    if let Some((before, rest)) = value.split_once("embed-ticket;desc=\"") {
+        let after = rest.split_once('"').map_or("", |(_, after)| after);
+        return format!("{before}embed-ticket;desc=\"...\"{after}");
+    }
+    match value.split_once("embed-report?r=") {
         Some((before, rest)) => {
-            let after = rest.split_once('"').map_or("", |(_, after)| after);
-            format!("{before}embed-ticket;desc=\"...\"{after}")
+            let after = rest.find(is_no_token).and_then(|end| rest.get(end..)).unwrap_or_default();
+            format!("{before}embed-report?r=...{after}")
         }
         None => value.to_owned(),
     }
+}
+
+/// A frame's policy without the address that browsers report to.
+pub fn unreported(policy: &str) -> String {
+    let Some((before, rest)) = policy.split_once("; report-uri ") else { return policy.to_owned() };
+    let after = rest.find(char::is_whitespace).and_then(|end| rest.get(end..)).unwrap_or_default();
+    format!("{before}{after}")
+}
+
+fn is_no_token(c: char) -> bool {
+    !c.is_ascii_alphanumeric() && c != '-' && c != '_'
 }
 
 /// A GET on a new connection.

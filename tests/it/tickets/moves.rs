@@ -6,7 +6,7 @@ use super::frames::ticket_of;
 use super::{SITE, STRANGER, ask, logged, opened_by, outcome, own, save, spec, ticket, widgets};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::eventually;
-use crate::support::raw::{Answer, masked};
+use crate::support::raw::{Answer, masked, unreported};
 use crate::support::upstream::{Upstream, got};
 
 const FRAME: &str = "/w/w/frame";
@@ -29,6 +29,11 @@ async fn moved(edge: &Edge, widget: &str, ticket: &str) -> Answer {
     let referrer = format!("{}/w/{widget}/frame?ticket={ticket}", own(edge));
     let path = format!("/w/{widget}/frame?ticket={ticket}");
     ask(edge, "GET", &path, &[("Referer", &referrer), IFRAME]).await
+}
+
+/// Who may frame an answer.
+fn policy_of(answer: &Answer) -> String {
+    unreported(answer.field("content-security-policy"))
 }
 
 /// The first logged decision with this reason, once it is there.
@@ -55,11 +60,7 @@ async fn it_is_its_page_s_alone_and_gets_a_fresh_one() {
                 let referrer = format!("{own}/w/w/frame?a=1&%74icket={held}");
                 let fields = [("Referer", &*referrer), ("Sec-Fetch-Dest", destination), more];
                 let answer = ask(&edge, method, &format!("{FRAME}?ticket={held}&a=1"), &fields).await;
-                assert_eq!(
-                    (answer.status, answer.field("content-security-policy")),
-                    (200, ALONE),
-                    "{method}"
-                );
+                assert_eq!((answer.status, &*policy_of(&answer)), (200, ALONE), "{method}");
                 assert_eq!(answer.field("cache-control"), "private, no-store");
                 assert_eq!(answer.field("vary"), "Origin, Referer, Sec-Fetch-Dest");
                 let fresh = ticket_of(&answer).unwrap();
@@ -102,7 +103,7 @@ async fn what_does_not_count_is_taken_out_and_ignored() {
     ];
     for (path, fields, policy) in ignored {
         let answer = ask(&edge, "GET", path, fields).await;
-        assert_eq!((answer.status, answer.field("content-security-policy")), (200, policy), "{fields:?}");
+        assert_eq!((answer.status, &*policy_of(&answer)), (200, policy), "{fields:?}");
         let told = super::body(&answer);
         assert_eq!(told["target"], FRAME, "{fields:?}");
         assert!(!told.to_string().contains(&held), "{fields:?}");
@@ -123,7 +124,7 @@ async fn what_does_not_count_is_taken_out_and_ignored() {
         (&format!("{held}&ticket={over}"), "several"),
     ] {
         let answer = moved(&edge, "w", ticket).await;
-        assert_eq!((answer.status, answer.field("content-security-policy")), (200, WHOLE), "{counted}");
+        assert_eq!((answer.status, &*policy_of(&answer)), (200, WHOLE), "{counted}");
         assert_eq!((answer.field("cache-control"), ticket_of(&answer)), ("private, no-cache", None));
         assert_eq!(outcome(&edge, counted).await, 1.0, "{counted}");
         assert!(!super::body(&answer).to_string().contains("ticket"), "{counted}");
@@ -146,7 +147,7 @@ async fn it_is_worth_what_the_rules_in_force_say() {
     // An open widget is anybody's, and one that only monitors lets through: their pages stay known.
     for widget in ["open", "monitored"] {
         let answer = moved(&edge, widget, &ticket(&edge, widget, STRANGER, 60)).await;
-        assert_eq!((answer.status, answer.field("content-security-policy")), (200, ""), "{widget}");
+        assert_eq!((answer.status, &*policy_of(&answer)), (200, ""), "{widget}");
         assert_eq!(opened_by(&edge, widget, &ticket_of(&answer).unwrap()), STRANGER);
     }
     assert_eq!(upstream.requests(), 2);
@@ -196,16 +197,14 @@ async fn a_long_list_is_sent_as_far_as_it_fits() {
     let names: Vec<String> = (0..120).map(|n| format!("{n:03}.{}.example", "a".repeat(20))).collect();
     save(&edge, &json!(names)).await;
     let own = own(&edge);
-    let policy = async |fields: &[(&str, &str)]| {
-        ask(&edge, "GET", FRAME, fields).await.field("content-security-policy").to_owned()
-    };
+    let policy = async |fields: &[(&str, &str)]| policy_of(&ask(&edge, "GET", FRAME, fields).await);
     let first: String = names.iter().take(99).map(|name| format!(" https://{name}")).collect();
     assert_eq!(policy(&[("Referer", &own)]).await, format!("frame-ancestors 'self'{first}"));
     assert_eq!(policy(&[]).await, "frame-ancestors 'none'");
     let last = format!("https://{}", names[119]);
     assert_eq!(policy(&[("Referer", &last)]).await, format!("frame-ancestors 'self' {last}"));
     let answer = moved(&edge, "w", &ticket(&edge, "w", &last, 60)).await;
-    assert_eq!(answer.field("content-security-policy"), format!("frame-ancestors 'self' {last}"));
+    assert_eq!(policy_of(&answer), format!("frame-ancestors 'self' {last}"));
 }
 
 /// A frame's address is in `Referer` of whatever it asks for.

@@ -20,7 +20,12 @@ fn listed(entries: &[&str], embedder: Option<&str>, system: &[&str]) -> String {
 }
 
 fn policy(entries: &[&str], around: Around<'_>, system: &[&str]) -> String {
-    frame_ancestors(Ancestors::Listed(&sources(entries)), around, &set(system)).expect("a policy")
+    enforced(entries, around, system).ancestors
+}
+
+fn enforced(entries: &[&str], around: Around<'_>, system: &[&str]) -> FramePolicy {
+    let policy = frame_ancestors(Ancestors::Listed(&sources(entries)), around, &set(system));
+    policy.filter(|policy| policy.enforced).expect("a policy")
 }
 
 #[test]
@@ -86,14 +91,18 @@ fn system_origins_always_belong() {
 fn access_without_a_list() {
     let system = set(&["https://dashboard.vendor.example"]);
     let preview = Origin::parse("https://dashboard.vendor.example").expect("an origin");
-    let locked = |around| frame_ancestors(Ancestors::Locked, around, &system);
+    let locked = |around| {
+        let policy = frame_ancestors(Ancestors::Locked, around, &system).expect("a policy");
+        assert!(policy.enforced && policy.is_whole, "{policy:?}");
+        policy.ancestors
+    };
     for around in [Around::Unknown, Around::Page(preview), Around::Ticket(preview), Around::Itself] {
         assert_eq!(frame_ancestors(Ancestors::Unrestricted, around, &system), None);
         let expected = match around {
             Around::Unknown => "frame-ancestors 'none'",
             _ => "frame-ancestors 'self' https://dashboard.vendor.example",
         };
-        assert_eq!(locked(around).as_deref(), Some(expected), "{around:?}");
+        assert_eq!(locked(around), expected, "{around:?}");
     }
     // Every entry has expired: no site is left, but the list is not an empty one.
     assert_eq!(listed(&[], None, &[]), "frame-ancestors 'self'");
@@ -170,6 +179,76 @@ fn a_frame_that_names_itself_gets_as_many_entries_as_fit() {
     let cut = policy(&both, Around::Itself, &[]);
     assert_eq!(cut, listed(both.get(..99).expect("so many"), None, &[]), "not half of {apex}");
     assert!(cut.len() + " https://".len() + apex.len() - 1 <= MAX_POLICY_BYTES, "half of it would fit");
+}
+
+fn page(text: &str) -> Around<'_> {
+    Around::Page(Origin::parse(text).expect(text))
+}
+
+#[test]
+fn a_policy_that_is_cut_is_not_whole() {
+    let long: Vec<String> = (0..120).map(|n| format!("site-{n:03}.customers.example")).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    let short = ["example.com", "pr-*.preview.example.com", "my_site.example.com", "*.my_site.test", "[::1]"];
+    let site = "https://example.com";
+    for (list, around, is_whole) in [
+        (&short[..], Around::Unknown, true),
+        (&short, Around::Itself, true),
+        (&short, page(site), true),
+        (&short, page("https://pr-1.preview.example.com"), true),
+        (&short, page("https://my_site.example.com"), true),
+        // It is on the list, and no source says so.
+        (&short, page("https://a.my_site.test"), false),
+        (&short, page("https://[::1]"), false),
+        // A ticket's page is the only one: pages around it may be on the list.
+        (&short, Around::Ticket(Origin::parse(site).expect(site)), false),
+        (&long, Around::Unknown, false),
+        (&long, Around::Itself, false),
+        (&long, page("https://site-007.customers.example"), false),
+    ] {
+        assert_eq!(enforced(list, around, &[]).is_whole, is_whole, "{around:?}");
+    }
+}
+
+#[test]
+fn a_monitored_list_is_said_whole_or_not_at_all() {
+    let system = ["https://dashboard.vendor.example"];
+    let monitored = |entries: &[&str], is_page_listed, around| {
+        let sources = sources(entries);
+        let ancestors = Ancestors::Monitored { sources: &sources, is_page_listed };
+        let policy = frame_ancestors(ancestors, around, &set(&system))?;
+        assert!(!policy.enforced && policy.is_whole && policy.ancestors.len() <= MAX_POLICY_BYTES);
+        let base = "frame-ancestors 'self' https://dashboard.vendor.example";
+        Some(policy.ancestors.strip_prefix(base).expect(base).to_owned())
+    };
+    let list = ["example.com", "pr-*.preview.example.com", "[2001:db8::1]"];
+    let (site, stranger) = ("https://example.com", "https://stranger.example");
+    for (is_listed, around, expected) in [
+        (true, Around::Unknown, Some(" https://example.com")),
+        (true, Around::Itself, Some(" https://example.com")),
+        (true, page(site), Some(" https://example.com")),
+        (true, Around::Ticket(Origin::parse(site).expect(site)), Some(" https://example.com")),
+        (
+            true,
+            page("https://pr-1.preview.example.com"),
+            Some(" https://pr-1.preview.example.com https://example.com"),
+        ),
+        // The verdict tells of the page itself, so browsers need not.
+        (false, page(stranger), Some(" https://stranger.example https://example.com")),
+        (true, page(system[0]), Some(" https://example.com")),
+        (true, page("https://[2001:db8::1]"), None),
+        (false, page("http://under_score.test"), None),
+    ] {
+        assert_eq!(monitored(&list, is_listed, around).as_deref(), expected, "{around:?}");
+    }
+    assert_eq!(monitored(&[], false, page(stranger)).as_deref(), Some(" https://stranger.example"));
+    assert_eq!(monitored(&[], true, Around::Unknown).as_deref(), Some(""));
+    let long: Vec<String> = (0..110).map(|n| format!("site-{n:03}.of-customers.example")).collect();
+    let long: Vec<&str> = long.iter().map(String::as_str).collect();
+    for around in [Around::Unknown, Around::Itself, page("https://site-007.of-customers.example")] {
+        assert!(monitored(&long[..100], true, around).is_some(), "{around:?}");
+        assert_eq!(monitored(&long, true, around), None, "{around:?}");
+    }
 }
 
 /// Reads a policy as CSP Level 3 does (§6.7.2.7 ff.: "Does url match expression"), for hosts and ports.
@@ -259,7 +338,7 @@ fn browser_and_verdict_agree() {
                     let policy = frame_ancestors(Ancestors::Listed(&sources), around, &OriginSet::default());
                     let http_admits_https = text.starts_with("http://") && scheme == "https";
                     if !http_admits_https {
-                        let policy = policy.expect("a policy");
+                        let policy = policy.expect("a policy").ancestors;
                         assert_eq!(
                             browser_admits(&policy, origin),
                             entry.admits(origin),

@@ -9,6 +9,8 @@ use crate::headers::{
     CacheRule, Cors, DenialShape, Destination, GivenTicket, Grant, OwnAnswer, OwnProfile, Profile,
     SharedAnswer, allow_origin, cache_control, cors, denial_fields, ticket_cookie, timing_of_ticket,
 };
+use crate::origin::Origin;
+use crate::report::ReportPath;
 use crate::verdict::Class;
 
 /// Settings of one route that decide the headers of its answers.
@@ -28,6 +30,8 @@ pub struct RouteAnswers {
     pub https: bool,
     /// How long browsers keep the cookie with a frame's ticket; `None`: there are no such cookies.
     pub ticket_cookie: Option<SignedDuration>,
+    /// Where browsers send reports; `None`: they are not asked for any.
+    pub reports: Option<ReportPath>,
 }
 
 impl RouteAnswers {
@@ -62,11 +66,15 @@ impl RouteAnswers {
         let origin = allow_origin(grant);
         let profile = if widget.voice { &self.voice } else { &self.silent };
         let shared = SharedAnswer { class: facts.class, profile, https: self.https };
-        let own = OwnAnswer::of(facts, widget, decision, policy, now, |_| {
+        let give = |_: Origin<'_>| {
             let lifetime = self.ticket_cookie.filter(|_| destination == Destination::Document);
             let cookie = lifetime.and_then(|lifetime| ticket_cookie(facts.widget, "...", lifetime));
             Some(GivenTicket { timing: timing_of_ticket("..."), cookie })
-        });
+        };
+        let report_to = |_: Option<Origin<'_>>, room| {
+            self.reports.as_ref()?.address(facts.widget, room, || Some("...".to_owned()))
+        };
+        let own = OwnAnswer::of(facts, widget, decision, policy, now, give, report_to);
         let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {
             let grant = Grant { allow_origin, credentials, exposed: profile.exposed() };

@@ -202,6 +202,7 @@ fn stale_rules_are_told_without_advice() {
         cache: CacheRule { class: Class::Asset, fixed_path: false, shared_cache: false },
         https: true,
         ticket_cookie: None,
+        reports: None,
     };
     for (origin, entry) in [("https://example.com", "admits"), ("https://stranger.example", "host_differs")] {
         let facts = facts(known(origin));

@@ -6,9 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Cors, FRAME_ANCESTORS_NONE, Profile, VARY, ticket_for};
 use crate::compiled::WidgetRules;
-use crate::csp::widget_ancestors;
+use crate::csp::{FramePolicy, MAX_POLICY_BYTES, widget_ancestors};
 use crate::decision::{Decision, EdgePolicy, Facts};
 use crate::origin::{Embedder, Origin};
+use crate::report::REPORT_URI;
 use crate::verdict::Class;
 
 static TRUE: HeaderValue = HeaderValue::from_static("true");
@@ -27,8 +28,10 @@ pub struct SharedAnswer<'a> {
 /// Fields that the answer to one visitor gets in addition, without CORS.
 #[derive(Clone, Debug, Default)]
 pub struct OwnAnswer {
-    /// The `Content-Security-Policy` that names the allowed ancestors of a frame.
+    /// The policy that names the allowed ancestors of a frame.
     pub frame_ancestors: Option<HeaderValue>,
+    /// Whether browsers only report what the policy does not admit (`Content-Security-Policy-Report-Only`).
+    pub only_reported: bool,
     /// Whether the answer is to a session that was allowed by a ticket.
     pub on_ticket: bool,
     /// Whether the ticket by which the request was judged was in a cookie.
@@ -114,7 +117,8 @@ impl SharedAnswer<'_> {
 
 impl OwnAnswer {
     /// The fields of an allowed answer, by the verdict. `give` makes the fields of the ticket for the page that opens
-    /// the widget, if it gets one.
+    /// the widget, if it gets one. `report_to` makes the address for reports about a frame around which this page is
+    /// known, if they are asked for and the address fits into so many bytes.
     pub fn of(
         facts: &Facts<'_>,
         widget: WidgetRules<'_>,
@@ -122,12 +126,17 @@ impl OwnAnswer {
         policy: &EdgePolicy,
         now: Timestamp,
         give: impl FnOnce(Origin<'_>) -> Option<GivenTicket>,
+        report_to: impl FnOnce(Option<Origin<'_>>, usize) -> Option<String>,
     ) -> Self {
         let opened_by = facts.by_ticket(policy);
         let page = opened_by.map_or(facts.embedder, Embedder::Known);
-        let ancestors = widget_ancestors(facts, widget, policy, now);
+        let ancestors = widget_ancestors(facts, widget, decision, policy, now);
         Self {
-            frame_ancestors: ancestors.and_then(|value| HeaderValue::try_from(value).ok()),
+            only_reported: ancestors.as_ref().is_some_and(|ancestors| !ancestors.enforced),
+            frame_ancestors: ancestors.and_then(|ancestors| {
+                let known = page.origin().filter(|page| !policy.own_origins.contains(*page, facts.widget));
+                with_reports(ancestors, |room| report_to(known, room))
+            }),
             on_ticket: opened_by.is_some() && facts.class == Class::Session,
             by_cookie: false,
             given: ticket_for(facts, decision, &page, policy).and_then(give).map(Box::new),
@@ -142,9 +151,13 @@ impl OwnAnswer {
 
     /// Passes each field to `add`, to add it to all others.
     pub fn each_added(&self, mut add: impl FnMut(HeaderName, HeaderValue)) {
-        let Self { frame_ancestors, on_ticket, by_cookie, given } = self;
+        let Self { frame_ancestors, only_reported, on_ticket, by_cookie, given } = self;
         if let Some(policy) = frame_ancestors {
-            add(header::CONTENT_SECURITY_POLICY, policy.clone());
+            let name = match only_reported {
+                true => header::CONTENT_SECURITY_POLICY_REPORT_ONLY,
+                false => header::CONTENT_SECURITY_POLICY,
+            };
+            add(name, policy.clone());
         }
         // The iframes of all pages have the same origin, so answers differ by the ticket in `Authorization`, or in the
         // cookie.
@@ -162,6 +175,23 @@ impl OwnAnswer {
             add(header::SET_COOKIE, cookie.clone());
         }
     }
+}
+
+/// A frame's policy as a field value, with the address that browsers report to, unless their reports would be false. A
+/// policy that is not enforced is of no use without.
+fn with_reports(policy: FramePolicy, report_to: impl FnOnce(usize) -> Option<String>) -> Option<HeaderValue> {
+    let FramePolicy { ancestors: mut text, enforced, is_whole } = policy;
+    let room = MAX_POLICY_BYTES.checked_sub(text.len() + REPORT_URI.len()).filter(|_| is_whole);
+    let address = room.and_then(report_to);
+    let is_reported = address.is_some();
+    if let Some(address) = address {
+        text.push_str(REPORT_URI);
+        text.push_str(&address);
+    }
+    let mut value = HeaderValue::try_from(text).ok()?;
+    // Another one each time, so HTTP/2 must not put it into the compression table.
+    value.set_sensitive(is_reported);
+    (enforced || is_reported).then_some(value)
 }
 
 impl Cors<'_> {

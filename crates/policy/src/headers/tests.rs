@@ -182,6 +182,7 @@ fn what_follows_from_a_verdict_can_t_be_configured() {
     };
     let answer = OwnAnswer {
         frame_ancestors: Some(FRAME_ANCESTORS_NONE),
+        only_reported: false,
         on_ticket: true,
         by_cookie: true,
         given: Some(Box::new(given)),

@@ -122,7 +122,7 @@ fn table(routes: &[Sample]) -> Option<RouteTable> {
     let text: String = routes.iter().map(Sample::toml).collect();
     let settings = config::parse("test", &format!("[upstreams.demo]\nbuiltin = true\n{text}"), []).ok()?;
     let upstreams = Upstreams::prepare(&settings.upstreams, Some(([127, 0, 0, 1], 1).into()), None).unwrap();
-    Some(RouteTable::prepare(&settings.routes, &settings.tickets.path, &upstreams, None).unwrap())
+    Some(RouteTable::prepare(&settings, &upstreams, None).unwrap())
 }
 
 /// The id that a table finds; `Some(Err(()))`: the query has none, or several.
@@ -183,7 +183,10 @@ fn a_call_for_a_ticket_goes_before_the_routes_of_every_host() {
     let table = table(&[whole(None), whole(Some("a.example")), by_host]).unwrap();
     for host in ["a.example", "w1.b.example", "c.example", "[::1]:8080"] {
         let asked = RequestHead::of("POST", "/w/w9/embed-ticket", &[("host", host)]);
-        assert!(matches!(table.find(&asked), Target::Tickets { widget: "w9" }), "{host}");
+        assert!(
+            matches!(table.find(&asked), Target::Call { call: EdgeCall::Ticket, widget: "w9" }),
+            "{host}"
+        );
     }
 }
 
@@ -199,7 +202,7 @@ fn a_call_for_a_ticket_goes_before_a_route_that_names_the_widget() {
         let asked = |path: &str| RequestHead::of("POST", path, &[("host", host)]);
         for widget in ["helpdesk", "w9"] {
             let asked = asked(&format!("/w/{widget}/embed-ticket"));
-            let Target::Tickets { widget: found } = table.find(&asked) else { panic!("{host} {widget}") };
+            let Target::Call { widget: found, .. } = table.find(&asked) else { panic!("{host} {widget}") };
             assert_eq!(found, widget);
         }
         assert!(matches!(table.find(&asked("/w/helpdesk/x")), Target::Route { widget: "helpdesk", .. }));

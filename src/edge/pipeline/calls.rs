@@ -1,9 +1,10 @@
-//! Calls for tickets in the pipeline, which the edge answers itself.
+//! Calls to the edge itself in the pipeline: for tickets, and with reports.
 
 use http::Method;
 use jiff::Timestamp;
 
 use super::Pipeline;
+use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::judge::TicketCall;
 use crate::edge::admission::reply::{Recipient, Reply};
 use crate::edge::admission::request::is_preflight;
@@ -11,8 +12,8 @@ use crate::edge::setup::Setup;
 use embedgate_policy::headers::cors;
 use embedgate_policy::verdict::Class;
 
-/// The methods of the call.
-const METHODS: &str = "POST, OPTIONS";
+/// The methods of a call for a ticket.
+const TICKET_METHODS: &str = "POST, OPTIONS";
 
 impl Pipeline {
     /// The reply to a call for a ticket of this widget.
@@ -20,7 +21,7 @@ impl Pipeline {
         let request = to.request;
         let is_preflight = is_preflight(request);
         if request.method != Method::POST && !is_preflight {
-            return Reply::method_not_allowed(to, METHODS);
+            return Reply::method_not_allowed(to, TICKET_METHODS);
         }
         match self.judge_with(setup, to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now()))
         {
@@ -33,5 +34,24 @@ impl Pipeline {
                 }
             }
         }
+    }
+
+    /// The reply to a report about this widget, which says nothing, whatever the report is worth. Its body is not read:
+    /// anybody could have written it.
+    pub(super) fn report_reply(
+        &self,
+        setup: &Setup,
+        widget: &str,
+        to: Recipient<'_>,
+        client: &ClientInfo,
+    ) -> Reply {
+        if to.request.method != Method::POST {
+            return Reply::method_not_allowed(to, "POST");
+        }
+        let address = client.address(to.request, &setup.trusted_proxies);
+        self.judge_with(setup, to, |judge| {
+            judge.report(&self.rules, widget, to.request, address, Timestamp::now());
+        });
+        Reply::no_content(to)
     }
 }
