@@ -31,7 +31,7 @@
 //! 2. **route**: [`edge::admission::route`] finds the class and the widget.
 //! 3. **judge**: [`edge::admission::judge`] loads the rule book once and asks [`embedgate_policy::decision::decide`].
 //! 4. **reply**, where the edge answers itself ([`edge::admission::reply`]): refusals, denials, preflights, tickets
-//!    ([`edge::admission::tickets`]); **cache**, where an asset is in memory ([`edge::cache`]); otherwise **forward**:
+//!    ([`edge::admission::tickets`]), browsers' reports ([`edge::admission::reports`]); **cache**, where an asset is in memory ([`edge::cache`]); otherwise **forward**:
 //!    [`edge::forward::upstream`] picks a server, [`edge::forward::exchange`] sends the request up and the answer down, both at once, and
 //!    [`edge::forward::headers`] writes the headers both ways; a WebSocket that the upstream takes becomes a **tunnel**
 //!    ([`edge::session::tunnel`]). A session is entered in [`edge::session::registry`] for as long as it lasts.

@@ -2,7 +2,7 @@
 
 use super::calls::call_path;
 use crate::config::pattern::PathPattern;
-use crate::config::table::ConfigTable;
+use crate::config::table::{ConfigTable, Item};
 
 /// Settings of the reports that browsers send of pages around a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,9 +17,11 @@ pub(super) fn read(table: &ConfigTable<'_>, tickets: &PathPattern) -> ReportSett
         "" => Ok(None),
         text => report_path(text).map(Some),
     };
-    let path = table.or("path", |item| item.text(read), Some(PathPattern::of_reports()));
+    let item = table.item("path");
+    let spot = item.as_ref().map_or(table.spot(), Item::spot);
+    let usual = || Some(Some(PathPattern::of_reports()));
+    let path = item.map_or_else(usual, |item| item.text(read)).flatten();
     if path.as_ref() == Some(tickets) {
-        let spot = table.place_of("path").unwrap_or(table.spot());
         table.fault(
             spot,
             format!("reports.path: '{tickets}' is tickets.path; write another one, or \"\" for no reports"),

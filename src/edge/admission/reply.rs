@@ -1,5 +1,5 @@
 //! Replies of the edge's own: denials in the form that the requester can show, preflights, redirects,
-//! refusals, failures and tickets. The page that asked can read each of them. A denial names
+//! refusals, failures, tickets, and those to reports. The page that asked can read each of them. A denial names
 //! the page and the entry to add, never what is on the list: a denied and an unknown widget get the same answer.
 //!
 //! The [`OwnProfile`] of the route has the fields of all replies.
