@@ -59,13 +59,13 @@ async fn address_for(edge: &Edge, widget: &str, page: Option<&str>) -> String {
     found.unwrap_or_else(|| panic!("no address: {answer:?}"))
 }
 
-/// What Chromium sends, with this page outermost.
-async fn report(edge: &Edge, address: &str, outermost: &str) -> Answer {
+/// What Chromium sends from a page that the policy does not admit.
+async fn report(edge: &Edge, address: &str, page: &str) -> Answer {
     let body = r#"{"csp-report":{"blocked-uri":"https://stranger.example"}}"#;
     let length = body.len().to_string();
     let fields = [
         ("Origin", "null"),
-        ("Referer", outermost),
+        ("Referer", page),
         ("Sec-Fetch-Dest", "report"),
         ("Sec-Fetch-Site", "cross-site"),
         ("Content-Type", "application/csp-report"),

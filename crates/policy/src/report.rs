@@ -1,7 +1,8 @@
 //! Reports that browsers send when a page around a frame violates the frame's policy (`report-uri`, CSP Level 3 §6.5.1).
 //!
-//! A request names the page directly around a frame at most. A report comes with the outermost page as its `Referer`,
-//! which no request shows. Nothing in it is verified: anybody who has seen a frame's policy can send a report.
+//! A request names the page directly around a frame at most. A report comes from the page that the policy does not admit,
+//! which is its `Referer`, however far around the frame that page is. Nothing in it is verified: anybody who has seen a
+//! frame's policy can send a report.
 
 use jiff::Timestamp;
 
@@ -65,21 +66,21 @@ pub fn presented(query: Option<&str>) -> Option<&str> {
 pub struct ReportFacts<'a> {
     /// The widget's id.
     pub widget: &'a str,
-    /// The outermost page, by the report's `Referer`.
-    pub outermost: Option<Origin<'a>>,
+    /// The page that the policy does not admit, by the report's `Referer`. It has none if the page sends none, or has an
+    /// opaque origin.
+    pub named: Option<Origin<'a>>,
     /// The page directly around the frame, as the frame's request has named it.
     pub embedder: Option<Origin<'a>>,
 }
 
 impl<'a> ReportFacts<'a> {
-    /// The page that is worth keeping, by the rules in force: an outermost page that the list does not admit, or one that
-    /// it admits, where another page stands that the browser does not name. `None` if the report tells nothing that the
-    /// verdicts have not told.
+    /// The page that is worth keeping, by the rules in force: the named one, if the list does not admit it. If none is
+    /// named, the page directly around the frame, if the list admits that: then a page around it is not on the list.
+    /// `None` if the report tells nothing that the verdicts have not told.
     #[must_use]
     pub fn news(&self, widget: WidgetRules<'_>, policy: &EdgePolicy, now: Timestamp) -> Option<Origin<'a>> {
-        let is_own = |page: Origin<'_>| policy.own_origins.contains(page, self.widget);
-        // Without a referrer, the page directly around the frame is the only one that is known.
-        let page = self.outermost.filter(|page| !is_own(*page)).or(self.embedder)?;
+        let named = self.named.filter(|page| !policy.own_origins.contains(*page, self.widget));
+        let page = named.or(self.embedder)?;
         let facts = Facts {
             widget: self.widget,
             class: Class::Frame,
@@ -94,7 +95,8 @@ impl<'a> ReportFacts<'a> {
             // The frame's own request has told of it.
             Some(_) if self.embedder.is_some_and(|embedder| embedder.as_str() == page.as_str()) => None,
             Some(_) => Some(page),
-            // Browsers also report pages that only a glob or its like admits, which they can't be told of.
+            // It was listed since, or only a glob or its like admits it, which browsers can't be told of.
+            None if named.is_some() => None,
             None => {
                 let is_listed = decision.entry.is_some();
                 let is_told = || widget.allowlist.entries(now).all(|entry| is_expressible(&entry));

@@ -105,28 +105,43 @@ async fn a_stranger_around_a_listed_page_is_named() {
     assert!(strangers.into_iter().all(|line| line["widget"] == "monitored"), "its own visit alone");
 }
 
-/// Whoever is between two listed pages is named by nobody, and reported all the same.
+/// However far around the frame it is, the page that the list does not admit is the one that is named: the nearest one where
+/// a policy is enforced, each where it is only monitored.
 #[tokio::test]
-async fn a_page_between_two_listed_ones_is_reported_by_the_outer_one() {
+async fn whoever_is_not_on_the_list_is_named() {
     let (stage, _upstream) = stage("").await;
     let browser = stage.browser().await;
-    let mut expected = Vec::new();
-    for around in [&[SITE, STRANGER, SITES[1]][..], &[SITES[1], "sandbox"]] {
+    let nested = [
+        &[SITES[1], STRANGER, SITE][..],
+        &[STRANGER, SITES[1], SITE],
+        &[SITES[1], STRANGER, SITES[2], SITE],
+        &[STRANGER, PREVIEW, SITE],
+    ];
+    for around in nested {
         assert!(!loads(&browser, around, "enforced").await, "{around:?}");
-        expected.push(around[0]);
-        await_outcomes(&stage.edge, [expected.len() as f64, 0.0, 0.0, 0.0]).await;
-        assert_eq!(kept(&stage.edge, "enforced"), expected, "{around:?}");
     }
+    await_outcomes(&stage.edge, [4.0, 0.0, 0.0, 0.0]).await;
+    assert_eq!(kept(&stage.edge, "enforced"), [STRANGER, STRANGER, STRANGER, PREVIEW]);
+    assert!(loads(&browser, &[STRANGER, PREVIEW, SITE], "monitored").await);
+    await_outcomes(&stage.edge, [6.0, 0.0, 0.0, 0.0]).await;
+    let mut both = kept(&stage.edge, "monitored");
+    both.sort();
+    assert_eq!(both, [PREVIEW, STRANGER]);
 }
 
-/// A page without a referrer is named by no request, and by no report.
+/// A page without a referrer, or without an origin, is not named. The page directly around the frame may be.
 #[tokio::test]
-async fn a_page_that_says_nothing_of_itself_is_not_named() {
+async fn a_page_that_says_nothing_of_itself_is_told_of_by_the_one_inside_it() {
     let (stage, _upstream) = stage("").await;
     let browser = stage.browser().await;
+    assert!(!loads_at(&browser, &[STRANGER, SITE], "enforced", "/unnamed").await);
+    await_outcomes(&stage.edge, [1.0, 0.0, 0.0, 0.0]).await;
+    assert_eq!(kept(&stage.edge, "enforced"), [SITE]);
     assert!(!loads_at(&browser, &[STRANGER], "enforced", "/unnamed").await);
-    await_outcomes(&stage.edge, [0.0, 1.0, 0.0, 0.0]).await;
-    assert_eq!(kept(&stage.edge, "enforced"), <[&str; 0]>::default());
+    await_outcomes(&stage.edge, [1.0, 1.0, 0.0, 0.0]).await;
+    assert!(!loads(&browser, &[SITE, "sandbox"], "enforced").await);
+    await_outcomes(&stage.edge, [1.0, 2.0, 0.0, 0.0]).await;
+    assert_eq!(kept(&stage.edge, "enforced"), [SITE]);
 }
 
 #[tokio::test]

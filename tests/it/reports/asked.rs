@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{ENFORCED, MONITORED, SITE, STRANGER, address, ask, frame, spec};
-use crate::support::edge::Edge;
+use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::unreported;
 use crate::support::upstream::Upstream;
 
@@ -50,7 +50,7 @@ async fn each_access_has_its_policy() {
 #[tokio::test]
 async fn a_list_that_can_t_be_said_is_not_reported() {
     let upstream = Upstream::start("app").await;
-    let edge = Edge::start(spec(upstream.addr)).await;
+    let edge = Edge::start(EdgeSpec { source: "store", ..spec(upstream.addr) }).await;
     let long: Vec<String> = (0..200).map(|n| format!("site-{n:03}.of-customers.example")).collect();
     // Fits, but not together with the address of its reports.
     let full = &long[..105];
@@ -65,12 +65,8 @@ async fn a_list_that_can_t_be_said_is_not_reported() {
         ("monitor", json!(["[2001:db8::1]"]), Some("https://[2001:db8::1]"), false),
     ] {
         let document = json!({ "id": "w", "access": access, "allowed_domains": entries });
-        std::fs::write(edge.rules(), json!({ "widgets": [document] }).to_string()).unwrap();
-        let before = edge.metric("embedgate_rules_generation").await;
-        super::eventually("the rules are in force", async || {
-            edge.metric("embedgate_rules_generation").await > before
-        })
-        .await;
+        let (status, told) = edge.put(&document).await;
+        assert_eq!(status, 200, "{told}");
         let answer = frame(&edge, "w", page).await;
         assert_eq!(!answer.field(ENFORCED).is_empty(), policy, "{access} {page:?}: {answer:?}");
         assert!(!answer.field(ENFORCED).contains("report-uri"), "{access} {page:?}: {answer:?}");

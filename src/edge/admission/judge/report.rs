@@ -48,9 +48,9 @@ impl Judge<'_> {
         if !self.reports.counts(id, address, now) {
             return ReportOutcome::Bounded;
         }
-        // The report's own origin is opaque; its referrer is the outermost page.
-        let outermost = Embedder::identify(std::iter::empty(), lines(request, header::REFERER)).origin();
-        let facts = ReportFacts { widget: id, outermost, embedder: frame.embedder() };
+        // The report's own origin is opaque; its referrer is the page that the policy does not admit.
+        let named = Embedder::identify(std::iter::empty(), lines(request, header::REFERER)).origin();
+        let facts = ReportFacts { widget: id, named, embedder: frame.embedder() };
         let Some(page) = facts.news(widget, self.policy, now) else { return ReportOutcome::NothingNew };
         let decision = DecisionId::of(frame.decision());
         tracing::debug!(
