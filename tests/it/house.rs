@@ -7,6 +7,7 @@ use std::ops::Range;
 use std::path::Path;
 
 mod circles;
+mod log_lines;
 mod self_check;
 mod text;
 

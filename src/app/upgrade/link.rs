@@ -156,6 +156,6 @@ impl Link {
 }
 
 /// Error: the other process said something else.
-pub(super) fn unexpected(message: &Message) -> io::Error {
-    io::Error::other(format!("the other process said something unexpected: {message:?}"))
+pub(super) fn unexpected() -> io::Error {
+    io::Error::other("the other process said something unexpected")
 }

@@ -152,7 +152,7 @@ impl HandOver<'_> {
             arrival.link.send_with(&Message::Listeners { addresses }, &sockets).await?;
             match arrival.link.receive().await? {
                 Message::WantsStore => Ok(()),
-                message => Err(unexpected(&message)),
+                _ => Err(unexpected()),
             }
         };
         watched(&mut process, PREPARING, PREPARE, wants_store).await?;
@@ -176,7 +176,7 @@ impl HandOver<'_> {
             arrival.link.send(&Message::StoreIsFree { book, files }).await?;
             match arrival.link.receive().await? {
                 Message::Serving { control } => arrival.link.send(&Message::Yours).await.map(|()| control),
-                message => Err(unexpected(&message)),
+                _ => Err(unexpected()),
             }
         };
         watched(process, TAKING, TAKE, serving).await
@@ -253,7 +253,7 @@ impl Relief {
                     }
                     Err(error) => Err(error),
                 },
-                Ok(message) => Err(unexpected(&message)),
+                Ok(_) => Err(unexpected()),
                 Err(_) => return Unfollowed::Gone,
             };
             if let Err(error) = followed {

@@ -199,7 +199,8 @@ impl EdgeService {
         let proxied = match read {
             Ok(Ok(proxied)) => proxied,
             Ok(Err(error)) => {
-                tracing::debug!(peer = ?peer.address, %error, "connection refused");
+                let peer = peer.address.map(|address| address.to_string());
+                tracing::debug!(peer, %error, "connection refused");
                 return Err(ConnectionRefusal::ProxyProtocol);
             }
             Err(_) => return Err(ConnectionRefusal::ProxyProtocol),

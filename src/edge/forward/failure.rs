@@ -57,3 +57,36 @@ pub fn kind(error: &Error) -> &'static str {
         _ => "other",
     }
 }
+
+/// The root cause of a failure in words, in one line.
+pub fn cause(error: &Error) -> String {
+    match error.root_cause().downcast_ref::<Error>() {
+        None => error.root_cause().to_string(),
+        Some(root) => match (&root.context, root.etype()) {
+            (_, ErrorType::CustomCode(_, code)) => format!("it answered with {code}"),
+            (Some(context), _) => context.as_str().to_owned(),
+            (None, _) => kind(root).replace('_', " "),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_in_words() {
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let error = Error::because(ErrorType::ConnectRefused, "connecting to 127.0.0.1:1", refused());
+        assert_eq!(cause(&error.into_up()), "connection refused");
+        let inner = Error::explain(ErrorType::ReadTimedout, "while reading the answer").into_up();
+        assert_eq!(cause(&inner), "while reading the answer");
+        let outer = Error::because(ErrorType::ConnectError, "more", inner);
+        assert_eq!(cause(&outer), "while reading the answer");
+        assert_eq!(cause(&Error::new_up(NO_SERVER)), "no healthy server");
+        let unwell = Error::explain(ErrorType::CustomCode("non 200 code", 503), "during http healthcheck");
+        assert_eq!(cause(&unwell), "it answered with 503");
+    }
+}

@@ -6,7 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, MutexGuard};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -143,7 +143,8 @@ impl AuditLog for FileAuditLog {
 /// Line of the audit log.
 #[derive(Serialize)]
 struct AuditLine<'a> {
-    /// When, RFC 3339.
+    /// When, RFC 3339, to the microsecond as in every log.
+    #[serde(serialize_with = "to_the_microsecond")]
     at: jiff::Timestamp,
     generation: u64,
     source: &'static str,
@@ -161,6 +162,10 @@ struct AuditLine<'a> {
     /// What differs, by field, where it changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Map<String, Value>>,
+}
+
+fn to_the_microsecond<S: Serializer>(at: &jiff::Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{at:.6}"))
 }
 
 /// Line of the audit log, as far as it tells where its rules came from.

@@ -26,7 +26,8 @@ impl Http2Ending {
     const ALL: [Self; 6] =
         [Self::Resets, Self::ControlFrames, Self::Errors, Self::Protocol, Self::SlowHead, Self::Unread];
 
-    const fn as_str(self) -> &'static str {
+    /// The word in metrics and logs.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Resets => "resets",
             Self::ControlFrames => "control_frames",

@@ -225,7 +225,7 @@ where
 
     /// Ends the connection for what the client does: it is told, and has a moment to read that.
     fn end(&mut self, reason: Http2Ending) {
-        tracing::debug!(?reason, "HTTP/2 connection ended");
+        tracing::debug!(reason = reason.as_str(), "HTTP/2 connection ended");
         self.ending = Some((reason, Instant::now() + GOODBYE));
         self.connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
         self.waker.wake_by_ref();

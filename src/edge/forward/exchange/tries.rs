@@ -112,7 +112,8 @@ impl<'a> Tries<'a> {
         if !is_stale {
             let (upstream, kind) = (self.upstream.name(), failure::kind(&error));
             self.upstream.count_failure(kind);
-            tracing::debug!(upstream, server = %turn.server(), kind, %error, "another server is tried");
+            let cause = failure::cause(&error);
+            tracing::debug!(upstream, server = %turn.server(), kind, cause, "another server is tried");
         }
         Ok(next)
     }

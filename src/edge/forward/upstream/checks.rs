@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use super::servers::{RoundRobin, Server};
 use crate::config;
 use crate::edge::error::EdgeError;
+use crate::edge::forward::failure;
 
 /// Health checks of one upstream.
 pub struct HealthChecks {
@@ -53,7 +54,7 @@ async fn one(settings: config::HealthCheck, check: Arc<dyn HealthCheck + Send + 
     let health = server.health();
     match timeout(settings.timeout, check.check(&target)).await {
         Ok(Ok(())) => health.checked(None, settings.healthy_after),
-        Ok(Err(error)) => health.checked(Some(&error), settings.unhealthy_after),
+        Ok(Err(error)) => health.checked(Some(&failure::cause(&error)), settings.unhealthy_after),
         Err(_) => health.checked(Some(&"it takes too long"), settings.unhealthy_after),
     }
 }

@@ -100,8 +100,9 @@ impl NameLookup {
             }
             Err(error) if !last.has_failed => {
                 last.has_failed = true;
-                let in_use = &last.addresses;
-                tracing::warn!(host = &*host, %error, ?in_use, "can't look up the name of an upstream");
+                let in_use: Vec<String> = last.addresses.iter().map(ToString::to_string).collect();
+                let in_use = in_use.join(", ");
+                tracing::warn!(host = &*host, %error, in_use, "can't look up the name of an upstream");
             }
             Err(_) => {}
         }

@@ -65,7 +65,7 @@ fn a_line_says_who_what_and_what_differs() {
     let [created, updated, deleted] = &scene.lines()[..] else { panic!("{:?}", scene.lines()) };
     assert_eq!(
         created,
-        &json!({"at": "1970-01-01T00:00:00Z", "generation": 9, "source": "store", "actor": "token:write:ab12cd34",
+        &json!({"at": "1970-01-01T00:00:00.000000Z", "generation": 9, "source": "store", "actor": "token:write:ab12cd34",
             "widget": "w", "action": "create", "before": null, "after": 1,
             "document": {"id": "w", "enabled": true, "allowed_domains": ["a.example", "b.example"]}})
     );

@@ -193,7 +193,13 @@ impl BucketFollower {
                 return Ok(());
             }
         }
-        tracing::warn!(bucket = self.hub.names.bucket, number, by, ?kind, "the bucket is followed as it is");
+        tracing::warn!(
+            bucket = self.hub.names.bucket,
+            number,
+            by,
+            kind = kind.as_str(),
+            "the bucket is followed as it is"
+        );
         self.take_whole(connection, facts, *number, sequence, Some(*kind)).await?;
         self.progress.announced = None;
         self.progress.missing = None;

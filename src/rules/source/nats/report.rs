@@ -73,6 +73,16 @@ pub(super) enum DecisionKind {
     Accept,
 }
 
+impl DecisionKind {
+    /// The word in messages and in the log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Restore => "restore",
+            Self::Accept => "accept",
+        }
+    }
+}
+
 /// FleetQuestion to all edges.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct FleetQuestion {
