@@ -20,6 +20,7 @@ mod batch;
 mod bounds;
 mod conditions;
 mod connections;
+mod decisions;
 mod declared;
 mod dry_run;
 mod enforcement;
@@ -91,6 +92,7 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::queue::LogQueue;
+use crate::telemetry::request_log::RequestLog;
 use crate::telemetry::upstream_servers::UpstreamServers;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::suffix::PublicSuffixes;
@@ -133,6 +135,8 @@ pub struct Admin {
     pub metrics: Arc<Metrics>,
     /// The decision log, with live decisions and the number of dropped lines.
     pub decisions: Arc<DecisionLog>,
+    /// The request log, for the number of dropped lines.
+    pub requests: Arc<RequestLog>,
     /// The operational log, for the number of dropped lines.
     pub operational: LogQueue,
     /// The threads on which the edge's tasks run, by name.
@@ -180,6 +184,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(propose::propose))
         .routes(routes!(activity::overview))
         .routes(routes!(explain::answer))
+        .routes(routes!(decisions::decision))
         .routes(routes!(findings::findings))
         .routes(routes!(events::events))
         .routes(routes!(status::status))

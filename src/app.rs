@@ -27,10 +27,7 @@ use crate::rules::publisher::Observer;
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
-use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::events::EventFeed;
-use crate::telemetry::operational_log::{self, LevelHandle};
-use crate::telemetry::queue::LogQueue;
 use crate::telemetry::upstream_servers::UpstreamServers;
 
 mod activity;
@@ -80,6 +77,7 @@ use control::LiveTickets;
 use demo::Demo;
 use descriptors::Descriptors;
 use life::{ControlListener, Life};
+use log::Logs;
 use observe::RuleMetrics;
 use preparation::Preparation;
 use reload::{ReloadOnCall, Reloader};
@@ -106,28 +104,20 @@ pub fn run(
     now: Timestamp,
     lost: LostStore,
 ) -> Result<(), AppError> {
-    let (level, operational, flush) =
-        operational_log::start(log::level(settings.log.level)).map_err(|_| AppError::LogTaken)?;
+    let events = Arc::new(EventFeed::new());
+    let (logs, _flush) = Logs::start(&settings.log, &events)?;
     let descriptors = Descriptors::divided();
     // Their number is the process's own, so a check can't know it.
     for warning in faults::warnings(&settings, now).into_iter().chain(descriptors.concern(&settings)) {
         tracing::warn!("{warning}");
     }
-    let scope = decision_scope(settings.log.decisions);
-    let events = Arc::new(EventFeed::new());
-    let most_per_second = settings.log.decisions_per_second;
-    let (decisions, flush_decisions) =
-        DecisionLog::start(scope, most_per_second, Arc::clone(&events), std::io::stdout());
-    let decisions = Arc::new(decisions);
-    let _flush = flush.and(flush_decisions);
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = settings.edge.workers.map_or(cores, usize::from);
-    let (requests, control) = (runtime("edge", threads)?, runtime("control", CONTROL_THREADS)?);
-    let parts =
-        Assembly { config, settings, signals, lost, events, decisions, operational, level, descriptors };
-    let lived = control.block_on(async { parts.start(&requests, &control).await?.live().await });
+    let (edge, control) = (runtime("edge", threads)?, runtime("control", CONTROL_THREADS)?);
+    let parts = Assembly { config, settings, signals, lost, events, logs, descriptors };
+    let lived = control.block_on(async { parts.start(&edge, &control).await?.live().await });
     // Whatever still runs is left behind: connections that have had their time, and calls that wait for a disk.
-    requests.shutdown_background();
+    edge.shutdown_background();
     control.shutdown_background();
     lived
 }
@@ -146,17 +136,15 @@ struct Assembly {
     signals: Signals,
     lost: LostStore,
     events: Arc<EventFeed>,
-    decisions: Arc<DecisionLog>,
-    operational: LogQueue,
-    level: LevelHandle,
+    logs: Logs,
     descriptors: Descriptors,
 }
 
 impl Assembly {
     /// Puts the edge together, and serves.
     async fn start(self, requests: &Runtime, control: &Runtime) -> Result<Life, AppError> {
-        let Self { config, settings, signals, lost, events, decisions, operational, level, descriptors } =
-            self;
+        let Self { config, settings, signals, lost, events, logs, descriptors } = self;
+        let Logs { decisions, requests: request_log, operational, level } = logs;
         let program = Program::of_this_process().map_err(AppError::Program)?;
         let upgrade_socket = settings.edge.upgrade_socket.clone();
         let (mut predecessor, mut sockets) = match Predecessor::find(&upgrade_socket).await? {
@@ -215,6 +203,7 @@ impl Assembly {
             forwarder: Forwarder::new(&connector::conf(&settings), descriptors.edge),
             metrics: Arc::clone(&metrics),
             decisions: Arc::clone(&decisions),
+            requests: Arc::clone(&request_log),
             activity: Arc::clone(activity.recorder()),
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
@@ -236,6 +225,7 @@ impl Assembly {
             fleet: fleet.clone(),
             answers: Arc::clone(&answers),
             decisions: Arc::clone(&decisions),
+            requests: Arc::clone(&request_log),
             level,
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
@@ -254,6 +244,7 @@ impl Assembly {
             answers,
             configuration: Arc::new(ReloadOnCall(Arc::clone(&reloader))),
             operational,
+            requests: Arc::clone(&request_log),
             gate: Arc::clone(&gate),
             bounds: CallBounds::within(descriptors.control),
             sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
@@ -308,7 +299,7 @@ impl Assembly {
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
-        tokio::spawn(tasks::sum_up_decisions(Arc::clone(&decisions)));
+        tokio::spawn(tasks::sum_up(Arc::clone(&decisions), Arc::clone(&request_log)));
         tokio::spawn(tasks::reload_on_hangup(signals.clone(), Arc::clone(&reloader)));
         let systemd = Systemd::start(welcome, Arc::clone(&readiness), requests.handle().clone());
         if let Some((relieved, policy)) = relieved {
@@ -334,6 +325,7 @@ impl Assembly {
             file,
             metrics,
             decisions,
+            requests: request_log,
             systemd,
         })
     }

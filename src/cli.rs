@@ -101,10 +101,11 @@ enum Command {
     Run(StartArguments),
     /// Read the configuration and rules and report every error with file and line; starts nothing.
     Check(remote::Remote),
-    /// Explain whether a page may embed a widget, and why.
+    /// Explain whether a page may embed a widget, and why, or what was decided under a decision id.
     #[command(after_help = "Examples:\n  \
         embedgate explain --widget wgt_demo --origin https://www.example.com/shop\n  \
-        embedgate explain --widget wgt_demo --origin www.example.com --class session --admin http://127.0.0.1:9090\n\n\
+        embedgate explain --widget wgt_demo --origin www.example.com --class session --admin http://127.0.0.1:9090\n  \
+        embedgate explain --decision 01939b1c-2f6e-7cc3-98c4-dc0c0c07398f\n\n\
         It judges by the configured rules, or, where a running edge has their store open, asks that edge.")]
     Explain(explain::ExplainArguments),
     /// Report what the rules allow but probably should not. Where a running edge has the store open, it is asked.

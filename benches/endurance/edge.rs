@@ -55,7 +55,7 @@ impl Spec<'_> {
         let first = self.upstream.unwrap_or(ground.upstream);
         let servers = std::iter::once(&first).chain(self.more_servers).map(|addr| format!("\"{addr}\""));
         let servers = servers.collect::<Vec<_>>().join(", ");
-        let log = self.log.unwrap_or("level = \"warn\"\ndecisions = \"off\"");
+        let log = self.log.unwrap_or("level = \"warn\"\ndecisions = \"off\"\nrequests = \"off\"");
         format!(
             r#"[edge]
 listen = ["{plain}"]

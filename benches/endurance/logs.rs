@@ -54,7 +54,7 @@ fn one(settings: &Settings, rows: &mut Rows, ends: Ends) -> Result<()> {
     // Nobody is there, so that every allowed request is a warning, too.
     let spec = Spec {
         edge: "grace_period = \"2s\"",
-        log: Some("level = \"info\"\ndecisions = \"all\"\ndecisions_per_second = 0"),
+        log: Some("level = \"info\"\ndecisions = \"all\"\ndecisions_per_second = 0\nrequests_per_second = 0"),
         ..Spec::default()
     };
     let prepared = Prepared::new(&settings.binary, ports::free(), spec)?;
@@ -94,7 +94,7 @@ fn one(settings: &Settings, rows: &mut Rows, ends: Ends) -> Result<()> {
         &tally.first_lost(),
     );
     rows.at_most(format!("{name}: slowest answer"), Duration::from_secs(1), tally.slowest());
-    for log in ["decisions", "operational"] {
+    for log in ["decisions", "operational", "requests"] {
         let dropped = admin.metric(&format!("embedgate_log_lines_dropped_total{{log=\"{log}\"}}"))?;
         rows.judged(format!("{name}: lines dropped and counted, {log}"), "> 0", dropped, dropped > 0.0);
     }

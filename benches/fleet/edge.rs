@@ -153,6 +153,7 @@ key_file = "{}"
 [log]
 level = "info"
 decisions = "off"
+requests = "off"
 audit = "data/audit.jsonl"
 [upstreams.app]
 servers = ["{upstream}"]

@@ -21,6 +21,7 @@ use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::events::EventFeed;
 use embedgate::telemetry::metrics::Metrics;
+use embedgate::telemetry::request_log::{AddressScope, RequestLog, RequestScope};
 use jiff::Timestamp;
 use pingora_core::server::configuration::ServerConf;
 
@@ -76,6 +77,10 @@ impl Edge {
         let policy = Arc::clone(self.live.policy());
         let sessions =
             SessionRegistry::new(self.rules.clone(), policy, Arc::clone(&self.metrics), self.events);
+        let (requests, flush) =
+            RequestLog::start(RequestScope::Errors, AddressScope::Off, 0, std::io::sink());
+        // For as long as the process.
+        std::mem::forget(flush);
         let pipeline = Pipeline {
             rules: self.rules,
             setup: self.live,
@@ -83,6 +88,7 @@ impl Edge {
             sessions,
             metrics: self.metrics,
             decisions: self.decisions,
+            requests: Arc::new(requests),
             activity: self.activity,
         };
         EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))

@@ -29,6 +29,7 @@ pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     admin.metrics.rules_source_connected.set(status.connected.into());
     admin.metrics.log_lines.set("decisions", admin.decisions.dropped());
     admin.metrics.log_lines.set("operational", admin.operational.dropped());
+    admin.metrics.log_lines.set("requests", admin.requests.dropped());
     admin.metrics.certificate_expiry.set(admin.expiries());
     for (runtime, handle) in &admin.runtimes {
         let tasks = i64::try_from(handle.metrics().num_alive_tasks()).unwrap_or(i64::MAX);

@@ -107,7 +107,7 @@ fn problem(status: u16) -> Response {
         401 => "`unauthorized`: no token, or an unknown one",
         403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
         404 => {
-            "`unknown_widget`; of the fleet: `no_fleet` if rules come from elsewhere, `no_bucket`, `unknown_edge`"
+            "`unknown_widget`, `unknown_decision`; of the fleet: `no_fleet` if rules come from elsewhere, `no_bucket`, `unknown_edge`"
         }
         408 => "`body_timeout`: the body came too slowly",
         409 => {

@@ -19,6 +19,7 @@ use crate::rules::live::LiveRules;
 use crate::rules::sessions::OpenSession;
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log::Scope;
+use crate::telemetry::request_log::{AddressScope, RequestScope};
 use crate::telemetry::upstream_servers::UpstreamServer;
 use embedgate_policy::ticket::{Ticket, TicketError};
 use embedgate_policy::widget::Widget;
@@ -113,6 +114,7 @@ pub(super) fn served_seeing(
     std::fs::set_permissions(&tokens, Permissions::from_mode(0o600)).unwrap();
     let events = Arc::new(EventFeed::new());
     let (decisions, _) = DecisionLog::start(Scope::Off, 0, Arc::clone(&events), io::sink());
+    let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, io::sink());
     let admin = Arc::new(Admin {
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(tokens).unwrap(),
@@ -135,6 +137,7 @@ pub(super) fn served_seeing(
         metrics: Arc::new(Metrics::new().unwrap()),
         decisions: Arc::new(decisions),
         activity,
+        requests: Arc::new(requests),
         certificates: Vec::new(),
         runtimes: Vec::new(),
         readiness: Arc::new(Readiness::new(data)),

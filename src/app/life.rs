@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use humantime::format_duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,6 +26,7 @@ use crate::rules::publisher::Publisher;
 use crate::rules::source::RulesFile;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::request_log::RequestLog;
 
 /// Time for calls of the control plane to be answered before the process ends.
 const CALLS_END: Duration = Duration::from_secs(5);
@@ -58,6 +60,7 @@ pub(super) struct Life {
     pub(super) file: Option<Arc<dyn RulesFile>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) decisions: Arc<DecisionLog>,
+    pub(super) requests: Arc<RequestLog>,
     pub(super) systemd: Systemd,
 }
 
@@ -144,6 +147,7 @@ impl Life {
         tasks::keep_last_stops(&self.publisher).await;
         activity::keep_last(&self.activity).await;
         self.decisions.sum_up();
+        self.requests.sum_up();
         Ok(())
     }
 
@@ -216,7 +220,8 @@ impl Life {
         }
         tracing::info!(
             connections = self.edge.open_connections(),
-            "process {pid} has taken over; open connections go on for at most {upgrade_drain:?}"
+            "process {pid} has taken over; open connections go on for at most {}",
+            format_duration(upgrade_drain)
         );
         let Self { edge, feed, signals, publisher, reloader, .. } = &*self;
         let policy = Arc::clone(reloader);
@@ -230,7 +235,8 @@ impl Life {
             if !ended {
                 tracing::info!(
                     connections = edge.open_connections(),
-                    "open connections end within {period:?}"
+                    "open connections end within {}",
+                    format_duration(period)
                 );
             }
             match ended || edge.close(period).await {
@@ -272,7 +278,7 @@ impl Life {
         self.systemd.stopping();
         self.readiness.stop();
         if !drain_delay.is_zero() {
-            tracing::info!("/readyz says 503; the listeners close in {drain_delay:?}");
+            tracing::info!("/readyz says 503; the listeners close in {}", format_duration(drain_delay));
             sleep(drain_delay).await;
         }
         self.stop_accepting().await;

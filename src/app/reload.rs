@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use super::control::class_answers;
 use super::demo::Demo;
-use super::log::{decision_scope, level};
+use super::log::{address_scope, decision_scope, level, request_scope};
 use super::source::brake;
 use super::upgrade::{FOLLOW, Feed, on_thread};
 use super::{AppError, certificate_concerns};
@@ -26,6 +26,7 @@ use crate::rules::publisher::{Publisher, limit_of_older};
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::operational_log::LevelHandle;
+use crate::telemetry::request_log::RequestLog;
 use embedgate_policy::decision::EdgePolicy;
 
 /// Everything that a reload changes, and the settings in force.
@@ -48,6 +49,7 @@ pub(super) struct Reloader {
     pub(super) fleet: Option<Arc<dyn Fleet>>,
     pub(super) answers: Arc<ArcSwap<ClassAnswers>>,
     pub(super) decisions: Arc<DecisionLog>,
+    pub(super) requests: Arc<RequestLog>,
     pub(super) level: LevelHandle,
     pub(super) metrics: Arc<Metrics>,
     /// Where the edge's requests are served.
@@ -85,7 +87,7 @@ impl Reloader {
             Err(ReloadError::HandedOver) => return Err(NotReconfigured::HandedOver),
         };
         self.metrics.reloads.failed();
-        tracing::error!("configuration refused, the running one stays in force:\n{}", faults.join("\n"));
+        tracing::error!("configuration refused, the running one stays in force: {}", faults.join("; "));
         Err(NotReconfigured::Faults(faults))
     }
 
@@ -128,6 +130,8 @@ impl Reloader {
         self.answers.store(Arc::new(class_answers(&next)));
         self.decisions.set_scope(decision_scope(next.log.decisions));
         self.decisions.set_most_per_second(next.log.decisions_per_second);
+        self.requests.set_scope(request_scope(next.log.requests), address_scope(next.log.client_address));
+        self.requests.set_most_per_second(next.log.requests_per_second);
         self.tell(&running, &next, &changes);
         *self.settings.lock() = Arc::new(next);
         let (feed, policy) = (Arc::clone(&self.feed), Arc::clone(self.setup.policy()));

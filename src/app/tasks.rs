@@ -14,6 +14,7 @@ use crate::edge::setup::LiveSetup;
 use crate::files::Reload;
 use crate::rules::publisher::Publisher;
 use crate::telemetry::decision_log::DecisionLog;
+use crate::telemetry::request_log::RequestLog;
 
 use super::reload::Reloader;
 
@@ -128,11 +129,12 @@ async fn try_to_keep_stops(publisher: &Arc<Publisher>) -> Result<(), (String, St
 /// Time between two sums: the bound is about seconds.
 const SUM_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Sums up the decisions which the log left out, and has no more told to a feed that nobody reads.
-pub(super) async fn sum_up_decisions(decisions: Arc<DecisionLog>) {
+/// Sums up the decisions and requests which the logs left out, and has no more told to a feed that nobody reads.
+pub(super) async fn sum_up(decisions: Arc<DecisionLog>, requests: Arc<RequestLog>) {
     loop {
         sleep(SUM_INTERVAL).await;
         decisions.sum_up();
+        requests.sum_up();
         decisions.rest();
     }
 }

@@ -89,6 +89,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         decisions: _,
         decisions_per_second: _,
         requests: _,
+        requests_per_second: _,
         client_address: _,
     } = log;
 

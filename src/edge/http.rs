@@ -8,3 +8,4 @@ pub mod http1;
 pub(super) mod http2;
 pub(super) mod limits;
 pub mod message;
+pub(super) mod trace_context;

@@ -11,24 +11,17 @@ use std::sync::Arc;
 use arc_swap::Guard;
 use http::{Method, StatusCode};
 use pingora_core::{Error, ErrorSource, Result};
-use tokio::time::Instant;
 
-use super::admission::judge::Allowed;
-use super::admission::reply::{Recipient, Reply};
+use super::admission::decision_id::DecisionId;
+use super::admission::reply::Reply;
 use super::admission::request::Noted;
-use super::admission::terms::Admission;
-use super::admission::tickets::presented;
-use super::cache::{AssetRequest, BegunLookup, CacheState, Hit};
-use super::forward::exchange::head::Outgoing;
-use super::forward::exchange::{ForwardRequest, Forwarded, Forwarder};
+use super::forward::exchange::Forwarder;
 use super::forward::failure;
-use super::forward::upstream::Upstream;
-use super::http::body::{BodyLength, Frame};
+use super::http::body::BodyLength;
 use super::http::http1::head::Refused;
 use super::http::limits::DRAIN;
 use super::patience::Patience;
 use super::pipeline::downstream::Downstream;
-use super::session::opening::Handshake;
 use super::session::registry::SessionRegistry;
 use super::setup::{LiveSetup, Setup};
 use crate::activity::recorder::ActivityRecorder;
@@ -37,13 +30,18 @@ use crate::pacing::deadline::Deadline;
 use crate::rules::live::LiveRules;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
-use embedgate_policy::verdict::Class;
+use crate::telemetry::request_log::RequestLog;
+use crate::telemetry::shown_decisions::ShownAnswer;
 
 mod admit;
 mod calls;
+mod deliver;
 pub(super) mod downstream;
+mod failed;
+mod record;
 
-use admit::{Admitted, Received};
+use deliver::Delivered;
+use record::{AnswerEnd, RequestRecord};
 
 /// Pipeline, with everything that requests share.
 #[derive(Debug)]
@@ -60,6 +58,8 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     /// The decision log.
     pub decisions: Arc<DecisionLog>,
+    /// The request log.
+    pub requests: Arc<RequestLog>,
     /// The recorder of who embeds.
     pub activity: Arc<ActivityRecorder>,
 }
@@ -73,23 +73,6 @@ pub struct PeerInfo {
     pub tls: bool,
 }
 
-/// Record of a request, for the metrics.
-#[derive(Debug)]
-struct RequestRecord {
-    started: Instant,
-    class: Option<Class>,
-    /// The status for the browser, once it is known.
-    status: Option<u16>,
-}
-
-/// Outcome of an admitted request.
-enum Delivered {
-    /// The request is answered, as far as possible.
-    Whole,
-    /// A change of the rules revoked a tunnel before anything was answered.
-    Revoked,
-}
-
 impl Pipeline {
     /// Serves one request.
     pub async fn serve(
@@ -99,7 +82,7 @@ impl Pipeline {
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
-        let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
+        let mut record = RequestRecord::begin();
         let setup = self.setup.borrow();
         let mut patience = Patience::new(&setup.bounds, deadline);
         let served =
@@ -109,14 +92,13 @@ impl Pipeline {
             Err(error) => Err(error),
         };
         if let Err(error) = sent {
-            client.abort(false);
+            record.ended(AnswerEnd::of(&error));
+            record.cut(client, false);
             tracing::debug!(kind = error.etype().as_str(), "request ended early");
         }
         let is_answered =
-            client.has_begun() || record.status == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
-        if let Some(status) = record.status.filter(|_| is_answered) {
-            self.metrics.answered(record.class, status, record.started.elapsed());
-        }
+            client.has_begun() || record.report.status == Some(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+        self.record(&record, is_answered, &request, peer);
     }
 
     /// Answers a head that was refused.
@@ -127,17 +109,20 @@ impl Pipeline {
         peer: PeerInfo,
         deadline: &mut Deadline,
     ) {
-        let mut record = RequestRecord { started: Instant::now(), class: None, status: None };
+        let mut record = RequestRecord::begin();
         let setup = self.setup.borrow();
         let mut patience = Patience::new(&setup.bounds, deadline);
         let reply = setup.refused(&refused.read, refused.refusal, peer);
         drop(setup);
-        let answered = respond(client, reply, false, &mut record, &mut patience).await;
-        if let (Ok(()), Some(status)) = (answered, record.status)
-            && patience.sent(client).await.is_ok()
-        {
-            self.metrics.answered(None, status, record.started.elapsed());
+        let answered = self.respond(client, reply, false, &mut record, &mut patience).await;
+        let sent = match answered {
+            Ok(()) => patience.sent(client).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &sent {
+            record.ended(AnswerEnd::of(error));
         }
+        self.record(&record, sent.is_ok(), &refused.read, peer);
     }
 
     async fn answer(
@@ -155,7 +140,7 @@ impl Pipeline {
             Ok(received) => received,
             Err(reply) => {
                 drop(setup);
-                return respond(client, reply, head_only, record, patience).await;
+                return self.respond(client, reply, head_only, record, patience).await;
             }
         };
         let mut judged = self.judge(&setup, request, &received, record);
@@ -168,182 +153,81 @@ impl Pipeline {
                     judged = self.judge(&self.setup.borrow(), request, &received, record);
                     continue;
                 }
-                Err(reply) => return respond(client, reply, head_only, record, patience).await,
+                Err(reply) => return self.respond(client, reply, head_only, record, patience).await,
             };
             match self.deliver(client, request, &received, &mut admitted, record, patience).await {
-                Ok(Delivered::Whole) => return Ok(()),
+                Ok(Delivered::Whole) => {
+                    record.allowed = Some(admitted.allowed);
+                    return Ok(());
+                }
                 // The request is judged again, and denied like any other.
                 Ok(Delivered::Revoked) => {
                     judged = self.judge(&self.setup.borrow(), request, &received, record);
                 }
                 Err(error) => {
-                    self.record_failure(&error, admitted.allowed.upstream.name());
+                    let allowed = admitted.allowed;
+                    let decision_id = &allowed.admission.own.decision_id;
+                    self.note_failure(&error, allowed.upstream.name(), decision_id, record);
                     let status = failure::status(&error).filter(|_| !client.has_begun());
-                    let Some(status) = status else {
+                    let reply = status.map(|status| {
+                        let https = received.client.https;
+                        failed::reply(request, &allowed, https, (&error, status), record.arrived())
+                    });
+                    record.allowed = Some(allowed);
+                    let Some(reply) = reply else {
                         // Data that was passed on is sent, but not the end of the body.
                         let _ = patience.sent(client).await;
-                        client.abort(false);
+                        record.ended(AnswerEnd::of(&error));
+                        record.cut(client, false);
                         return Ok(());
                     };
-                    let admission = &admitted.allowed.admission;
-                    let to =
-                        Recipient { request, own: &admission.shared.route.own, https: received.client.https };
-                    let reply = Reply::failed(to, status, &admission.own.decision_id, admission.cors());
-                    return respond(client, reply, head_only, record, patience).await;
+                    return self.respond(client, reply, head_only, record, patience).await;
                 }
             }
         }
     }
 
-    /// Answers an admitted request from memory, or forwards it for as long as the rules allow.
-    async fn deliver(
+    /// Sends a reply, after the rest of a small body is read.
+    async fn respond(
         &self,
         client: &mut impl Downstream,
-        request: &mut RequestHead,
-        received: &Received,
-        admitted: &mut Admitted,
+        reply: Reply,
+        head_only: bool,
         record: &mut RequestRecord,
         patience: &mut Patience<'_>,
-    ) -> Result<Delivered> {
-        if let BodyLength::Known(length) = received.length {
-            failure::check_length(length, admitted.allowed.admission.shared.route.max_body)?;
+    ) -> Result<()> {
+        let status = reply.status().as_u16();
+        (record.report.status, record.report.bytes) = (Some(status), reply.length() as u64);
+        if head_only {
+            record.report.bytes = 0;
         }
-        if admitted.allowed.admission.shared.route.stream {
-            patience.with_stream();
+        // Before it is sent: whoever was shown an id may ask about it at once.
+        if let Some(decision) = reply.shown() {
+            let decision = Arc::clone(decision);
+            record.shown = Some(Arc::clone(&decision));
+            self.decisions.shown().keep(ShownAnswer { status, decision });
         }
-        // A copy without tickets: if the request is judged again, it needs them.
-        let mut bare = presented::stripped(request);
-        let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
-        let request = bare.as_mut().unwrap_or(request);
-        let Admitted { allowed, session, cache, tunnel_limits } = admitted;
-        let Allowed { upstream, admission, .. } = &mut **allowed;
-        let mut caching = CacheState::Bypass;
-        if let Some(cache) = cache {
-            match cache.begin(&asked(request, admission, upstream, received)).await {
-                BegunLookup::Hit(hit) => return from_memory(client, &hit, request, admission, record),
-                BegunLookup::Forward(goes) => caching = goes,
-            }
-            caching.add_validators(request);
+        if !reply.closes() && client.length() != BodyLength::Absent {
+            // If it does not arrive in time, the connection is closed after the reply.
+            let _ = patience.deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
         }
-        let forwarded = {
-            let outgoing = Outgoing {
-                request,
-                admission,
-                client: &received.client,
-                host: upstream.host(),
-                length: received.length,
-                is_handshake: received.is_handshake(),
-            };
-            let is_looked_at = matches!(caching, CacheState::Fill(_) | CacheState::Invalidate(_));
-            let forward = ForwardRequest {
-                outgoing,
-                upstream,
-                https: received.client.https,
-                status: &mut record.status,
-                asset: is_looked_at.then_some((&mut caching, asked(request, admission, upstream, received))),
-            };
-            let forwarding = self.forwarder.forward(client, forward, patience);
-            match session {
-                None => forwarding.await,
-                Some(session) => tokio::select! {
-                    biased;
-                    forwarded = forwarding => forwarded,
-                    at = session.revocation().revoked() => {
-                        self.metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
-                        if received.is_handshake() && !client.has_begun() {
-                            return Ok(Delivered::Revoked);
-                        }
-                        // No end is sent, so that the client sees the cut.
-                        client.abort(true);
-                        return Ok(Delivered::Whole);
-                    }
-                },
-            }
-        };
-        match forwarded {
-            Ok(Forwarded::Done) => Ok(Delivered::Whole),
-            Ok(Forwarded::ServeCached(hit)) => {
-                caching.restore_conditions(request);
-                from_memory(client, &hit, request, admission, record)
-            }
-            Ok(Forwarded::Switched(switched)) => {
-                // Only sessions have handshakes, so a missing session was revoked.
-                let Some(session) = session.take() else { return Ok(Delivered::Revoked) };
-                let handshake = Handshake {
-                    switched: *switched,
-                    subprotocol,
-                    cookie: admission.own.answer.given.take().and_then(|given| given.cookie),
-                    session,
-                    limits: *tunnel_limits,
-                    metrics: Arc::clone(&self.metrics),
-                };
-                Box::pin(handshake.open(client, patience)).await.map(|()| Delivered::Whole)
-            }
-            Err(error) if *error.esource() == ErrorSource::Upstream && !client.has_begun() => {
-                let Some(hit) = caching.instead_of_an_error() else { return Err(error) };
-                self.record_failure(&error, upstream.name());
-                caching.restore_conditions(request);
-                from_memory(client, &hit, request, admission, record)
-            }
-            Err(error) => Err(error),
-        }
+        client.reply(reply, head_only)
     }
 
-    fn record_failure(&self, error: &Error, upstream: &str) {
+    fn note_failure(
+        &self,
+        error: &Error,
+        upstream: &str,
+        decision_id: &DecisionId,
+        record: &mut RequestRecord,
+    ) {
         if *error.esource() == ErrorSource::Upstream {
-            self.metrics.upstreams.failed(upstream, failure::kind(error));
-            tracing::warn!(upstream, kind = failure::kind(error), cause = ?error.root_cause(), "upstream failed");
+            let (kind, cause) = (failure::kind(error), failure::cause(error));
+            self.metrics.upstreams.failed(upstream, kind);
+            record.failure = Some(kind);
+            tracing::warn!(upstream, decision_id = decision_id.as_str(), kind, cause, "upstream failed");
         } else {
             tracing::debug!(upstream, kind = error.etype().as_str(), "request ended early");
         }
     }
-}
-
-/// The request for the cache.
-fn asked<'r>(
-    request: &'r RequestHead,
-    admission: &'r Admission,
-    upstream: &'r Upstream,
-    received: &Received,
-) -> AssetRequest<'r> {
-    AssetRequest {
-        request,
-        shared: &admission.shared,
-        embedder: admission.own.verified.as_ref(),
-        upstream: upstream.name(),
-        https: received.client.https,
-        length: received.length,
-    }
-}
-
-/// Sends a reply, after the rest of a small body is read.
-async fn respond(
-    client: &mut impl Downstream,
-    reply: Reply,
-    head_only: bool,
-    record: &mut RequestRecord,
-    patience: &mut Patience<'_>,
-) -> Result<()> {
-    record.status = Some(reply.status().as_u16());
-    if !reply.closes() && client.length() != BodyLength::Absent {
-        // If it does not arrive in time, the connection is closed after the reply.
-        let _ = patience.deadline.within(DRAIN, poll_fn(|context| client.poll_drained(context))).await;
-    }
-    client.reply(reply, head_only)
-}
-
-fn from_memory(
-    client: &mut impl Downstream,
-    hit: &Hit,
-    request: &RequestHead,
-    admission: &Admission,
-    record: &mut RequestRecord,
-) -> Result<Delivered> {
-    let (head, body) = hit.answer(request, admission);
-    record.status = Some(head.status.as_u16());
-    client.head(head, body.is_empty())?;
-    if !body.is_empty() {
-        client.frame(Frame::Data(body), true)?;
-    }
-    Ok(Delivered::Whole)
 }

@@ -1,22 +1,22 @@
 //! Decision log: one JSON object per line on standard output, and the same in the feed of events while somebody wants
 //! it. It names embedders only by origin, never by the path or query of a page, and it names no visitors.
 
-use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::events::EventFeed;
+use super::json_line::JsonLine;
+use super::line_bound::LineBound;
 use super::queue::{LogFlush, LogQueue};
+use super::shown_decisions::ShownDecisions;
 use embedgate_policy::decision::Decision;
 use embedgate_policy::verdict::Verdict;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-mod bound;
 mod hearing;
 
-use bound::LineBound;
 use hearing::Listeners;
 
 pub use hearing::Hearing;
@@ -40,6 +40,8 @@ pub struct DecisionRecord<'a> {
     pub time: Timestamp,
     /// The decision's id; the denied page shows the same one.
     pub decision_id: &'a str,
+    /// The trace that the client says the request is of.
+    pub trace_id: Option<&'a str>,
     /// The requested widget; absent if what the request names is not an id.
     pub widget: Option<&'a str>,
     /// The class of the route.
@@ -68,53 +70,29 @@ pub struct DecisionRecord<'a> {
     pub hint: Option<&'a str>,
 }
 
-/// Buffer size that is enough for most lines, in bytes.
-const LINE_BYTES: usize = 512;
+/// Name of the log in its lines and in metrics.
+pub const DECISIONS: &str = "decisions";
 
 impl DecisionRecord<'_> {
-    /// The line, without its line end. It is written by hand because a request waits for it, and nearly every
-    /// value needs no escaping.
+    /// The line, without its line end.
     fn to_line(&self) -> String {
-        let mut line = String::with_capacity(LINE_BYTES);
-        // Writing to a string can't fail.
-        let _ = write!(line, "{{\"time\":\"{}\"", self.time);
-        let fields = [
-            ("decision_id", Some(self.decision_id)),
-            ("widget", self.widget),
-            ("class", Some(self.class)),
-            ("verdict", Some(self.verdict)),
-            ("reason", Some(self.reason)),
-            ("would_deny", self.would_deny),
-            ("embedder", self.embedder),
-            ("malformed", self.malformed),
-            ("opened_by", self.opened_by),
-            ("ticket_fault", self.ticket_fault),
-            ("entry", self.entry.as_deref()),
-            ("near_miss", self.near_miss.as_deref()),
-            ("method", Some(self.method)),
-            ("hint", self.hint),
-        ];
-        for (name, value) in fields {
-            let Some(value) = value else { continue };
-            line.push_str(",\"");
-            line.push_str(name);
-            line.push_str("\":");
-            push_text(&mut line, value);
-        }
-        line.push('}');
-        line
-    }
-}
-
-fn push_text(line: &mut String, text: &str) {
-    // No early exit, so that the compiler can check many bytes at once.
-    let is_special = |byte: u8| byte < b' ' || byte == b'"' || byte == b'\\';
-    if !text.bytes().fold(false, |special, byte| special | is_special(byte)) {
-        line.push('"');
-        line.push_str(text);
-        line.push('"');
-    } else {
-        line.push_str(&serde_json::Value::from(text).to_string());
+        let mut line = JsonLine::new(DECISIONS, self.time);
+        line.text("decision_id", self.decision_id);
+        line.optional("trace_id", self.trace_id);
+        line.optional("widget", self.widget);
+        line.text("class", self.class);
+        line.text("verdict", self.verdict);
+        line.text("reason", self.reason);
+        line.optional("would_deny", self.would_deny);
+        line.optional("embedder", self.embedder);
+        line.optional("malformed", self.malformed);
+        line.optional("opened_by", self.opened_by);
+        line.optional("ticket_fault", self.ticket_fault);
+        line.optional("entry", self.entry.as_deref());
+        line.optional("near_miss", self.near_miss.as_deref());
+        line.text("method", self.method);
+        line.optional("hint", self.hint);
+        line.into_text()
     }
 }
 
@@ -129,6 +107,7 @@ pub struct DecisionLog {
     heard: AtomicBool,
     listeners: Mutex<Listeners>,
     events: Arc<EventFeed>,
+    shown: ShownDecisions,
 }
 
 impl DecisionLog {
@@ -143,7 +122,7 @@ impl DecisionLog {
         let (out, flush) = LogQueue::start(out);
         let (scope, bound) = (AtomicU8::new(scope as u8), LineBound::new(most_per_second));
         let (heard, listeners) = (AtomicBool::new(false), Mutex::default());
-        (Self { scope, bound, out, heard, listeners, events }, flush)
+        (Self { scope, bound, out, heard, listeners, events, shown: ShownDecisions::default() }, flush)
     }
 
     /// Changes which decisions are written.
@@ -159,10 +138,8 @@ impl DecisionLog {
     /// Writes a line about those that were left out since the last call, if there were any.
     pub fn sum_up(&self) {
         if let Some((left_out, time)) = self.bound.take_left_out() {
-            let line = format!(
-                "{{\"time\":\"{time}\",\"left_out\":{left_out},\"bound\":\"log.decisions_per_second\"}}\n"
-            );
-            self.out.push(line.as_bytes());
+            let line = JsonLine::left_out(DECISIONS, time, left_out, "log.decisions_per_second");
+            self.out.push(format!("{line}\n").as_bytes());
         }
     }
 
@@ -191,6 +168,11 @@ impl DecisionLog {
         }
     }
 
+    /// The decisions whose id somebody was shown, whatever the log leaves out.
+    pub fn shown(&self) -> &ShownDecisions {
+        &self.shown
+    }
+
     fn in_scope(&self, denied: bool) -> bool {
         let scope = self.scope.load(Ordering::Relaxed);
         scope == Scope::All as u8 || scope == Scope::Denied as u8 && denied
@@ -210,6 +192,7 @@ mod tests {
         DecisionRecord {
             time: Timestamp::UNIX_EPOCH,
             decision_id: id,
+            trace_id: None,
             widget: None,
             class: "asset",
             verdict: verdict.as_str(),
@@ -230,6 +213,7 @@ mod tests {
     fn a_line_is_a_json_object() {
         let odd = "a\"b\\c\u{1}d\u{e9}";
         let record = DecisionRecord {
+            trace_id: Some("0af7651916cd43dd8448eb211c80319c"),
             widget: Some("w"),
             malformed: Some(odd),
             opened_by: Some("https://a.example"),
@@ -238,8 +222,10 @@ mod tests {
             ..record(Verdict::Deny, "id")
         };
         let expected = serde_json::json!({
-            "time": "1970-01-01T00:00:00Z",
+            "log": "decisions",
+            "time": "1970-01-01T00:00:00.000000Z",
             "decision_id": "id",
+            "trace_id": "0af7651916cd43dd8448eb211c80319c",
             "widget": "w",
             "class": "asset",
             "verdict": "deny",

@@ -100,7 +100,9 @@ impl EventFeed {
 
     /// Tells a decision, if somebody wants them. `json`: the line of the decision log, a JSON object.
     pub(super) fn tell_decision(&self, widget: Option<&str>, json: &str) {
-        let fields = json.strip_prefix('{').unwrap_or(json);
+        // The feed's own name for it takes the place of the log's.
+        let fields =
+            json.strip_prefix("{\"log\":\"decisions\",").or_else(|| json.strip_prefix('{')).unwrap_or(json);
         let data = format!("{{\"kind\":\"{}\",{fields}", EventKind::Decision.as_str());
         self.push(EventKind::Decision, Subject::Widget(widget.unwrap_or_default().into()), data);
     }

@@ -1,4 +1,4 @@
-//! Bound on the lines of the decision log in a second: a flood of denials must not fill a disk.
+//! Bound on the lines of a log in a second: a flood of requests must not fill a disk.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Operational log: text for operators on standard error. Pingora logs through it too, but only its warnings
+//! Operational log: lines for operators on standard error, as text or as JSON. Pingora logs through it too, but only its warnings
 //! matter to an operator. Debug lines of libraries contain whole requests, with tickets, cookies and
 //! visitors' addresses, so they are never written.
 
@@ -10,6 +10,12 @@ use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt, reload};
 
 use super::queue::{LogFlush, LogQueue};
+
+mod format;
+
+pub use format::LineForm;
+
+use format::{LineFormat, OneLine};
 
 /// Handle to change the log's level while the process runs.
 #[derive(Clone, Debug)]
@@ -65,9 +71,9 @@ fn hear(level: LevelFilter) {
 /// # Errors
 ///
 /// The process already has a log.
-pub fn start(level: LevelFilter) -> Result<(LevelHandle, LogQueue, LogFlush), TryInitError> {
+pub fn start(level: LevelFilter, form: LineForm) -> Result<(LevelHandle, LogQueue, LogFlush), TryInitError> {
     let (queue, flush) = LogQueue::start(std::io::stderr());
-    let (log, handle) = prepare(level, queue.writer());
+    let (log, handle) = prepare(level, form, queue.writer());
     log.try_init()?;
     hear(level);
     Ok((LevelHandle(handle), queue, flush))
@@ -77,11 +83,13 @@ pub fn start(level: LevelFilter) -> Result<(LevelHandle, LogQueue, LogFlush), Tr
 /// another layer, it would not report its maximum level, and every line of a library would be checked.
 fn prepare(
     level: LevelFilter,
+    form: LineForm,
     out: NonBlocking,
 ) -> (impl Subscriber + Send + Sync, reload::Handle<Targets, Registry>) {
     let (filter, handle) = reload::Layer::new(targets(level));
-    let text = fmt::layer().with_writer(out).with_target(false);
-    (tracing_subscriber::registry().with(filter).with(text), handle)
+    let lines =
+        fmt::layer().event_format(LineFormat::new(form)).with_writer(move || OneLine::new(out.clone()));
+    (tracing_subscriber::registry().with(filter).with(lines), handle)
 }
 
 #[cfg(test)]
@@ -95,8 +103,10 @@ mod tests {
     fn the_log_tells_how_much_it_lets_through() {
         for level in [LevelFilter::OFF, LevelFilter::WARN, LevelFilter::INFO, LevelFilter::DEBUG] {
             let (queue, _flush) = LogQueue::start(std::io::sink());
-            let (log, _handle) = prepare(level, queue.writer());
-            assert_eq!(log.max_level_hint(), Some(level));
+            for form in [LineForm::Text, LineForm::Json] {
+                let (log, _handle) = prepare(level, form, queue.writer());
+                assert_eq!(log.max_level_hint(), Some(level));
+            }
         }
     }
 

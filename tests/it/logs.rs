@@ -1,4 +1,4 @@
-//! Logs that nobody reads, or that can't be written: they never stand in the way.
+//! The logs: what is in them, and that they never stand in the way, whether or not somebody reads them.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -9,6 +9,10 @@ use serde_json::json;
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{self, Connection};
 use crate::support::{eventually, ports};
+
+mod lines;
+mod requests;
+mod shown;
 
 const STRANGER: (&str, &str) = ("Origin", "https://stranger.example");
 const LISTED: (&str, &str) = ("Origin", "https://example.com");
@@ -39,16 +43,18 @@ async fn stops(edge: &mut Edge, what: &str) {
     let since = Instant::now();
     edge.signal("TERM");
     assert_eq!(edge.exit_code().await, Some(0), "{what}");
-    // Both logs together have a second to be written.
+    // The logs together have a second to be written.
     assert!(since.elapsed() < Duration::from_secs(2), "{what}: {:?}", since.elapsed());
 }
 
 /// Pipes that nobody reads take 64 KiB, and a queue its lines.
 #[tokio::test]
 async fn a_reader_that_stalls_holds_nothing_up() {
-    let (mut edge, pipes) = Edge::start_on(spec(), || (Stdio::piped(), Stdio::piped())).await;
+    let mut spec = spec();
+    spec.more.push_str("requests_per_second = 0\n");
+    let (mut edge, pipes) = Edge::start_on(spec, || (Stdio::piped(), Stdio::piped())).await;
     ask(&edge, 12_000).await;
-    for log in ["decisions", "operational"] {
+    for log in ["decisions", "operational", "requests"] {
         assert!(dropped(&edge, log).await > 0.0, "{log}");
     }
     stops(&mut edge, "stalled").await;
@@ -63,8 +69,10 @@ async fn a_reader_that_left_and_a_full_disk_are_counted() {
     };
     let (mut edge, _) = Edge::start_on(spec(), full).await;
     ask(&edge, 20).await;
-    eventually("both are counted", async || {
-        dropped(&edge, "decisions").await >= 20.0 && dropped(&edge, "operational").await >= 10.0
+    eventually("all are counted", async || {
+        dropped(&edge, "decisions").await >= 20.0
+            && dropped(&edge, "operational").await >= 10.0
+            && dropped(&edge, "requests").await >= 20.0
     })
     .await;
     stops(&mut edge, "full").await;
@@ -72,8 +80,10 @@ async fn a_reader_that_left_and_a_full_disk_are_counted() {
     let (mut edge, pipes) = Edge::start_on(spec(), || (Stdio::piped(), Stdio::piped())).await;
     drop(pipes);
     ask(&edge, 20).await;
-    eventually("both are counted", async || {
-        dropped(&edge, "decisions").await >= 20.0 && dropped(&edge, "operational").await >= 10.0
+    eventually("all are counted", async || {
+        dropped(&edge, "decisions").await >= 20.0
+            && dropped(&edge, "operational").await >= 10.0
+            && dropped(&edge, "requests").await >= 20.0
     })
     .await;
     stops(&mut edge, "left").await;

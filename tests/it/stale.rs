@@ -25,6 +25,7 @@ use embedgate::rules::source::SourceKind;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::events::EventFeed;
 use embedgate::telemetry::metrics::Metrics;
+use embedgate::telemetry::request_log::{AddressScope, RequestLog, RequestScope};
 use jiff::{SignedDuration, Timestamp};
 use pingora_core::server::configuration::ServerConf;
 use serde_json::{Value, json};
@@ -128,6 +129,7 @@ impl Stage {
             let (sessions, setup) = watch;
             sessions.watch_staleness(setup.stale_at(), || setup.forget_contact()).await;
         });
+        let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, std::io::sink());
         let pipeline = Pipeline {
             rules,
             setup: setup.clone(),
@@ -135,6 +137,7 @@ impl Stage {
             forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             metrics: Arc::clone(&metrics),
             decisions: Arc::new(decisions),
+            requests: Arc::new(requests),
             activity: Arc::new(ActivityRecorder::new(1024)),
         };
         let edge = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));

@@ -53,6 +53,7 @@ store = {{ path = "data/rules.redb", seed = "seed.json" }}
 [log]
 level = "warn"
 decisions = "off"
+requests = "off"
 audit = "data/audit.jsonl"
 [upstreams.app]
 servers = ["{upstream}"]

@@ -61,6 +61,10 @@ impl ReceivedProblem {
             }
             "would_restrict_widget" => same("--confirm restrict"),
             "unknown_widget" => Some("`embedgate widgets list` lists those that are there".to_owned()),
+            "unknown_decision" => Some(
+                "search what the edge wrote to standard output for the id, such as with `journalctl -u embedgate | grep ID`"
+                    .to_owned(),
+            ),
             "unknown_edge" | "edge_alive" => Some("`embedgate fleet status` lists the edges".to_owned()),
             "edge_ahead" => Some(
                 "run the same command for that edge, with --admin and the URL of its admin listener"

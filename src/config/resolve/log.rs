@@ -21,6 +21,9 @@ pub struct LogSettings {
     pub format: LogFormat,
     /// Which requests have a line. Default: those that failed.
     pub requests: LoggedRequests,
+    /// Most lines of the request log in a second; those past it are left out and summed up. `0` means any number.
+    /// Default: 1,000.
+    pub requests_per_second: u32,
     /// What the lines of requests say of the client's address. Default: nothing.
     pub client_address: LoggedAddress,
     /// File of the audit log. Default: `data/audit.jsonl`.
@@ -107,13 +110,18 @@ const ADDRESSES: [(&str, LoggedAddress); 3] =
     [("off", LoggedAddress::Off), ("truncated", LoggedAddress::Truncated), ("full", LoggedAddress::Full)];
 const DECISIONS: [(&str, LoggedDecisions); 3] =
     [("all", LoggedDecisions::All), ("denied", LoggedDecisions::Denied), ("off", LoggedDecisions::Off)];
-/// Largest number of decisions in a second that can be configured.
-const MOST_DECISIONS: usize = 10_000_000;
+/// Largest number of lines in a second that can be configured, and the usual one.
+const MOST_LINES: usize = 10_000_000;
+const USUAL_LINES: usize = 1_000;
 
 const LEVELS: [LogLevel; 6] =
     [LogLevel::Off, LogLevel::Error, LogLevel::Warn, LogLevel::Info, LogLevel::Debug, LogLevel::Trace];
 
 pub(super) fn read(table: &ConfigTable<'_>) -> LogSettings {
+    let lines = |key| {
+        let most = table.or(key, |item| item.count(0, MOST_LINES), USUAL_LINES);
+        most.try_into().unwrap_or(u32::MAX)
+    };
     LogSettings {
         level: table.or(
             "level",
@@ -121,12 +129,10 @@ pub(super) fn read(table: &ConfigTable<'_>) -> LogSettings {
             LogLevel::Info,
         ),
         decisions: table.or("decisions", |item| item.choice(&DECISIONS), LoggedDecisions::Denied),
-        decisions_per_second: table
-            .or("decisions_per_second", |item| item.count(0, MOST_DECISIONS), 1_000)
-            .try_into()
-            .unwrap_or(u32::MAX),
+        decisions_per_second: lines("decisions_per_second"),
         format: table.or("format", |item| item.choice(&FORMATS), LogFormat::Text),
         requests: table.or("requests", |item| item.choice(&REQUESTS), LoggedRequests::Errors),
+        requests_per_second: lines("requests_per_second"),
         client_address: table.or("client_address", |item| item.choice(&ADDRESSES), LoggedAddress::Off),
         audit: table.or("audit", |item| item.text(scalar::path), "data/audit.jsonl".into()),
     }

@@ -13,6 +13,9 @@ fn every_key_is_live_or_waits() {
         ("log.level = \"debug\"", "log.level"),
         ("log.decisions = \"all\"", "log.decisions"),
         ("log.decisions_per_second = 1", "log.decisions_per_second"),
+        ("log.requests = \"all\"", "log.requests"),
+        ("log.requests_per_second = 1", "log.requests_per_second"),
+        ("log.client_address = \"full\"", "log.client_address"),
         ("policy.empty_allowlist = \"deny\"", "policy.empty_allowlist"),
         ("policy.system_origins = [\"https://d.example\"]", "policy.system_origins"),
         ("policy.brake = \"5%\"", "policy.brake"),
@@ -46,6 +49,7 @@ fn every_key_is_live_or_waits() {
         ("policy.public_suffix_list = \"x\"", "policy.public_suffix_list"),
         ("tickets.key_file = \"x\"", "tickets.key_file"),
         ("log.audit = \"x\"", "log.audit"),
+        ("log.format = \"json\"", "log.format"),
     ];
     for (text, name) in upgrade {
         let changes = compare(&settings(""), &settings(text));

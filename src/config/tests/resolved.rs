@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{read, settings};
 use crate::config::{
-    EmptyAllowlist, LogLevel, LoggedDecisions, PathPattern, ServerAddress, SourceSetting, TlsVersion,
-    UpstreamSettings, UpstreamTls, notices,
+    EmptyAllowlist, LogFormat, LogLevel, LoggedAddress, LoggedDecisions, LoggedRequests, PathPattern,
+    ServerAddress, SourceSetting, TlsVersion, UpstreamSettings, UpstreamTls, notices,
 };
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
@@ -46,6 +46,8 @@ fn defaults() {
     assert_eq!(s.reports.path.as_ref().map(PathPattern::as_str), Some("/w/{widget}/embed-report"));
     assert_eq!(settings("reports.path = \"\"").reports.path, None);
     assert_eq!((s.log.level, s.log.decisions), (LogLevel::Info, LoggedDecisions::Denied));
+    assert_eq!((s.log.requests, s.log.requests_per_second), (LoggedRequests::Errors, 1_000));
+    assert_eq!((s.log.format, s.log.client_address), (LogFormat::Text, LoggedAddress::Off));
     assert_eq!(s.log.audit, Path::new("data/audit.jsonl"));
     assert_eq!(s.cache.bytes, 256 << 20);
     let route = &s.routes[0];

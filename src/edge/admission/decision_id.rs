@@ -4,10 +4,14 @@ use jiff::Timestamp;
 use uuid::fmt::Hyphenated;
 use uuid::{Builder, Uuid};
 
+use crate::telemetry::shown_decisions::DecisionText;
+
 /// UUID of version 7 (RFC 9562 §5.7). It sorts by time, to the millisecond. The rest is random, so it reveals
 /// nothing about the traffic.
 #[derive(Clone, Copy, Debug)]
-pub struct DecisionId([u8; Hyphenated::LENGTH]);
+pub struct DecisionId(DecisionText);
+
+const _: () = assert!(size_of::<DecisionText>() == Hyphenated::LENGTH);
 
 impl DecisionId {
     /// A fresh id for a decision made at `now`. Unlike the library's `Uuid::now_v7`, which counts within a
@@ -33,6 +37,11 @@ impl DecisionId {
     /// The id in its shortest form.
     pub fn bytes(&self) -> [u8; 16] {
         Uuid::try_parse_ascii(&self.0).unwrap_or_default().into_bytes()
+    }
+
+    /// The usual form, as bytes.
+    pub fn to_bytes(self) -> DecisionText {
+        self.0
     }
 
     /// The usual form: 36 characters, lower case.

@@ -21,6 +21,7 @@ use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::{Metrics, TicketOutcome};
+use crate::telemetry::shown_decisions::ShownDecision;
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
 use embedgate_policy::headers::{GivenTicket, OwnAnswer, members, timing_of_ticket};
 use embedgate_policy::origin::{Embedder, Origin};
@@ -89,6 +90,8 @@ pub struct Denied<'r> {
     pub embedder: Embedder<'r>,
     /// The decision's id.
     pub id: DecisionId,
+    /// The decision, to be kept once somebody is shown its id.
+    pub shown: Arc<ShownDecision>,
     subject: told::DenialSubject,
 }
 
@@ -187,8 +190,9 @@ impl Judge<'_> {
                 // A frame needs no ticket, so an invalid one is not a reason to mention it.
                 let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
                 let cookies = self.tickets.has_cookies();
+                let shown = subject.shown(decision_id, &decision);
                 let subject = told::DenialSubject::of(decision.reason, &facts, told, self.policy, cookies);
-                Judged::Denied(Denied { decision, embedder, id: decision_id, subject })
+                Judged::Denied(Denied { decision, embedder, id: decision_id, shown, subject })
             }
         }
     }

@@ -17,6 +17,8 @@ use crate::edge::http::http1::outbox::BodyFraming;
 use crate::edge::http::http1::write;
 use crate::edge::http::limits::MAX_ECHO_BYTES;
 use crate::edge::http::message::{RequestHead, ResponseHead};
+use crate::edge::http::trace_context::TraceId;
+use crate::telemetry::shown_decisions::{ShownDecision, ShownOutcome};
 use embedgate_policy::headers::{Cors, OwnProfile, PREFLIGHT_MAX_AGE};
 use embedgate_policy::origin::Embedder;
 
@@ -61,6 +63,8 @@ pub struct Reply {
     /// The fields besides those of the profile.
     fields: Vec<(HeaderName, HeaderValue)>,
     body: Bytes,
+    /// The decision whose id the recipient is shown.
+    shown: Option<Arc<ShownDecision>>,
     /// The connection ends with this reply, because the start of the next request can't be trusted.
     close: bool,
 }
@@ -68,7 +72,8 @@ pub struct Reply {
 impl Reply {
     fn new(to: Recipient<'_>, status: StatusCode) -> Self {
         let (own, fields) = (Some(Arc::clone(to.own)), Vec::with_capacity(MOST_FIELDS));
-        Self { status, own, https: to.https, page: false, fields, body: Bytes::new(), close: false }
+        let body = Bytes::new();
+        Self { status, own, https: to.https, page: false, fields, body, shown: None, close: false }
     }
 
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -95,19 +100,28 @@ impl Reply {
 
     /// A problem before the verdict, which says nothing about the widget. The page that asked can read it. As
     /// for a denial, its preflight must succeed for that.
-    fn unjudged(to: Recipient<'_>, status: StatusCode, detail: &[&str]) -> Self {
+    fn unjudged(to: Recipient<'_>, status: StatusCode, detail: [&'static str; 2]) -> Self {
         let grant = to.grant();
         if grant.is_some() && is_preflight(to.request) {
             return Self::preflight(to, grant, true);
         }
-        let id = DecisionId::new(Timestamp::now());
-        tracing::debug!(decision_id = id.as_str(), status = status.as_u16(), ?detail, "refused unjudged");
-        Self::problem(to, status, detail, &id).with_cors(grant)
+        let (request, now) = (to.request, Timestamp::now());
+        let (id, trace_id) = (DecisionId::new(now), TraceId::of(&request.fields));
+        let (outcome, trace_id) = (ShownOutcome::Refused(detail), trace_id.as_ref().map(TraceId::as_str));
+        let shown = ShownDecision::new(id.to_bytes(), now, &request.method, trace_id, outcome);
+        Self::problem(to, status, &detail, &id).with_cors(grant).about(Arc::new(shown))
+    }
+
+    /// The reply about a decision, whose id its recipient is shown.
+    #[must_use]
+    pub fn about(mut self, shown: Arc<ShownDecision>) -> Self {
+        self.shown = Some(shown);
+        self
     }
 
     /// The reply to a request that is refused before it is judged.
     pub fn refusal(to: Recipient<'_>, refusal: RequestRefusal) -> Self {
-        let mut reply = Self::unjudged(to, refusal.status, &[refusal.detail]);
+        let mut reply = Self::unjudged(to, refusal.status, [refusal.detail, ""]);
         reply.close = true;
         if refusal.status == StatusCode::METHOD_NOT_ALLOWED {
             let allow = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
@@ -118,7 +132,7 @@ impl Reply {
 
     /// The reply to a method that the path does not accept (RFC 9110 §15.5.6).
     pub fn method_not_allowed(to: Recipient<'_>, allow: &'static str) -> Self {
-        Self::unjudged(to, StatusCode::METHOD_NOT_ALLOWED, &["this path accepts only ", allow])
+        Self::unjudged(to, StatusCode::METHOD_NOT_ALLOWED, ["this path accepts only ", allow])
             .with(header::ALLOW, HeaderValue::from_static(allow))
     }
 
@@ -151,7 +165,7 @@ impl Reply {
 
     /// The reply to a path without a route.
     pub fn not_found(to: Recipient<'_>) -> Self {
-        Self::unjudged(to, StatusCode::NOT_FOUND, &["nothing is served at this path"])
+        Self::unjudged(to, StatusCode::NOT_FOUND, ["nothing is served at this path", ""])
     }
 
     /// A redirect to the same address under https that keeps the method (RFC 9110 §15.4.9). Scripts may
@@ -211,6 +225,16 @@ impl Reply {
     /// The status, for the metrics.
     pub fn status(&self) -> StatusCode {
         self.status
+    }
+
+    /// The decision whose id the recipient is shown, if there is one.
+    pub fn shown(&self) -> Option<&Arc<ShownDecision>> {
+        self.shown.as_ref()
+    }
+
+    /// Length of the body, in bytes.
+    pub fn length(&self) -> usize {
+        self.body.len()
     }
 
     /// Whether the connection ends with this reply.

@@ -61,6 +61,10 @@ pub struct SharedTerms {
 pub struct OwnTerms {
     /// The decision that allowed the request.
     pub decision_id: DecisionId,
+    /// The reason of the verdict.
+    pub reason: Reason,
+    /// The denial that `access: monitor` turned into an allow.
+    pub would_deny: Option<Reason>,
     /// `Access-Control-Allow-Origin`, if the class has CORS.
     pub allow_origin: Option<HeaderValue>,
     /// `Access-Control-Allow-Credentials`.
@@ -99,6 +103,8 @@ impl Admission {
         };
         let own = OwnTerms {
             decision_id,
+            reason: decision.reason,
+            would_deny: decision.would_deny,
             allow_origin: grant.and_then(|grant| value(grant.allow_origin)),
             credentials: grant.is_some_and(|cors| cors.credentials),
             answer: OwnAnswer::default(),

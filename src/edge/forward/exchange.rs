@@ -6,6 +6,8 @@
 //! if both messages are complete. If a server fails before the head of an answer, [`Tries`] says whether another one is
 //! asked. The client is watched: when it leaves, everything stops.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use http::StatusCode;
 use pingora_core::server::configuration::ServerConf;
@@ -53,10 +55,23 @@ pub struct ForwardRequest<'a> {
     pub upstream: &'a Upstream,
     /// Whether the browser's scheme is https.
     pub https: bool,
-    /// Set to the status, once it is known.
-    pub status: &'a mut Option<u16>,
+    /// What is reported of the answer.
+    pub report: &'a mut AnswerReport,
     /// The cache state that reads an asset's answer as it passes.
     pub asset: Option<(&'a mut CacheState, AssetRequest<'a>)>,
+}
+
+/// Report of an answer, as far as it has come.
+#[derive(Debug, Default)]
+pub struct AnswerReport {
+    /// The status, once it is known.
+    pub status: Option<u16>,
+    /// Number of bytes of the body that were passed on to the client's connection.
+    pub bytes: u64,
+    /// From the first try at the upstream to the head of its answer, or to its failure; `None`: it was not asked.
+    pub upstream_took: Option<Duration>,
+    /// The answer is a stream of events, which ends when the client leaves.
+    pub is_stream: bool,
 }
 
 /// Outcome of a forwarded request.
@@ -97,7 +112,13 @@ impl Forwarder {
     ) -> Result<Forwarded> {
         let beginning = Beginning::read(client, &request.outgoing, patience).await?;
         let started = Instant::now();
-        let (mut pumps, mut answer, mut turn) = self.ask(client, &request, &beginning, patience).await?;
+        let (mut pumps, mut answer, mut turn) = match self.ask(client, &request, &beginning, patience).await {
+            Ok(asked) => asked,
+            Err(error) => {
+                request.report.upstream_took = Some(started.elapsed());
+                return Err(error);
+            }
+        };
         drop(beginning);
         loop {
             let AnswerHead { mut head, mut bodiless } = answer;
@@ -105,7 +126,9 @@ impl Forwarder {
             let is_interim = head.status.is_informational() && head.status != StatusCode::SWITCHING_PROTOCOLS;
             if !is_interim {
                 turn.answered();
-                request.upstream.count_answer(started);
+                let took = started.elapsed();
+                request.report.upstream_took = Some(took);
+                request.upstream.count_answer(took);
             }
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return request.switched(head, pumps.into_exchange());
@@ -117,8 +140,9 @@ impl Forwarder {
                 }
                 return Ok(Forwarded::ServeCached(hit));
             }
-            *request.status = Some(head.status.as_u16());
+            request.report.status = Some(head.status.as_u16());
             if request.is_event_stream(&head) {
+                request.report.is_stream = true;
                 patience.down.ask_no_rate();
             }
             headers::to_browser(&mut head, request.outgoing.admission, request.https);
@@ -253,6 +277,7 @@ impl ForwardRequest<'_> {
     }
 
     fn passes(&mut self, piece: &[u8]) {
+        self.report.bytes += piece.len() as u64;
         if let Some((caching, _)) = &mut self.asset {
             caching.passes(piece);
         }
@@ -268,7 +293,7 @@ impl ForwardRequest<'_> {
     fn switched(&mut self, mut head: ResponseHead, exchange: Exchange) -> Result<Forwarded> {
         match exchange {
             Exchange::Http1(exchange) if self.outgoing.is_handshake && is_to_websocket(&head) => {
-                *self.status = Some(head.status.as_u16());
+                self.report.status = Some(head.status.as_u16());
                 headers::to_browser(&mut head, self.outgoing.admission, self.https);
                 let (stream, early) = exchange.into_parts();
                 Ok(Forwarded::Switched(Box::new((head, stream, early))))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::HeaderValue;
@@ -13,7 +14,6 @@ use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::upstreams::peer::{ALPN, PeerOptions};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, Servers};
@@ -193,6 +193,11 @@ impl Upstream {
         &self.name
     }
 
+    /// The same, to keep.
+    pub fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// The `Host` for the servers; `None`: the browser's.
     pub fn host(&self) -> Option<&HeaderValue> {
         self.host.as_ref()
@@ -215,10 +220,10 @@ impl Upstream {
         }
     }
 
-    /// Counts an answer to a request that was first tried at this time.
-    pub fn count_answer(&self, since: Instant) {
+    /// Counts an answer whose head came so long after the first try.
+    pub fn count_answer(&self, took: Duration) {
         if let Some(running) = self.running.get() {
-            running.duration.observe(since.elapsed().as_secs_f64());
+            running.duration.observe(took.as_secs_f64());
         }
     }
 }

@@ -174,7 +174,7 @@ impl Pipeline {
         }
         let session = match allowed.session.take() {
             None => None,
-            Some(facts) => match self.sessions.open(widget, facts) {
+            Some(facts) => match self.sessions.open(widget, facts, allowed.admission.own.decision_id) {
                 Some(session) => Some(session),
                 None => return Ok(None),
             },
@@ -226,6 +226,7 @@ pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Re
     let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
     let shape = DenialShape::of(denied.decision.reason, class, destination);
     Reply::denial(to, &Denial { told: denied.told(), decision_id: &denied.id, shape }, grant)
+        .about(Arc::clone(&denied.shown))
 }
 
 const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::revocation::Revocation;
+use crate::edge::admission::decision_id::DecisionId;
 use crate::rules::publisher::Swap;
 use crate::rules::sessions::{SessionEmbedder, SessionFacts};
 use crate::telemetry::events::{Event, EventFeed, KEPT, SessionEndCause, Subject};
@@ -18,6 +19,8 @@ const LINES: usize = 20;
 pub(super) struct DeniedSession {
     /// Its widget.
     pub(super) widget: Arc<str>,
+    /// The decision that allowed it.
+    pub(super) decision_id: DecisionId,
     /// What it rested on.
     pub(super) facts: SessionFacts,
     /// When it began.
@@ -105,7 +108,7 @@ impl<'a> EndReport<'a> {
     }
 
     fn tell_one(&self, session: &DeniedSession, now: Timestamp, has_line: bool, has_event: bool) {
-        let DeniedSession { widget, facts, since, reason, .. } = session;
+        let DeniedSession { widget, decision_id, facts, since, reason, .. } = session;
         let embedder = match facts.embedder() {
             SessionEmbedder::Absent => None,
             SessionEmbedder::Opaque(origin) => Some(origin.as_str()),
@@ -132,6 +135,7 @@ impl<'a> EndReport<'a> {
         if has_line {
             tracing::info!(
                 widget = &**widget,
+                decision_id = decision_id.as_str(),
                 embedder = opened_by.or(embedder),
                 cause = cause.as_str(),
                 reason = reason.as_str(),
@@ -168,6 +172,7 @@ mod tests {
         let mut report = EndReport::new(&events, Occasion::Policy(1));
         let session = |number: usize| DeniedSession {
             widget: format!("w{number}").into(),
+            decision_id: DecisionId::new(Timestamp::UNIX_EPOCH),
             facts: facts.clone(),
             since: Timestamp::UNIX_EPOCH,
             reason: Reason::NotListed,

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use pingora_core::Result;
 
 use super::registry::SessionGuard;
-use super::tunnel::{Limits, Tunnel, handshake};
+use super::tunnel::{Limits, Tunnel, TunnelLine, handshake};
 use crate::edge::http::message::ResponseHead;
 use crate::edge::patience::Patience;
 use crate::edge::pipeline::downstream::Downstream;
@@ -16,13 +16,15 @@ use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
 
 /// WebSocket handshake that the upstream has accepted.
-pub struct Handshake {
+pub struct Handshake<'a> {
     /// The head of the upstream's answer, its connection, and the bytes after the head.
     pub switched: (ResponseHead, Stream, BytesMut),
     /// The subprotocol to name if the upstream chose none.
     pub subprotocol: Option<HeaderValue>,
     /// The session's guard, which lives as long as the tunnel.
     pub session: SessionGuard,
+    /// The line of the request log, taken by the tunnel once it is open.
+    pub line: &'a mut Option<Box<TunnelLine>>,
     /// The `Set-Cookie` that renews the ticket by which the session was allowed.
     pub cookie: Option<HeaderValue>,
     /// The time limits of the tunnel.
@@ -31,14 +33,14 @@ pub struct Handshake {
     pub metrics: Arc<Metrics>,
 }
 
-impl Handshake {
-    /// Opens a tunnel, which runs after the request.
+impl Handshake<'_> {
+    /// Opens a tunnel, which runs after the request. `false`: the session was revoked meanwhile, and is cut.
     ///
     /// # Errors
     ///
     /// The browser has left.
-    pub async fn open(self, client: &mut impl Downstream, patience: &mut Patience<'_>) -> Result<()> {
-        let Self { switched, subprotocol, session, cookie, limits, metrics } = self;
+    pub async fn open(self, client: &mut impl Downstream, patience: &mut Patience<'_>) -> Result<bool> {
+        let Self { switched, subprotocol, session, line, cookie, limits, metrics } = self;
         let (mut head, upstream, answered) = switched;
         handshake::accepted(&mut head.fields, subprotocol, cookie);
         client.head(head, true)?;
@@ -47,12 +49,13 @@ impl Handshake {
             sent = patience.sent(client) => sent,
             _ = session.revocation().revoked() => {
                 client.abort(true);
-                return Ok(());
+                return Ok(false);
             }
         };
         sent?;
         client.switch(|browser, said| {
-            Tunnel::new((browser, said), (upstream, answered), limits, session, metrics)
-        })
+            Tunnel::new((browser, said), (upstream, answered), limits, session, line.take(), metrics)
+        })?;
+        Ok(true)
     }
 }

@@ -30,6 +30,7 @@ use embedgate_policy::decision::EdgePolicy;
 
 pub use crate::edge::session::revocation::Revocation;
 
+use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::session::ended::{DeniedSession, EndReport, Occasion};
 use crate::edge::session::expiry::Expiries;
 use crate::edge::session::staleness;
@@ -70,6 +71,7 @@ impl WidgetSessions {
 }
 
 struct SessionEntry {
+    decision_id: DecisionId,
     facts: SessionFacts,
     since: Timestamp,
     revocation: Arc<Revocation>,
@@ -98,8 +100,13 @@ impl SessionRegistry {
         })
     }
 
-    /// Opens a session that was allowed a moment ago. `None`: the rules in force now deny it.
-    pub fn open(self: &Arc<Self>, widget: &str, facts: SessionFacts) -> Option<SessionGuard> {
+    /// Opens a session that this decision has allowed a moment ago. `None`: the rules in force now deny it.
+    pub fn open(
+        self: &Arc<Self>,
+        widget: &str,
+        facts: SessionFacts,
+        decision_id: DecisionId,
+    ) -> Option<SessionGuard> {
         let mut shard = self.shard(widget);
         // A book that comes into force from here on has to wait for the lock, and then finds the session.
         let book = self.rules.load();
@@ -119,9 +126,8 @@ impl SessionRegistry {
         }
         let of_widget = shard.get_mut(widget)?;
         let widget = Arc::clone(&of_widget.widget);
-        of_widget
-            .sessions
-            .insert(id, SessionEntry { facts, since: now, revocation: Arc::clone(&revocation) });
+        let entry = SessionEntry { decision_id, facts, since: now, revocation: Arc::clone(&revocation) };
+        of_widget.sessions.insert(id, entry);
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.metrics.sessions_open.inc();
@@ -190,12 +196,13 @@ impl SessionRegistry {
         let rules = book.get(&of_widget.widget);
         let policy = self.policy.load();
         let now = Timestamp::now();
-        for SessionEntry { facts, since, revocation } in of_widget.sessions.values() {
+        for SessionEntry { decision_id, facts, since, revocation } in of_widget.sessions.values() {
             let decision = facts.judge(rules, &policy, now);
             if !decision.is_allowed() {
                 // Only collected here: a revoked session takes this very lock when it ends.
                 denied.push(DeniedSession {
                     widget: Arc::clone(&of_widget.widget),
+                    decision_id: *decision_id,
                     facts: facts.clone(),
                     since: *since,
                     reason: decision.reason,
@@ -301,6 +308,11 @@ pub struct SessionGuard {
 }
 
 impl SessionGuard {
+    /// The widget's id.
+    pub fn widget(&self) -> &str {
+        &self.widget
+    }
+
     /// The session's cancellation handle.
     pub fn revocation(&self) -> &Arc<Revocation> {
         &self.revocation

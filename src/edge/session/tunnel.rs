@@ -20,9 +20,11 @@ use embedgate_policy::verdict::Reason;
 mod frames;
 pub(super) mod handshake;
 mod limits;
+mod line;
 mod relay;
 
 pub use limits::Limits;
+pub use line::{TunnelLine, TunnelOpening};
 
 use frames::Close;
 use limits::Overdue;
@@ -33,6 +35,8 @@ pub struct Tunnel {
     relay: Relay<Stream, Stream>,
     limits: Limits,
     session: SessionGuard,
+    /// The line of the request log, if the tunnel may have one.
+    line: Option<Box<TunnelLine>>,
     metrics: Arc<Metrics>,
 }
 
@@ -43,10 +47,11 @@ impl Tunnel {
         upstream: (Stream, BytesMut),
         limits: Limits,
         session: SessionGuard,
+        line: Option<Box<TunnelLine>>,
         metrics: Arc<Metrics>,
     ) -> Self {
         let relay = Relay::new(browser.0, upstream.0, (browser.1, upstream.1));
-        Self { relay, limits, session, metrics }
+        Self { relay, limits, session, line, metrics }
     }
 
     /// Runs the tunnel to its end, which is also near when the server stops.
@@ -74,7 +79,7 @@ impl Tunnel {
     }
 
     async fn finish(self: Box<Self>, end: TunnelEnd) {
-        let Self { mut relay, session, metrics, .. } = *self;
+        let Self { mut relay, session, line, metrics, .. } = *self;
         let close = match end {
             // A browser that takes nothing takes no Close frame, either.
             TunnelEnd::Over | TunnelEnd::Overdue(Overdue::Untaken) => None,
@@ -94,6 +99,9 @@ impl Tunnel {
         }
         if let Some(at) = session.revocation().revoked_at() {
             metrics.session_revocation_duration.observe(at.elapsed().as_secs_f64());
+        }
+        if let Some(line) = line {
+            line.write(session.widget(), end, relay.carried_down());
         }
         drop(session);
         if told {

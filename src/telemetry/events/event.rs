@@ -52,6 +52,10 @@ pub enum Event<'a> {
         time: Timestamp,
         /// The decision's id; the denied page shows the same one.
         decision_id: &'a str,
+        /// The trace that the client says the request is of (W3C Trace Context).
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        trace_id: Option<&'a str>,
         /// The requested widget, unless what the request names is no id.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schema(nullable = false)]

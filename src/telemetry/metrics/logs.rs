@@ -14,7 +14,7 @@ impl DroppedLines {
     pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
         let help = "Lines that a log could not write in time, or not at all.";
         let lines = counters(families, "log_lines_dropped_total", help, &["log"])?;
-        for log in ["decisions", "operational"] {
+        for log in ["decisions", "operational", "requests"] {
             drop(lines.with_label_values(&[log]));
         }
         Ok(Self(Mutex::new(lines)))

@@ -243,8 +243,22 @@ impl Edge {
         status.starts_with("Name:\tembedgate\n") && caught & 1 << 9 != 0
     }
 
-    /// The decision log so far, once nothing more is on its way: its lines wait in a queue.
+    /// The decision log so far, once nothing more is on its way.
     pub fn decisions(&self) -> Vec<Value> {
+        self.lines_of("decisions")
+    }
+
+    /// The request log so far, once nothing more is on its way.
+    pub fn requests(&self) -> Vec<Value> {
+        self.lines_of("requests")
+    }
+
+    fn lines_of(&self, log: &str) -> Vec<Value> {
+        self.standard_output().into_iter().filter(|line| line["log"] == log).collect()
+    }
+
+    /// The lines of both so far, once nothing more is on its way: they wait in queues.
+    fn standard_output(&self) -> Vec<Value> {
         let read = || fs::read_to_string(self.folder.path().join("out.log")).unwrap();
         let mut text = read();
         loop {

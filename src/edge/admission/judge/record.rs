@@ -1,5 +1,7 @@
 //! Records of verdicts: the decision log, and the count of tickets.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::Judge;
@@ -7,8 +9,10 @@ use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::admission::request::is_preflight;
 use crate::edge::admission::tickets::TicketReading;
 use crate::edge::http::message::RequestHead;
+use crate::edge::http::trace_context::TraceId;
 use crate::telemetry::decision_log::DecisionRecord;
 use crate::telemetry::metrics::TicketOutcome;
+use crate::telemetry::shown_decisions::{ShownDecision, ShownOutcome, ShownVerdict};
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, Facts, TicketState};
 use embedgate_policy::explain::NO_CREDENTIALS;
@@ -27,6 +31,34 @@ pub(super) struct JudgedRequest<'s, 'r> {
     pub(super) now: Timestamp,
 }
 
+impl JudgedRequest<'_, '_> {
+    /// The decision, with everything that can be told of it later.
+    pub(super) fn shown(&self, id: DecisionId, decision: &Decision) -> Arc<ShownDecision> {
+        let Self { facts, widget, reading, request, now, .. } = *self;
+        let trace_id = TraceId::of(&request.fields);
+        let verdict = ShownVerdict {
+            widget: WidgetId::is_valid(facts.widget).then(|| facts.widget.into()),
+            class: facts.class,
+            verdict: decision.verdict,
+            reason: decision.reason,
+            would_deny: decision.would_deny,
+            embedder: facts.embedder.into(),
+            missing_denied: facts.missing_denied,
+            ticket: facts.ticket.into(),
+            ticket_fault: reading.and_then(TicketReading::fault).map(|fault| fault.code()),
+            near_miss: named(widget, decision.near_miss).map(String::into_boxed_str),
+            failure: None,
+        };
+        let (outcome, trace_id) = (ShownOutcome::Judged(verdict), trace_id.as_ref().map(TraceId::as_str));
+        Arc::new(ShownDecision::new(id.to_bytes(), now, &request.method, trace_id, outcome))
+    }
+}
+
+/// The entry at this place, in canonical text.
+fn named(widget: Option<WidgetRules<'_>>, index: Option<u32>) -> Option<String> {
+    Some(widget?.allowlist.entry(index?)?.to_string())
+}
+
 impl Judge<'_> {
     /// Gives the decision its id, and logs it.
     pub(super) fn record(&self, subject: &JudgedRequest<'_, '_>, decision: &Decision) -> DecisionId {
@@ -39,7 +71,8 @@ impl Judge<'_> {
 
     fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
         let JudgedRequest { facts, widget, reading, request, refuses_cookies, now } = *subject;
-        let entry = |index: Option<u32>| Some(widget?.allowlist.entry(index?)?.to_string());
+        let entry = |index| named(widget, index);
+        let trace_id = TraceId::of(&request.fields);
         let (embedder, malformed) = match &facts.embedder {
             Embedder::Known(origin) => (Some(origin.as_str()), None),
             Embedder::Opaque(origin) => (Some(origin.as_str()), None),
@@ -52,6 +85,7 @@ impl Judge<'_> {
         let record = DecisionRecord {
             time: now,
             decision_id: id.as_str(),
+            trace_id: trace_id.as_ref().map(TraceId::as_str),
             widget: WidgetId::is_valid(facts.widget).then_some(facts.widget),
             class: facts.class.as_str(),
             verdict: decision.verdict.as_str(),

@@ -68,9 +68,10 @@ impl Judge<'_> {
                 self.metrics.ticket(TicketOutcome::Refused);
             }
             let cookies = self.tickets.has_cookies();
+            let shown = subject.shown(decision_id, &decision);
             let subject =
                 told::DenialSubject::of(decision.reason, &facts, reading.as_ref(), self.policy, cookies);
-            return TicketCall::Denied(Denied { decision, embedder, id: decision_id, subject });
+            return TicketCall::Denied(Denied { decision, embedder, id: decision_id, shown, subject });
         }
         let (whose, outcome) = match &reading {
             Some(_) => (ticket.opened_by(), TicketOutcome::Renewed),

@@ -42,7 +42,7 @@ impl House {
     }
 
     fn open(&self, widget: &str, origin: &str) -> Option<SessionGuard> {
-        self.sessions.open(widget, facts(origin))
+        self.sessions.open(widget, facts(origin), DecisionId::new(Timestamp::UNIX_EPOCH))
     }
 }
 
@@ -93,7 +93,7 @@ fn a_session_that_other_rules_deny_by_now_does_not_open() {
     let house = House::with(&[put("w", &["a.example"], "")]);
     let was_allowed = facts(A);
     house.save(&[put("w", &["b.example"], "")]);
-    assert!(house.sessions.open("w", was_allowed).is_none());
+    assert!(house.sessions.open("w", was_allowed, DecisionId::new(Timestamp::UNIX_EPOCH)).is_none());
     assert!(house.open("unknown", A).is_none());
     assert_eq!((house.sessions.count(), house.metrics.sessions_open.get()), (0, 0));
 }

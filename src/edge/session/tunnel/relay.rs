@@ -113,6 +113,11 @@ where
         if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
+    /// Number of bytes that the browser was sent.
+    pub fn carried_down(&self) -> u64 {
+        self.down.carried
+    }
+
     /// Sends the browser a Close frame after the current frame. `false`: the current frame took too long, or
     /// the upstream had already sent its own Close frame, so the edge sends none.
     pub async fn close(&mut self, close: Close) -> bool {
@@ -182,6 +187,8 @@ struct Way {
     pending: BytesMut,
     /// The tracker of the frames that were passed on.
     frames: Frames,
+    /// Number of bytes that were passed on.
+    carried: u64,
     /// Written bytes may still be in a buffer of the writer.
     unflushed: bool,
     writer: WriterState,
@@ -216,6 +223,7 @@ impl Way {
         Self {
             pending,
             frames: Frames::default(),
+            carried: 0,
             unflushed: false,
             writer: WriterState::Ready,
             end: Ending::Open,
@@ -274,6 +282,7 @@ impl Way {
             self.unflushed = true;
             let (passed, rest) = read.split_at_checked(written).unwrap_or((read, &[]));
             self.frames.follow(passed);
+            self.carried += passed.len() as u64;
             if !rest.is_empty() {
                 self.pending = BytesMut::from(rest);
             }
@@ -294,6 +303,7 @@ impl Way {
     fn passed(&mut self, written: usize) {
         self.writer = WriterState::Ready;
         self.frames.follow(self.pending.get(..written).unwrap_or_default());
+        self.carried += written as u64;
         self.pending.advance(written);
         self.unflushed = true;
         if self.pending.is_empty() {

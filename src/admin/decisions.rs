@@ -1,0 +1,209 @@
+//! `GET /v1/decisions/{id}`: a decision whose id somebody was shown, and what the rules in force say now.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use http::{Method, StatusCode};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::openapi::ReadProblems;
+use super::problem::Problem;
+use super::{Admin, blocking, refusal};
+use crate::telemetry::shown_decisions::{
+    DecisionText, KEPT_DECISIONS, ShownAnswer, ShownDecision, ShownEmbedder, ShownOutcome, ShownTicket,
+    ShownVerdict,
+};
+use embedgate_policy::explain::{AskedBy, Explanation, explain};
+use embedgate_policy::origin::Embedder;
+use embedgate_policy::verdict::{Class, Reason, Verdict};
+
+/// Decision, then and now.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DecisionAnswer {
+    /// What was decided then.
+    decision: PastDecision,
+    /// What the rules in force say of the same request, without headers; `null` where the request was refused before a
+    /// verdict, names no widget, or has an origin that is too long to keep.
+    #[schema(required)]
+    now: Option<Explanation>,
+}
+
+/// Decision whose id somebody was shown.
+#[derive(Debug, Serialize, ToSchema)]
+struct PastDecision {
+    /// When the request arrived.
+    time: Timestamp,
+    /// The decision's id.
+    decision_id: String,
+    /// The status of the answer.
+    status: u16,
+    /// The request method; absent if it is unusually long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    method: Option<String>,
+    /// The trace that the client says the request is of (W3C Trace Context).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    trace_id: Option<Box<str>>,
+    /// Why the request was refused before a verdict; otherwise absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    refused: Option<String>,
+    /// The verdict; absent where the request was refused before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    judged: Option<PastVerdict>,
+}
+
+/// Verdict of a decision.
+#[derive(Debug, Serialize, ToSchema)]
+struct PastVerdict {
+    /// The requested widget; absent if what the request names is not an id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    widget: Option<String>,
+    /// The class of the route.
+    class: Class,
+    /// Whether the request went on.
+    verdict: Verdict,
+    /// The reason of the verdict.
+    reason: Reason,
+    /// The denial that `access: monitor` turned into an allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    would_deny: Option<Reason>,
+    /// The embedder.
+    embedder: AskedBy,
+    /// The page that a valid ticket named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    opened_by: Option<String>,
+    /// The error of an invalid ticket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    ticket_fault: Option<&'static str>,
+    /// The entry that came nearest to admitting the embedder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    near_miss: Option<Box<str>>,
+    /// How the upstream failed; absent where it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    failure: Option<PastFailure>,
+}
+
+/// Failure of the upstream of an allowed request.
+#[derive(Debug, Serialize, ToSchema)]
+struct PastFailure {
+    /// The upstream's name in the configuration.
+    upstream: String,
+    /// The kind of failure, as in metrics.
+    kind: &'static str,
+}
+
+/// Find a decision
+///
+/// A denial, refusal or failure shows a decision id. Tells what was decided then, and what the rules in force say of the
+/// same request now, with the entry to add. The edge keeps the last 10,000 denials and failures and the last 2,000 refusals
+/// before a verdict, since its start.
+#[utoipa::path(
+    get,
+    path = "/v1/decisions/{id}",
+    operation_id = "getDecision",
+    tag = "verdicts",
+    params(("id" = String, Path, description = "The decision's id")),
+    responses((status = 200, description = "The decision, then and now", body = DecisionAnswer), ReadProblems),
+)]
+pub(super) async fn decision(
+    State(admin): State<Arc<Admin>>,
+    Path(id): Path<String>,
+) -> Result<Json<DecisionAnswer>, Problem> {
+    match of_this_edge(&admin, &id).await? {
+        Some(answer) => Ok(Json(answer)),
+        None => Err(unknown(&id)),
+    }
+}
+
+/// The decision, if this edge has it.
+async fn of_this_edge(admin: &Arc<Admin>, id: &str) -> Result<Option<DecisionAnswer>, Problem> {
+    let text = DecisionText::try_from(id.to_ascii_lowercase().as_bytes()).ok();
+    let Some(ShownAnswer { status, decision }) = text.and_then(|text| admin.decisions.shown().find(&text))
+    else {
+        return Ok(None);
+    };
+    let now = match decision.verdict() {
+        Some(verdict) => judged_now(admin, verdict).await?,
+        None => None,
+    };
+    Ok(Some(DecisionAnswer { decision: past(&decision, status), now }))
+}
+
+/// What the rules in force say of the request.
+async fn judged_now(admin: &Arc<Admin>, verdict: &ShownVerdict) -> Result<Option<Explanation>, Problem> {
+    let (Some(id), Some(_)) = (verdict.widget().map(str::to_owned), verdict.facts()) else { return Ok(None) };
+    let (asked, stored) = (id.clone(), Arc::clone(admin));
+    let read = move || stored.publisher.documents().get(&asked).map_err(|error| refusal::of_storage(&error));
+    let widget = blocking(read).await?;
+    let (policy, now) = (admin.policy.load(), Timestamp::now());
+    Ok(verdict.facts().map(|facts| explain(&id, &facts, widget.as_ref(), &policy, now)))
+}
+
+fn past(decision: &ShownDecision, status: u16) -> PastDecision {
+    let (refused, judged) = match &decision.outcome {
+        ShownOutcome::Refused(detail) => (Some(detail.concat()), None),
+        ShownOutcome::Judged(verdict) => (None, Some(past_verdict(verdict))),
+    };
+    PastDecision {
+        time: decision.time,
+        decision_id: decision.id().to_owned(),
+        status,
+        method: decision.method.as_ref().map(Method::to_string),
+        trace_id: decision.trace_id.clone(),
+        refused,
+        judged,
+    }
+}
+
+fn past_verdict(verdict: &ShownVerdict) -> PastVerdict {
+    let failure = verdict.failure.as_ref();
+    PastVerdict {
+        widget: verdict.widget().map(str::to_owned),
+        class: verdict.class,
+        verdict: verdict.verdict,
+        reason: verdict.reason,
+        would_deny: verdict.would_deny,
+        embedder: asked_by(&verdict.embedder),
+        opened_by: match &verdict.ticket {
+            ShownTicket::Valid(page) => Some(page.to_string()),
+            ShownTicket::Absent | ShownTicket::Invalid | ShownTicket::Expired => None,
+        },
+        ticket_fault: verdict.ticket_fault,
+        near_miss: verdict.near_miss.clone(),
+        failure: failure.map(|(upstream, kind)| PastFailure { upstream: upstream.to_string(), kind }),
+    }
+}
+
+fn asked_by(embedder: &ShownEmbedder) -> AskedBy {
+    match embedder {
+        ShownEmbedder::Absent => Embedder::Absent.into(),
+        ShownEmbedder::Opaque(origin) => Embedder::Opaque(*origin).into(),
+        ShownEmbedder::Malformed(error) => Embedder::Malformed(*error).into(),
+        ShownEmbedder::Known(origin) => AskedBy::Known { origin: origin.to_string() },
+        ShownEmbedder::Long(beginning) => AskedBy::Known { origin: format!("{beginning}...") },
+    }
+}
+
+fn unknown(id: &str) -> Problem {
+    let detail = match DecisionText::try_from(id.as_bytes()) {
+        Ok(_) => format!(
+            "this edge has no such decision in memory: it keeps the last {KEPT_DECISIONS} denials and failures since its \
+             start. Another edge may have made it. The logs of decisions and requests on standard output name it, if they \
+             were on: search them for the id"
+        ),
+        Err(_) => "a decision id has 36 characters, such as 01939b1c-2f6e-7cc3-98c4-dc0c0c07398f".to_owned(),
+    };
+    Problem::new(StatusCode::NOT_FOUND, "unknown_decision", detail)
+}
