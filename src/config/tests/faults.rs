@@ -54,7 +54,7 @@ fn unknown_keys() {
         ("rules.file.paths = 1", "3:12", "did you mean 'path'?"),
         ("policy.mode = 1", "3:8", "known keys: empty_allowlist"),
         ("tickets.ttl = 1", "3:9", "known keys: path, key_file"),
-        ("log.form = 1", "3:5", "did you mean 'format'?"),
+        ("log.form = 1", "3:5", "known keys: level, decisions, decisions_per_second, format, requests"),
         ("cache.size = 1", "3:7", "known keys: bytes"),
         ("upstreams.demo.weight = 1", "3:16", "in [upstreams.demo]; known keys: builtin, servers"),
         ("upstreams.a = { servers = [\"a:1\"], heath_check = {} }", "3:36", "did you mean 'health_check'?"),
