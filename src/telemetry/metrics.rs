@@ -10,13 +10,14 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use embedgate_policy::decision::Decision;
-use embedgate_policy::verdict::{Class, Reason, Verdict};
+use embedgate_policy::verdict::Class;
 
 mod activity;
 mod admin;
 mod brake;
 mod certificates;
 mod connections;
+mod decisions;
 mod fleet;
 mod handshakes;
 mod http2_endings;
@@ -24,9 +25,11 @@ mod life;
 mod logs;
 mod registration;
 mod reports;
+mod rules;
 mod tickets;
 mod upstreams;
 
+use decisions::DecisionMetrics;
 use registration::{Families, counters, gauge, gauges, histograms, register};
 
 pub use activity::ActivityMetrics;
@@ -74,10 +77,7 @@ const CACHE_OUTCOMES: [&str; 5] = ["hit", "stale", "revalidated", "miss", "bypas
 #[derive(Debug)]
 pub struct Metrics {
     families: Families,
-    decisions: IntCounterVec,
-    decisions_by_reason: Vec<OnceLock<IntCounter>>,
-    would_deny: IntCounterVec,
-    decision_duration: Histogram,
+    decisions: DecisionMetrics,
     requests: IntCounterVec,
     requests_by_status: Vec<OnceLock<IntCounter>>,
     request_duration: Vec<Histogram>,
@@ -152,18 +152,6 @@ impl Metrics {
     /// Two metrics have the same name.
     pub fn new() -> Result<Self, prometheus::Error> {
         let families = Families::new(NAMESPACE)?;
-        let decisions = counters(
-            &families,
-            "decisions_total",
-            "Verdicts, by class of route, verdict and reason.",
-            &["class", "verdict", "reason"],
-        )?;
-        let would_deny = counters(
-            &families,
-            "decisions_would_deny_total",
-            "Requests that `access: monitor` allowed and `enforce` would deny.",
-            &["class", "reason"],
-        )?;
         let requests = counters(
             &families,
             "requests_total",
@@ -188,35 +176,14 @@ impl Metrics {
         let build = gauges(&families, "build_info", "Always 1; the label has the version.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
-            decisions_by_reason: (0..Class::ALL.len() * Verdict::ALL.len() * Reason::ALL.len())
-                .map(|_| OnceLock::new())
-                .collect(),
-            decisions,
-            would_deny,
-            decision_duration: register(
-                &families,
-                Histogram::with_opts(
-                    HistogramOpts::new("decision_duration_seconds", "Time to reach one verdict.")
-                        .buckets(prometheus::exponential_buckets(50e-9, 2.0, 16)?),
-                )?,
-            )?,
+            decisions: DecisionMetrics::new(&families)?,
             requests_by_status: (0..CLASSES.len() * STATUSES.len()).map(|_| OnceLock::new()).collect(),
             requests,
             request_duration: CLASSES.iter().map(|class| durations.with_label_values(&[class])).collect(),
             upstreams: UpstreamMetrics::new(&families)?,
             rules_generation: gauge(&families, "rules_generation", "Version of the rule book in force.")?,
-            rules_widgets: gauges(
-                &families,
-                "rules_widgets",
-                "Widgets in the rule book, by environment and access in effect.",
-                &["environment", "access"],
-            )?,
-            rules_unrestricted: gauges(
-                &families,
-                "rules_unrestricted",
-                "Widgets that any site may embed, by environment.",
-                &["environment"],
-            )?,
+            rules_widgets: rules::widgets(&families)?,
+            rules_unrestricted: rules::unrestricted(&families)?,
             rules_apply_duration: histograms(
                 &families,
                 "rules_apply_duration_seconds",
@@ -301,16 +268,7 @@ impl Metrics {
 
     /// Counts one verdict, and the time it took.
     pub fn decided(&self, class: Class, decision: &Decision, took: Duration) {
-        if let Some(cell) =
-            self.decisions_by_reason.get(decision_index(class, decision.verdict, decision.reason))
-        {
-            let labels = || [class.as_str(), decision.verdict.as_str(), decision.reason.as_str()];
-            cell.get_or_init(|| self.decisions.with_label_values(&labels())).inc();
-        }
-        if let Some(reason) = decision.would_deny {
-            self.would_deny.with_label_values(&[class.as_str(), reason.as_str()]).inc();
-        }
-        self.decision_duration.observe(took.as_secs_f64());
+        self.decisions.decided(class, decision, took);
     }
 
     /// Counts one answer. `class` is `None` for a request that no route takes.
@@ -350,16 +308,13 @@ impl Metrics {
     }
 }
 
-fn decision_index(class: Class, verdict: Verdict, reason: Reason) -> usize {
-    (class as usize * Verdict::ALL.len() + verdict as usize) * Reason::ALL.len() + reason as usize
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
     use embedgate_policy::ticket::TicketError;
+    use embedgate_policy::verdict::{Reason, Verdict};
 
     #[test]
     fn counts_under_the_published_names() {
@@ -382,6 +337,10 @@ mod tests {
         let text = metrics.render().unwrap();
         for line in [
             "embedgate_decisions_total{class=\"session\",reason=\"unrestricted\",verdict=\"allow\"} 1",
+            "embedgate_decisions_total{class=\"asset\",reason=\"not_listed\",verdict=\"deny\"} 0",
+            "embedgate_decisions_would_deny_total{class=\"session\",reason=\"ticket_missing\"} 0",
+            "embedgate_rules_widgets{access=\"monitor\",environment=\"production\"} 0",
+            "embedgate_rules_unrestricted{environment=\"production\"} 0",
             "embedgate_decisions_would_deny_total{class=\"session\",reason=\"not_listed\"} 1",
             "embedgate_decision_duration_seconds_bucket{le=\"0.0000001\"} 1",
             "embedgate_requests_total{class=\"asset\",status=\"200\"} 1",
@@ -449,16 +408,9 @@ mod tests {
     }
 
     #[test]
-    fn every_class_and_reason_has_its_own_place() {
-        let mut seen = std::collections::BTreeSet::new();
+    fn every_class_has_its_own_place() {
         for class in Class::ALL {
             assert_eq!(CLASSES.get(class as usize), Some(&class.as_str()));
-            for verdict in Verdict::ALL {
-                for reason in Reason::ALL {
-                    assert!(seen.insert(decision_index(class, verdict, reason)));
-                }
-            }
         }
-        assert_eq!(seen.last().copied(), Some(Class::ALL.len() * Verdict::ALL.len() * Reason::ALL.len() - 1));
     }
 }

@@ -12,6 +12,10 @@ use super::origin::{Embedder, Origin, OriginSet, OwnOrigins};
 use super::verdict::{Class, Reason, Verdict};
 use super::widget::Access;
 
+mod possible;
+
+pub use possible::{can_be_monitored, is_possible};
+
 /// State of a request's ticket. Signature, lifetime and widget are checked before; the decision checks its
 /// embedder by the rules in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

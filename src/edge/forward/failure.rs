@@ -36,7 +36,27 @@ pub fn check_length(length: u64, max_body: u64) -> Result<()> {
     Err(Error::explain(too_large, "the request's body is too large").into_down())
 }
 
-/// The kind of failure, for metrics and logs: stable, independent of the library's names.
+/// Every kind of failure.
+pub const KINDS: [&str; 16] = [
+    "no_healthy_server",
+    "connect_timeout",
+    "connect_refused",
+    "connect_no_route",
+    "connect",
+    "certificate",
+    "tls_handshake",
+    "tls_handshake_timeout",
+    "read_timeout",
+    "write_timeout",
+    "read",
+    "write",
+    "closed",
+    "invalid_response",
+    "http2",
+    "other",
+];
+
+/// The kind of failure, one of [`KINDS`], for metrics and logs: stable, independent of the library's names.
 pub fn kind(error: &Error) -> &'static str {
     match error.etype() {
         kind if *kind == NO_SERVER => "no_healthy_server",
@@ -72,6 +92,7 @@ pub fn cause(error: &Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::io;
 
     use super::*;
@@ -88,5 +109,35 @@ mod tests {
         assert_eq!(cause(&Error::new_up(NO_SERVER)), "no healthy server");
         let unwell = Error::explain(ErrorType::CustomCode("non 200 code", 503), "during http healthcheck");
         assert_eq!(cause(&unwell), "it answered with 503");
+    }
+
+    #[test]
+    fn every_kind_is_on_the_list_and_reached() {
+        let errors = [
+            NO_SERVER,
+            ErrorType::ConnectTimedout,
+            ErrorType::ConnectRefused,
+            ErrorType::ConnectNoRoute,
+            ErrorType::ConnectError,
+            ErrorType::SocketError,
+            ErrorType::BindError,
+            ErrorType::InvalidCert,
+            ErrorType::TLSHandshakeFailure,
+            ErrorType::HandshakeError,
+            ErrorType::TLSHandshakeTimedout,
+            ErrorType::ReadTimedout,
+            ErrorType::WriteTimedout,
+            ErrorType::ReadError,
+            ErrorType::WriteError,
+            ErrorType::ConnectionClosed,
+            ErrorType::InvalidHTTPHeader,
+            ErrorType::H1Error,
+            ErrorType::H2Error,
+            ErrorType::InvalidH2,
+            ErrorType::H2Downgrade,
+            ErrorType::UnknownError,
+        ];
+        let reached: BTreeSet<&str> = errors.into_iter().map(|error| kind(&Error::new(error))).collect();
+        assert_eq!(reached, KINDS.into_iter().collect());
     }
 }

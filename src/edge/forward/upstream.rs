@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::failure;
 use crate::config::{self, Servers};
 use crate::edge::error::EdgeError;
 use crate::telemetry::metrics::{AnswerDuration, UpstreamMetrics};
@@ -183,6 +184,7 @@ impl Upstream {
         }
         self.group.found(self.group.lookup.find().await, metrics);
         let task = AbortOnDropHandle::new(tokio::spawn(Arc::clone(&self.group).run(metrics.clone())));
+        metrics.start_counting(&self.name, &failure::KINDS);
         let duration = metrics.duration(&self.name);
         // One that was started meanwhile goes on, and this one ends.
         let _ = self.running.set(RunningUpstream { _task: task, metrics: metrics.clone(), duration });

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::MetricType;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -16,18 +17,22 @@ use prometheus::{
 pub(super) struct Families {
     namespace: &'static str,
     registry: Registry,
+    /// `process_*`, without the namespace: dashboards know these names from every program.
+    process: Registry,
     collectors: Mutex<Vec<Box<dyn Collector>>>,
 }
 
 impl Families {
     pub(super) fn new(namespace: &'static str) -> Result<Self, prometheus::Error> {
         let registry = Registry::new_custom(Some(namespace.to_owned()), None)?;
-        Ok(Self { namespace, registry, collectors: Mutex::default() })
+        let process = Registry::new();
+        process.register(Box::new(ProcessCollector::for_self()))?;
+        Ok(Self { namespace, registry, process, collectors: Mutex::default() })
     }
 
     /// All of them, in the Prometheus text format.
     pub(super) fn render(&self) -> Result<String, prometheus::Error> {
-        let (mut text, families) = (Vec::new(), self.registry.gather());
+        let (mut text, families) = (Vec::new(), [self.registry.gather(), self.process.gather()].concat());
         TextEncoder::new().encode(&families, &mut text)?;
         let mut text = String::from_utf8_lossy(&text).into_owned();
         let told: BTreeSet<&str> = families.iter().map(|family| family.name()).collect();

@@ -78,6 +78,13 @@ impl UpstreamMetrics {
         Ok(Self(Arc::new(UpstreamFamilies { errors, healthy, duration, owners: Mutex::default() })))
     }
 
+    /// Begins to count an upstream's failures, those of each kind at zero.
+    pub fn start_counting(&self, upstream: &str, kinds: &[&str]) {
+        for kind in kinds {
+            drop(self.0.errors.with_label_values(&[upstream, kind]));
+        }
+    }
+
     /// Counts a failed try.
     pub fn failed(&self, upstream: &str, kind: &str) {
         self.0.errors.with_label_values(&[upstream, kind]).inc();

@@ -71,14 +71,6 @@ fn assert_refused(answer: &Answer, status: u16) {
     assert_eq!(problem["decision_id"].as_str().map(str::len), Some(36), "{problem}");
 }
 
-async fn no_upstream_error(edge: &Edge) {
-    let metrics = edge.admin("/metrics").await.text().await.unwrap();
-    let errors = metrics.lines().filter(|line| line.starts_with("embedgate_upstream_errors_total{"));
-    for line in errors {
-        assert!(line.ends_with(" 0"), "{line}");
-    }
-}
-
 /// How many open connections have this address at their end: 1: the local one, 2: the remote one.
 fn established(end: usize, addr: SocketAddr) -> usize {
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -125,7 +117,7 @@ async fn a_body_of_a_byte_now_and_then_is_ended_by_its_total() {
         answer.body = connection.until("}").await.unwrap();
         assert_refused(&answer, 408);
     }
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 /// To ask for a stream of events is no leave to send a body as slowly as one likes.
@@ -187,7 +179,7 @@ async fn a_body_that_never_comes_takes_no_server() {
         answer = connection.head().await;
     }
     assert_eq!((answer.status, upstream.requests()), (408, 1));
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 /// The answer to a request over HTTP/2 by a page of this origin.
@@ -253,7 +245,7 @@ async fn over_http2_a_slow_body_is_ended_and_its_connection_goes_on() {
         assert_eq!(problem["decision_id"].as_str().map(str::len), Some(36));
     }
     assert_eq!(asked(&mut client, "session", LISTED).await.status(), 200);
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 /// A client that sends above the rate takes far longer than `body_timeout`, and a server that reads slowly is not the
@@ -303,7 +295,7 @@ async fn a_body_that_keeps_the_rate_takes_its_time() {
     connection.send(vec![b'x'; 4 * 1024 * 1024]).await;
     assert_eq!(connection.answer().await.status, 200);
     assert!(began.elapsed() > 3 * TIME, "{:?}", began.elapsed());
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 /// An upstream with an answer of this length, which tells when a connection has ended.
@@ -372,7 +364,7 @@ async fn an_answer_that_nobody_takes_is_cut_and_its_server_freed() {
         })
         .await;
     }
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 #[tokio::test]
@@ -414,7 +406,7 @@ async fn over_http2_an_answer_that_nobody_takes_is_cut() {
         drop(answer);
         assert_eq!(asked(&mut client, "none", STRANGER).await.status(), 403);
     }
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 /// A client that reads nothing of its connection: what waits there is not the stream's any more.
@@ -523,7 +515,7 @@ async fn a_body_that_is_too_large_is_refused_before_a_server_is_taken() {
         let told: Value = serde_json::from_str(&answer.body).unwrap();
         assert_eq!(told["body"].as_str().map(str::len), Some(length), "{path}");
     }
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 /// An upstream that tells what it got of a request, and whether that was whole.
@@ -566,7 +558,7 @@ async fn a_body_that_grows_too_large_is_broken_off() {
             let rest = connection.rest().await;
             assert!(!rest.ends_with("0\r\n\r\n"), "{rest:?}");
         }
-        no_upstream_error(&edge).await;
+        assert_eq!(edge.upstream_errors().await, [""; 0]);
     }
     let upstream = Upstream::start("app").await;
     let edge = edge_on(upstream.addr).await;
@@ -607,7 +599,7 @@ async fn over_http2_a_body_that_is_too_large_is_refused() {
         });
         assert_eq!(answer.await.unwrap().status(), 413, "{length:?}");
     }
-    no_upstream_error(&edge).await;
+    assert_eq!(edge.upstream_errors().await, [""; 0]);
 }
 
 #[tokio::test]

@@ -340,6 +340,13 @@ impl Edge {
         found.unwrap_or(0.0)
     }
 
+    /// The failed tries at its upstreams that it has counted, as lines of the metrics.
+    pub async fn upstream_errors(&self) -> Vec<String> {
+        let text = self.admin("/metrics").await.text().await.unwrap();
+        let lines = text.lines().filter(|line| line.starts_with("embedgate_upstream_errors_total{"));
+        lines.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
+    }
+
     /// Waits until the rule book is at least at this generation.
     pub async fn generation(&self, at_least: u64) {
         eventually(&format!("generation {at_least}"), async || {

@@ -158,6 +158,64 @@ fn every_reason_is_reached() {
 }
 
 #[test]
+fn the_possible_outcomes_are_those_that_are_reached() {
+    let listed = widget(None, list());
+    let widgets = [
+        listed.clone(),
+        widget(Some(Access::Open), vec![]),
+        widget(Some(Access::Monitor), list()),
+        widget(Some(Access::Monitor), vec![]),
+        widget(Some(Access::Enforce), vec![]),
+        Widget { enabled: false, ..listed.clone() },
+        Widget { public_trust_center: false, ..listed },
+    ];
+    let pages = [
+        "",
+        "null",
+        "malformed",
+        OWN,
+        SYSTEM,
+        LISTED,
+        STRANGER,
+        "https://a.example.org",
+        "https://pr-1.preview.example.com",
+        "http://example.com",
+        "https://ports.example",
+        "https://old.example",
+        "capacitor://localhost",
+    ];
+    let named = [LISTED, STRANGER].map(|page| TicketState::Valid(origin(page)));
+    let tickets = [TicketState::Absent, TicketState::Invalid, TicketState::Expired].into_iter().chain(named);
+    let (mut reached, mut monitored) = (BTreeSet::new(), BTreeSet::new());
+    for ticket in tickets {
+        for (class, from) in Class::ALL.into_iter().flat_map(|class| pages.map(|from| (class, from))) {
+            for missing_denied in [false, true] {
+                let facts = Facts { missing_denied, ticket, ..facts(class, from) };
+                for widget in widgets.iter().map(Some).chain([None]) {
+                    let rules = widget.map(Widget::compile);
+                    for policy in [policy(), stale()] {
+                        let rules = rules.as_ref().map(WidgetRulesBuf::as_rules);
+                        let decision = decide(&facts, rules, &policy, now());
+                        reached.insert((class, decision.verdict, decision.reason));
+                        monitored.extend(decision.would_deny.map(|reason| (class, reason)));
+                    }
+                }
+            }
+        }
+    }
+    for class in Class::ALL {
+        for reason in Reason::ALL {
+            for verdict in Verdict::ALL {
+                let outcome = (class, verdict, reason);
+                assert_eq!(is_possible(class, verdict, reason), reached.contains(&outcome), "{outcome:?}");
+            }
+            let is_monitored = monitored.contains(&(class, reason));
+            assert_eq!(can_be_monitored(class, reason), is_monitored, "{class} {reason}");
+        }
+    }
+}
+
+#[test]
 fn the_entry_and_the_near_miss_are_named() {
     let widget = widget(None, list());
     assert_eq!(judge(&facts(Asset, "https://a.example.org"), &widget).entry, Some(1));
