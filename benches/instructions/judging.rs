@@ -3,6 +3,8 @@
 use std::hint::black_box;
 
 use bench_support::edge::{Edge, WIDGET, request};
+use embedgate::activity::recorder::ActivityRecorder;
+use embedgate::activity::sighting::{ClientClass, Sighting, SightingKind};
 use embedgate::edge::admission::request::lines;
 use embedgate::edge::admission::route::Target;
 use embedgate::edge::http::message::RequestHead;
@@ -12,9 +14,9 @@ use jiff::Timestamp;
 
 use embedgate_policy::decision::{Decision, Facts, TicketState, decide};
 use embedgate_policy::origin::Embedder;
-use embedgate_policy::verdict::Class;
+use embedgate_policy::verdict::{Class, Reason};
 
-library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision, judge]);
+library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision, judge, record]);
 
 /// What is measured is given by reference, so that nothing of it is dropped inside.
 struct Asked {
@@ -73,4 +75,37 @@ fn decision((asked, facts): (&'static Asked, Facts<'static>)) -> Decision {
 #[bench::denied("https://stranger.example")]
 fn judge(asked: &'static Asked) -> embedgate::edge::admission::judge::Judged<'static> {
     black_box(asked.edge.judge(black_box(&asked.request), asked.now))
+}
+
+/// A sighting, and a recorder that has room for it.
+struct Noted {
+    recorder: ActivityRecorder,
+    sighting: Sighting<'static>,
+}
+
+fn noted(embedder: &str) -> &'static Noted {
+    let sighting = Sighting {
+        widget: WIDGET,
+        embedder: embedder.to_owned().leak(),
+        kind: SightingKind::Refused { reason: Reason::NotListed },
+        client: Some(ClientClass::Browser),
+        at: Timestamp::now(),
+    };
+    let noted = Noted { recorder: ActivityRecorder::new(1024), sighting };
+    noted.recorder.record(&noted.sighting);
+    Box::leak(Box::new(noted))
+}
+
+/// The same with the longest origin that there can be.
+fn longest() -> &'static Noted {
+    let (label, last) = ("a".repeat(63), "a".repeat(61));
+    noted(&format!("https://{label}.{label}.{label}.{last}:65535"))
+}
+
+// What is left of a verdict for those who ask who embeds.
+#[library_benchmark]
+#[bench::usual(args = ("https://stranger.example"), setup = noted)]
+#[bench::longest(setup = longest)]
+fn record(noted: &'static Noted) {
+    noted.recorder.record(black_box(&noted.sighting));
 }
