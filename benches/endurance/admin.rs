@@ -18,18 +18,36 @@ pub struct Admin {
 impl Admin {
     /// Status and body.
     pub fn call(&self, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
-        Connection::open(self.addr)?.ask(&self.request(method, path, body, "Connection: close\r\n"))
+        self.call_as("application/json", method, path, body)
+    }
+
+    /// The same, with a body of another type.
+    fn call_as(&self, kind: &str, method: &str, path: &str, body: &str) -> Result<(u16, String)> {
+        Connection::open(self.addr)?.ask(&self.request_as(kind, method, path, body, "Connection: close\r\n"))
     }
 
     /// A call as bytes, with more fields: whole lines.
     pub fn request(&self, method: &str, path: &str, body: &str, fields: &str) -> Vec<u8> {
+        self.request_as("application/json", method, path, body, fields)
+    }
+
+    fn request_as(&self, kind: &str, method: &str, path: &str, body: &str, fields: &str) -> Vec<u8> {
         format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {WRITE_TOKEN}\r\n{fields}\
-             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+             Content-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
             self.addr,
             body.len()
         )
         .into()
+    }
+
+    /// Saves these documents at once, one a line.
+    pub fn save_all(&self, documents: impl IntoIterator<Item = String>) -> Result<()> {
+        let puts = documents.into_iter().map(|document| format!("{{\"put\":{document}}}\n"));
+        let (status, said) =
+            self.call_as("application/x-ndjson", "POST", "/v1/batch", &puts.collect::<String>())?;
+        ensure!(status == 200, "batch: {status} {said}");
+        Ok(())
     }
 
     /// Saves a widget that these sites may embed.

@@ -145,11 +145,16 @@ impl Prepared {
 
     /// Starts it and waits until it serves.
     pub fn start(self) -> Result<Edge> {
+        let running = self.run()?;
+        let current = running.id();
+        Ok(Edge { prepared: self, running, successors: Vec::new(), current })
+    }
+
+    fn run(&self) -> Result<Running> {
         let mut running =
             Running::start("edge", &crate::cores(), &self.command(), self.ground.folder(), Stop::Terminate)?;
         running.wait_until(PATIENCE, || self.is_ready())?;
-        let current = running.id();
-        Ok(Edge { prepared: self, running, successors: Vec::new(), current })
+        Ok(running)
     }
 }
 
@@ -182,6 +187,18 @@ impl Edge {
     /// The process that serves.
     pub fn id(&self) -> u32 {
         self.current
+    }
+
+    /// Kills the process, which can do nothing more, and starts it again; when it was killed.
+    pub fn kill_and_start(&mut self) -> Result<Instant> {
+        let killed = Instant::now();
+        signal("KILL", &[self.running.id()]);
+        while !self.running.has_ended() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.running = self.prepared.run()?;
+        self.current = self.running.id();
+        Ok(killed)
     }
 
     /// Replaces the running process; the time that the command took.

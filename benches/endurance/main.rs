@@ -14,6 +14,7 @@
 //! | [`attacks`] | attacks by one client, of the known classes |
 //! | [`descriptors`] | the limit on descriptors, taken up by clients |
 //! | [`sick`] | sick servers, and what their requests become |
+//! | [`activity`] | what is kept of who embeds: a million widgets, floods of forged origins, `kill -9` |
 //!
 //! It prints one table and fails if a row is missed. Everything runs from a temporary folder, on loopback, and is ended
 //! by process id.
@@ -28,6 +29,7 @@ use anyhow::{Context, Result};
 use bench_support::rows::{self, Rows};
 use clap::{Parser, Subcommand, ValueEnum};
 
+mod activity;
 mod admin;
 mod attacks;
 mod crowd;
@@ -99,6 +101,7 @@ enum Scene {
     Attacks,
     Descriptors,
     Sick,
+    Activity,
 }
 
 /// What every scene is told.
@@ -148,6 +151,7 @@ fn main() -> Result<ExitCode> {
             Scene::Attacks => attacks::show(&settings, &mut rows),
             Scene::Descriptors => descriptors::show(&settings, &mut rows),
             Scene::Sick => sick::show(&settings, &mut rows),
+            Scene::Activity => activity::show(&settings, &mut rows),
         };
         if let Err(error) = shown {
             let name = scene.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
