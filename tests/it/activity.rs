@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw;
 
+mod flood;
 mod kept;
 mod trouble;
 
