@@ -15,6 +15,7 @@ use crate::activity::reader::ActivityReader;
 use crate::admin::{self, Admin, CallBounds, Gate, Readiness, SwapFeed};
 use crate::certificates::Expiring;
 use crate::config::Settings;
+use crate::edge::admission::judge::VerdictRecorder;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::forward::exchange::Forwarder;
 use crate::edge::pipeline::Pipeline;
@@ -161,9 +162,17 @@ impl Assembly {
         let started = requests.spawn(async move { first.start().await });
         started.await.map_err(|error| AppError::Internal(error.to_string()))?;
 
+        // What the new process can't have, it finds out before the store is its own.
+        let early = predecessor.is_some().then(|| Bound::bind(&settings, &mut sockets)).transpose()?;
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.store().await?;
+        }
         let rules = LiveRules::new();
-        let policy = Arc::clone(setup.policy());
-        let sessions = SessionRegistry::new(rules.clone(), policy, Arc::clone(&metrics), Arc::clone(&events));
+        let activity = activity::open(&settings, &rules)?;
+        let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
+        let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
+        let (metrics_, events_) = (Arc::clone(&metrics), Arc::clone(&events));
+        let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_);
         let feed = Feed::new();
         let observers: [Arc<dyn Observer>; 5] = [
             // First, so that nothing else delays the end of the sessions that a save denies.
@@ -173,11 +182,6 @@ impl Assembly {
             Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
             Arc::new(SwapFeed::new(Arc::clone(&events))),
         ];
-        // What the new process can't have, it finds out before the store is its own.
-        let early = predecessor.is_some().then(|| Bound::bind(&settings, &mut sockets)).transpose()?;
-        if let Some(predecessor) = &mut predecessor {
-            predecessor.store().await?;
-        }
         let before = predecessor.as_ref().and_then(Predecessor::files);
         let handed_over = predecessor.is_some();
         let StartedSource { publisher, follower, file, fleet } =
@@ -202,9 +206,8 @@ impl Assembly {
             sessions: Arc::clone(&sessions),
             forwarder: Forwarder::new(&connector::conf(&settings), descriptors.edge),
             metrics: Arc::clone(&metrics),
-            decisions: Arc::clone(&decisions),
+            verdicts,
             requests: Arc::clone(&request_log),
-            activity: Arc::clone(activity.recorder()),
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use embedgate::activity::recorder::ActivityRecorder;
 use embedgate::app::decision_scope;
 use embedgate::config::{self, Settings};
-use embedgate::edge::admission::judge::{Allowed, Judge, Judged};
+use embedgate::edge::admission::judge::{Allowed, Judge, Judged, VerdictRecorder};
 use embedgate::edge::admission::route::{Route, Target};
 use embedgate::edge::admission::tickets::key_file::KeyFile;
 use embedgate::edge::connection::service::EdgeService;
@@ -36,8 +36,8 @@ pub struct Edge {
     pub setup: Arc<Setup>,
     live: LiveSetup,
     pub metrics: Arc<Metrics>,
-    pub decisions: Arc<DecisionLog>,
     pub activity: Arc<ActivityRecorder>,
+    verdicts: VerdictRecorder,
     events: Arc<EventFeed>,
 }
 
@@ -56,15 +56,10 @@ impl Edge {
         let metrics = Arc::new(Metrics::new().unwrap());
         let parts = SetupParts { ticket_keys: ticket_keys(), metrics: Arc::clone(&metrics) };
         let live = LiveSetup::new(Setup::prepare(&settings, &parts, None, None).unwrap());
-        Self {
-            rules: publisher.live().clone(),
-            setup: live.load(),
-            live,
-            metrics,
-            decisions: Arc::new(decisions),
-            activity: Arc::new(ActivityRecorder::new(1024)),
-            events,
-        }
+        let activity = Arc::new(ActivityRecorder::new(1024));
+        let verdicts = VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity);
+        let rules = publisher.live().clone();
+        Self { rules, setup: live.load(), live, metrics, activity, verdicts, events }
     }
 
     /// An edge before an upstream that is never asked.
@@ -75,8 +70,8 @@ impl Edge {
     /// The application that a listener serves.
     pub fn service(self) -> EdgeService {
         let policy = Arc::clone(self.live.policy());
-        let sessions =
-            SessionRegistry::new(self.rules.clone(), policy, Arc::clone(&self.metrics), self.events);
+        let (rules, metrics) = (self.rules.clone(), Arc::clone(&self.metrics));
+        let sessions = SessionRegistry::new(rules, policy, metrics, self.activity, self.events);
         let (requests, flush) =
             RequestLog::start(RequestScope::Errors, AddressScope::Off, 0, std::io::sink());
         // For as long as the process.
@@ -87,9 +82,8 @@ impl Edge {
             forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             sessions,
             metrics: self.metrics,
-            decisions: self.decisions,
+            verdicts: self.verdicts,
             requests: Arc::new(requests),
-            activity: self.activity,
         };
         EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))
     }
@@ -110,9 +104,7 @@ impl Edge {
             reports: &self.setup.reports,
             stream_idle: None,
             https: true,
-            metrics: &self.metrics,
-            decisions: &self.decisions,
-            activity: &self.activity,
+            verdicts: &self.verdicts,
         };
         judge.judge(&self.rules, self.route(request), WIDGET, request, now)
     }

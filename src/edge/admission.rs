@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod decision_id;
+pub mod fetch_metadata;
 pub mod judge;
 pub(crate) mod redirect;
 pub mod reply;

@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 use pingora_core::{Error, ErrorSource, Result};
 
 use super::admission::decision_id::DecisionId;
+use super::admission::judge::VerdictRecorder;
 use super::admission::reply::Reply;
 use super::admission::request::Noted;
 use super::forward::exchange::Forwarder;
@@ -24,11 +25,9 @@ use super::patience::Patience;
 use super::pipeline::downstream::Downstream;
 use super::session::registry::SessionRegistry;
 use super::setup::{LiveSetup, Setup};
-use crate::activity::recorder::ActivityRecorder;
 use crate::edge::http::message::RequestHead;
 use crate::pacing::deadline::Deadline;
 use crate::rules::live::LiveRules;
-use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::request_log::RequestLog;
 use crate::telemetry::shown_decisions::ShownAnswer;
@@ -56,12 +55,10 @@ pub struct Pipeline {
     pub forwarder: Forwarder,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// The decision log.
-    pub decisions: Arc<DecisionLog>,
+    /// The recorder of verdicts.
+    pub verdicts: VerdictRecorder,
     /// The request log.
     pub requests: Arc<RequestLog>,
-    /// The recorder of who embeds.
-    pub activity: Arc<ActivityRecorder>,
 }
 
 /// Peer of a connection.

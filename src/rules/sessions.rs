@@ -67,8 +67,13 @@ impl SessionFacts {
 
     /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
     pub fn judge(&self, widget: Option<WidgetRules<'_>>, policy: &EdgePolicy, now: Timestamp) -> Decision {
-        let facts = Facts {
-            widget: widget.map_or("", |widget| widget.id),
+        decide(&self.facts(widget.map_or("", |widget| widget.id)), widget, policy, now)
+    }
+
+    /// The facts, as they were of its request. `widget`: the widget's id.
+    pub fn facts<'a>(&'a self, widget: &'a str) -> Facts<'a> {
+        Facts {
+            widget,
             class: Class::Session,
             embedder: match &self.embedder {
                 SessionEmbedder::Absent => Embedder::Absent,
@@ -80,8 +85,7 @@ impl SessionFacts {
                 .ticket
                 .as_ref()
                 .map_or(TicketState::Absent, |origin| TicketState::Valid(origin.as_origin())),
-        };
-        decide(&facts, widget, policy, now)
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::support::raw;
 mod flood;
 mod kept;
 mod trouble;
+mod ways;
 
 const SITE: &str = "https://example.com";
 const STRANGER: &str = "https://stranger.example";

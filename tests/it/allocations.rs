@@ -1,4 +1,4 @@
-//! From a parsed request to its verdict nothing is allocated. What is counted on this thread alone, so tests beside it
+//! From a parsed request to its verdict, and to the sighting that it leaves, nothing is allocated. What is counted on this thread alone, so tests beside it
 //! don't disturb.
 
 use std::collections::BTreeMap;
@@ -6,8 +6,11 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use allocation_counter::measure;
+use embedgate::activity::recorder::ActivityRecorder;
+use embedgate::activity::sighting::Sighting;
 use embedgate::app::edge_policy;
 use embedgate::config;
+use embedgate::edge::admission::fetch_metadata::FetchMetadata;
 use embedgate::edge::admission::request::lines;
 use embedgate::edge::admission::route::{RouteTable, Target};
 use embedgate::edge::forward::upstream::Upstreams;
@@ -33,6 +36,7 @@ struct Edge {
     rules: LiveRules,
     policy: EdgePolicy,
     metrics: Metrics,
+    activity: ActivityRecorder,
 }
 
 impl Edge {
@@ -64,6 +68,8 @@ impl Edge {
             rules: publisher.live().clone(),
             policy: edge_policy(&settings),
             metrics: Metrics::new().unwrap(),
+            // Fewer than there are requests here: what has no room is counted.
+            activity: ActivityRecorder::new(512),
         }
     }
 
@@ -80,8 +86,15 @@ impl Edge {
             missing_denied: route.missing_denied,
             ticket: TicketState::Absent,
         };
-        let decision = decide(&facts, self.rules.load().get(widget), &self.policy, Timestamp::now());
+        let now = Timestamp::now();
+        let decision = decide(&facts, self.rules.load().get(widget), &self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
+        let fetch = FetchMetadata::read(&request.fields);
+        let client = fetch.client(|| !facts.is_from_own_origin(&self.policy));
+        let sighting = Sighting::of_verdict(&facts, &decision, &self.policy, client, now);
+        if let Some(sighting) = sighting.filter(|_| !fetch.is_ahead()) {
+            self.activity.record(&sighting);
+        }
         decision
     }
 }
@@ -101,7 +114,9 @@ fn a_verdict_allocates_nothing() {
     for widget in ["listed", "monitored", "open", "disabled", "many", "unknown", "no%20id"] {
         for path in ["loader.js", "assets/a/b.css", "frame", "session", "session/events", "trust"] {
             for fields in [
-                &[("origin", "https://example.com")][..],
+                &[("origin", "https://example.com"), ("sec-fetch-site", "cross-site")][..],
+                &[("origin", "https://example.com"), ("sec-fetch-site", "same-origin")],
+                &[("referer", "https://example.com/"), ("sec-purpose", "prefetch")],
                 &[("origin", "https://a.www.example.org")],
                 &[("origin", "https://pr-12.preview.example.com")],
                 &[("origin", "http://localhost:3000")],
@@ -130,6 +145,7 @@ fn a_verdict_allocates_nothing() {
     }
     assert!(allocations.is_empty(), "{allocations:#?}");
     assert!(reasons.len() >= 14, "{reasons:?}");
+    assert!(edge.activity.dropped() > 0, "sightings were taken until there was no room");
 }
 
 #[test]

@@ -1,45 +1,21 @@
 //! An edge whose rules are out of date denies everything but public pages, in a form that whoever asks can read, and serves
-//! again after the next contact. The edge is put together here as the application does it, because the contact is the test's
-//! to give.
+//! again after the next contact. The edge is in this process, because the contact is the test's to give.
 
-use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-use embedgate::activity::recorder::ActivityRecorder;
-use embedgate::app::decision_scope;
-use embedgate::config;
-use embedgate::edge::admission::tickets::key_file::KeyFile;
-use embedgate::edge::connection::listeners::{Accepting, Listener, ListenerKind};
-use embedgate::edge::connection::service::EdgeService;
-use embedgate::edge::descriptors::DescriptorShare;
-use embedgate::edge::forward::exchange::Forwarder;
-use embedgate::edge::pipeline::Pipeline;
-use embedgate::edge::session::registry::SessionRegistry;
-use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
-use embedgate::rules::change::{Actor, ApplyOptions, Change};
-use embedgate::rules::live::LiveRules;
-use embedgate::rules::publisher::Publisher;
-use embedgate::rules::source::SourceKind;
-use embedgate::telemetry::decision_log::DecisionLog;
-use embedgate::telemetry::events::EventFeed;
-use embedgate::telemetry::metrics::Metrics;
-use embedgate::telemetry::request_log::{AddressScope, RequestLog, RequestScope};
 use jiff::{SignedDuration, Timestamp};
-use pingora_core::server::configuration::ServerConf;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use crate::support::edge::usual_routes;
+use crate::support::edge::EdgeSpec;
+use crate::support::in_process::InProcess;
 use crate::support::raw::{self, Answer, Connection, request};
 use crate::support::streams::StreamUpstream;
 use crate::support::upstream::Upstream;
 use crate::support::websocket::{SOON, SocketUpstream, closed, handshake, hears_itself, open};
-use crate::support::{eventually, ports};
-use embedgate_policy::suffix::PublicSuffixes;
-use embedgate_policy::widget::Widget;
 
 const SITE: &str = "https://site.example";
 const SYSTEM: &str = "https://dashboard.example";
@@ -49,101 +25,27 @@ const STRANGER: &str = "https://stranger.example";
 const MOST: SignedDuration = SignedDuration::from_secs(3600);
 
 /// An edge of a fleet, in this process.
-struct Stage {
-    http: SocketAddr,
-    setup: LiveSetup,
-    metrics: Arc<Metrics>,
-    decided: Lines,
-    _accepting: Accepting,
-}
+struct Stage(InProcess);
 
-/// What the decision log has written.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+impl Deref for Stage {
+    type Target = InProcess;
 
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// The line about an answer that names its decision.
-    async fn about(&self, answer: &Answer) -> Value {
-        let id = serde_json::from_str::<Value>(&answer.body).unwrap()["decision_id"].clone();
-        let mut found = None;
-        eventually("the decision is logged", async || {
-            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.into_iter().find(|line| line["decision_id"] == id);
-            found.is_some()
-        })
-        .await;
-        found.unwrap()
+    fn deref(&self) -> &InProcess {
+        &self.0
     }
 }
 
 impl Stage {
     /// One before this upstream, in contact a moment ago.
     async fn before(upstream: SocketAddr) -> Self {
-        let http = ports::free();
-        let text = format!(
-            "[edge]\nlisten = [\"{http}\"]\npublic_origins = [\"http://localhost:{}\"]\n\
-             [policy]\nmax_staleness = \"1h\"\nsystem_origins = [\"{SYSTEM}\"]\n\
-             [upstreams.app]\nservers = [\"{upstream}\"]\n{}",
-            http.port(),
-            usual_routes("app")
-        );
-        let settings = config::parse("test", &text, []).unwrap();
-        let publisher = Publisher::new(LiveRules::new(), SourceKind::STORE, "test");
-        let widgets = [
-            json!({ "id": "listed", "allowed_domains": ["site.example"] }),
-            json!({ "id": "open", "access": "open" }),
-            json!({ "id": "monitors", "access": "monitor", "allowed_domains": ["other.example"] }),
-        ];
-        let put = |widget: &Value| {
-            Change::put(Widget::parse(widget.to_string().as_bytes(), PublicSuffixes::shipped()).unwrap())
-        };
-        let changes = widgets.iter().map(put).collect();
-        publisher.apply(changes, ApplyOptions::default(), Actor::CommandLine).unwrap();
-        let (metrics, events, decided) =
-            (Arc::new(Metrics::new().unwrap()), Arc::new(EventFeed::new()), Lines::default());
-        let scope = decision_scope(settings.log.decisions);
-        let (decisions, flush) = DecisionLog::start(scope, 0, Arc::clone(&events), decided.clone());
-        // For as long as the process.
-        std::mem::forget(flush);
-        let ticket_keys = Arc::new(KeyFile::unsaved("ticket.keys".into()).unwrap());
-        let parts = SetupParts { ticket_keys, metrics: Arc::clone(&metrics) };
-        let setup = LiveSetup::new(Setup::prepare(&settings, &parts, None, None).unwrap());
-        setup.load().start().await;
-        let policy = Arc::clone(setup.policy());
-        let rules = publisher.live().clone();
-        let sessions = SessionRegistry::new(rules.clone(), policy, Arc::clone(&metrics), events);
-        let watch = (Arc::clone(&sessions), setup.clone());
-        tokio::spawn(async move {
-            let (sessions, setup) = watch;
-            sessions.watch_staleness(setup.stale_at(), || setup.forget_contact()).await;
-        });
-        let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, std::io::sink());
-        let pipeline = Pipeline {
-            rules,
-            setup: setup.clone(),
-            sessions,
-            forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
-            metrics: Arc::clone(&metrics),
-            decisions: Arc::new(decisions),
-            requests: Arc::new(requests),
-            activity: Arc::new(ActivityRecorder::new(1024)),
-        };
-        let edge = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));
-        let kind = ListenerKind { tls: None, proxy_protocol: false };
-        let accepting = Listener::bind(http, kind).unwrap().accept(&edge).unwrap();
-        let stage = Self { http, setup, metrics, decided, _accepting: accepting };
+        let widgets = json!([
+            { "id": "listed", "allowed_domains": ["site.example"] },
+            { "id": "open", "access": "open" },
+            { "id": "monitors", "access": "monitor", "allowed_domains": ["other.example"] },
+        ]);
+        let mut spec = EdgeSpec::on(upstream, &widgets);
+        spec.more += &format!("[policy]\nmax_staleness = \"1h\"\nsystem_origins = [\"{SYSTEM}\"]\n");
+        let stage = Self(InProcess::start(spec).await);
         stage.in_contact();
         stage
     }

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod edge;
 pub mod events;
 pub mod frames;
+pub mod in_process;
 pub mod nats;
 pub mod ports;
 pub mod python;

@@ -9,18 +9,17 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::decision_id::DecisionId;
+use super::fetch_metadata::FetchMetadata;
 use super::reports::Reports;
 use super::request::{host, is_loopback, lines};
 use super::route::Route;
 use super::terms::{Admission, ReadLimit};
 use super::tickets::{TicketReading, Tickets};
-use crate::activity::recorder::ActivityRecorder;
 use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
-use crate::telemetry::decision_log::DecisionLog;
-use crate::telemetry::metrics::{Metrics, TicketOutcome};
+use crate::telemetry::metrics::TicketOutcome;
 use crate::telemetry::shown_decisions::ShownDecision;
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
 use embedgate_policy::headers::{GivenTicket, OwnAnswer, members, timing_of_ticket};
@@ -35,6 +34,7 @@ mod told;
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
+pub use record::VerdictRecorder;
 pub use ticket::TicketCall;
 pub use told::Told;
 
@@ -53,12 +53,8 @@ pub struct Judge<'a> {
     pub stream_idle: Option<Duration>,
     /// Whether the browser's scheme is https.
     pub https: bool,
-    /// The counters.
-    pub metrics: &'a Metrics,
-    /// The decision log.
-    pub decisions: &'a DecisionLog,
-    /// The recorder of who embeds.
-    pub activity: &'a ActivityRecorder,
+    /// The recorder of verdicts.
+    pub verdicts: &'a VerdictRecorder,
 }
 
 /// Verdict, with what the next step needs.
@@ -103,7 +99,7 @@ impl Denied<'_> {
 }
 
 impl Judge<'_> {
-    /// Judges one request, and counts and logs the verdict. `id` is the widget's id, as the request names it.
+    /// Judges one request, and records the verdict. `id` is the widget's id, as the request names it.
     pub fn judge<'r>(
         &self,
         rules: &LiveRules,
@@ -131,19 +127,23 @@ impl Judge<'_> {
         let facts =
             Facts { widget: id, class: route.class, embedder, missing_denied: route.missing_denied, ticket };
         let decision = decide(&facts, widget, self.policy, now);
-        self.metrics.decided(route.class, &decision, started.elapsed());
+        let took = started.elapsed();
         if let Some(reading) = &reading {
             self.presented(reading, ticket, &decision);
         }
+        let fetch = FetchMetadata::read(&request.fields);
+        let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, fetch, request);
         let subject = JudgedRequest {
             facts: &facts,
             widget,
             reading: reading.as_ref(),
             request,
-            refuses_cookies: !route.credentials && matches!(route.class, Class::Asset | Class::Session),
+            fetch,
+            is_ahead,
+            route: Some(route),
             now,
         };
-        let decision_id = self.record(&subject, &decision);
+        let decision_id = self.record(&subject, &decision, took);
         match widget {
             Some(widget) if decision.is_allowed() => {
                 let opened_by = facts.by_ticket(self.policy);
@@ -170,11 +170,13 @@ impl Judge<'_> {
                         &decision,
                         self.policy,
                         now,
-                        |page| self.framed(id, page, request, now),
+                        |page| if is_ahead { None } else { self.framed(id, page, request, now) },
                         |page, room| self.reports.address(id, room, &decision_id, page, now),
                     );
-                    if by_cookie {
-                        answer.by_cookie = true;
+                    // Shown later from a browser's store, it would have no ticket.
+                    answer.not_stored = is_ahead && route.class == Class::Frame;
+                    answer.by_cookie = by_cookie;
+                    if by_cookie && !is_ahead {
                         self.renew_cookie(answer, id, reading.as_ref(), request, now);
                     }
                 }
@@ -233,9 +235,7 @@ impl Judge<'_> {
 
     /// Whether an own origin is that of the host which was asked: of several, each has its own cookies.
     fn is_of_host(&self, origin: Origin<'_>, request: &RequestHead) -> bool {
-        let authority = origin.as_str().split_once("://").map(|(_, authority)| authority);
-        self.policy.own_origins.is_single()
-            || authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(request)))
+        self.policy.own_origins.is_single() || names_host(origin, request)
     }
 
     /// Gives a frame's document its ticket: in `Server-Timing`, and, where there are ticket cookies, as one. Not to a
@@ -248,7 +248,7 @@ impl Judge<'_> {
         now: Timestamp,
     ) -> Option<GivenTicket> {
         let ticket = self.tickets.issue(id, page, now)?;
-        self.metrics.ticket(TicketOutcome::Framed);
+        self.verdicts.metrics.ticket(TicketOutcome::Framed);
         let cookie = is_in_frame(request).then(|| self.cookie(id, &ticket, request)).flatten();
         Some(GivenTicket { timing: timing_of_ticket(&ticket), cookie })
     }
@@ -275,9 +275,21 @@ impl Judge<'_> {
         let fresh = ticket.embedder().and_then(|embedder| self.tickets.issue(id, embedder, now));
         if let Some(cookie) = fresh.and_then(|fresh| self.cookie(id, &fresh, request)) {
             answer.given = Some(Box::new(GivenTicket { timing: None, cookie: Some(cookie) }));
-            self.metrics.ticket(TicketOutcome::Renewed);
+            self.verdicts.metrics.ticket(TicketOutcome::Renewed);
         }
     }
+}
+
+/// Whether this is the frame of a page that was prerendered: Chromium requests it once the page is shown, and says of it
+/// what was true before. No other request follows, so it has its ticket and is a sighting.
+fn is_frame_of_shown_page(class: Class, fetch: FetchMetadata, request: &RequestHead) -> bool {
+    class == Class::Frame && fetch.is_of_prerendered_page() && is_in_frame(request)
+}
+
+/// Whether an origin has the host that was asked, and its port.
+fn names_host(origin: Origin<'_>, request: &RequestHead) -> bool {
+    let authority = origin.as_str().split_once("://").map(|(_, authority)| authority);
+    authority.is_some_and(|authority| authority.eq_ignore_ascii_case(host(request)))
 }
 
 /// Whether the answer is a stream, by the route or by the browser's `Accept`.

@@ -198,9 +198,7 @@ impl Pipeline {
             policy: &setup.policy(),
             tickets: &setup.tickets,
             reports: &setup.reports,
-            metrics: &self.metrics,
-            decisions: &self.decisions,
-            activity: &self.activity,
+            verdicts: &self.verdicts,
             stream_idle: setup.tunnel_limits.idle,
             https: to.https,
         })

@@ -25,6 +25,7 @@ impl Pipeline {
         }
         match self.judge_with(setup, to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now()))
         {
+            TicketCall::Ahead => Reply::not_shown(to),
             TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session),
             TicketCall::Granted { decision, embedder, ticket } => {
                 let grant = cors(Class::Session, &decision, &embedder, false);

@@ -9,8 +9,8 @@ use crate::edge::admission::decision_id::DecisionId;
 use crate::rules::publisher::Swap;
 use crate::rules::sessions::{SessionEmbedder, SessionFacts};
 use crate::telemetry::events::{Event, EventFeed, KEPT, SessionEndCause, Subject};
+use embedgate_policy::decision::Decision;
 use embedgate_policy::origin::OriginBuf;
-use embedgate_policy::verdict::Reason;
 
 /// Most lines of the log about the sessions that one change ends; one more sums up the others.
 const LINES: usize = 20;
@@ -25,8 +25,8 @@ pub(super) struct DeniedSession {
     pub(super) facts: SessionFacts,
     /// When it began.
     pub(super) since: Timestamp,
-    /// The reason of its verdict now.
-    pub(super) reason: Reason,
+    /// Its verdict now.
+    pub(super) decision: Decision,
     /// What ends it.
     pub(super) revocation: Arc<Revocation>,
 }
@@ -108,7 +108,7 @@ impl<'a> EndReport<'a> {
     }
 
     fn tell_one(&self, session: &DeniedSession, now: Timestamp, has_line: bool, has_event: bool) {
-        let DeniedSession { widget, decision_id, facts, since, reason, .. } = session;
+        let DeniedSession { widget, decision_id, facts, since, decision, .. } = session;
         let embedder = match facts.embedder() {
             SessionEmbedder::Absent => None,
             SessionEmbedder::Opaque(origin) => Some(origin.as_str()),
@@ -125,7 +125,7 @@ impl<'a> EndReport<'a> {
                 opened_by,
                 since: *since,
                 cause,
-                reason: *reason,
+                reason: decision.reason,
                 generation,
                 revision,
                 actor,
@@ -138,7 +138,7 @@ impl<'a> EndReport<'a> {
                 decision_id = decision_id.as_str(),
                 embedder = opened_by.or(embedder),
                 cause = cause.as_str(),
-                reason = reason.as_str(),
+                reason = decision.reason.as_str(),
                 generation,
                 revision,
                 actor,
@@ -154,7 +154,7 @@ mod tests {
 
     use super::*;
     use crate::telemetry::events::{LagReason, NextEvent, WantedEvents};
-    use embedgate_policy::decision::{Facts, TicketState};
+    use embedgate_policy::decision::{EdgePolicy, Facts, TicketState};
     use embedgate_policy::origin::{Embedder, Origin};
     use embedgate_policy::verdict::Class;
 
@@ -168,6 +168,7 @@ mod tests {
             ticket: TicketState::Absent,
         };
         let facts = SessionFacts::keep(&facts).unwrap();
+        let decision = facts.judge(None, &EdgePolicy::default(), Timestamp::UNIX_EPOCH);
         let events = Arc::new(EventFeed::new());
         let mut report = EndReport::new(&events, Occasion::Policy(1));
         let session = |number: usize| DeniedSession {
@@ -175,7 +176,7 @@ mod tests {
             decision_id: DecisionId::new(Timestamp::UNIX_EPOCH),
             facts: facts.clone(),
             since: Timestamp::UNIX_EPOCH,
-            reason: Reason::NotListed,
+            decision,
             revocation: Arc::default(),
         };
         report.take((0..count).map(session).collect());

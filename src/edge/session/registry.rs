@@ -17,6 +17,8 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::activity::recorder::ActivityRecorder;
+use crate::activity::sighting::Sighting;
 use crate::rules::book::RuleBook;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
@@ -43,6 +45,7 @@ pub struct SessionRegistry {
     rules: LiveRules,
     policy: Arc<ArcSwap<EdgePolicy>>,
     metrics: Arc<Metrics>,
+    activity: Arc<ActivityRecorder>,
     events: Arc<EventFeed>,
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
@@ -78,18 +81,20 @@ struct SessionEntry {
 }
 
 impl SessionRegistry {
-    /// An empty registry of sessions under these rules and this policy. `events`: where the ends are told that the rules
-    /// bring about.
+    /// An empty registry of sessions under these rules and this policy. `activity`: where sessions that are denied leave
+    /// their sightings. `events`: where the ends are told that the rules bring about.
     pub fn new(
         rules: LiveRules,
         policy: Arc<ArcSwap<EdgePolicy>>,
         metrics: Arc<Metrics>,
+        activity: Arc<ActivityRecorder>,
         events: Arc<EventFeed>,
     ) -> Arc<Self> {
         Arc::new(Self {
             rules,
             policy,
             metrics,
+            activity,
             events,
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
@@ -205,7 +210,7 @@ impl SessionRegistry {
                     decision_id: *decision_id,
                     facts: facts.clone(),
                     since: *since,
-                    reason: decision.reason,
+                    decision,
                     revocation: Arc::clone(revocation),
                 });
             }
@@ -216,8 +221,14 @@ impl SessionRegistry {
     /// Revokes sessions, outside the lock that each of them takes when it ends. `at`: when the rules that
     /// deny them came into force.
     fn call_back(&self, mut denied: DeniedSessions, at: Instant, report: &mut EndReport<'_>) {
-        denied.retain(|session| session.revocation.revoke(at, session.reason));
+        denied.retain(|session| session.revocation.revoke(at, session.decision.reason));
         self.metrics.sessions_revoked.inc_by(denied.len() as u64);
+        let (policy, now) = (self.policy.load(), Timestamp::now());
+        for DeniedSession { widget, facts, decision, .. } in &denied {
+            if let Some(sighting) = Sighting::of_verdict(&facts.facts(widget), decision, &policy, None, now) {
+                self.activity.record(&sighting);
+            }
+        }
         report.take(denied);
     }
 

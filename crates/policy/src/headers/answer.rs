@@ -36,6 +36,8 @@ pub struct OwnAnswer {
     pub on_ticket: bool,
     /// Whether the ticket by which the request was judged was in a cookie.
     pub by_cookie: bool,
+    /// Whether browsers may not store the answer, although it gives no ticket.
+    pub not_stored: bool,
     /// The ticket that the answer gives, which few do.
     pub given: Option<Box<GivenTicket>>,
 }
@@ -139,19 +141,21 @@ impl OwnAnswer {
             }),
             on_ticket: opened_by.is_some() && facts.class == Class::Session,
             by_cookie: false,
+            not_stored: false,
             given: ticket_for(facts, decision, &page, policy).and_then(give).map(Box::new),
         }
     }
 
     /// The `Cache-Control` that replaces any other if the answer has a ticket, which is for one visitor and
-    /// short-lived.
+    /// short-lived, or may not be stored for another reason.
     pub fn cache_control(&self) -> Option<HeaderValue> {
-        self.given.as_ref().map(|_| HeaderValue::from_static("private, no-store"))
+        let is_stored = self.given.is_none() && !self.not_stored;
+        (!is_stored).then(|| HeaderValue::from_static("private, no-store"))
     }
 
     /// Passes each field to `add`, to add it to all others.
     pub fn each_added(&self, mut add: impl FnMut(HeaderName, HeaderValue)) {
-        let Self { frame_ancestors, only_reported, on_ticket, by_cookie, given } = self;
+        let Self { frame_ancestors, only_reported, on_ticket, by_cookie, not_stored: _, given } = self;
         if let Some(policy) = frame_ancestors {
             let name = match only_reported {
                 true => header::CONTENT_SECURITY_POLICY_REPORT_ONLY,

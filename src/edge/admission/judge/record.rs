@@ -1,33 +1,62 @@
-//! Records of verdicts: the decision log, and the count of tickets.
+//! Records of verdicts: each is counted, leaves a sighting of who embeds, and is logged; and the count of tickets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Judge;
+use super::{Judge, names_host};
+use crate::activity::recorder::ActivityRecorder;
+use crate::activity::sighting::Sighting;
 use crate::edge::admission::decision_id::DecisionId;
+use crate::edge::admission::fetch_metadata::FetchMetadata;
 use crate::edge::admission::request::is_preflight;
+use crate::edge::admission::route::Route;
 use crate::edge::admission::tickets::TicketReading;
 use crate::edge::http::message::RequestHead;
 use crate::edge::http::trace_context::TraceId;
-use crate::telemetry::decision_log::DecisionRecord;
-use crate::telemetry::metrics::TicketOutcome;
+use crate::telemetry::decision_log::{DecisionLog, DecisionRecord};
+use crate::telemetry::metrics::{Metrics, TicketOutcome};
 use crate::telemetry::shown_decisions::{ShownDecision, ShownOutcome, ShownVerdict};
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, Facts, TicketState};
 use embedgate_policy::explain::NO_CREDENTIALS;
+use embedgate_policy::headers::cors;
 use embedgate_policy::origin::Embedder;
-use embedgate_policy::verdict::Reason;
+use embedgate_policy::verdict::{Class, Reason};
 use embedgate_policy::widget::WidgetId;
 
-/// Judged request, with everything for the log.
+/// Recorder of verdicts, on every way of a request: what it is made of gets each of them.
+#[derive(Clone, Debug)]
+pub struct VerdictRecorder {
+    pub(super) metrics: Arc<Metrics>,
+    decisions: Arc<DecisionLog>,
+    activity: Arc<ActivityRecorder>,
+}
+
+impl VerdictRecorder {
+    /// A recorder that counts verdicts, logs them, and notes who embeds.
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        decisions: &Arc<DecisionLog>,
+        activity: &Arc<ActivityRecorder>,
+    ) -> Self {
+        let (metrics, decisions) = (Arc::clone(metrics), Arc::clone(decisions));
+        Self { metrics, decisions, activity: Arc::clone(activity) }
+    }
+}
+
+/// Judged request, with everything for its records.
 pub(super) struct JudgedRequest<'s, 'r> {
     pub(super) facts: &'s Facts<'s>,
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s TicketReading>,
     pub(super) request: &'r RequestHead,
-    /// Scripts of listed pages may not send cookies on this route.
-    pub(super) refuses_cookies: bool,
+    pub(super) fetch: FetchMetadata,
+    /// The answer is fetched ahead.
+    pub(super) is_ahead: bool,
+    /// The route; `None` for a call for a ticket.
+    pub(super) route: Option<&'s Route>,
     pub(super) now: Timestamp,
 }
 
@@ -52,6 +81,15 @@ impl JudgedRequest<'_, '_> {
         let (outcome, trace_id) = (ShownOutcome::Judged(verdict), trace_id.as_ref().map(TraceId::as_str));
         Arc::new(ShownDecision::new(id.to_bytes(), now, &request.method, trace_id, outcome))
     }
+
+    /// Whether no request follows this preflight, as far as can be known. A page whose preflight passes makes its request
+    /// next, allowed or denied, and would be counted twice. It always passes, so that the page can read a denial; but
+    /// without a right to send cookies. On a route whose pages send them, the browser ends it here, and nothing else would
+    /// tell of that page.
+    fn is_last(&self, decision: &Decision) -> bool {
+        let grant = || cors(self.facts.class, decision, &self.facts.embedder, true);
+        self.route.is_some_and(|route| route.credentials) && !grant().is_some_and(|grant| grant.credentials)
+    }
 }
 
 /// The entry at this place, in canonical text.
@@ -60,17 +98,42 @@ fn named(widget: Option<WidgetRules<'_>>, index: Option<u32>) -> Option<String> 
 }
 
 impl Judge<'_> {
-    /// Gives the decision its id, and logs it.
-    pub(super) fn record(&self, subject: &JudgedRequest<'_, '_>, decision: &Decision) -> DecisionId {
+    /// Gives the decision its id, and records it. `took`: how long it took to decide.
+    pub(super) fn record(
+        &self,
+        subject: &JudgedRequest<'_, '_>,
+        decision: &Decision,
+        took: Duration,
+    ) -> DecisionId {
+        let VerdictRecorder { metrics, decisions, activity } = self.verdicts;
+        metrics.decided(subject.facts.class, decision, took);
+        if let Some(sighting) = self.sighting(subject, decision) {
+            activity.record(&sighting);
+        }
         let id = DecisionId::new(subject.now);
-        if self.decisions.wants(decision) {
+        if decisions.wants(decision) {
             self.log(&id, subject, decision);
         }
         id
     }
 
+    /// The sighting that a verdict leaves, if any. What is fetched ahead leaves none, because nobody may ever see it.
+    #[inline]
+    fn sighting<'s>(&self, subject: &JudgedRequest<'s, '_>, decision: &Decision) -> Option<Sighting<'s>> {
+        let JudgedRequest { facts, request, fetch, is_ahead, now, .. } = *subject;
+        if is_ahead || is_preflight(request) && !subject.is_last(decision) {
+            return None;
+        }
+        let is_foreign = || {
+            let origin = facts.embedder.origin();
+            origin
+                .is_some_and(|origin| !facts.is_from_own_origin(self.policy) && !names_host(origin, request))
+        };
+        Sighting::of_verdict(facts, decision, self.policy, fetch.client(is_foreign), now)
+    }
+
     fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
-        let JudgedRequest { facts, widget, reading, request, refuses_cookies, now } = *subject;
+        let JudgedRequest { facts, widget, reading, request, route, now, .. } = *subject;
         let entry = |index| named(widget, index);
         let trace_id = TraceId::of(&request.fields);
         let (embedder, malformed) = match &facts.embedder {
@@ -79,7 +142,9 @@ impl Judge<'_> {
             Embedder::Malformed(error) => (None, Some(error.code())),
             Embedder::Absent => (None, None),
         };
-        // Browsers don't say whether cookies will follow.
+        // Browsers don't say whether cookies will follow. Calls for tickets need none.
+        let refuses_cookies = route
+            .is_some_and(|route| !route.credentials && matches!(route.class, Class::Asset | Class::Session));
         let hint = refuses_cookies && decision.is_allowed() && is_preflight(request);
         let opened_by = reading.and_then(TicketReading::embedder);
         let record = DecisionRecord {
@@ -100,7 +165,7 @@ impl Judge<'_> {
             method: request.method.as_str(),
             hint: hint.then_some(NO_CREDENTIALS),
         };
-        self.decisions.write(&record);
+        self.verdicts.decisions.write(&record);
     }
 
     /// Counts the outcome of a session's or a frame's ticket.
@@ -117,6 +182,6 @@ impl Judge<'_> {
                 _ => return,
             },
         };
-        self.metrics.ticket(outcome);
+        self.verdicts.metrics.ticket(outcome);
     }
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::record::JudgedRequest;
 use super::{Denied, Judge, told};
+use crate::edge::admission::fetch_metadata::FetchMetadata;
 use crate::edge::admission::request::{is_preflight, lines};
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
@@ -30,11 +31,13 @@ pub enum TicketCall<'r> {
     },
     /// The call is denied.
     Denied(Denied<'r>),
+    /// The page that calls is not shown yet.
+    Ahead,
 }
 
 impl Judge<'_> {
-    /// Judges a call like a session, by its `Origin` alone, and counts and logs it. A preflight gets no
-    /// ticket. An iframe may present an expired ticket; its embedder is still judged by the rules in force.
+    /// Judges a call like a session, by its `Origin` alone, and records it. A preflight gets no ticket, and a page
+    /// that is only prerendered no verdict. An iframe may present an expired ticket; its embedder is still judged by the rules in force.
     pub fn ticket<'r>(
         &self,
         rules: &LiveRules,
@@ -42,6 +45,10 @@ impl Judge<'_> {
         request: &'r RequestHead,
         now: Timestamp,
     ) -> TicketCall<'r> {
+        let fetch = FetchMetadata::read(&request.fields);
+        if fetch.is_ahead() {
+            return TicketCall::Ahead;
+        }
         let started = Instant::now();
         let book = rules.load();
         let widget = book.get(id);
@@ -51,21 +58,22 @@ impl Judge<'_> {
         let ticket = reading.as_ref().map_or(TicketState::Absent, state);
         let facts = Facts { widget: id, class: Class::Session, embedder, missing_denied: true, ticket };
         let decision = decide(&facts, widget, self.policy, now);
-        self.metrics.decided(Class::Session, &decision, started.elapsed());
+        let took = started.elapsed();
         let subject = JudgedRequest {
             facts: &facts,
             widget,
             reading: reading.as_ref(),
             request,
-            // No such call needs any.
-            refuses_cookies: false,
+            fetch,
+            is_ahead: false,
+            route: None,
             now,
         };
-        let decision_id = self.record(&subject, &decision);
+        let decision_id = self.record(&subject, &decision, took);
         let is_preflight = is_preflight(request);
         if !decision.is_allowed() {
             if !is_preflight {
-                self.metrics.ticket(TicketOutcome::Refused);
+                self.verdicts.metrics.ticket(TicketOutcome::Refused);
             }
             let cookies = self.tickets.has_cookies();
             let shown = subject.shown(decision_id, &decision);
@@ -80,7 +88,7 @@ impl Judge<'_> {
         let whose = whose.filter(|_| !is_preflight);
         let ticket = whose.and_then(|whose| self.tickets.issue(id, whose, now));
         if ticket.is_some() {
-            self.metrics.ticket(outcome);
+            self.verdicts.metrics.ticket(outcome);
         }
         TicketCall::Granted { decision, embedder, ticket }
     }

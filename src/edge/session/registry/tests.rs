@@ -25,9 +25,10 @@ impl House {
         let policy = EdgePolicy { open_allowed: true, ..EdgePolicy::default() };
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let metrics = Arc::new(Metrics::new().unwrap());
-        let events = Arc::new(EventFeed::new());
         let (policy_, metrics_) = (Arc::clone(&policy), Arc::clone(&metrics));
-        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, Arc::clone(&events));
+        let activity = Arc::new(ActivityRecorder::new(1));
+        let (activity_, events) = (Arc::clone(&activity), Arc::new(EventFeed::new()));
+        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events);
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
         let publisher = Publisher::new(rules, SourceKind::STORE, "test").with_observer(observer);
         let house = Self { publisher, policy, metrics, sessions };
