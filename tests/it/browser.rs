@@ -14,6 +14,7 @@ mod frame_moves;
 mod frame_streams;
 mod iframe_session;
 mod opaque;
+mod prefetched;
 mod probe;
 mod public_pages;
 mod readable;

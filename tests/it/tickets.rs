@@ -15,6 +15,7 @@ mod frames;
 mod issued;
 mod live;
 mod moves;
+mod prefetched;
 mod presented;
 mod refused;
 mod rotated;
