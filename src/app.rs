@@ -168,7 +168,7 @@ impl Assembly {
             predecessor.store().await?;
         }
         let rules = LiveRules::new();
-        let activity = activity::open(&settings, &rules)?;
+        let activity = activity::keeper(&settings, &rules, &metrics);
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
         let (metrics_, events_) = (Arc::clone(&metrics), Arc::clone(&events));
@@ -188,7 +188,6 @@ impl Assembly {
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
-        let activity = activity::keeper(&settings, &rules, &metrics);
         fleet::answer_of_activity(fleet.as_deref(), Arc::clone(&activity) as Arc<dyn ActivityReader>);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;

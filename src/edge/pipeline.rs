@@ -202,7 +202,7 @@ impl Pipeline {
         if let Some(decision) = reply.shown() {
             let decision = Arc::clone(decision);
             record.shown = Some(Arc::clone(&decision));
-            self.decisions.shown().keep(ShownAnswer { status, decision });
+            self.verdicts.keep_shown(ShownAnswer { status, decision });
         }
         if !reply.closes() && client.length() != BodyLength::Absent {
             // If it does not arrive in time, the connection is closed after the reply.

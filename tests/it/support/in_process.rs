@@ -24,6 +24,7 @@ use embedgate::rules::source::SourceKind;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::events::EventFeed;
 use embedgate::telemetry::metrics::Metrics;
+use embedgate::telemetry::request_log::{AddressScope, RequestLog, RequestScope};
 use pingora_core::server::configuration::ServerConf;
 use serde_json::Value;
 
@@ -84,6 +85,7 @@ impl InProcess {
             let (sessions, setup) = watch;
             sessions.watch_staleness(setup.stale_at(), || setup.forget_contact()).await;
         });
+        let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, std::io::sink());
         let pipeline = Pipeline {
             rules,
             setup: setup.clone(),
@@ -91,6 +93,7 @@ impl InProcess {
             forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             metrics: Arc::clone(&metrics),
             verdicts: VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity),
+            requests: Arc::new(requests),
         };
         let service = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));
         let tls = settings.edge.tls.iter().enumerate().map(|(place, tls)| (tls.listen, Some(place)));

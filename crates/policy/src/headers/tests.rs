@@ -185,6 +185,7 @@ fn what_follows_from_a_verdict_can_t_be_configured() {
         only_reported: false,
         on_ticket: true,
         by_cookie: true,
+        not_stored: false,
         given: Some(Box::new(given)),
     };
     let mut names = Vec::new();

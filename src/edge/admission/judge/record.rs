@@ -17,7 +17,7 @@ use crate::edge::http::message::RequestHead;
 use crate::edge::http::trace_context::TraceId;
 use crate::telemetry::decision_log::{DecisionLog, DecisionRecord};
 use crate::telemetry::metrics::{Metrics, TicketOutcome};
-use crate::telemetry::shown_decisions::{ShownDecision, ShownOutcome, ShownVerdict};
+use crate::telemetry::shown_decisions::{ShownAnswer, ShownDecision, ShownOutcome, ShownVerdict};
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, Facts, TicketState};
 use embedgate_policy::explain::NO_CREDENTIALS;
@@ -31,7 +31,7 @@ use embedgate_policy::widget::WidgetId;
 pub struct VerdictRecorder {
     pub(super) metrics: Arc<Metrics>,
     decisions: Arc<DecisionLog>,
-    activity: Arc<ActivityRecorder>,
+    pub(super) activity: Arc<ActivityRecorder>,
 }
 
 impl VerdictRecorder {
@@ -43,6 +43,11 @@ impl VerdictRecorder {
     ) -> Self {
         let (metrics, decisions) = (Arc::clone(metrics), Arc::clone(decisions));
         Self { metrics, decisions, activity: Arc::clone(activity) }
+    }
+
+    /// Keeps a decision whose id its recipient is shown.
+    pub fn keep_shown(&self, shown: ShownAnswer) {
+        self.decisions.shown().keep(shown);
     }
 }
 

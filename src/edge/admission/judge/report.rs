@@ -27,7 +27,7 @@ impl Judge<'_> {
         now: Timestamp,
     ) {
         let outcome = self.reported(rules, id, request, address, now);
-        self.metrics.reports.count(outcome);
+        self.verdicts.metrics.reports.count(outcome);
     }
 
     fn reported(
@@ -59,7 +59,7 @@ impl Judge<'_> {
             decision_id = decision.as_str(),
             "a browser reports a page around the widget"
         );
-        self.activity.record(&Sighting {
+        self.verdicts.activity.record(&Sighting {
             widget: id,
             embedder: page.as_str(),
             kind: SightingKind::Reported,
