@@ -24,7 +24,7 @@
 //!
 //! Records take at most eight times the memory. Lists of embedders that were refused or reported, which anybody can make
 //! up, grow up to half of that, and lists of those that were let in up to all of it. After that, a list still counts whom
-//! it has, and takes somebody more frequent in the place of its least. The file can be up to about twice as large.
+//! it has, and takes somebody more frequent in the place of its least. The file has free space beside the records.
 
 use std::path::Path;
 use std::sync::Arc;

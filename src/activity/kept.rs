@@ -123,12 +123,13 @@ impl KeptWidget {
 
     /// The record for people and other edges.
     pub(super) fn told(&self) -> WidgetActivity {
-        let entry = |(text, entry): (&Box<str>, &KeptEntry)| {
-            let KeptEntry { first, last, count } = *entry;
-            (text.clone(), EntryActivity { first: second(first), last: second(last), count })
+        let entry = |KeptEntry { first, last, count }: KeptEntry| EntryActivity {
+            first: second(first),
+            last: second(last),
+            count,
         };
         WidgetActivity {
-            entries: self.entries.iter().map(entry).collect(),
+            entries: self.entries.iter().map(|(text, kept)| (text.clone(), entry(*kept))).collect(),
             admitted: self.admitted.told(),
             refused: self.refused.told(),
             reported: self.reported.told(),

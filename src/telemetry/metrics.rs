@@ -105,8 +105,7 @@ pub struct Metrics {
     pub sessions_open: IntGauge,
     /// `sessions_revoked_total`: open sessions that a change of the rules, or an entry's expiry, denied.
     pub sessions_revoked: IntCounter,
-    /// `session_revocation_duration_seconds`: from a change coming into force until the end of a session that
-    /// it denies.
+    /// `session_revocation_duration_seconds`: from a change in force until the end of a session that it denies.
     pub session_revocation_duration: Histogram,
     cache_requests: Vec<IntCounter>,
     /// `cache_bytes`: memory used by stored assets.
