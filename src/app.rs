@@ -188,8 +188,8 @@ impl Assembly {
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
-        fleet::answer_of_activity(fleet.as_deref(), Arc::clone(&activity) as Arc<dyn ActivityReader>);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
+        fleet::answer_of_activity(fleet.as_deref(), Arc::clone(&activity) as Arc<dyn ActivityReader>);
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
         if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {

@@ -128,8 +128,8 @@ fn merged_page(pages: Vec<PageOfEdge>, limit: usize) -> Vec<(Box<str>, WidgetAct
     merged.into_iter().take(limit).collect()
 }
 
-/// One list of those of all edges. Who is missing in a full list may have been refused there, at most as often as the last
-/// one that is on it.
+/// One list of those of all edges. Who is missing in a full list may have been refused there, too, as often as the one on it
+/// that has the least count.
 fn merged_refused(lists: Vec<Vec<RefusedEmbedder>>) -> Vec<RefusedEmbedder> {
     let unlisted: Vec<u64> = lists.iter().map(|list| unlisted(list)).collect();
     let unlisted_anywhere: u64 = unlisted.iter().fold(0, |all, some| all.saturating_add(*some));

@@ -9,7 +9,7 @@ pub struct PeerQuestion {
     /// What it is about, such as `activity.widget`: lower-case letters, digits, `_` and dots. An edge that does not know
     /// the topic, as it is older, counts as missing.
     pub topic: &'static str,
-    /// What is asked.
+    /// What is asked, in at most 16 KiB.
     pub body: Vec<u8>,
 }
 

@@ -139,7 +139,9 @@ impl AnswerOfPeer {
         let headers = message.headers.as_ref()?;
         let has_answer = headers.get(NO_ANSWER).is_none() && message.payload.len() <= most;
         Some(Self {
-            edge: text(headers, EDGE)?.to_owned(),
+            edge: text(headers, EDGE)
+                .filter(|edge| edge.bytes().all(|byte| byte.is_ascii_graphic()))?
+                .to_owned(),
             instance: text(headers, FROM)?.to_owned(),
             body: has_answer.then(|| message.payload.clone()),
         })
@@ -179,8 +181,6 @@ impl AnswersSoFar {
             if let Some(body) = body {
                 told.missing.remove(&edge);
                 told.answers.insert(edge, body.into());
-            } else {
-                told.missing.insert(edge);
             }
         }
         told
@@ -222,9 +222,9 @@ impl Hub {
         let PeerQuestion { topic, body } = question;
         let mut answers = AnswersSoFar::default();
         let knows_all = self.link.borrow().connected;
-        let awaited = self.other_edges(true);
+        let awaited = self.awaited_peers();
         if awaited.is_empty() && knows_all {
-            return answers.told(&self.other_edges(false));
+            return answers.told(&self.known_peers());
         }
         let within = within.min(LONGEST);
         let payload = self.connection().map_or(0, |connection| connection.client.max_payload());
@@ -246,22 +246,21 @@ impl Hub {
         if let Err(reason) = asked.await {
             tracing::debug!(topic, %reason, "the other edges can't be asked");
         }
-        answers.told(&self.other_edges(false))
+        answers.told(&self.known_peers())
     }
 
-    /// The other edges of the fleet, by name, each with the process that was announced last: those that are waited for, or
-    /// those that deny by themselves, too.
-    fn other_edges(&self, is_awaited: bool) -> BTreeMap<String, String> {
-        let registry = self.registry.lock();
-        let mut edges = match is_awaited {
-            true => registry.waited_for(Instant::now()),
-            false => registry
-                .all()
-                .map(|(name, edge)| (name.clone(), edge.announcement.instance.clone()))
-                .collect(),
-        };
+    /// The other edges that are waited for, by name, each with the process that was announced last.
+    fn awaited_peers(&self) -> BTreeMap<String, String> {
+        let mut edges = self.registry.lock().waited_for(Instant::now());
         edges.remove(self.edge());
         edges
+    }
+
+    /// The same with those that have not been heard of for so long that they deny by themselves.
+    fn known_peers(&self) -> BTreeMap<String, String> {
+        let registry = self.registry.lock();
+        let others = registry.all().filter(|(name, _)| *name != self.edge());
+        others.map(|(name, edge)| (name.clone(), edge.announcement.instance.clone())).collect()
     }
 }
 

@@ -88,6 +88,7 @@ fn an_answer_says_whose_it_is_and_is_as_small_as_was_asked_for() {
     // As the server answers where nobody listens.
     assert_eq!(read(&[], b""), None);
     assert_eq!((read(&own[..1], b"yes"), read(&own[1..], b"yes")), (None, None));
+    assert_eq!(read(&[(EDGE, "edge\u{1b}[2J"), own[1]], b"yes"), None);
 }
 
 #[test]
@@ -114,9 +115,9 @@ fn the_process_that_was_announced_last_answers_for_its_edge() {
         (vec![("a", "a2", None), ("a", "a1", Some("old"))], false, vec![], vec!["a", "b"]),
         // The announcement of the process that answers is still on its way.
         (vec![("a", "a3", Some("newer"))], false, vec![("a", "newer")], vec!["b"]),
-        // A process that has thought again, and an edge that nobody has announced.
+        // A process that has thought again, and edges that nobody has announced.
         (
-            vec![("b", "b1", None), ("b", "b1", Some("b")), ("c", "c1", Some("c"))],
+            vec![("b", "b1", None), ("b", "b1", Some("b")), ("c", "c1", Some("c")), ("d", "d1", None)],
             false,
             vec![("b", "b"), ("c", "c")],
             vec!["a"],
