@@ -16,7 +16,7 @@ const SHOP: &str = "https://shop.example.com";
 /// The commands of the page's section, question by question.
 fn questions() -> Vec<String> {
     let page = std::fs::read_to_string(PAGE).unwrap();
-    let (_, section) = page.split_once("\n## Who embeds\n").unwrap();
+    let (_, section) = page.split_once("\n## Asking who embeds\n").unwrap();
     let (section, _) = section.split_once("\n## ").unwrap();
     let blocks = section.split("```sh\n").skip(1);
     blocks.map(|block| block.split_once("```").unwrap().0.trim().to_owned()).collect()
@@ -132,15 +132,16 @@ async fn all_widgets_and_one_are_told_as_text_and_as_json() {
     assert_eq!(widgets, ["wgt_forum", "wgt_help", "wgt_shop"]);
 
     let ran = done(&edge, &["activity", "--widget", "wgt_shop", "--stale-days", "90"]);
+    let words = ran.out.split_whitespace().collect::<Vec<_>>().join(" ");
     for says in [
         "wgt_shop (monitor), watched since ",
-        "\n  *.preview.example.com            2  ",
-        "\n    old.preview.example.com        2  ",
-        "\nrefused, or let through by monitor:\n",
-        "let through by monitor (not_listed); to admit it, add `shop.example.com`\n",
-        "\nenforce would refuse of what was let in: 1 site (1 request)\n",
+        "entries: ENTRY REQUESTS LAST *.preview.example.com 2 20",
+        "Z old.preview.example.com 2 20",
+        "Z refused, or let through by monitor: SITE REQUESTS LAST https://shop.example.com 1 20",
+        "Z let through by monitor (not_listed); to admit it, add `shop.example.com` ",
+        " enforce would refuse of what was let in: 1 site (1 request)",
     ] {
-        assert!(ran.out.contains(says), "{says}: {}", ran.out);
+        assert!(words.contains(says), "{says}: {}", ran.out);
     }
     let answered = edge.admin("/v1/widgets/wgt_shop/activity").await.json::<Value>().await.unwrap();
     assert_eq!(done(&edge, &["activity", "--widget", "wgt_shop", "--json"]).json(), answered);
