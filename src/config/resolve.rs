@@ -32,7 +32,8 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
         let rules = root.table("rules", rules::read);
         let policy = root.table("policy", |table| policy::read(table, &edge.public_origins));
         let tickets = root.table("tickets", tickets::read);
-        let reports = root.table("reports", |table| reports::read(table, &tickets.path));
+        let taken = (&tickets.path, root.place_of("tickets"));
+        let reports = root.table("reports", |table| reports::read(table, taken));
         let activity = root.table("activity", activity::read);
         let log = root.table("log", log::read);
         let cache = root.table("cache", cache::read);

@@ -31,6 +31,7 @@ mod upstreams;
 
 use decisions::DecisionMetrics;
 use registration::{Families, counters, gauge, gauges, histograms, register};
+use tickets::TicketCounter;
 
 pub use activity::ActivityMetrics;
 pub use admin::UnauthorizedCounter;
@@ -114,7 +115,7 @@ pub struct Metrics {
     pub cache_entries: IntGauge,
     /// `cache_purged_total`: assets dropped because their widget was changed or purged.
     pub cache_purged: IntCounter,
-    tickets: Vec<IntCounter>,
+    tickets: TicketCounter,
     /// `activity_bytes` and `activity_sightings_total{outcome}`.
     pub activity: ActivityMetrics,
     /// `reports_total{outcome}`: what browsers reported of the pages around a frame.
@@ -170,8 +171,6 @@ impl Metrics {
             "Allowed requests for assets, by outcome at the cache.",
             &["outcome"],
         )?;
-        let tickets =
-            counters(&families, "tickets_total", "Tickets issued and presented, by outcome.", &["outcome"])?;
         let build = gauges(&families, "build_info", "Always 1; the label has the version.", &["version"])?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Self {
@@ -251,9 +250,7 @@ impl Metrics {
                     "Assets dropped from memory because their widget was changed or purged.",
                 )?,
             )?,
-            tickets: TicketOutcome::all()
-                .map(|outcome| tickets.with_label_values(&[outcome.as_str()]))
-                .collect(),
+            tickets: TicketCounter::new(&families)?,
             rules_source_lag: register(
                 &families,
                 prometheus::Gauge::new(
@@ -292,9 +289,7 @@ impl Metrics {
 
     /// Counts the outcome of a ticket.
     pub fn ticket(&self, outcome: TicketOutcome) {
-        if let Some(counter) = self.tickets.get(outcome.place()) {
-            counter.inc();
-        }
+        self.tickets.count(outcome);
     }
 
     /// All metrics, in the Prometheus text format.

@@ -1,6 +1,7 @@
 //! `[reports]`.
 
 use super::calls::call_path;
+use crate::config::document::ValueSource;
 use crate::config::pattern::PathPattern;
 use crate::config::table::{ConfigTable, Item};
 
@@ -11,19 +12,23 @@ pub struct ReportSettings {
     pub path: Option<PathPattern>,
 }
 
-/// `tickets`: the path of calls for tickets.
-pub(super) fn read(table: &ConfigTable<'_>, tickets: &PathPattern) -> ReportSettings {
+/// `tickets`: the path of calls for tickets, and the place of that table.
+pub(super) fn read<'d>(
+    table: &ConfigTable<'d>,
+    (tickets, place): (&PathPattern, Option<&'d ValueSource>),
+) -> ReportSettings {
     let read = |text: &str| match text {
         "" => Ok(None),
         text => report_path(text).map(Some),
     };
     let item = table.item("path");
-    let spot = item.as_ref().map_or(table.spot(), Item::spot);
+    // A default has no place, so the other setting is blamed.
+    let spot = item.as_ref().map(Item::spot).or(place);
     let usual = || Some(Some(PathPattern::of_reports()));
     let path = item.map_or_else(usual, |item| item.text(read)).flatten();
     if path.as_ref() == Some(tickets) {
         table.fault(
-            spot,
+            spot.unwrap_or(&ValueSource::Nowhere),
             format!("reports.path: '{tickets}' is tickets.path; write another one, or \"\" for no reports"),
         );
     }

@@ -1,5 +1,8 @@
 //! Outcomes of tickets, as the metrics count them.
 
+use prometheus::IntCounter;
+
+use super::registration::{Families, counters};
 use embedgate_policy::ticket::TicketError;
 
 /// Outcome of one ticket.
@@ -69,6 +72,27 @@ impl TicketOutcome {
             Self::Expired => "expired",
             Self::Unwelcome => "unwelcome",
             Self::Invalid(error) => error.code(),
+        }
+    }
+}
+
+/// Counter of tickets, by outcome.
+#[derive(Debug)]
+pub(super) struct TicketCounter(Vec<IntCounter>);
+
+impl TicketCounter {
+    /// The counter, with each outcome from the start.
+    pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
+        let help = "Tickets issued and presented, by outcome.";
+        let tickets = counters(families, "tickets_total", help, &["outcome"])?;
+        let each = TicketOutcome::all().map(|outcome| tickets.with_label_values(&[outcome.as_str()]));
+        Ok(Self(each.collect()))
+    }
+
+    /// Counts the outcome of one ticket.
+    pub(super) fn count(&self, outcome: TicketOutcome) {
+        if let Some(counter) = self.0.get(outcome.place()) {
+            counter.inc();
         }
     }
 }
