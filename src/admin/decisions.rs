@@ -121,34 +121,27 @@ pub(super) async fn decision(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
 ) -> Result<Json<DecisionAnswer>, Problem> {
-    match of_this_edge(&admin, &id).await? {
-        Some(answer) => Ok(Json(answer)),
-        None => Err(unknown(&id)),
-    }
+    let (asked, own) = (id.clone(), Arc::clone(&admin));
+    let answer = blocking(move || of_this_edge(&own, &asked)).await?;
+    answer.map(Json).ok_or_else(|| unknown(&id))
 }
 
-/// The decision, if this edge has it.
-async fn of_this_edge(admin: &Arc<Admin>, id: &str) -> Result<Option<DecisionAnswer>, Problem> {
+/// The decision, if this edge has it. Waits for the disk.
+fn of_this_edge(admin: &Admin, id: &str) -> Result<Option<DecisionAnswer>, Problem> {
     let text = DecisionText::try_from(id.to_ascii_lowercase().as_bytes()).ok();
     let Some(ShownAnswer { status, decision }) = text.and_then(|text| admin.decisions.shown().find(&text))
     else {
         return Ok(None);
     };
-    let now = match decision.verdict() {
-        Some(verdict) => judged_now(admin, verdict).await?,
-        None => None,
-    };
+    let now = decision.verdict().map(|verdict| judged_now(admin, verdict)).transpose()?.flatten();
     Ok(Some(DecisionAnswer { decision: past(&decision, status), now }))
 }
 
 /// What the rules in force say of the request.
-async fn judged_now(admin: &Arc<Admin>, verdict: &ShownVerdict) -> Result<Option<Explanation>, Problem> {
-    let (Some(id), Some(_)) = (verdict.widget().map(str::to_owned), verdict.facts()) else { return Ok(None) };
-    let (asked, stored) = (id.clone(), Arc::clone(admin));
-    let read = move || stored.publisher.documents().get(&asked).map_err(|error| refusal::of_storage(&error));
-    let widget = blocking(read).await?;
-    let (policy, now) = (admin.policy.load(), Timestamp::now());
-    Ok(verdict.facts().map(|facts| explain(&id, &facts, widget.as_ref(), &policy, now)))
+fn judged_now(admin: &Admin, verdict: &ShownVerdict) -> Result<Option<Explanation>, Problem> {
+    let (Some(id), Some(facts)) = (verdict.widget(), verdict.facts()) else { return Ok(None) };
+    let widget = admin.publisher.documents().get(id).map_err(|error| refusal::of_storage(&error))?;
+    Ok(Some(explain(id, &facts, widget.as_ref(), &admin.policy.load(), Timestamp::now())))
 }
 
 fn past(decision: &ShownDecision, status: u16) -> PastDecision {

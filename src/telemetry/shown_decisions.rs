@@ -47,7 +47,6 @@ pub struct ShownDecision {
 
 /// What was decided on a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "each is behind an `Arc` of its own, and most are judged")]
 pub enum ShownOutcome {
     /// It was refused before a verdict, for this reason; the parts make one sentence.
     Refused([&'static str; 2]),

@@ -99,7 +99,7 @@ async fn a_faulty_configuration_changes_nothing_on_sighup() {
         .await;
     let log = edge.log();
     let line = log.lines().find(|line| line.contains("system_origin'")).unwrap();
-    assert!(line.starts_with("conf/embedgate.toml:") && line.contains("did you mean"), "{log}");
+    assert!(line.contains("in force: conf/embedgate.toml:") && line.contains("did you mean"), "{log}");
     assert_eq!(ask(&edge, "w", "https://dash.example").await, 403);
     std::fs::remove_file(edge.folder().join(CONFIG)).unwrap();
     edge.signal("HUP");

@@ -50,7 +50,7 @@ impl TunnelLine {
     }
 
     /// Writes the line, if the log wants it. `bytes`: the number of bytes that the browser was sent.
-    pub(super) fn write(self: Box<Self>, widget: &str, end: TunnelEnd, bytes: u64) {
+    pub(super) fn write(&self, widget: &str, end: TunnelEnd, bytes: u64) {
         let end = word(end);
         if !self.log.wants(end.is_some()) {
             return;
