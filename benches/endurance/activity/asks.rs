@@ -74,7 +74,7 @@ where
         let Ask { widget, page, is_listed, .. } = &ask;
         let request = format!(
             "GET /w/{widget}/loader.js HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{page}\r\n\
-             Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: script\r\n\r\n"
+             Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n\r\n"
         );
         let (asked, expected) = (Instant::now(), if *is_listed { 200 } else { 403 });
         match timeout(PATIENCE, exchange(&mut stream, request.as_bytes(), &mut buffer)).await {
