@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use http::Method;
 use jiff::Timestamp;
@@ -13,8 +14,10 @@ use crate::activity::reader::{ActivityError, ActivityReader, RefusedEmbedder};
 use crate::activity::seen::{
     ClientCounts, EmbedderActivity, EntryActivity, FrequentEmbedders, WidgetActivity,
 };
+use crate::admin::fleet::fake::FakeFleet;
 use crate::admin::tests::{Served, served_seeing};
 use crate::rules::fixtures::widget;
+use crate::rules::fleet::Fleet;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::origin::{OriginBuf, OriginSet};
 use embedgate_policy::verdict::Reason;
@@ -101,10 +104,14 @@ fn by_entry(entry: &str, site: EmbedderActivity) -> EmbedderActivity {
 
 /// An admin listener of an edge with these documents, which has seen this.
 pub(in crate::admin) fn seeing(documents: &[Value], seen: SeenBefore) -> Served {
-    let served = served_seeing(Vec::new(), None, std::sync::Arc::new(seen));
+    seeing_in(None, documents, seen)
+}
+
+fn seeing_in(fleet: Option<Arc<dyn Fleet>>, documents: &[Value], seen: SeenBefore) -> Served {
+    let served = served_seeing(Vec::new(), fleet, Arc::new(seen));
     let documents = documents.iter().map(|document| widget(&document.to_string())).collect();
     served.admin.publisher.replace_all(documents, |fault| fault).unwrap();
-    served.admin.policy.store(std::sync::Arc::new(EdgePolicy {
+    served.admin.policy.store(Arc::new(EdgePolicy {
         open_allowed: true,
         system_origins: OriginSet::new([OriginBuf::parse("https://app.vendor.example").unwrap()]),
         ..EdgePolicy::default()
@@ -355,7 +362,7 @@ async fn an_entry_is_stale_once_it_was_of_no_use_for_long_enough() {
 
     // The time at which this one was listed is not kept.
     let unstored = widget(r#"{"id": "v", "allowed_domains": ["used.example", "unused.example"]}"#);
-    let admin = std::sync::Arc::clone(&served.admin);
+    let admin = Arc::clone(&served.admin);
     let found = tokio::task::spawn_blocking(move || {
         let mut gather = Gather::new(&admin);
         let read = gather.widget("v").unwrap();
@@ -369,4 +376,36 @@ async fn an_entry_is_stale_once_it_was_of_no_use_for_long_enough() {
     };
     assert_eq!(told(&with_use), [("stale_entry", "/allowed_domains/1".to_owned())]);
     assert_eq!(told(&without).len(), 2);
+}
+
+#[tokio::test]
+async fn an_edge_that_does_not_answer_is_named_and_waited_for_once() {
+    let fleet = FakeFleet::new();
+    let document = json!({ "id": "w", "allowed_domains": ["never.example"] });
+    let served = seeing_in(Some(Arc::clone(&fleet) as Arc<dyn Fleet>), &[document.clone()], of(Vec::new()));
+    let asked = || std::mem::take(&mut *fleet.asked.lock());
+    for (path, expected) in [
+        ("/v1/widgets/w/activity", vec!["activity.widget 1s"]),
+        ("/v1/activity", vec!["activity.refused 1s", "activity.page 100ms"]),
+        ("/v1/activity?host=never.example", vec!["activity.page 1s"]),
+        ("/v1/lint", vec!["activity.page 1s"]),
+    ] {
+        assert_eq!(get(&served, path).await["missing"], json!(["edge-2"]), "{path}");
+        assert_eq!(asked(), expected, "{path}");
+    }
+    let (_, told) = served.read(Method::POST, "/v1/widgets/w/propose").await;
+    assert_eq!(told["missing"], json!(["edge-2"]));
+    assert!(told["summary"].as_str().unwrap().contains("edge-2 did not answer"), "{told}");
+    let tried =
+        served.call(Method::POST, "/v1/widgets/w/dry-run", true).json(&document).send().await.unwrap();
+    let tried: Value = tried.json().await.unwrap();
+    assert_eq!(tried["embedders"]["missing"], json!(["edge-2"]));
+
+    // An entry that is of no use here may be of use there.
+    asked();
+    let (admin, unstored) =
+        (Arc::clone(&served.admin), widget(r#"{"id": "v", "allowed_domains": ["a.example"]}"#));
+    let found = tokio::task::spawn_blocking(move || stale_once_saved(&admin, &unstored, Timestamp::now()));
+    assert_eq!(found.await.unwrap().unwrap(), []);
+    assert_eq!(asked(), ["activity.widget 250ms"]);
 }
