@@ -14,11 +14,8 @@ use super::peers::{
     MOST_WIDGETS, PAGE, PageOfEdge, PageQuestion, REFUSED, RefusedQuestion, WIDGET, WidgetQuestion,
 };
 use super::reader::{ActivityError, ActivityReader, RefusedEmbedder};
-use super::seen::{ClientCounts, EmbedderActivity, WidgetActivity};
+use super::seen::{EmbedderActivity, SHOWN, WidgetActivity};
 use crate::rules::fleet::{Fleet, PeerQuestion};
-
-/// Embedders that were refused most often, at most.
-const MOST_REFUSED: usize = 50;
 
 /// What was seen on all edges of a fleet that have answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,7 +136,7 @@ fn merged_refused(lists: Vec<Vec<RefusedEmbedder>>) -> Vec<RefusedEmbedder> {
             let key = (widget, embedder.origin.clone());
             match merged.get_mut(&key) {
                 Some((known, listed)) => {
-                    add(known, embedder);
+                    known.merge(embedder);
                     *listed = listed.saturating_add(unlisted);
                 }
                 None => drop(merged.insert(key, (embedder, unlisted))),
@@ -148,40 +145,19 @@ fn merged_refused(lists: Vec<Vec<RefusedEmbedder>>) -> Vec<RefusedEmbedder> {
     }
     let told = merged.into_iter().map(|((widget, _), (mut embedder, listed))| {
         let elsewhere = unlisted_anywhere.saturating_sub(listed);
-        embedder.count = embedder.count.saturating_add(elsewhere);
-        embedder.error = embedder.error.saturating_add(elsewhere);
+        embedder.may_be_more(elsewhere);
         RefusedEmbedder { widget, embedder }
     });
     let mut told: Vec<RefusedEmbedder> = told.collect();
-    let at_least = |refused: &RefusedEmbedder| refused.embedder.count.saturating_sub(refused.embedder.error);
-    told.sort_by(|one, other| {
-        let ways = (at_least(one), one.embedder.last).cmp(&(at_least(other), other.embedder.last));
-        ways.reverse()
-    });
-    told.truncate(MOST_REFUSED);
+    told.sort_by(|one, other| other.embedder.rank().cmp(&one.embedder.rank()));
+    told.truncate(SHOWN);
     told
 }
 
 /// How often an embedder that is not on this list may have been refused.
 fn unlisted(list: &[RefusedEmbedder]) -> u64 {
     let counts = list.iter().map(|refused| refused.embedder.count);
-    counts.min().filter(|_| list.len() >= MOST_REFUSED).unwrap_or_default()
-}
-
-/// Adds what another edge has seen of the same embedder.
-fn add(known: &mut EmbedderActivity, other: EmbedderActivity) {
-    known.count = known.count.saturating_add(other.count);
-    known.error = known.error.saturating_add(other.error);
-    known.monitored = known.monitored.saturating_add(other.monitored);
-    known.clients = ClientCounts {
-        browser: known.clients.browser.saturating_add(other.clients.browser),
-        contradictory: known.clients.contradictory.saturating_add(other.clients.contradictory),
-        unknown: known.clients.unknown.saturating_add(other.clients.unknown),
-    };
-    known.first = known.first.min(other.first);
-    if other.last > known.last {
-        (known.last, known.reason, known.entry) = (other.last, other.reason, other.entry);
-    }
+    counts.min().filter(|_| list.len() >= SHOWN).unwrap_or_default()
 }
 
 #[cfg(test)]

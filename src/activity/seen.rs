@@ -131,17 +131,18 @@ impl FrequentEmbedders {
 
 impl EmbedderActivity {
     /// What is compared between embedders: the greater, the more frequent.
-    fn rank(&self) -> (u64, Timestamp, Reverse<&str>) {
+    pub(super) fn rank(&self) -> (u64, Timestamp, Reverse<&str>) {
         (self.count.saturating_sub(self.error), self.last, Reverse(&*self.origin))
     }
 
     /// Notes that it may have been seen more often, at most by so many times.
-    fn may_be_more(&mut self, times: u64) {
+    pub(super) fn may_be_more(&mut self, times: u64) {
         self.count = self.count.saturating_add(times);
         self.error = self.error.saturating_add(times);
     }
 
-    fn merge(&mut self, other: Self) {
+    /// Adds what another edge has seen of the same embedder.
+    pub(super) fn merge(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.error = self.error.saturating_add(other.error);
         self.monitored = self.monitored.saturating_add(other.monitored);

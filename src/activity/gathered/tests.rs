@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::activity::peers::PeerActivity;
 use crate::activity::peers::tests::{Seen, activity, embedder};
+use crate::activity::seen::ClientCounts;
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
     AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetLink, FleetStatus, OwnEdge,
@@ -191,11 +192,11 @@ proptest! {
                 list.push(RefusedEmbedder { widget: widget(n).into(), embedder: embedder(&origin(n), *count) });
             }
             list.sort_by_key(|refused| std::cmp::Reverse(refused.embedder.count));
-            list.truncate(MOST_REFUSED);
+            list.truncate(SHOWN);
             list
         });
         let told = merged_refused(lists.collect());
-        prop_assert_eq!(told.len(), MOST_REFUSED);
+        prop_assert_eq!(told.len(), SHOWN);
         let at_least = |told: &RefusedEmbedder| told.embedder.count - told.embedder.error;
         prop_assert!(told.is_sorted_by_key(|told| std::cmp::Reverse(at_least(told))));
         for told in &told {
