@@ -68,6 +68,7 @@ use utoipa_axum::routes;
 
 pub use auth::{TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
+pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
 pub use gate::{Gate, Successor};

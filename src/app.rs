@@ -263,6 +263,7 @@ impl Assembly {
             start_page: welcome.to_string(),
         });
 
+        fleet::answer_of_decisions(&admin);
         let (desk, calls, askers) = Desk::new(control_rules.clone());
         // Everything that can fail comes before another process is relieved.
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;

@@ -13,7 +13,7 @@
 //! | part | at most |
 //! |---|---|
 //! | sightings that nobody has taken yet | 3 MiB |
-//! | the tally since the last write; a full one is written at once | an eighth of the bytes |
+//! | the tally since the last write, and the one that is being written; a full one is written at once | an eighth of the bytes |
 //! | the sketch of embedders that no list has a place for | a sixteenth |
 //! | pages of the file, those that are being written included | a quarter |
 //! | the record that is being read or changed, and what the library notes of changed pages | the rest |
@@ -26,13 +26,15 @@
 //! up, grow up to half of that, and lists of those that were let in up to all of it. After that, a list still counts whom
 //! it has, and takes somebody more frequent in the place of its least. The file has free space beside the records.
 
+use std::mem;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
 use super::kept::Growth;
@@ -82,16 +84,20 @@ pub struct ActivityKeeper {
     /// Most memory, in bytes.
     bytes: u64,
     begun: Timestamp,
+    /// What has been added up since the last write began. A write takes it, so that more can be added up meanwhile.
+    gathered: Mutex<SightingTally>,
+    /// Memory of the tally that is being written.
+    being_written: AtomicU64,
+    /// The last write has failed.
+    failing: AtomicBool,
     counting: Mutex<Counting>,
 }
 
-/// Counts of the last moments.
+/// Counts on their way to the file. Held while it is written.
 #[derive(Debug)]
 struct Counting {
     tally: SightingTally,
     sketch: FrequencySketch,
-    /// The last write has failed.
-    failing: bool,
     /// Number of a write that has failed, and may have happened all the same.
     uncertain: Option<u64>,
     /// The last record that was looked at, on the way through all of them.
@@ -114,9 +120,8 @@ impl ActivityKeeper {
     /// `rules`: where entries are looked up.
     pub fn open(path: &Path, bytes: u64, rules: LiveRules, metrics: ActivityMetrics) -> Self {
         let counting = Counting {
-            tally: SightingTally::new(bytes / 8),
+            tally: SightingTally::new(bytes / 16),
             sketch: FrequencySketch::new(bytes / 16),
-            failing: false,
             uncertain: None,
             swept: None,
         };
@@ -127,6 +132,9 @@ impl ActivityKeeper {
             metrics,
             bytes,
             begun: Timestamp::now(),
+            gathered: Mutex::new(SightingTally::new(bytes / 16)),
+            being_written: AtomicU64::new(counting.sketch.bytes()),
+            failing: AtomicBool::new(false),
             counting: Mutex::new(counting),
         }
     }
@@ -141,16 +149,22 @@ impl ActivityKeeper {
         // A file that has to be repaired first takes a while.
         self.on_thread(Self::write).await;
         let (mut written, mut swept) = (Instant::now(), Instant::now());
+        // Not waited for: meanwhile there is more to add up.
+        let mut writing = JoinSet::new();
         loop {
-            let (look, is_failing) = self.look();
+            // A panic has been told by its hook.
+            while writing.try_join_next().is_some() {}
+            let look = self.look();
+            let is_failing = self.failing.load(Ordering::Relaxed);
             let pause = if is_failing { RETRY } else { WRITE };
-            if (look == Look::Some || is_failing) && written.elapsed() >= pause
-                || look == Look::Full && !is_failing
-            {
+            let is_time = (look == Look::Some || is_failing) && written.elapsed() >= pause
+                || look == Look::Full && !is_failing;
+            if is_time && writing.is_empty() {
                 written = Instant::now();
-                self.on_thread(Self::write).await;
+                let keeper = Arc::clone(&self);
+                writing.spawn_blocking(move || keeper.write());
             }
-            if swept.elapsed() >= SWEEP {
+            if swept.elapsed() >= SWEEP && writing.is_empty() {
                 swept = Instant::now();
                 self.on_thread(Self::sweep).await;
             }
@@ -160,7 +174,8 @@ impl ActivityKeeper {
 
     /// Keeps what was seen so far, and closes the file, so that another process can open it.
     pub fn let_go(&self) {
-        while self.look().0 != Look::Nothing && self.try_write() {}
+        // One that is under way first.
+        while (self.look() != Look::Nothing || !self.counting.lock().tally.is_empty()) && self.try_write() {}
         self.store.let_go();
     }
 
@@ -175,10 +190,9 @@ impl ActivityKeeper {
         let _ = spawn_blocking(move || work(&keeper)).await;
     }
 
-    /// Takes sightings out of the recorder. Also tells whether writes fail.
-    fn look(&self) -> (Look, bool) {
-        let mut counting = self.counting.lock();
-        let Counting { tally, .. } = &mut *counting;
+    /// Takes sightings out of the recorder.
+    fn look(&self) -> Look {
+        let mut tally = self.gathered.lock();
         if !tally.is_full() {
             self.recorder.drain(|sighting| tally.add(sighting) && !tally.is_full());
         }
@@ -187,13 +201,10 @@ impl ActivityKeeper {
             (false, false) => Look::Some,
             (false, true) => Look::Full,
         };
-        self.tell(&counting);
-        (look, counting.failing)
-    }
-
-    fn tell(&self, Counting { tally, sketch, .. }: &Counting) {
-        let bytes = self.recorder.bytes() + tally.bytes() + sketch.bytes() + self.store.bytes();
+        let being_written = self.being_written.load(Ordering::Relaxed);
+        let bytes = self.recorder.bytes() + tally.bytes() + being_written + self.store.bytes();
         self.metrics.set(bytes, self.recorder.dropped());
+        look
     }
 
     fn write(&self) {
@@ -206,31 +217,41 @@ impl ActivityKeeper {
             return false;
         }
         let mut counting = self.counting.lock();
+        let was_failing = self.failing.load(Ordering::Relaxed);
         let written = self.write_tally(&mut counting);
         match &written {
             Ok(sightings) => {
                 self.metrics.recorded(*sightings);
                 counting.tally.clear();
-                if counting.failing {
+                if was_failing {
                     tracing::info!("what is seen of embedders is kept again");
                 }
             }
-            Err(error) if !counting.failing => tracing::warn!(
+            Err(error) if !was_failing => tracing::warn!(
                 "activity.path: {error}; until then, nothing of embedders is kept; it is tried again each second"
             ),
             Err(_) => {}
         }
-        counting.failing = written.is_err();
+        self.failing.store(written.is_err(), Ordering::Relaxed);
+        self.note_bytes(&counting);
         written.is_ok()
     }
 
-    /// Writes the tally, and returns how many sightings that were.
+    fn note_bytes(&self, Counting { tally, sketch, .. }: &Counting) {
+        self.being_written.store(tally.bytes() + sketch.bytes(), Ordering::Relaxed);
+    }
+
+    /// Writes what was gathered, or else what could not be written before. Returns how many sightings that were.
     fn write_tally(&self, counting: &mut Counting) -> Result<u64, ActivityError> {
         let writes = self.store.about(|about| about.writes)?;
         if counting.uncertain.take() == Some(writes) {
             // It has happened. Counted again, it would be told of embedders that they were seen more often than they were.
             counting.tally.clear();
         }
+        if counting.tally.is_empty() {
+            mem::swap(&mut counting.tally, &mut self.gathered.lock());
+        }
+        self.note_bytes(counting);
         let Counting { tally, sketch, uncertain, .. } = counting;
         if tally.is_empty() {
             return Ok(0);

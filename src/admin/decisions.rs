@@ -1,10 +1,13 @@
 //! `GET /v1/decisions/{id}`: a decision whose id somebody was shown, and what the rules in force say now.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode, header};
 use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,6 +15,7 @@ use utoipa::ToSchema;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
 use super::{Admin, blocking, refusal};
+use crate::rules::fleet::{AnswersPeers, PeerQuestion};
 use crate::telemetry::shown_decisions::{
     DecisionText, KEPT_DECISIONS, ShownAnswer, ShownDecision, ShownEmbedder, ShownOutcome, ShownTicket,
     ShownVerdict,
@@ -19,6 +23,34 @@ use crate::telemetry::shown_decisions::{
 use embedgate_policy::explain::{AskedBy, Explanation, explain};
 use embedgate_policy::origin::Embedder;
 use embedgate_policy::verdict::{Class, Reason, Verdict};
+
+/// Topic of the question to the other edges of a fleet.
+const TOPIC: &str = "decision";
+
+/// Time for other edges to answer.
+const WITHIN: Duration = Duration::from_secs(1);
+
+/// What other edges of a fleet are told of the decisions that this one keeps.
+pub struct PeerDecisions(Weak<Admin>);
+
+impl PeerDecisions {
+    /// Answers from what this edge keeps, for as long as its admin listener is there.
+    pub fn new(admin: &Arc<Admin>) -> Self {
+        Self(Arc::downgrade(admin))
+    }
+}
+
+impl AnswersPeers for PeerDecisions {
+    fn answer(&self, topic: &str, body: &[u8], most: usize) -> Option<Vec<u8>> {
+        let (admin, id) = (self.0.upgrade()?, str::from_utf8(body).ok()?);
+        if topic != TOPIC {
+            return None;
+        }
+        // `null` is an answer, too: this edge has no such decision.
+        let answer = of_this_edge(&admin, id).ok()?;
+        serde_json::to_vec(&answer).ok().filter(|json| json.len() <= most)
+    }
+}
 
 /// Decision, then and now.
 #[derive(Debug, Serialize, ToSchema)]
@@ -107,8 +139,8 @@ struct PastFailure {
 /// Find a decision
 ///
 /// A denial, refusal or failure shows a decision id. Tells what was decided then, and what the rules in force say of the
-/// same request now, with the entry to add. The edge keeps the last 10,000 denials and failures and the last 2,000 refusals
-/// before a verdict, since its start.
+/// same request now, with the entry to add. Each edge keeps the last 10,000 denials and failures and the last 2,000 refusals
+/// before a verdict, since its start. In a fleet the other edges are asked, too.
 #[utoipa::path(
     get,
     path = "/v1/decisions/{id}",
@@ -120,10 +152,21 @@ struct PastFailure {
 pub(super) async fn decision(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
-) -> Result<Json<DecisionAnswer>, Problem> {
+) -> Result<Response, Problem> {
     let (asked, own) = (id.clone(), Arc::clone(&admin));
-    let answer = blocking(move || of_this_edge(&own, &asked)).await?;
-    answer.map(Json).ok_or_else(|| unknown(&id))
+    if let Some(answer) = blocking(move || of_this_edge(&own, &asked)).await? {
+        return Ok(Json(answer).into_response());
+    }
+    let json = of_another_edge(&admin, &id).await.map_err(|missing| unknown(&id, &missing))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+/// The decision as another edge of the fleet tells it; else those that did not answer.
+async fn of_another_edge(admin: &Admin, id: &str) -> Result<Vec<u8>, BTreeSet<String>> {
+    let is_id = DecisionText::try_from(id.as_bytes()).is_ok();
+    let Some(fleet) = admin.fleet.as_ref().filter(|_| is_id) else { return Err(BTreeSet::new()) };
+    let asked = fleet.ask(PeerQuestion { topic: TOPIC, body: id.into() }, WITHIN).await;
+    asked.answers.into_values().find(|answer| answer != b"null").ok_or(asked.missing)
 }
 
 /// The decision, if this edge has it. Waits for the disk.
@@ -189,12 +232,19 @@ fn asked_by(embedder: &ShownEmbedder) -> AskedBy {
     }
 }
 
-fn unknown(id: &str) -> Problem {
+fn unknown(id: &str, missing: &BTreeSet<String>) -> Problem {
+    let silent = match missing.is_empty() {
+        true => String::new(),
+        false => {
+            let names: Vec<&str> = missing.iter().map(String::as_str).collect();
+            format!(" These edges did not answer: {}.", names.join(", "))
+        }
+    };
     let detail = match DecisionText::try_from(id.as_bytes()) {
         Ok(_) => format!(
-            "this edge has no such decision in memory: it keeps the last {KEPT_DECISIONS} denials and failures since its \
-             start. Another edge may have made it. The logs of decisions and requests on standard output name it, if they \
-             were on: search them for the id"
+            "no edge that was asked has such a decision in memory: each keeps the last {KEPT_DECISIONS} denials and failures \
+             since its start.{silent} The logs of decisions and requests on standard output name it, if they were on: search \
+             them for the id"
         ),
         Err(_) => "a decision id has 36 characters, such as 01939b1c-2f6e-7cc3-98c4-dc0c0c07398f".to_owned(),
     };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::activity::peers::PeerActivity;
 use crate::activity::reader::ActivityReader;
+use crate::admin::{Admin, PeerDecisions};
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::session::registry::SessionRegistry;
 use crate::rules::fleet::{EdgeFacts, Fleet};
@@ -41,5 +42,12 @@ pub(super) fn describe(
 pub(super) fn answer_of_activity(fleet: Option<&dyn Fleet>, activity: Arc<dyn ActivityReader>) {
     if let Some(fleet) = fleet {
         fleet.answer_by(Arc::new(PeerActivity::new(activity)));
+    }
+}
+
+/// Has this edge answer what others of its fleet, if there is one, ask about decisions.
+pub(super) fn answer_of_decisions(admin: &Arc<Admin>) {
+    if let Some(fleet) = &admin.fleet {
+        fleet.answer_by(Arc::new(PeerDecisions::new(admin)));
     }
 }

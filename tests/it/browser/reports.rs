@@ -158,7 +158,6 @@ async fn without_a_path_nothing_is_reported() {
 
 /// From what a monitored widget was seen on to a list that is enforced.
 #[tokio::test]
-#[ignore = "needs sightings and the calls that tell them"]
 async fn what_was_seen_makes_the_list_and_the_report_names_the_stranger() {
     let (stage, _upstream) = stage("").await;
     let browser = stage.browser().await;

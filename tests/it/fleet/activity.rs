@@ -41,7 +41,6 @@ fn seen_by(edges: &[usize]) -> Counts {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "until sightings are recorded and told"]
 async fn what_all_edges_have_seen_is_told_by_any_of_them() {
     let (_fleet, edges): (_, [Edge; 3]) = Fleet::new_edges().await;
     save_everywhere(&edges[0], &widget("w", &["site.example", "*.shop.example"])).await;
