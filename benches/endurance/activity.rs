@@ -24,8 +24,8 @@ mod seen;
 
 /// `activity.bytes` as the edge ships.
 const MOST_BYTES: u64 = 128 << 20;
-/// Until what was answered last is kept: it is kept each second.
-const KEPT: Duration = Duration::from_secs(3);
+/// Nothing waits to be kept once nothing was for so long: it is kept each second.
+const KEPT: Duration = Duration::from_secs(5);
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     million::show(settings, rows)?;
@@ -81,6 +81,19 @@ impl Watch {
 fn sightings(admin: Admin, outcome: &str) -> Result<u64> {
     let line = format!("embedgate_activity_sightings_total{{outcome=\"{outcome}\"}}");
     Ok(admin.metric(&line)? as u64)
+}
+
+/// Waits until what was answered is kept.
+fn settle(admin: Admin) -> Result<()> {
+    let mut before = None;
+    loop {
+        let recorded = sightings(admin, "recorded")?;
+        if before == Some(recorded) {
+            return Ok(());
+        }
+        before = Some(recorded);
+        std::thread::sleep(KEPT);
+    }
 }
 
 /// Rows of what the clients have seen, and of what was dropped.

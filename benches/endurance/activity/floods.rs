@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::asks::{Ask, ask_all};
 use super::million::mix;
 use super::seen::{Seen, Site};
-use super::{KEPT, Watch, judge_answers, plain};
+use super::{Watch, judge_answers, plain, settle};
 use crate::admin::{Admin, document};
 use crate::edge::{Edge, Spec};
 use crate::load::on_this_thread;
@@ -50,7 +50,7 @@ impl Flood {
         let watch = Watch::start(&edge)?;
         let asks = self.shuffled().into_iter().map(move |number| self.ask(number));
         let tally = on_this_thread(ask_all(plain(&edge), asks, None, |_| ()))?;
-        std::thread::sleep(KEPT);
+        settle(admin)?;
         watch.judge(&what, rows)?;
         judge_answers(&what, &tally, admin, rows)?;
 

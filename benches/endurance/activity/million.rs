@@ -12,7 +12,7 @@ use bench_support::rules::{document, id};
 
 use super::asks::{Ask, ask_all};
 use super::seen::Seen;
-use super::{KEPT, Watch, judge_answers, plain, sightings};
+use super::{Watch, judge_answers, plain, settle, sightings};
 use crate::admin::document as listing;
 use crate::edge::{CONFIGURATION, Prepared, SITE, Spec, WIDGET};
 use crate::load::on_this_thread;
@@ -35,7 +35,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     import(&prepared, widgets)?;
     let edge = prepared.start()?;
     let admin = edge.admin();
-    std::thread::sleep(KEPT);
+    settle(admin)?;
     let before = sightings(admin, "recorded")?;
 
     // Each has activity before memory is looked at.
@@ -51,7 +51,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let begun = (0..widgets).map(|number| from_a_stranger(number, number));
     let seeded = on_this_thread(ask_all(plain(&edge), begun, None, counted.clone()))?;
     judge_answers(&format!("{what}, one request each"), &seeded, admin, rows)?;
-    std::thread::sleep(KEPT);
+    settle(admin)?;
 
     let watch = Watch::start(&edge)?;
     let started = Instant::now();
@@ -64,7 +64,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         format!("{rate:.0}"),
         rate >= f64::from(RATE) * 0.99,
     );
-    std::thread::sleep(KEPT);
+    settle(admin)?;
     watch.judge(&what, rows)?;
     judge_answers(&what, &tally, admin, rows)?;
     let (all, recorded) =
