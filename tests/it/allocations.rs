@@ -79,17 +79,17 @@ impl Edge {
             panic!("{} is no route", request.uri);
         };
         let started = Instant::now();
+        let fetch = FetchMetadata::read(&request.fields);
         let facts = Facts {
             widget,
             class: route.class,
-            embedder: Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER)),
+            embedder: Embedder::identify(fetch.origins(), lines(request, header::REFERER)),
             missing_denied: route.missing_denied,
             ticket: TicketState::Absent,
         };
         let now = Timestamp::now();
         let decision = decide(&facts, self.rules.load().get(widget), &self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
-        let fetch = FetchMetadata::read(&request.fields);
         let client = fetch.client(|| !facts.is_from_own_origin(&self.policy));
         let sighting = Sighting::of_verdict(&facts, &decision, &self.policy, client, now);
         if let Some(sighting) = sighting.filter(|_| !fetch.is_ahead()) {

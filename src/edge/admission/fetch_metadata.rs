@@ -1,30 +1,23 @@
 //! Fetch Metadata: what a browser says of where a request comes from, and whether it fetches an answer ahead of need.
 
+use http::header::{self, HeaderValue};
+
 use crate::activity::sighting::ClientClass;
 use crate::edge::http::fields::Fields;
 
-/// Fetch Metadata of a request (Fetch Metadata Request Headers), as far as sightings and tickets depend on it. It is
-/// counted, and no verdict depends on it: any client that is no browser may say what it likes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FetchMetadata {
-    /// `Sec-Fetch-Site`.
-    site: Option<FetchSite>,
+/// Fetch Metadata of a request (Fetch Metadata Request Headers), as far as sightings and tickets depend on it, and its
+/// `Origin`. The metadata is counted, and no verdict depends on it: a client that is no browser may say what it likes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FetchMetadata<'r> {
+    /// The first two lines of `Origin`: a second one makes it malformed.
+    origins: [Option<&'r HeaderValue>; 2],
+    /// `Sec-Fetch-Site`; empty where there are several.
+    site: &'r [u8],
     /// `Sec-Purpose`. Scripts can't set it.
     purpose: FetchPurpose,
     /// `Purpose` says `prefetch`, as browsers had it before `Sec-Purpose`. Scripts can set it, too.
     is_old_prefetch: bool,
-    has_origin: bool,
     is_handshake: bool,
-}
-
-/// Relation between the origin that a request comes from and the one that it goes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FetchSite {
-    SameOrigin,
-    /// `same-site`, `cross-site`, or `none` where the user asked and no page.
-    Other,
-    /// No such relation, or several: servers ignore it, as they ignore names that they don't know.
-    Invalid,
 }
 
 /// Purpose of a request (Fetch, `Sec-Purpose`; RFC 9651, an item).
@@ -50,49 +43,69 @@ impl FetchPurpose {
     }
 }
 
-impl FetchSite {
-    fn parse(value: &[u8]) -> Self {
-        match value.trim_ascii() {
-            b"same-origin" => Self::SameOrigin,
-            b"same-site" | b"cross-site" | b"none" => Self::Other,
-            _ => Self::Invalid,
-        }
-    }
-}
-
-impl FetchMetadata {
+impl<'r> FetchMetadata<'r> {
     /// Reads it off the fields of a request, whose upgrade is a WebSocket's or none, in one pass.
     #[inline]
-    pub fn read(fields: &Fields) -> Self {
+    pub fn read(fields: &'r Fields) -> Self {
         let mut read = Self::default();
+        let mut sites = 0_u32;
         for (name, value) in fields.iter() {
-            match name.as_str() {
-                "sec-fetch-site" => {
-                    let site = FetchSite::parse(value.as_bytes());
-                    read.site = Some(if read.site.is_none() { site } else { FetchSite::Invalid });
-                }
-                "sec-purpose" => read.purpose = FetchPurpose::parse(value.as_bytes()),
-                "purpose" => {
-                    read.is_old_prefetch = FetchPurpose::parse(value.as_bytes()) != FetchPurpose::Use;
-                }
-                "origin" => read.has_origin = true,
-                "upgrade" => read.is_handshake = true,
-                _ => {}
+            match *name {
+                header::ORIGIN if read.origins[0].is_none() => read.origins[0] = Some(value),
+                header::ORIGIN => read.origins[1] = Some(value),
+                header::UPGRADE => read.is_handshake = true,
+                // Fast path: names that nearly all requests have are not compared as texts.
+                header::HOST
+                | header::USER_AGENT
+                | header::ACCEPT
+                | header::ACCEPT_ENCODING
+                | header::ACCEPT_LANGUAGE
+                | header::REFERER
+                | header::CONNECTION
+                | header::COOKIE
+                | header::CACHE_CONTROL
+                | header::CONTENT_TYPE
+                | header::CONTENT_LENGTH => {}
+                _ => match name.as_str() {
+                    "sec-fetch-site" => {
+                        read.site = value.as_bytes();
+                        sites += 1;
+                    }
+                    "sec-purpose" => read.purpose = FetchPurpose::parse(value.as_bytes()),
+                    "purpose" => {
+                        read.is_old_prefetch = FetchPurpose::parse(value.as_bytes()) != FetchPurpose::Use;
+                    }
+                    _ => {}
+                },
             }
+        }
+        if sites > 1 {
+            read.site = b"";
         }
         read
     }
 
+    /// The lines of `Origin`, two at most.
+    #[inline]
+    pub fn origins(&self) -> impl Iterator<Item = &'r [u8]> + use<'r> {
+        self.origins.into_iter().flatten().map(HeaderValue::as_bytes)
+    }
+
+    /// The first line of `Origin`.
+    pub fn origin(&self) -> Option<&'r HeaderValue> {
+        self.origins[0]
+    }
+
     /// Whether the answer is fetched ahead, and perhaps never seen: by a prefetch, or for a page that is prerendered.
     #[inline]
-    pub fn is_ahead(self) -> bool {
+    pub fn is_ahead(&self) -> bool {
         // A script that sets `Purpose` to stay unseen has a preflight, and with it an `Origin`. An old browser's own
         // prefetch has none, but for assets with `crossorigin`, which then count.
-        self.purpose != FetchPurpose::Use || self.is_old_prefetch && !self.has_origin
+        self.purpose != FetchPurpose::Use || self.is_old_prefetch && self.origins[0].is_none()
     }
 
     /// Whether the page that asks is prerendered, or was until now: it asks no second time once it is shown.
-    pub fn is_of_prerendered_page(self) -> bool {
+    pub fn is_of_prerendered_page(&self) -> bool {
         self.purpose == FetchPurpose::Prerender
     }
 
@@ -102,25 +115,26 @@ impl FetchMetadata {
     /// Only `Origin` can contradict `same-origin`. After `location.reload()`, for example, a document's `Referer` is
     /// still the page that it came from first.
     #[inline]
-    pub fn client(self, is_foreign: impl FnOnce() -> bool) -> Option<ClientClass> {
-        if self.is_handshake {
-            return None;
-        }
-        Some(match self.site {
-            None | Some(FetchSite::Invalid) => ClientClass::Unknown,
-            Some(FetchSite::SameOrigin) if self.has_origin && is_foreign() => ClientClass::Contradictory,
-            Some(FetchSite::SameOrigin | FetchSite::Other) => ClientClass::Browser,
-        })
+    pub fn client(&self, is_foreign: impl FnOnce() -> bool) -> Option<ClientClass> {
+        let site = self.site;
+        // Compared by length first, so that most cost one comparison.
+        let class = if site == b"cross-site" || site == b"same-site" || site == b"none" {
+            ClientClass::Browser
+        } else if site != b"same-origin" {
+            // Nothing, or what servers have to ignore.
+            ClientClass::Unknown
+        } else if self.origins[0].is_some() && is_foreign() {
+            ClientClass::Contradictory
+        } else {
+            ClientClass::Browser
+        };
+        (!self.is_handshake).then_some(class)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(fields: &[(&'static str, &str)]) -> FetchMetadata {
-        FetchMetadata::read(&Fields::of(fields))
-    }
 
     #[test]
     fn a_client_is_classed_by_what_it_says() {
@@ -136,7 +150,6 @@ mod tests {
             (&[("sec-fetch-site", "none")], browser, browser),
             (&[("sec-fetch-site", "none"), foreign], browser, browser),
             (&[foreign, ("sec-fetch-site", "same-origin")], browser, contradictory),
-            (&[("sec-fetch-site", " same-origin\t"), foreign], browser, contradictory),
             // A document that reloads itself still has its first referrer.
             (&[("sec-fetch-site", "same-origin"), ("referer", "https://a.example/")], browser, browser),
             // What no browser says is as good as nothing.
@@ -153,7 +166,8 @@ mod tests {
             (&[("upgrade", "websocket"), foreign], None, None),
             (&[("upgrade", "websocket"), ("sec-fetch-site", "same-origin"), foreign], None, None),
         ] {
-            let read = read(fields);
+            let of_request = Fields::of(fields);
+            let read = FetchMetadata::read(&of_request);
             assert_eq!(read.client(|| false), class_of_own, "{fields:?}");
             assert_eq!(read.client(|| true), class_of_foreign, "{fields:?}");
         }
@@ -182,7 +196,8 @@ mod tests {
             (&[("purpose", "preview")], used),
             (&[("x-purpose", "prefetch"), ("sec-fetch-dest", "prefetch")], used),
         ] {
-            let read = read(fields);
+            let of_request = Fields::of(fields);
+            let read = FetchMetadata::read(&of_request);
             assert_eq!((read.is_ahead(), read.is_of_prerendered_page()), expected, "{fields:?}");
         }
     }

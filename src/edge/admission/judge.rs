@@ -113,7 +113,8 @@ impl Judge<'_> {
         // parsed.
         let book = rules.load();
         let widget = book.get(id);
-        let embedder = Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER));
+        let fetch = FetchMetadata::read(&request.fields);
+        let embedder = Embedder::identify(fetch.origins(), lines(request, header::REFERER));
         let (reading, by_cookie) = self.reading(route.class, &embedder, id, request);
         let is_stream = is_stream(route, request);
         let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
@@ -131,8 +132,7 @@ impl Judge<'_> {
         if let Some(reading) = &reading {
             self.presented(reading, ticket, &decision);
         }
-        let fetch = FetchMetadata::read(&request.fields);
-        let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, fetch, request);
+        let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, &fetch, request);
         let subject = JudgedRequest {
             facts: &facts,
             widget,
@@ -147,7 +147,6 @@ impl Judge<'_> {
         match widget {
             Some(widget) if decision.is_allowed() => {
                 let opened_by = facts.by_ticket(self.policy);
-                let said = request.fields.get(&header::ORIGIN);
                 let mut allowed = Box::new(Allowed {
                     session: None,
                     upstream: Arc::clone(route.upstream(widget)),
@@ -158,7 +157,7 @@ impl Judge<'_> {
                         &decision,
                         &embedder,
                         opened_by,
-                        said,
+                        fetch.origin(),
                     ),
                 });
                 // Assets and public pages have nothing of their own beside CORS.
@@ -282,7 +281,7 @@ impl Judge<'_> {
 
 /// Whether this is the frame of a page that was prerendered: Chromium requests it once the page is shown, and says of it
 /// what was true before. No other request follows, so it has its ticket and is a sighting.
-fn is_frame_of_shown_page(class: Class, fetch: FetchMetadata, request: &RequestHead) -> bool {
+fn is_frame_of_shown_page(class: Class, fetch: &FetchMetadata<'_>, request: &RequestHead) -> bool {
     class == Class::Frame && fetch.is_of_prerendered_page() && is_in_frame(request)
 }
 

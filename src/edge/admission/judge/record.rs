@@ -57,7 +57,7 @@ pub(super) struct JudgedRequest<'s, 'r> {
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s TicketReading>,
     pub(super) request: &'r RequestHead,
-    pub(super) fetch: FetchMetadata,
+    pub(super) fetch: FetchMetadata<'r>,
     /// The answer is fetched ahead.
     pub(super) is_ahead: bool,
     /// The route; `None` for a call for a ticket.

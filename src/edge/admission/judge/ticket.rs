@@ -1,14 +1,13 @@
 //! Judging of calls for a ticket: a page that may embed the widget gets one, and the widget's own iframe
 //! renews its own.
 
-use http::header;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::record::JudgedRequest;
 use super::{Denied, Judge, told};
 use crate::edge::admission::fetch_metadata::FetchMetadata;
-use crate::edge::admission::request::{is_preflight, lines};
+use crate::edge::admission::request::is_preflight;
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::TicketOutcome;
@@ -52,7 +51,7 @@ impl Judge<'_> {
         let started = Instant::now();
         let book = rules.load();
         let widget = book.get(id);
-        let embedder = Embedder::identify(lines(request, header::ORIGIN), std::iter::empty());
+        let embedder = Embedder::identify(fetch.origins(), std::iter::empty());
         let (reading, _) = self.reading(Class::Session, &embedder, id, request);
         let state = |reading| self.tickets.renewable_state(reading, now);
         let ticket = reading.as_ref().map_or(TicketState::Absent, state);
