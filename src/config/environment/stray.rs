@@ -8,7 +8,7 @@ use crate::config::document::{ConfigDocument, Entries};
 use crate::config::resolve;
 
 /// Variables of this program that are no settings: those of an upgrade, and of its tests and measurements.
-const OWN: [&str; 9] = [
+const OWN: [&str; 10] = [
     "TAKE_OVER",
     "TEST_",
     "BENCH_",
@@ -18,6 +18,7 @@ const OWN: [&str; 9] = [
     "CLIENTS",
     "INTEGRATIONS",
     "NATS_SERVER",
+    "PROMTOOL",
 ];
 
 /// Most words of a name that are tried in every way to divide them. No setting has as many.
