@@ -44,6 +44,7 @@ const FRAME: &str = "document.getElementById('embedgate-widget').shadowRoot.quer
 pub async fn open_chat(browser: &Browser) {
     let launcher =
         "document.getElementById('embedgate-widget').shadowRoot.querySelector('.launcher').click()";
+    browser.wait_for("#embedgate-widget", SOON).await.unwrap();
     browser.eval(launcher).await.unwrap();
     browser.wait_for("#embedgate-widget[data-session=open]", SOON).await.unwrap();
 }

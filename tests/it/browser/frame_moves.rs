@@ -68,6 +68,7 @@ async fn open(browser: &Browser, page: &str, widget: &str, query: &str) {
     let src = format!("{EDGE}/w/{widget}/frame{query}");
     let src: String = url::form_urlencoded::byte_serialize(src.as_bytes()).collect();
     browser.goto(&format!("{page}?src={src}")).await.unwrap();
+    browser.wait_for("iframe", SOON).await.unwrap();
 }
 
 async fn loaded(browser: &Browser) {

@@ -162,7 +162,8 @@ async fn what_was_seen_makes_the_list_and_the_report_names_the_stranger() {
     let (stage, _upstream) = stage("").await;
     let browser = stage.browser().await;
     browser.goto(&format!("{AHEAD}/ahead")).await.unwrap();
-    let fetched = "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/w/')).length === 2";
+    let fetched =
+        "performance.getEntriesByType('resource').filter(({ name }) => name.includes('/w/')).length === 2";
     browser.wait_until(fetched, SOON).await.unwrap();
     for site in SITES {
         assert!(loads(&browser, &[site], "monitored").await, "{site}");
