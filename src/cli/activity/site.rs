@@ -66,13 +66,18 @@ impl ReceivedSite {
     /// Why it was refused, and what would admit it.
     pub(super) fn why_refused(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or("unknown");
-        let was = if self.monitored > 0 { "let through by monitor" } else { "refused" };
+        let was = match self.monitored {
+            0 => format!("refused ({reason})"),
+            // `count` may be too high, and `monitored` has no such doubt.
+            all if all >= self.count.saturating_sub(self.error) => format!("let through by monitor ({reason})"),
+            some => format!("refused ({reason}), monitor let {some} of them through"),
+        };
         let now = match (&self.entry, &self.entry_to_add) {
             (Some(entry), _) => format!("; `{entry}` admits it now"),
             (None, Some(add)) => format!("; to admit it, add `{add}`"),
             (None, None) => String::new(),
         };
-        self.with_doubt(format!("{was} ({reason}){now}"))
+        self.with_doubt(format!("{was}{now}"))
     }
 
     /// No browser contradicts itself.
@@ -159,7 +164,12 @@ mod tests {
                 "refused (not_listed); `*.example` admits it now",
             ),
             (json!({ "reason": "opaque_origin" }), "refused (opaque_origin)"),
-            (json!({ "reason": "not_listed", "monitored": 1 }), "let through by monitor (not_listed)"),
+            (json!({ "reason": "not_listed", "monitored": 9 }), "let through by monitor (not_listed)"),
+            (
+                json!({ "reason": "not_listed", "monitored": 4 }),
+                "refused (not_listed), monitor let 4 of them through",
+            ),
+            (json!({ "reason": "not_listed", "error": 4, "monitored": 5 }), "let through by monitor (not_listed)"),
         ] {
             assert_eq!(site(more).why_refused(), says);
         }
