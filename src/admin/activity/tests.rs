@@ -204,6 +204,18 @@ async fn a_widgets_entries_and_sites_are_told() {
 }
 
 #[tokio::test]
+async fn a_disabled_widget_has_no_entry_that_admits() {
+    let off = EmbedderActivity { reason: Some(Reason::WidgetDisabled), ..embedder("https://a.example", 2, 0) };
+    let activity = WidgetActivity { refused: embedders(vec![off]), ..WidgetActivity::default() };
+    for (enabled, entry) in [(true, json!("a.example")), (false, Value::Null)] {
+        let document = json!({ "id": "w", "enabled": enabled, "allowed_domains": ["a.example"] });
+        let served = seeing(&[document], of(vec![("w", activity.clone())]));
+        let refused = get(&served, "/v1/widgets/w/activity").await["refused"]["sites"][0].clone();
+        assert_eq!((&refused["entry"], &refused["entry_to_add"]), (&entry, &Value::Null));
+    }
+}
+
+#[tokio::test]
 async fn more_sites_than_fifty_are_counted() {
     let sites = (0..60).map(|n| embedder(&format!("https://s{n}.example"), 100 - n, 0)).collect();
     let activity = WidgetActivity { refused: embedders(sites), ..WidgetActivity::default() };

@@ -52,13 +52,15 @@ impl ReceivedSite {
 
     /// Why it was let in, and what holds now.
     pub(super) fn why_let_in(&self) -> String {
+        let by_an_open_widget = self.reason.as_deref() == Some("unrestricted");
         let why = match &self.entry {
+            Some(entry) if by_an_open_widget => {
+                format!("let in, as the widget was open; `{entry}` admits it now")
+            }
             Some(entry) => format!("let in by `{entry}`"),
             None if self.preview => "let in as a preview on a dashboard".to_owned(),
-            None if self.reason.as_deref() == Some("unrestricted") => {
-                "let in, as the widget is open".to_owned()
-            }
-            None => "let in by what is no longer on the list".to_owned(),
+            None if by_an_open_widget => "let in, as the widget was open".to_owned(),
+            None => "let in by what does not admit it now".to_owned(),
         };
         self.with_doubt(why)
     }
@@ -72,8 +74,11 @@ impl ReceivedSite {
             all if all >= self.count.saturating_sub(self.error) => format!("let through by monitor ({reason})"),
             some => format!("refused ({reason}), monitor let {some} of them through"),
         };
+        let is_off = reason == "widget_disabled";
         let now = match (&self.entry, &self.entry_to_add) {
             (Some(entry), _) => format!("; `{entry}` admits it now"),
+            (None, Some(add)) if is_off => format!("; the widget was switched off, and its list lacks `{add}`"),
+            (None, None) if is_off => "; the widget was switched off".to_owned(),
             (None, Some(add)) => format!("; to admit it, add `{add}`"),
             (None, None) => String::new(),
         };
@@ -145,8 +150,12 @@ mod tests {
         for (more, says) in [
             (json!({ "entry": "a.example" }), "let in by `a.example`"),
             (json!({ "preview": true }), "let in as a preview on a dashboard"),
-            (json!({ "reason": "unrestricted" }), "let in, as the widget is open"),
-            (json!({ "reason": "exact" }), "let in by what is no longer on the list"),
+            (json!({ "reason": "unrestricted" }), "let in, as the widget was open"),
+            (
+                json!({ "reason": "unrestricted", "entry": "a.example" }),
+                "let in, as the widget was open; `a.example` admits it now",
+            ),
+            (json!({ "reason": "exact" }), "let in by what does not admit it now"),
             (
                 json!({ "entry": "a.example", "clients": { "contradictory": 2 } }),
                 "let in by `a.example`; 2 of its requests contradict themselves, as no browser does",
@@ -164,6 +173,18 @@ mod tests {
                 "refused (not_listed); `*.example` admits it now",
             ),
             (json!({ "reason": "opaque_origin" }), "refused (opaque_origin)"),
+            (
+                json!({ "reason": "widget_disabled" }),
+                "refused (widget_disabled); the widget was switched off",
+            ),
+            (
+                json!({ "reason": "widget_disabled", "entry_to_add": "a.example" }),
+                "refused (widget_disabled); the widget was switched off, and its list lacks `a.example`",
+            ),
+            (
+                json!({ "reason": "widget_disabled", "entry": "a.example" }),
+                "refused (widget_disabled); `a.example` admits it now",
+            ),
             (json!({ "reason": "not_listed", "monitored": 9 }), "let through by monitor (not_listed)"),
             (
                 json!({ "reason": "not_listed", "monitored": 4 }),
