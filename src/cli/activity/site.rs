@@ -13,7 +13,7 @@ pub(in crate::cli) struct ReceivedSite {
     #[serde(default)]
     error: u64,
     #[serde(default)]
-    monitored: u64,
+    pub(super) monitored: u64,
     reason: Option<String>,
     entry: Option<String>,
     entry_to_add: Option<String>,
@@ -65,19 +65,33 @@ impl ReceivedSite {
         self.with_doubt(why)
     }
 
+    /// The same of a site that none of the entries listed now has let in.
+    pub(super) fn why_without_entry(&self) -> String {
+        match &self.entry {
+            Some(entry) if self.reason.as_deref() != Some("unrestricted") => {
+                self.with_doubt(format!("`{entry}` admits it now"))
+            }
+            _ => self.why_let_in(),
+        }
+    }
+
     /// Why it was refused, and what would admit it.
     pub(super) fn why_refused(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or("unknown");
         let was = match self.monitored {
             0 => format!("refused ({reason})"),
             // `count` may be too high, and `monitored` has no such doubt.
-            all if all >= self.count.saturating_sub(self.error) => format!("let through by monitor ({reason})"),
+            all if all >= self.count.saturating_sub(self.error) => {
+                format!("let through by monitor ({reason})")
+            }
             some => format!("refused ({reason}), monitor let {some} of them through"),
         };
         let is_off = reason == "widget_disabled";
         let now = match (&self.entry, &self.entry_to_add) {
             (Some(entry), _) => format!("; `{entry}` admits it now"),
-            (None, Some(add)) if is_off => format!("; the widget was switched off, and its list lacks `{add}`"),
+            (None, Some(add)) if is_off => {
+                format!("; the widget was switched off, and its list lacks `{add}`")
+            }
             (None, None) if is_off => "; the widget was switched off".to_owned(),
             (None, Some(add)) => format!("; to admit it, add `{add}`"),
             (None, None) => String::new(),
@@ -95,13 +109,13 @@ impl ReceivedSite {
 }
 
 /// Sites of one kind, with what follows them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct ReceivedSites {
     pub(super) sites: Vec<ReceivedSite>,
     #[serde(default)]
-    omitted: usize,
+    pub(super) omitted: usize,
     #[serde(default)]
-    untracked: u64,
+    pub(super) untracked: u64,
 }
 
 impl ReceivedSites {
@@ -190,7 +204,10 @@ mod tests {
                 json!({ "reason": "not_listed", "monitored": 4 }),
                 "refused (not_listed), monitor let 4 of them through",
             ),
-            (json!({ "reason": "not_listed", "error": 4, "monitored": 5 }), "let through by monitor (not_listed)"),
+            (
+                json!({ "reason": "not_listed", "error": 4, "monitored": 5 }),
+                "let through by monitor (not_listed)",
+            ),
         ] {
             assert_eq!(site(more).why_refused(), says);
         }
