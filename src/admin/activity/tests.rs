@@ -264,10 +264,11 @@ async fn a_change_is_answered_whatever_can_be_told_of_it() {
         let document = json!({ "id": "w", "allowed_domains": ["example.com"] });
         let served = seeing(&[], SeenBefore { is_broken, panics, ..of(Vec::new()) });
         for (method, path, body, status) in [
-            (Method::PUT, "/v1/widgets/w", document, 201),
-            (Method::POST, "/v1/widgets/w/disable", Value::Null, 200),
+            (Method::PUT, "/v1/widgets/w", document.to_string(), 201),
+            (Method::POST, "/v1/widgets/w/disable", String::new(), 200),
         ] {
-            let answer = served.call(method, path, true).json(&body).send().await.unwrap();
+            let call = served.call(method, path, true).header("content-type", "application/json");
+            let answer = call.body(body).send().await.unwrap();
             assert_eq!(answer.status(), status, "{path}");
             let told: Value = answer.json().await.unwrap();
             assert!(!told["lints"].as_array().unwrap().is_empty(), "{told}");

@@ -166,8 +166,8 @@ async fn what_was_taken_off_the_list_is_not_put_back() {
             ("https://monitored.example", "added"),
             ("https://opened.example", "added"),
             ("https://a.wide.example", "listed"),
-            ("https://gone.example", "removed"),
             ("https://refused.example", "removed"),
+            ("https://gone.example", "removed"),
         ]
     );
     let summary = told["summary"].as_str().unwrap();
