@@ -63,6 +63,8 @@ enum SiteStanding {
     Added,
     /// The list admits it already.
     Listed,
+    /// An entry let it in that is no longer listed, and nothing has since, so the draft does not add it.
+    Removed,
     /// It was only ever refused, so the draft does not add it.
     Refused,
     /// Only browsers' reports name it, as a page around the widget's page. The draft does not add it.
@@ -130,7 +132,7 @@ impl Drafted {
             sites: Vec::new(),
             not_proposed: Vec::new(),
         };
-        let let_in = let_in(activity);
+        let (let_in, removed) = (let_in(activity), removed(widget, activity));
         for seen in &most_frequent_first(activity) {
             let decision = judge.by_list(&seen.origin);
             if is_preview(&decision) {
@@ -145,6 +147,8 @@ impl Drafted {
                     Some(_) => SiteStanding::Refused,
                 };
                 drafted.sites.push(ProposedSite { standing, site });
+            } else if removed.contains(&*seen.origin) {
+                drafted.sites.push(ProposedSite { standing: SiteStanding::Removed, site });
             } else {
                 let entry = judge.entry_to_add(&seen.origin, &decision);
                 match entry.ok_or_else(|| no_entry(judge, &decision)).and_then(|entry| drafted.add(entry)) {
@@ -185,23 +189,26 @@ impl Drafted {
         since: Timestamp,
         missing: Vec<String>,
     ) -> Proposal {
-        let summary = self.summary(before, &missing);
-        let Self { draft, sites, not_proposed, .. } = self;
         let untracked = activity.admitted.untracked.max(activity.refused.untracked);
+        let summary = self.summary(before, untracked, &missing);
+        let Self { draft, sites, not_proposed, .. } = self;
         Proposal { draft, summary, caution: CAUTION, since, missing, sites, not_proposed, untracked }
     }
 
-    fn summary(&self, before: &Widget, missing: &[String]) -> String {
+    fn summary(&self, before: &Widget, untracked: u64, missing: &[String]) -> String {
         let with = |standing| self.sites.iter().filter(|site| site.standing == standing).count();
         let (added, listed, left_out) =
             (with(SiteStanding::Added), with(SiteStanding::Listed), self.not_proposed.len());
+        let (removed, unverified) = (with(SiteStanding::Removed), with(SiteStanding::Unverified));
+        let is_all_known = removed + unverified == 0 && untracked == 0 && missing.is_empty();
         let now = match before.effective_access() {
             Access::Enforce => "The list is enforced already",
-            Access::Open | Access::Monitor if added + left_out == 0 && listed == 0 => "No site was seen yet",
-            Access::Open | Access::Monitor if added + left_out == 0 => {
-                "The list admits every site that was let in, so it can be enforced as it is"
+            _ if added + left_out > 0 => "Not as the list is",
+            _ if listed + removed + unverified == 0 && is_all_known => "No site was seen yet",
+            _ if is_all_known => "The list admits every site that was let in, so it can be enforced as it is",
+            _ => {
+                "As far as is known, the list admits every site that it should; look at the rest before you enforce it"
             }
-            Access::Open | Access::Monitor => "Not as the list is",
         };
         let mut summary = format!("{now}: {} admitted by the list", sites(listed));
         if added > 0 {
@@ -209,6 +216,16 @@ impl Drafted {
         }
         if left_out > 0 {
             summary.push_str(&format!(", {} let in that no entry of the draft admits", sites(left_out)));
+        }
+        if removed > 0 {
+            summary.push_str(&format!(", {} let in by an entry that was taken off", sites(removed)));
+        }
+        if unverified > 0 {
+            summary.push_str(&format!(", {} that only browsers' reports name", sites(unverified)));
+        }
+        if untracked > 0 {
+            summary
+                .push_str(&format!("; sites that are not known may have asked up to {untracked} times each"));
         }
         if !missing.is_empty() {
             summary.push_str(&format!("; {} did not answer, and may have seen others", missing.join(", ")));
@@ -243,6 +260,19 @@ fn no_entry(judge: &SiteJudge<'_>, decision: &Decision) -> String {
         }
         _ => "no entry can have its scheme: it has to be served over https".to_owned(),
     }
+}
+
+/// Sites that were last let in by an entry that is no longer listed: somebody has taken it off.
+fn removed<'a>(widget: &Widget, activity: &'a WidgetActivity) -> HashSet<&'a str> {
+    let listed: HashSet<String> = widget.allowed_domains.iter().map(|rule| rule.entry.to_string()).collect();
+    let since = |seen: &EmbedderActivity| {
+        let let_through = |other: &&EmbedderActivity| other.origin == seen.origin && other.monitored > 0;
+        activity.refused.embedders.iter().find(let_through).is_some_and(|other| other.last >= seen.last)
+    };
+    let admitted = activity.admitted.embedders.iter();
+    let by_entry = admitted.filter(|seen| seen.reason != Some(Reason::Unrestricted));
+    let unlisted = by_entry.filter(|seen| seen.entry.as_deref().is_some_and(|entry| !listed.contains(entry)));
+    unlisted.filter(|seen| !since(seen)).map(|seen| &*seen.origin).collect()
 }
 
 /// Every site once, with all that was seen of it: those that were let in, refused, and reported.

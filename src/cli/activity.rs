@@ -82,9 +82,34 @@ pub(super) fn run(common: &Common, arguments: &ActivityArguments) -> Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
+fn not_answered(missing: &[String]) -> String {
+    let (names, they_have) =
+        (missing.join("` and `"), if missing.len() == 1 { "it has" } else { "they have" });
+    format!("`{names}` did not answer, so what {they_have} seen is missing here")
+}
+
 /// Says which edges are missing in what was told.
 pub(super) fn note_missing(missing: &[String]) {
     if !missing.is_empty() {
-        note(&format!("what {} has seen is missing here, because it did not answer", missing.join(" and ")));
+        note(&not_answered(missing));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::not_answered;
+
+    #[test]
+    fn edges_that_did_not_answer_are_named() {
+        for (missing, says) in [
+            (&["edge-2"][..], "`edge-2` did not answer, so what it has seen is missing here"),
+            (
+                &["edge-2", "edge-3"],
+                "`edge-2` and `edge-3` did not answer, so what they have seen is missing here",
+            ),
+        ] {
+            let missing: Vec<String> = missing.iter().map(|name| (*name).to_owned()).collect();
+            assert_eq!(not_answered(&missing), says);
+        }
     }
 }

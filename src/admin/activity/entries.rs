@@ -55,10 +55,9 @@ fn listed_since(
     policy: &EdgePolicy,
     now: Timestamp,
 ) -> Vec<Option<Timestamp>> {
-    // What the history does not have yet was never in force.
-    let begun = if history.is_empty() { None } else { Some(now) };
     let entries: Vec<String> = widget.allowed_domains.iter().map(|rule| rule.entry.to_string()).collect();
-    let mut since = vec![begun; entries.len()];
+    // What the history does not have yet was never in force.
+    let mut since = vec![Some(now); entries.len()];
     let mut unbroken: Vec<usize> = (0..entries.len()).collect();
     for past in history {
         let listed: HashSet<String> = match &past.state {
@@ -141,7 +140,7 @@ mod tests {
         let disabled =
             Some(r#"{"id": "w", "enabled": false, "allowed_domains": ["a.example", "b.example"]}"#);
         for (history, a, b) in [
-            (vec![], None, None),
+            (vec![], Some(99), Some(99)),
             (vec![(Some(5), both)], Some(5), Some(5)),
             (vec![(Some(5), both), (Some(3), only_a)], Some(3), Some(5)),
             (vec![(Some(7), both), (Some(5), only_a), (Some(3), both)], Some(3), Some(7)),

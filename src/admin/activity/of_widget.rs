@@ -49,7 +49,7 @@ pub(in crate::admin) struct ActivityOfWidget {
     /// What `enforce` would refuse of what was let in: requests of sites that the list does not admit now.
     would_refuse: SiteTotals,
     /// Sites that were let in without an entry: by an open widget, as previews on the vendor's dashboards, or by an entry that
-    /// is no longer listed.
+    /// is no longer listed. `entry` admits one now.
     admitted: SeenSites,
     /// Sites that were refused, or that only `monitor` let through.
     refused: SeenSites,
@@ -131,10 +131,9 @@ fn told(admin: &Admin, id: WidgetId, after: SignedDuration) -> Result<ActivityOf
     let mut by_entry: BTreeMap<String, Vec<&EmbedderActivity>> = BTreeMap::new();
     let mut without = Vec::new();
     for seen in &activity.admitted.embedders {
-        // By the one that let it in, if it is still listed.
-        let recorded = seen.entry.as_deref().filter(|entry| listed.contains(*entry)).map(str::to_owned);
-        match recorded.or_else(|| judge.entry(&judge.by_list(&seen.origin))) {
-            Some(entry) => by_entry.entry(entry).or_default().push(seen),
+        // By the one that let it in, if it is still listed: its own count has no others.
+        match seen.entry.as_deref().filter(|entry| listed.contains(*entry)) {
+            Some(entry) => by_entry.entry(entry.to_owned()).or_default().push(seen),
             None => without.push(judge.told(seen)),
         }
     }

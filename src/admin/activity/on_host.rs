@@ -4,8 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::gather::{AT_ONCE, Gather};
 use super::overview::{MOST_TOLD, PageOfWidgets, WidgetOverview};
-use super::sites::{MOST_SITES, SiteJudge};
-use crate::activity::seen::{ClientCounts, EmbedderActivity, EntryActivity, WidgetActivity};
+use super::sites::SiteJudge;
+use crate::activity::seen::{
+    ClientCounts, EmbedderActivity, EntryActivity, FrequentEmbedders, WidgetActivity,
+};
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, refusal};
 use crate::rules::documents::listed_before;
@@ -94,22 +96,25 @@ fn of_widget(
     activity: &WidgetActivity,
     asked: &AskedSites<'_>,
 ) -> Result<Option<WidgetOverview>, Problem> {
-    let known = activity.admitted.embedders.iter().filter(|seen| asked.has(seen)).cloned();
-    let admitted: Vec<EmbedderActivity> =
-        known.chain(untold(activity).filter(|seen| asked.has(seen))).take(MOST_SITES).collect();
-    let refused = activity.refused.embedders.iter().filter(|seen| asked.has(seen));
-    let refused: Vec<&EmbedderActivity> = refused.take(MOST_SITES).collect();
-    if admitted.is_empty() && refused.is_empty() {
+    let of_host = |list: &FrequentEmbedders| FrequentEmbedders {
+        embedders: list.embedders.iter().filter(|seen| asked.has(seen)).cloned().collect(),
+        untracked: list.untracked,
+    };
+    let mut admitted = of_host(&activity.admitted);
+    admitted.embedders.extend(untold(activity).filter(|seen| asked.has(seen)));
+    let (refused, reported) = (of_host(&activity.refused), of_host(&activity.reported));
+    if [&admitted, &refused, &reported].iter().all(|list| list.embedders.is_empty()) {
         return Ok(None);
     }
     let widget = admin.publisher.documents().get(id).map_err(|error| refusal::of_storage(&error))?;
     // One that is deleted is loaded by nobody.
     let Some(widget) = widget else { return Ok(None) };
     let judge = SiteJudge::new(&widget, &admin.policy.load(), asked.now);
-    let overview = WidgetOverview::of(admin, &widget, activity, (asked.lately, asked.now))?;
-    let admitted = admitted.iter().map(|seen| judge.told(seen)).collect();
-    let refused = refused.into_iter().map(|seen| judge.told(seen)).collect();
-    Ok(Some(overview.with_sites(admitted, refused)))
+    let mut overview = WidgetOverview::of(admin, &widget, activity, (asked.lately, asked.now))?;
+    overview.admitted_sites = judge.all_told(&admitted);
+    overview.refused_sites = judge.all_told(&refused);
+    overview.reported_sites = judge.all_told(&reported);
+    Ok(Some(overview))
 }
 
 /// Sites that only the use of their own entry tells of: among very many sites, a rare one is not kept by itself.

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::entries::uses;
 use super::gather::{Gather, SeenInOrder};
 use super::on_host::{self, AskedSites, HostFilter};
-use super::sites::{SeenSite, SiteJudge, SiteTotals};
+use super::sites::{SeenSite, SeenSites, SiteJudge, SiteTotals};
 use super::stale_after;
 use crate::activity::seen::WidgetActivity;
 use crate::admin::input::Parameters;
@@ -97,10 +97,12 @@ pub(super) struct WidgetOverview {
     would_refuse: SiteTotals,
     /// The entries that have admitted nobody for `stale_days`.
     stale_entries: Vec<String>,
-    /// With `host`: its sites that were let in, most frequent first, at most 50.
-    admitted_sites: Vec<SeenSite>,
-    /// With `host`: its sites that were refused, or that only `monitor` let through, most frequent first, at most 50.
-    refused_sites: Vec<SeenSite>,
+    /// With `host`: its sites that were let in.
+    pub(super) admitted_sites: SeenSites,
+    /// With `host`: its sites that were refused, or that only `monitor` let through.
+    pub(super) refused_sites: SeenSites,
+    /// With `host`: its sites that browsers' reports name as a page around the widget's page. They are not verified.
+    pub(super) reported_sites: SeenSites,
 }
 
 /// Read who embeds, over all widgets
@@ -227,19 +229,16 @@ impl WidgetOverview {
             refused: activity.refused.embedders.iter().map(|seen| seen.count).collect(),
             would_refuse: SiteJudge::new(widget, &policy, now).would_refuse(activity),
             stale_entries: stale.map(|(rule, _)| rule.entry.to_string()).collect(),
-            admitted_sites: Vec::new(),
-            refused_sites: Vec::new(),
+            admitted_sites: SeenSites::default(),
+            refused_sites: SeenSites::default(),
+            reported_sites: SeenSites::default(),
         })
-    }
-
-    /// The same with the sites that were asked for.
-    pub(super) fn with_sites(self, admitted_sites: Vec<SeenSite>, refused_sites: Vec<SeenSite>) -> Self {
-        Self { admitted_sites, refused_sites, ..self }
     }
 
     /// How many sites it tells of.
     pub(super) fn sites(&self) -> usize {
-        self.admitted_sites.len() + self.refused_sites.len()
+        let Self { admitted_sites, refused_sites, reported_sites, .. } = self;
+        [admitted_sites, refused_sites, reported_sites].iter().map(|list| list.sites.len()).sum()
     }
 
     fn has_something_to_tell(&self) -> bool {

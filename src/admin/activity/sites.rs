@@ -32,7 +32,7 @@ pub(in crate::admin) struct SeenSite {
     pub(in crate::admin) monitored: u64,
     /// The reason of the last verdict, of the refusal where `monitor` let it through; `null` for reports.
     reason: Option<Reason>,
-    /// The entry of the list that admits it now; `null` if none does.
+    /// The entry of the list that admits it now; `null` if none does, or the widget is disabled.
     pub(in crate::admin) entry: Option<String>,
     /// The entry to add so that the list admits it; `null` if the list does, or no entry can.
     entry_to_add: Option<String>,
@@ -164,7 +164,7 @@ impl<'w> SiteJudge<'w> {
             error: seen.error,
             monitored: seen.monitored,
             reason: seen.reason,
-            entry: self.entry(&decision),
+            entry: self.entry(&decision).filter(|_| self.widget.enabled),
             entry_to_add: self.entry_to_add(&seen.origin, &decision).map(|entry| entry.to_string()),
             preview: is_preview(&decision),
             first: seen.first,

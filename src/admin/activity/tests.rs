@@ -29,10 +29,13 @@ pub(in crate::admin) struct SeenBefore {
     pub(in crate::admin) widgets: BTreeMap<Box<str>, WidgetActivity>,
     pub(in crate::admin) most_refused: Vec<RefusedEmbedder>,
     pub(in crate::admin) is_broken: bool,
+    /// Whether a reader meets a bug.
+    pub(in crate::admin) panics: bool,
 }
 
 impl SeenBefore {
     fn readable(&self) -> Result<(), ActivityError> {
+        assert!(!self.panics, "a bug");
         match self.is_broken {
             true => Err(ActivityError { detail: "the disk is gone".to_owned() }),
             false => Ok(()),
@@ -146,7 +149,9 @@ async fn a_widgets_entries_and_sites_are_told() {
                 by_entry("*.wide.example:*", embedder("https://a.wide.example:8443", 1, 4)),
                 by_entry("gone.example", embedder("https://gone.example", 4, 3)),
                 embedder("https://app.vendor.example", 7, 0),
-                embedder("https://shop.example", 40, 1),
+                by_entry("shop.example", embedder("https://shop.example", 40, 1)),
+                // Before its entry was listed, the widget was open.
+                embedder("https://c.wide.example", 1, 9),
             ],
             untracked: 2,
         },
@@ -180,8 +185,12 @@ async fn a_widgets_entries_and_sites_are_told() {
     assert_eq!(each(hosts, "count"), [6, 3]);
 
     let admitted = &told["admitted"];
-    assert_eq!(each(&admitted["sites"], "origin"), ["https://gone.example", "https://app.vendor.example"]);
-    assert_eq!(each(&admitted["sites"], "preview"), [false, true]);
+    assert_eq!(
+        each(&admitted["sites"], "origin"),
+        ["https://gone.example", "https://app.vendor.example", "https://c.wide.example"]
+    );
+    assert_eq!(each(&admitted["sites"], "preview"), [false, true, false]);
+    assert_eq!(each(&admitted["sites"], "entry"), [&Value::Null, &Value::Null, &json!("*.wide.example:*")]);
     assert_eq!(admitted["untracked"], 2);
     let refused = &told["refused"]["sites"];
     assert_eq!(
@@ -201,6 +210,19 @@ async fn a_widgets_entries_and_sites_are_told() {
     assert_eq!(told["reported"]["sites"][0]["reason"], Value::Null);
     // The dashboard may always.
     assert_eq!(told["would_refuse"], json!({ "sites": 1, "requests": 4 }));
+}
+
+#[tokio::test]
+async fn a_disabled_widget_has_no_entry_that_admits() {
+    let off =
+        EmbedderActivity { reason: Some(Reason::WidgetDisabled), ..embedder("https://a.example", 2, 0) };
+    let activity = WidgetActivity { refused: embedders(vec![off]), ..WidgetActivity::default() };
+    for (enabled, entry) in [(true, json!("a.example")), (false, Value::Null)] {
+        let document = json!({ "id": "w", "enabled": enabled, "allowed_domains": ["a.example"] });
+        let served = seeing(&[document], of(vec![("w", activity.clone())]));
+        let refused = get(&served, "/v1/widgets/w/activity").await["refused"]["sites"][0].clone();
+        assert_eq!((&refused["entry"], &refused["entry_to_add"]), (&entry, &Value::Null));
+    }
 }
 
 #[tokio::test]
@@ -233,6 +255,24 @@ async fn what_can_not_be_answered_is_a_problem() {
             status != 500 || problem["detail"].as_str().unwrap().contains("the disk is gone"),
             "{problem}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_answered_whatever_can_be_told_of_it() {
+    for (is_broken, panics) in [(true, false), (false, true)] {
+        let document = json!({ "id": "w", "allowed_domains": ["example.com"] });
+        let served = seeing(&[], SeenBefore { is_broken, panics, ..of(Vec::new()) });
+        for (method, path, body, status) in [
+            (Method::PUT, "/v1/widgets/w", document.to_string(), 201),
+            (Method::POST, "/v1/widgets/w/disable", String::new(), 200),
+        ] {
+            let call = served.call(method, path, true).header("content-type", "application/json");
+            let answer = call.body(body).send().await.unwrap();
+            assert_eq!(answer.status(), status, "{path}");
+            let told: Value = answer.json().await.unwrap();
+            assert!(!told["lints"].as_array().unwrap().is_empty(), "{told}");
+        }
     }
 }
 
@@ -310,8 +350,12 @@ async fn who_still_loads_from_a_host_is_told_with_the_entry() {
         admitted: embedders(vec![by_entry(entry, site), embedder("https://other.example", 9, 0)]),
         ..WidgetActivity::default()
     };
+    let many = (0..60).map(|n| embedder(&format!("https://s{n}.many.example"), 2, 0));
+    let refused = [embedder("https://a.preview.example", 5, 0)].into_iter().chain(many).collect();
+    let around = EmbedderActivity { reason: None, ..embedder("https://around.example", 1, 0) };
     let refusing = WidgetActivity {
-        refused: embedders(vec![embedder("https://a.preview.example", 5, 0)]),
+        refused: FrequentEmbedders { untracked: 3, ..embedders(refused) },
+        reported: embedders(vec![around]),
         ..WidgetActivity::default()
     };
     // Among very many sites, only the entry tells of a rare one.
@@ -338,12 +382,20 @@ async fn who_still_loads_from_a_host_is_told_with_the_entry() {
         let (widgets, looked_at) = pages(&served, &format!("host=*.preview.example&limit={limit}")).await;
         let told: Vec<_> = widgets.iter().map(|told| told["widget"].as_str().unwrap()).collect();
         assert_eq!((told, looked_at), (vec!["alone", "lately", "refusing"], 5));
-        assert_eq!(each(&widgets[0]["admitted_sites"], "entry"), ["b.preview.example"]);
-        assert_eq!(each(&widgets[1]["admitted_sites"], "origin"), ["https://a.preview.example"]);
-        assert_eq!(each(&widgets[1]["admitted_sites"], "entry"), ["*.preview.example"]);
-        assert_eq!(each(&widgets[2]["refused_sites"], "entry_to_add"), ["a.preview.example"]);
-        assert_eq!(widgets[2]["admitted_sites"], json!([]));
+        assert_eq!(each(&widgets[0]["admitted_sites"]["sites"], "entry"), ["b.preview.example"]);
+        assert_eq!(each(&widgets[1]["admitted_sites"]["sites"], "origin"), ["https://a.preview.example"]);
+        assert_eq!(each(&widgets[1]["admitted_sites"]["sites"], "entry"), ["*.preview.example"]);
+        assert_eq!(each(&widgets[2]["refused_sites"]["sites"], "entry_to_add"), ["a.preview.example"]);
+        assert_eq!(widgets[2]["admitted_sites"]["sites"], json!([]));
     }
+    let told = &get(&served, "/v1/activity?host=around.example").await["widgets"];
+    assert_eq!(each(&told[0]["reported_sites"]["sites"], "origin"), ["https://around.example"]);
+    assert_eq!(told[0]["refused_sites"]["sites"], json!([]));
+    let many = &get(&served, "/v1/activity?host=*.many.example").await["widgets"][0]["refused_sites"];
+    assert_eq!(
+        (many["sites"].as_array().unwrap().len(), &many["omitted"], &many["untracked"]),
+        (50, &json!(10), &json!(3))
+    );
     let (widgets, _) = pages(&served, "host=a.preview.example&stale_days=60").await;
     assert_eq!(widgets.len(), 3);
     assert_eq!(pages(&served, "host=preview.example").await.0, Vec::<Value>::new());
@@ -351,8 +403,9 @@ async fn who_still_loads_from_a_host_is_told_with_the_entry() {
 
 #[tokio::test]
 async fn an_entry_is_stale_once_it_was_of_no_use_for_long_enough() {
+    // Used in 35 days from now.
     let activity =
-        WidgetActivity { entries: entries(&[("used.example", 3, 1)]), ..WidgetActivity::default() };
+        WidgetActivity { entries: entries(&[("used.example", 3, -35)]), ..WidgetActivity::default() };
     let document = json!({ "id": "w", "allowed_domains": ["used.example", "unused.example"] });
     let served = seeing(&[document], of(vec![("w", activity.clone())]));
     // It is listed since a moment ago.
@@ -360,21 +413,31 @@ async fn an_entry_is_stale_once_it_was_of_no_use_for_long_enough() {
     let lint = get(&served, "/v1/lint").await;
     assert!(!each(&lint["findings"], "code").contains(&&json!("stale_entry")), "{lint}");
 
-    // The time at which this one was listed is not kept.
-    let unstored = widget(r#"{"id": "v", "allowed_domains": ["used.example", "unused.example"]}"#);
+    // A draft is of no use yet, and neither is a new widget.
+    for id in ["w", "new"] {
+        let draft = json!({ "id": id, "allowed_domains": ["used.example", "drafted.example"] });
+        let path = format!("/v1/widgets/{id}/dry-run");
+        let tried = served.call(Method::POST, &path, true).json(&draft).send().await.unwrap();
+        let tried: Value = tried.json().await.unwrap();
+        assert!(!each(&tried["lints"], "code").contains(&&json!("stale_entry")), "{tried}");
+    }
+    let stored = widget(r#"{"id": "w", "allowed_domains": ["used.example", "unused.example"]}"#);
     let admin = Arc::clone(&served.admin);
     let found = tokio::task::spawn_blocking(move || {
-        let mut gather = Gather::new(&admin);
-        let read = gather.widget("v").unwrap();
-        assert_eq!(read, WidgetActivity::default());
-        let now = Timestamp::now();
-        (stale(&admin, &unstored, &activity, now).unwrap(), stale_once_saved(&admin, &unstored, now).unwrap())
+        let later = days_ago(-40);
+        let saved = stale_once_saved(&admin, &stored, later).unwrap();
+        (
+            stale(&admin, &stored, &activity, later).unwrap(),
+            saved,
+            stale(&admin, &stored, &WidgetActivity::default(), later).unwrap(),
+        )
     });
-    let (with_use, without) = found.await.unwrap();
+    let (with_use, saved, without) = found.await.unwrap();
     let told = |found: &[embedgate_policy::lint::Finding]| {
         found.iter().map(|found| (found.code, found.pointer.clone())).collect::<Vec<_>>()
     };
     assert_eq!(told(&with_use), [("stale_entry", "/allowed_domains/1".to_owned())]);
+    assert_eq!(told(&saved), told(&with_use));
     assert_eq!(told(&without).len(), 2);
 }
 
@@ -403,9 +466,9 @@ async fn an_edge_that_does_not_answer_is_named_and_waited_for_once() {
 
     // An entry that is of no use here may be of use there.
     asked();
-    let (admin, unstored) =
-        (Arc::clone(&served.admin), widget(r#"{"id": "v", "allowed_domains": ["a.example"]}"#));
-    let found = tokio::task::spawn_blocking(move || stale_once_saved(&admin, &unstored, Timestamp::now()));
+    let (admin, stored) =
+        (Arc::clone(&served.admin), widget(r#"{"id": "w", "allowed_domains": ["never.example"]}"#));
+    let found = tokio::task::spawn_blocking(move || stale_once_saved(&admin, &stored, days_ago(-40)));
     assert_eq!(found.await.unwrap().unwrap(), []);
     assert_eq!(asked(), ["activity.widget 250ms"]);
 }

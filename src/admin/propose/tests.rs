@@ -92,7 +92,7 @@ async fn the_draft_adds_who_was_let_in_and_nobody_else() {
     assert_eq!(
         told["summary"],
         "Not as the list is: 1 site admitted by the list, 5 sites let in without an entry, which the draft adds, 3 sites let \
-         in that no entry of the draft admits."
+         in that no entry of the draft admits, 1 site that only browsers' reports name."
     );
     assert!(told["caution"].as_str().unwrap().contains("look at each site"), "{told}");
 }
@@ -115,6 +115,63 @@ async fn whether_the_list_can_be_enforced_is_said() {
         let told = proposed(document(access), activity).await;
         assert!(told["summary"].as_str().unwrap().starts_with(says), "{told}");
     }
+    let mut doubtful = listed();
+    doubtful.reported = embedders(vec![reported("https://around.example")]);
+    let mut crowded = listed();
+    crowded.refused.untracked = 3;
+    for (activity, says) in [
+        (doubtful, "1 site admitted by the list, 1 site that only browsers' reports name."),
+        (crowded, "1 site admitted by the list; sites that are not known may have asked up to 3 times each."),
+    ] {
+        let told = proposed(document("monitor"), activity).await;
+        let summary = told["summary"].as_str().unwrap();
+        assert!(
+            summary.contains("look at the rest before you enforce it") && summary.ends_with(says),
+            "{told}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_was_taken_off_the_list_is_not_put_back() {
+    let by = |entry: &str, reason, site: EmbedderActivity| EmbedderActivity {
+        entry: Some(entry.into()),
+        reason: Some(reason),
+        ..site
+    };
+    let (exact, open) = (Reason::Exact, Reason::Unrestricted);
+    let activity = WidgetActivity {
+        admitted: embedders(vec![
+            by("gone.example", exact, embedder("https://gone.example", 6, 3)),
+            by("refused.example", exact, embedder("https://refused.example", 5, 3)),
+            by("monitored.example", exact, embedder("https://monitored.example", 4, 3)),
+            by("opened.example", open, embedder("https://opened.example", 3, 3)),
+            by("*.wide.example", exact, embedder("https://a.wide.example", 2, 3)),
+        ]),
+        refused: embedders(vec![
+            embedder("https://refused.example", 1, 0),
+            monitored("https://monitored.example", 1),
+        ]),
+        ..WidgetActivity::default()
+    };
+    let document = json!({ "id": "w", "access": "monitor", "allowed_domains": ["a.wide.example"] });
+    let told = proposed(document, activity).await;
+    assert_eq!(
+        told["draft"]["allowed_domains"],
+        json!(["a.wide.example", "monitored.example", "opened.example"])
+    );
+    assert_eq!(
+        standings(&told),
+        [
+            ("https://monitored.example", "added"),
+            ("https://opened.example", "added"),
+            ("https://a.wide.example", "listed"),
+            ("https://refused.example", "removed"),
+            ("https://gone.example", "removed"),
+        ]
+    );
+    let summary = told["summary"].as_str().unwrap();
+    assert!(summary.ends_with(", 2 sites let in by an entry that was taken off."), "{told}");
 }
 
 #[tokio::test]

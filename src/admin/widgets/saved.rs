@@ -37,26 +37,22 @@ pub(in crate::admin) struct Saved {
     share: FleetShare,
 }
 
-/// A document, and what is told of it beside: whether any site may embed the widget, and the lints.
-pub(super) async fn remarks(
-    admin: &Arc<Admin>,
-    widget: Widget,
-) -> Result<(Widget, bool, Vec<Finding>), Problem> {
-    let admin = Arc::clone(admin);
-    blocking(move || {
-        let (policy, now) = (admin.policy.load(), Timestamp::now());
-        let unrestricted = policy.open_allowed && widget.effective_access() == Access::Open;
-        let mut lints = lint(&widget, &policy, &admin.suffixes, now);
-        // What is saved is saved, whatever can be told of it.
-        match stale_once_saved(&admin, &widget, now) {
-            Ok(stale) => lints.extend(stale),
-            Err(problem) => {
-                tracing::warn!(widget = %widget.id, "no stale entries are told: {}", problem.detail())
-            }
-        }
-        Ok((widget, unrestricted, lints))
+/// What is told of a document beside it: whether any site may embed the widget, and the lints without stale entries.
+pub(super) fn remarks(admin: &Admin, widget: &Widget) -> (bool, Vec<Finding>) {
+    let (policy, now) = (admin.policy.load(), Timestamp::now());
+    let unrestricted = policy.open_allowed && widget.effective_access() == Access::Open;
+    (unrestricted, lint(widget, &policy, &admin.suffixes, now))
+}
+
+/// The stale entries of a document that is in force. What is saved is saved, whatever can be told of it: an error, or a panic,
+/// is logged, and nothing is told.
+async fn stale_entries(admin: &Arc<Admin>, widget: &Widget) -> Vec<Finding> {
+    let (admin, of) = (Arc::clone(admin), widget.clone());
+    let found = blocking(move || stale_once_saved(&admin, &of, Timestamp::now())).await;
+    found.unwrap_or_else(|problem| {
+        tracing::warn!(widget = %widget.id, "no stale entries are told: {}", problem.detail());
+        Vec::new()
     })
-    .await
 }
 
 /// The answer about a document that is in force, once it is enforced by whom the caller waits for.
@@ -74,7 +70,8 @@ pub(super) async fn answer(
         Outcome::Created { .. } => StatusCode::CREATED,
         _ => StatusCode::OK,
     });
-    let (generation, (widget, unrestricted, lints)) = (published.generation, remarks(admin, widget).await?);
+    let (generation, (unrestricted, mut lints)) = (published.generation, remarks(admin, &widget));
+    lints.extend(stale_entries(admin, &widget).await);
     let saved = Saved { widget, generation, unrestricted, lints, share };
     Ok((status, etag(outcome.revision()), Json(saved)).into_response())
 }

@@ -78,7 +78,7 @@ impl fmt::Display for ReceivedActivity {
             }
             write!(f, "entries:\n{table}")?;
         }
-        f.write_str(&self.admitted.told("let in without an entry", ReceivedSite::why_let_in))?;
+        f.write_str(&self.admitted.told("let in without an entry", ReceivedSite::why_without_entry))?;
         f.write_str(&self.refused.told("refused, or let through by monitor", ReceivedSite::why_refused))?;
         let unverified = "reported by browsers, not verified: a page around yours is not on the list";
         f.write_str(&self.reported.told(unverified, |_| String::new()))?;

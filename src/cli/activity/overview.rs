@@ -23,7 +23,7 @@ pub(super) struct WidgetInShort {
 
 /// Site that a widget has refused often.
 #[derive(Debug, Deserialize)]
-struct OftenRefused {
+pub(super) struct OftenRefused {
     widget: String,
     #[serde(flatten)]
     site: ReceivedSite,
@@ -51,14 +51,13 @@ impl fmt::Display for ActivityInShort<'_> {
             }
             write!(f, "{table}")?;
         }
-        let often = first.most_refused.iter().filter_map(|site| OftenRefused::deserialize(site).ok());
-        let mut table = TextTable::new(["WIDGET", "SITE", "REQUESTS", "LAST", ""], &[2]).indented();
-        let mut is_any = false;
-        for OftenRefused { widget, site } in often {
-            is_any = true;
-            table.add([widget, site.origin.clone(), site.requests(), site.last(), site.why_refused()]);
-        }
-        if is_any {
+        if !first.most_refused.is_empty() {
+            let mut table = TextTable::new(["WIDGET", "SITE", "REQUESTS", "LAST", ""], &[2]).indented();
+            for OftenRefused { widget, site } in &first.most_refused {
+                let cells = [site.origin.clone(), site.requests(), site.last(), site.why_refused()];
+                let [origin, requests, last, why] = cells;
+                table.add([widget.clone(), origin, requests, last, why]);
+            }
             write!(f, "most refused:\n{table}")?;
         }
         let watched = count(*looked_at, "widget");

@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use super::overview::OftenRefused;
 use crate::cli::CliError;
 use crate::cli::remote::RemoteEdge;
 
@@ -28,7 +29,7 @@ pub(super) struct FirstPage {
     pub(super) unrestricted: usize,
     pub(super) monitored: usize,
     #[serde(default)]
-    pub(super) most_refused: Vec<Value>,
+    pub(super) most_refused: Vec<OftenRefused>,
 }
 
 /// What is about the widgets of a page.
@@ -79,4 +80,17 @@ pub(super) fn all<W: DeserializeOwned>(edge: &RemoteEdge, query: &str) -> Result
         whole.insert("next".to_owned(), Value::Null);
     }
     Ok(AllPages { whole, first, widgets: shown, looked_at, missing })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// What was read, as a test has it.
+    pub(in crate::cli::activity) fn of<W>(widgets: Vec<W>) -> AllPages<W> {
+        let since = jiff::Timestamp::UNIX_EPOCH;
+        let first = FirstPage { since, unrestricted: 0, monitored: 0, most_refused: Vec::new() };
+        let looked_at = widgets.len();
+        AllPages { whole: Value::Null, first, widgets, looked_at, missing: Vec::new() }
+    }
 }

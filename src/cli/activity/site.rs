@@ -13,7 +13,7 @@ pub(in crate::cli) struct ReceivedSite {
     #[serde(default)]
     error: u64,
     #[serde(default)]
-    monitored: u64,
+    pub(super) monitored: u64,
     reason: Option<String>,
     entry: Option<String>,
     entry_to_add: Option<String>,
@@ -52,27 +52,51 @@ impl ReceivedSite {
 
     /// Why it was let in, and what holds now.
     pub(super) fn why_let_in(&self) -> String {
+        let by_an_open_widget = self.reason.as_deref() == Some("unrestricted");
         let why = match &self.entry {
+            Some(entry) if by_an_open_widget => {
+                format!("let in, as the widget was open; `{entry}` admits it now")
+            }
             Some(entry) => format!("let in by `{entry}`"),
             None if self.preview => "let in as a preview on a dashboard".to_owned(),
-            None if self.reason.as_deref() == Some("unrestricted") => {
-                "let in, as the widget is open".to_owned()
-            }
-            None => "let in by what is no longer on the list".to_owned(),
+            None if by_an_open_widget => "let in, as the widget was open".to_owned(),
+            None => "let in by what does not admit it now".to_owned(),
         };
         self.with_doubt(why)
+    }
+
+    /// The same of a site that none of the entries listed now has let in.
+    pub(super) fn why_without_entry(&self) -> String {
+        match &self.entry {
+            Some(entry) if self.reason.as_deref() != Some("unrestricted") => {
+                self.with_doubt(format!("`{entry}` admits it now"))
+            }
+            _ => self.why_let_in(),
+        }
     }
 
     /// Why it was refused, and what would admit it.
     pub(super) fn why_refused(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or("unknown");
-        let was = if self.monitored > 0 { "let through by monitor" } else { "refused" };
+        let was = match self.monitored {
+            0 => format!("refused ({reason})"),
+            // `count` may be too high, and `monitored` has no such doubt.
+            all if all >= self.count.saturating_sub(self.error) => {
+                format!("let through by monitor ({reason})")
+            }
+            some => format!("refused ({reason}), monitor let {some} of them through"),
+        };
+        let is_off = reason == "widget_disabled";
         let now = match (&self.entry, &self.entry_to_add) {
             (Some(entry), _) => format!("; `{entry}` admits it now"),
+            (None, Some(add)) if is_off => {
+                format!("; the widget was switched off, and its list lacks `{add}`")
+            }
+            (None, None) if is_off => "; the widget was switched off".to_owned(),
             (None, Some(add)) => format!("; to admit it, add `{add}`"),
             (None, None) => String::new(),
         };
-        self.with_doubt(format!("{was} ({reason}){now}"))
+        self.with_doubt(format!("{was}{now}"))
     }
 
     /// No browser contradicts itself.
@@ -85,13 +109,13 @@ impl ReceivedSite {
 }
 
 /// Sites of one kind, with what follows them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 pub(super) struct ReceivedSites {
     pub(super) sites: Vec<ReceivedSite>,
     #[serde(default)]
-    omitted: usize,
+    pub(super) omitted: usize,
     #[serde(default)]
-    untracked: u64,
+    pub(super) untracked: u64,
 }
 
 impl ReceivedSites {
@@ -140,8 +164,12 @@ mod tests {
         for (more, says) in [
             (json!({ "entry": "a.example" }), "let in by `a.example`"),
             (json!({ "preview": true }), "let in as a preview on a dashboard"),
-            (json!({ "reason": "unrestricted" }), "let in, as the widget is open"),
-            (json!({ "reason": "exact" }), "let in by what is no longer on the list"),
+            (json!({ "reason": "unrestricted" }), "let in, as the widget was open"),
+            (
+                json!({ "reason": "unrestricted", "entry": "a.example" }),
+                "let in, as the widget was open; `a.example` admits it now",
+            ),
+            (json!({ "reason": "exact" }), "let in by what does not admit it now"),
             (
                 json!({ "entry": "a.example", "clients": { "contradictory": 2 } }),
                 "let in by `a.example`; 2 of its requests contradict themselves, as no browser does",
@@ -159,7 +187,27 @@ mod tests {
                 "refused (not_listed); `*.example` admits it now",
             ),
             (json!({ "reason": "opaque_origin" }), "refused (opaque_origin)"),
-            (json!({ "reason": "not_listed", "monitored": 1 }), "let through by monitor (not_listed)"),
+            (
+                json!({ "reason": "widget_disabled" }),
+                "refused (widget_disabled); the widget was switched off",
+            ),
+            (
+                json!({ "reason": "widget_disabled", "entry_to_add": "a.example" }),
+                "refused (widget_disabled); the widget was switched off, and its list lacks `a.example`",
+            ),
+            (
+                json!({ "reason": "widget_disabled", "entry": "a.example" }),
+                "refused (widget_disabled); `a.example` admits it now",
+            ),
+            (json!({ "reason": "not_listed", "monitored": 9 }), "let through by monitor (not_listed)"),
+            (
+                json!({ "reason": "not_listed", "monitored": 4 }),
+                "refused (not_listed), monitor let 4 of them through",
+            ),
+            (
+                json!({ "reason": "not_listed", "error": 4, "monitored": 5 }),
+                "let through by monitor (not_listed)",
+            ),
         ] {
             assert_eq!(site(more).why_refused(), says);
         }

@@ -59,6 +59,7 @@ impl ReceivedProposal {
             // What is on the list is in the draft.
             "listed" => None,
             "added" => Some(format!("added: {}", seen(site))),
+            "removed" => Some(format!("not added, as its entry was taken off: {}", seen(site))),
             "refused" => Some(format!("not added, as it was only refused: {}", seen(site))),
             "unverified" => Some(format!(
                 "not added, as only browsers' reports name it, as a page around yours: {}",

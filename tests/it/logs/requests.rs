@@ -171,7 +171,11 @@ async fn errors_alone_are_the_default_and_a_reload_changes_that() {
     set("requests = \"off\"").await;
     let before = edge.requests().len();
     ask().await;
-    assert_eq!(edge.requests().len(), before);
+    set("requests = \"all\"").await;
+    // Lines are written in the order of their requests.
+    assert_eq!(get(&edge, "/nowhere", &[]).await.status, 404);
+    let logged = lines(&edge, before + 1).await;
+    assert_eq!((logged.len(), &logged[before]["status"]), (before + 1, &json!(404)));
 }
 
 #[tokio::test]
