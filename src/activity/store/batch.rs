@@ -15,10 +15,10 @@ pub(in crate::activity) struct ActivityBatch<'t> {
 }
 
 impl ActivityBatch<'_> {
-    /// The record of a widget.
+    /// The record of a widget; `None` for one that can't be read, so that a new one takes its place.
     pub(in crate::activity) fn widget(&self, id: &str) -> Result<Option<KeptWidget>, StoreFault> {
         let Some(row) = self.widgets.get(id)? else { return Ok(None) };
-        row::read(row.value()).map(Some)
+        Ok(row::record(id, row.value()))
     }
 
     /// Keeps the record of a widget.
