@@ -51,7 +51,6 @@ pub(super) fn commit(
     let transaction = database.begin_write()?;
     let about = {
         let mut batch = ActivityBatch { widgets: transaction.open_table(WIDGETS)?, about };
-        batch.about.writes += 1;
         change(&mut batch)?;
         transaction.open_table(ABOUT)?.insert((), &*row::write(&batch.about)?)?;
         batch.about
