@@ -83,8 +83,8 @@ pub(super) struct NewSightings<'s> {
 }
 
 impl KeptEmbedders {
-    /// Counts sightings. `may_grow`: beyond [`FEWEST`]. `key`: the places of this list's embedders in the sketch. Returns the embedder as it is now in
-    /// the list; `None` where it is not.
+    /// Counts sightings. `may_grow`: beyond [`FEWEST`]. `key`: the places of this list's embedders in the sketch. Returns the
+    /// embedder as it is now in the list; `None` where it is not.
     pub(super) fn count(
         &mut self,
         new: NewSightings<'_>,

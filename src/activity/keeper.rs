@@ -3,9 +3,10 @@
 //! # What survives
 //!
 //! The keeper looks into the recorder 20 times a second while something happens, and writes what it has added up
-//! [`WRITE`] after the last write began, sooner where writes take long, in one transaction that survives a loss of power. So less than a second of
-//! sightings is lost with the process, or those of the last two writes where one takes half a second. At a stop, and before an upgrade hands the file over, it writes what is there, and
-//! once more what came during that write. What the old process sees afterwards is not kept.
+//! [`WRITE`] after the last write began, sooner where writes take long, in one transaction that survives a loss of power.
+//! So less than a second of sightings is lost with the process; where a write takes half a second or more, those of two
+//! writes. At a stop, and before an upgrade gives the file away, it writes what is there, and once more what came during
+//! that write. What the old process sees after that is not kept.
 //!
 //! # Memory
 //!
@@ -23,9 +24,10 @@
 //!
 //! # Disk
 //!
-//! Records take about eight times the memory at most. Lists of embedders that were refused or reported, which anybody can make
-//! up, grow up to half of that, and lists of those that were let in up to all of it. After that, a list has
-//! a few places at least, and one that has more takes somebody more frequent in the place of its least. The file has free space beside the records.
+//! Records take about eight times the memory at most. Lists of embedders that were refused or reported, which anybody can
+//! make up, grow up to half of that, and lists of those that were let in up to all of it. After that, a list still has a few
+//! places, and where they are taken, somebody more frequent takes that of its least. The file has free space beside the
+//! records.
 
 use std::mem;
 use std::path::Path;
@@ -62,11 +64,11 @@ const IDLE_LOOK: Duration = Duration::from_millis(200);
 /// Time from the beginning of a write to that of the next. With a look and the write itself, less than a second.
 const WRITE: Duration = Duration::from_millis(600);
 
-/// The same with the next write and as much time again, in case that one takes longer than the last. The rest of the second
-/// is for a look.
+/// Time in which the next write has ended, too, even if it takes twice as long as the last one. The rest of the second is for
+/// a look.
 const WRITTEN: Duration = Duration::from_millis(950);
 
-/// The same while nothing can be written.
+/// Time between two writes while nothing can be written.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Writes before the file is let go of: of what is there then, and of what came meanwhile. There may always be more.
@@ -189,6 +191,8 @@ impl ActivityKeeper {
                 break;
             }
         }
+        // Nobody writes meanwhile.
+        let _counting = self.counting.lock();
         self.store.let_go();
     }
 
@@ -228,10 +232,10 @@ impl ActivityKeeper {
 
     /// Writes what was added up, one after the other. Returns whether that could be done.
     fn try_write(&self) -> bool {
+        let mut counting = self.counting.lock();
         if self.store.is_lent() {
             return false;
         }
-        let mut counting = self.counting.lock();
         let was_failing = self.failing.load(Ordering::Relaxed);
         let written = self.write_tally(&mut counting);
         match &written {
