@@ -54,10 +54,13 @@ impl About {
 
 /// The record of a widget; `None` where the row is none.
 pub(super) fn record(id: &str, row: &[u8]) -> Option<KeptWidget> {
-    let record = read(row);
-    record
-        .inspect_err(|error| tracing::debug!(widget = id, ?error, "what was seen of a widget can't be read"))
-        .ok()
+    match read(row) {
+        Ok(record) => Some(record),
+        Err(StoreFault::Damaged(found) | StoreFault::Failed(found)) => {
+            tracing::debug!(widget = id, "what was seen of a widget can't be read: {found}");
+            None
+        }
+    }
 }
 
 /// Reads a row.
