@@ -96,7 +96,7 @@ fn noted(embedder: &str) -> &'static Noted {
     Box::leak(Box::new(noted))
 }
 
-/// The same with the longest origin that there can be.
+/// The same with the longest name that there can be, and a port.
 fn longest() -> &'static Noted {
     let (label, last) = ("a".repeat(63), "a".repeat(61));
     noted(&format!("https://{label}.{label}.{label}.{last}:65535"))

@@ -13,7 +13,9 @@
 use std::cmp::Reverse;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as ValueError;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::seen::{ClientCounts, EmbedderActivity, FrequentEmbedders};
 use super::sketch::{FrequencySketch, SketchKey};
@@ -23,16 +25,23 @@ use embedgate_policy::verdict::Reason;
 /// Embedders that a list has room for. Fewer are shown: those behind them may be ahead one day.
 pub(super) const CAPACITY: usize = 128;
 
+/// Embedders that it has room for where it may not grow: a list of nobody would tell nothing.
+pub(super) const FEWEST: usize = 8;
+
 /// Embedders of one list, as they are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct KeptEmbedders {
+    #[serde(rename = "m")]
     embedders: Vec<KeptEmbedder>,
     /// Nobody else was seen more often.
+    #[serde(rename = "u")]
     untracked: u64,
     /// The contents of the sketch that `base` belongs to.
+    #[serde(rename = "s")]
     epoch: u64,
     /// Nobody else was seen more often before those contents began.
+    #[serde(rename = "b")]
     base: u64,
 }
 
@@ -40,16 +49,27 @@ pub(super) struct KeptEmbedders {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct KeptEmbedder {
+    #[serde(rename = "o")]
     pub(super) origin: Box<str>,
+    #[serde(rename = "n")]
     count: u64,
+    #[serde(rename = "e", skip_serializing_if = "is_zero")]
     error: u64,
+    #[serde(rename = "m", skip_serializing_if = "is_zero")]
     monitored: u64,
+    #[serde(rename = "r", skip_serializing_if = "Option::is_none", deserialize_with = "known_reason")]
     reason: Option<Reason>,
+    #[serde(rename = "t", skip_serializing_if = "Option::is_none")]
     entry: Option<Box<str>>,
+    #[serde(rename = "f")]
     first: u32,
+    #[serde(rename = "l")]
     last: u32,
+    #[serde(rename = "b", skip_serializing_if = "is_zero")]
     browser: u64,
+    #[serde(rename = "c", skip_serializing_if = "is_zero")]
     contradictory: u64,
+    #[serde(rename = "u", skip_serializing_if = "is_zero")]
     unknown: u64,
 }
 
@@ -63,8 +83,8 @@ pub(super) struct NewSightings<'s> {
 }
 
 impl KeptEmbedders {
-    /// Counts sightings. `key`: the places of this list's embedders in the sketch. Returns the embedder as it is now in
-    /// the list; `None` where it is not.
+    /// Counts sightings. `may_grow`: beyond [`FEWEST`]. `key`: the places of this list's embedders in the sketch. Returns the
+    /// embedder as it is now in the list; `None` where it is not.
     pub(super) fn count(
         &mut self,
         new: NewSightings<'_>,
@@ -82,7 +102,8 @@ impl KeptEmbedders {
         }
         let of_new = key(sketch, new.origin);
         let before = self.untracked.min(self.base.saturating_add(sketch.estimate(of_new)));
-        if self.embedders.len() < CAPACITY && may_grow {
+        let places = if may_grow { CAPACITY } else { FEWEST };
+        if self.embedders.len() < places {
             self.embedders.push(KeptEmbedder::new(new, before));
             return self.embedders.last();
         }
@@ -169,6 +190,19 @@ impl KeptEmbedder {
             },
         }
     }
+}
+
+/// A reason, or `None` for one that only later versions know.
+fn known_reason<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Reason>, D::Error> {
+    let name = Option::<String>::deserialize(reader)?;
+    let read =
+        |name: String| Reason::deserialize(IntoDeserializer::<ValueError>::into_deserializer(name)).ok();
+    Ok(name.and_then(read))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The instant that a second begins at.

@@ -3,8 +3,10 @@
 //! # What survives
 //!
 //! The keeper looks into the recorder 20 times a second while something happens, and writes what it has added up
-//! [`WRITE`] after the last write began, in one transaction that survives a loss of power. So less than a second of
-//! sightings is lost with the process. Nothing is lost with a stop, or when an upgrade hands over.
+//! [`WRITE`] after the last write began, sooner where writes take long, in one transaction that survives a loss of power.
+//! So less than a second of sightings is lost with the process; where a write takes half a second or more, those of two
+//! writes. At a stop, and before an upgrade gives the file away, it writes what is there, and once more what came during
+//! that write. What the old process sees after that is not kept.
 //!
 //! # Memory
 //!
@@ -22,9 +24,10 @@
 //!
 //! # Disk
 //!
-//! Records take at most eight times the memory. Lists of embedders that were refused or reported, which anybody can make
-//! up, grow up to half of that, and lists of those that were let in up to all of it. After that, a list still counts whom
-//! it has, and takes somebody more frequent in the place of its least. The file has free space beside the records.
+//! Records take about eight times the memory at most. Lists of embedders that were refused or reported, which anybody can
+//! make up, grow up to half of that, and lists of those that were let in up to all of it. After that, a list still has a few
+//! places, and where they are taken, somebody more frequent takes that of its least. The file has free space beside the
+//! records.
 
 use std::mem;
 use std::path::Path;
@@ -32,9 +35,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::task::{JoinSet, spawn_blocking};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::kept::Growth;
@@ -47,6 +50,8 @@ use super::tally::{SightingTally, TallyLine};
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::ActivityMetrics;
 
+mod sweep;
+
 /// Sightings that may wait to be added up.
 const ROOM: usize = 16 * 1024;
 
@@ -56,20 +61,21 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The same while nothing happens.
 const IDLE_LOOK: Duration = Duration::from_millis(200);
 
-/// Time between two writes. With a look and the write itself, less than a second.
+/// Time from the beginning of a write to that of the next. With a look and the write itself, less than a second.
 const WRITE: Duration = Duration::from_millis(600);
 
-/// The same while nothing can be written.
+/// Time in which the next write has ended, too, even if it takes twice as long as the last one. The rest of the second is for
+/// a look.
+const WRITTEN: Duration = Duration::from_millis(950);
+
+/// Time between two writes while nothing can be written.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Writes before the file is let go of: of what is there then, and of what came meanwhile. There may always be more.
+const LAST_WRITES: usize = 2;
 
 /// Time between two looks for records of widgets that were deleted.
 const SWEEP: Duration = Duration::from_secs(60);
-
-/// Records that each of them looks at.
-const SWEPT: usize = 1000;
-
-/// A record of a widget that was deleted is kept for so long after its last sighting: a widget can be brought back.
-const FORGOTTEN: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// Records take so many times the memory on disk.
 const ON_DISK: u64 = 8;
@@ -146,27 +152,30 @@ impl ActivityKeeper {
 
     /// Takes sightings and keeps them each second. Runs for ever.
     pub async fn run(self: Arc<Self>) {
-        // A file that has to be repaired first takes a while.
-        self.on_thread(Self::write).await;
         let (mut written, mut swept) = (Instant::now(), Instant::now());
-        // Not waited for: meanwhile there is more to add up.
-        let mut writing = JoinSet::new();
+        let mut took = Duration::ZERO;
+        // Not waited for: meanwhile there is more to add up. Only one at a time.
+        let mut work = JoinSet::new();
+        // A file that has to be repaired first takes a while.
+        self.begin(&mut work, Self::write);
         loop {
             // A panic has been told by its hook.
-            while writing.try_join_next().is_some() {}
+            while let Some(done) = work.try_join_next() {
+                took = done.unwrap_or_default().unwrap_or(took);
+            }
             let look = self.look();
             let is_failing = self.failing.load(Ordering::Relaxed);
-            let pause = if is_failing { RETRY } else { WRITE };
+            let pause = if is_failing { RETRY } else { pause_after(took) };
             let is_time = (look == Look::Some || is_failing) && written.elapsed() >= pause
                 || look == Look::Full && !is_failing;
-            if is_time && writing.is_empty() {
-                written = Instant::now();
-                let keeper = Arc::clone(&self);
-                writing.spawn_blocking(move || keeper.write());
-            }
-            if swept.elapsed() >= SWEEP && writing.is_empty() {
-                swept = Instant::now();
-                self.on_thread(Self::sweep).await;
+            if work.is_empty() {
+                if is_time {
+                    written = Instant::now();
+                    self.begin(&mut work, Self::write);
+                } else if swept.elapsed() >= SWEEP && !is_failing {
+                    swept = Instant::now();
+                    self.begin(&mut work, Self::sweep);
+                }
             }
             sleep(if look == Look::Nothing { IDLE_LOOK } else { LOOK }).await;
         }
@@ -174,8 +183,16 @@ impl ActivityKeeper {
 
     /// Keeps what was seen so far, and closes the file, so that another process can open it.
     pub fn let_go(&self) {
-        // One that is under way first.
-        while (self.look() != Look::Nothing || !self.counting.lock().tally.is_empty()) && self.try_write() {}
+        for _ in 0..LAST_WRITES {
+            let look = self.look();
+            // One that is under way first.
+            let is_kept = look == Look::Nothing && self.counting.lock().tally.is_empty();
+            if is_kept || !self.try_write() {
+                break;
+            }
+        }
+        // Nobody writes meanwhile.
+        let _counting = self.counting.lock();
         self.store.let_go();
     }
 
@@ -184,10 +201,10 @@ impl ActivityKeeper {
         self.store.take_back();
     }
 
-    async fn on_thread(self: &Arc<Self>, work: fn(&Self)) {
+    /// Begins work on a thread. It returns how long a write took; `None` where it was none.
+    fn begin(self: &Arc<Self>, work: &mut JoinSet<Option<Duration>>, what: fn(&Self) -> Option<Duration>) {
         let keeper = Arc::clone(self);
-        // A panic has been told by its hook.
-        let _ = spawn_blocking(move || work(&keeper)).await;
+        work.spawn_blocking(move || what(&keeper));
     }
 
     /// Takes sightings out of the recorder.
@@ -207,16 +224,18 @@ impl ActivityKeeper {
         look
     }
 
-    fn write(&self) {
+    fn write(&self) -> Option<Duration> {
+        let begun = Instant::now();
         self.try_write();
+        Some(begun.elapsed())
     }
 
-    /// Writes what was added up. Returns whether that could be done.
+    /// Writes what was added up, one after the other. Returns whether that could be done.
     fn try_write(&self) -> bool {
+        let mut counting = self.counting.lock();
         if self.store.is_lent() {
             return false;
         }
-        let mut counting = self.counting.lock();
         let was_failing = self.failing.load(Ordering::Relaxed);
         let written = self.write_tally(&mut counting);
         match &written {
@@ -241,7 +260,8 @@ impl ActivityKeeper {
         self.being_written.store(tally.bytes() + sketch.bytes(), Ordering::Relaxed);
     }
 
-    /// Writes what was gathered, or else what could not be written before. Returns how many sightings that were.
+    /// Writes what was gathered, or else what could not be written before. Returns how many sightings of widgets that
+    /// are there those were.
     fn write_tally(&self, counting: &mut Counting) -> Result<u64, ActivityError> {
         let writes = self.store.about(|about| about.writes)?;
         if counting.uncertain.take() == Some(writes) {
@@ -258,11 +278,14 @@ impl ActivityKeeper {
         }
         sketch.renew_if_worn();
         let book = self.rules.load_full();
+        let mut recorded = 0;
         let written = self.store.write(|batch| {
+            batch.about.writes = writes + 1;
             for lines in tally.lines().chunk_by(|one, next| one.widget == next.widget) {
                 let Some(TallyLine { widget, .. }) = lines.first() else { continue };
                 // It was deleted since.
                 let Some(rules) = book.get(widget) else { continue };
+                recorded += lines.iter().map(|line| line.tallied.count).sum::<u64>();
                 let on_disk = batch.about.bytes;
                 let growth = Growth {
                     of_admitted: on_disk < self.bytes * ON_DISK,
@@ -281,32 +304,13 @@ impl ActivityKeeper {
             *uncertain = Some(writes + 1);
             return Err(error);
         }
-        Ok(tally.sightings())
+        Ok(recorded)
     }
+}
 
-    /// Takes records away that nobody can see any more, a few of all at a time.
-    fn sweep(&self) {
-        let book = self.rules.load_full();
-        let from = self.counting.lock().swept.take();
-        // Before the first rules, every widget is unknown.
-        if self.store.is_lent() || book.generation() == 0 {
-            return;
-        }
-        let swept = self.store.ids(from.as_deref(), SWEPT).and_then(|ids| {
-            let limit = Timestamp::now().as_second() - FORGOTTEN.as_secs();
-            let mut old = Vec::new();
-            for id in ids.iter().filter(|id| book.get(id).is_none()) {
-                let record = self.store.widget(id)?;
-                old.extend(record.filter(|record| i64::from(record.last) < limit).map(|_| id));
-            }
-            if !old.is_empty() {
-                self.store.write(|batch| old.iter().try_for_each(|id| batch.forget(id)))?;
-            }
-            Ok(ids.into_iter().next_back())
-        });
-        // An error is told by the next write.
-        self.counting.lock().swept = swept.unwrap_or_default();
-    }
+/// Time from the beginning of a write that took so long to that of the next.
+fn pause_after(took: Duration) -> Duration {
+    WRITTEN.saturating_sub(took * 2).min(WRITE)
 }
 
 impl ActivityReader for ActivityKeeper {

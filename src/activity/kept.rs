@@ -13,17 +13,23 @@ use embedgate_policy::allowlist::Judgement;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::origin::Origin;
 
-/// Record of one widget. Later versions may add fields at the end.
+/// Record of one widget. Later versions may add fields.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct KeptWidget {
     /// The last sighting, in seconds since 1970.
+    #[serde(rename = "l")]
     pub(super) last: u32,
     /// The revision whose entries these are.
+    #[serde(rename = "v")]
     revision: u64,
+    #[serde(rename = "e")]
     entries: BTreeMap<Box<str>, KeptEntry>,
+    #[serde(rename = "a")]
     admitted: KeptEmbedders,
+    #[serde(rename = "r")]
     refused: KeptEmbedders,
+    #[serde(rename = "p")]
     reported: KeptEmbedders,
 }
 
@@ -31,8 +37,11 @@ pub(super) struct KeptWidget {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 struct KeptEntry {
+    #[serde(rename = "f")]
     first: u32,
+    #[serde(rename = "l")]
     last: u32,
+    #[serde(rename = "n")]
     count: u64,
 }
 

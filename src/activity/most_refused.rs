@@ -49,6 +49,16 @@ impl MostRefused {
         }
     }
 
+    /// Whether there is one of a widget that is not known.
+    pub(super) fn has_unknown(&self, is_known: impl Fn(&str) -> bool) -> bool {
+        self.refused.iter().any(|refused| !is_known(&refused.widget))
+    }
+
+    /// Drops those of widgets that are not known, so that others have their places.
+    pub(super) fn retain(&mut self, is_known: impl Fn(&str) -> bool) {
+        self.refused.retain(|refused| is_known(&refused.widget));
+    }
+
     /// Those that are shown, most often first. `is_known`: whether there is a widget with this id.
     pub(super) fn told(&self, is_known: impl Fn(&str) -> bool) -> Vec<RefusedEmbedder> {
         let mut known: Vec<_> = self.refused.iter().filter(|refused| is_known(&refused.widget)).collect();
@@ -117,5 +127,23 @@ mod tests {
         let known = |id: &str| id != deleted;
         assert_eq!(counts(&told(&known)), counts(&rest)[..SHOWN]);
         assert!(told(&known).iter().all(|(_, id, _)| *id != deleted));
+    }
+
+    #[test]
+    fn widgets_that_are_not_known_leave_their_places() {
+        let mut most = MostRefused::default();
+        let mut list = KeptEmbedders::default();
+        for name in 0..100 {
+            refuse(&mut most, &mut list, "deleted", name, 1000);
+        }
+        for widget in 0..20_u32 {
+            let mut list = KeptEmbedders::default();
+            (0..20).for_each(|name| refuse(&mut most, &mut list, &format!("w{widget}"), name, 1));
+        }
+        assert_eq!(most.refused.len(), CAPACITY);
+        let known = |id: &str| id != "deleted";
+        assert!(most.has_unknown(known));
+        most.retain(known);
+        assert!(!most.has_unknown(known) && most.refused.len() == CAPACITY - 100);
     }
 }

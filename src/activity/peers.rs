@@ -61,13 +61,13 @@ impl AnswersPeers for PeerActivity {
         match topic {
             WIDGET => {
                 let WidgetQuestion { id } = question(topic, body)?;
-                let activity = reader.widget(&id).inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let activity = reader.widget(&id).inspect_err(unanswered).ok()?;
                 fitted(activity, most).map(|(_, json)| json)
             }
             PAGE => {
                 let question: PageQuestion = question(topic, body)?;
                 let page = PageOfEdge::read(&**reader, &question);
-                let page = page.inspect_err(|error| tracing::warn!("{error}")).ok()?;
+                let page = page.inspect_err(unanswered).ok()?;
                 page.within(most).and_then(|page| json(&page))
             }
             REFUSED => {
@@ -156,6 +156,11 @@ fn question<Q: DeserializeOwned>(topic: &str, body: &[u8]) -> Option<Q> {
     question
         .inspect_err(|error| tracing::debug!(topic, %error, "a question of another edge can't be read"))
         .ok()
+}
+
+/// Told by each write, too, and once; other edges may ask often.
+fn unanswered(error: &ActivityError) {
+    tracing::debug!(%error, "a question of another edge is not answered");
 }
 
 fn json(value: &impl Serialize) -> Option<Vec<u8>> {

@@ -1,7 +1,7 @@
 //! Store of what was seen: one file, on redb, with a record for each widget.
 //!
 //! What is in it can be lost without harm to anybody's visitors, so nothing that is wrong with it keeps an edge from
-//! serving. A file that can't be read is moved aside, and a new one begun.
+//! serving. A file that can't be read is moved aside, and a new one begun. A record that can't be read is replaced.
 
 use std::fs::{self, OpenOptions};
 use std::ops::Bound;
@@ -66,11 +66,11 @@ impl ActivityStore {
         Ok(read(&state.about))
     }
 
-    /// The record of a widget.
+    /// The record of a widget; `None` for one that can't be read.
     pub(super) fn widget(&self, id: &str) -> Result<Option<KeptWidget>, ActivityError> {
         self.with(|database| {
             let Some(row) = database.begin_read()?.open_table(WIDGETS)?.get(id)? else { return Ok(None) };
-            row::read(row.value()).map(Some)
+            Ok(row::record(id, row.value()))
         })
     }
 
@@ -86,7 +86,8 @@ impl ActivityStore {
             let rows = table.range::<&str>((from, Bound::Unbounded))?.take(limit);
             rows.map(|row| {
                 let (id, row) = row?;
-                Ok((id.value().into(), row::read(row.value())?))
+                let record = row::record(id.value(), row.value()).unwrap_or_default();
+                Ok((id.value().into(), record))
             })
             .collect()
         })

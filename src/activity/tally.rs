@@ -95,11 +95,6 @@ impl SightingTally {
         self.bytes >= self.limit
     }
 
-    /// Number of sightings in it.
-    pub(super) fn sightings(&self) -> u64 {
-        self.lines.values().map(|tallied| tallied.count).sum()
-    }
-
     /// Adds a sighting. Returns whether there was room for it.
     pub(super) fn add(&mut self, sighting: &Sighting<'_>) -> bool {
         let (list, reason, by_entry, monitored) = match sighting.kind {
@@ -239,7 +234,7 @@ mod tests {
                 ("w-2", EmbedderList::Admitted, "null", [1, 0, 0], Some(open), [1, 1]),
             ]
         );
-        assert_eq!(tally.sightings(), 8);
+        assert_eq!(tally.lines().iter().map(|line| line.tallied.count).sum::<u64>(), 8);
         tally.clear();
         assert!(tally.is_empty() && tally.bytes() == 0 && !tally.is_full());
     }

@@ -38,7 +38,9 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     settle(admin)?;
     let before = sightings(admin, "recorded")?;
 
-    // Each has activity before memory is looked at.
+    // Before the first request, so that all that is seen is held against the bound.
+    let watch = Watch::start(&edge)?;
+    // Each has activity, so that every further one changes a record.
     let counts = Rc::new(RefCell::new(vec![0_u32; widgets]));
     let counted = {
         let counts = Rc::clone(&counts);
@@ -53,7 +55,6 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     judge_answers(&format!("{what}, one request each"), &seeded, admin, rows)?;
     settle(admin)?;
 
-    let watch = Watch::start(&edge)?;
     let started = Instant::now();
     let asks = (0..RATE as usize * seconds).map(move |nth| any(nth, widgets));
     let tally = on_this_thread(ask_all(plain(&edge), asks, Some(RATE), counted))?;

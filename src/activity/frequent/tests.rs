@@ -166,15 +166,26 @@ fn number(origin: &str) -> u32 {
 #[test]
 fn a_list_that_may_not_grow_still_tells_a_bound() {
     let mut checked = Checked::new(1 << 16);
-    checked.count(1, 5, false);
-    checked.count(2, 3, false);
-    checked.check();
-    assert!(checked.list.told().embedders.is_empty());
-    // Later it may, and those that were refused a place have an error of what they may have had.
-    checked.count(1, 1, true);
+    let few = FEWEST as u32;
+    for name in 0..few {
+        checked.count(name, 20, false);
+    }
+    checked.count(few, 5, false);
+    checked.count(few + 1, 3, false);
     checked.check();
     let told = checked.list.told();
-    assert_eq!((told.embedders[0].count, told.embedders[0].error), (6, 5));
+    assert_eq!((told.embedders.len(), told.untracked), (FEWEST, 5));
+    // Somebody more frequent takes the place of the least.
+    checked.count(few + 2, 30, false);
+    checked.check();
+    assert_eq!(checked.list.told().embedders.len(), FEWEST);
+    checked.check_first(std::iter::once(few + 2));
+    // Later it may, and those that were refused a place have an error of what they may have had.
+    checked.count(few, 1, true);
+    checked.check();
+    let told = checked.list.told();
+    let later = told.embedders.iter().find(|embedder| *embedder.origin == *origin(few)).unwrap();
+    assert_eq!((later.count, later.error), (6, 5));
 }
 
 #[test]

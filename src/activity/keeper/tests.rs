@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use super::sweep::FORGOTTEN;
 use super::*;
 use crate::activity::seen::EmbedderActivity;
 use crate::activity::sighting::{Sighting, SightingKind};
@@ -85,7 +86,7 @@ fn what_was_seen_is_kept_and_told() {
     see(&keeper, "x", "https://c.example", REFUSED, NOW);
     // What was not written yet is, before another process gets the file.
     keeper.let_go();
-    assert_eq!(house.metric("embedgate_activity_sightings_total{outcome=\"recorded\"}"), 10);
+    assert_eq!(house.metric("embedgate_activity_sightings_total{outcome=\"recorded\"}"), 7);
     drop(keeper);
 
     let keeper = house.keeper();
@@ -143,6 +144,37 @@ fn what_can_not_be_written_waits_in_bounded_memory() {
     assert_eq!(refused.embedders.iter().map(seen).max(), Some(1));
 }
 
+/// There is always more to write.
+#[test]
+fn the_file_is_let_go_of_under_steady_load() {
+    let house = House::new([put("w", &["a.example"], "")]);
+    let keeper = house.keeper();
+    let begun = Instant::now();
+    let limit = Duration::from_secs(30);
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut seen = 0_u64;
+            while !keeper.store.is_lent() && begun.elapsed() < limit {
+                see(&keeper, "w", "https://a.example", ADMITTED, NOW);
+                seen += 1;
+            }
+            seen
+        });
+        while keeper.look() == Look::Nothing {}
+        keeper.let_go();
+        assert!(load.join().unwrap() > 0 && begun.elapsed() < limit);
+    });
+    keeper.take_back();
+    assert!(counts(&keeper.widget("w").unwrap().admitted.embedders)[0].1 > 0);
+}
+
+#[test]
+fn where_writes_take_long_the_next_begins_sooner() {
+    for (took, pause) in [(0, 600), (100, 600), (175, 600), (300, 350), (475, 0), (5000, 0)] {
+        assert_eq!(pause_after(Duration::from_millis(took)), Duration::from_millis(pause), "{took}");
+    }
+}
+
 #[test]
 fn what_could_not_be_written_is_there_when_it_can() {
     let house = House::new([put("w", &["a.example"], "")]);
@@ -187,7 +219,11 @@ fn records_of_deleted_widgets_go_in_time() {
     see(&keeper, "old", "https://a.example", ADMITTED, old);
     see(&keeper, "there", "https://a.example", ADMITTED, old);
     see(&keeper, "new", "https://a.example", ADMITTED, now - 60);
+    see(&keeper, "new", "https://b.example", REFUSED, now - 60);
+    see(&keeper, "there", "https://b.example", REFUSED, now - 60);
     assert!(keep(&keeper));
+    let about = |keeper: &ActivityKeeper| keeper.store.about(|about| about.clone()).unwrap();
+    let writes = about(&keeper).writes;
     let ids = || keeper.store.ids(None, 10).unwrap();
     keeper.sweep();
     assert_eq!(ids().len(), 3);
@@ -199,6 +235,9 @@ fn records_of_deleted_widgets_go_in_time() {
     assert_eq!(keeper.counting.lock().swept, None);
     keeper.sweep();
     assert_eq!(ids(), [Box::from("new"), Box::from("there")]);
+    // Places of those that were refused most often are free at once, and only sightings count as a write.
+    assert!(!about(&keeper).most_refused.has_unknown(|id| id == "there"));
+    assert_eq!(about(&keeper).writes, writes);
 }
 
 /// Every embedder comes once, at several widgets, as fast as it can be added up.

@@ -15,10 +15,10 @@ pub(in crate::activity) struct ActivityBatch<'t> {
 }
 
 impl ActivityBatch<'_> {
-    /// The record of a widget.
+    /// The record of a widget; `None` for one that can't be read, so that a new one takes its place.
     pub(in crate::activity) fn widget(&self, id: &str) -> Result<Option<KeptWidget>, StoreFault> {
         let Some(row) = self.widgets.get(id)? else { return Ok(None) };
-        row::read(row.value()).map(Some)
+        Ok(row::record(id, row.value()))
     }
 
     /// Keeps the record of a widget.
@@ -51,7 +51,6 @@ pub(super) fn commit(
     let transaction = database.begin_write()?;
     let about = {
         let mut batch = ActivityBatch { widgets: transaction.open_table(WIDGETS)?, about };
-        batch.about.writes += 1;
         change(&mut batch)?;
         transaction.open_table(ABOUT)?.insert((), &*row::write(&batch.about)?)?;
         batch.about

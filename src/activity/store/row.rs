@@ -1,4 +1,5 @@
-//! Rows of the store's file: MessagePack, each struct as an array, so that later versions can add fields at its end.
+//! Rows of the store's file: MessagePack, each struct as a map with short keys. So a version reads the rows of a later one:
+//! it skips keys that it doesn't know.
 
 use jiff::Timestamp;
 use redb::TableDefinition;
@@ -6,16 +7,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::fault::StoreFault;
+use crate::activity::kept::KeptWidget;
 use crate::activity::most_refused::MostRefused;
 
-/// Records by id: [`KeptWidget`](crate::activity::kept::KeptWidget).
+/// Records by id: [`KeptWidget`].
 pub(super) const WIDGETS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("widgets");
 
 /// One row: [`About`].
 pub(super) const ABOUT: TableDefinition<'static, (), &[u8]> = TableDefinition::new("about");
 
 /// Grows when rows come to mean something that an older version would get wrong.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the file says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,22 +52,34 @@ impl About {
     }
 }
 
+/// The record of a widget; `None` where the row is none.
+pub(super) fn record(id: &str, row: &[u8]) -> Option<KeptWidget> {
+    match read(row) {
+        Ok(record) => Some(record),
+        Err(StoreFault::Damaged(found) | StoreFault::Failed(found)) => {
+            tracing::debug!(widget = id, "what was seen of a widget can't be read: {found}");
+            None
+        }
+    }
+}
+
 /// Reads a row.
-pub(super) fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, StoreFault> {
+fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, StoreFault> {
     rmp_serde::from_slice(row).map_err(|error| StoreFault::Damaged(error.to_string()))
 }
 
 /// The row of a value.
 pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreFault> {
     // Into memory, and of types that it can write all of.
-    rmp_serde::to_vec(value).map_err(|error| StoreFault::Failed(error.to_string()))
+    rmp_serde::to_vec_named(value).map_err(|error| StoreFault::Failed(error.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
 
     use super::*;
+    use embedgate_policy::verdict::Reason;
 
     #[derive(Serialize)]
     struct Older {
@@ -82,7 +96,26 @@ mod tests {
     #[test]
     fn a_row_of_another_version_is_not_guessed_at() {
         let row = write(&Older { format: FORMAT + 1, since: 7 }).unwrap();
-        assert!(matches!(About::read(&row), Err(StoreFault::Damaged(found)) if found.contains("format 2")));
+        assert!(matches!(About::read(&row), Err(StoreFault::Damaged(found)) if found.contains("format 3")));
         assert!(matches!(About::read(b"\xc1"), Err(StoreFault::Damaged(_))));
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_read() {
+        let known = r#"{"l":7,"a":{"m":[{"o":"https://a.example","n":3,"r":"exact","f":1,"l":7}]}}"#;
+        let later = r#"{"new":[1,{"x":2}],"l":7,"a":{"m":[
+            {"o":"https://a.example","n":3,"r":"exact","more":"text","f":1,"l":7}],"z":null}}"#;
+        let read = |json: &str| {
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            record("w", &write(&value).unwrap()).unwrap().told()
+        };
+        let told = read(known);
+        let [embedder] = &told.admitted.embedders[..] else { panic!("{told:?}") };
+        assert_eq!((embedder.count, embedder.reason), (3, Some(Reason::Exact)));
+        assert_eq!(read(later), told);
+        // A reason that is not known here is none.
+        let [embedder] = &read(&known.replace("exact", "foreseen")).admitted.embedders[..] else { panic!() };
+        assert_eq!((embedder.count, embedder.reason), (3, None));
+        assert_eq!(record("w", b"no record"), None);
     }
 }

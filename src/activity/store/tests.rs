@@ -136,10 +136,10 @@ fn a_file_that_is_no_store_is_moved_aside() {
 }
 
 #[test]
-fn a_record_that_is_none_is_found_in_use() {
+fn a_record_that_is_none_is_replaced_alone() {
     let disk = Disk::new();
     let store = disk.store();
-    keep(&store, &["a"]).unwrap();
+    keep(&store, &["a", "b"]).unwrap();
     store.let_go();
     let database = Database::open(disk.path()).unwrap();
     let writing = database.begin_write().unwrap();
@@ -147,10 +147,15 @@ fn a_record_that_is_none_is_found_in_use() {
     writing.commit().unwrap();
     drop(database);
     store.take_back();
-    assert!(keep(&store, &["a"]).is_err());
-    assert!(disk.aside().exists());
+    assert_eq!(store.widget("a").unwrap(), None);
+    let last = || {
+        let page = store.page(None, 10).unwrap();
+        page.iter().map(|(id, record)| (id.to_string(), record.last)).collect::<Vec<_>>()
+    };
+    assert_eq!(last(), [("a".to_owned(), 0), ("b".to_owned(), 7)]);
     keep(&store, &["a"]).unwrap();
-    assert_eq!(ids(&store), ["a"]);
+    assert_eq!(last(), [("a".to_owned(), 7), ("b".to_owned(), 7)]);
+    assert!(!disk.aside().exists());
 }
 
 #[test]

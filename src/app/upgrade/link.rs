@@ -155,7 +155,7 @@ impl Link {
     }
 }
 
-/// Error: the other process said something else.
-pub(super) fn unexpected() -> io::Error {
-    io::Error::other("the other process said something unexpected")
+/// Error: the other process said this instead of what it should.
+pub(super) fn unexpected(message: &Message) -> io::Error {
+    io::Error::other(format!("the other process said `{}`, which is not expected here", message.kind()))
 }

@@ -58,6 +58,25 @@ pub(super) enum Message {
 }
 
 impl Message {
+    /// What kind it is, for errors.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Upgrade => "Upgrade",
+            Self::Upgraded { .. } => "Upgraded",
+            Self::Failed { .. } => "Failed",
+            Self::Call { .. } => "Call",
+            Self::TakeOver { .. } => "TakeOver",
+            Self::Listeners { .. } => "Listeners",
+            Self::WantsStore => "WantsStore",
+            Self::StoreIsFree { .. } => "StoreIsFree",
+            Self::Serving { .. } => "Serving",
+            Self::Yours => "Yours",
+            Self::Swap(_) => "Swap",
+            Self::Policy(_) => "Policy",
+            Self::Followed => "Followed",
+        }
+    }
+
     /// The length and the message.
     ///
     /// # Errors

@@ -60,7 +60,7 @@ impl Predecessor {
             let (version, socket) = (env!("CARGO_PKG_VERSION").to_owned(), socket.to_owned());
             link.send(&Message::TakeOver { secret, version, socket }).await?;
             let (message, sockets) = link.receive_with().await?;
-            let Message::Listeners { addresses } = message else { return Err(unexpected()) };
+            let Message::Listeners { addresses } = message else { return Err(unexpected(&message)) };
             if addresses.len() != sockets.len() {
                 return Err(io::Error::other("not every listener was handed over"));
             }
@@ -84,7 +84,7 @@ impl Predecessor {
             link.send(&Message::WantsStore).await?;
             match link.receive().await? {
                 Message::StoreIsFree { book: name, files: read } => (*book, *files) = (name, read),
-                _ => return Err(unexpected()),
+                other => return Err(unexpected(&other)),
             }
             Ok(())
         };

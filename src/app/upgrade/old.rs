@@ -21,6 +21,7 @@ use super::program::{NewProcess, Program};
 use super::socket::{Arrival, UpgradeSocket};
 use crate::activity::keeper::ActivityKeeper;
 use crate::admin::{Gate, Successor};
+use crate::app::activity::Departure;
 use crate::files::private;
 use crate::rules::error::WideChange;
 use crate::rules::publisher::Publisher;
@@ -82,6 +83,8 @@ pub(in crate::app) struct Relief {
 struct Candidate {
     process: NewProcess,
     arrival: Arrival,
+    /// The file of who embeds is the last that it gets.
+    activity: Departure,
 }
 
 /// Parts of an upgrade, for its errors.
@@ -127,7 +130,7 @@ impl HandOver<'_> {
         if let Some(follower) = self.follower.take() {
             follower.end();
         }
-        let Candidate { process, arrival: Arrival { link, version, socket } } = candidate;
+        let Candidate { process, arrival: Arrival { link, version, socket }, activity: _ } = candidate;
         match self.socket.desk().lets_in_by(&control) {
             true => self.gate.pass_on(Arc::new(SuccessorSocket { path: socket, control })),
             // Whoever was let in by the old requirement may not be by the new one.
@@ -152,31 +155,35 @@ impl HandOver<'_> {
             arrival.link.send_with(&Message::Listeners { addresses }, &sockets).await?;
             match arrival.link.receive().await? {
                 Message::WantsStore => Ok(()),
-                _ => Err(unexpected()),
+                other => Err(unexpected(&other)),
             }
         };
         watched(&mut process, PREPARING, PREPARE, wants_store).await?;
-        Ok(Candidate { process, arrival })
+        Ok(Candidate { process, arrival, activity: Departure::default() })
     }
 
-    /// Closes the store, and that of who embeds.
+    /// Closes the store.
     async fn lent(&self) -> Result<(), String> {
-        let (publisher, activity) = (Arc::clone(self.publisher), Arc::clone(self.activity));
-        let lent = on_thread(move || publisher.lend().map(|()| activity.let_go())).await;
+        let publisher = Arc::clone(self.publisher);
+        let lent = on_thread(move || publisher.lend()).await;
         lent.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
     /// Waits until the new process serves. Returns who may call its admin API.
     async fn taken(&self, candidate: &mut Candidate) -> Result<String, UpgradeError> {
-        let Candidate { process, arrival } = candidate;
+        let Candidate { process, arrival, activity } = candidate;
         let serving = async {
             let book = self.publisher.book_name();
             // Nothing else is taken over: a later edit is not judged yet, or held.
             let files = self.file.map(|file| file.in_force());
             arrival.link.send(&Message::StoreIsFree { book, files }).await?;
             match arrival.link.receive().await? {
-                Message::Serving { control } => arrival.link.send(&Message::Yours).await.map(|()| control),
-                _ => Err(unexpected()),
+                Message::Serving { control } => {
+                    // Only now: until then, this process is the one that sees. If it takes longer, the new one tries again.
+                    activity.begin(self.activity).await;
+                    arrival.link.send(&Message::Yours).await.map(|()| control)
+                }
+                other => Err(unexpected(&other)),
             }
         };
         watched(process, TAKING, TAKE, serving).await
@@ -184,12 +191,13 @@ impl HandOver<'_> {
 
     /// Ends the new process, and goes on as before.
     async fn give_up(&mut self, candidate: Candidate, lent: bool) {
-        candidate.process.kill().await;
+        let Candidate { process, arrival: _, activity } = candidate;
+        process.kill().await;
+        activity.undo(self.activity);
         if let Err(error) = self.socket.again() {
             tracing::error!(%error, "no upgrade is possible any more");
         }
         if lent {
-            self.activity.take_back();
             let publisher = Arc::clone(self.publisher);
             if let Ok(Err(error)) = on_thread(move || publisher.take_back()).await {
                 tracing::error!(%error, "the store could not be taken back");
@@ -253,7 +261,7 @@ impl Relief {
                     }
                     Err(error) => Err(error),
                 },
-                Ok(_) => Err(unexpected()),
+                Ok(other) => Err(unexpected(&other)),
                 Err(_) => return Unfollowed::Gone,
             };
             if let Err(error) = followed {

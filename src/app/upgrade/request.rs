@@ -40,7 +40,7 @@ pub fn request(path: &Path) -> Result<Upgraded, RequestFault> {
     match ask(path).map_err(RequestFault::Unreachable)? {
         Message::Upgraded { pid, version } => Ok(Upgraded { pid, version }),
         Message::Failed { detail } => Err(RequestFault::Failed(detail)),
-        _ => Err(RequestFault::Unreachable(super::link::unexpected())),
+        other => Err(RequestFault::Unreachable(super::link::unexpected(&other))),
     }
 }
 

@@ -101,7 +101,7 @@ impl Desk {
                 // An error means that it is not waited for any more.
                 let _ = arrived.send(Arrival { link, version, socket });
             }
-            _ => return Err(unexpected()),
+            other => return Err(unexpected(&other)),
         }
         Ok(())
     }

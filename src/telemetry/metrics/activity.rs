@@ -1,8 +1,8 @@
 //! What is kept of embedders, in metrics.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use prometheus::{IntCounter, IntGauge};
 
 use super::registration::{Families, counters, gauge};
@@ -12,8 +12,9 @@ use super::registration::{Families, counters, gauge};
 pub struct ActivityMetrics {
     bytes: IntGauge,
     recorded: IntCounter,
-    /// Under a lock, so that nobody adds the same twice.
-    dropped: Arc<Mutex<IntCounter>>,
+    dropped: IntCounter,
+    /// What of that has been counted.
+    counted: Arc<AtomicU64>,
 }
 
 impl ActivityMetrics {
@@ -24,14 +25,14 @@ impl ActivityMetrics {
         let help = "Sightings of embedders, by outcome: recorded, or dropped for want of room.";
         let sightings = counters(families, "activity_sightings_total", help, &["outcome"])?;
         let of = |outcome| sightings.with_label_values(&[outcome]);
-        Ok(Self { bytes, recorded: of("recorded"), dropped: Arc::new(Mutex::new(of("dropped"))) })
+        Ok(Self { bytes, recorded: of("recorded"), dropped: of("dropped"), counted: Arc::default() })
     }
 
     /// Sets the memory, and the number of sightings that were dropped so far.
     pub fn set(&self, bytes: u64, dropped: u64) {
         self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        let counter = self.dropped.lock();
-        counter.inc_by(dropped.saturating_sub(counter.get()));
+        // Whoever looks at the same time adds only what is new.
+        self.dropped.inc_by(dropped.saturating_sub(self.counted.fetch_max(dropped, Ordering::Relaxed)));
     }
 
     /// Counts sightings that were recorded.

@@ -32,7 +32,7 @@ async fn a_file_that_can_not_be_written_is_told_once_and_tried_again() {
     let more = "[activity]\npath = \"conf/widgets.json/activity.redb\"\n".to_owned();
     let mut edge = Edge::start(EdgeSpec { more, ..spec() }).await;
     let obstacle = edge.folder().join("conf/widgets.json");
-    let dropped = "embedgate_activity_sightings_total{outcome=\"recorded\"}";
+    let recorded = "embedgate_activity_sightings_total{outcome=\"recorded\"}";
     for _ in 0..3 {
         assert_eq!(load(&edge, SITE).await, 200);
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -44,7 +44,7 @@ async fn a_file_that_can_not_be_written_is_told_once_and_tried_again() {
     let warned = told(&edge);
     assert!(warned.len() == 1 && warned[0].contains("WARN"), "{}", edge.log());
     assert!(warned[0].contains("until then, nothing of embedders is kept"), "{warned:?}");
-    assert_eq!(edge.metric(dropped).await, 0.0);
+    assert_eq!(edge.metric(recorded).await, 0.0);
 
     // A check says it, too, and makes nothing.
     let checked = Edge::command(edge.folder()).arg("check").output().unwrap();
@@ -52,7 +52,7 @@ async fn a_file_that_can_not_be_written_is_told_once_and_tried_again() {
     assert!(said.contains("activity.path: conf/widgets.json/activity.redb: "), "{said}");
 
     fs::remove_file(&obstacle).unwrap();
-    eventually("it is kept", async || edge.metric(dropped).await == 3.0).await;
+    eventually("it is kept", async || edge.metric(recorded).await == 3.0).await;
     assert!(edge.log().contains("what is seen of embedders is kept again"), "{}", edge.log());
     assert_eq!(told(&edge).len(), 1);
     edge.signal("TERM");

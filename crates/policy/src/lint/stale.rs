@@ -52,9 +52,9 @@ pub fn stale_entries(
     let told = stale.map(|(index, (rule, used))| {
         let entry = rule.entry.to_string();
         let days = now.duration_since(used.idle_since()).as_hours() / 24;
-        let since = match used.last {
-            Some(last) => format!("it last did at {}", seconds(last)),
-            None => format!("it is watched since {}", seconds(used.watched_since)),
+        let since = match used.last.filter(|last| *last >= used.watched_since) {
+            Some(last) => format!("last at {}", seconds(last)),
+            None => format!("watched since {}", seconds(used.watched_since)),
         };
         Finding {
             code: "stale_entry",
@@ -106,17 +106,25 @@ mod tests {
         let document = json!({ "id": "w", "allowed_domains": [
             "new.example", "used.example", "left.example", "never.example",
             { "pattern": "over.example", "expires_at": "1970-01-02T00:00:00Z" }, "back.example",
+            "again.example",
         ] });
-        let uses = [(29, None), (90, Some(29)), (90, Some(30)), (45, None), (90, None), (10, Some(80))];
+        let uses = [
+            (29, None),
+            (90, Some(29)),
+            (90, Some(30)),
+            (45, None),
+            (90, None),
+            (10, Some(80)),
+            (40, Some(80)),
+        ];
         let told = found(&document, &uses, &EdgePolicy::default());
-        let [left, never] = told.as_slice() else { panic!("{told:?}") };
+        let [left, never, again] = told.as_slice() else { panic!("{told:?}") };
         assert_eq!(left.0, "/allowed_domains/2");
-        assert!(
-            left.1.starts_with("`left.example` has admitted nobody for 30 days (it last did at 19"),
-            "{left:?}"
-        );
+        assert!(left.1.starts_with("`left.example` has admitted nobody for 30 days (last at 19"), "{left:?}");
         assert_eq!(never.0, "/allowed_domains/3");
-        assert!(never.1.contains("for 45 days (it is watched since 19"), "{never:?}");
+        assert!(never.1.contains("for 45 days (watched since 19"), "{never:?}");
+        // It was put back on the list after it was last used.
+        assert!(again.1.contains("for 40 days (watched since 19"), "{again:?}");
     }
 
     #[test]

@@ -247,6 +247,8 @@ impl Hub {
                 // They were ended, and could not say so.
                 others.clear();
             }
+            // Or have said so by now.
+            self.keep_current(&mut others);
             let behind_now = behind.among(&self.waited_for(), &others);
             if behind_now.is_empty() || now >= until {
                 return behind_now;
@@ -268,6 +270,18 @@ impl Hub {
     /// The edges that saves wait for.
     fn waited_for(&self) -> BTreeMap<String, String> {
         self.registry.lock().waited_for(Instant::now())
+    }
+
+    /// Drops those of these processes that were ended since.
+    fn keep_current(&self, others: &mut BTreeMap<String, BTreeSet<String>>) {
+        if others.is_empty() {
+            return;
+        }
+        let current = self.other_processes();
+        others.retain(|name, instances| {
+            instances.retain(|instance| current.get(name).is_some_and(|all| all.contains(instance)));
+            !instances.is_empty()
+        });
     }
 
     /// Processes that were heard of lately under the name of an edge, and are not the one that was announced last.
