@@ -17,7 +17,7 @@ async fn the_page_is_known_whatever_let_it_in() {
         ("w", SITE, "ticket", None),
         ("w", DASHBOARD, "system_origin", None),
         ("open", STRANGER, "unrestricted", None),
-        ("monitored", STRANGER, "not_listed", Some("not_listed")),
+        ("monitored", STRANGER, "unrestricted", Some("not_listed")),
     ] {
         let ticket = format!("Embed {}", ticket(&edge, widget, page, 60));
         let fields = [("Origin", &*own(&edge)), ("Authorization", &*ticket)];
