@@ -17,8 +17,8 @@ use super::problem::Problem;
 use super::{Admin, blocking, refusal};
 use crate::rules::fleet::{AnswersPeers, PeerQuestion};
 use crate::telemetry::shown_decisions::{
-    DecisionText, KEPT_DECISIONS, ShownAnswer, ShownDecision, ShownEmbedder, ShownOutcome, ShownTicket,
-    ShownVerdict,
+    DecisionText, KEPT_DECISIONS, KEPT_FAILURES, KEPT_REFUSALS, ShownAnswer, ShownDecision, ShownEmbedder,
+    ShownOutcome, ShownTicket, ShownVerdict,
 };
 use embedgate_policy::explain::{AskedBy, Explanation, explain};
 use embedgate_policy::origin::Embedder;
@@ -139,8 +139,8 @@ struct PastFailure {
 /// Find a decision
 ///
 /// A denial, refusal or failure shows a decision id. Tells what was decided then, and what the rules in force say of the
-/// same request now, with the entry to add. Each edge keeps the last 10,000 denials and failures and the last 2,000 refusals
-/// before a verdict, since its start. In a fleet the other edges are asked, too.
+/// same request now, with the entry to add. Each edge keeps the last 10,000 denials, the last 2,000
+/// failures of upstreams and the last 2,000 other ones, since its start. In a fleet the other edges are asked, too.
 #[utoipa::path(
     get,
     path = "/v1/decisions/{id}",
@@ -242,8 +242,8 @@ fn unknown(id: &str, missing: &BTreeSet<String>) -> Problem {
     };
     let detail = match DecisionText::try_from(id.as_bytes()) {
         Ok(_) => format!(
-            "no edge that was asked has such a decision in memory: each keeps the last {KEPT_DECISIONS} denials and failures \
-             since its start.{silent} The logs of decisions and requests on standard output name it, if they were on: search \
+            "no edge that was asked has such a decision in memory: each keeps the last {KEPT_DECISIONS} denials and \
+             {KEPT_FAILURES} failures of upstreams since its start, and the last {KEPT_REFUSALS} other ones.{silent} The logs of decisions and requests on standard output name it, if they were on: search \
              them for the id"
         ),
         Err(_) => "a decision id has 36 characters, such as 01939b1c-2f6e-7cc3-98c4-dc0c0c07398f".to_owned(),

@@ -15,11 +15,15 @@ use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::origin::{Embedder, OpaqueOrigin, OriginBuf, OriginError};
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
-/// Number of denials and failures that are kept at least. Twice as many after somebody has asked.
+/// Number of denials that are kept at least. Twice as many after somebody has asked.
 pub const KEPT_DECISIONS: usize = 10_000;
 
-/// The same of refusals before a verdict: apart, so that whoever tries paths at random drives no denial out.
-const KEPT_REFUSALS: usize = 2_000;
+/// The same of failures at an upstream: apart, so that no flood of denials drives one out.
+pub const KEPT_FAILURES: usize = 2_000;
+
+/// The same of refusals before a verdict and of unknown widgets: apart, so that whoever tries paths or ids at random drives
+/// no denial out.
+pub const KEPT_REFUSALS: usize = 2_000;
 
 /// Longest origin that is kept whole: no host is as long, but a scheme may be.
 const ORIGIN_BYTES: usize = 512;
@@ -202,28 +206,41 @@ pub struct ShownAnswer {
 /// Memory of the last decisions whose id somebody was shown.
 #[derive(Debug)]
 pub struct ShownDecisions {
-    judged: AnswerMemory,
+    denied: AnswerMemory,
+    failed: AnswerMemory,
+    /// Requests that anybody can make in any number.
     refused: AnswerMemory,
 }
 
 impl Default for ShownDecisions {
     fn default() -> Self {
-        Self { judged: AnswerMemory::new(KEPT_DECISIONS), refused: AnswerMemory::new(KEPT_REFUSALS) }
+        Self {
+            denied: AnswerMemory::new(KEPT_DECISIONS),
+            failed: AnswerMemory::new(KEPT_FAILURES),
+            refused: AnswerMemory::new(KEPT_REFUSALS),
+        }
     }
 }
 
 impl ShownDecisions {
     /// Keeps a decision; the oldest of its kind makes room.
     pub fn keep(&self, answer: ShownAnswer) {
-        match answer.decision.outcome {
-            ShownOutcome::Judged(_) => self.judged.push(answer),
-            ShownOutcome::Refused(_) => self.refused.push(answer),
-        }
+        let memory = match &answer.decision.outcome {
+            ShownOutcome::Judged(verdict) if verdict.failure.is_some() => &self.failed,
+            ShownOutcome::Judged(verdict)
+                if verdict.verdict == Verdict::Deny && verdict.reason != Reason::UnknownWidget =>
+            {
+                &self.denied
+            }
+            // A body of the client's own that failed is one, too.
+            ShownOutcome::Judged(_) | ShownOutcome::Refused(_) => &self.refused,
+        };
+        memory.push(answer);
     }
 
     /// The decision with this id.
     pub fn find(&self, id: &DecisionText) -> Option<ShownAnswer> {
-        self.judged.find(id).or_else(|| self.refused.find(id))
+        [&self.denied, &self.failed, &self.refused].into_iter().find_map(|memory| memory.find(id))
     }
 }
 
@@ -306,30 +323,58 @@ mod tests {
         assert!((0..4_000).all(|number| memory.find(&id(number)).is_some()));
     }
 
-    #[test]
-    fn refusals_drive_no_denials_out() {
-        let shown = ShownDecisions::default();
+    fn judged(number: usize, verdict: Verdict, reason: Reason, failure: Option<&'static str>) -> ShownAnswer {
         let verdict = ShownVerdict {
             widget: Some("w".into()),
             class: Class::Asset,
-            verdict: Verdict::Deny,
-            reason: Reason::NotListed,
+            verdict,
+            reason,
             would_deny: None,
             embedder: ShownEmbedder::Known(Origin::parse("https://a.example").unwrap().into()),
             missing_denied: false,
             ticket: ShownTicket::Absent,
             ticket_fault: None,
             near_miss: None,
-            failure: None,
+            failure: failure.map(|kind| ("app".into(), kind)),
         };
         let outcome = ShownOutcome::Judged(verdict);
-        let denial = ShownDecision::new(id(0), Timestamp::UNIX_EPOCH, &Method::GET, None, outcome);
-        shown.keep(ShownAnswer { status: 403, decision: Arc::new(denial) });
-        (1..3 * KEPT_REFUSALS).for_each(|number| shown.keep(refused(number)));
-        let found = shown.find(&id(0)).unwrap();
-        let facts = found.decision.verdict().unwrap().facts().unwrap();
-        assert_eq!((facts.widget, facts.embedder.origin().unwrap().as_str()), ("w", "https://a.example"));
-        assert!(shown.find(&id(1)).is_none() && shown.find(&id(3 * KEPT_REFUSALS - 1)).is_some());
+        let decision = ShownDecision::new(id(number), Timestamp::UNIX_EPOCH, &Method::GET, None, outcome);
+        ShownAnswer { status: 403, decision: Arc::new(decision) }
+    }
+
+    #[test]
+    fn what_anybody_can_cause_drives_no_denial_and_no_failure_out() {
+        let floods: [fn(usize) -> ShownAnswer; 3] = [
+            refused,
+            |number| judged(number, Verdict::Deny, Reason::UnknownWidget, None),
+            |number| judged(number, Verdict::Allow, Reason::Exact, None),
+        ];
+        for flood in floods {
+            let shown = ShownDecisions::default();
+            shown.keep(judged(0, Verdict::Deny, Reason::NotListed, None));
+            shown.keep(judged(1, Verdict::Allow, Reason::Exact, Some("closed")));
+            (2..KEPT_DECISIONS + 10).for_each(|number| shown.keep(flood(number)));
+            let found = shown.find(&id(0)).unwrap();
+            let facts = found.decision.verdict().unwrap().facts().unwrap();
+            assert_eq!((facts.widget, facts.embedder.origin().unwrap().as_str()), ("w", "https://a.example"));
+            assert!(shown.find(&id(1)).is_some());
+            assert!(shown.find(&id(2)).is_none() && shown.find(&id(KEPT_DECISIONS + 9)).is_some());
+        }
+    }
+
+    #[test]
+    fn denials_drive_no_older_failure_out() {
+        let shown = ShownDecisions::default();
+        let denials = |from: usize| {
+            (from..from + KEPT_DECISIONS)
+                .for_each(|number| shown.keep(judged(number, Verdict::Deny, Reason::NotListed, None)));
+        };
+        denials(1);
+        assert!(shown.find(&id(1)).is_some());
+        // It took long, so its id is older than all of theirs.
+        shown.keep(judged(0, Verdict::Allow, Reason::Exact, Some("read_timeout")));
+        denials(1 + KEPT_DECISIONS);
+        assert!(shown.find(&id(0)).is_some() && shown.find(&id(1)).is_none());
     }
 
     #[test]

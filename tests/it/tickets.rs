@@ -11,6 +11,7 @@ use embedgate_policy::ticket::{Ticket, TicketKeys};
 
 mod cookie;
 mod demo;
+mod failed;
 mod frames;
 mod issued;
 mod live;

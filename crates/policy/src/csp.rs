@@ -89,6 +89,18 @@ impl ListSources {
         sources
     }
 
+    /// Translates entries of which all are said, or none; `None` if they are too long for a policy.
+    fn compile_whole(entries: impl IntoIterator<Item = Entry>) -> Option<ListSources> {
+        let mut sources = ListSources::default();
+        for entry in entries {
+            sources.push(&entry);
+            if sources.text.len() > MAX_POLICY_BYTES {
+                return None;
+            }
+        }
+        Some(sources)
+    }
+
     fn push(&mut self, entry: &Entry) {
         let hosts: &[String] = &match entry.host() {
             HostPattern::Name(name) => [name.to_string()].to_vec(),
@@ -219,29 +231,33 @@ fn own(page: Option<Origin<'_>>, system: &OriginSet) -> String {
     policy
 }
 
-/// The policy of an allowed answer for this widget; only frames have one.
+/// The policy of an allowed answer for this widget; only frames have one. `has_reports`: browsers are asked for reports,
+/// without which a policy that is not enforced is of no use.
 #[must_use]
 pub fn widget_ancestors(
     facts: &Facts<'_>,
     widget: WidgetRules<'_>,
     decision: &Decision,
     policy: &EdgePolicy,
+    has_reports: bool,
     now: Timestamp,
 ) -> Option<FramePolicy> {
     if facts.class != Class::Frame {
         return None;
     }
-    let listed = || ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
     let sources;
     let ancestors = if widget.access == Access::Monitor {
-        sources = listed();
+        if !has_reports {
+            return None;
+        }
+        sources = ListSources::compile_whole(widget.allowlist.entries(now))?;
         Ancestors::Monitored { sources: &sources, is_page_listed: decision.would_deny.is_none() }
     } else if widget.access == Access::Open && policy.open_allowed {
         Ancestors::Unrestricted
     } else if widget.allowlist.is_empty() {
         Ancestors::Locked
     } else {
-        sources = listed();
+        sources = ListSources::compile(&widget.allowlist.entries(now).collect::<Vec<_>>());
         Ancestors::Listed(&sources)
     };
     let around = match (facts.by_ticket(policy), facts.embedder.origin()) {

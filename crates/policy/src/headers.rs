@@ -159,7 +159,14 @@ pub fn is_stripped(class: Class, name: &HeaderName) -> bool {
 /// replace the upstream's are in [`is_stripped`], too.
 pub fn is_computed(name: &HeaderName) -> bool {
     is_cors(name)
-        || [header::VARY, header::CONTENT_SECURITY_POLICY, SERVER_TIMING, header::SET_COOKIE].contains(name)
+        || [
+            header::VARY,
+            header::CONTENT_SECURITY_POLICY,
+            header::CONTENT_SECURITY_POLICY_REPORT_ONLY,
+            SERVER_TIMING,
+            header::SET_COOKIE,
+        ]
+        .contains(name)
 }
 
 fn is_cors(name: &HeaderName) -> bool {

@@ -32,7 +32,18 @@ pub(super) fn read<'d>(
             format!("reports.path: '{tickets}' is tickets.path; write another one, or \"\" for no reports"),
         );
     }
+    if let Some(path) = path.as_ref().filter(|path| match_alike(path, tickets)) {
+        table.fault(
+            spot.unwrap_or(&ValueSource::Nowhere),
+            format!("reports.path: '{path}' and tickets.path '{tickets}' could both match a path; change one of them"),
+        );
+    }
     ReportSettings { path }
+}
+
+/// Whether there is a path that both match: each has a text where the other has `{widget}`.
+fn match_alike(one: &PathPattern, other: &PathPattern) -> bool {
+    one.narrowed(other).is_some() && other.narrowed(one).is_some()
 }
 
 fn report_path(text: &str) -> Result<PathPattern, String> {

@@ -198,6 +198,11 @@ fn sections() {
         ("reports.path = \"/{widget}/{*rest}\"", "3:16", "leave {*rest} out"),
         ("reports.path = \"/w/{widget}/embed-ticket\"", "3:16", "is tickets.path; write another one"),
         ("tickets.path = \"/w/{widget}/embed-report\"", "3:1", "is tickets.path; write another one"),
+        (
+            "tickets.path = \"/call/{widget}\"\nreports.path = \"/{widget}/report\"",
+            "4:16",
+            "could both match a path; change one of them",
+        ),
         ("reports.path = \"/w/{widget}/a;b\"", "3:16", "can't have ';' or ','"),
         ("reports.path = \"/a,b/{widget}\"", "3:16", "can't have ';' or ','"),
         ("reports.path = \"/w/{widget}/frame\"", "2:20", "is reports.path, which the edge answers itself"),

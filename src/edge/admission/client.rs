@@ -1,7 +1,7 @@
 //! Client of a request: the browser's address, scheme and host, also behind a trusted proxy.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use http::header::HeaderName;
 use ipnet::IpNet;
@@ -33,28 +33,6 @@ impl ClientInfo {
         let peer = peer.map(|addr| addr.to_canonical());
         let trusted = peer.is_some_and(|peer| is_trusted(peer, trusted));
         Self { peer, trusted, https: tls || trusted && forwarded_https(request) == Some(true) }
-    }
-
-    /// The browser's address, as far as it is known: that of the connection, or, behind trusted proxies, the last one in
-    /// `X-Forwarded-For` that is not a trusted proxy's.
-    pub fn browser(request: &RequestHead, peer: Option<IpAddr>, trusted: &[IpNet]) -> Option<IpAddr> {
-        let mut address = peer?.to_canonical();
-        let lines: Vec<&[u8]> = request::lines(request, FORWARDED_FOR).collect();
-        for said in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
-            if !is_trusted(address, trusted) {
-                break;
-            }
-            match parse_address(said) {
-                Some(said) => address = said,
-                None => break,
-            }
-        }
-        Some(address)
-    }
-
-    /// The address that opened the connection.
-    pub fn peer(&self) -> Option<IpAddr> {
-        self.peer
     }
 
     /// Whether a field of the request is forwarded to the upstream. Fields of a trusted proxy are, except
@@ -107,15 +85,6 @@ fn forwarded_https(request: &RequestHead) -> Option<bool> {
     } else {
         None
     }
-}
-
-/// Reads an address of `X-Forwarded-For`, to which some proxies add the port.
-fn parse_address(text: &[u8]) -> Option<IpAddr> {
-    let text = str::from_utf8(text.trim_ascii()).ok()?;
-    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
-    let address: Option<IpAddr> = text.parse().ok().or_else(bare);
-    let address = address.or_else(|| text.parse::<SocketAddr>().ok().map(|with_port| with_port.ip()));
-    address.map(|address| address.to_canonical())
 }
 
 fn push_address(text: &mut Vec<u8>, address: IpAddr) {
@@ -201,32 +170,6 @@ mod tests {
             let (is, sent) = forwarded("10.1.1.1", false, &[("x-forwarded-proto", said)]);
             assert_eq!(is, https, "{said}");
             assert!(sent.contains(&("x-forwarded-proto".to_owned(), told.to_owned())), "{said}: {sent:?}");
-        }
-    }
-
-    #[test]
-    fn the_browser_is_behind_the_last_trusted_proxy() {
-        let trusted = ["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
-        let found = |peer: &str, said: &[&str]| {
-            let fields: Vec<_> = said.iter().map(|said| ("x-forwarded-for", *said)).collect();
-            let request = RequestHead::of("GET", "/", &fields);
-            ClientInfo::browser(&request, Some(peer.parse().unwrap()), &trusted).unwrap().to_string()
-        };
-        for (peer, said, browser) in [
-            ("192.0.2.1", vec!["1.2.3.4"], "192.0.2.1"),
-            ("10.1.1.1", vec![], "10.1.1.1"),
-            ("10.1.1.1", vec!["1.2.3.4"], "1.2.3.4"),
-            ("::ffff:10.1.1.1", vec!["::ffff:1.2.3.4"], "1.2.3.4"),
-            ("10.1.1.1", vec!["6.6.6.6, 1.2.3.4 ,10.2.2.2"], "1.2.3.4"),
-            ("10.1.1.1", vec!["6.6.6.6", "1.2.3.4", "10.2.2.2, 2001:db8::1"], "1.2.3.4"),
-            ("10.1.1.1", vec!["1.2.3.4:5678"], "1.2.3.4"),
-            ("10.1.1.1", vec!["[2a00::1]:443"], "2a00::1"),
-            ("10.1.1.1", vec!["[2a00::1]"], "2a00::1"),
-            ("10.1.1.1", vec!["1.2.3.4, unknown"], "10.1.1.1"),
-            ("10.1.1.1", vec!["1.2.3.4, unknown, 10.2.2.2"], "10.2.2.2"),
-            ("10.1.1.1", vec!["10.3.3.3, 10.2.2.2"], "10.3.3.3"),
-        ] {
-            assert_eq!(found(peer, &said), browser, "{peer} {said:?}");
         }
     }
 

@@ -1,9 +1,14 @@
 //! Fetch Metadata: what a browser says of where a request comes from, and whether it fetches an answer ahead of need.
 
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderName, HeaderValue};
 
 use crate::activity::sighting::ClientClass;
 use crate::edge::http::fields::Fields;
+
+/// The field with the destination of a request: what its answer is for.
+pub const SEC_FETCH_DEST: HeaderName = HeaderName::from_static(DESTINATION);
+
+const DESTINATION: &str = "sec-fetch-dest";
 
 /// Fetch Metadata of a request (Fetch Metadata Request Headers), as far as sightings and tickets depend on it, and its
 /// `Origin`. The metadata is counted, and no verdict depends on it: a client that is no browser may say what it likes.
@@ -13,6 +18,8 @@ pub struct FetchMetadata<'r> {
     origins: [Option<&'r HeaderValue>; 2],
     /// `Sec-Fetch-Site`; empty where there are several.
     site: &'r [u8],
+    /// `Sec-Fetch-Dest`; empty where there are several.
+    destination: &'r [u8],
     /// `Sec-Purpose`. Scripts can't set it.
     purpose: FetchPurpose,
     /// `Purpose` says `prefetch`, as browsers had it before `Sec-Purpose`. Scripts can set it, too.
@@ -48,7 +55,7 @@ impl<'r> FetchMetadata<'r> {
     #[inline]
     pub fn read(fields: &'r Fields) -> Self {
         let mut read = Self::default();
-        let mut sites = 0_u32;
+        let (mut sites, mut destinations) = (0_u32, 0_u32);
         for (name, value) in fields.iter() {
             match *name {
                 header::ORIGIN if read.origins[0].is_none() => read.origins[0] = Some(value),
@@ -71,6 +78,10 @@ impl<'r> FetchMetadata<'r> {
                         read.site = value.as_bytes();
                         sites += 1;
                     }
+                    DESTINATION => {
+                        read.destination = value.as_bytes();
+                        destinations += 1;
+                    }
                     "sec-purpose" => read.purpose = FetchPurpose::parse(value.as_bytes()),
                     "purpose" => {
                         read.is_old_prefetch = FetchPurpose::parse(value.as_bytes()) != FetchPurpose::Use;
@@ -81,6 +92,9 @@ impl<'r> FetchMetadata<'r> {
         }
         if sites > 1 {
             read.site = b"";
+        }
+        if destinations > 1 {
+            read.destination = b"";
         }
         read
     }
@@ -102,6 +116,12 @@ impl<'r> FetchMetadata<'r> {
         // A script that sets `Purpose` to stay unseen has a preflight, and with it an `Origin`. An old browser's own
         // prefetch has none, but for assets with `crossorigin`, which then count.
         self.purpose != FetchPurpose::Use || self.is_old_prefetch && self.origins[0].is_none()
+    }
+
+    /// Whether the answer is a document for a frame and not for a tab.
+    #[inline]
+    pub fn is_in_frame(&self) -> bool {
+        matches!(self.destination, b"iframe" | b"frame")
     }
 
     /// Whether the page that asks is prerendered, or was until now: it asks no second time once it is shown.
@@ -170,6 +190,22 @@ mod tests {
             let read = FetchMetadata::read(&of_request);
             assert_eq!(read.client(|| false), class_of_own, "{fields:?}");
             assert_eq!(read.client(|| true), class_of_foreign, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_frame_is_told_from_a_tab() {
+        let dest = |value| ("sec-fetch-dest", value);
+        for (fields, expected) in [
+            (&[dest("iframe")][..], true),
+            (&[dest("frame")], true),
+            (&[dest("document")], false),
+            (&[dest("Iframe")], false),
+            (&[], false),
+            (&[dest("iframe"), dest("iframe")], false),
+            (&[("sec-fetch-mode", "iframe")], false),
+        ] {
+            assert_eq!(FetchMetadata::read(&Fields::of(fields)).is_in_frame(), expected, "{fields:?}");
         }
     }
 

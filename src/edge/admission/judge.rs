@@ -1,10 +1,11 @@
 //! Judge of routed requests: the one place where a request meets the rule book, which it loads exactly once.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use http::header::{self, HeaderName, HeaderValue};
+use http::header::{self, HeaderValue};
 use jiff::Timestamp;
 use tokio::time::Instant;
 
@@ -31,7 +32,6 @@ mod report;
 mod ticket;
 mod told;
 
-const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 pub use record::VerdictRecorder;
@@ -86,8 +86,9 @@ pub struct Denied<'r> {
     pub embedder: Embedder<'r>,
     /// The decision's id.
     pub id: DecisionId,
-    /// The decision, to be kept once somebody is shown its id.
-    pub shown: Arc<ShownDecision>,
+    /// The decision, to be kept once somebody is shown its id. `None`: the request is a preflight, which passes so that the
+    /// page can read the denial of its request.
+    pub shown: Option<Arc<ShownDecision>>,
     subject: told::DenialSubject,
 }
 
@@ -115,7 +116,7 @@ impl Judge<'_> {
         let widget = book.get(id);
         let fetch = FetchMetadata::read(&request.fields);
         let embedder = Embedder::identify(fetch.origins(), lines(request, header::REFERER));
-        let (reading, by_cookie) = self.reading(route.class, &embedder, id, request);
+        let (reading, by_cookie) = self.reading(route.class, &embedder, id, request, &fetch);
         let is_stream = is_stream(route, request);
         let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
             // An `EventSource` reconnects to its first address, a frame may reload much later, and a cookie is
@@ -132,7 +133,7 @@ impl Judge<'_> {
         if let Some(reading) = &reading {
             self.presented(reading, ticket, &decision);
         }
-        let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, &fetch, request);
+        let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, &fetch);
         let subject = JudgedRequest {
             facts: &facts,
             widget,
@@ -141,6 +142,7 @@ impl Judge<'_> {
             fetch,
             is_ahead,
             route: Some(route),
+            trace_id: OnceCell::new(),
             now,
         };
         let decision_id = self.record(&subject, &decision, took);
@@ -169,8 +171,10 @@ impl Judge<'_> {
                         &decision,
                         self.policy,
                         now,
-                        |page| if is_ahead { None } else { self.framed(id, page, request, now) },
-                        |page, room| self.reports.address(id, room, &decision_id, page, now),
+                        |page| if is_ahead { None } else { self.framed(id, page, (request, &fetch), now) },
+                        self.reports.are_wanted().then_some(|page: Option<Origin<'_>>, room| {
+                            self.reports.address(id, room, &decision_id, page, now)
+                        }),
                     );
                     // Shown later from a browser's store, it would have no ticket.
                     answer.not_stored = is_ahead && route.class == Class::Frame;
@@ -207,13 +211,14 @@ impl Judge<'_> {
         embedder: &Embedder<'_>,
         id: &str,
         request: &RequestHead,
+        fetch: &FetchMetadata<'_>,
     ) -> (Option<TicketReading>, bool) {
         if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin, id)) {
             return (None, false);
         }
         let sent = match class {
             Class::Session => self.tickets.read(request, id),
-            Class::Frame if is_in_frame(request) => self.tickets.read_address(request, id),
+            Class::Frame if fetch.is_in_frame() => self.tickets.read_address(request, id),
             Class::Frame | Class::Asset | Class::Public => return (None, false),
         };
         let (reading, by_cookie) = match sent {
@@ -243,12 +248,12 @@ impl Judge<'_> {
         &self,
         id: &str,
         page: Origin<'_>,
-        request: &RequestHead,
+        (request, fetch): (&RequestHead, &FetchMetadata<'_>),
         now: Timestamp,
     ) -> Option<GivenTicket> {
         let ticket = self.tickets.issue(id, page, now)?;
         self.verdicts.metrics.ticket(TicketOutcome::Framed);
-        let cookie = is_in_frame(request).then(|| self.cookie(id, &ticket, request)).flatten();
+        let cookie = fetch.is_in_frame().then(|| self.cookie(id, &ticket, request)).flatten();
         Some(GivenTicket { timing: timing_of_ticket(&ticket), cookie })
     }
 
@@ -281,8 +286,8 @@ impl Judge<'_> {
 
 /// Whether this is the frame of a page that was prerendered: Chromium requests it once the page is shown, and says of it
 /// what was true before. No other request follows, so it has its ticket and is a sighting.
-fn is_frame_of_shown_page(class: Class, fetch: &FetchMetadata<'_>, request: &RequestHead) -> bool {
-    class == Class::Frame && fetch.is_of_prerendered_page() && is_in_frame(request)
+fn is_frame_of_shown_page(class: Class, fetch: &FetchMetadata<'_>) -> bool {
+    class == Class::Frame && fetch.is_of_prerendered_page() && fetch.is_in_frame()
 }
 
 /// Whether an origin has the host that was asked, and its port.
@@ -301,10 +306,4 @@ fn is_stream(route: &Route, request: &RequestHead) -> bool {
         types.any(|media_type| media_type.trim_ascii().eq_ignore_ascii_case(EVENT_STREAM))
     };
     route.class == Class::Session && (route.stream || request.method == Method::GET && names_events())
-}
-
-/// Whether the document is for a frame and not for a tab (Fetch Metadata Request Headers).
-fn is_in_frame(request: &RequestHead) -> bool {
-    let mut destinations = lines(request, SEC_FETCH_DEST);
-    matches!((destinations.next(), destinations.next()), (Some(b"iframe" | b"frame"), None))
 }

@@ -156,7 +156,7 @@ impl Reply {
     /// The reply to a call for a ticket from a page that is prerendered: a ticket may be over before the page is shown.
     pub fn not_shown(to: Recipient<'_>) -> Self {
         const DETAIL: &str = "this page is not shown yet, and gets its ticket once it is: ask again then";
-        Self::unjudged(to, StatusCode::SERVICE_UNAVAILABLE, [DETAIL, ""])
+        Self::unjudged(to, StatusCode::CONFLICT, [DETAIL, ""])
     }
 
     /// A page that belongs to no widget, so that no profile applies to it.

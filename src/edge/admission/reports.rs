@@ -66,6 +66,11 @@ impl Reports {
         })
     }
 
+    /// Whether browsers are asked for reports.
+    pub fn are_wanted(&self) -> bool {
+        self.wanted.is_some()
+    }
+
     /// Reads the token of a report about this widget.
     ///
     /// # Errors

@@ -184,6 +184,16 @@ pub enum Target<'t> {
     None,
 }
 
+impl<'t> Target<'t> {
+    /// The text in the place of the widget's id, which may not be an id.
+    pub fn widget(&self) -> Option<&'t str> {
+        match self {
+            Self::Route { widget, .. } | Self::Call { widget, .. } => Some(widget),
+            Self::Unnamed { .. } | Self::Page(_) | Self::None => None,
+        }
+    }
+}
+
 impl RouteTable {
     /// Builds the table of these settings. `pages`: the pages at `/`.
     ///

@@ -73,8 +73,24 @@ pub struct OwnTerms {
     pub answer: OwnAnswer,
     /// Time limit between two reads of the answer.
     pub read_limit: ReadLimit,
+    /// The page of the ticket by which the request was judged, or else the embedder, if the rules vouch for it.
+    page: Option<HeaderValue>,
+    /// Whether it is the ticket's.
+    is_by_ticket: bool,
+    /// Whether the rules vouch for it.
+    is_verified: bool,
+}
+
+impl OwnTerms {
     /// The embedder, if it is verified by the rules.
-    pub verified: Option<HeaderValue>,
+    pub fn verified(&self) -> Option<&HeaderValue> {
+        self.page.as_ref().filter(|_| self.is_verified)
+    }
+
+    /// The page of the ticket by which the request was judged.
+    pub fn opened_by(&self) -> Option<&HeaderValue> {
+        self.page.as_ref().filter(|_| self.is_by_ticket)
+    }
 }
 
 impl Admission {
@@ -95,6 +111,8 @@ impl Admission {
             // A parsed origin is printable ASCII, so it is a valid value.
             _ => HeaderValue::from_str(origin).ok(),
         };
+        let is_verified = is_verified(decision);
+        let page = opened_by.or(embedder.origin().filter(|_| is_verified));
         let shared = SharedTerms {
             route: Arc::clone(route),
             widget: widget.id.into(),
@@ -109,8 +127,9 @@ impl Admission {
             credentials: grant.is_some_and(|cors| cors.credentials),
             answer: OwnAnswer::default(),
             read_limit: ReadLimit::OfUpstream,
-            verified: verified(decision, opened_by.or(embedder.origin()))
-                .and_then(|origin| value(origin.as_str())),
+            page: page.and_then(|origin| value(origin.as_str())),
+            is_by_ticket: opened_by.is_some(),
+            is_verified,
         };
         Self { shared, own }
     }
@@ -136,12 +155,12 @@ impl SharedTerms {
     }
 }
 
-/// The embedder, if it was verified by a list, a system origin or a ticket. Other embedders may be false
+/// Whether the embedder was verified by a list, a system origin or a ticket. Other embedders may be false
 /// claims, so the upstream does not get them.
-fn verified<'o>(decision: &Decision, origin: Option<Origin<'o>>) -> Option<Origin<'o>> {
+fn is_verified(decision: &Decision) -> bool {
     let vouched = matches!(
         decision.reason,
         Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin | Reason::Ticket
     );
-    origin.filter(|_| vouched && decision.would_deny.is_none())
+    vouched && decision.would_deny.is_none()
 }

@@ -53,7 +53,7 @@ impl Ask {
         AssetRequest {
             request: &self.request,
             shared: &self.admission.shared,
-            embedder: self.admission.own.verified.as_ref(),
+            embedder: self.admission.own.verified(),
             upstream: "app",
             https: false,
             length: self.length(),

@@ -25,7 +25,7 @@ const DECISION_ID: HeaderName = HeaderName::from_static("x-decision-id");
 
 /// The fields about the verdict, for the upstream.
 pub fn told_upstream(admission: &Admission) -> impl Iterator<Item = (HeaderName, &str)> {
-    let embedder = admission.own.verified.as_ref().and_then(|embedder| embedder.to_str().ok());
+    let embedder = admission.own.verified().and_then(|embedder| embedder.to_str().ok());
     [
         (WIDGET_ID, &*admission.shared.widget),
         (WIDGET_ENVIRONMENT, admission.shared.environment.as_str()),

@@ -28,9 +28,9 @@ impl TraceId {
 
     fn parse(value: &[u8]) -> Option<Self> {
         let (value, more) = value.split_at_checked(VALUE)?;
-        let parts: Vec<&[u8]> = value.split(|byte| *byte == b'-').collect();
-        let [version, trace, parent, flags] = parts.as_slice() else { return None };
-        let is_known = match *version {
+        let mut parts = value.split(|byte| *byte == b'-');
+        let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let is_known = match version {
             b"00" => more.is_empty(),
             b"ff" => false,
             // Later versions may say more after a dash.
@@ -40,14 +40,15 @@ impl TraceId {
             part.len() == length && part.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         };
         let is_none = |part: &[u8]| part.iter().all(|byte| *byte == b'0');
-        let is_valid = is_known
+        let is_valid = parts.next().is_none()
+            && is_known
             && is_hex(version, 2)
             && is_hex(trace, ID)
             && is_hex(parent, 16)
             && is_hex(flags, 2)
             && !is_none(trace)
             && !is_none(parent);
-        if is_valid { <[u8; ID]>::try_from(*trace).ok().map(Self) } else { None }
+        if is_valid { <[u8; ID]>::try_from(trace).ok().map(Self) } else { None }
     }
 
     /// 32 hexadecimal digits, in lower case.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::{PeerInfo, Pipeline, RequestRecord};
 use crate::edge::admission::client::ClientInfo;
+use crate::edge::admission::fetch_metadata::SEC_FETCH_DEST;
 use crate::edge::admission::judge::{Allowed, Denied, Judge, Judged};
 use crate::edge::admission::reply::{Denial, Recipient, Reply};
 use crate::edge::admission::request;
@@ -74,7 +75,7 @@ impl Pipeline {
         record: &mut RequestRecord,
     ) -> Result<Option<Admitted>, Reply> {
         let routed = self.route(setup, request, received, record)?;
-        self.admit(setup, &routed)
+        self.admit(setup, &routed, record)
     }
 }
 
@@ -140,10 +141,10 @@ impl Pipeline {
             Target::Page(page) => return Err(Reply::page(to, page)),
             Target::Call { call: EdgeCall::Ticket, widget } => {
                 record.class = Some(Class::Session);
-                return Err(self.ticket_reply(setup, widget, to));
+                return Err(self.ticket_reply(setup, widget, to, record));
             }
             Target::Call { call: EdgeCall::Report, widget } => {
-                return Err(self.report_reply(setup, widget, to, &received.client));
+                return Err(self.report_reply(setup, widget, to, &received.client, record));
             }
             Target::None => return Err(Reply::not_found(to)),
         };
@@ -160,17 +161,24 @@ impl Pipeline {
     }
 
     /// Judges a request, as [`Pipeline::judge`] says.
-    fn admit(&self, setup: &Setup, routed: &Routed<'_>) -> Result<Option<Admitted>, Reply> {
+    fn admit(
+        &self,
+        setup: &Setup,
+        routed: &Routed<'_>,
+        record: &mut RequestRecord,
+    ) -> Result<Option<Admitted>, Reply> {
         let &Routed { to, route, widget } = routed;
         let judged = self.judge_with(setup, to, |judge| {
             judge.judge(&self.rules, route, widget, to.request, Timestamp::now())
         });
         let mut allowed = match judged {
-            Judged::Denied(denied) => return Err(denial(to, &denied, route.class)),
+            Judged::Denied(denied) => return Err(denial(to, &denied, route.class, record)),
             Judged::Allowed(allowed) => allowed,
         };
         if request::is_preflight(to.request) {
-            return Err(Reply::preflight(to, allowed.admission.cors(), false));
+            let reply = Reply::preflight(to, allowed.admission.cors(), false);
+            record.allowed = Some(allowed);
+            return Err(reply);
         }
         let session = match allowed.session.take() {
             None => None,
@@ -216,15 +224,17 @@ fn takes_encoded_slashes(target: &Target<'_>, request: &RequestHead, first: usiz
 
 /// The reply to a denied request. Its preflight succeeds if there is a page that can then read the denial
 /// itself.
-pub(super) fn denial(to: Recipient<'_>, denied: &Denied<'_>, class: Class) -> Reply {
+pub(super) fn denial(
+    to: Recipient<'_>,
+    denied: &Denied<'_>,
+    class: Class,
+    record: &mut RequestRecord,
+) -> Reply {
+    record.decided = Some(denied.id);
     let grant = cors(class, &denied.decision, &denied.embedder, false);
-    if request::is_preflight(to.request) && grant.is_some() {
-        return Reply::preflight(to, grant, true);
-    }
+    let Some(shown) = &denied.shown else { return Reply::preflight(to, grant, true) };
     let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
     let shape = DenialShape::of(denied.decision.reason, class, destination);
     Reply::denial(to, &Denial { told: denied.told(), decision_id: &denied.id, shape }, grant)
-        .about(Arc::clone(&denied.shown))
+        .about(Arc::clone(shown))
 }
-
-const SEC_FETCH_DEST: header::HeaderName = header::HeaderName::from_static("sec-fetch-dest");

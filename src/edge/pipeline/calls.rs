@@ -3,7 +3,7 @@
 use http::Method;
 use jiff::Timestamp;
 
-use super::Pipeline;
+use super::{Pipeline, RequestRecord};
 use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::judge::TicketCall;
 use crate::edge::admission::reply::{Recipient, Reply};
@@ -17,7 +17,13 @@ const TICKET_METHODS: &str = "POST, OPTIONS";
 
 impl Pipeline {
     /// The reply to a call for a ticket of this widget.
-    pub(super) fn ticket_reply(&self, setup: &Setup, widget: &str, to: Recipient<'_>) -> Reply {
+    pub(super) fn ticket_reply(
+        &self,
+        setup: &Setup,
+        widget: &str,
+        to: Recipient<'_>,
+        record: &mut RequestRecord,
+    ) -> Reply {
         let request = to.request;
         let is_preflight = is_preflight(request);
         if request.method != Method::POST && !is_preflight {
@@ -26,8 +32,9 @@ impl Pipeline {
         match self.judge_with(setup, to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now()))
         {
             TicketCall::Ahead => Reply::not_shown(to),
-            TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session),
-            TicketCall::Granted { decision, embedder, ticket } => {
+            TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session, record),
+            TicketCall::Granted { id, decision, embedder, ticket } => {
+                record.decided = Some(id);
                 let grant = cors(Class::Session, &decision, &embedder, false);
                 match is_preflight {
                     true => Reply::preflight(to, grant, false),
@@ -45,13 +52,14 @@ impl Pipeline {
         widget: &str,
         to: Recipient<'_>,
         client: &ClientInfo,
+        record: &mut RequestRecord,
     ) -> Reply {
         if to.request.method != Method::POST {
             return Reply::method_not_allowed(to, "POST");
         }
         let address = client.address(to.request, &setup.trusted_proxies);
-        self.judge_with(setup, to, |judge| {
-            judge.report(&self.rules, widget, to.request, address, Timestamp::now());
+        record.decided = self.judge_with(setup, to, |judge| {
+            judge.report(&self.rules, widget, to.request, address, Timestamp::now())
         });
         Reply::no_content(to)
     }

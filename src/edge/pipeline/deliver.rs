@@ -144,7 +144,7 @@ fn asked<'r>(
     AssetRequest {
         request,
         shared: &admission.shared,
-        embedder: admission.own.verified.as_ref(),
+        embedder: admission.own.verified(),
         upstream: upstream.name(),
         https: received.client.https,
         length: received.length,

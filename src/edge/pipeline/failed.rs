@@ -14,7 +14,7 @@ use crate::edge::http::message::RequestHead;
 use crate::edge::http::trace_context::TraceId;
 use crate::telemetry::shown_decisions::{ShownDecision, ShownOutcome, ShownTicket, ShownVerdict};
 use embedgate_policy::origin::{Embedder, OriginBuf};
-use embedgate_policy::verdict::{Reason, Verdict};
+use embedgate_policy::verdict::Verdict;
 
 /// The reply to an allowed request that failed with this error, at its upstream or in its own body. `arrived`: when the
 /// request did.
@@ -34,9 +34,7 @@ pub(super) fn reply(
 /// The decision, which was of no interest until the request failed.
 fn shown(request: &RequestHead, allowed: &Allowed, error: &Error, arrived: Timestamp) -> Arc<ShownDecision> {
     let (shared, own) = (&allowed.admission.shared, &allowed.admission.own);
-    // By a ticket, the verified embedder is the page that it names.
-    let by_ticket = own.verified.as_ref().filter(|_| own.reason == Reason::Ticket);
-    let page = by_ticket.and_then(|page| OriginBuf::parse(page.to_str().ok()?).ok());
+    let opened_by = own.opened_by().and_then(|page| OriginBuf::parse(page.to_str().ok()?).ok());
     let is_upstream_s = *error.esource() == ErrorSource::Upstream;
     let verdict = ShownVerdict {
         widget: Some(shared.widget.clone()),
@@ -46,7 +44,7 @@ fn shown(request: &RequestHead, allowed: &Allowed, error: &Error, arrived: Times
         would_deny: own.would_deny,
         embedder: Embedder::identify(lines(request, header::ORIGIN), lines(request, header::REFERER)).into(),
         missing_denied: shared.route.missing_denied,
-        ticket: page.map_or(ShownTicket::Absent, ShownTicket::Valid),
+        ticket: opened_by.map_or(ShownTicket::Absent, ShownTicket::Valid),
         ticket_fault: None,
         near_miss: None,
         failure: is_upstream_s.then(|| (Arc::clone(allowed.upstream.shared_name()), failure::kind(error))),

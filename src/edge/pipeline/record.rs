@@ -1,6 +1,5 @@
 //! Record of a request: what is known of it when it is over, for the metrics and the request log.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::admit::Received;
 use super::downstream::Downstream;
 use super::{PeerInfo, Pipeline};
 use crate::edge::admission::client::ClientInfo;
+use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::admission::judge::Allowed;
 use crate::edge::admission::terms::Admission;
 use crate::edge::forward::exchange::AnswerReport;
@@ -23,6 +23,7 @@ use crate::edge::session::tunnel::{TunnelLine, TunnelOpening};
 use crate::telemetry::request_log::RequestLine;
 use crate::telemetry::shown_decisions::{ShownDecision, ShownVerdict};
 use embedgate_policy::verdict::Class;
+use embedgate_policy::widget::WidgetId;
 
 /// Longest method that is logged whole.
 const METHOD_BYTES: usize = 32;
@@ -40,6 +41,8 @@ pub(super) struct RequestRecord {
     pub(super) allowed: Option<Box<Allowed>>,
     /// The decision whose id the client was shown.
     pub(super) shown: Option<Arc<ShownDecision>>,
+    /// The decision on a request that is neither forwarded nor shown it.
+    pub(super) decided: Option<DecisionId>,
     /// A tunnel has taken the connection, and has the line of the log.
     pub(super) is_tunnel: bool,
 }
@@ -51,6 +54,8 @@ pub(super) enum AnswerEnd {
     ClientLeft,
     /// The client took the answer too slowly, or sent its body too slowly.
     ClientSlow,
+    /// The client's body is longer than the route takes.
+    BodyTooLarge,
     /// The upstream has broken off.
     UpstreamFailed,
     /// The edge could not go on.
@@ -64,7 +69,8 @@ impl AnswerEnd {
     pub(super) fn of(error: &Error) -> Self {
         match (error.esource(), error.etype()) {
             (ErrorSource::Upstream, _) => Self::UpstreamFailed,
-            (ErrorSource::Downstream, ErrorType::WriteTimedout | ErrorType::HTTPStatus(_)) => {
+            (ErrorSource::Downstream, ErrorType::HTTPStatus(413)) => Self::BodyTooLarge,
+            (ErrorSource::Downstream, ErrorType::WriteTimedout | ErrorType::HTTPStatus(408)) => {
                 Self::ClientSlow
             }
             (ErrorSource::Downstream, _) => Self::ClientLeft,
@@ -76,6 +82,7 @@ impl AnswerEnd {
         match self {
             Self::ClientLeft => "client_left",
             Self::ClientSlow => "client_slow",
+            Self::BodyTooLarge => "body_too_large",
             Self::UpstreamFailed => "upstream_failed",
             Self::EdgeFailed => "edge_failed",
             Self::Revoked => "revoked",
@@ -94,6 +101,7 @@ impl RequestRecord {
             end: None,
             allowed: None,
             shown: None,
+            decided: None,
             is_tunnel: false,
         }
     }
@@ -160,18 +168,27 @@ impl Pipeline {
         let now = Timestamp::now();
         let admission = record.allowed.as_ref().map(|allowed| &allowed.admission);
         let shown = record.shown.as_deref();
-        let trace_id = TraceId::of(&request.fields);
+        let setup = self.setup.borrow();
+        let client = ClientInfo::read(request, peer.address, peer.tls, &setup.trusted_proxies);
+        // Of a call to the edge itself, or a preflight, nobody has kept it.
+        let target = record.decided.map(|_| setup.routes.find(request));
+        let trace_id = if shown.is_none() { TraceId::of(&request.fields) } else { None };
         let upstream = record.allowed.as_ref().map(|allowed| allowed.upstream.name());
         let upstream = upstream.filter(|_| record.report.upstream_took.is_some());
         let line = RequestLine {
             time: arrived(now, took),
             decision_id: shown
                 .map(ShownDecision::id)
-                .or_else(|| admission.map(|admission| admission.own.decision_id.as_str())),
-            trace_id: trace_id.as_ref().map(TraceId::as_str),
+                .or_else(|| admission.map(|admission| admission.own.decision_id.as_str()))
+                .or_else(|| record.decided.as_ref().map(DecisionId::as_str)),
+            trace_id: match shown {
+                Some(shown) => shown.trace_id.as_deref(),
+                None => trace_id.as_ref().map(TraceId::as_str),
+            },
             widget: admission
                 .map(|admission| &*admission.shared.widget)
-                .or_else(|| shown?.verdict().and_then(ShownVerdict::widget)),
+                .or_else(|| shown?.verdict().and_then(ShownVerdict::widget))
+                .or_else(|| target.as_ref()?.widget().filter(|id| WidgetId::is_valid(id))),
             class: record.class.map(Class::as_str),
             method: request.method.as_str().get(..METHOD_BYTES).unwrap_or(request.method.as_str()),
             protocol: protocol(request.version),
@@ -182,8 +199,8 @@ impl Pipeline {
             upstream_took: upstream.and(record.report.upstream_took),
             failure: record.failure,
             end: record.end.map(AnswerEnd::as_str),
-            client: self
-                .browser(request, peer.address)
+            client: client
+                .address(request, &setup.trusted_proxies)
                 .and_then(|browser| self.requests.address().of_client(browser)),
         };
         self.requests.write(&line, now);
@@ -198,6 +215,9 @@ impl Pipeline {
         upstream: &Upstream,
         record: &RequestRecord,
     ) -> Option<Box<TunnelLine>> {
+        if !self.requests.wants(true) {
+            return None;
+        }
         let opening = TunnelOpening {
             time: record.arrived(),
             started: record.started,
@@ -206,11 +226,8 @@ impl Pipeline {
             upstream: Arc::clone(upstream.shared_name()),
             upstream_took: record.report.upstream_took,
         };
-        TunnelLine::new(&self.requests, opening, self.browser(request, received.client.peer()))
-    }
-
-    fn browser(&self, request: &RequestHead, peer: Option<IpAddr>) -> Option<IpAddr> {
-        ClientInfo::browser(request, peer, &self.setup.borrow().trusted_proxies)
+        let browser = received.client.address(request, &self.setup.borrow().trusted_proxies);
+        Some(Box::new(TunnelLine::new(&self.requests, opening, browser)))
     }
 }
 
@@ -230,6 +247,8 @@ fn protocol(version: Version) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::edge::forward::failure::check_length;
+    use crate::edge::patience::{not_received, not_taken};
 
     #[test]
     fn failures_and_answers_that_broke_off_are_told_from_ends() {
@@ -253,6 +272,15 @@ mod tests {
             (None, Some(Revoked), false, true),
         ] {
             assert_eq!(failed(status, end, is_stream), expected, "{status:?} {end:?} {is_stream}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_too_long_is_not_slow() {
+        let too_long = check_length(2, 1).map_err(|error| AnswerEnd::of(&error));
+        assert_eq!(too_long, Err(AnswerEnd::BodyTooLarge));
+        for slow in [not_received(), not_taken()] {
+            assert_eq!(AnswerEnd::of(&slow), AnswerEnd::ClientSlow);
         }
     }
 

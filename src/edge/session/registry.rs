@@ -5,7 +5,7 @@
 //! through. Sessions are indexed by widget, so a swap costs only as much as the sessions of the changed
 //! widgets.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -29,6 +29,7 @@ use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::verdict::Reason;
 
 pub use crate::edge::session::revocation::Revocation;
 
@@ -224,8 +225,12 @@ impl SessionRegistry {
         denied.retain(|session| session.revocation.revoke(at, session.decision.reason));
         self.metrics.sessions_revoked.inc_by(denied.len() as u64);
         let (policy, now) = (self.policy.load(), Timestamp::now());
+        // Thousands of sessions of one page would fill the recorder's queue.
+        let mut seen: HashSet<(&str, &str, Reason), RandomState> = HashSet::default();
         for DeniedSession { widget, facts, decision, .. } in &denied {
-            if let Some(sighting) = Sighting::of_verdict(&facts.facts(widget), decision, &policy, None, now) {
+            if let Some(sighting) = Sighting::of_verdict(&facts.facts(widget), decision, &policy, None, now)
+                && seen.insert((widget, sighting.embedder, decision.reason))
+            {
                 self.activity.record(&sighting);
             }
         }

@@ -130,6 +130,11 @@ fn seen(reason: Reason) -> Seen {
 async fn links_leave_nothing_and_the_widget_works_afterwards() {
     let scene = Scene::start().await;
     scene.goto(&format!("{STRANGER}/links")).await;
+    eventually("the stranger's prefetches are denied", async || {
+        let lines = scene.edge.decided.lines();
+        lines.iter().filter(|line| line["embedder"] == STRANGER && line["verdict"] == "deny").count() == 2
+    })
+    .await;
     scene.goto(&format!("{SITE}/links")).await;
     scene.fetched("loader.js", "prefetch").await;
     scene.fetched("frame", "prefetch").await;

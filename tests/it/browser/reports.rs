@@ -9,6 +9,7 @@ use super::stage::{EDGE, SITE, STRANGER, Stage};
 use crate::reports::{await_outcomes, kept, outcomes};
 use crate::support::browser::Browser;
 use crate::support::edge::EdgeSpec;
+use crate::support::raw;
 use crate::support::upstream::Document;
 
 /// The widget's sites, beside the one that every test here has.
@@ -117,10 +118,10 @@ async fn whoever_is_not_on_the_list_is_named() {
         &[SITES[1], STRANGER, SITES[2], SITE],
         &[STRANGER, PREVIEW, SITE],
     ];
-    for around in nested {
+    for (before, around) in nested.into_iter().enumerate() {
         assert!(!loads(&browser, around, "enforced").await, "{around:?}");
+        await_outcomes(&stage.edge, [before as f64 + 1.0, 0.0, 0.0, 0.0]).await;
     }
-    await_outcomes(&stage.edge, [4.0, 0.0, 0.0, 0.0]).await;
     assert_eq!(kept(&stage.edge, "enforced"), [STRANGER, STRANGER, STRANGER, PREVIEW]);
     assert!(loads(&browser, &[STRANGER, PREVIEW, SITE], "monitored").await);
     await_outcomes(&stage.edge, [6.0, 0.0, 0.0, 0.0]).await;
@@ -153,7 +154,14 @@ async fn without_a_path_nothing_is_reported() {
     let console = browser.console().await.unwrap();
     let reported = |line: &&String| line.contains("report-only") || line.contains("Report Only");
     assert!(!console.iter().any(|line| reported(&line)), "{console:#?}");
-    assert_eq!(outcomes(&stage.edge).await, [0.0; 4]);
+    let frame = async |id: &str| {
+        let fields = [("Referer", SITE), ("Sec-Fetch-Dest", "iframe")];
+        raw::get(stage.edge.http, &format!("/w/{id}/frame"), &fields).await
+    };
+    let (enforced, monitored) = (frame("enforced").await, frame("monitored").await);
+    let policy = enforced.field("content-security-policy");
+    assert!(policy.contains("frame-ancestors") && !policy.contains("report-uri"), "{policy}");
+    assert_eq!((monitored.status, monitored.field("content-security-policy-report-only")), (200, ""));
 }
 
 /// From what a monitored widget was seen on to a list that is enforced.

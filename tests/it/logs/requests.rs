@@ -130,6 +130,46 @@ async fn each_kind_of_answer_has_its_line() {
 }
 
 #[tokio::test]
+async fn calls_to_the_edge_itself_name_their_decisions() {
+    let upstream = Upstream::start("app").await;
+    let edge = Edge::start(spec_on(upstream.addr, "requests = \"all\"\n")).await;
+    let ask = async |method: &str, path: &str, fields: &[(&str, &str)]| {
+        let asked = raw::request(method, edge.http, path, fields);
+        Connection::open(edge.http).await.ask(asked).await
+    };
+    let (ticket, length) = ("/w/w/embed-ticket", ("Content-Length", "0"));
+    let preflight = ("Access-Control-Request-Method", "POST");
+    let (listed, stranger) = (("Origin", LISTED), ("Origin", STRANGER));
+    let statuses = [
+        ask("POST", ticket, &[listed, length]).await.status,
+        ask("OPTIONS", ticket, &[listed, preflight]).await.status,
+        ask("OPTIONS", ticket, &[stranger, preflight]).await.status,
+        ask("OPTIONS", "/w/w/session", &[listed, preflight]).await.status,
+        ask("OPTIONS", "/w/w/session", &[stranger, preflight]).await.status,
+    ];
+    assert_eq!(statuses, [200, 204, 204, 204, 204]);
+    let logged = lines(&edge, 5).await;
+    let decided = edge.decisions();
+    assert_eq!(decided.len(), 5, "{decided:?}");
+    for (line, decision) in logged.iter().zip(&decided) {
+        has(
+            line,
+            &json!({ "widget": "w", "class": "session", "upstream": null, "decision_id": decision["decision_id"] }),
+        );
+    }
+    // A report has no verdict of its own: it is about the frame's.
+    let frame = get(&edge, "/w/w/frame", &[("Referer", LISTED), ("Sec-Fetch-Dest", "iframe")]).await;
+    let (_, address) = frame.field("content-security-policy").split_once("; report-uri ").unwrap();
+    assert_eq!(ask("POST", address, &[length]).await.status, 204);
+    let logged = lines(&edge, 7).await;
+    has(&logged[6], &json!({ "widget": "w", "class": null, "decision_id": logged[5]["decision_id"] }));
+    assert!(logged[6]["decision_id"].is_string());
+    // Of one that is refused there is none.
+    assert_eq!(ask("POST", "/w/w/embed-report?r=forged", &[length]).await.status, 204);
+    has(&lines(&edge, 8).await[7], &json!({ "widget": null, "decision_id": null }));
+}
+
+#[tokio::test]
 async fn errors_alone_are_the_default_and_a_reload_changes_that() {
     let upstream = Upstream::start("app").await;
     let edge = Edge::start(spec_on(upstream.addr, "")).await;

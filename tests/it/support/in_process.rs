@@ -159,14 +159,18 @@ impl Write for Decided {
 }
 
 impl Decided {
+    /// The lines so far.
+    pub fn lines(&self) -> Vec<Value> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+    }
+
     /// The line about an answer that names its decision.
     pub async fn about(&self, answer: &Answer) -> Value {
         let id = serde_json::from_str::<Value>(&answer.body).unwrap()["decision_id"].clone();
         let mut found = None;
         eventually("the decision is logged", async || {
-            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-            found = lines.into_iter().find(|line| line["decision_id"] == id);
+            found = self.lines().into_iter().find(|line| line["decision_id"] == id);
             found.is_some()
         })
         .await;

@@ -73,7 +73,7 @@ async fn a_page_that_is_prerendered_is_told_to_ask_when_it_is_shown() {
     for widget in ["w", "open", "unknown"] {
         let asked = [("Origin", SITE), ("Sec-Purpose", PRERENDER)];
         let answer = call(&edge, widget, &asked).await;
-        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (503, SITE), "{answer:?}");
+        assert_eq!((answer.status, answer.field("access-control-allow-origin")), (409, SITE), "{answer:?}");
         assert_eq!(answer.field("cache-control"), "no-store");
         let detail = body(&answer)["detail"].as_str().unwrap().to_owned();
         assert!(detail.contains("not shown yet") && detail.contains("ask again"), "{detail}");

@@ -251,6 +251,23 @@ fn a_monitored_list_is_said_whole_or_not_at_all() {
     }
 }
 
+#[test]
+fn a_monitored_list_that_is_too_long_is_not_read_to_its_end() {
+    let entry = |n: usize| {
+        Entry::parse(&format!("site-{n:03}.of-customers.example"), PublicSuffixes::shipped())
+            .expect("an entry")
+    };
+    let mut read = 0;
+    let many = (0..1_000).map(|n| {
+        read += 1;
+        entry(n)
+    });
+    assert_eq!(ListSources::compile_whole(many), None);
+    assert!(read < 150, "{read}");
+    let few: Vec<_> = (0..100).map(entry).collect();
+    assert_eq!(ListSources::compile_whole(few.clone()), Some(ListSources::compile(&few)));
+}
+
 /// Reads a policy as CSP Level 3 does (§6.7.2.7 ff.: "Does url match expression"), for hosts and ports.
 fn browser_admits(policy: &str, origin: Origin<'_>) -> bool {
     let mut tokens = policy.split(' ');

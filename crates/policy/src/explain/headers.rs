@@ -71,9 +71,9 @@ impl RouteAnswers {
             let cookie = lifetime.and_then(|lifetime| ticket_cookie(facts.widget, "...", lifetime));
             Some(GivenTicket { timing: timing_of_ticket("..."), cookie })
         };
-        let report_to = |_: Option<Origin<'_>>, room| {
-            self.reports.as_ref()?.address(facts.widget, room, || Some("...".to_owned()))
-        };
+        let report_to = self.reports.as_ref().map(|reports| {
+            |_: Option<Origin<'_>>, room| reports.address(facts.widget, room, || Some("...".to_owned()))
+        });
         let own = OwnAnswer::of(facts, widget, decision, policy, now, give, report_to);
         let mut fields: Vec<_> = shared.set().map(|(name, value)| (name.clone(), value.clone())).collect();
         if let (Some(allow_origin), Some(Cors { credentials, .. })) = (&origin, grant) {

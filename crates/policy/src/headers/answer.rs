@@ -120,7 +120,7 @@ impl SharedAnswer<'_> {
 impl OwnAnswer {
     /// The fields of an allowed answer, by the verdict. `give` makes the fields of the ticket for the page that opens
     /// the widget, if it gets one. `report_to` makes the address for reports about a frame around which this page is
-    /// known, if they are asked for and the address fits into so many bytes.
+    /// known, if it fits into so many bytes; `None`: they are not asked for.
     pub fn of(
         facts: &Facts<'_>,
         widget: WidgetRules<'_>,
@@ -128,16 +128,16 @@ impl OwnAnswer {
         policy: &EdgePolicy,
         now: Timestamp,
         give: impl FnOnce(Origin<'_>) -> Option<GivenTicket>,
-        report_to: impl FnOnce(Option<Origin<'_>>, usize) -> Option<String>,
+        report_to: Option<impl FnOnce(Option<Origin<'_>>, usize) -> Option<String>>,
     ) -> Self {
         let opened_by = facts.by_ticket(policy);
         let page = opened_by.map_or(facts.embedder, Embedder::Known);
-        let ancestors = widget_ancestors(facts, widget, decision, policy, now);
+        let ancestors = widget_ancestors(facts, widget, decision, policy, report_to.is_some(), now);
         Self {
             only_reported: ancestors.as_ref().is_some_and(|ancestors| !ancestors.enforced),
             frame_ancestors: ancestors.and_then(|ancestors| {
                 let known = page.origin().filter(|page| !policy.own_origins.contains(*page, facts.widget));
-                with_reports(ancestors, |room| report_to(known, room))
+                with_reports(ancestors, |room| report_to.and_then(|report_to| report_to(known, room)))
             }),
             on_ticket: opened_by.is_some() && facts.class == Class::Session,
             by_cookie: false,

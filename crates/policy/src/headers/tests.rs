@@ -176,19 +176,21 @@ fn a_ticket_cookie_is_for_the_edge_s_host_alone() {
 
 #[test]
 fn what_follows_from_a_verdict_can_t_be_configured() {
-    let given = GivenTicket {
-        timing: timing_of_ticket("a.b"),
-        cookie: ticket_cookie("w1", "a.b", SignedDuration::from_hours(12)),
-    };
-    let answer = OwnAnswer {
-        frame_ancestors: Some(FRAME_ANCESTORS_NONE),
-        only_reported: false,
-        on_ticket: true,
-        by_cookie: true,
-        not_stored: false,
-        given: Some(Box::new(given)),
-    };
-    let mut names = Vec::new();
-    answer.each_added(|name, _| names.push(name));
-    assert!(names.len() >= 5 && names.iter().all(is_computed), "{names:?}");
+    for only_reported in [false, true] {
+        let given = GivenTicket {
+            timing: timing_of_ticket("a.b"),
+            cookie: ticket_cookie("w1", "a.b", SignedDuration::from_hours(12)),
+        };
+        let answer = OwnAnswer {
+            frame_ancestors: Some(FRAME_ANCESTORS_NONE),
+            only_reported,
+            on_ticket: true,
+            by_cookie: true,
+            not_stored: false,
+            given: Some(Box::new(given)),
+        };
+        let mut names = Vec::new();
+        answer.each_added(|name, _| names.push(name));
+        assert!(names.len() >= 5 && names.iter().all(is_computed), "{names:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Records of verdicts: each is counted, leaves a sighting of who embeds, and is logged; and the count of tickets.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,14 +63,23 @@ pub(super) struct JudgedRequest<'s, 'r> {
     pub(super) is_ahead: bool,
     /// The route; `None` for a call for a ticket.
     pub(super) route: Option<&'s Route>,
+    /// The trace that the request is of, read at most once.
+    pub(super) trace_id: OnceCell<Option<TraceId>>,
     pub(super) now: Timestamp,
 }
 
 impl JudgedRequest<'_, '_> {
-    /// The decision, with everything that can be told of it later.
-    pub(super) fn shown(&self, id: DecisionId, decision: &Decision) -> Arc<ShownDecision> {
-        let Self { facts, widget, reading, request, now, .. } = *self;
-        let trace_id = TraceId::of(&request.fields);
+    fn trace_id(&self) -> Option<&str> {
+        self.trace_id.get_or_init(|| TraceId::of(&self.request.fields)).as_ref().map(TraceId::as_str)
+    }
+
+    /// The denial, with everything that can be told of it later; `None` if its id is not shown, because it is that of a
+    /// preflight, which passes.
+    pub(super) fn shown(&self, id: DecisionId, decision: &Decision) -> Option<Arc<ShownDecision>> {
+        let &Self { facts, widget, reading, request, now, .. } = self;
+        if is_preflight(request) && cors(facts.class, decision, &facts.embedder, false).is_some() {
+            return None;
+        }
         let verdict = ShownVerdict {
             widget: WidgetId::is_valid(facts.widget).then(|| facts.widget.into()),
             class: facts.class,
@@ -83,8 +93,8 @@ impl JudgedRequest<'_, '_> {
             near_miss: named(widget, decision.near_miss).map(String::into_boxed_str),
             failure: None,
         };
-        let (outcome, trace_id) = (ShownOutcome::Judged(verdict), trace_id.as_ref().map(TraceId::as_str));
-        Arc::new(ShownDecision::new(id.to_bytes(), now, &request.method, trace_id, outcome))
+        let (outcome, trace_id) = (ShownOutcome::Judged(verdict), self.trace_id());
+        Some(Arc::new(ShownDecision::new(id.to_bytes(), now, &request.method, trace_id, outcome)))
     }
 
     /// Whether no request follows this preflight, as far as can be known. A page whose preflight passes makes its request
@@ -125,7 +135,7 @@ impl Judge<'_> {
     /// The sighting that a verdict leaves, if any. What is fetched ahead leaves none, because nobody may ever see it.
     #[inline]
     fn sighting<'s>(&self, subject: &JudgedRequest<'s, '_>, decision: &Decision) -> Option<Sighting<'s>> {
-        let JudgedRequest { facts, request, fetch, is_ahead, now, .. } = *subject;
+        let &JudgedRequest { facts, request, fetch, is_ahead, now, .. } = subject;
         if is_ahead || is_preflight(request) && !subject.is_last(decision) {
             return None;
         }
@@ -138,9 +148,8 @@ impl Judge<'_> {
     }
 
     fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
-        let JudgedRequest { facts, widget, reading, request, route, now, .. } = *subject;
+        let &JudgedRequest { facts, widget, reading, request, route, now, .. } = subject;
         let entry = |index| named(widget, index);
-        let trace_id = TraceId::of(&request.fields);
         let (embedder, malformed) = match &facts.embedder {
             Embedder::Known(origin) => (Some(origin.as_str()), None),
             Embedder::Opaque(origin) => (Some(origin.as_str()), None),
@@ -155,7 +164,7 @@ impl Judge<'_> {
         let record = DecisionRecord {
             time: now,
             decision_id: id.as_str(),
-            trace_id: trace_id.as_ref().map(TraceId::as_str),
+            trace_id: subject.trace_id(),
             widget: WidgetId::is_valid(facts.widget).then_some(facts.widget),
             class: facts.class.as_str(),
             verdict: decision.verdict.as_str(),

@@ -5,19 +5,20 @@ use std::net::IpAddr;
 use http::header;
 use jiff::Timestamp;
 
-use super::{Judge, SEC_FETCH_DEST};
+use super::Judge;
 use crate::activity::sighting::{Sighting, SightingKind};
 use crate::edge::admission::decision_id::DecisionId;
+use crate::edge::admission::fetch_metadata::SEC_FETCH_DEST;
 use crate::edge::admission::request::lines;
 use crate::edge::http::message::RequestHead;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::ReportOutcome;
 use embedgate_policy::origin::Embedder;
-use embedgate_policy::report::ReportFacts;
+use embedgate_policy::report::{ReportFacts, ReportedFrame};
 
 impl Judge<'_> {
     /// Takes a report about a frame of this widget, counts it, and keeps the page that it tells of, which is unverified.
-    /// `address`: the client's.
+    /// `address`: the client's. Tells the decision by which the frame was sent, if its token does.
     pub fn report(
         &self,
         rules: &LiveRules,
@@ -25,9 +26,16 @@ impl Judge<'_> {
         request: &RequestHead,
         address: Option<IpAddr>,
         now: Timestamp,
-    ) {
-        let outcome = self.reported(rules, id, request, address, now);
+    ) -> Option<DecisionId> {
+        // A script's own call is no report, where the browser says so.
+        let is_report = lines(request, SEC_FETCH_DEST).all(|destination| destination == b"report");
+        let frame = if is_report { self.reports.read(id, request, now).ok() } else { None };
+        let outcome = match &frame {
+            Some(frame) => self.reported(rules, id, request, frame, address, now),
+            None => ReportOutcome::Refused,
+        };
         self.verdicts.metrics.reports.count(outcome);
+        frame.map(|frame| DecisionId::of(frame.decision()))
     }
 
     fn reported(
@@ -35,14 +43,10 @@ impl Judge<'_> {
         rules: &LiveRules,
         id: &str,
         request: &RequestHead,
+        frame: &ReportedFrame,
         address: Option<IpAddr>,
         now: Timestamp,
     ) -> ReportOutcome {
-        // A script's own call is no report, where the browser says so.
-        if !lines(request, SEC_FETCH_DEST).all(|destination| destination == b"report") {
-            return ReportOutcome::Refused;
-        }
-        let Ok(frame) = self.reports.read(id, request, now) else { return ReportOutcome::Refused };
         let book = rules.load();
         let Some(widget) = book.get(id) else { return ReportOutcome::Refused };
         if !self.reports.counts(id, address, now) {

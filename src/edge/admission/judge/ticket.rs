@@ -1,11 +1,14 @@
 //! Judging of calls for a ticket: a page that may embed the widget gets one, and the widget's own iframe
 //! renews its own.
 
+use std::cell::OnceCell;
+
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::record::JudgedRequest;
 use super::{Denied, Judge, told};
+use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::admission::fetch_metadata::FetchMetadata;
 use crate::edge::admission::request::is_preflight;
 use crate::edge::http::message::RequestHead;
@@ -20,6 +23,8 @@ use embedgate_policy::verdict::Class;
 pub enum TicketCall<'r> {
     /// The call is allowed.
     Granted {
+        /// The decision's id.
+        id: DecisionId,
         /// The verdict.
         decision: Decision,
         /// The embedder that asks.
@@ -52,7 +57,7 @@ impl Judge<'_> {
         let book = rules.load();
         let widget = book.get(id);
         let embedder = Embedder::identify(fetch.origins(), std::iter::empty());
-        let (reading, _) = self.reading(Class::Session, &embedder, id, request);
+        let (reading, _) = self.reading(Class::Session, &embedder, id, request, &fetch);
         let state = |reading| self.tickets.renewable_state(reading, now);
         let ticket = reading.as_ref().map_or(TicketState::Absent, state);
         let facts = Facts { widget: id, class: Class::Session, embedder, missing_denied: true, ticket };
@@ -66,6 +71,7 @@ impl Judge<'_> {
             fetch,
             is_ahead: false,
             route: None,
+            trace_id: OnceCell::new(),
             now,
         };
         let decision_id = self.record(&subject, &decision, took);
@@ -89,6 +95,6 @@ impl Judge<'_> {
         if ticket.is_some() {
             self.verdicts.metrics.ticket(outcome);
         }
-        TicketCall::Granted { decision, embedder, ticket }
+        TicketCall::Granted { id: decision_id, decision, embedder, ticket }
     }
 }

@@ -17,6 +17,7 @@ struct House {
     policy: Arc<ArcSwap<EdgePolicy>>,
     metrics: Arc<Metrics>,
     sessions: Arc<SessionRegistry>,
+    activity: Arc<ActivityRecorder>,
 }
 
 impl House {
@@ -26,12 +27,12 @@ impl House {
         let policy = Arc::new(ArcSwap::from_pointee(policy));
         let metrics = Arc::new(Metrics::new().unwrap());
         let (policy_, metrics_) = (Arc::clone(&policy), Arc::clone(&metrics));
-        let activity = Arc::new(ActivityRecorder::new(1));
+        let activity = Arc::new(ActivityRecorder::new(8));
         let (activity_, events) = (Arc::clone(&activity), Arc::new(EventFeed::new()));
         let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events);
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
         let publisher = Publisher::new(rules, SourceKind::STORE, "test").with_observer(observer);
-        let house = Self { publisher, policy, metrics, sessions };
+        let house = Self { publisher, policy, metrics, sessions, activity };
         house.save(changes);
         house
     }
@@ -77,6 +78,26 @@ fn a_save_ends_exactly_what_it_denies() {
     house.save(&[delete("w", None)]);
     assert!(revoked(&b));
     assert_eq!(house.metrics.sessions_revoked.get(), 3, "each once");
+}
+
+#[test]
+fn a_page_is_seen_once_however_many_sessions_it_loses() {
+    let house = House::with(&[put("w", &["a.example", "b.example"], ""), put("other", &["a.example"], "")]);
+    let open = |widget: &str, origin: &str| -> Vec<SessionGuard> {
+        (0..50).map(|_| house.open(widget, origin).unwrap()).collect()
+    };
+    let guards = [open("w", A), open("w", B), open("other", A)].into_iter().flatten().collect::<Vec<_>>();
+    house.save(&[put("w", &["c.example"], ""), put("other", &["c.example"], "")]);
+    assert!(guards.iter().all(revoked));
+    let mut seen = Vec::new();
+    house.activity.drain(|sighting| {
+        seen.push((sighting.widget.to_owned(), sighting.embedder.to_owned()));
+        true
+    });
+    seen.sort();
+    let expected =
+        [("other", A), ("w", A), ("w", B)].map(|(widget, page)| (widget.to_owned(), page.to_owned()));
+    assert_eq!((seen, house.activity.dropped()), (expected.to_vec(), 0));
 }
 
 #[test]

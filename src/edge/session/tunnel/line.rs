@@ -42,11 +42,10 @@ pub struct TunnelOpening {
 }
 
 impl TunnelLine {
-    /// A line of this log; `None` if the log is off. `browser`: the browser's address, of which no more is kept than the
-    /// log may say.
-    pub fn new(log: &Arc<RequestLog>, opening: TunnelOpening, browser: Option<IpAddr>) -> Option<Box<Self>> {
+    /// A line of this log. `browser`: the browser's address, of which no more is kept than the log may say.
+    pub fn new(log: &Arc<RequestLog>, opening: TunnelOpening, browser: Option<IpAddr>) -> Self {
         let client = browser.and_then(|browser| log.address().of_client(browser));
-        log.wants(true).then(|| Box::new(Self { log: Arc::clone(log), opening, client }))
+        Self { log: Arc::clone(log), opening, client }
     }
 
     /// Writes the line, if the log wants it. `bytes`: the number of bytes that the browser was sent.
