@@ -445,7 +445,11 @@ async fn an_entry_is_stale_once_it_was_of_no_use_for_long_enough() {
 async fn an_edge_that_does_not_answer_is_named_and_waited_for_once() {
     let fleet = FakeFleet::new();
     let document = json!({ "id": "w", "allowed_domains": ["never.example"] });
-    let served = seeing_in(Some(Arc::clone(&fleet) as Arc<dyn Fleet>), &[document.clone()], of(Vec::new()));
+    let served = seeing_in(
+        Some(Arc::clone(&fleet) as Arc<dyn Fleet>),
+        std::slice::from_ref(&document),
+        of(Vec::new()),
+    );
     let asked = || std::mem::take(&mut *fleet.asked.lock());
     for (path, expected) in [
         ("/v1/widgets/w/activity", vec!["activity.widget 1s"]),

@@ -49,17 +49,20 @@ impl Serialize for SitesOnHost<'_> {
     }
 }
 
+/// What the list of a site says of it.
+type Why = fn(&ReceivedSite) -> String;
+
 impl fmt::Display for SitesOnHost<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let widgets = &self.read.widgets;
         if !widgets.is_empty() {
             let mut table = TextTable::new(["WIDGET", "SITE", "REQUESTS", "LAST", ""], &[2]);
             for WidgetOnHost { widget, admitted_sites, refused_sites, reported_sites } in widgets {
-                let unverified = |_: &ReceivedSite| "reported by browsers, not verified".to_owned();
-                let lists: [(&ReceivedSites, &dyn Fn(&ReceivedSite) -> String); 3] = [
-                    (admitted_sites, &ReceivedSite::why_let_in),
-                    (refused_sites, &ReceivedSite::why_refused),
-                    (reported_sites, &unverified),
+                let unverified: Why = |_| "reported by browsers, not verified".to_owned();
+                let lists: [(&ReceivedSites, Why); 3] = [
+                    (admitted_sites, ReceivedSite::why_let_in),
+                    (refused_sites, ReceivedSite::why_refused),
+                    (reported_sites, unverified),
                 ];
                 for (list, why) in lists {
                     for site in &list.sites {
