@@ -1,8 +1,8 @@
 //! Pipeline of requests, over any protocol: check → route → judge → reply, or the cache, an upstream or a
 //! tunnel → record. Each step exists once, here or in its own module.
 //!
-//! The type of a request is its state: [`Received`] after the checks, `Routed` with a route, and [`Admitted`] after the
-//! verdict.
+//! The type of a request is its state: [`admit::Received`] after the checks, `Routed` with a route, and
+//! [`admit::Admitted`] after the verdict.
 
 use std::future::poll_fn;
 use std::net::IpAddr;
