@@ -141,8 +141,8 @@ impl EmbedderActivity {
         self.error = self.error.saturating_add(times);
     }
 
-    /// Adds what another edge has seen of the same embedder.
-    pub(super) fn merge(&mut self, other: Self) {
+    /// Adds another record of the same embedder.
+    pub fn merge(&mut self, other: Self) {
         self.count = self.count.saturating_add(other.count);
         self.error = self.error.saturating_add(other.error);
         self.monitored = self.monitored.saturating_add(other.monitored);
@@ -154,10 +154,16 @@ impl EmbedderActivity {
         }
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
-        let ClientCounts { browser, contradictory, unknown } = other.clients;
-        self.clients.browser = self.clients.browser.saturating_add(browser);
-        self.clients.contradictory = self.clients.contradictory.saturating_add(contradictory);
-        self.clients.unknown = self.clients.unknown.saturating_add(unknown);
+        self.clients.merge(other.clients);
+    }
+}
+
+impl ClientCounts {
+    /// Adds other requests.
+    pub fn merge(&mut self, Self { browser, contradictory, unknown }: Self) {
+        self.browser = self.browser.saturating_add(browser);
+        self.contradictory = self.contradictory.saturating_add(contradictory);
+        self.unknown = self.unknown.saturating_add(unknown);
     }
 }
 

@@ -281,7 +281,7 @@ fn most_frequent_first(activity: &WidgetActivity) -> Vec<EmbedderActivity> {
     let requests = activity.admitted.embedders.iter().chain(&activity.refused.embedders);
     for seen in requests {
         match sites.get_mut(&*seen.origin) {
-            Some(site) => add(site, seen),
+            Some(site) => site.merge(seen.clone()),
             None => drop(sites.insert(&seen.origin, seen.clone())),
         }
     }
@@ -294,20 +294,6 @@ fn most_frequent_first(activity: &WidgetActivity) -> Vec<EmbedderActivity> {
     let mut sites: Vec<EmbedderActivity> = sites.into_values().collect();
     sites.sort_by_key(|site| std::cmp::Reverse((site.count.saturating_sub(site.error), site.last)));
     sites
-}
-
-/// Adds another record of the same site.
-fn add(site: &mut EmbedderActivity, other: &EmbedderActivity) {
-    if other.last > site.last {
-        (site.reason, site.last) = (other.reason, other.last);
-    }
-    site.count = site.count.saturating_add(other.count);
-    site.error = site.error.saturating_add(other.error);
-    site.monitored = site.monitored.saturating_add(other.monitored);
-    site.first = site.first.min(other.first);
-    site.clients.browser = site.clients.browser.saturating_add(other.clients.browser);
-    site.clients.contradictory = site.clients.contradictory.saturating_add(other.clients.contradictory);
-    site.clients.unknown = site.clients.unknown.saturating_add(other.clients.unknown);
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::entries::uses;
 use super::gather::Gather;
 use super::sites::{ClassedRequests, MOST_SITES, SeenSites, SiteJudge, SiteTotals};
 use super::stale_after;
-use crate::activity::seen::EmbedderActivity;
+use crate::activity::seen::{ClientCounts, EmbedderActivity};
 use crate::admin::input::{KnownId, Parameters};
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
@@ -144,8 +144,8 @@ fn told(admin: &Admin, id: WidgetId, after: SignedDuration) -> Result<ActivityOf
         let entry = rule.entry.to_string();
         let users = by_entry.get(&entry).map(Vec::as_slice).unwrap_or_default();
         let recorded = activity.entries.get(entry.as_str());
-        let mut clients = ClassedRequests::default();
-        users.iter().for_each(|seen| clients.add(seen.clients));
+        let mut clients = ClientCounts::default();
+        users.iter().for_each(|seen| clients.merge(seen.clients));
         UsedEntry {
             pointer: format!("/allowed_domains/{index}"),
             expires_at: rule.expires_at,
@@ -153,7 +153,7 @@ fn told(admin: &Admin, id: WidgetId, after: SignedDuration) -> Result<ActivityOf
             first: recorded.map(|recorded| recorded.first),
             last: recorded.map(|recorded| recorded.last),
             stale: is_used && !rule.is_expired(now) && used.is_stale(after, now),
-            clients,
+            clients: clients.into(),
             hosts: if rule.entry.kind() == EntryKind::Exact { Vec::new() } else { hosts(users) },
             entry,
         }

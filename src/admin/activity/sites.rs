@@ -63,14 +63,6 @@ impl From<ClientCounts> for ClassedRequests {
     }
 }
 
-impl ClassedRequests {
-    pub(super) fn add(&mut self, other: ClientCounts) {
-        self.browser = self.browser.saturating_add(other.browser);
-        self.contradictory = self.contradictory.saturating_add(other.contradictory);
-        self.unknown = self.unknown.saturating_add(other.unknown);
-    }
-}
-
 /// Sites of one kind, most frequent first.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
 pub(in crate::admin) struct SeenSites {
