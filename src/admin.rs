@@ -84,6 +84,7 @@ use self::server::CallServer;
 use self::tls::OperatorHandshakes;
 use crate::activity::reader::ActivityReader;
 use crate::certificates::{CertificateExpiry, Expiring};
+use crate::limits::usage::LimitReader;
 use crate::rules::assets::CachedAssets;
 use crate::rules::fleet::Fleet;
 use crate::rules::publisher::Publisher;
@@ -128,6 +129,8 @@ pub struct Admin {
     pub assets: Arc<dyn CachedAssets>,
     /// What was seen of embedders.
     pub activity: Arc<dyn ActivityReader>,
+    /// How much of their limits widgets have used.
+    pub limits: Arc<dyn LimitReader>,
     /// Reader of tickets.
     pub tickets: Arc<dyn TicketReader>,
     /// What happens on this edge.

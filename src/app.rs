@@ -22,6 +22,9 @@ use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::LiveSetup;
 use crate::files::private::IfMissing;
+use crate::limits::limiter::Limiter;
+use crate::limits::usage::LimitReader;
+use crate::notifications::notifier::{Notifier, Notify};
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Observer;
@@ -40,6 +43,7 @@ mod descriptors;
 mod error;
 mod faults;
 mod fleet;
+mod lent;
 mod life;
 mod log;
 mod nats_files;
@@ -168,6 +172,8 @@ impl Assembly {
             predecessor.store().await?;
         }
         let rules = LiveRules::new();
+        let notifier = Notifier::new();
+        let limiter = Limiter::new(Arc::clone(&notifier) as Arc<dyn Notify>);
         let activity = activity::keeper(&settings, &rules, &metrics);
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
@@ -206,6 +212,7 @@ impl Assembly {
             forwarder: Forwarder::new(&connector::conf(&settings), descriptors.edge),
             metrics: Arc::clone(&metrics),
             verdicts,
+            limiter: Arc::clone(&limiter),
             requests: Arc::clone(&request_log),
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
@@ -253,6 +260,7 @@ impl Assembly {
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
             activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
+            limits: limiter as Arc<dyn LimitReader>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -319,7 +327,7 @@ impl Assembly {
             control,
             gate,
             publisher,
-            activity,
+            lent: vec![activity],
             feed,
             program,
             socket,

@@ -8,17 +8,20 @@
 //! | 1 | [`embedgate_policy`] | who embeds, what the owner allows, what follows: pure functions, no clock, no files |
 //! | 2 | [`rules`] | the rules in force, their one writer, and the sources that they come from |
 //! | 2 | [`activity`] | who embeds: sightings, added up and kept in bounded memory |
+//! | 2 | [`limits`] | how much of its limits each widget has used |
+//! | 2 | [`notifications`] | webhooks to whoever runs the widgets, and sessions that leave the edge |
 //! | 3 | [`edge`] | requests, on listeners of its own and pingora's connectors; only this and `app` use pingora |
 //! | 3 | [`admin`] | the control plane: rules over HTTP, explained verdicts, health and metrics |
 //! | 4 | [`app`] | puts everything together; the only module that depends on all others |
 //! | 5 | [`cli`] | the command line |
 //! | shared | [`config`], [`telemetry`] | settings; metrics and logs |
 //! | shared | [`certificates`], [`files`] | PEM files; files that are read again, and files with secrets |
+//! | shared | [`database`] | database files beside the rules, on redb |
 //! | shared | [`pacing`] | how long the other side of a connection may be waited for |
 //! | shared | [`sockets`] | accepting connections, and which addresses count as one |
 //!
-//! Dependencies: `policy ← rules ← activity ← {edge, admin} ← app ← cli`. The shared modules depend on `policy` and
-//! `telemetry` at most, and `edge` and `admin` not on each other. `policy` is a crate of its own, so the compiler holds
+//! Dependencies: `policy ← rules ← notifications ← {activity, limits} ← {edge, admin} ← app ← cli`. The shared modules depend on
+//! `policy` and `telemetry` at most, and `edge` and `admin` not on each other. `policy` is a crate of its own, so the compiler holds
 //! that; a test reads the `use` lines for the others, and finds circles between modules. `docs/architecture.md` has a
 //! picture, `docs/lexicon.md` the terms.
 //!
@@ -70,8 +73,11 @@ pub mod app;
 mod certificates;
 pub mod cli;
 pub mod config;
+mod database;
 pub mod edge;
 mod files;
+pub mod limits;
+pub mod notifications;
 mod pacing;
 pub mod rules;
 mod sockets;

@@ -17,6 +17,8 @@ use embedgate::edge::http::message::RequestHead;
 use embedgate::edge::pipeline::Pipeline;
 use embedgate::edge::session::registry::SessionRegistry;
 use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
+use embedgate::limits::limiter::Limiter;
+use embedgate::notifications::notifier::Notifier;
 use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::events::EventFeed;
@@ -83,6 +85,7 @@ impl Edge {
             sessions,
             metrics: self.metrics,
             verdicts: self.verdicts,
+            limiter: Limiter::new(Notifier::new()),
             requests: Arc::new(requests),
         };
         EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))

@@ -47,6 +47,7 @@ use super::seen::WidgetActivity;
 use super::sketch::FrequencySketch;
 use super::store::ActivityStore;
 use super::tally::{SightingTally, TallyLine};
+use crate::database::Lendable;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::ActivityMetrics;
 
@@ -181,26 +182,6 @@ impl ActivityKeeper {
         }
     }
 
-    /// Keeps what was seen so far, and closes the file, so that another process can open it.
-    pub fn let_go(&self) {
-        for _ in 0..LAST_WRITES {
-            let look = self.look();
-            // One that is under way first.
-            let is_kept = look == Look::Nothing && self.counting.lock().tally.is_empty();
-            if is_kept || !self.try_write() {
-                break;
-            }
-        }
-        // Nobody writes meanwhile.
-        let _counting = self.counting.lock();
-        self.store.let_go();
-    }
-
-    /// Goes on with the file after another process did not take over.
-    pub fn take_back(&self) {
-        self.store.take_back();
-    }
-
     /// Begins work on a thread. It returns how long a write took; `None` where it was none.
     fn begin(self: &Arc<Self>, work: &mut JoinSet<Option<Duration>>, what: fn(&Self) -> Option<Duration>) {
         let keeper = Arc::clone(self);
@@ -311,6 +292,26 @@ impl ActivityKeeper {
 /// Time from the beginning of a write that took so long to that of the next.
 fn pause_after(took: Duration) -> Duration {
     WRITTEN.saturating_sub(took * 2).min(WRITE)
+}
+
+impl Lendable for ActivityKeeper {
+    fn let_go(&self) {
+        for _ in 0..LAST_WRITES {
+            let look = self.look();
+            // One that is under way first.
+            let is_kept = look == Look::Nothing && self.counting.lock().tally.is_empty();
+            if is_kept || !self.try_write() {
+                break;
+            }
+        }
+        // Nobody writes meanwhile.
+        let _counting = self.counting.lock();
+        self.store.let_go();
+    }
+
+    fn take_back(&self) {
+        self.store.take_back();
+    }
 }
 
 impl ActivityReader for ActivityKeeper {

@@ -14,6 +14,8 @@ use serde_json::Value;
 use super::*;
 use crate::activity::reader::{ActivityError, ActivityReader, RefusedEmbedder};
 use crate::activity::seen::WidgetActivity;
+use crate::limits::limiter::Limiter;
+use crate::notifications::notifier::Notifier;
 use crate::rules::error::SourceError;
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::OpenSession;
@@ -116,6 +118,7 @@ pub(super) fn served_seeing(
     let (decisions, _) = DecisionLog::start(Scope::Off, 0, Arc::clone(&events), io::sink());
     let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, io::sink());
     let admin = Arc::new(Admin {
+        limits: Limiter::new(Notifier::new()),
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(tokens).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),

@@ -16,9 +16,9 @@ use super::signals::Signals;
 use super::sockets::{ADMIN_LISTEN, PROBE_LISTEN};
 use super::systemd::Systemd;
 use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
-use super::{AppError, activity, tasks};
-use crate::activity::keeper::ActivityKeeper;
+use super::{AppError, lent, tasks};
 use crate::admin::{Gate, Intake, Readiness, StoppableListener};
+use crate::database::Lendable;
 use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
@@ -47,8 +47,8 @@ pub(super) struct Life {
     pub(super) control: Vec<ControlListener>,
     pub(super) gate: Arc<Gate>,
     pub(super) publisher: Arc<Publisher>,
-    /// Who embeds.
-    pub(super) activity: Arc<ActivityKeeper>,
+    /// The database files beside the rules.
+    pub(super) lent: Vec<Arc<dyn Lendable>>,
     pub(super) feed: Arc<Feed>,
     pub(super) program: Program,
     pub(super) socket: UpgradeSocket,
@@ -145,7 +145,7 @@ impl Life {
             tracing::warn!(connections = open, "connections were cut");
         }
         tasks::keep_last_stops(&self.publisher).await;
-        activity::keep_last(&self.activity).await;
+        lent::keep_last(&self.lent).await;
         self.decisions.sum_up();
         self.requests.sum_up();
         Ok(())
@@ -171,23 +171,13 @@ impl Life {
             () = self.signals.stop() => None,
         };
         let Self {
-            signals,
-            accepting,
-            control,
-            gate,
-            publisher,
-            activity,
-            program,
-            socket,
-            follower,
-            file,
-            ..
+            signals, accepting, control, gate, publisher, lent, program, socket, follower, file, ..
         } = self;
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
         let listeners = edge.chain(control).collect();
         let file = file.as_ref();
-        let hand_over = HandOver { program, socket, listeners, gate, publisher, activity, follower, file };
+        let hand_over = HandOver { program, socket, listeners, gate, publisher, files: lent, follower, file };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.

@@ -50,6 +50,8 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         tickets,
         reports: _,
         activity,
+        limits,
+        notify,
         log,
         cache: _,
         upstreams: _,
@@ -104,6 +106,8 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     settings.policy.public_suffix_list.clone_from(public_suffix_list);
     settings.tickets.key_file.clone_from(key_file);
     settings.activity.clone_from(activity);
+    settings.limits.clone_from(limits);
+    settings.notify.clone_from(notify);
     settings.log.audit.clone_from(audit);
     settings.log.format = *format;
     settings
@@ -133,6 +137,8 @@ fn changed(old: &Settings, new: &Settings) -> Vec<String> {
         tickets,
         reports,
         activity,
+        limits,
+        notify,
         log,
         cache,
         upstreams,
@@ -147,6 +153,8 @@ fn changed(old: &Settings, new: &Settings) -> Vec<String> {
         .chain(changed_keys("tickets", tickets, &new.tickets))
         .chain(whole("reports", *reports != new.reports))
         .chain(whole("activity", *activity != new.activity))
+        .chain(whole("limits", *limits != new.limits))
+        .chain(whole("notify", *notify != new.notify))
         .chain(changed_keys("log", log, &new.log))
         .chain(whole("cache", *cache != new.cache))
         .chain(changed_names("upstreams", upstreams, &new.upstreams))

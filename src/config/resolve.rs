@@ -15,7 +15,9 @@ pub mod cache;
 mod calls;
 pub mod edge;
 mod headers;
+pub mod limits;
 pub mod log;
+pub mod notify;
 pub mod policy;
 pub mod reports;
 pub mod route;
@@ -35,6 +37,8 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
         let taken = (&tickets.path, root.place_of("tickets"));
         let reports = root.table("reports", |table| reports::read(table, taken));
         let activity = root.table("activity", activity::read);
+        let limits = root.table("limits", limits::read);
+        let notify = root.table("notify", notify::read);
         let log = root.table("log", log::read);
         let cache = root.table("cache", cache::read);
         let upstreams = root.table("upstreams", upstream::read);
@@ -48,6 +52,8 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
             tickets,
             reports,
             activity,
+            limits,
+            notify,
             log,
             cache,
             upstreams: upstreams.settings,

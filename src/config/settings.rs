@@ -11,7 +11,9 @@ use super::resolve::activity::ActivitySettings;
 use super::resolve::admin::AdminSettings;
 use super::resolve::cache::CacheSettings;
 use super::resolve::edge::EdgeSettings;
+use super::resolve::limits::LimitSettings;
 use super::resolve::log::LogSettings;
+use super::resolve::notify::NotifySettings;
 use super::resolve::policy::PolicySettings;
 use super::resolve::reports::ReportSettings;
 use super::resolve::route::RouteSettings;
@@ -36,6 +38,10 @@ pub struct Settings {
     pub reports: ReportSettings,
     /// `[activity]`: who embeds.
     pub activity: ActivitySettings,
+    /// `[limits]`: what is kept of widgets' limits.
+    pub limits: LimitSettings,
+    /// `[notify]`: webhooks.
+    pub notify: NotifySettings,
     /// `[log]`: operational log, decision log and audit log.
     pub log: LogSettings,
     /// `[cache]`: asset answers kept in memory.

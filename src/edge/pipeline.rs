@@ -26,6 +26,7 @@ use super::pipeline::downstream::Downstream;
 use super::session::registry::SessionRegistry;
 use super::setup::{LiveSetup, Setup};
 use crate::edge::http::message::RequestHead;
+use crate::limits::limiter::Limiter;
 use crate::pacing::deadline::Deadline;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::Metrics;
@@ -57,6 +58,8 @@ pub struct Pipeline {
     pub metrics: Arc<Metrics>,
     /// The recorder of verdicts.
     pub verdicts: VerdictRecorder,
+    /// The counter of what is opened, on widgets with limits.
+    pub limiter: Arc<Limiter>,
     /// The request log.
     pub requests: Arc<RequestLog>,
 }

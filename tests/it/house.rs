@@ -17,18 +17,63 @@ use text::{Blank, blank, first_names, inline_modules, items_after, words};
 const ROOTS: [(&str, &str); 3] = [("src", ""), ("crates/policy/src", "policy"), ("crates/demo/src", "demo")];
 
 /// Whom each room of the crate may know beside itself. A room that isn't here has no place in it.
-const FLOORS: [(&str, &[&str]); 12] = [
+const FLOORS: [(&str, &[&str]); 15] = [
     ("certificates", &[]),
     ("pacing", &[]),
     ("sockets", &["telemetry"]),
     ("files", &[]),
+    ("database", &["rules"]),
     ("config", &[]),
     ("telemetry", &[]),
     ("rules", &[]),
-    ("activity", &["rules", "telemetry"]),
-    ("edge", &["activity", "certificates", "config", "files", "pacing", "rules", "sockets", "telemetry"]),
-    ("admin", &["activity", "certificates", "files", "pacing", "rules", "sockets", "telemetry"]),
-    ("app", &["activity", "admin", "certificates", "config", "edge", "files", "rules", "telemetry"]),
+    ("notifications", &["database", "files", "rules", "telemetry"]),
+    ("activity", &["database", "notifications", "rules", "telemetry"]),
+    ("limits", &["database", "notifications", "rules", "telemetry"]),
+    (
+        "edge",
+        &[
+            "activity",
+            "certificates",
+            "config",
+            "files",
+            "limits",
+            "notifications",
+            "pacing",
+            "rules",
+            "sockets",
+            "telemetry",
+        ],
+    ),
+    (
+        "admin",
+        &[
+            "activity",
+            "certificates",
+            "files",
+            "limits",
+            "notifications",
+            "pacing",
+            "rules",
+            "sockets",
+            "telemetry",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "activity",
+            "admin",
+            "certificates",
+            "config",
+            "database",
+            "edge",
+            "files",
+            "limits",
+            "notifications",
+            "rules",
+            "telemetry",
+        ],
+    ),
     ("cli", &["app", "config", "rules"]),
 ];
 
@@ -49,7 +94,7 @@ const KEPT: [(&str, &[&str]); 25] = [
     ("clap_complete", &["cli"]),
     ("toml", &["config"]),
     ("notify", &["rules/source"]),
-    ("redb", &["activity/store", "rules/storage/redb"]),
+    ("redb", &["activity/store", "database", "limits/days", "notifications", "rules/storage/redb"]),
     ("quick_cache", &["edge/cache"]),
     ("sfv", &["edge/cache"]),
     ("httpdate", &["edge/cache"]),
@@ -58,6 +103,9 @@ const KEPT: [(&str, &[&str]); 25] = [
         "tokio",
         &[
             "activity",
+            "database",
+            "limits",
+            "notifications",
             "rules",
             "edge",
             "admin",
@@ -76,7 +124,7 @@ const KEPT: [(&str, &[&str]); 25] = [
         &[
             "config",
             "certificates",
-            "activity/store",
+            "database",
             "rules/source",
             "rules/storage/redb",
             "rules/audit",
@@ -87,7 +135,10 @@ const KEPT: [(&str, &[&str]); 25] = [
     ),
     ("std::env", &["config", "app/systemd", "app/upgrade/program"]),
     ("std::time::SystemTime", &["rules/source", "files"]),
-    ("Timestamp::now", &["activity", "rules", "edge", "admin", "cli", "app/reload"]),
+    (
+        "Timestamp::now",
+        &["activity", "limits", "notifications", "rules", "edge", "admin", "cli", "app/reload"],
+    ),
 ];
 
 /// How an item says that it is for tests only.

@@ -51,7 +51,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         }
     };
     let begun = (0..widgets).map(|number| from_a_stranger(number, number));
-    let seeded = on_this_thread(ask_all(plain(&edge), begun, None, counted.clone()))?;
+    let seeded = on_this_thread(ask_all(plain(&edge), begun, Some(RATE), counted.clone()))?;
     judge_answers(&format!("{what}, one request each"), &seeded, admin, rows)?;
     settle(admin)?;
 

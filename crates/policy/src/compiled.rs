@@ -1,6 +1,7 @@
 //! Compiled widgets: documents in the form that requests are judged by.
 
 use crate::allowlist::{Allowlist, AllowlistBuf};
+use crate::limits::PackedLimits;
 use crate::varint;
 use crate::widget::{Access, Environment, Widget, WidgetId};
 
@@ -21,6 +22,8 @@ pub struct WidgetRules<'a> {
     pub public_trust_center: bool,
     /// The document's revision; 0 if it has none.
     pub revision: u64,
+    /// The limits; `None`: nothing is limited.
+    pub limits: Option<PackedLimits<'a>>,
     /// The entries.
     pub allowlist: Allowlist<'a>,
 }
@@ -31,14 +34,25 @@ const TRUST_CENTER: u8 = 1 << 2;
 const STAGING: u8 = 1 << 3;
 const ACCESS_SHIFT: u32 = 4;
 const ACCESS_BITS: u8 = 0b11;
+const LIMITS: u8 = 1 << 6;
+const FREE: u8 = 1 << 7;
 
 impl<'a> WidgetRules<'a> {
-    /// Appends everything but id and entries: `flags:u8 varint(revision)`, where `flags = enabled:1 voice:1
-    /// public_trust_center:1 staging:1 access:2`.
+    /// Appends everything but id and entries: `flags:u8 varint(revision) [length:u8 limits]`, where `flags =
+    /// enabled:1 voice:1 public_trust_center:1 staging:1 access:2 limits:1`.
     pub fn write_terms(&self, out: &mut Vec<u8>) {
         // Taken apart so that a new field can't be forgotten here.
-        let Self { id: _, environment, access, enabled, voice, public_trust_center, revision, allowlist: _ } =
-            *self;
+        let Self {
+            id: _,
+            environment,
+            access,
+            enabled,
+            voice,
+            public_trust_center,
+            revision,
+            limits,
+            allowlist: _,
+        } = *self;
         let flag = |on: bool, bit: u8| if on { bit } else { 0 };
         let access: u8 = match access {
             Access::Open => 0,
@@ -50,9 +64,15 @@ impl<'a> WidgetRules<'a> {
                 | flag(voice, VOICE)
                 | flag(public_trust_center, TRUST_CENTER)
                 | flag(environment == Environment::Staging, STAGING)
-                | access << ACCESS_SHIFT,
+                | access << ACCESS_SHIFT
+                | flag(limits.is_some(), LIMITS),
         );
         varint::write(out, revision);
+        if let Some(PackedLimits(packed)) = limits {
+            // The mode and nine numbers of at most five bytes.
+            out.push(packed.len() as u8);
+            out.extend_from_slice(packed);
+        }
     }
 
     /// What [`write_terms`](Self::write_terms) wrote, without entries, and what follows it. `None` where the bytes are
@@ -67,10 +87,18 @@ impl<'a> WidgetRules<'a> {
             2 => Access::Enforce,
             _ => return None,
         };
-        // Bits that are free as yet: a later version's.
-        if flags >> ACCESS_SHIFT > ACCESS_BITS {
+        // A bit that is free as yet: a later version's.
+        if flags & FREE != 0 {
             return None;
         }
+        let (limits, rest) = match flags & LIMITS {
+            0 => (None, rest),
+            _ => {
+                let (length, rest) = rest.split_first()?;
+                let (packed, rest) = rest.split_at_checked(usize::from(*length))?;
+                (Some(PackedLimits(packed)), rest)
+            }
+        };
         let terms = Self {
             id,
             environment: if flags & STAGING == 0 { Environment::Production } else { Environment::Staging },
@@ -79,6 +107,7 @@ impl<'a> WidgetRules<'a> {
             voice: flags & VOICE != 0,
             public_trust_center: flags & TRUST_CENTER != 0,
             revision,
+            limits,
             allowlist: Allowlist::default(),
         };
         Some((terms, rest))
@@ -90,7 +119,9 @@ impl<'a> WidgetRules<'a> {
 pub struct WidgetRulesBuf {
     pub(crate) id: WidgetId,
     pub(crate) allowlist: AllowlistBuf,
-    /// The remaining fields, without id and entries.
+    /// The limits, packed; empty where nothing is limited.
+    pub(crate) limits: Vec<u8>,
+    /// The remaining fields, without id, limits and entries.
     pub(crate) terms: WidgetRules<'static>,
 }
 
@@ -98,7 +129,8 @@ impl WidgetRulesBuf {
     /// The rules, for judging.
     #[inline]
     pub fn as_rules(&self) -> WidgetRules<'_> {
-        WidgetRules { id: self.id.as_str(), allowlist: self.allowlist.as_allowlist(), ..self.terms }
+        let limits = (!self.limits.is_empty()).then_some(PackedLimits(&self.limits));
+        WidgetRules { id: self.id.as_str(), limits, allowlist: self.allowlist.as_allowlist(), ..self.terms }
     }
 }
 
@@ -108,6 +140,7 @@ impl Widget {
         WidgetRulesBuf {
             id: self.id.clone(),
             allowlist: AllowlistBuf::compile(&self.allowed_domains),
+            limits: if self.limits.is_empty() { Vec::new() } else { self.limits.pack() },
             terms: WidgetRules {
                 id: "",
                 environment: self.environment,
@@ -116,6 +149,7 @@ impl Widget {
                 voice: self.has_voice(),
                 public_trust_center: self.public_trust_center,
                 revision: self.revision.unwrap_or(0),
+                limits: None,
                 allowlist: Allowlist::default(),
             },
         }

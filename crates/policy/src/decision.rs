@@ -121,6 +121,12 @@ impl Decision {
         self.verdict == Verdict::Allow
     }
 
+    /// The denial of an open that was allowed, and is one too many.
+    #[must_use]
+    pub const fn limited(reason: Reason) -> Self {
+        Self::deny(reason)
+    }
+
     /// Turns a denial into an allow that records it, for access `monitor`.
     fn monitored(self) -> Self {
         match self.verdict {

@@ -13,6 +13,7 @@ pub mod explain;
 pub mod headers;
 pub mod json_position;
 pub mod json_syntax;
+pub mod limits;
 pub mod lint;
 pub mod origin;
 pub mod report;

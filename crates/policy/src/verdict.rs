@@ -132,6 +132,8 @@ reasons! {
     TicketMissing = "ticket_missing", "Deny: a session from the widget's iframe without a ticket.";
     TicketInvalid = "ticket_invalid", "Deny: a ticket that was not issued here or for another widget.";
     TicketExpired = "ticket_expired", "Deny: an expired ticket.";
+    LimitSessions = "limit_sessions", "Deny: as many sessions are open as the widget's limits allow.";
+    LimitOpens = "limit_opens", "Deny: as many were opened lately as the widget's limits allow.";
     StaleRules = "stale_rules", "Deny: this edge has not been in contact with the source of its rules for too long.";
 }
 

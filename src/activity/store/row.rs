@@ -6,9 +6,9 @@ use redb::TableDefinition;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::fault::StoreFault;
 use crate::activity::kept::KeptWidget;
 use crate::activity::most_refused::MostRefused;
+use crate::database::DatabaseFault;
 
 /// Records by id: [`KeptWidget`].
 pub(super) const WIDGETS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("widgets");
@@ -41,11 +41,11 @@ impl About {
     }
 
     /// Reads the row.
-    pub(super) fn read(row: &[u8]) -> Result<Self, StoreFault> {
+    pub(super) fn read(row: &[u8]) -> Result<Self, DatabaseFault> {
         let about: Self = read(row)?;
         match about.format {
             FORMAT => Ok(about),
-            found => Err(StoreFault::Damaged(format!(
+            found => Err(DatabaseFault::Damaged(format!(
                 "it is of format {found}, and this version reads format {FORMAT}"
             ))),
         }
@@ -56,7 +56,7 @@ impl About {
 pub(super) fn record(id: &str, row: &[u8]) -> Option<KeptWidget> {
     match read(row) {
         Ok(record) => Some(record),
-        Err(StoreFault::Damaged(found) | StoreFault::Failed(found)) => {
+        Err(DatabaseFault::Damaged(found) | DatabaseFault::Failed(found)) => {
             tracing::debug!(widget = id, "what was seen of a widget can't be read: {found}");
             None
         }
@@ -64,14 +64,14 @@ pub(super) fn record(id: &str, row: &[u8]) -> Option<KeptWidget> {
 }
 
 /// Reads a row.
-fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, StoreFault> {
-    rmp_serde::from_slice(row).map_err(|error| StoreFault::Damaged(error.to_string()))
+fn read<T: DeserializeOwned>(row: &[u8]) -> Result<T, DatabaseFault> {
+    rmp_serde::from_slice(row).map_err(|error| DatabaseFault::Damaged(error.to_string()))
 }
 
 /// The row of a value.
-pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, StoreFault> {
+pub(super) fn write(value: &impl Serialize) -> Result<Vec<u8>, DatabaseFault> {
     // Into memory, and of types that it can write all of.
-    rmp_serde::to_vec_named(value).map_err(|error| StoreFault::Failed(error.to_string()))
+    rmp_serde::to_vec_named(value).map_err(|error| DatabaseFault::Failed(error.to_string()))
 }
 
 #[cfg(test)]
@@ -96,8 +96,10 @@ mod tests {
     #[test]
     fn a_row_of_another_version_is_not_guessed_at() {
         let row = write(&Older { format: FORMAT + 1, since: 7 }).unwrap();
-        assert!(matches!(About::read(&row), Err(StoreFault::Damaged(found)) if found.contains("format 3")));
-        assert!(matches!(About::read(b"\xc1"), Err(StoreFault::Damaged(_))));
+        assert!(
+            matches!(About::read(&row), Err(DatabaseFault::Damaged(found)) if found.contains("format 3"))
+        );
+        assert!(matches!(About::read(b"\xc1"), Err(DatabaseFault::Damaged(_))));
     }
 
     #[test]

@@ -1,12 +1,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 
-use redb::TableDefinition;
+use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
 use super::*;
+use crate::database::PRIVATE_MODE;
 
 const CACHE: u64 = 1 << 20;
 
@@ -79,7 +82,7 @@ fn a_write_that_fails_changes_nothing() {
     let about = store.about(About::clone).unwrap();
     let failed = store.write(|batch| {
         batch.keep("b", &KeptWidget::default())?;
-        Err(StoreFault::Failed("the disk is full".to_owned()))
+        Err(DatabaseFault::Failed("the disk is full".to_owned()))
     });
     assert!(failed.unwrap_err().detail.ends_with("activity.redb: the disk is full"));
     assert_eq!((ids(&store), store.about(About::clone).unwrap()), (vec!["a".to_owned()], about));

@@ -19,9 +19,9 @@ use super::message::Message;
 use super::on_thread;
 use super::program::{NewProcess, Program};
 use super::socket::{Arrival, UpgradeSocket};
-use crate::activity::keeper::ActivityKeeper;
 use crate::admin::{Gate, Successor};
-use crate::app::activity::Departure;
+use crate::app::lent::Departure;
+use crate::database::Lendable;
 use crate::files::private;
 use crate::rules::error::WideChange;
 use crate::rules::publisher::Publisher;
@@ -64,8 +64,8 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) listeners: Vec<(SocketAddr, BorrowedFd<'a>)>,
     pub(in crate::app) gate: &'a Gate,
     pub(in crate::app) publisher: &'a Arc<Publisher>,
-    /// Who embeds.
-    pub(in crate::app) activity: &'a Arc<ActivityKeeper>,
+    /// The database files beside the rules.
+    pub(in crate::app) files: &'a [Arc<dyn Lendable>],
     /// What keeps the rules current.
     pub(in crate::app) follower: &'a mut Option<RunningFollower>,
     /// The files that they come from.
@@ -83,8 +83,8 @@ pub(in crate::app) struct Relief {
 struct Candidate {
     process: NewProcess,
     arrival: Arrival,
-    /// The file of who embeds is the last that it gets.
-    activity: Departure,
+    /// The database files are the last that it gets.
+    departure: Departure,
 }
 
 /// Parts of an upgrade, for its errors.
@@ -130,7 +130,7 @@ impl HandOver<'_> {
         if let Some(follower) = self.follower.take() {
             follower.end();
         }
-        let Candidate { process, arrival: Arrival { link, version, socket }, activity: _ } = candidate;
+        let Candidate { process, arrival: Arrival { link, version, socket }, departure: _ } = candidate;
         match self.socket.desk().lets_in_by(&control) {
             true => self.gate.pass_on(Arc::new(SuccessorSocket { path: socket, control })),
             // Whoever was let in by the old requirement may not be by the new one.
@@ -159,7 +159,7 @@ impl HandOver<'_> {
             }
         };
         watched(&mut process, PREPARING, PREPARE, wants_store).await?;
-        Ok(Candidate { process, arrival, activity: Departure::default() })
+        Ok(Candidate { process, arrival, departure: Departure::default() })
     }
 
     /// Closes the store.
@@ -171,7 +171,7 @@ impl HandOver<'_> {
 
     /// Waits until the new process serves. Returns who may call its admin API.
     async fn taken(&self, candidate: &mut Candidate) -> Result<String, UpgradeError> {
-        let Candidate { process, arrival, activity } = candidate;
+        let Candidate { process, arrival, departure } = candidate;
         let serving = async {
             let book = self.publisher.book_name();
             // Nothing else is taken over: a later edit is not judged yet, or held.
@@ -180,7 +180,7 @@ impl HandOver<'_> {
             match arrival.link.receive().await? {
                 Message::Serving { control } => {
                     // Only now: until then, this process is the one that sees. If it takes longer, the new one tries again.
-                    activity.begin(self.activity).await;
+                    departure.begin(self.files).await;
                     arrival.link.send(&Message::Yours).await.map(|()| control)
                 }
                 other => Err(unexpected(&other)),
@@ -191,9 +191,9 @@ impl HandOver<'_> {
 
     /// Ends the new process, and goes on as before.
     async fn give_up(&mut self, candidate: Candidate, lent: bool) {
-        let Candidate { process, arrival: _, activity } = candidate;
+        let Candidate { process, arrival: _, departure } = candidate;
         process.kill().await;
-        activity.undo(self.activity);
+        departure.undo(self.files);
         if let Err(error) = self.socket.again() {
             tracing::error!(%error, "no upgrade is possible any more");
         }

@@ -17,6 +17,8 @@ use embedgate::edge::forward::exchange::Forwarder;
 use embedgate::edge::pipeline::Pipeline;
 use embedgate::edge::session::registry::SessionRegistry;
 use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
+use embedgate::limits::limiter::Limiter;
+use embedgate::notifications::notifier::Notifier;
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::{Observer, Publisher};
@@ -93,6 +95,7 @@ impl InProcess {
             forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             metrics: Arc::clone(&metrics),
             verdicts: VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity),
+            limiter: Limiter::new(Notifier::new()),
             requests: Arc::new(requests),
         };
         let service = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));

@@ -20,6 +20,7 @@ pub const fn is_possible(class: Class, verdict: Verdict, reason: Reason) -> bool
             Reason::UnknownWidget | Reason::WidgetDisabled | Reason::MalformedOrigin | Reason::StaleRules => {
                 true
             }
+            Reason::LimitSessions | Reason::LimitOpens => matches!(class, Class::Session),
             _ => can_be_monitored(class, reason),
         },
     }

@@ -10,6 +10,7 @@ use super::*;
 use crate::allowlist::samples::{self, expiring, now, rule};
 use crate::compiled::WidgetRulesBuf;
 use crate::entry::listed::ListedEntry;
+use crate::limits::Limits;
 use crate::origin::{OpaqueOrigin, OriginBuf, OriginError};
 use crate::widget::Widget;
 use crate::widget::{Environment, WidgetId};
@@ -28,6 +29,7 @@ fn widget(access: Option<Access>, rules: Vec<ListedEntry>) -> Widget {
         allowed_domains: rules,
         capabilities: BTreeSet::new(),
         public_trust_center: true,
+        limits: Limits::default(),
         labels: Default::default(),
         revision: Some(7),
     }

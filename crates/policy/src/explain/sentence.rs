@@ -94,6 +94,12 @@ fn of_reason(reason: Reason, asked: &Explanation, grounds: Grounds<'_>) -> Strin
         }
         Reason::TicketInvalid => "The ticket was not issued by this edge, or is for another widget.".to_owned(),
         Reason::TicketExpired => "The ticket has expired; the iframe has to ask for a fresh one.".to_owned(),
+        Reason::LimitSessions => {
+            "As many sessions are open as the widget's limits allow; one more is admitted once one has ended.".to_owned()
+        }
+        Reason::LimitOpens => {
+            "As many sessions were opened lately as the widget's limits allow; one more is admitted a little later.".to_owned()
+        }
         Reason::StaleRules => {
             "This edge has not been in contact with the source of its rules for longer than `policy.max_staleness`, so \
              it denies everything but public pages, whatever the rules say. It serves again as soon as it is in contact; \

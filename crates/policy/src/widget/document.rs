@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use super::parse::{self, EntryShape};
 use super::{Access, Capability, DocumentFault, Environment, WidgetId};
 use crate::entry::listed::ListedEntry;
+use crate::limits::Limits;
 use crate::suffix::PublicSuffixes;
 
 /// A widget's document as a writer sends it: what is left out, or `null`, takes its default.
@@ -45,6 +46,8 @@ pub struct WidgetDocument<'j> {
     pub(super) capabilities: BTreeSet<Capability>,
     /// Whether its public pages answer. Left out: `true`.
     pub(super) public_trust_center: Option<bool>,
+    /// How many sessions may be open and opened. Left out: as many as there are.
+    pub(super) limits: Option<Limits>,
     /// Free labels of the owner.
     #[serde(default, deserialize_with = "labels")]
     #[schema(required = false)]
@@ -65,6 +68,7 @@ impl WidgetDocument<'_> {
             allowed_domains,
             capabilities: self.capabilities,
             public_trust_center: self.public_trust_center.unwrap_or(true),
+            limits: self.limits.unwrap_or_default(),
             labels: self.labels,
             revision: self.revision,
         }
@@ -92,6 +96,9 @@ pub struct Widget {
     pub capabilities: BTreeSet<Capability>,
     /// Whether the widget's public pages answer.
     pub public_trust_center: bool,
+    /// How many sessions may be open and opened.
+    #[serde(skip_serializing_if = "Limits::is_default")]
+    pub limits: Limits,
     /// Free labels of the owner.
     pub labels: BTreeMap<String, String>,
     /// The widget's version, set by its writer.
@@ -150,6 +157,7 @@ impl Widget {
             allowed_domains,
             capabilities,
             public_trust_center,
+            limits,
             labels,
             revision: _,
         } = self;
@@ -160,6 +168,7 @@ impl Widget {
             && *allowed_domains == other.allowed_domains
             && *capabilities == other.capabilities
             && *public_trust_center == other.public_trust_center
+            && *limits == other.limits
             && *labels == other.labels
     }
 }

@@ -1,13 +1,13 @@
-//! Faults of the store's file.
+//! Faults of a database's file.
 
 use std::io;
 
 use redb::Error;
 
-/// Fault of the store's file.
+/// Fault of a database's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::activity) enum StoreFault {
-    /// It is not what was written, or not a store of activity. It can never be read.
+pub enum DatabaseFault {
+    /// It is not what was written, or not a database of this kind. It can never be read.
     Damaged(String),
     /// The system doesn't let us read or write it now.
     Failed(String),
@@ -16,7 +16,7 @@ pub(in crate::activity) enum StoreFault {
 /// `EIO`: the disk has lost what it was given.
 const UNREADABLE_DISK: i32 = 5;
 
-impl<E: Into<Error>> From<E> for StoreFault {
+impl<E: Into<Error>> From<E> for DatabaseFault {
     fn from(error: E) -> Self {
         let error = error.into();
         match &error {
