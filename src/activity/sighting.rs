@@ -78,7 +78,7 @@ impl<'a> Sighting<'a> {
             (None, Embedder::Absent | Embedder::Malformed(_)) => return None,
         };
         let kind = match decision.is_allowed() {
-            true => SightingKind::Admitted { reason: decision.reason, would_deny: decision.would_deny },
+            true => SightingKind::Admitted { reason: decision.reason, would_deny: decision.embedder_denial() },
             false => SightingKind::Refused { reason: decision.reason },
         };
         Some(Self { widget: facts.widget, embedder, kind, client, at })

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::allowlist::{Allowlist, Judgement};
 use super::compiled::WidgetRules;
 use super::entry::EntryKind;
+use super::limits::LimitMode;
 use super::origin::{Embedder, Origin, OriginSet, OwnOrigins};
 use super::verdict::{Class, Reason, Verdict};
 use super::widget::Access;
@@ -99,7 +100,7 @@ pub struct Decision {
     pub verdict: Verdict,
     /// The reason of the verdict.
     pub reason: Reason,
-    /// The denial that `access: monitor` turned into an allow.
+    /// The denial that `monitor` turned into an allow: `access`, or the `mode` of the limits.
     pub would_deny: Option<Reason>,
     /// The entry that admitted the embedder: its index in the document, from 0.
     pub entry: Option<u32>,
@@ -125,6 +126,22 @@ impl Decision {
     #[must_use]
     pub const fn limited(reason: Reason) -> Self {
         Self::deny(reason)
+    }
+
+    /// The decision about an open that was allowed and passes a limit of its widget: a denial, or where the limits only
+    /// monitor, the same with a note. What `access: monitor` has noted stays, because `enforce` would not have come so far.
+    #[must_use]
+    pub fn beyond_limit(self, mode: LimitMode, reason: Reason) -> Self {
+        match mode {
+            LimitMode::Enforce => Self::limited(reason),
+            LimitMode::Monitor => Self { would_deny: self.would_deny.or(Some(reason)), ..self },
+        }
+    }
+
+    /// The denial of the embedder that `access: monitor` turned into an allow. A limit is none: the rules admit the
+    /// embedder all the same.
+    pub fn embedder_denial(&self) -> Option<Reason> {
+        self.would_deny.filter(|reason| !reason.is_of_limits())
     }
 
     /// Turns a denial into an allow that records it, for access `monitor`.

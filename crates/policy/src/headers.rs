@@ -202,8 +202,9 @@ impl<'a> Cors<'a> {
 }
 
 /// The CORS grant of a decision, if any. Allowed frames and public pages have none, because nobody reads them
-/// by script. The denied page may read its denial, without credentials, so that it can say why. Any page may
-/// read the answers of an open widget.
+/// by script. The denied page may read its denial, without credentials, so that it can say why; with them if only a
+/// limit of the widget denies it, because a page that sends credentials could not read the answer otherwise. Any page
+/// may read the answers of an open widget.
 pub fn cors<'a>(
     class: Class,
     decision: &Decision,
@@ -214,12 +215,14 @@ pub fn cors<'a>(
     if !denied && !is_for_scripts(class) {
         return None;
     }
-    let unrestricted = decision.reason == Reason::Unrestricted && decision.would_deny.is_none();
-    let named = decision.would_deny.is_none() && decision.reason != Reason::Unrestricted;
+    let embedder_denial = decision.embedder_denial();
+    let unrestricted = decision.reason == Reason::Unrestricted && embedder_denial.is_none();
+    let named = embedder_denial.is_none() && decision.reason != Reason::Unrestricted;
+    let trusted = named && (!denied || decision.reason.is_of_limits());
     let grant = Cors::of_own_answer(embedder)?;
     // An answer that any page may read is the same for all pages.
     let allow_origin = if unrestricted { "*" } else { grant.allow_origin };
-    Some(Cors { allow_origin, credentials: route_credentials && !denied && named })
+    Some(Cors { allow_origin, credentials: route_credentials && trusted })
 }
 
 /// The page whose ticket an answer carries, if any: an allowed frame carries one if the embedding page is

@@ -137,6 +137,13 @@ reasons! {
     StaleRules = "stale_rules", "Deny: this edge has not been in contact with the source of its rules for too long.";
 }
 
+impl Reason {
+    /// Whether a limit of the widget was passed, so that nothing is said of the embedder.
+    pub const fn is_of_limits(self) -> bool {
+        matches!(self, Self::LimitSessions | Self::LimitOpens)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

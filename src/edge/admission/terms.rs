@@ -162,5 +162,5 @@ fn is_verified(decision: &Decision) -> bool {
         decision.reason,
         Reason::Exact | Reason::Wildcard | Reason::Glob | Reason::SystemOrigin | Reason::Ticket
     );
-    vouched && decision.would_deny.is_none()
+    vouched && decision.embedder_denial().is_none()
 }

@@ -16,17 +16,17 @@ pub const fn is_possible(class: Class, verdict: Verdict, reason: Reason) -> bool
             _ => false,
         },
         (Class::Asset | Class::Frame | Class::Session, Verdict::Deny) => match reason {
-            // `access: monitor` does not turn these into an allow.
+            // `monitor` does not turn these into an allow.
             Reason::UnknownWidget | Reason::WidgetDisabled | Reason::MalformedOrigin | Reason::StaleRules => {
                 true
             }
-            Reason::LimitSessions | Reason::LimitOpens => matches!(class, Class::Session),
             _ => can_be_monitored(class, reason),
         },
     }
 }
 
-/// Whether `access: monitor` can let a request of this class through that `enforce` would deny for this reason.
+/// Whether `monitor`, as the access or the mode of the limits, can let a request of this class through that `enforce` would
+/// deny for this reason.
 pub const fn can_be_monitored(class: Class, reason: Reason) -> bool {
     match reason {
         Reason::NoEmbedder
@@ -40,6 +40,8 @@ pub const fn can_be_monitored(class: Class, reason: Reason) -> bool {
         Reason::TicketMissing | Reason::TicketInvalid | Reason::TicketExpired => {
             matches!(class, Class::Session)
         }
+        // Only sessions are limited.
+        Reason::LimitSessions | Reason::LimitOpens => matches!(class, Class::Session),
         _ => false,
     }
 }

@@ -10,7 +10,7 @@ use super::*;
 use crate::allowlist::samples::{self, expiring, now, rule};
 use crate::compiled::WidgetRulesBuf;
 use crate::entry::listed::ListedEntry;
-use crate::limits::Limits;
+use crate::limits::{LimitMode, Limits};
 use crate::origin::{OpaqueOrigin, OriginBuf, OriginError};
 use crate::widget::Widget;
 use crate::widget::{Environment, WidgetId};
@@ -85,6 +85,8 @@ fn outcome(decision: Decision) -> (Verdict, Reason) {
     (decision.verdict, decision.reason)
 }
 
+const LIMITS: [Reason; 2] = [Reason::LimitSessions, Reason::LimitOpens];
+
 use Class::{Asset, Frame, Public, Session};
 use Verdict::{Allow, Deny};
 
@@ -156,7 +158,39 @@ fn every_reason_is_reached() {
     assert_eq!(outcome(unknown), (Deny, Reason::UnknownWidget));
     reached.insert(unknown.reason);
     reached.insert(decide(&facts(Asset, LISTED), None, &stale(), now()).reason);
+    let open = judge(&facts(Session, LISTED), &listed);
+    reached.extend(LIMITS.map(|reason| open.beyond_limit(LimitMode::Enforce, reason).reason));
     assert_eq!(reached, Reason::ALL.into_iter().collect());
+}
+
+/// What can become of a decision by the limits of a widget.
+fn beyond_limits(class: Class, decision: Decision) -> Vec<Decision> {
+    if class != Session || !decision.is_allowed() || decision.reason == Reason::SystemOrigin {
+        return Vec::new();
+    }
+    let modes = LimitMode::ALL.into_iter();
+    modes.flat_map(|mode| LIMITS.map(|reason| decision.beyond_limit(mode, reason))).collect()
+}
+
+#[test]
+fn a_limit_denies_an_open_or_notes_it() {
+    let (listed, monitoring) = (widget(None, list()), widget(Some(Access::Monitor), list()));
+    for reason in LIMITS {
+        let admitted = judge(&facts(Session, LISTED), &listed);
+        let denied = admitted.beyond_limit(LimitMode::Enforce, reason);
+        assert_eq!((denied, denied.is_allowed()), (Decision::limited(reason), false));
+        assert_eq!((denied.verdict, denied.reason, denied.would_deny), (Deny, reason, None));
+        let noted = admitted.beyond_limit(LimitMode::Monitor, reason);
+        assert_eq!(noted, Decision { would_deny: Some(reason), ..admitted });
+        assert_eq!((noted.reason, noted.entry), (Reason::Exact, Some(0)), "its entry has admitted it");
+        assert_eq!(noted.embedder_denial(), None, "the embedder is admitted all the same");
+
+        // `enforce` would not have come as far as the limits.
+        let stranger = judge(&facts(Session, STRANGER), &monitoring);
+        assert_eq!(stranger.embedder_denial(), Some(Reason::NotListed));
+        assert_eq!(stranger.beyond_limit(LimitMode::Monitor, reason), stranger);
+        assert_eq!(stranger.beyond_limit(LimitMode::Enforce, reason), Decision::limited(reason));
+    }
 }
 
 #[test]
@@ -198,8 +232,10 @@ fn the_possible_outcomes_are_those_that_are_reached() {
                     for policy in [policy(), stale()] {
                         let rules = rules.as_ref().map(WidgetRulesBuf::as_rules);
                         let decision = decide(&facts, rules, &policy, now());
-                        reached.insert((class, decision.verdict, decision.reason));
-                        monitored.extend(decision.would_deny.map(|reason| (class, reason)));
+                        for decision in [vec![decision], beyond_limits(class, decision)].concat() {
+                            reached.insert((class, decision.verdict, decision.reason));
+                            monitored.extend(decision.would_deny.map(|reason| (class, reason)));
+                        }
                     }
                 }
             }

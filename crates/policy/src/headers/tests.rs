@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::*;
+use crate::limits::LimitMode;
 use crate::origin::{OpaqueOrigin, Origin};
 
 fn value<'p>(profile: &'p Profile, https: bool, name: &str) -> Option<&'p str> {
@@ -117,6 +118,14 @@ fn cors_follows_the_verdict() {
         assert_eq!(grant(Class::Asset, &denied, &Embedder::Opaque(opaque)), own);
         assert_eq!(grant(Class::Asset, &monitored, &Embedder::Opaque(opaque)), own);
     }
+    // What a limit denies, or would deny, is about the widget and not about the page.
+    let limited = allowed.beyond_limit(LimitMode::Enforce, Reason::LimitOpens);
+    assert_eq!(grant(Class::Session, &limited, &known), Some(("https://example.com", true)));
+    assert_eq!(cors(Class::Session, &limited, &known, false).map(|cors| cors.credentials), Some(false));
+    let noted = |decision: Decision| decision.beyond_limit(LimitMode::Monitor, Reason::LimitOpens);
+    assert_eq!(grant(Class::Session, &noted(allowed), &known), Some(("https://example.com", true)));
+    assert_eq!(grant(Class::Session, &noted(unrestricted), &known), any);
+    assert_eq!(grant(Class::Session, &noted(monitored), &known), page);
     assert_eq!(grant(Class::Asset, &denied, &malformed), None);
     assert_eq!(grant(Class::Asset, &allowed, &Embedder::Absent), None);
 }
