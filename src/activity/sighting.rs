@@ -5,7 +5,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts};
-use embedgate_policy::origin::Embedder;
 use embedgate_policy::verdict::{Class, Reason};
 
 /// Sighting of an embedder.
@@ -67,16 +66,12 @@ impl<'a> Sighting<'a> {
     ) -> Option<Self> {
         if facts.class == Class::Public
             || matches!(decision.reason, Reason::UnknownWidget | Reason::StaleRules)
+            // The rules admit the page, and a limit says nothing of it.
+            || decision.reason.is_of_limits()
         {
             return None;
         }
-        let embedder = match (facts.by_ticket(policy), facts.embedder) {
-            (Some(page), _) => page.as_str(),
-            (None, Embedder::Known(_)) if facts.is_from_own_origin(policy) => return None,
-            (None, Embedder::Known(origin)) => origin.as_str(),
-            (None, Embedder::Opaque(origin)) => origin.as_str(),
-            (None, Embedder::Absent | Embedder::Malformed(_)) => return None,
-        };
+        let embedder = facts.counted_embedder(policy)?;
         let kind = match decision.is_allowed() {
             true => SightingKind::Admitted { reason: decision.reason, would_deny: decision.embedder_denial() },
             false => SightingKind::Refused { reason: decision.reason },
@@ -92,7 +87,7 @@ mod tests {
     use super::*;
     use crate::rules::fixtures::widget;
     use embedgate_policy::decision::{TicketState, decide};
-    use embedgate_policy::origin::{OpaqueOrigin, Origin, OriginBuf, OriginError, OriginSet, OwnOrigins};
+    use embedgate_policy::origin::{Embedder, OpaqueOrigin, Origin, OriginBuf, OriginError, OriginSet, OwnOrigins};
 
     const LISTED: &str = "https://a.example";
     const STRANGER: &str = "https://stranger.example";

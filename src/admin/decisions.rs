@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::explain::with_limits;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
 use super::{Admin, blocking, refusal};
@@ -184,7 +185,9 @@ fn of_this_edge(admin: &Admin, id: &str) -> Result<Option<DecisionAnswer>, Probl
 fn judged_now(admin: &Admin, verdict: &ShownVerdict) -> Result<Option<Explanation>, Problem> {
     let (Some(id), Some(facts)) = (verdict.widget(), verdict.facts()) else { return Ok(None) };
     let widget = admin.publisher.documents().get(id).map_err(|error| refusal::of_storage(&error))?;
-    Ok(Some(explain(id, &facts, widget.as_ref(), &admin.policy.load(), Timestamp::now())))
+    let policy = admin.policy.load();
+    let explanation = explain(id, &facts, widget.as_ref(), &policy, Timestamp::now());
+    Ok(Some(with_limits(admin, explanation, &facts, widget.as_ref(), &policy)))
 }
 
 fn past(decision: &ShownDecision, status: u16) -> PastDecision {

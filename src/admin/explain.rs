@@ -13,7 +13,7 @@ use super::input::{self, JSON};
 use super::openapi::QuestionProblems;
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
-use embedgate_policy::decision::{Facts, TicketState};
+use embedgate_policy::decision::{EdgePolicy, Facts, TicketState};
 use embedgate_policy::explain::{Explanation, RouteAnswers, explain};
 use embedgate_policy::headers::Destination;
 use embedgate_policy::origin::Embedder;
@@ -97,7 +97,7 @@ pub(super) struct Question<'q> {
 /// Explain a verdict
 ///
 /// Judges a request as the edge would. Reports the verdict, every entry and why it matches or not, the near
-/// miss, the entry to add, and the headers that would be sent.
+/// miss, the entry to add, the headers that would be sent, and how much of the widget's limits is used on this edge.
 #[utoipa::path(
     post,
     path = "/v1/explain",
@@ -150,10 +150,28 @@ pub(super) async fn answer(
         Some(ticket) => explanation.with_ticket(ticket, admin.tickets.renewable_for(), now),
         None => explanation,
     };
+    let explanation = with_limits(&admin, explanation, &facts, widget, &policy);
     Ok(Json(match answers.headers(class, &question.widget) {
         Some(answers) => explanation.with_headers(&facts, destination, widget, &policy, answers, now),
         None => explanation,
     }))
+}
+
+/// The explanation with how much of the widget's limits is used, by the embedder that the request is about.
+pub(super) fn with_limits(
+    admin: &Admin,
+    explanation: Explanation,
+    facts: &Facts<'_>,
+    widget: Option<&Widget>,
+    policy: &EdgePolicy,
+) -> Explanation {
+    match widget.filter(|widget| !widget.limits.is_empty()) {
+        Some(Widget { id, limits, .. }) => {
+            let usage = admin.limits.usage(id.as_str(), limits, facts.counted_embedder(policy));
+            explanation.with_limits(limits.mode, usage)
+        }
+        None => explanation,
+    }
 }
 
 /// Reads a question; the error names the first place that does not fit.

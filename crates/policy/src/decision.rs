@@ -68,6 +68,19 @@ impl<'a> Facts<'a> {
         let asks = matches!(self.class, Class::Session | Class::Frame) && self.is_from_own_origin(policy);
         self.ticket.opened_by().filter(|_| asks)
     }
+
+    /// The embedder with which the request counts: the page of its ticket, else its origin, or the text of an opaque one.
+    /// `None`: it does not say which page it is.
+    #[inline]
+    pub fn counted_embedder(&self, policy: &EdgePolicy) -> Option<&'a str> {
+        match (self.by_ticket(policy), self.embedder) {
+            (Some(page), _) => Some(page.as_str()),
+            (None, Embedder::Known(_)) if self.is_from_own_origin(policy) => None,
+            (None, Embedder::Known(origin)) => Some(origin.as_str()),
+            (None, Embedder::Opaque(origin)) => Some(origin.as_str()),
+            (None, Embedder::Absent | Embedder::Malformed(_)) => None,
+        }
+    }
 }
 
 /// Policy of this edge for all widgets.

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::decision::{EdgePolicy, Facts, decide};
 use super::headers::Destination;
+use super::limits::{LimitMode, LimitPart, LimitUsage};
 use super::origin::{Embedder, Origin};
 use super::ticket::{Ticket, TicketError};
 use super::widget::{Access, Widget};
@@ -61,6 +62,10 @@ pub struct Explanation {
     /// The state of the ticket, if one was presented.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<TicketWorth>,
+    /// The widget's limits, and how much of each is used now: for embedders by this one, for addresses by the one that has
+    /// used most. Left out where the widget has none, or nobody has counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitUsage>,
     /// What else to know, such as a setting of the route that makes browsers refuse what the edge allows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
@@ -136,6 +141,7 @@ pub fn explain(
         entry_to_add: advised.as_ref().and_then(Advice::entry_to_add),
         entries: widget.map(|widget| outcome::of_all(widget, compared, now)).unwrap_or_default(),
         ticket: None,
+        limits: Vec::new(),
         hints: Vec::new(),
         headers: Vec::new(),
     };
@@ -155,6 +161,19 @@ impl Explanation {
         now: Timestamp,
     ) -> Self {
         self.ticket = Some(TicketWorth::of(ticket, renewable_for, now));
+        self
+    }
+
+    /// Adds how much of the widget's limits is used. Where that is all of one, a hint says what becomes of an open.
+    #[must_use]
+    pub fn with_limits(mut self, mode: LimitMode, limits: Vec<LimitUsage>) -> Self {
+        let is_limited = self.class == Class::Session
+            && self.verdict == Verdict::Allow
+            && self.reason != Reason::SystemOrigin;
+        // Whose address it is, nobody has said.
+        let reached = limits.iter().find(|limit| limit.part != LimitPart::Address && limit.is_reached());
+        self.hints.extend(reached.filter(|_| is_limited).map(|limit| sentence::of_reached(mode, limit)));
+        self.limits = limits;
         self
     }
 
@@ -229,6 +248,12 @@ impl fmt::Display for Explanation {
         }
         if let Some(entry) = &self.entry_to_add {
             write!(f, "\n  entry to add: {entry}")?;
+        }
+        if !self.limits.is_empty() {
+            f.write_str("\n  limits:")?;
+        }
+        for limit in &self.limits {
+            write!(f, "\n    {limit}")?;
         }
         for hint in &self.hints {
             write!(f, "\n  hint: {hint}")?;

@@ -9,11 +9,17 @@
 
 use std::num::NonZeroU32;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::varint;
 use crate::widget::words;
+
+mod packed;
+mod read;
+mod usage;
+
+pub use packed::PackedLimits;
+pub use usage::LimitUsage;
 
 words! {
     /// Part of a widget's limits: whose opens and sessions are counted together. In the order in which they are asked.
@@ -51,43 +57,47 @@ words! {
     }
 }
 
-/// Limits of one part. What is left out is not limited.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// Limits of one part. What is left out, or `null`, is not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PartLimits {
     /// Sessions that may be open at once.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u32>, minimum = 1, nullable = false)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4294967295_u64)]
     pub sessions: Option<NonZeroU32>,
     /// Opens in any 60 consecutive seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u32>, minimum = 1, nullable = false)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4294967295_u64)]
     pub opens_per_minute: Option<NonZeroU32>,
     /// Opens on one day in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<u32>, minimum = 1, nullable = false)]
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 4294967295_u64)]
     pub opens_per_day: Option<NonZeroU32>,
 }
 
-/// Limits of a widget. A part that is left out limits nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+/// Limits of a widget. A part that is left out, or `null`, limits nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(
+    example = json!({
+        "widget": {"sessions": 500, "opens_per_minute": 600, "opens_per_day": 50_000},
+        "embedder": {"opens_per_minute": 300}, "address": {"sessions": 5, "opens_per_minute": 20},
+    }),
+)]
 pub struct Limits {
     /// What happens to an open beyond a limit. Left out: it is refused.
-    #[serde(default, skip_serializing_if = "LimitMode::is_enforce")]
-    #[schema(required = false)]
+    #[serde(skip_serializing_if = "LimitMode::is_enforce")]
+    #[schema(required = false, value_type = Option<LimitMode>)]
     pub mode: LimitMode,
     /// Limits of all opens and sessions of the widget together.
-    #[serde(default, skip_serializing_if = "PartLimits::is_empty")]
-    #[schema(required = false)]
+    #[serde(skip_serializing_if = "PartLimits::is_empty")]
+    #[schema(required = false, value_type = Option<PartLimits>)]
     pub widget: PartLimits,
     /// Limits of each embedder.
-    #[serde(default, skip_serializing_if = "PartLimits::is_empty")]
-    #[schema(required = false)]
+    #[serde(skip_serializing_if = "PartLimits::is_empty")]
+    #[schema(required = false, value_type = Option<PartLimits>)]
     pub embedder: PartLimits,
-    /// Limits of each address.
-    #[serde(default, skip_serializing_if = "PartLimits::is_empty")]
-    #[schema(required = false)]
+    /// Limits of each address: an IPv4 address, or an IPv6 network (/64).
+    #[serde(skip_serializing_if = "PartLimits::is_empty")]
+    #[schema(required = false, value_type = Option<PartLimits>)]
     pub address: PartLimits,
 }
 
@@ -119,7 +129,8 @@ impl Limits {
         LimitPart::ALL.iter().all(|part| self.of(*part).is_empty())
     }
 
-    /// Whether they are those of a widget that says nothing of limits.
+    /// Whether they are those of a widget that says nothing of limits. A mode without a limit says something: it holds
+    /// for limits that are added later.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -132,35 +143,7 @@ impl Limits {
             LimitPart::Widget => &self.widget,
         }
     }
-
-    /// The limits in few bytes: the mode, then each limit in the order of parts and kinds; 0 for none.
-    pub(crate) fn pack(&self) -> Vec<u8> {
-        let mut packed = vec![u8::from(self.mode == LimitMode::Monitor)];
-        for part in LimitPart::ALL {
-            for kind in LimitKind::ALL {
-                varint::write(&mut packed, self.of(part).of(kind).map_or(0, |limit| limit.get().into()));
-            }
-        }
-        packed
-    }
 }
 
-/// Limits of a widget in the rule book. They are read only where a request opens something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PackedLimits<'a>(pub(crate) &'a [u8]);
-
-impl PackedLimits<'_> {
-    /// The limits.
-    pub fn read(self) -> Limits {
-        let Some((mode, mut rest)) = self.0.split_first() else { return Limits::default() };
-        let mut next = || {
-            let (limit, after) = varint::read(rest)?;
-            rest = after;
-            NonZeroU32::new(u32::try_from(limit).ok()?)
-        };
-        let mut part = || PartLimits { sessions: next(), opens_per_minute: next(), opens_per_day: next() };
-        let mode = if *mode == 0 { LimitMode::Enforce } else { LimitMode::Monitor };
-        let (address, embedder, widget) = (part(), part(), part());
-        Limits { mode, widget, embedder, address }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //!   "allowed_domains": ["example.com", "*.example.org",
 //!       {"pattern": "https://pr-*.preview.example.com", "expires_at": "2027-01-31T00:00:00Z", "note": "launch"}],
 //!   "capabilities": ["chat", "voice"], "public_trust_center": true,
+//!   "limits": {"widget": {"sessions": 500, "opens_per_day": 50000}, "address": {"sessions": 5}},
 //!   "labels": {"team": "growth"}, "revision": 7 }
 //! ```
 //!

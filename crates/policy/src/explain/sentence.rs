@@ -1,6 +1,7 @@
 //! Sentence about a verdict.
 
 use super::{Advice, Explanation};
+use crate::limits::{LimitKind, LimitMode, LimitUsage};
 use crate::origin::{Embedder, OpaqueOrigin, Origin};
 use crate::verdict::{Class, Reason, Verdict};
 
@@ -20,6 +21,20 @@ pub(super) fn of(asked: &Explanation, grounds: Grounds<'_>) -> String {
             of_reason(denial, asked, grounds)
         ),
         None => of_reason(asked.reason, asked, grounds),
+    }
+}
+
+/// Hint about a limit that is used up.
+pub(super) fn of_reached(mode: LimitMode, limit: &LimitUsage) -> String {
+    let reason = match limit.kind {
+        LimitKind::Sessions => Reason::LimitSessions,
+        LimitKind::OpensPerMinute | LimitKind::OpensPerDay => Reason::LimitOpens,
+    };
+    match mode {
+        LimitMode::Enforce => format!("one more open is refused now ({reason}): {limit}"),
+        LimitMode::Monitor => {
+            format!("one more open is let through, because the limits only monitor ({reason}): {limit}")
+        }
     }
 }
 

@@ -23,7 +23,10 @@ use crate::suffix::PublicSuffixes;
         "id": "wgt_demo", "environment": "production", "access": "enforce", "enabled": true,
         "allowed_domains": ["example.com", "*.example.org",
             {"pattern": "https://pr-*.preview.example.com", "expires_at": "2027-12-31T00:00:00Z", "note": "launch"}],
-        "capabilities": ["chat", "voice"], "public_trust_center": true, "labels": {"team": "growth"},
+        "capabilities": ["chat", "voice"], "public_trust_center": true,
+        "limits": {"widget": {"sessions": 500, "opens_per_minute": 600, "opens_per_day": 50_000},
+            "embedder": {"opens_per_minute": 300}, "address": {"sessions": 5, "opens_per_minute": 20}},
+        "labels": {"team": "growth"},
     }),
 )]
 pub struct WidgetDocument<'j> {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::shape::{self, EntryShape};
 use crate::json_position::push_token;
+use crate::limits::LimitPart;
 use crate::widget::{Capability, DocumentFault};
 
 /// Maximum number of faults of one document's shape. Whoever has more has written another kind of document.
@@ -104,6 +105,7 @@ impl ShapeReader {
                     self.note(document_fault(&format!("{{\"labels\":{{{label}:{value}}},\"id\":\"x\"}}")));
                 }
             }
+            "limits" => self.limits(value),
             _ => {
                 match key {
                     "id" => fitting.id = read(value),
@@ -130,6 +132,24 @@ impl ShapeReader {
             let rest = if key == "pattern" { "" } else { ",\"pattern\":\"x\"" };
             let alone = format!("{{{name}:{value}{rest}}}");
             self.note(shape::first_fault_of_entry(alone.as_bytes()).map(|fault| moved(&at, fault)));
+        }
+    }
+
+    /// The member `limits`.
+    fn limits(&mut self, limits: &RawValue) {
+        let Some(members) = MemberList::of(limits) else { return self.member("", "limits", limits) };
+        for (name, value) in self.once_each("/limits", members) {
+            let quoted = serde_json::Value::from(name.as_str());
+            let is_part = LimitPart::ALL.iter().any(|part| part.as_str() == name);
+            let Some(kinds) = MemberList::of(value).filter(|_| is_part) else {
+                self.note(document_fault(&format!("{{\"limits\":{{{quoted}:{value}}},\"id\":\"x\"}}")));
+                continue;
+            };
+            for (kind, value) in self.once_each(&format!("/limits/{name}"), kinds) {
+                let kind = serde_json::Value::from(kind);
+                let alone = format!("{{\"limits\":{{{quoted}:{{{kind}:{value}}}}},\"id\":\"x\"}}");
+                self.note(document_fault(&alone));
+            }
         }
     }
 
