@@ -16,10 +16,13 @@ use embedgate_policy::origin::{OwnOrigin, OwnOrigins};
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
 
+mod classes;
 mod expose;
 mod place;
 
 pub use place::WidgetPlace;
+
+use classes::only_for;
 
 /// Settings of one route.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +55,9 @@ pub struct RouteSettings {
     /// expired ticket is accepted. Default: only for a `GET` whose `Accept` names `text/event-stream`. Class
     /// `session` only.
     pub stream: bool,
+    /// Requests open something that the widget's limits count, such as the call that hands out a room token. Default: only
+    /// WebSocket handshakes do. Class `session` only.
+    pub opens: bool,
     /// Maximum length of a request's body, in bytes; 0: none may come. Default: 10 MiB.
     pub max_body: u64,
     /// Response headers that pages may read (`Access-Control-Expose-Headers`), instead of those that the upstream
@@ -186,6 +192,7 @@ impl RouteReading<'_, '_> {
             only_for(table, "credentials", class, &[Class::Asset, Class::Session], Item::boolean);
         let shared_cache = only_for(table, "shared_cache", class, &[Class::Asset], Item::boolean);
         let stream = only_for(table, "stream", class, &[Class::Session], Item::boolean);
+        let opens = only_for(table, "opens", class, &[Class::Session], Item::boolean);
         let max_body = table.or("max_body", |item| item.quantity(scalar::bytes), MAX_BODY);
         let expose = expose::read(table, class, credentials);
         let headers = table.table("headers", |table| headers::read(table, class, shared_cache));
@@ -202,6 +209,7 @@ impl RouteReading<'_, '_> {
             credentials,
             shared_cache,
             stream,
+            opens,
             max_body,
             expose,
         })
@@ -321,29 +329,4 @@ fn encoded_slashes(table: &ConfigTable<'_>, path: Option<&PathPattern>) -> bool 
 fn class(table: &ConfigTable<'_>) -> Option<Class> {
     let words = Class::ALL.map(|class| (class.as_str(), class));
     table.required("class", "\"asset\"")?.choice(&words)
-}
-
-/// A switch that only applies to some classes. For other classes, `true` is a fault and not silently ignored.
-fn only_for<'d>(
-    table: &ConfigTable<'d>,
-    key: &'static str,
-    class: Option<Class>,
-    classes: &[Class],
-    read: impl FnOnce(Item<'d>) -> Option<bool>,
-) -> bool {
-    let Some(item) = table.item(key) else { return false };
-    let spot = item.spot();
-    let is_on = read(item).unwrap_or(false);
-    if is_on {
-        fits(table, (key, spot), class, classes);
-    }
-    is_on
-}
-
-/// Notes a fault if a key does not apply to the class.
-fn fits(table: &ConfigTable<'_>, (key, spot): (&str, &ValueSource), class: Option<Class>, classes: &[Class]) {
-    let Some(class) = class.filter(|class| !classes.contains(class)) else { return };
-    let fitting: Vec<&str> = classes.iter().map(|class| class.as_str()).collect();
-    let detail = format!("does not apply to class {}, only to {}", class.as_str(), fitting.join(" and "));
-    table.fault(spot, format!("routes.{key}: {detail}; leave it out"));
 }

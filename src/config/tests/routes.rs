@@ -79,6 +79,12 @@ fn routes() {
         (format!("{path}{demo}class = \"public\"\nshared_cache = true"), "7:16", "only to asset"),
         (format!("{path}{demo}class = \"frame\"\nstream = true"), "7:10", "only to session"),
         (format!("{path}{class}{demo}stream = \"yes\""), "7:10", "must be"),
+        (
+            format!("{path}{demo}class = \"asset\"\nopens = true"),
+            "7:9",
+            "does not apply to class asset, only to session",
+        ),
+        (format!("{path}{class}{demo}opens = 1"), "7:9", "must be"),
         (format!("{path}{class}{demo}max_body = 10"), "7:12", "has no unit"),
         (format!("{path}{class}{demo}max_body = \"10\""), "7:12", "'10' has no unit; write \"10MiB\""),
         (

@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::fits;
+use super::classes::fits;
 use crate::config::table::ConfigTable;
 use embedgate_policy::verdict::Class;
 
