@@ -178,7 +178,8 @@ impl Assembly {
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
         let (metrics_, events_) = (Arc::clone(&metrics), Arc::clone(&events));
-        let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_);
+        let limiter_ = Arc::clone(&limiter);
+        let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_, limiter_);
         let feed = Feed::new();
         let observers: [Arc<dyn Observer>; 5] = [
             // First, so that nothing else delays the end of the sessions that a save denies.

@@ -32,7 +32,8 @@
 //!
 //! 1. **check**: [`edge::admission::request`] refuses what could be read in two ways.
 //! 2. **route**: [`edge::admission::route`] finds the class and the widget.
-//! 3. **judge**: [`edge::admission::judge`] loads the rule book once and asks [`embedgate_policy::decision::decide`].
+//! 3. **judge**: [`edge::admission::judge`] loads the rule book once and asks [`embedgate_policy::decision::decide`]. What opens
+//!    something is held to its widget's limits by the [`limits::limiter`].
 //! 4. **reply**, where the edge answers itself ([`edge::admission::reply`]): refusals, denials, preflights, tickets
 //!    ([`edge::admission::tickets`]), browsers' reports ([`edge::admission::reports`]); **cache**, where an asset is in memory ([`edge::cache`]); otherwise **forward**:
 //!    [`edge::forward::upstream`] picks a server, [`edge::forward::exchange`] sends the request up and the answer down, both at once, and
@@ -40,7 +41,8 @@
 //!    ([`edge::session::tunnel`]). A session is entered in [`edge::session::registry`] for as long as it lasts.
 //! 5. **record**: the verdict and the answer are counted and logged, and who embeds is noted in [`activity`].
 //!
-//! No step goes back, with one exception: a WebSocket whose session was revoked before it was open is judged again.
+//! No step goes back, with two exceptions: a WebSocket whose session was revoked before it was open is judged again, and so is
+//! a request that waited for a larger share of a limit, in a fleet.
 //!
 //! # The path of a change
 //!

@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 
-use bench_support::edge::{Edge, WIDGET, request};
+use bench_support::edge::{Edge, WIDGET, request, session_request};
 use embedgate::activity::recorder::ActivityRecorder;
 use embedgate::activity::sighting::{ClientClass, Sighting, SightingKind};
+use embedgate::edge::admission::judge::Judged;
 use embedgate::edge::admission::request::lines;
 use embedgate::edge::admission::route::Target;
 use embedgate::edge::http::message::RequestHead;
@@ -16,7 +17,7 @@ use embedgate_policy::decision::{Decision, Facts, TicketState, decide};
 use embedgate_policy::origin::Embedder;
 use embedgate_policy::verdict::{Class, Reason};
 
-library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision, judge, record]);
+library_benchmark_group!(name = verdict, benchmarks = [identify, route, decision, judge, open, record]);
 
 /// What is measured is given by reference, so that nothing of it is dropped inside.
 struct Asked {
@@ -73,8 +74,24 @@ fn decision((asked, facts): (&'static Asked, Facts<'static>)) -> Decision {
 #[library_benchmark(setup = asked)]
 #[bench::allowed("https://example.com")]
 #[bench::denied("https://stranger.example")]
-fn judge(asked: &'static Asked) -> embedgate::edge::admission::judge::Judged<'static> {
+fn judge(asked: &'static Asked) -> Judged<'static> {
     black_box(asked.edge.judge(black_box(&asked.request), asked.now))
+}
+
+/// A handshake that was made once before, so that each part of the limits has its counter.
+fn opened(edge: fn() -> &'static Edge) -> &'static Asked {
+    let asked =
+        Asked { edge: edge(), request: session_request("https://example.com"), now: Timestamp::now() };
+    drop(asked.edge.judge_open(&asked.request, asked.now));
+    Box::leak(Box::new(asked))
+}
+
+// The same for what opens a session: on a widget without limits, and on one with all three parts.
+#[library_benchmark(setup = opened)]
+#[bench::unlimited(Edge::alone)]
+#[bench::limited(Edge::limited)]
+fn open(asked: &'static Asked) -> Judged<'static> {
+    black_box(asked.edge.judge_open(black_box(&asked.request), asked.now))
 }
 
 /// A sighting, and a recorder that has room for it.

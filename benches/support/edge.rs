@@ -1,12 +1,13 @@
 //! An edge to measure with: what a request meets, put together as the application does it, on the shipped defaults.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use embedgate::activity::recorder::ActivityRecorder;
 use embedgate::app::decision_scope;
 use embedgate::config::{self, Settings};
-use embedgate::edge::admission::judge::{Allowed, Judge, Judged, VerdictRecorder};
+use embedgate::edge::admission::client::ClientInfo;
+use embedgate::edge::admission::judge::{Allowed, Judge, Judged, Opener, VerdictRecorder};
 use embedgate::edge::admission::route::{Route, Target};
 use embedgate::edge::admission::tickets::key_file::KeyFile;
 use embedgate::edge::connection::service::EdgeService;
@@ -40,17 +41,24 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     pub activity: Arc<ActivityRecorder>,
     verdicts: VerdictRecorder,
+    limiter: Arc<Limiter>,
+    client: ClientInfo,
     events: Arc<EventFeed>,
 }
 
 impl Edge {
     /// An edge that enforces the list of one widget. `tls`: `[[edge.tls]]` tables.
     pub fn before(upstream: SocketAddr, tls: &str) -> Self {
+        Self::with(upstream, tls, "")
+    }
+
+    /// The same with more in the widget's document.
+    fn with(upstream: SocketAddr, tls: &str, more: &str) -> Self {
         let settings = settings(upstream, tls);
         let publisher = in_memory();
         let entries =
             r#"["example.com", "*.example.org", "https://pr-*.preview.example.com", "localhost:3000"]"#;
-        save(&publisher, vec![put(&format!(r#"{{"id":"{WIDGET}","allowed_domains":{entries}}}"#))]);
+        save(&publisher, vec![put(&format!(r#"{{"id":"{WIDGET}","allowed_domains":{entries}{more}}}"#))]);
         let (scope, events) = (decision_scope(settings.log.decisions), Arc::new(EventFeed::new()));
         let (decisions, flush) = DecisionLog::start(scope, 0, Arc::clone(&events), std::io::sink());
         // For as long as the process.
@@ -61,7 +69,10 @@ impl Edge {
         let activity = Arc::new(ActivityRecorder::new(1024));
         let verdicts = VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity);
         let rules = publisher.live().clone();
-        Self { rules, setup: live.load(), live, metrics, activity, verdicts, events }
+        let limiter = Limiter::new(Notifier::new());
+        let peer = Some(IpAddr::from([203, 0, 113, 9]));
+        let client = ClientInfo::read(&request(None), peer, true, &[]);
+        Self { rules, setup: live.load(), live, metrics, activity, verdicts, limiter, client, events }
     }
 
     /// An edge before an upstream that is never asked.
@@ -69,11 +80,19 @@ impl Edge {
         Box::leak(Box::new(Self::before(SocketAddr::from(([127, 0, 0, 1], 1)), "")))
     }
 
+    /// The same with a limit of each kind in each part, none of which is reached.
+    pub fn limited() -> &'static Self {
+        let part = r#"{"sessions":1000000,"opens_per_minute":1000000,"opens_per_day":100000000}"#;
+        let limits = format!(r#","limits":{{"widget":{part},"embedder":{part},"address":{part}}}"#);
+        Box::leak(Box::new(Self::with(SocketAddr::from(([127, 0, 0, 1], 1)), "", &limits)))
+    }
+
     /// The application that a listener serves.
     pub fn service(self) -> EdgeService {
         let policy = Arc::clone(self.live.policy());
         let (rules, metrics) = (self.rules.clone(), Arc::clone(&self.metrics));
-        let sessions = SessionRegistry::new(rules, policy, metrics, self.activity, self.events);
+        let limiter = Arc::clone(&self.limiter);
+        let sessions = SessionRegistry::new(rules, policy, metrics, self.activity, self.events, limiter);
         let (requests, flush) =
             RequestLog::start(RequestScope::Errors, AddressScope::Off, 0, std::io::sink());
         // For as long as the process.
@@ -85,7 +104,7 @@ impl Edge {
             sessions,
             metrics: self.metrics,
             verdicts: self.verdicts,
-            limiter: Limiter::new(Notifier::new()),
+            limiter: self.limiter,
             requests: Arc::new(requests),
         };
         EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))
@@ -101,6 +120,15 @@ impl Edge {
 
     /// Judges a request of the demo widget at the asset route.
     pub fn judge<'r>(&self, request: &'r RequestHead, now: Timestamp) -> Judged<'r> {
+        self.judge_as(request, false, now)
+    }
+
+    /// Judges a request for one of its sessions as a WebSocket handshake.
+    pub fn judge_open<'r>(&self, request: &'r RequestHead, now: Timestamp) -> Judged<'r> {
+        self.judge_as(request, true, now)
+    }
+
+    fn judge_as<'r>(&self, request: &'r RequestHead, is_handshake: bool, now: Timestamp) -> Judged<'r> {
         let judge = Judge {
             policy: &self.setup.policy(),
             tickets: &self.setup.tickets,
@@ -109,14 +137,21 @@ impl Edge {
             https: true,
             verdicts: &self.verdicts,
         };
-        judge.judge(&self.rules, self.route(request), WIDGET, request, now)
+        let opener = Opener {
+            limiter: &self.limiter,
+            client: &self.client,
+            trusted_proxies: &[],
+            is_handshake,
+            may_wait: true,
+        };
+        judge.judge(&self.rules, self.route(request), WIDGET, request, &opener, now)
     }
 
     /// The same for a request that is allowed.
     pub fn allow(&self, request: &RequestHead) -> Box<Allowed> {
         match self.judge(request, Timestamp::now()) {
             Judged::Allowed(allowed) => allowed,
-            Judged::Denied(denied) => unreachable!("{denied:?}"),
+            other => unreachable!("{other:?}"),
         }
     }
 }
@@ -145,9 +180,18 @@ fn settings(upstream: SocketAddr, tls: &str) -> Settings {
 
 /// A request as a browser sends it, to the loader of [`WIDGET`].
 pub fn request(origin: Option<&str>) -> RequestHead {
+    request_to("loader.js", origin)
+}
+
+/// The same to its session.
+pub fn session_request(origin: &str) -> RequestHead {
+    request_to("session", Some(origin))
+}
+
+fn request_to(path: &str, origin: Option<&str>) -> RequestHead {
     let fields = BROWSER.into_iter().chain(origin.map(|origin| ("origin", origin)));
     let fields: String = fields.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    let head = format!("GET /w/{WIDGET}/loader.js HTTP/1.1\r\n{fields}\r\n");
+    let head = format!("GET /w/{WIDGET}/{path} HTTP/1.1\r\n{fields}\r\n");
     head::read(&head.into()).unwrap().request
 }
 

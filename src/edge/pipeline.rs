@@ -27,6 +27,7 @@ use super::session::registry::SessionRegistry;
 use super::setup::{LiveSetup, Setup};
 use crate::edge::http::message::RequestHead;
 use crate::limits::limiter::Limiter;
+use crate::limits::shares::ShareWait;
 use crate::pacing::deadline::Deadline;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::Metrics;
@@ -40,8 +41,12 @@ pub(super) mod downstream;
 mod failed;
 mod record;
 
+use admit::Admittance;
 use deliver::Delivered;
 use record::{AnswerEnd, RequestRecord};
+
+/// How often one request waits for a larger share of a limit, in a fleet.
+const MOST_WAITS: u32 = 3;
 
 /// Pipeline, with everything that requests share.
 #[derive(Debug)]
@@ -143,14 +148,21 @@ impl Pipeline {
                 return self.respond(client, reply, head_only, record, patience).await;
             }
         };
-        let mut judged = self.judge(&setup, request, &received, record);
+        let mut waits = MOST_WAITS;
+        let mut judged = self.judge(&setup, request, &received, true, record);
         drop(setup);
         loop {
             let mut admitted = match judged {
-                Ok(Some(admitted)) => admitted,
+                Ok(Admittance::Admitted(admitted)) => admitted,
                 // Other rules or another policy came into force in between: the request is judged by those.
-                Ok(None) => {
-                    judged = self.judge(&self.setup.borrow(), request, &received, record);
+                Ok(Admittance::Overtaken) => {
+                    judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
+                    continue;
+                }
+                Ok(Admittance::Waits(ShareWait(wait))) => {
+                    wait.await;
+                    waits = waits.saturating_sub(1);
+                    judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
                     continue;
                 }
                 Err(reply) => return self.respond(client, reply, head_only, record, patience).await,
@@ -162,7 +174,7 @@ impl Pipeline {
                 }
                 // The request is judged again, and denied like any other.
                 Ok(Delivered::Revoked) => {
-                    judged = self.judge(&self.setup.borrow(), request, &received, record);
+                    judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
                 }
                 Err(error) => {
                     let allowed = admitted.allowed;

@@ -3,6 +3,7 @@
 //! In: admitted sessions. Out: their end, by either side or by the rules.
 
 mod ended;
+pub mod entry;
 mod expiry;
 pub mod opening;
 pub mod registry;

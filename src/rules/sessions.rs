@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
 use embedgate_policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
-use embedgate_policy::verdict::Class;
+use embedgate_policy::verdict::{Class, Reason};
 
 /// Facts that an allowed session rests on, kept so that it can be judged again by other rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +65,11 @@ impl SessionFacts {
         }
     }
 
+    /// The embedder with which limits count it; empty where it does not say which page it is of. `widget`: the widget's id.
+    pub fn counted_as<'a>(&'a self, widget: &'a str, policy: &EdgePolicy) -> &'a str {
+        self.facts(widget).counted_embedder(policy).unwrap_or_default()
+    }
+
     /// Judges the session by these rules. `widget` is `None` where there is no such widget any more.
     pub fn judge(&self, widget: Option<WidgetRules<'_>>, policy: &EdgePolicy, now: Timestamp) -> Decision {
         decide(&self.facts(widget.map_or("", |widget| widget.id)), widget, policy, now)
@@ -87,6 +92,13 @@ impl SessionFacts {
                 .map_or(TicketState::Absent, |origin| TicketState::Valid(origin.as_origin())),
         }
     }
+}
+
+/// Whether a widget's limits apply to what a request opens, which this decision allows. They do not to previews on the
+/// vendor's own dashboards.
+pub fn is_limited(facts: &Facts<'_>, decision: &Decision, policy: &EdgePolicy) -> bool {
+    let is_dashboard = |page| policy.system_origins.contains(page);
+    decision.reason != Reason::SystemOrigin && !facts.ticket.opened_by().is_some_and(is_dashboard)
 }
 
 /// Open session.
@@ -114,7 +126,6 @@ mod tests {
     use super::*;
     use crate::rules::fixtures::widget;
     use embedgate_policy::origin::{Origin, OriginError, OriginSet, OwnOrigins};
-    use embedgate_policy::verdict::Reason;
 
     fn facts<'a>(embedder: Embedder<'a>, ticket: TicketState<'a>) -> Facts<'a> {
         Facts { widget: "w", class: Class::Session, embedder, missing_denied: false, ticket }
@@ -177,6 +188,55 @@ mod tests {
         ] {
             let kept = SessionFacts::keep(&facts(embedder, ticket)).unwrap();
             assert_eq!(kept.page("w", &policy).map(OriginBuf::as_origin), expected, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn it_is_counted_as_the_page_that_opened_it() {
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let page = Origin::parse("https://example.com").unwrap();
+        let policy = EdgePolicy {
+            own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
+            ..EdgePolicy::default()
+        };
+        for (embedder, ticket, expected) in [
+            (Embedder::Known(page), TicketState::Absent, "https://example.com"),
+            (Embedder::Known(own), TicketState::Valid(page), "https://example.com"),
+            (Embedder::Known(own), TicketState::Absent, ""),
+            (Embedder::Opaque(OpaqueOrigin::Null), TicketState::Absent, "null"),
+            (Embedder::Opaque(OpaqueOrigin::File), TicketState::Absent, "file://"),
+            (Embedder::Absent, TicketState::Absent, ""),
+        ] {
+            let kept = SessionFacts::keep(&facts(embedder, ticket)).unwrap();
+            assert_eq!(kept.counted_as("w", &policy), expected, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn no_preview_is_limited() {
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let dashboard = Origin::parse("https://dashboard.example").unwrap();
+        let page = Origin::parse("https://example.com").unwrap();
+        let policy = EdgePolicy {
+            own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
+            system_origins: OriginSet::new([dashboard.into()]),
+            open_allowed: true,
+            stale_at: None,
+        };
+        let (listed, open) = (r#""allowed_domains":["example.com"]"#, r#""access":"open""#);
+        for document in [listed, open] {
+            let rules = widget(&format!(r#"{{"id":"w",{document}}}"#)).compile();
+            for (embedder, ticket, expected) in [
+                (page, TicketState::Absent, true),
+                (own, TicketState::Valid(page), true),
+                (dashboard, TicketState::Absent, false),
+                (own, TicketState::Valid(dashboard), false),
+            ] {
+                let facts = facts(Embedder::Known(embedder), ticket);
+                let decision = decide(&facts, Some(rules.as_rules()), &policy, Timestamp::now());
+                assert!(decision.is_allowed());
+                assert_eq!(is_limited(&facts, &decision, &policy), expected, "{document} {facts:?}");
+            }
         }
     }
 

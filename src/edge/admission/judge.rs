@@ -18,6 +18,8 @@ use super::terms::{Admission, ReadLimit};
 use super::tickets::{TicketReading, Tickets};
 use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::message::RequestHead;
+use crate::edge::session::entry::NewSession;
+use crate::limits::shares::ShareWait;
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
 use crate::telemetry::metrics::TicketOutcome;
@@ -27,6 +29,7 @@ use embedgate_policy::headers::{GivenTicket, OwnAnswer, members, timing_of_ticke
 use embedgate_policy::origin::{Embedder, Origin};
 use embedgate_policy::verdict::Class;
 
+mod opening;
 mod record;
 mod report;
 mod ticket;
@@ -34,10 +37,12 @@ mod told;
 
 const EVENT_STREAM: &[u8] = b"text/event-stream";
 
+pub use opening::Opener;
 pub use record::VerdictRecorder;
 pub use ticket::TicketCall;
-pub use told::Told;
+pub use told::{Told, ToldLimit};
 
+use opening::LimitedVerdict;
 use record::JudgedRequest;
 
 /// Judge of one request, with everything but the rules.
@@ -64,13 +69,15 @@ pub enum Judged<'r> {
     Allowed(Box<Allowed>),
     /// The request is denied.
     Denied(Denied<'r>),
+    /// Nothing is decided or recorded yet: a larger share of a limit is on its way. Judge the request again after that.
+    Waits(ShareWait),
 }
 
 /// Allowed request.
 #[derive(Debug)]
 pub struct Allowed {
-    /// The facts of a session, by which it is judged again.
-    pub session: Option<SessionFacts>,
+    /// The session that it opens.
+    pub session: Option<NewSession>,
     /// The upstream of the request.
     pub upstream: Arc<Upstream>,
     /// The terms for its answer.
@@ -100,13 +107,15 @@ impl Denied<'_> {
 }
 
 impl Judge<'_> {
-    /// Judges one request, and records the verdict. `id` is the widget's id, as the request names it.
+    /// Judges one request, and records the verdict. `id` is the widget's id, as the request names it. `opener`: who asks,
+    /// where something is opened.
     pub fn judge<'r>(
         &self,
         rules: &LiveRules,
         route: &Arc<Route>,
         id: &str,
         request: &'r RequestHead,
+        opener: &Opener<'_>,
         now: Timestamp,
     ) -> Judged<'r> {
         let started = Instant::now();
@@ -128,10 +137,17 @@ impl Judge<'_> {
         });
         let facts =
             Facts { widget: id, class: route.class, embedder, missing_denied: route.missing_denied, ticket };
-        let decision = decide(&facts, widget, self.policy, now);
+        let ruled = decide(&facts, widget, self.policy, now);
+        let limits = widget.and_then(|widget| widget.limits);
+        let opens = opener.opens(route, is_stream);
+        let limited = match self.limit(limits, ruled, &facts, (request, opener, opens)) {
+            Ok(limited) => limited,
+            Err(wait) => return Judged::Waits(wait),
+        };
+        let LimitedVerdict { decision, charge, address, refusal } = limited;
         let took = started.elapsed();
         if let Some(reading) = &reading {
-            self.presented(reading, ticket, &decision);
+            self.presented(reading, ticket, &ruled);
         }
         let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, &fetch);
         let subject = JudgedRequest {
@@ -184,7 +200,14 @@ impl Judge<'_> {
                     }
                 }
                 if route.class == Class::Session {
-                    allowed.session = SessionFacts::keep(&facts);
+                    let generation = book.generation();
+                    allowed.session = SessionFacts::keep(&facts).map(|facts| NewSession {
+                        facts,
+                        generation,
+                        is_counted: opens.is_session,
+                        address,
+                        charge,
+                    });
                 }
                 if is_stream {
                     allowed.admission.own.read_limit = ReadLimit::OfStream(self.stream_idle);
@@ -196,7 +219,10 @@ impl Judge<'_> {
                 let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
                 let cookies = self.tickets.has_cookies();
                 let shown = subject.shown(decision_id, &decision);
-                let subject = told::DenialSubject::of(decision.reason, &facts, told, self.policy, cookies);
+                let subject = match refusal {
+                    Some(limit) => told::DenialSubject::Limit(limit.into()),
+                    None => told::DenialSubject::of(decision.reason, &facts, told, self.policy, cookies),
+                };
                 Judged::Denied(Denied { decision, embedder, id: decision_id, shown, subject })
             }
         }

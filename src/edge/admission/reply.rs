@@ -23,6 +23,7 @@ use embedgate_policy::headers::{Cors, OwnProfile, PREFLIGHT_MAX_AGE};
 use embedgate_policy::origin::Embedder;
 
 mod denial;
+mod socket;
 mod text;
 
 pub use denial::Denial;
@@ -250,6 +251,12 @@ impl Reply {
 
     /// Writes the reply in HTTP/1.1. `head_only`: the request was a `HEAD`.
     pub fn write(mut self, out: &mut Vec<u8>, keep: bool, head_only: bool) {
+        if self.status.is_informational() {
+            // It says itself what becomes of the connection, and another protocol follows it.
+            let (head, rest) = self.into_parts();
+            write::interim(out, &head);
+            return out.extend_from_slice(&rest);
+        }
         self.set_length();
         let own = self.own.as_ref().map(|own| own.fields(self.page, self.https)).unwrap_or_default();
         let fields = own.iter().chain(&self.fields).map(|(name, value)| (name, value));
@@ -268,7 +275,7 @@ impl Reply {
     }
 
     fn set_length(&mut self) {
-        if self.status != StatusCode::NO_CONTENT {
+        if self.status != StatusCode::NO_CONTENT && !self.status.is_informational() {
             self.fields.push((header::CONTENT_LENGTH, HeaderValue::from(self.body.len())));
         }
     }

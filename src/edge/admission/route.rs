@@ -35,6 +35,8 @@ pub struct Route {
     pub credentials: bool,
     /// The answers are streams.
     pub stream: bool,
+    /// The requests are opens, which limits count.
+    pub opens: bool,
     /// Maximum length of a request's body, in bytes.
     pub max_body: u64,
     /// The rule for the upstream's `Cache-Control`.
@@ -67,6 +69,7 @@ impl Route {
             missing_denied: route.missing_denied,
             credentials: route.credentials,
             stream: route.stream,
+            opens: route.opens,
             max_body: route.max_body,
             cache: route.cache_rule(),
             own: Arc::new(route.own_profile()),

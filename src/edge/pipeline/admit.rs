@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{PeerInfo, Pipeline, RequestRecord};
 use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::fetch_metadata::SEC_FETCH_DEST;
-use crate::edge::admission::judge::{Allowed, Denied, Judge, Judged};
+use crate::edge::admission::judge::{Allowed, Denied, Judge, Judged, Opener, Told};
 use crate::edge::admission::reply::{Denial, Recipient, Reply};
 use crate::edge::admission::request;
 use crate::edge::admission::request::{Noted, PathEscapes, RequestRefusal, Upgrade};
@@ -20,6 +20,7 @@ use crate::edge::http::message::RequestHead;
 use crate::edge::session::registry::SessionGuard;
 use crate::edge::session::tunnel::Limits;
 use crate::edge::setup::Setup;
+use crate::limits::shares::ShareWait;
 use embedgate_policy::headers::{DenialShape, Destination, cors};
 use embedgate_policy::verdict::Class;
 
@@ -44,6 +45,17 @@ struct Routed<'r> {
     widget: &'r str,
 }
 
+/// What comes of judging a request that the edge does not answer itself.
+#[derive(Debug)]
+pub(super) enum Admittance {
+    /// It is admitted.
+    Admitted(Admitted),
+    /// What was allowed here is denied by what has come into force since: it has to be judged again.
+    Overtaken,
+    /// It has to be judged again after this, because a larger share of a limit is on its way.
+    Waits(ShareWait),
+}
+
 /// Request that the rules allow.
 #[derive(Debug)]
 pub(super) struct Admitted {
@@ -65,17 +77,25 @@ impl Received {
 }
 
 impl Pipeline {
-    /// Finds the route of a request and judges it. The error is the reply of the edge's own; `None`: what was allowed here
-    /// is denied by what has come into force since.
+    /// Finds the route of a request and judges it. The error is the reply of the edge's own. `may_wait`: whether a larger
+    /// share of a limit may be waited for.
     pub(super) fn judge(
         &self,
         setup: &Setup,
         request: &RequestHead,
         received: &Received,
+        may_wait: bool,
         record: &mut RequestRecord,
-    ) -> Result<Option<Admitted>, Reply> {
+    ) -> Result<Admittance, Reply> {
         let routed = self.route(setup, request, received, record)?;
-        self.admit(setup, &routed, record)
+        let opener = Opener {
+            limiter: &self.limiter,
+            client: &received.client,
+            trusted_proxies: &setup.trusted_proxies,
+            is_handshake: received.is_handshake(),
+            may_wait,
+        };
+        self.admit(setup, &routed, &opener, record)
     }
 }
 
@@ -165,15 +185,21 @@ impl Pipeline {
         &self,
         setup: &Setup,
         routed: &Routed<'_>,
+        opener: &Opener<'_>,
         record: &mut RequestRecord,
-    ) -> Result<Option<Admitted>, Reply> {
+    ) -> Result<Admittance, Reply> {
         let &Routed { to, route, widget } = routed;
         let judged = self.judge_with(setup, to, |judge| {
-            judge.judge(&self.rules, route, widget, to.request, Timestamp::now())
+            judge.judge(&self.rules, route, widget, to.request, opener, Timestamp::now())
         });
         let mut allowed = match judged {
-            Judged::Denied(denied) => return Err(denial(to, &denied, route.class, record)),
+            Judged::Denied(denied) => {
+                let limited = opener.is_handshake.then(|| limited_socket(to, &denied, record)).flatten();
+                let of_route = (route.class, route.credentials);
+                return Err(limited.unwrap_or_else(|| denial(to, &denied, of_route, record)));
+            }
             Judged::Allowed(allowed) => allowed,
+            Judged::Waits(wait) => return Ok(Admittance::Waits(wait)),
         };
         if request::is_preflight(to.request) {
             let reply = Reply::preflight(to, allowed.admission.cors(), false);
@@ -182,12 +208,12 @@ impl Pipeline {
         }
         let session = match allowed.session.take() {
             None => None,
-            Some(facts) => match self.sessions.open(widget, facts, allowed.admission.own.decision_id) {
+            Some(session) => match self.sessions.open(widget, session, allowed.admission.own.decision_id) {
                 Some(session) => Some(session),
-                None => return Ok(None),
+                None => return Ok(Admittance::Overtaken),
             },
         };
-        Ok(Some(Admitted {
+        Ok(Admittance::Admitted(Admitted {
             allowed,
             session,
             cache: (route.class == Class::Asset).then(|| setup.cache.clone()),
@@ -222,16 +248,24 @@ fn takes_encoded_slashes(target: &Target<'_>, request: &RequestHead, first: usiz
     }
 }
 
+/// The reply to a WebSocket handshake that passes a limit; `None` for other denials.
+fn limited_socket(to: Recipient<'_>, denied: &Denied<'_>, record: &mut RequestRecord) -> Option<Reply> {
+    let Told::Limit(limit) = denied.told() else { return None };
+    let (reply, shown) = (Reply::limited_socket(to, limit)?, denied.shown.as_ref()?);
+    record.decided = Some(denied.id);
+    Some(reply.about(Arc::clone(shown)))
+}
+
 /// The reply to a denied request. Its preflight succeeds if there is a page that can then read the denial
-/// itself.
+/// itself. `credentials`: whether the route takes them.
 pub(super) fn denial(
     to: Recipient<'_>,
     denied: &Denied<'_>,
-    class: Class,
+    (class, credentials): (Class, bool),
     record: &mut RequestRecord,
 ) -> Reply {
     record.decided = Some(denied.id);
-    let grant = cors(class, &denied.decision, &denied.embedder, false);
+    let grant = cors(class, &denied.decision, &denied.embedder, credentials);
     let Some(shown) = &denied.shown else { return Reply::preflight(to, grant, true) };
     let destination = Destination::parse(request::lines(to.request, SEC_FETCH_DEST));
     let shape = DenialShape::of(denied.decision.reason, class, destination);

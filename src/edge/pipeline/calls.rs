@@ -32,7 +32,7 @@ impl Pipeline {
         match self.judge_with(setup, to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now()))
         {
             TicketCall::Ahead => Reply::not_shown(to),
-            TicketCall::Denied(denied) => super::admit::denial(to, &denied, Class::Session, record),
+            TicketCall::Denied(denied) => super::admit::denial(to, &denied, (Class::Session, false), record),
             TicketCall::Granted { id, decision, embedder, ticket } => {
                 record.decided = Some(id);
                 let grant = cors(Class::Session, &decision, &embedder, false);

@@ -19,22 +19,25 @@ use tokio::time::Instant;
 
 use crate::activity::recorder::ActivityRecorder;
 use crate::activity::sighting::Sighting;
+use crate::limits::limiter::Limiter;
 use crate::rules::book::RuleBook;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Swap};
-use crate::rules::sessions::{OpenSession, OpenSessions, SessionFacts};
+use crate::rules::sessions::{OpenSession, OpenSessions};
 use crate::rules::source::SourceKind;
 use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::limits::PackedLimits;
 use embedgate_policy::verdict::Reason;
 
 pub use crate::edge::session::revocation::Revocation;
 
 use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::session::ended::{DeniedSession, EndReport, Occasion};
+use crate::edge::session::entry::{NewSession, SessionEntry, WidgetSessions};
 use crate::edge::session::expiry::Expiries;
 use crate::edge::session::staleness;
 
@@ -48,6 +51,7 @@ pub struct SessionRegistry {
     metrics: Arc<Metrics>,
     activity: Arc<ActivityRecorder>,
     events: Arc<EventFeed>,
+    limiter: Arc<Limiter>,
     shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     /// Number of widgets with open sessions.
@@ -60,36 +64,16 @@ pub struct SessionRegistry {
 type Shard = HashMap<Arc<str>, WidgetSessions, RandomState>;
 type DeniedSessions = Vec<DeniedSession>;
 
-/// Open sessions of one widget, at least one.
-struct WidgetSessions {
-    widget: Arc<str>,
-    sessions: HashMap<u64, SessionEntry, RandomState>,
-    /// The next expiry of an entry of the widget, which is on the agenda while there are sessions.
-    expires_at: Option<Timestamp>,
-}
-
-impl WidgetSessions {
-    fn new(widget: Arc<str>) -> Self {
-        Self { widget, sessions: HashMap::default(), expires_at: None }
-    }
-}
-
-struct SessionEntry {
-    decision_id: DecisionId,
-    facts: SessionFacts,
-    since: Timestamp,
-    revocation: Arc<Revocation>,
-}
-
 impl SessionRegistry {
     /// An empty registry of sessions under these rules and this policy. `activity`: where sessions that are denied leave
-    /// their sightings. `events`: where the ends are told that the rules bring about.
+    /// their sightings. `events`: where the ends are told that the rules bring about. `limiter`: the counter of sessions.
     pub fn new(
         rules: LiveRules,
         policy: Arc<ArcSwap<EdgePolicy>>,
         metrics: Arc<Metrics>,
         activity: Arc<ActivityRecorder>,
         events: Arc<EventFeed>,
+        limiter: Arc<Limiter>,
     ) -> Arc<Self> {
         Arc::new(Self {
             rules,
@@ -97,6 +81,7 @@ impl SessionRegistry {
             metrics,
             activity,
             events,
+            limiter,
             shards: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::default(),
             widgets: AtomicUsize::new(0),
@@ -106,21 +91,26 @@ impl SessionRegistry {
         })
     }
 
-    /// Opens a session that this decision has allowed a moment ago. `None`: the rules in force now deny it.
+    /// Opens a session that this decision has allowed a moment ago. `None`: the rules in force now deny it, and what it has
+    /// taken of its widget's limits is given back.
     pub fn open(
         self: &Arc<Self>,
         widget: &str,
-        facts: SessionFacts,
+        session: NewSession,
         decision_id: DecisionId,
     ) -> Option<SessionGuard> {
         let mut shard = self.shard(widget);
         // A book that comes into force from here on has to wait for the lock, and then finds the session.
         let book = self.rules.load();
         let rules = book.get(widget);
-        let now = Timestamp::now();
-        if !facts.judge(rules, &self.policy.load(), now).is_allowed() {
+        let (policy, now) = (self.policy.load(), Timestamp::now());
+        let decision = session.facts.judge(rules, &policy, now);
+        if !decision.is_allowed() {
+            // What is given back has locks of its own.
+            drop(shard);
             return None;
         }
+        let has_same_rules = session.generation == book.generation();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let revocation = Arc::new(Revocation::default());
         if !shard.contains_key(widget) {
@@ -132,7 +122,10 @@ impl SessionRegistry {
         }
         let of_widget = shard.get_mut(widget)?;
         let widget = Arc::clone(&of_widget.widget);
-        let entry = SessionEntry { decision_id, facts, since: now, revocation: Arc::clone(&revocation) };
+        let mut entry = SessionEntry::new(session, decision_id, now, Arc::clone(&revocation));
+        if let Some(limits) = rules.and_then(|rules| rules.limits).filter(|_| !has_same_rules) {
+            entry.count_for(&limits.read(), (&decision, &policy), &self.limiter, &widget);
+        }
         of_widget.sessions.insert(id, entry);
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -197,23 +190,26 @@ impl SessionRegistry {
         self.call_back(denied, at, report);
     }
 
-    /// Judges the sessions of one widget by this book, and collects those that it denies.
+    /// Judges the sessions of one widget by this book, and collects those that it denies. The others count for its limits.
     fn judge(&self, of_widget: &mut WidgetSessions, book: &RuleBook, denied: &mut DeniedSessions) {
         let rules = book.get(&of_widget.widget);
+        let limits = rules.and_then(|rules| rules.limits).map(PackedLimits::read);
         let policy = self.policy.load();
         let now = Timestamp::now();
-        for SessionEntry { decision_id, facts, since, revocation } in of_widget.sessions.values() {
-            let decision = facts.judge(rules, &policy, now);
+        for entry in of_widget.sessions.values_mut() {
+            let decision = entry.facts.judge(rules, &policy, now);
             if !decision.is_allowed() {
                 // Only collected here: a revoked session takes this very lock when it ends.
                 denied.push(DeniedSession {
                     widget: Arc::clone(&of_widget.widget),
-                    decision_id: *decision_id,
-                    facts: facts.clone(),
-                    since: *since,
+                    decision_id: entry.decision_id,
+                    facts: entry.facts.clone(),
+                    since: entry.since,
                     decision,
-                    revocation: Arc::clone(revocation),
+                    revocation: Arc::clone(&entry.revocation),
                 });
+            } else if let Some(limits) = &limits {
+                entry.count_for(limits, (&decision, &policy), &self.limiter, &of_widget.widget);
             }
         }
         self.expect_expiry(of_widget, rules, now);
@@ -245,17 +241,18 @@ impl SessionRegistry {
 
     fn close(&self, widget: &Arc<str>, id: u64) {
         let mut shard = self.shard(widget);
-        if let Some(of_widget) = shard.get_mut(widget)
-            && of_widget.sessions.remove(&id).is_some()
-        {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-            self.metrics.sessions_open.dec();
-            if of_widget.sessions.is_empty() {
-                self.expiries.replace(widget, of_widget.expires_at, None);
-                self.widgets.fetch_sub(1, Ordering::Relaxed);
-                shard.remove(widget);
-            }
+        let Some(of_widget) = shard.get_mut(widget) else { return };
+        let Some(ended) = of_widget.sessions.remove(&id) else { return };
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.sessions_open.dec();
+        if of_widget.sessions.is_empty() {
+            self.expiries.replace(widget, of_widget.expires_at, None);
+            self.widgets.fetch_sub(1, Ordering::Relaxed);
+            shard.remove(widget);
         }
+        // What it gives back has locks of its own.
+        drop(shard);
+        drop(ended);
     }
 
     fn shard(&self, widget: &str) -> MutexGuard<'_, Shard> {

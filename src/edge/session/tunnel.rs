@@ -17,8 +17,8 @@ use crate::edge::stream::Stream;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::verdict::Reason;
 
-mod frames;
-pub(super) mod handshake;
+pub(in crate::edge) mod frames;
+pub(in crate::edge) mod handshake;
 mod limits;
 mod line;
 mod relay;

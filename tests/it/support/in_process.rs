@@ -79,7 +79,9 @@ impl InProcess {
         setup.load().start().await;
         let activity = Arc::new(ActivityRecorder::new(1024));
         let (rules, policy, metrics_) = (LiveRules::new(), Arc::clone(setup.policy()), Arc::clone(&metrics));
-        let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, Arc::clone(&activity), events);
+        let limiter = Limiter::new(Notifier::new());
+        let (activity_, limiter_) = (Arc::clone(&activity), Arc::clone(&limiter));
+        let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, activity_, events, limiter_);
         let publisher = Publisher::new(rules.clone(), SourceKind::STORE, "test")
             .with_observer(Arc::clone(&sessions) as Arc<dyn Observer>);
         let watch = (Arc::clone(&sessions), setup.clone());
@@ -95,7 +97,7 @@ impl InProcess {
             forwarder: Forwarder::new(&ServerConf::default(), DescriptorShare::of(usize::MAX, 0)),
             metrics: Arc::clone(&metrics),
             verdicts: VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity),
-            limiter: Limiter::new(Notifier::new()),
+            limiter,
             requests: Arc::new(requests),
         };
         let service = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));

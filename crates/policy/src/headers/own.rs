@@ -64,7 +64,7 @@ impl DenialShape {
         match destination {
             _ if class == Class::Public => Self::NotFound,
             // Its status is no success, so a browser would not run a script, either.
-            Destination::Script if reason == Reason::StaleRules => Self::Problem,
+            Destination::Script if reason == Reason::StaleRules || reason.is_of_limits() => Self::Problem,
             Destination::Script => Self::Script,
             Destination::Document => Self::Page,
             Destination::Other => Self::Problem,
@@ -232,7 +232,9 @@ mod tests {
             (Destination::Other, DenialShape::Problem),
         ] {
             for class in [Class::Asset, Class::Frame, Class::Session] {
-                assert_eq!(DenialShape::of(Reason::StaleRules, class, destination), shape, "{class}");
+                for reason in [Reason::StaleRules, Reason::LimitSessions, Reason::LimitOpens] {
+                    assert_eq!(DenialShape::of(reason, class, destination), shape, "{class} {reason}");
+                }
             }
         }
     }

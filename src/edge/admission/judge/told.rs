@@ -2,12 +2,14 @@
 
 use super::EdgePolicy;
 use crate::edge::admission::tickets::TicketReading;
+use crate::limits::opening::LimitRefusal;
 use embedgate_policy::decision::Facts;
+use embedgate_policy::limits::LimitKind;
 use embedgate_policy::origin::{Embedder, Origin, OriginBuf};
 use embedgate_policy::verdict::Reason;
 
-/// Subject of a denial. It depends on the request and the edge alone, never on the widget, so a denied and an
-/// unknown widget get the same answer.
+/// Subject of a denial. It depends on the request and the edge alone, so a denied and an unknown widget get the same
+/// answer; but for limits, which whoever is on the list may know of.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
     /// The embedder, as the request names it.
@@ -26,6 +28,28 @@ pub enum Told<'a> {
     ForeignTicket,
     /// The edge, whose rules are too old to judge by.
     StaleRules,
+    /// A limit of the widget, which an open passes that its list allows.
+    Limit(ToldLimit),
+}
+
+/// Limit that an open passes, as far as outsiders are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ToldLimit {
+    /// What is counted.
+    pub kind: LimitKind,
+    /// The reason of the verdict.
+    pub reason: Reason,
+    /// Seconds after which it may be tried again, at least 1.
+    pub retry_after: u64,
+}
+
+impl From<LimitRefusal> for ToldLimit {
+    fn from(refusal: LimitRefusal) -> Self {
+        let wait = refusal.retry_after;
+        // Rounded up: whoever comes a moment too early is refused again.
+        let retry_after = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        Self { kind: refusal.kind, reason: refusal.reason(), retry_after }
+    }
 }
 
 /// Subject of a denial, owned.
@@ -37,6 +61,7 @@ pub(super) enum DenialSubject {
     NoTicket { cookies: bool },
     ForeignTicket,
     StaleRules,
+    Limit(ToldLimit),
 }
 
 impl DenialSubject {
@@ -74,6 +99,7 @@ impl DenialSubject {
             Self::NoTicket { cookies } => Told::NoTicket { cookies: *cookies },
             Self::ForeignTicket => Told::ForeignTicket,
             Self::StaleRules => Told::StaleRules,
+            Self::Limit(limit) => Told::Limit(*limit),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Denials and their forms.
 
 use http::StatusCode;
-use http::header::HeaderValue;
+use http::header::{self, HeaderValue};
 
 use super::{PROBLEM_JSON, Recipient, Reply, text};
 use crate::edge::admission::decision_id::DecisionId;
@@ -11,6 +11,8 @@ use embedgate_policy::verdict::Reason;
 
 const JAVASCRIPT: HeaderValue = HeaderValue::from_static("text/javascript; charset=utf-8");
 const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+/// What a page may read of a limit's answer.
+const EXPOSED: HeaderValue = HeaderValue::from_static("Retry-After");
 const PAGE: &str = include_str!("denied.html");
 /// Room in the page for its variable texts, in bytes.
 const MOST_VARYING: usize = 512;
@@ -28,9 +30,12 @@ pub struct Denial<'a> {
 
 impl Denial<'_> {
     pub(super) fn shaped(&self, to: Recipient<'_>) -> Reply {
-        // The one reason that is no secret: it is about the edge, and not about the widget.
-        let open = matches!(self.told, Told::StaleRules).then_some(Reason::StaleRules);
-        let status = open.map_or(StatusCode::FORBIDDEN, |_| StatusCode::SERVICE_UNAVAILABLE);
+        // Reasons that are no secret: they are not about the list.
+        let (status, open) = match self.told {
+            Told::StaleRules => (StatusCode::SERVICE_UNAVAILABLE, Some(Reason::StaleRules)),
+            Told::Limit(limit) => (StatusCode::TOO_MANY_REQUESTS, Some(limit.reason)),
+            _ => (StatusCode::FORBIDDEN, None),
+        };
         let mut reply = match self.shape {
             DenialShape::Script => Reply::new(to, StatusCode::OK).with_body(JAVASCRIPT, self.script()),
             DenialShape::Page => Reply::new(to, status).with_body(HTML, self.page()),
@@ -45,7 +50,12 @@ impl Denial<'_> {
         };
         reply.page = self.shape.is_page();
         reply.fields.extend(open.and_then(denial_fields));
-        reply
+        match self.told {
+            Told::Limit(limit) => reply
+                .with(header::RETRY_AFTER, HeaderValue::from(limit.retry_after))
+                .with(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
+            _ => reply,
+        }
     }
 
     fn script(&self) -> String {
@@ -85,15 +95,20 @@ impl Denial<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::num::NonZeroU32;
     use std::sync::Arc;
+    use std::time::Duration;
 
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
     use jiff::Timestamp;
 
     use super::*;
+    use crate::edge::admission::judge::ToldLimit;
     use crate::edge::http::message::RequestHead;
+    use crate::limits::opening::LimitRefusal;
     use embedgate_policy::headers::{DENIED_PAGE_POLICY, OwnProfile};
+    use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart};
     use embedgate_policy::origin::{Embedder, OpaqueOrigin, Origin};
 
     fn reply(denial: &Denial<'_>) -> Reply {
@@ -135,6 +150,53 @@ mod tests {
             assert!(!body.contains("{title}") && !body.contains("on this site"), "{body}");
             let is_coded = body.contains("\"code\":\"stale_rules\"");
             assert_eq!(is_coded, shape == DenialShape::Problem, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_limit_says_when_to_try_again() {
+        let id = DecisionId::new(Timestamp::now());
+        for (kind, reason) in [
+            (LimitKind::Sessions, Reason::LimitSessions),
+            (LimitKind::OpensPerMinute, Reason::LimitOpens),
+            (LimitKind::OpensPerDay, Reason::LimitOpens),
+        ] {
+            for shape in [DenialShape::Page, DenialShape::Problem] {
+                let told = Told::Limit(ToldLimit { kind, reason, retry_after: 17 });
+                let reply = reply(&Denial { told, decision_id: &id, shape });
+                let body = String::from_utf8(reply.body.to_vec()).unwrap();
+                assert_eq!(reply.status, 429, "{shape:?}");
+                for (field, expected) in
+                    [("retry-after", "17"), ("access-control-expose-headers", "Retry-After")]
+                {
+                    let mut values = reply.fields.iter().filter(|(name, _)| name == field);
+                    assert!(values.next().is_some_and(|(_, value)| value == expected), "{field}: {reply:?}");
+                    assert!(values.next().is_none(), "{field}: {reply:?}");
+                }
+                assert!(body.contains(id.as_str()) && !body.contains("{title}"), "{body}");
+                let is_coded = body.contains(&format!("\"code\":\"{reason}\""));
+                assert_eq!(is_coded, shape == DenialShape::Problem, "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
+        for (wait, told) in [
+            (Duration::ZERO, 1),
+            (Duration::from_millis(1), 1),
+            (Duration::from_secs(1), 1),
+            (Duration::new(59, 1), 60),
+            (Duration::from_secs(86_400), 86_400),
+        ] {
+            let refusal = LimitRefusal {
+                part: LimitPart::Widget,
+                kind: LimitKind::OpensPerMinute,
+                limit: NonZeroU32::MIN,
+                mode: LimitMode::Enforce,
+                retry_after: wait,
+            };
+            assert_eq!(ToldLimit::from(refusal).retry_after, told, "{wait:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 use crate::edge::admission::decision_id::DecisionId;
 use crate::edge::admission::judge::Told;
 use embedgate_policy::explain::{WayIn, way_in};
+use embedgate_policy::limits::LimitKind;
 use embedgate_policy::origin::{Embedder, OpaqueOrigin, Origin, OriginError};
 
 /// Maximum length of the fixed parts of a body, in bytes.
@@ -36,7 +37,7 @@ pub(super) fn problem(status: StatusCode, code: Option<&str>, detail: &[&str], i
 /// What the page with a denial is called.
 pub(super) fn title(told: Told<'_>) -> &'static str {
     match told {
-        Told::StaleRules => "Not available at the moment",
+        Told::StaleRules | Told::Limit(_) => "Not available at the moment",
         _ => "Not available on this site",
     }
 }
@@ -69,6 +70,13 @@ pub(super) fn who(told: Told<'_>) -> [&str; 3] {
         }
         Told::ForeignTicket => "This widget may not be opened with a ticket that was not issued here for it.",
         Told::StaleRules => "This widget is not available from this server at the moment.",
+        Told::Limit(limit) => match limit.kind {
+            LimitKind::Sessions => "This widget has as many sessions open as its owner allows.",
+            LimitKind::OpensPerMinute => {
+                "This widget was opened as often within a minute as its owner allows."
+            }
+            LimitKind::OpensPerDay => "This widget was opened as often today as its owner allows.",
+        },
     };
     [words, "", ""]
 }
@@ -131,6 +139,18 @@ pub(super) fn advice(told: Told<'_>) -> [&str; 6] {
              can not tell who may embed a widget. Try again in a moment. Its operator finds the cause in its log and \
              under /readyz."
         }
+        Told::Limit(limit) => match limit.kind {
+            LimitKind::Sessions => {
+                "Try again in a moment: a session that ends makes room for another one. The widget's owner finds the limit \
+                 by the decision id."
+            }
+            LimitKind::OpensPerMinute => {
+                "Try again in a minute. The widget's owner finds the limit by the decision id."
+            }
+            LimitKind::OpensPerDay => {
+                "Try again tomorrow; days are those of UTC. The widget's owner finds the limit by the decision id."
+            }
+        },
     };
     [words, "", "", "", "", ""]
 }
@@ -168,7 +188,9 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::edge::admission::judge::ToldLimit;
     use embedgate_policy::origin::{OpaqueOrigin, Origin};
+    use embedgate_policy::verdict::Reason;
 
     #[test]
     fn an_origin_means_itself_in_every_answer() {
@@ -200,6 +222,7 @@ mod tests {
     fn the_fixed_words_need_no_escape() {
         let known = |text| Told::Embedder(Embedder::Known(Origin::parse(text).unwrap()));
         let malformed = |error| Told::Embedder(Embedder::Malformed(error));
+        let limit = |kind| Told::Limit(ToldLimit { kind, reason: Reason::LimitOpens, retry_after: 1 });
         for told in [
             Told::Embedder(Embedder::Opaque(OpaqueOrigin::Null)),
             Told::Embedder(Embedder::Opaque(OpaqueOrigin::File)),
@@ -220,6 +243,9 @@ mod tests {
             Told::NoTicket { cookies: true },
             Told::ForeignTicket,
             Told::StaleRules,
+            limit(LimitKind::Sessions),
+            limit(LimitKind::OpensPerMinute),
+            limit(LimitKind::OpensPerDay),
         ] {
             let text = explanation(told).concat();
             assert_eq!(serde_json::Value::from(text.as_str()).to_string(), format!("\"{text}\""));

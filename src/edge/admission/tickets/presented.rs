@@ -112,6 +112,12 @@ pub fn subprotocol(headers: &Fields) -> Option<HeaderValue> {
     HeaderValue::from_bytes(token).ok()
 }
 
+/// The subprotocol that a 101 of the edge's own names: the first offered one that is no ticket, else the ticket's.
+pub fn acknowledged(headers: &Fields) -> Option<HeaderValue> {
+    let other = offered(headers).find(|token| !token.is_empty() && !token.starts_with(SUBPROTOCOL));
+    other.map_or_else(|| subprotocol(headers), |token| HeaderValue::from_bytes(token).ok())
+}
+
 /// The request without its tickets, for the upstream; `None` if it has none.
 pub fn stripped(request: &RequestHead) -> Option<RequestHead> {
     let has_some = in_query(request).next().is_some()
@@ -264,6 +270,22 @@ mod tests {
             ("/s", &[(PROTOCOL, "embed-ticket.a, embed-ticket.b")]),
         ] {
             assert_eq!(Presented::find(&request(target, fields)), Presented::Several, "{target} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_101_names_what_the_page_speaks_before_its_ticket() {
+        for (offered, named) in [
+            (&["chat, superchat"][..], Some("chat")),
+            (&["embed-ticket.a.b, chat"], Some("chat")),
+            (&["embed-ticket.a.b", "chat"], Some("chat")),
+            (&["embed-ticket.a.b"], Some("embed-ticket.a.b")),
+            (&[", "], None),
+            (&[], None),
+        ] {
+            let lines: Vec<_> = offered.iter().map(|line| (PROTOCOL, *line)).collect();
+            let acknowledged = acknowledged(&request("/s", &lines).fields);
+            assert_eq!(acknowledged.as_ref().map(|value| value.to_str().unwrap()), named, "{offered:?}");
         }
     }
 

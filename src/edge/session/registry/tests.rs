@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::*;
+use crate::notifications::notifier::Notifier;
 use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::fixtures::{delete, put};
 use crate::rules::publisher::Publisher;
-use crate::rules::sessions::SessionEmbedder;
+use crate::rules::sessions::{SessionEmbedder, SessionFacts};
 use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::origin::{Embedder, Origin, OriginBuf, OriginSet};
 use embedgate_policy::verdict::{Class, Reason};
@@ -29,7 +30,8 @@ impl House {
         let (policy_, metrics_) = (Arc::clone(&policy), Arc::clone(&metrics));
         let activity = Arc::new(ActivityRecorder::new(8));
         let (activity_, events) = (Arc::clone(&activity), Arc::new(EventFeed::new()));
-        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events);
+        let limiter = Limiter::new(Notifier::new());
+        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events, limiter);
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
         let publisher = Publisher::new(rules, SourceKind::STORE, "test").with_observer(observer);
         let house = Self { publisher, policy, metrics, sessions, activity };
@@ -44,7 +46,7 @@ impl House {
     }
 
     fn open(&self, widget: &str, origin: &str) -> Option<SessionGuard> {
-        self.sessions.open(widget, facts(origin), DecisionId::new(Timestamp::UNIX_EPOCH))
+        self.sessions.open(widget, session(facts(origin)), DecisionId::new(Timestamp::UNIX_EPOCH))
     }
 }
 
@@ -57,6 +59,11 @@ fn facts(origin: &str) -> SessionFacts {
         ticket: TicketState::Absent,
     };
     SessionFacts::keep(&facts).unwrap()
+}
+
+/// One that its widget does not limit.
+fn session(facts: SessionFacts) -> NewSession {
+    NewSession { facts, generation: 0, is_counted: true, address: None, charge: None }
 }
 
 fn revoked(guard: &SessionGuard) -> bool {
@@ -115,7 +122,7 @@ fn a_session_that_other_rules_deny_by_now_does_not_open() {
     let house = House::with(&[put("w", &["a.example"], "")]);
     let was_allowed = facts(A);
     house.save(&[put("w", &["b.example"], "")]);
-    assert!(house.sessions.open("w", was_allowed, DecisionId::new(Timestamp::UNIX_EPOCH)).is_none());
+    assert!(house.sessions.open("w", session(was_allowed), DecisionId::new(Timestamp::UNIX_EPOCH)).is_none());
     assert!(house.open("unknown", A).is_none());
     assert_eq!((house.sessions.count(), house.metrics.sessions_open.get()), (0, 0));
 }

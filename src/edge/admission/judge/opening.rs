@@ -1,0 +1,128 @@
+//! What an allowed request opens, held to its widget's limits.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use super::Judge;
+use crate::edge::admission::client::ClientInfo;
+use crate::edge::admission::request::is_preflight;
+use crate::edge::admission::route::Route;
+use crate::edge::http::message::RequestHead;
+use crate::edge::session::entry::SessionCharge;
+use crate::limits::limiter::Limiter;
+use crate::limits::opening::{LimitRefusal, Opened, Opening};
+use crate::limits::shares::ShareWait;
+use crate::rules::sessions::is_limited;
+use embedgate_policy::decision::{Decision, Facts};
+use embedgate_policy::limits::{Limits, PackedLimits};
+
+/// Request that may open something, as far as limits ask.
+#[derive(Clone, Copy, Debug)]
+pub struct Opener<'a> {
+    /// The counter of what is opened.
+    pub limiter: &'a Arc<Limiter>,
+    /// The sender.
+    pub client: &'a ClientInfo,
+    /// The networks of trusted proxies.
+    pub trusted_proxies: &'a [IpNet],
+    /// Whether the request is a WebSocket handshake.
+    pub is_handshake: bool,
+    /// Whether a larger share of a limit may be waited for, in a fleet.
+    pub may_wait: bool,
+}
+
+/// What a request opens.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opens {
+    /// It counts as an open.
+    is_open: bool,
+    /// It is a session for as long as it is open.
+    pub(super) is_session: bool,
+}
+
+/// Verdict after the limits.
+pub(super) struct LimitedVerdict {
+    pub(super) decision: Decision,
+    /// What was taken of the limits.
+    pub(super) charge: Option<SessionCharge>,
+    /// The client's address, where it counts.
+    pub(super) address: Option<IpAddr>,
+    /// The limit for which the request is denied.
+    pub(super) refusal: Option<LimitRefusal>,
+}
+
+impl Opener<'_> {
+    /// What the request opens on this route.
+    pub(super) fn opens(&self, route: &Route, is_stream: bool) -> Opens {
+        Opens { is_open: self.is_handshake || route.opens, is_session: self.is_handshake || is_stream }
+    }
+}
+
+impl Judge<'_> {
+    /// Holds what a request opens to its widget's limits. `limits`: none, where nothing is limited.
+    ///
+    /// # Errors
+    ///
+    /// A larger share of a limit is on its way, and nothing is decided yet.
+    #[inline]
+    pub(super) fn limit(
+        &self,
+        limits: Option<PackedLimits<'_>>,
+        ruled: Decision,
+        facts: &Facts<'_>,
+        (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
+    ) -> Result<LimitedVerdict, ShareWait> {
+        let mut verdict = LimitedVerdict { decision: ruled, charge: None, address: None, refusal: None };
+        if !(opens.is_open || opens.is_session) || !ruled.is_allowed() {
+            return Ok(verdict);
+        }
+        if limits.is_some() || opens.is_session {
+            verdict.address = opener.client.address(request, opener.trusted_proxies);
+        }
+        match limits {
+            Some(limits) if !is_preflight(request) && is_limited(facts, &ruled, self.policy) => {
+                let embedder = facts.counted_embedder(self.policy).unwrap_or_default();
+                verdict.charge(limits.read(), (facts.widget, embedder), opener, opens)?;
+            }
+            Some(_) | None => {}
+        }
+        Ok(verdict)
+    }
+}
+
+impl LimitedVerdict {
+    fn charge(
+        &mut self,
+        limits: Limits,
+        (widget, embedder): (&str, &str),
+        opener: &Opener<'_>,
+        Opens { is_open, is_session }: Opens,
+    ) -> Result<(), ShareWait> {
+        let opened = opener.limiter.open(&Opening {
+            widget,
+            limits: &limits,
+            embedder,
+            address: self.address,
+            is_open,
+            is_session,
+            may_wait: opener.may_wait,
+        });
+        let passed = match opened {
+            Opened::Waits(wait) => return Err(wait),
+            Opened::Refused(limit) => {
+                self.refusal = Some(limit);
+                Some(limit)
+            }
+            Opened::Admitted { charge, beyond } => {
+                self.charge = Some(SessionCharge::new(charge, &limits));
+                beyond
+            }
+        };
+        if let Some(limit) = passed {
+            self.decision = self.decision.beyond_limit(limit.mode, limit.reason());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! Entries of the registry: what is kept of an open session, and what it takes of its widget's limits.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use jiff::Timestamp;
+
+use super::revocation::Revocation;
+use crate::edge::admission::decision_id::DecisionId;
+use crate::limits::charge::Charge;
+use crate::limits::limiter::Limiter;
+use crate::limits::opening::Opening;
+use crate::rules::sessions::{SessionFacts, is_limited};
+use embedgate_policy::decision::{Decision, EdgePolicy};
+use embedgate_policy::limits::{LimitPart, Limits};
+
+/// Session that is about to open.
+#[derive(Debug)]
+pub struct NewSession {
+    /// The facts by which it is judged again.
+    pub facts: SessionFacts,
+    /// The generation of the rules that allowed it.
+    pub generation: u64,
+    /// Whether limits count it as a session for as long as it is open, as they do WebSockets and streams.
+    pub is_counted: bool,
+    /// The client's address, where the session is counted; `None` where it is not known.
+    pub address: Option<IpAddr>,
+    /// What it has taken of its widget's limits, if there are any.
+    pub charge: Option<SessionCharge>,
+}
+
+/// Charge of a session.
+#[derive(Debug)]
+pub struct SessionCharge {
+    charge: Charge,
+    held: LimitedParts,
+}
+
+/// Parts of a widget's limits that limit sessions, each a bit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct LimitedParts(u8);
+
+impl LimitedParts {
+    fn of(limits: &Limits) -> Self {
+        let limited = LimitPart::ALL.into_iter().filter(|part| limits.of(*part).sessions.is_some());
+        Self(limited.fold(0, |parts, part| parts | 1 << part as u8))
+    }
+
+    fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl SessionCharge {
+    /// What was charged under these limits.
+    pub fn new(charge: Charge, limits: &Limits) -> Self {
+        Self { charge, held: LimitedParts::of(limits) }
+    }
+}
+
+/// Open sessions of one widget, at least one.
+pub(super) struct WidgetSessions {
+    pub(super) widget: Arc<str>,
+    pub(super) sessions: HashMap<u64, SessionEntry, RandomState>,
+    /// The next expiry of an entry of the widget's list, which is on the agenda while there are sessions.
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+impl WidgetSessions {
+    /// Those of a widget that has none yet.
+    pub(super) fn new(widget: Arc<str>) -> Self {
+        Self { widget, sessions: HashMap::default(), expires_at: None }
+    }
+}
+
+/// Open session, as the registry keeps it.
+pub(super) struct SessionEntry {
+    pub(super) decision_id: DecisionId,
+    pub(super) facts: SessionFacts,
+    pub(super) since: Timestamp,
+    pub(super) revocation: Arc<Revocation>,
+    is_counted: bool,
+    address: Option<IpAddr>,
+    charge: Option<SessionCharge>,
+}
+
+impl SessionEntry {
+    /// The entry of a session that goes on: its opens stay counted.
+    pub(super) fn new(
+        session: NewSession,
+        decision_id: DecisionId,
+        since: Timestamp,
+        revocation: Arc<Revocation>,
+    ) -> Self {
+        let NewSession { facts, generation: _, is_counted, address, mut charge } = session;
+        if let Some(SessionCharge { charge, .. }) = &mut charge {
+            charge.keep();
+        }
+        Self { decision_id, facts, since, revocation, is_counted, address, charge }
+    }
+
+    /// Counts the session for these limits if it was opened under none, or under limits of fewer parts. It stays open,
+    /// whatever they say. `decision`: what the rules in force say of it.
+    pub(super) fn count_for(
+        &mut self,
+        limits: &Limits,
+        (decision, policy): (&Decision, &EdgePolicy),
+        limiter: &Arc<Limiter>,
+        widget: &str,
+    ) {
+        let held = self.charge.as_ref().map_or(LimitedParts::default(), |charge| charge.held);
+        if !self.is_counted
+            || held.contains(LimitedParts::of(limits))
+            || !is_limited(&self.facts.facts(widget), decision, policy)
+        {
+            return;
+        }
+        let mut charge = limiter.occupy(&Opening {
+            widget,
+            limits,
+            embedder: self.facts.counted_as(widget, policy),
+            address: self.address,
+            is_open: false,
+            is_session: true,
+            may_wait: false,
+        });
+        charge.keep();
+        // Only now is the old one dropped: in between, nobody may find room that is none.
+        self.charge = Some(SessionCharge::new(charge, limits));
+    }
+}
