@@ -1,6 +1,7 @@
 //! `POST /v1/widgets/{id}/dry-run`: effects of a save, without saving.
 
 mod embedders;
+mod limits;
 
 use std::sync::Arc;
 
@@ -18,11 +19,15 @@ use super::problem::Problem;
 use super::{Admin, blocking, refusal, widgets};
 use crate::rules::change::{ApplyOptions, Change, Outcome};
 use crate::rules::error::SaveError;
+use crate::rules::sessions::OpenSession;
+use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::limits::PackedLimits;
 use embedgate_policy::lint::{Finding, lint};
 use embedgate_policy::widget::WidgetDocument;
 use embedgate_policy::widget::{Access, MAX_DOCUMENT_BYTES, Widget, WidgetId};
 
 use embedders::EmbedderEffects;
+use limits::LimitEffect;
 
 /// Maximum number of embedders listed for ended sessions.
 const EMBEDDERS: usize = 100;
@@ -40,6 +45,8 @@ pub(super) struct DryRun {
     lints: Vec<Finding>,
     /// The widget's open sessions on this edge.
     sessions: Sessions,
+    /// The limits of the document, and how much of each is used already on this edge.
+    limits: Vec<LimitEffect>,
     /// The sites that were seen embedding it, or trying to, in the last 30 days.
     embedders: EmbedderEffects,
 }
@@ -78,8 +85,8 @@ struct CutEmbedder {
 
 /// Try a save
 ///
-/// Reports what saving this document would do, without saving it: lints, the open sessions that would end, and the sites seen
-/// in the last 30 days that would be newly refused or admitted. A document that a save would refuse is refused here too, and so is a condition that does not hold.
+/// Reports what saving this document would do, without saving it: lints, the open sessions that would end, how much of its
+/// limits is used already, and the sites seen in the last 30 days that would be newly refused or admitted. A document that a save would refuse is refused here too, and so is a condition that does not hold.
 #[utoipa::path(
     post,
     path = "/v1/widgets/{id}/dry-run",
@@ -121,8 +128,11 @@ fn tried(admin: &Admin, widget: Widget, conditions: &Conditions) -> Result<DryRu
     let mut lints = lint(&widget, &policy, &admin.suffixes, now);
     lints.extend(stale(admin, &widget, &activity, now)?);
     let judge = SiteJudge::new(&widget, &policy, now);
+    let (open, before) = (admin.sessions.of_widget(widget.id.as_str()), book.get(widget.id.as_str()));
+    let limits_before = before.and_then(|rules| rules.limits).map(PackedLimits::read).unwrap_or_default();
     Ok(DryRun {
-        embedders: EmbedderEffects::of(book.get(widget.id.as_str()), &judge, &activity, gather.missing()),
+        embedders: EmbedderEffects::of(before, &judge, &activity, gather.missing()),
+        limits: LimitEffect::of(admin, &widget, &limits_before, &open, &policy),
         outcome: match outcome {
             Outcome::Created { .. } => Save::Created,
             Outcome::Updated { .. } | Outcome::Deleted { .. } => Save::Updated,
@@ -130,22 +140,21 @@ fn tried(admin: &Admin, widget: Widget, conditions: &Conditions) -> Result<DryRu
         },
         unrestricted: policy.open_allowed && widget.effective_access() == Access::Open,
         lints,
-        sessions: sessions(admin, &widget, now),
+        sessions: sessions(&open, &widget, &policy, now),
         widget,
     })
 }
 
-fn sessions(admin: &Admin, widget: &Widget, now: Timestamp) -> Sessions {
-    let (rules, policy) = (widget.compile(), admin.policy.load());
-    let sessions = admin.sessions.of_widget(widget.id.as_str());
+fn sessions(sessions: &[OpenSession], widget: &Widget, policy: &EdgePolicy, now: Timestamp) -> Sessions {
+    let rules = widget.compile();
     let mut by_embedder = std::collections::HashMap::<Option<String>, usize>::new();
     let mut cut = 0;
-    for session in &sessions {
-        if session.facts.judge(Some(rules.as_rules()), &policy, now).is_allowed() {
+    for session in sessions {
+        if session.facts.judge(Some(rules.as_rules()), policy, now).is_allowed() {
             continue;
         }
         cut += 1;
-        let origin = session.facts.page(widget.id.as_str(), &policy).map(ToString::to_string);
+        let origin = session.facts.page(widget.id.as_str(), policy).map(ToString::to_string);
         *by_embedder.entry(origin).or_default() += 1;
     }
     let mut cut_embedders: Vec<CutEmbedder> =

@@ -52,6 +52,7 @@ mod tests {
         for same in [
             r#"{"id":"a","allowed_domains":["EXAMPLE.com","b.example"]}"#,
             r#"{"id":"a","allowed_domains":["example.com","b.example"],"environment":"production","enabled":true}"#,
+            r#"{"id":"a","allowed_domains":["example.com","b.example"],"limits":{"mode":"enforce","address":{}}}"#,
         ] {
             assert_eq!(of(base), of(same), "{same}");
         }
@@ -68,6 +69,8 @@ mod tests {
             r#"{"id":"a","allowed_domains":["example.com","b.example"],"public_trust_center":false}"#,
             r#"{"id":"a","allowed_domains":["example.com","b.example"],"capabilities":["voice"]}"#,
             r#"{"id":"a","allowed_domains":["example.com","b.example"],"labels":{"team":"growth"}}"#,
+            r#"{"id":"a","allowed_domains":["example.com","b.example"],"limits":{"mode":"monitor"}}"#,
+            r#"{"id":"a","allowed_domains":["example.com","b.example"],"limits":{"address":{"sessions":5}}}"#,
         ] {
             assert_ne!(of(base), of(other), "{other}");
         }

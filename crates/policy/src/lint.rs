@@ -16,6 +16,7 @@ use super::suffix::PublicSuffixes;
 use super::widget::{Access, Environment, Widget};
 use crate::entry::listed::ListedEntry;
 
+mod limits;
 mod stage;
 mod stale;
 
@@ -78,6 +79,7 @@ pub fn lint(widget: &Widget, policy: &EdgePolicy, suffixes: &PublicSuffixes, now
     access(widget, policy, &mut findings);
     trust_center(widget, &mut findings);
     own_host(widget, policy, &mut findings);
+    limits::limits(&widget.limits, &mut findings);
     let stages: Vec<Stage> =
         widget.allowed_domains.iter().map(|rule| Stage::of(&rule.entry, suffixes)).collect();
     mixed_environments(widget, &stages, &mut findings);

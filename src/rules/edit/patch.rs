@@ -1,6 +1,6 @@
 //! JSON Merge Patch (RFC 7396) of a stored document.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::judged;
 use embedgate_policy::suffix::PublicSuffixes;
@@ -54,15 +54,30 @@ fn merge(target: &mut Value, patch: &Value) {
     }
 }
 
-/// The fields that are to go and that no document has: a slip, which would otherwise do nothing in silence.
+/// The fields that are to go and that no document has, such as `{"limits": {"widgets": null}}`: a slip, which would
+/// otherwise do nothing in silence.
 fn unknown_nulls(patch: &Map<String, Value>, suffixes: &PublicSuffixes) -> Vec<DocumentFault> {
-    let mut faults = Vec::new();
-    for (name, _) in patch.iter().filter(|(name, value)| value.is_null() && *name != "id") {
-        let probe = json!({ "id": "a", name.as_str(): null }).to_string();
-        let found = Widget::parse(probe.as_bytes(), suffixes).err().unwrap_or_default();
-        faults.extend(found.into_iter().filter(|fault| fault.code == "unknown_field"));
-    }
-    faults
+    let mut probe = nulls(patch);
+    // The names of labels are free, and an id never changes.
+    probe.shift_remove("labels");
+    probe.insert("id".to_owned(), "a".into());
+    let probe = Value::Object(probe).to_string();
+    let mut found = Widget::parse_of_any_size(probe.as_bytes(), suffixes).err().unwrap_or_default();
+    found.retain(|fault| fault.code == "unknown_field");
+    found
+}
+
+/// The fields of a patch that are to go, with the objects that they are in.
+fn nulls(fields: &Map<String, Value>) -> Map<String, Value> {
+    let of_field = |(name, value): (&String, &Value)| match value {
+        Value::Null => Some((name.clone(), Value::Null)),
+        Value::Object(inner) => {
+            let inner = nulls(inner);
+            (!inner.is_empty()).then(|| (name.clone(), inner.into()))
+        }
+        _ => None,
+    };
+    fields.iter().filter_map(of_field).collect()
 }
 
 fn fault(pointer: &str, code: &'static str, detail: String) -> DocumentFault {
@@ -72,6 +87,8 @@ fn fault(pointer: &str, code: &'static str, detail: String) -> DocumentFault {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+    use serde_json::json;
 
     use super::*;
     use crate::rules::fixtures::{newer_suffixes, widget};
@@ -132,6 +149,36 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_changes_one_limit_one_part_or_all() {
+        let with = |limits: &str| format!(r#"{{"id":"a","allowed_domains":["a.example"]{limits}}}"#);
+        let stored = with(
+            r#","limits":{"mode":"monitor","widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}}"#,
+        );
+        for (limits, expected) in [
+            (json!({}), r#""mode":"monitor","widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}"#),
+            (json!({ "mode": null }), r#""widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}"#),
+            (
+                json!({ "widget": { "sessions": 60, "opens_per_day": null }, "embedder": { "sessions": 20 } }),
+                r#""mode":"monitor","widget":{"sessions":60},"embedder":{"sessions":20},"address":{"sessions":5}"#,
+            ),
+            (
+                json!({ "address": { "sessions": null } }),
+                r#""mode":"monitor","widget":{"sessions":50,"opens_per_day":900}"#,
+            ),
+            // The mode stays for the limits that come next.
+            (json!({ "widget": null, "address": null }), r#""mode":"monitor""#),
+        ] {
+            let expected = widget(&with(&format!(r#","limits":{{{expected}}}"#)));
+            assert_eq!(patched(&stored, &json!({ "limits": limits })), Ok(expected), "{limits}");
+        }
+        let unlimited = widget(&with(""));
+        for none in [json!(null), json!({ "mode": null, "widget": {"sessions": null, "opens_per_day": null}, "address": null })] {
+            let patched = patched(&stored, &json!({ "limits": none })).unwrap();
+            assert_eq!((&patched, patched.to_json().get("limits")), (&unlimited, None));
+        }
+    }
+
+    #[test]
     fn every_fault_has_its_place() {
         let stored = r#"{"id":"a","allowed_domains":["a.example"],"capabilities":["voice"]}"#;
         for (patch, faults) in [
@@ -146,6 +193,13 @@ mod tests {
                 json!({ "enable": null, "acces": null, "enabled": null }),
                 &[("/enable", "unknown_field"), ("/acces", "unknown_field")],
             ),
+            (json!({ "limits": { "widgets": null, "address": null } }), &[("/limits/widgets", "unknown_field")]),
+            (
+                json!({ "limits": { "address": { "session": null, "sessions": null } }, "labels": { "any": null } }),
+                &[("/limits/address/session", "unknown_field")],
+            ),
+            (json!({ "limits": { "widget": { "sessions": 0 } } }), &[("/limits/widget/sessions", "invalid_value")]),
+            (json!({ "limits": 5 }), &[("/limits", "invalid_type")]),
             (json!({ "enabled": "no" }), &[("/enabled", "invalid_type")]),
             (json!({ "revision": 9_007_199_254_740_991_u64 }), &[("/revision", "invalid_revision")]),
             (

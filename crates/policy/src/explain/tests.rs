@@ -10,6 +10,7 @@ use crate::decision::TicketState;
 use crate::entry::Entry;
 use crate::entry::listed::ListedEntry;
 use crate::headers::{CacheRule, OwnProfile, Profile};
+use crate::limits::LimitKind;
 use crate::origin::{OriginBuf, OriginError, OriginSet};
 use crate::suffix::PublicSuffixes;
 
@@ -374,4 +375,42 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn limits_are_told_with_their_use() {
+    let list = listing(json!(["example.com"]));
+    let limit = |part, kind, used| LimitUsage { part, kind, limit: 20, used, whose: None };
+    let widget = |used| limit(LimitPart::Widget, LimitKind::OpensPerMinute, used);
+    let address = |used| limit(LimitPart::Address, LimitKind::Sessions, used);
+    let told = |class, origin, mode, limits: Vec<LimitUsage>| {
+        let facts = Facts { class, ..facts(known(origin)) };
+        explain("wgt_demo", &facts, Some(&list), &policy(), now()).with_limits(mode, limits)
+    };
+    let (listed, enforce) = ("https://example.com", LimitMode::Enforce);
+    let unused = told(Class::Session, listed, enforce, vec![address(20), widget(19)]);
+    assert_eq!(unused.hints, [""; 0], "whose address it is, nobody has said");
+    let text = unused.to_string();
+    let lines = "\n  limits:\n    each address, at most: 20 of 20 sessions open\n    widget: 19 of 20 opens used this minute\n";
+    assert!(text.contains(lines), "{text}");
+    let json = serde_json::to_value(&unused).unwrap();
+    assert_eq!(
+        json["limits"][1],
+        json!({"part": "widget", "kind": "opens_per_minute", "limit": 20, "used": 19})
+    );
+    assert_eq!(serde_json::from_value::<Explanation>(json).unwrap(), unused);
+
+    for (class, origin, mode, hint) in [
+        (Class::Session, listed, enforce, Some("refused now (limit_opens): widget: 20 of 20 opens")),
+        (Class::Session, listed, LimitMode::Monitor, Some("let through, because the limits only monitor (limit_opens)")),
+        (Class::Asset, listed, enforce, None),
+        (Class::Session, "https://stranger.example", enforce, None),
+    ] {
+        let told = told(class, origin, mode, vec![widget(20)]);
+        let hints: Vec<bool> = told.hints.iter().map(|told| told.contains(hint.unwrap_or("\0"))).collect();
+        assert_eq!(hints, vec![true; usize::from(hint.is_some())], "{told}");
+        assert_eq!(told.limits.len(), 1);
+    }
+    let none = serde_json::to_value(ask(&list, listed)).unwrap();
+    assert_eq!(none.get("limits"), None);
 }

@@ -338,3 +338,69 @@ fn what_a_finding_advises_a_save_takes() {
         assert_eq!(gaps(&parse(&serde_json::to_string(&lines).unwrap())), Vec::<String>::new(), "{lines:?}");
     }
 }
+
+/// The findings about limits: their code, severity and place.
+fn of_limits(limits: Value) -> Vec<(&'static str, Severity, String)> {
+    let widget = widget(json!({"id": "a", "allowed_domains": [".example.com"], "limits": limits}));
+    findings(&widget).into_iter().map(|found| (found.code, found.severity, found.pointer)).collect()
+}
+
+#[test]
+fn limits_that_one_client_can_use_up_are_told() {
+    let without = |pointer: &str| vec![("limit_without_address", Severity::Warning, pointer.to_owned())];
+    for (limits, pointer, missing) in [
+        (json!({"widget": {"sessions": 9}}), "/limits", "`sessions`"),
+        (json!({"embedder": {"opens_per_day": 9}, "mode": "monitor"}), "/limits", "`opens_per_minute`"),
+        (
+            json!({"embedder": {"sessions": 9}, "widget": {"opens_per_minute": 90}}),
+            "/limits",
+            "`sessions` and `opens_per_minute`",
+        ),
+        (
+            json!({"widget": {"sessions": 9, "opens_per_day": 900}, "address": {"opens_per_minute": 2}}),
+            "/limits/address",
+            "`sessions`",
+        ),
+        (
+            json!({"widget": {"sessions": 9, "opens_per_day": 900}, "address": {"sessions": 2}}),
+            "/limits/address",
+            "`opens_per_minute`",
+        ),
+    ] {
+        assert_eq!(of_limits(limits.clone()), without(pointer), "{limits}");
+        let widget = widget(json!({"id": "a", "allowed_domains": [".example.com"], "limits": limits}));
+        let detail = &findings(&widget)[0].detail;
+        assert!(detail.ends_with(&format!("give it {missing}")), "{detail}");
+    }
+    for limits in [
+        json!({}),
+        json!({"mode": "monitor"}),
+        json!({"address": {"sessions": 5}}),
+        json!({"widget": {"sessions": 500, "opens_per_minute": 600, "opens_per_day": 50_000},
+               "embedder": {"opens_per_minute": 300}, "address": {"sessions": 5, "opens_per_minute": 20}}),
+        json!({"widget": {"opens_per_minute": 600}, "address": {"opens_per_day": 20}}),
+    ] {
+        assert_eq!(of_limits(limits.clone()), [], "{limits}");
+    }
+}
+
+#[test]
+fn limits_that_can_not_be_reached_are_told() {
+    let out = |pointer: &str| ("limit_out_of_reach", Severity::Info, pointer.to_owned());
+    for (limits, expected) in [
+        (
+            json!({"widget": {"sessions": 50}, "embedder": {"sessions": 50}, "address": {"sessions": 51}}),
+            vec![out("/limits/embedder/sessions"), out("/limits/address/sessions")],
+        ),
+        (json!({"widget": {"sessions": 50}, "embedder": {"sessions": 49}, "address": {"sessions": 49}}), vec![]),
+        // An address counts at all embedders, so it can get beyond the limit of one.
+        (json!({"embedder": {"sessions": 5}, "address": {"sessions": 9}}), vec![]),
+        (
+            json!({"address": {"opens_per_minute": 20, "opens_per_day": 20}}),
+            vec![out("/limits/address/opens_per_minute")],
+        ),
+        (json!({"address": {"opens_per_minute": 20, "opens_per_day": 21}}), vec![]),
+    ] {
+        assert_eq!(of_limits(limits.clone()), expected, "{limits}");
+    }
+}

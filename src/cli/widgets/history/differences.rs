@@ -1,5 +1,6 @@
 //! What differs between two documents of a widget, in words.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};
@@ -19,10 +20,12 @@ fn of_field(field: &str, difference: &Value) -> Vec<String> {
     let prefix = if field == "allowed_domains" { String::new() } else { format!("{field}: ") };
     let (Some(added), Some(removed)) = (difference["added"].as_array(), difference["removed"].as_array())
     else {
-        return vec![match difference["reordered"] == true {
-            true => format!("{field}: another order"),
-            false => format!("{field}: {} -> {}", plain(&difference["before"]), plain(&difference["after"])),
-        }];
+        if difference["reordered"] == true {
+            return vec![format!("{field}: another order")];
+        }
+        let mut told = Vec::new();
+        of_values(field, &difference["before"], &difference["after"], &mut told);
+        return told;
     };
     let of = |list: &[Value], wanted: &str| list.iter().find(|entry| pattern(entry) == wanted).cloned();
     let changed = added.iter().map(|entry| match of(removed, pattern(entry)) {
@@ -31,6 +34,19 @@ fn of_field(field: &str, difference: &Value) -> Vec<String> {
     });
     let gone = removed.iter().filter(|entry| of(added, pattern(entry)).is_none());
     changed.chain(gone.map(|entry| format!("{prefix}- {}", element(entry)))).collect()
+}
+
+/// What differs in an object, member by member, and otherwise both values.
+fn of_values(path: &str, before: &Value, after: &Value, told: &mut Vec<String>) {
+    if !before.is_object() && !after.is_object() {
+        return told.push(format!("{path}: {} -> {}", plain(before), plain(after)));
+    }
+    let members = [before, after].into_iter().filter_map(Value::as_object).flat_map(Map::keys);
+    for name in members.collect::<BTreeSet<_>>() {
+        if before[name] != after[name] {
+            of_values(&format!("{path}.{name}"), &before[name], &after[name], told);
+        }
+    }
 }
 
 fn pattern(entry: &Value) -> &str {
@@ -85,7 +101,16 @@ mod tests {
             ),
             (
                 json!({"labels": {"before": {}, "after": {"team": "growth"}}}),
-                "labels: {} -> {\"team\":\"growth\"}",
+                "labels.team: none -> growth",
+            ),
+            (
+                json!({"limits": {"before": {"widget": {"sessions": 50, "opens_per_day": 900}, "address": {"sessions": 5}},
+                    "after": {"mode": "monitor", "widget": {"sessions": 60, "opens_per_day": 900}}}}),
+                "limits.address.sessions: 5 -> none; limits.mode: none -> monitor; limits.widget.sessions: 50 -> 60",
+            ),
+            (
+                json!({"limits": {"before": null, "after": {"embedder": {"opens_per_minute": 300}}}}),
+                "limits.embedder.opens_per_minute: none -> 300",
             ),
         ] {
             assert_eq!(in_words(differences.as_object().unwrap()), told);

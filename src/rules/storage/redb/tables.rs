@@ -7,9 +7,11 @@ use crate::rules::fingerprint::FingerprintKey;
 
 /// Grows when the tables come to mean something that an older version would get wrong.
 ///
-/// 2: documents are signed, and there is a history. A store of format 1 is read as it is, and is of format 2 with its
-/// first save.
-pub(super) const FORMAT: u64 = 2;
+/// 2: documents are signed, and there is a history.
+/// 3: documents have limits, which an older version would take for damage.
+///
+/// A store of an older format is read as it is, and is of the newest with its first save.
+pub(super) const FORMAT: u64 = 3;
 
 /// Documents by id: revision, canonical JSON without it, signed ([`super::signed`]).
 pub(super) const DOCUMENTS: TableDefinition<'static, &str, (u64, &[u8])> = TableDefinition::new("documents");

@@ -230,7 +230,7 @@ fn a_store_of_a_newer_version_is_left_alone() {
     }
     let error = folder.refusal();
     assert_eq!(error.code(), "store_newer");
-    assert!(error.to_string().contains("format 3, this version knows 2"), "{error}");
+    assert!(error.to_string().contains("format 4, this version knows 3"), "{error}");
     let database = StoreUse::Edge.builder().open(folder.store()).unwrap();
     assert_eq!(Meta::read(&database).unwrap().unwrap().format, FORMAT + 1);
 }
