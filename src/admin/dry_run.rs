@@ -130,9 +130,13 @@ fn tried(admin: &Admin, widget: Widget, conditions: &Conditions) -> Result<DryRu
     let judge = SiteJudge::new(&widget, &policy, now);
     let (open, before) = (admin.sessions.of_widget(widget.id.as_str()), book.get(widget.id.as_str()));
     let limits_before = before.and_then(|rules| rules.limits).map(PackedLimits::read).unwrap_or_default();
+    let used = match widget.limits.is_empty() {
+        true => Vec::new(),
+        false => admin.limits.usage(widget.id.as_str(), &widget.limits, None),
+    };
     Ok(DryRun {
         embedders: EmbedderEffects::of(before, &judge, &activity, gather.missing()),
-        limits: LimitEffect::of(admin, &widget, &limits_before, &open, &policy),
+        limits: LimitEffect::of(used, &widget, &limits_before, &open, &policy),
         outcome: match outcome {
             Outcome::Created { .. } => Save::Created,
             Outcome::Updated { .. } | Outcome::Deleted { .. } => Save::Updated,

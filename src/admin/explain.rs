@@ -196,3 +196,6 @@ fn draft_of(admin: &Admin, draft: &RawValue, id: &str) -> Result<Widget, Problem
     }
     Ok(widget)
 }
+
+#[cfg(test)]
+mod tests;

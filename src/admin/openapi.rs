@@ -10,6 +10,7 @@ use super::problem::{ErrorPart, ProblemDocument};
 use crate::rules::error::WideChange;
 use crate::telemetry::events::EventKind;
 use embedgate_policy::entry::listed::ListedEntry;
+use embedgate_policy::limits::Limits;
 use embedgate_policy::widget::{Access, Capability, Environment, WidgetDocument, WidgetId};
 
 mod generators;
@@ -175,6 +176,8 @@ pub(super) struct MergePatch {
     /// The whole list.
     capabilities: Option<Vec<Capability>>,
     public_trust_center: Option<bool>,
+    /// Limits that change; `null` removes one, those of a part, or all.
+    limits: Option<Limits>,
     /// Labels that change; `null` removes one.
     #[schema(value_type = Option<BTreeMap<String, Option<String>>>)]
     labels: Option<BTreeMap<String, Option<String>>>,

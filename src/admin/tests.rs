@@ -110,6 +110,20 @@ pub(super) fn served_seeing(
     fleet: Option<Arc<dyn Fleet>>,
     activity: Arc<dyn ActivityReader>,
 ) -> Served {
+    served_by(data, fleet, activity, Limiter::new(Notifier::new()))
+}
+
+/// An admin listener of an edge that has counted this.
+pub(super) fn served_counting(limits: Arc<dyn LimitReader>) -> Served {
+    served_by(Vec::new(), None, Arc::new(Sessionless), limits)
+}
+
+fn served_by(
+    data: Vec<SocketAddr>,
+    fleet: Option<Arc<dyn Fleet>>,
+    activity: Arc<dyn ActivityReader>,
+    limits: Arc<dyn LimitReader>,
+) -> Served {
     let folder = tempfile::tempdir().unwrap();
     let tokens = folder.path().join("tokens");
     std::fs::write(&tokens, format!("write {WRITE} operator\nread {READ}\n")).unwrap();
@@ -118,7 +132,7 @@ pub(super) fn served_seeing(
     let (decisions, _) = DecisionLog::start(Scope::Off, 0, Arc::clone(&events), io::sink());
     let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, io::sink());
     let admin = Arc::new(Admin {
-        limits: Limiter::new(Notifier::new()),
+        limits,
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(tokens).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),

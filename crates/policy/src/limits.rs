@@ -59,6 +59,7 @@ words! {
 
 /// Limits of one part. What is left out, or `null`, is not limited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct PartLimits {
     /// Sessions that may be open at once.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,6 +77,7 @@ pub struct PartLimits {
 
 /// Limits of a widget. A part that is left out, or `null`, limits nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(
     example = json!({
         "widget": {"sessions": 500, "opens_per_minute": 600, "opens_per_day": 50_000},

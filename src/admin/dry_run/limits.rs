@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::admin::Admin;
 use crate::rules::sessions::OpenSession;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart, LimitUsage, Limits};
@@ -38,19 +37,17 @@ pub(super) struct LimitEffect {
 }
 
 impl LimitEffect {
-    /// The effects of a document's limits in place of those in force, in the order in which limits are asked.
+    /// The effects of a document's limits in place of those in force. `usage`: how much of the document's is used now.
     pub(super) fn of(
-        admin: &Admin,
+        mut usage: Vec<LimitUsage>,
         widget: &Widget,
         in_force: &Limits,
         sessions: &[OpenSession],
         policy: &EdgePolicy,
     ) -> Vec<Self> {
-        let id = widget.id.as_str();
-        let mut usage = admin.limits.usage(id, &widget.limits, None);
         // Nothing is counted before a widget has limits, and then the sessions that are open count.
         if in_force.is_empty() {
-            let open = OpenCount::of(id, sessions, policy);
+            let open = OpenCount::of(widget.id.as_str(), sessions, policy);
             usage.iter_mut().for_each(|limit| open.add_to(limit));
         }
         let effect = |usage: LimitUsage| {
@@ -67,7 +64,10 @@ impl LimitEffect {
 fn in_words(usage: &LimitUsage, mode: LimitMode) -> String {
     let (limit, used) = (usage.limit, usage.used);
     if used < limit {
-        return format!("{usage}; {} more are admitted", limit - used);
+        return match limit - used {
+            1 => format!("{usage}; 1 more is admitted"),
+            more => format!("{usage}; {more} more are admitted"),
+        };
     }
     let next = match mode {
         LimitMode::Enforce => "the next open is refused",
@@ -75,7 +75,7 @@ fn in_words(usage: &LimitUsage, mode: LimitMode) -> String {
     };
     match usage.kind {
         LimitKind::Sessions if used > limit => format!("{usage}; {} above the limit stay open, and {next}", used - limit),
-        _ => format!("{usage}; {next}"),
+        LimitKind::Sessions | LimitKind::OpensPerMinute | LimitKind::OpensPerDay => format!("{usage}; {next}"),
     }
 }
 
@@ -115,5 +115,89 @@ impl OpenCount {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::rules::fixtures::widget;
+    use crate::rules::sessions::SessionFacts;
+    use embedgate_policy::decision::{Facts, TicketState};
+    use embedgate_policy::origin::{Embedder, Origin, OriginSet};
+    use embedgate_policy::verdict::Class;
+
+    const A: &str = "https://a.example";
+    const SYSTEM: &str = "https://dashboard.example";
+
+    fn policy() -> EdgePolicy {
+        EdgePolicy { system_origins: OriginSet::new([SYSTEM.parse().unwrap()]), ..EdgePolicy::default() }
+    }
+
+    fn session(origin: &str) -> OpenSession {
+        let embedder = Embedder::Known(Origin::parse(origin).unwrap());
+        let (class, ticket) = (Class::Session, TicketState::Absent);
+        let facts = Facts { widget: "w", class, embedder, missing_denied: false, ticket };
+        OpenSession { facts: SessionFacts::keep(&facts).unwrap(), since: Timestamp::UNIX_EPOCH }
+    }
+
+    fn limits(json: &str) -> Limits {
+        widget(&format!(r#"{{"id":"w","limits":{json}}}"#)).limits
+    }
+
+    fn usage(part: LimitPart, kind: LimitKind, limit: u32, used: u32) -> LimitUsage {
+        LimitUsage { part, kind, limit, used, whose: None }
+    }
+
+    /// What a document with one limit of sessions does, where these limits are in force.
+    fn tried(mode: &str, used: u32, in_force: &str, sessions: &[OpenSession]) -> LimitEffect {
+        let document = format!(r#"{{"id":"w","limits":{{{mode}"widget":{{"sessions":10}}}}}}"#);
+        let usage = vec![usage(LimitPart::Widget, LimitKind::Sessions, 10, used)];
+        let effects = LimitEffect::of(usage, &widget(&document), &limits(in_force), sessions, &policy());
+        effects.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn a_lowered_limit_says_what_is_above_it() {
+        let in_force = r#"{"widget":{"sessions":50}}"#;
+        for (mode, used, above, summary) in [
+            ("", 9, 0, "widget: 9 of 10 sessions open; 1 more is admitted"),
+            ("", 10, 0, "widget: 10 of 10 sessions open; the next open is refused"),
+            ("", 12, 2, "widget: 12 of 10 sessions open; 2 above the limit stay open, and the next open is refused"),
+            (
+                r#""mode":"monitor","#,
+                12,
+                2,
+                "widget: 12 of 10 sessions open; 2 above the limit stay open, and the next open is let through and noted",
+            ),
+        ] {
+            let told = tried(mode, used, in_force, &[session(A)]);
+            assert_eq!((told.in_force, told.limit, told.used, told.above), (Some(50), 10, used, above), "{used}");
+            assert_eq!(told.summary, summary);
+        }
+        let added = tried("", 3, r#"{"address":{"sessions":5}}"#, &[session(A)]);
+        assert_eq!((added.in_force, added.used), (None, 3), "it was counted, for another limit");
+    }
+
+    #[test]
+    fn the_first_limits_find_the_sessions_that_are_open() {
+        let sessions = [A, "https://b.example", A, SYSTEM].map(session);
+        let told = tried("", 0, "{}", &sessions);
+        assert_eq!((told.in_force, told.used), (None, 3), "a preview counts as nothing");
+
+        let document = widget(r#"{"id":"w","limits":{"embedder":{"sessions":1,"opens_per_day":9},"address":{"sessions":1}}}"#);
+        let used = vec![
+            usage(LimitPart::Address, LimitKind::Sessions, 1, 0),
+            usage(LimitPart::Embedder, LimitKind::Sessions, 1, 0),
+            usage(LimitPart::Embedder, LimitKind::OpensPerDay, 9, 0),
+        ];
+        let told = LimitEffect::of(used, &document, &Limits::default(), &sessions, &policy());
+        let numbers: Vec<_> = told.iter().map(|limit| (limit.used, limit.above, limit.whose.as_deref())).collect();
+        assert_eq!(numbers, [(0, 0, None), (2, 1, Some(A)), (0, 0, None)]);
+        assert!(LimitEffect::of(Vec::new(), &document, &Limits::default(), &[], &policy()).is_empty());
     }
 }

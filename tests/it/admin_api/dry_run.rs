@@ -104,3 +104,25 @@ async fn a_session_that_rests_on_a_ticket_is_named_by_its_page() {
         assert_eq!(closed(socket).await, (1008, "origin no longer allowed".to_owned()));
     }
 }
+
+/// A trial of limits says of each how much is used, beside the one in force.
+#[tokio::test]
+async fn limits_are_tried_with_what_is_used() {
+    let upstream = SocketUpstream::echo().await;
+    let listed = json!({ "id": "w", "allowed_domains": ["a.example"] });
+    let spec = EdgeSpec::on(upstream.addr, &json!([listed]));
+    let edge = Edge::start(EdgeSpec { source: "store", ..spec }).await;
+    let (status, told) = post(&edge, "/v1/widgets/w/dry-run", &listed).await;
+    assert_eq!((status, &told["limits"]), (200, &json!([])), "{told}");
+
+    let mut limited = listed.clone();
+    limited["limits"] = json!({ "widget": { "sessions": 1, "opens_per_day": 9 } });
+    let (status, told) = post(&edge, "/v1/widgets/w/dry-run", &limited).await;
+    assert_eq!((status, &told["widget"]["limits"]), (200, &limited["limits"]), "{told}");
+    assert_eq!(told["lints"][0]["code"], "limit_without_address", "{told}");
+    limited["limits"]["widget"]["sessions"] = json!(0);
+    let refused = post(&edge, "/v1/widgets/w/dry-run", &limited).await;
+    is_problem(&refused, 422, "invalid_document");
+    assert_eq!(refused.1["errors"][0]["pointer"], "/limits/widget/sessions");
+    assert_eq!(call(&edge, Method::GET, "/v1/widgets/w").await.1.get("limits"), None, "nothing was saved");
+}

@@ -60,6 +60,37 @@ async fn a_patch_changes_what_it_names_alone() {
 }
 
 #[tokio::test]
+async fn limits_change_by_number_by_part_and_as_a_whole() {
+    let limits = json!({ "widget": { "sessions": 50, "opens_per_day": 900 }, "address": { "sessions": 5 } });
+    let edge = Edge::start(EdgeSpec::stored(
+        &json!([{ "id": "w", "allowed_domains": ["example.com"], "limits": limits }]),
+    ))
+    .await;
+    let expected = [
+        (json!({ "address": { "sessions": 6 } }), json!({ "widget": limits["widget"], "address": { "sessions": 6 } })),
+        (
+            json!({ "mode": "monitor", "widget": { "opens_per_day": null } }),
+            json!({ "mode": "monitor", "widget": { "sessions": 50 }, "address": { "sessions": 6 } }),
+        ),
+        (json!({ "address": null, "mode": null }), json!({ "widget": { "sessions": 50 } })),
+        (json!(null), json!(null)),
+    ];
+    for (limits, expected) in expected {
+        let (status, saved) = patch(&edge, &json!({ "limits": limits })).await;
+        assert_eq!((status, &saved["widget"]["limits"]), (200, &expected), "{limits}");
+        assert_eq!(super::call(&edge, Method::GET, "/v1/widgets/w").await.1["limits"], expected);
+    }
+    let (_, told) = super::call(&edge, Method::GET, "/v1/widgets/w/history").await;
+    assert_eq!(
+        told["history"][0]["changes"],
+        json!({ "limits": { "before": { "widget": { "sessions": 50 } }, "after": null } })
+    );
+    let slip = patch(&edge, &json!({ "limits": { "adress": null } })).await;
+    is_problem(&slip, 422, "invalid_document");
+    assert_eq!(faults(&slip.1), [("/limits/adress", "unknown_field")]);
+}
+
+#[tokio::test]
 async fn a_patch_is_told_what_is_wrong_with_it() {
     let edge = Edge::start(EdgeSpec::stored(
         &json!([{ "id": "w", "allowed_domains": ["example.com"], "revision": 7 }]),

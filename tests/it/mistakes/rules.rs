@@ -166,6 +166,24 @@ fn in_the_documents() {
             "another document at conf/widgets.json:1:21; keep one of them",
         ),
         (
+            "a part of the limits",
+            |site| site.rules(with("\"limits\": {\"adress\": {\"sessions\": 5}}")),
+            "conf/widgets.json:2:36: /widgets/0/limits/adress: ",
+            "did you mean `address`?",
+        ),
+        (
+            "a limit of nothing",
+            |site| site.rules(with("\"limits\": {\"address\": {\"sessions\": 0}}")),
+            "conf/widgets.json:2:50: /widgets/0/limits/address/sessions: ",
+            "without a limit, leave it out",
+        ),
+        (
+            "a limit as text",
+            |site| site.rules(with("\"limits\": {\"address\": {\"sessions\": \"5\"}}")),
+            "conf/widgets.json:2:50: /widgets/0/limits/address/sessions: ",
+            "expected a whole number from 1 to 4294967295",
+        ),
+        (
             "another shape",
             |site| site.rules("{}"),
             "conf/widgets.json:1:1: ",

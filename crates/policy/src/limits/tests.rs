@@ -201,11 +201,11 @@ fn terms_of_before_are_read() {
 
 #[test]
 fn use_is_told_in_words() {
+    use LimitKind::{OpensPerDay, OpensPerMinute, Sessions};
+    use LimitPart::{Address, Embedder, Widget};
     let told = |part, kind, whose: Option<&str>| {
         LimitUsage { part, kind, limit: 20, used: 12, whose: whose.map(str::to_owned) }.to_string()
     };
-    use LimitKind::{OpensPerDay, OpensPerMinute, Sessions};
-    use LimitPart::{Address, Embedder, Widget};
     assert_eq!(told(Widget, OpensPerMinute, None), "widget: 12 of 20 opens used this minute");
     assert_eq!(
         told(Embedder, OpensPerDay, Some("https://example.com")),
