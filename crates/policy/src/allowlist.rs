@@ -130,6 +130,25 @@ impl<'a> Allowlist<'a> {
         }
     }
 
+    /// Whether the entry at `index` of the document names this origin, and no other of its scheme: not each port of a host, or
+    /// each host below a name.
+    pub fn names(self, origin: Origin<'_>, index: u32) -> bool {
+        let mut names = false;
+        let _ = self.packed().for_each_fitting(HostQuery::of(origin), |record| {
+            if record.ordinal != index {
+                return ControlFlow::Continue(());
+            }
+            let has_one_port = match record.port {
+                PortRule::Any => false,
+                PortRule::Exact(_) => true,
+                PortRule::Unstated => !record.loopback,
+            };
+            names = has_one_port && record.kind() == EntryKind::Exact;
+            ControlFlow::Break(())
+        });
+        names
+    }
+
     /// The canonical text of the entry at `index` of the document. It scans the list, so it is for logs and
     /// people.
     pub fn entry(self, index: u32) -> Option<impl fmt::Display + 'a> {

@@ -14,7 +14,7 @@ use crate::limits::limiter::Limiter;
 use crate::limits::opening::Opening;
 use crate::rules::sessions::{SessionFacts, is_limited};
 use embedgate_policy::decision::{Decision, EdgePolicy};
-use embedgate_policy::limits::{LimitPart, Limits};
+use embedgate_policy::limits::Limits;
 
 /// Session that is about to open.
 #[derive(Debug)]
@@ -28,36 +28,7 @@ pub struct NewSession {
     /// The client's address, where the session is counted; `None` where it is not known.
     pub address: Option<IpAddr>,
     /// What it has taken of its widget's limits, if there are any.
-    pub charge: Option<SessionCharge>,
-}
-
-/// Charge of a session.
-#[derive(Debug)]
-pub struct SessionCharge {
-    charge: Charge,
-    held: LimitedParts,
-}
-
-/// Parts of a widget's limits that limit sessions, each a bit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct LimitedParts(u8);
-
-impl LimitedParts {
-    fn of(limits: &Limits) -> Self {
-        let limited = LimitPart::ALL.into_iter().filter(|part| limits.of(*part).sessions.is_some());
-        Self(limited.fold(0, |parts, part| parts | 1 << part as u8))
-    }
-
-    fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl SessionCharge {
-    /// What was charged under these limits.
-    pub fn new(charge: Charge, limits: &Limits) -> Self {
-        Self { charge, held: LimitedParts::of(limits) }
-    }
+    pub charge: Option<Charge>,
 }
 
 /// Open sessions of one widget, at least one.
@@ -83,7 +54,7 @@ pub(super) struct SessionEntry {
     pub(super) revocation: Arc<Revocation>,
     is_counted: bool,
     address: Option<IpAddr>,
-    charge: Option<SessionCharge>,
+    charge: Option<Charge>,
 }
 
 impl SessionEntry {
@@ -95,14 +66,14 @@ impl SessionEntry {
         revocation: Arc<Revocation>,
     ) -> Self {
         let NewSession { facts, generation: _, is_counted, address, mut charge } = session;
-        if let Some(SessionCharge { charge, .. }) = &mut charge {
+        if let Some(charge) = &mut charge {
             charge.keep();
         }
         Self { decision_id, facts, since, revocation, is_counted, address, charge }
     }
 
-    /// Counts the session for these limits if it was opened under none, or under limits of fewer parts. It stays open,
-    /// whatever they say. `decision`: what the rules in force say of it.
+    /// Counts the session for these limits if it was opened under none. It stays open, whatever they say. `decision`: what
+    /// the rules in force say of it.
     pub(super) fn count_for(
         &mut self,
         limits: &Limits,
@@ -110,11 +81,9 @@ impl SessionEntry {
         limiter: &Arc<Limiter>,
         widget: &str,
     ) {
-        let held = self.charge.as_ref().map_or(LimitedParts::default(), |charge| charge.held);
-        if !self.is_counted
-            || held.contains(LimitedParts::of(limits))
-            || !is_limited(&self.facts.facts(widget), decision, policy)
-        {
+        // A charge is one of all parts, whichever of them had limits.
+        let is_new = self.is_counted && self.charge.is_none();
+        if !is_new || !is_limited(&self.facts.facts(widget), decision, policy) {
             return;
         }
         let mut charge = limiter.occupy(&Opening {
@@ -127,7 +96,6 @@ impl SessionEntry {
             may_wait: false,
         });
         charge.keep();
-        // Only now is the old one dropped: in between, nobody may find room that is none.
-        self.charge = Some(SessionCharge::new(charge, limits));
+        self.charge = Some(charge);
     }
 }

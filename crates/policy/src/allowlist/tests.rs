@@ -18,6 +18,31 @@ fn admitted(kind: EntryKind, entry: u32) -> Judgement {
 }
 
 #[test]
+fn an_entry_for_one_origin_names_it() {
+    let listed = [
+        ("example.com", "https://example.com", true),
+        ("http://plain.example", "http://plain.example", true),
+        ("ports.example:8443", "https://ports.example:8443", true),
+        ("localhost:3000", "http://localhost:3000", true),
+        ("capacitor://localhost", "capacitor://localhost", true),
+        ("*.example.org", "https://a.example.org", false),
+        (".example.net", "https://example.net", false),
+        ("pr-*.preview.example.com", "https://pr-12.preview.example.com", false),
+        ("ports.example.net:*", "https://ports.example.net", false),
+        ("localhost", "http://localhost:4000", false),
+    ];
+    let rules: Vec<ListedEntry> = listed.iter().map(|(entry, ..)| rule(entry)).collect();
+    let compiled = AllowlistBuf::compile(&rules);
+    for (index, (entry, page, names)) in (0..).zip(listed) {
+        let page = Origin::parse(page).unwrap();
+        assert!(matches!(compiled.as_allowlist().judge(page, now()), Judgement::Admitted { .. }), "{entry}");
+        assert_eq!(compiled.as_allowlist().names(page, index), names, "{entry}");
+        let other = Origin::parse("https://other.example").unwrap();
+        assert!(!compiled.as_allowlist().names(other, index), "{entry}");
+    }
+}
+
+#[test]
 fn each_form_admits_what_it_says() {
     let list: Vec<ListedEntry> = [
         "example.com",

@@ -10,7 +10,7 @@ use crate::edge::admission::client::ClientInfo;
 use crate::edge::admission::request::is_preflight;
 use crate::edge::admission::route::Route;
 use crate::edge::http::message::RequestHead;
-use crate::edge::session::entry::SessionCharge;
+use crate::limits::charge::Charge;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::{LimitRefusal, Opened, Opening};
 use crate::limits::shares::ShareWait;
@@ -46,7 +46,7 @@ pub(super) struct Opens {
 pub(super) struct LimitedVerdict {
     pub(super) decision: Decision,
     /// What was taken of the limits.
-    pub(super) charge: Option<SessionCharge>,
+    pub(super) charge: Option<Charge>,
     /// The client's address, where it counts.
     pub(super) address: Option<IpAddr>,
     /// The limit for which the request is denied.
@@ -116,7 +116,7 @@ impl LimitedVerdict {
                 Some(limit)
             }
             Opened::Admitted { charge, beyond } => {
-                self.charge = Some(SessionCharge::new(charge, &limits));
+                self.charge = Some(charge);
                 beyond
             }
         };
