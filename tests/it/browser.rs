@@ -13,6 +13,7 @@ mod cookies;
 mod frame_moves;
 mod frame_streams;
 mod iframe_session;
+mod limits;
 mod opaque;
 mod prefetched;
 mod probe;

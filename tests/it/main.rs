@@ -28,6 +28,7 @@ mod guide;
 mod house;
 mod integrations;
 mod life;
+mod limits;
 mod logs;
 mod metrics;
 mod mistakes;
