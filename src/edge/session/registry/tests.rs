@@ -13,12 +13,15 @@ use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::origin::{Embedder, Origin, OriginBuf, OriginSet};
 use embedgate_policy::verdict::{Class, Reason};
 
+mod limits;
+
 struct House {
     publisher: Publisher,
     policy: Arc<ArcSwap<EdgePolicy>>,
     metrics: Arc<Metrics>,
     sessions: Arc<SessionRegistry>,
     activity: Arc<ActivityRecorder>,
+    limiter: Arc<Limiter>,
 }
 
 impl House {
@@ -31,10 +34,11 @@ impl House {
         let activity = Arc::new(ActivityRecorder::new(8));
         let (activity_, events) = (Arc::clone(&activity), Arc::new(EventFeed::new()));
         let limiter = Limiter::new(Notifier::new());
-        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events, limiter);
+        let limiter_ = Arc::clone(&limiter);
+        let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events, limiter_);
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
         let publisher = Publisher::new(rules, SourceKind::STORE, "test").with_observer(observer);
-        let house = Self { publisher, policy, metrics, sessions, activity };
+        let house = Self { publisher, policy, metrics, sessions, activity, limiter };
         house.save(changes);
         house
     }
