@@ -22,7 +22,6 @@ use crate::edge::pipeline::Pipeline;
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::LiveSetup;
 use crate::files::private::IfMissing;
-use crate::limits::limiter::Limiter;
 use crate::limits::usage::LimitReader;
 use crate::notifications::notifier::{Notifier, Notify};
 use crate::rules::assets::CachedAssets;
@@ -45,6 +44,7 @@ mod faults;
 mod fleet;
 mod lent;
 mod life;
+mod limits;
 mod log;
 mod nats_files;
 mod observe;
@@ -82,6 +82,7 @@ use control::LiveTickets;
 use demo::Demo;
 use descriptors::Descriptors;
 use life::{ControlListener, Life};
+use limits::UsedLimits;
 use log::Logs;
 use observe::RuleMetrics;
 use preparation::Preparation;
@@ -173,7 +174,9 @@ impl Assembly {
         }
         let rules = LiveRules::new();
         let notifier = Notifier::new();
-        let limiter = Limiter::new(Arc::clone(&notifier) as Arc<dyn Notify>);
+        let notices = Arc::clone(&notifier) as Arc<dyn Notify>;
+        let counts = predecessor.as_mut().and_then(Predecessor::take_counts);
+        let UsedLimits { limiter, days, ledger } = limits::begin(&settings, &metrics, notices, counts).await;
         let activity = activity::keeper(&settings, &rules, &metrics);
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
@@ -261,7 +264,7 @@ impl Assembly {
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
             activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
-            limits: limiter as Arc<dyn LimitReader>,
+            limits: Arc::clone(&limiter) as Arc<dyn LimitReader>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -277,7 +280,7 @@ impl Assembly {
         // Everything that can fail comes before another process is relieved.
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
-        let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher)).transpose()?;
+        let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher, ledger)).transpose()?;
         let socket = UpgradeSocket::listen(&upgrade_socket, desk)?;
         // A stop is for the edge to handle from the first connection on.
         signals.serving();
@@ -308,6 +311,7 @@ impl Assembly {
         let follower = follower.map(RunningFollower::start);
         tokio::spawn(async move { sessions.watch_expiries().await });
         tokio::spawn(Arc::clone(&activity).run());
+        tokio::spawn(Arc::clone(&days).run());
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
@@ -328,7 +332,8 @@ impl Assembly {
             control,
             gate,
             publisher,
-            lent: vec![activity],
+            lent: vec![activity, days],
+            limiter,
             feed,
             program,
             socket,

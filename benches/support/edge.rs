@@ -69,7 +69,7 @@ impl Edge {
         let activity = Arc::new(ActivityRecorder::new(1024));
         let verdicts = VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity);
         let rules = publisher.live().clone();
-        let limiter = Limiter::new(Notifier::new());
+        let limiter = Limiter::new(Notifier::new(), metrics.limits.clone());
         let peer = Some(IpAddr::from([203, 0, 113, 9]));
         let client = ClientInfo::read(&request(None), peer, true, &[]);
         Self { rules, setup: live.load(), live, metrics, activity, verdicts, limiter, client, events }

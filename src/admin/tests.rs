@@ -110,7 +110,7 @@ pub(super) fn served_seeing(
     fleet: Option<Arc<dyn Fleet>>,
     activity: Arc<dyn ActivityReader>,
 ) -> Served {
-    served_by(data, fleet, activity, Limiter::new(Notifier::new()))
+    served_by(data, fleet, activity, Limiter::new(Notifier::new(), Metrics::new().unwrap().limits))
 }
 
 /// An admin listener of an edge that has counted this.

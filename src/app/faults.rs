@@ -42,7 +42,7 @@ pub fn findings(settings: &Settings, now: Timestamp) -> StartFindings {
     let prepared = Preparation::of(settings, Demo::unserved(settings), IfMissing::LeftOut);
     let mut faults = prepared.err().unwrap_or_default();
     let mut warnings = warnings(settings, now);
-    warnings.extend(written::activity_concern(settings));
+    warnings.extend(written::concerns(settings));
     let tried = Sockets::of_systemd().map(|sockets| sockets.try_others(settings));
     let of_addresses = tried.unwrap_or_else(|fault| vec![fault]);
     let (in_use, others): (Vec<_>, Vec<_>) = of_addresses.into_iter().partition(is_in_use);

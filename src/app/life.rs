@@ -22,6 +22,7 @@ use crate::database::Lendable;
 use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
 use crate::edge::error::EdgeError;
+use crate::limits::limiter::Limiter;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::RulesFile;
 use crate::telemetry::decision_log::DecisionLog;
@@ -49,6 +50,7 @@ pub(super) struct Life {
     pub(super) publisher: Arc<Publisher>,
     /// The database files beside the rules.
     pub(super) lent: Vec<Arc<dyn Lendable>>,
+    pub(super) limiter: Arc<Limiter>,
     pub(super) feed: Arc<Feed>,
     pub(super) program: Program,
     pub(super) socket: UpgradeSocket,
@@ -171,13 +173,26 @@ impl Life {
             () = self.signals.stop() => None,
         };
         let Self {
-            signals, accepting, control, gate, publisher, lent, program, socket, follower, file, ..
+            signals,
+            accepting,
+            control,
+            gate,
+            publisher,
+            lent,
+            limiter,
+            program,
+            socket,
+            follower,
+            file,
+            ..
         } = self;
         let edge = accepting.iter().map(|accepting| (accepting.addr(), accepting.socket()));
         let control = control.iter().map(|listener| (listener.addr, listener.socket.as_fd()));
         let listeners = edge.chain(control).collect();
         let file = file.as_ref();
-        let hand_over = HandOver { program, socket, listeners, gate, publisher, files: lent, follower, file };
+        let files = lent;
+        let hand_over =
+            HandOver { program, socket, listeners, gate, publisher, files, limiter, follower, file };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.
@@ -200,7 +215,7 @@ impl Life {
     async fn drain(&mut self, relief: Relief, asker: Option<Link>) {
         let settings = self.reloader.settings();
         let (upgrade_drain, grace_period) = (settings.edge.upgrade_drain, settings.edge.grace_period);
-        let (pid, version) = (relief.pid, relief.version.clone());
+        let (pid, version, counts) = (relief.pid, relief.version.clone(), relief.counts.clone());
         self.systemd.relieved(pid);
         let intakes: Vec<Intake> = self.control.drain(..).map(ControlListener::relieved).collect();
         self.stop_accepting().await;
@@ -238,6 +253,8 @@ impl Life {
                 () = feed.ended() => {}
                 () = signals.stop() => {}
             }
+            // What the last connections have opened. An error means that the process is gone.
+            let _ = counts.tell().await;
             // A caller whose connection was accepted here may not have asked yet.
             join_all(intakes.iter().map(|intake| intake.ended(CALLS_END))).await;
         };

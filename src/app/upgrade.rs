@@ -8,13 +8,15 @@
 //!                        -- Listeners ->    with the sockets
 //!                        <- WantsStore -
 //! calls wait; closes the store
-//!                        - StoreIsFree >    opens the store, puts the rules in force, accepts connections
+//!                        - StoreIsFree >    opens the store, puts the rules in force, goes on with the old process's
+//!                                           counts of limits, accepts connections
 //!                        <-- Serving ---
 //!                        --- Yours ---->    answers calls, and is the edge
 //! stops accepting, passes calls on
 //!                        <--- Swap -----    all rules, if they are from another place, and each change of the rules
 //!                        <-- Policy ----    the policy, and each change of it
 //! judges its sessions    -- Followed -->    and only then the change is answered
+//! opens, ends sessions   -- Counted --->    counts them
 //! ```
 //!
 //! Up to `Yours`, whatever goes wrong leaves the old process in charge: it ends the new one and takes the store back.
@@ -27,14 +29,16 @@ mod message;
 mod new;
 mod old;
 mod program;
+mod relief;
 mod request;
 mod socket;
 
 pub(super) use feed::{FOLLOW, Feed};
 pub(super) use link::Link;
 pub(super) use new::Predecessor;
-pub(super) use old::{HandOver, Relief, RunningFollower, Unfollowed};
+pub(super) use old::{HandOver, RunningFollower};
 pub(super) use program::{Program, hang_up};
+pub(super) use relief::{Relief, Unfollowed};
 pub use request::{RequestFault, Upgraded, request};
 pub(super) use socket::{Desk, UpgradeSocket};
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileTypeExt;
-use std::path::{self, Path};
+use std::path::{self, Path, PathBuf};
 
 use super::AppError;
 use super::nats_files::NatsFiles;
@@ -40,11 +40,18 @@ pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
     faults
 }
 
-/// What to know of the file of who embeds, which an edge does without. A running one says it itself.
-pub(super) fn activity_concern(settings: &Settings) -> Option<String> {
-    let path = &settings.activity.path;
-    let error = made_or_written(path).err()?;
-    Some(format!("activity.path: {}: {error}; until then, nothing of embedders is kept", path.display()))
+/// What to know of files that an edge does without: of who embeds, and of what is used of limits. A running one says it
+/// itself.
+pub(super) fn concerns(settings: &Settings) -> Vec<String> {
+    let files = [
+        ("activity.path", &settings.activity.path, "nothing of embedders is kept"),
+        ("limits.path", &settings.limits.path, "a restart forgets how much of `opens_per_day` is used"),
+    ];
+    let concern = |(key, path, lost): (_, &PathBuf, _)| {
+        let error = made_or_written(path).err()?;
+        Some(format!("{key}: {}: {error}; until then, {lost}", path.display()))
+    };
+    files.into_iter().filter_map(concern).collect()
 }
 
 /// What to know of the audit log where a start writes nothing to it.
@@ -90,6 +97,7 @@ fn shared(settings: &Settings) -> Vec<AppError> {
         ("tickets.key_file", &settings.tickets.key_file),
         ("log.audit", &settings.log.audit),
         ("activity.path", &settings.activity.path),
+        ("limits.path", &settings.limits.path),
         ("edge.upgrade_socket", &settings.edge.upgrade_socket),
     ];
     match settings.rules.source {

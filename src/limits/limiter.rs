@@ -1,46 +1,286 @@
 //! Counter of opens and sessions.
 
-use std::sync::Arc;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::sync::{Arc, OnceLock};
 
-use super::charge::Charge;
-use super::opening::{Opened, Opening};
-use super::usage::{LimitReader, LimitUsage};
+use parking_lot::Mutex;
+
+use embedgate_policy::limits::{LimitMode, LimitPart, Limits, PartLimits};
+
+use super::addresses::{self, AddressKey, AddressTable};
+use super::charge::{Charge, TakenParts};
+use super::clock::{LimitClock, Moment};
+use super::counter::{Comparison, PassedLimit, Taken, Weight};
+use super::handover::ChangedCounters;
+use super::opening::{LimitRefusal, Opened, Opening};
+use super::reached::ReachedLimits;
+use super::shares::{Budget, ShareWait, Shares};
+use super::widgets::{CountedUse, WidgetTable};
 use crate::notifications::notifier::Notify;
-use embedgate_policy::limits::Limits;
+use crate::telemetry::metrics::LimitMetrics;
+
+mod reading;
+
+/// Runs that a minute of a widget or an embedder may have: as many as it needs to be exact.
+pub(super) const EXACT: usize = usize::MAX;
 
 /// Counter of what the embedders of each widget with limits have opened.
 pub struct Limiter {
-    /// Who is told that a limit was reached.
-    notices: Arc<dyn Notify>,
+    pub(super) clock: LimitClock,
+    pub(super) widgets: WidgetTable,
+    pub(super) addresses: AddressTable,
+    /// Shares of this edge in the limits of a fleet.
+    shares: OnceLock<Arc<dyn Shares>>,
+    reached: ReachedLimits,
+    /// What another process has to know.
+    pub(super) changed: ChangedCounters,
+}
+
+/// What comes of an open that is not let through.
+enum NotAdmitted {
+    Refused(LimitRefusal),
+    Waits(ShareWait),
+}
+
+/// An open that is being charged.
+#[derive(Clone, Copy)]
+struct Charging<'o> {
+    opening: &'o Opening<'o>,
+    now: Moment,
+    weight: Weight,
 }
 
 impl Limiter {
     /// A limiter that has counted nothing. `notices`: who is told that a limit was reached.
-    pub fn new(notices: Arc<dyn Notify>) -> Arc<Self> {
-        Arc::new(Self { notices })
+    pub fn new(notices: Arc<dyn Notify>, metrics: LimitMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            clock: LimitClock::new(),
+            widgets: WidgetTable::new(),
+            addresses: AddressTable::new(addresses::BYTES),
+            shares: OnceLock::new(),
+            reached: ReachedLimits::new(notices, metrics),
+            changed: ChangedCounters::default(),
+        })
+    }
+
+    /// Divides the limits of widgets and embedders among the edges of a fleet from now on. The first call counts.
+    pub fn divide(&self, shares: Arc<dyn Shares>) {
+        // They are those of the fleet that this edge is in for as long as it runs.
+        let _ = self.shares.set(shares);
     }
 
     /// Charges an open, or says which limit it passes. What is refused is charged nothing.
-    pub fn open(self: &Arc<Self>, _opening: &Opening<'_>) -> Opened {
-        let _ = &self.notices;
-        Opened::Admitted { charge: Charge::default(), beyond: None }
+    pub fn open(self: &Arc<Self>, opening: &Opening<'_>) -> Opened {
+        let weight = Weight { opens: opening.is_open.into(), sessions: opening.is_session.into() };
+        if weight == Weight::default() {
+            return Opened::Admitted { charge: Charge::default(), beyond: None };
+        }
+        let charging = Charging { opening, now: self.clock.now(), weight };
+        let mut taken =
+            TakenParts::none(self, self.widgets.widget(opening.widget), charging.now.day, weight);
+        match self.take(&charging, &mut taken) {
+            Ok(beyond) => {
+                taken.opened(weight);
+                taken.note();
+                Opened::Admitted { charge: Charge::of(taken), beyond }
+            }
+            Err(outcome) => {
+                taken.give_back(weight);
+                match outcome {
+                    NotAdmitted::Refused(refusal) => Opened::Refused(refusal),
+                    NotAdmitted::Waits(wait) => Opened::Waits(wait),
+                }
+            }
+        }
     }
 
     /// Charges a session that is there already, whatever the limits say: one that was open before its widget had limits, or
     /// one that has left the edge.
-    pub fn occupy(self: &Arc<Self>, _opening: &Opening<'_>) -> Charge {
-        Charge::default()
+    pub fn occupy(self: &Arc<Self>, opening: &Opening<'_>) -> Charge {
+        let limits = Limits::default();
+        let opening = Opening { limits: &limits, is_open: false, is_session: true, ..*opening };
+        let (now, weight) = (self.clock.now(), Weight { opens: 0, sessions: 1 });
+        let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight);
+        let address = opening.address.map(|address| AddressKey::new(taken.widget.number, address));
+        taken.of_address = address.map(|key| self.addresses.with(key, |used| used.add(&now, weight, addresses::RUNS)));
+        let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
+        let at = embedder.counter.lock().used.add(&now, weight, EXACT);
+        taken.of_embedder = Some((embedder, at));
+        taken.of_widget = Some(taken.widget.counter.lock().used.add(&now, weight, EXACT));
+        taken.note();
+        Charge::of(taken)
+    }
+
+    /// How much of a budget is used on this edge.
+    pub fn used(&self, budget: &Budget<'_>) -> u32 {
+        let Some(widget) = self.widgets.find(budget.widget) else { return 0 };
+        let now = self.clock.now();
+        let used = match budget.embedder {
+            None => widget.counter.lock().used.used(&now),
+            Some(key) => {
+                let Some(embedder) = widget.find(key) else { return 0 };
+                let used = embedder.counter.lock().used.used(&now);
+                used
+            }
+        };
+        used.of(budget.kind)
+    }
+
+    /// Drops counters that count nothing any more, and notes the memory of the others.
+    pub fn sweep(&self) {
+        let now = self.clock.now();
+        self.addresses.sweep(&now);
+        let bytes = self.widgets.sweep(&now) + self.addresses.bytes();
+        self.reached.metrics.set_bytes(bytes as u64);
+    }
+
+    /// Takes from each part. What is taken stands in `taken`, also where a later part refuses. Returns the limit that is passed
+    /// where limits are only monitored.
+    fn take(
+        &self,
+        charging: &Charging<'_>,
+        taken: &mut TakenParts,
+    ) -> Result<Option<LimitRefusal>, NotAdmitted> {
+        let opening = charging.opening;
+        let mut beyond = None;
+        if let Some(address) = opening.address {
+            let (part, key) = (LimitPart::Address, AddressKey::new(taken.widget.number, address));
+            let comparison = charging.comparison(part, addresses::RUNS);
+            let (handle, took) =
+                self.addresses.with(key, |used| used.take(&charging.now, charging.weight, comparison));
+            let told = &taken.widget.told_of_addresses;
+            let passed = |passed: PassedLimit| {
+                self.passed(charging, part, passed, || {
+                    let mut told = told.lock();
+                    // Which address it was is not told, so nobody knows whether its sessions were fewer.
+                    told.below();
+                    told.is_first(passed.kind, &charging.now)
+                })
+            };
+            match took {
+                Ok(took) => {
+                    beyond = took.beyond.map(passed);
+                    taken.of_address = Some((handle, took.at));
+                }
+                Err(refused) => return Err(NotAdmitted::Refused(passed(refused))),
+            }
+        }
+
+        let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
+        let took = charging.take_of(LimitPart::Embedder, &embedder.counter);
+        let took = took.map_err(|refused| self.refused(charging, LimitPart::Embedder, refused, &embedder.counter))?;
+        let (embedder, _) = taken.of_embedder.insert((embedder, took.at));
+        let key = Some(&*embedder.key);
+        let passed = self.within_share(charging, LimitPart::Embedder, key, &embedder.counter, &took)?;
+        beyond = beyond.or_else(|| passed.map(|passed| self.noted(charging, LimitPart::Embedder, passed, &embedder.counter)));
+
+        let counter = &taken.widget.counter;
+        let took = charging.take_of(LimitPart::Widget, counter);
+        let took = took.map_err(|refused| self.refused(charging, LimitPart::Widget, refused, counter))?;
+        taken.of_widget = Some(took.at);
+        let passed = self.within_share(charging, LimitPart::Widget, None, counter, &took)?;
+        Ok(beyond.or_else(|| passed.map(|passed| self.noted(charging, LimitPart::Widget, passed, counter))))
+    }
+
+    /// Compares what was taken with the share of this edge, where limits are shared. Only now: a share that was made smaller
+    /// before is seen here, and whoever makes it smaller later sees what was taken. Returns the limit that is passed where
+    /// limits are only monitored.
+    fn within_share(
+        &self,
+        charging: &Charging<'_>,
+        part: LimitPart,
+        embedder: Option<&str>,
+        counter: &Mutex<CountedUse>,
+        took: &Taken,
+    ) -> Result<Option<PassedLimit>, NotAdmitted> {
+        let Some(shares) = self.shares.get().filter(|_| took.beyond.is_none()) else { return Ok(took.beyond) };
+        let Charging { opening, now, weight } = charging;
+        let budget = |kind| Budget { widget: opening.widget, embedder, kind };
+        let spent = took.before.spent(opening.limits.of(part), *weight, |kind, limit, used| {
+            used >= shares.share(&budget(kind), limit.get(), used)
+        });
+        let Some((kind, limit)) = spent else { return Ok(None) };
+        let used = took.before.of(kind);
+        if opening.may_wait
+            && let Some(wait) = shares.more(&budget(kind), limit.get(), used)
+        {
+            return Err(NotAdmitted::Waits(wait));
+        }
+        // There is room again once one of those is out that were counted before this one.
+        let room = NonZeroU32::MIN.saturating_add(used);
+        let passed = PassedLimit { limit, ..counter.lock().used.passed(now, kind, room) };
+        match opening.limits.mode {
+            LimitMode::Monitor => Ok(Some(passed)),
+            LimitMode::Enforce => Err(self.refused(charging, part, passed, counter)),
+        }
+    }
+
+    fn refused(
+        &self,
+        charging: &Charging<'_>,
+        part: LimitPart,
+        passed: PassedLimit,
+        counter: &Mutex<CountedUse>,
+    ) -> NotAdmitted {
+        NotAdmitted::Refused(self.noted(charging, part, passed, counter))
+    }
+
+    fn noted(
+        &self,
+        charging: &Charging<'_>,
+        part: LimitPart,
+        passed: PassedLimit,
+        counter: &Mutex<CountedUse>,
+    ) -> LimitRefusal {
+        self.passed(charging, part, passed, || counter.lock().told.is_first(passed.kind, &charging.now))
+    }
+
+    /// Counts and tells a limit that is passed.
+    fn passed(
+        &self,
+        charging: &Charging<'_>,
+        part: LimitPart,
+        passed: PassedLimit,
+        is_first: impl FnOnce() -> bool,
+    ) -> LimitRefusal {
+        let PassedLimit { kind, limit, retry_after } = passed;
+        let mode = charging.opening.limits.mode;
+        let refusal = LimitRefusal { part, kind, limit, mode, retry_after };
+        self.reached.passed(charging.opening, &refusal, is_first);
+        refusal
     }
 }
 
-impl LimitReader for Limiter {
-    fn usage(&self, _widget: &str, _limits: &Limits, _embedder: Option<&str>) -> Vec<LimitUsage> {
-        Vec::new()
+impl<'o> Charging<'o> {
+    fn comparison(&self, part: LimitPart, runs: usize) -> Comparison<'o> {
+        let limits: &'o Limits = self.opening.limits;
+        Comparison { limits: limits.of(part), is_monitoring: limits.mode == LimitMode::Monitor, runs }
+    }
+
+    fn take_of(&self, part: LimitPart, counter: &Mutex<CountedUse>) -> Result<Taken, PassedLimit> {
+        let comparison = self.comparison(part, EXACT);
+        let CountedUse { used, told, .. } = &mut *counter.lock();
+        let took = used.take(&self.now, self.weight, comparison);
+        if let Ok(took) = &took
+            && has_room(comparison.limits, took)
+        {
+            told.below();
+        }
+        took
     }
 }
 
-impl std::fmt::Debug for Limiter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Whether there was room for a session.
+fn has_room(limits: &PartLimits, took: &Taken) -> bool {
+    limits.sessions.is_some_and(|limit| took.before.sessions < limit.get())
+}
+
+impl fmt::Debug for Limiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Limiter").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

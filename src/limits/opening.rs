@@ -19,6 +19,8 @@ pub struct Opening<'a> {
     pub limits: &'a Limits,
     /// The embedder: the page of its ticket, else its origin, or the text of an opaque one.
     pub embedder: &'a str,
+    /// Whether an entry of the widget names the embedder exactly. Such a one never shares a counter with others.
+    pub is_listed: bool,
     /// The client's address; `None` where it is not known.
     pub address: Option<IpAddr>,
     /// Whether it counts as an open.

@@ -22,6 +22,7 @@ mod fleet;
 mod handshakes;
 mod http2_endings;
 mod life;
+mod limits;
 mod logs;
 mod registration;
 mod reports;
@@ -42,6 +43,7 @@ pub use fleet::FleetMetrics;
 pub use handshakes::{HandshakeCounter, HandshakeOutcome};
 pub use http2_endings::{Http2Ending, Http2EndingCounter};
 pub use life::AttemptCounter;
+pub use limits::LimitMetrics;
 pub use logs::DroppedLines;
 pub use reports::{ReportCounter, ReportOutcome};
 pub use tickets::TicketOutcome;
@@ -118,6 +120,8 @@ pub struct Metrics {
     tickets: TicketCounter,
     /// `activity_bytes` and `activity_sightings_total{outcome}`.
     pub activity: ActivityMetrics,
+    /// `limit_refusals_total{part,kind,mode}` and `limits_bytes`.
+    pub limits: LimitMetrics,
     /// `reports_total{outcome}`: what browsers reported of the pages around a frame.
     pub reports: ReportCounter,
     /// `connections{listener}` and `connections_refused_total{reason}`.
@@ -215,6 +219,7 @@ impl Metrics {
                 )?,
             )?,
             activity: ActivityMetrics::new(&families)?,
+            limits: LimitMetrics::new(&families)?,
             reports: ReportCounter::new(&families)?,
             connections: ConnectionMetrics::new(&families)?,
             handshakes: HandshakeCounter::of_clients(&families)?,
@@ -341,6 +346,8 @@ mod tests {
             "embedgate_requests_total{class=\"none\",status=\"404\"} 1",
             "embedgate_upstream_errors_total{kind=\"connect\",upstream=\"app\"} 1",
             "embedgate_cache_requests_total{outcome=\"bypass\"} 1",
+            "embedgate_limit_refusals_total{kind=\"sessions\",mode=\"monitor\",part=\"address\"} 0",
+            "embedgate_limits_bytes 0",
             "embedgate_cache_requests_total{outcome=\"hit\"} 0",
             "embedgate_tickets_total{outcome=\"issued\"} 1",
             "embedgate_tickets_total{outcome=\"altered\"} 1",

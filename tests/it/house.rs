@@ -28,7 +28,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
     ("rules", &[]),
     ("notifications", &["database", "files", "rules", "telemetry"]),
     ("activity", &["database", "notifications", "rules", "telemetry"]),
-    ("limits", &["database", "notifications", "rules", "telemetry"]),
+    ("limits", &["database", "notifications", "rules", "sockets", "telemetry"]),
     (
         "edge",
         &[

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use super::link::Link;
 use super::message::{Message, ToldPolicy};
+use crate::limits::handover::LimitLedger;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{FollowedChanges, Observer, Publisher, Swap};
 use crate::rules::source::SourceKind;
@@ -44,7 +45,8 @@ impl Feed {
         Arc::new(Self { follower: Mutex::new(None), ended: watch::Sender::new(true) })
     }
 
-    /// Makes the process at the other end the one that is fed. The receiver resolves when it is relieved.
+    /// Makes the process at the other end the one that is fed. `ledger`: of what is used of limits there. The receiver
+    /// resolves when it is relieved.
     ///
     /// # Errors
     ///
@@ -53,6 +55,7 @@ impl Feed {
         self: &Arc<Self>,
         link: Link,
         publisher: Arc<Publisher>,
+        ledger: LimitLedger,
     ) -> io::Result<oneshot::Receiver<()>> {
         let stream = link.into_stream().into_std()?;
         stream.set_nonblocking(false)?;
@@ -63,7 +66,7 @@ impl Feed {
         self.ended.send_replace(false);
         *self.follower.lock() = Some(Follower { stream, followed, publisher });
         thread::Builder::new().name("relieved".to_owned()).spawn(move || {
-            listen(reading, relieve, tell);
+            listen(reading, relieve, tell, ledger);
             feed.disconnect();
             tracing::info!("the process before this one has ended");
         })?;
@@ -131,16 +134,23 @@ impl Feed {
     }
 }
 
-/// Hears the old process out. What it waits for learns of the end when this returns.
-fn listen(mut stream: StdUnixStream, relieve: oneshot::Sender<()>, tell: SyncSender<()>) {
+/// Hears the old process out. What it waits for learns of the end when this returns, and its sessions count no more.
+fn listen(
+    mut stream: StdUnixStream,
+    relieve: oneshot::Sender<()>,
+    tell: SyncSender<()>,
+    mut ledger: LimitLedger,
+) {
     if !matches!(Message::read_from(&mut stream), Ok(Message::Yours)) {
         return;
     }
     // An error means that this process is ending.
     let _ = relieve.send(());
-    while let Ok(Message::Followed) = Message::read_from(&mut stream) {
-        if tell.send(()).is_err() {
-            return;
+    loop {
+        match Message::read_from(&mut stream) {
+            Ok(Message::Followed) if tell.send(()).is_ok() => {}
+            Ok(Message::Counted(changes)) => ledger.add(changes),
+            _ => return,
         }
     }
 }

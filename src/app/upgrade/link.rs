@@ -10,17 +10,18 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
     SendFlags, recvmsg, sendmsg,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::message::{LENGTH, Message};
 
 /// Most sockets in one message: the limit of the system.
 const MOST_SOCKETS: usize = 253;
 
-/// One end of a link.
+/// One end of a link, or what it reads or writes.
 #[derive(Debug)]
-pub(in crate::app) struct Link(UnixStream);
+pub(in crate::app) struct Link<S = UnixStream>(S);
 
 impl Link {
     /// Connects to a process.
@@ -48,13 +49,10 @@ impl Link {
         self.0
     }
 
-    /// Sends a message.
-    ///
-    /// # Errors
-    ///
-    /// The other end is gone.
-    pub(super) async fn send(&mut self, message: &Message) -> io::Result<()> {
-        self.0.write_all(&message.to_bytes()?).await
+    /// What the link reads, and what it writes.
+    pub(super) fn split(self) -> (Link<OwnedReadHalf>, Link<OwnedWriteHalf>) {
+        let (reading, writing) = self.0.into_split();
+        (Link(reading), Link(writing))
     }
 
     /// Tells whoever asked for an upgrade what has come of it.
@@ -104,17 +102,6 @@ impl Link {
         self.rest(Message::first_length(length)?).await
     }
 
-    /// Receives the next message.
-    ///
-    /// # Errors
-    ///
-    /// The other end is gone, or says something else.
-    pub(super) async fn receive(&mut self) -> io::Result<Message> {
-        let mut length = [0; LENGTH];
-        self.0.read_exact(&mut length).await?;
-        self.rest(Message::length(length)?).await
-    }
-
     /// Receives the next message, and the sockets that come with it.
     ///
     /// # Errors
@@ -146,6 +133,30 @@ impl Link {
             filled += read;
         }
         Ok((self.rest(Message::length(length)?).await?, sockets))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Link<S> {
+    /// Sends a message.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone.
+    pub(super) async fn send(&mut self, message: &Message) -> io::Result<()> {
+        self.0.write_all(&message.to_bytes()?).await
+    }
+}
+
+impl<S: AsyncRead + Unpin> Link<S> {
+    /// Receives the next message.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone, or says something else.
+    pub(super) async fn receive(&mut self) -> io::Result<Message> {
+        let mut length = [0; LENGTH];
+        self.0.read_exact(&mut length).await?;
+        self.rest(Message::length(length)?).await
     }
 
     async fn rest(&mut self, length: usize) -> io::Result<Message> {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::limits::handover::PassedCounts;
 use crate::rules::publisher::FollowedChanges;
 use crate::rules::source::FilesInForce;
 use embedgate_policy::decision::EdgePolicy;
@@ -44,9 +45,17 @@ pub(super) enum Message {
         book: String,
         #[serde(default)]
         files: Option<FilesInForce>,
+        /// What is used of limits. Left out by versions that had none.
+        #[serde(default)]
+        counts: Option<PassedCounts>,
     },
     /// The new process accepts connections. `control`: who may call its admin API; others than before can't be passed on.
-    Serving { control: String },
+    Serving {
+        control: String,
+        /// Whether it takes [`Self::Counted`]. Older versions don't.
+        #[serde(default)]
+        takes_counts: bool,
+    },
     /// From now on the new process is the edge.
     Yours,
     /// The rules have changed.
@@ -55,6 +64,8 @@ pub(super) enum Message {
     Policy(ToldPolicy),
     /// The change is in force in the old process, too.
     Followed,
+    /// The old process has counted this since it last said so.
+    Counted(PassedCounts),
 }
 
 impl Message {
@@ -74,6 +85,7 @@ impl Message {
             Self::Swap(_) => "Swap",
             Self::Policy(_) => "Policy",
             Self::Followed => "Followed",
+            Self::Counted(_) => "Counted",
         }
     }
 

@@ -15,6 +15,7 @@ use super::link::{Link, unexpected};
 use super::message::Message;
 use super::{on_thread, program};
 use crate::app::AppError;
+use crate::limits::handover::{LimitLedger, PassedCounts};
 use crate::rules::publisher::Publisher;
 use crate::rules::source::FilesInForce;
 use embedgate_policy::decision::EdgePolicy;
@@ -29,6 +30,8 @@ pub(in crate::app) struct Predecessor {
     book: String,
     /// The rules files in force there.
     files: Option<FilesInForce>,
+    /// What is used of limits there.
+    counts: Option<PassedCounts>,
 }
 
 /// Process that this one relieves, once everything is ready for that.
@@ -66,7 +69,7 @@ impl Predecessor {
             }
             let sockets = sockets.into_iter().map(TcpListener::from);
             Ok((
-                Self { link, book: String::new(), files: None },
+                Self { link, book: String::new(), files: None, counts: None },
                 addresses.into_iter().zip(sockets).collect(),
             ))
         };
@@ -79,11 +82,13 @@ impl Predecessor {
     ///
     /// The process does not hand over.
     pub(in crate::app) async fn store(&mut self) -> Result<(), AppError> {
-        let Self { link, book, files } = self;
+        let Self { link, book, files, counts } = self;
         let freed = async {
             link.send(&Message::WantsStore).await?;
             match link.receive().await? {
-                Message::StoreIsFree { book: name, files: read } => (*book, *files) = (name, read),
+                Message::StoreIsFree { book: name, files: read, counts: counted } => {
+                    (*book, *files, *counts) = (name, read, counted);
+                }
                 other => return Err(unexpected(&other)),
             }
             Ok(())
@@ -96,7 +101,12 @@ impl Predecessor {
         self.files.as_ref()
     }
 
-    /// Prepares everything for the relief, so that nothing can fail after it.
+    /// What is used of limits there, once the store is closed there; `None` of a version that had none.
+    pub(in crate::app) fn take_counts(&mut self) -> Option<PassedCounts> {
+        self.counts.take()
+    }
+
+    /// Prepares everything for the relief, so that nothing can fail after it. `ledger`: of what is used of limits there.
     ///
     /// # Errors
     ///
@@ -105,9 +115,10 @@ impl Predecessor {
         self,
         feed: &Arc<Feed>,
         publisher: &Arc<Publisher>,
+        ledger: LimitLedger,
     ) -> Result<Relieving, AppError> {
-        let Self { link, book, files: _ } = self;
-        let relieved = feed.connect(link, Arc::clone(publisher)).map_err(AppError::Predecessor)?;
+        let Self { link, book, files: _, counts: _ } = self;
+        let relieved = feed.connect(link, Arc::clone(publisher), ledger).map_err(AppError::Predecessor)?;
         Ok(Relieving { feed: Arc::clone(feed), relieved, book })
     }
 }
@@ -120,7 +131,7 @@ impl Relieving {
     /// The process does not hand over.
     pub(in crate::app) async fn relieve(self, control: String) -> Result<Relieved, AppError> {
         let Self { feed, relieved, book } = self;
-        feed.say(&Message::Serving { control }).map_err(AppError::Predecessor)?;
+        feed.say(&Message::Serving { control, takes_counts: true }).map_err(AppError::Predecessor)?;
         let yours = async { relieved.await.map_err(io::Error::other) };
         within(yours).await.map_err(AppError::Predecessor)?;
         Ok(Relieved { feed, book })

@@ -18,15 +18,16 @@ use super::link::{Link, unexpected};
 use super::message::Message;
 use super::on_thread;
 use super::program::{NewProcess, Program};
+use super::relief::Relief;
 use super::socket::{Arrival, UpgradeSocket};
 use crate::admin::{Gate, Successor};
 use crate::app::lent::Departure;
 use crate::database::Lendable;
 use crate::files::private;
+use crate::limits::limiter::Limiter;
 use crate::rules::error::WideChange;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::{RulesFile, SourceFollower};
-use embedgate_policy::decision::EdgePolicy;
 
 /// Time for the new process to read its configuration and to look up upstreams.
 const PREPARE: Duration = Duration::from_secs(60);
@@ -66,17 +67,12 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) publisher: &'a Arc<Publisher>,
     /// The database files beside the rules.
     pub(in crate::app) files: &'a [Arc<dyn Lendable>],
+    /// What is used of limits.
+    pub(in crate::app) limiter: &'a Arc<Limiter>,
     /// What keeps the rules current.
     pub(in crate::app) follower: &'a mut Option<RunningFollower>,
     /// The files that they come from.
     pub(in crate::app) file: Option<&'a Arc<dyn RulesFile>>,
-}
-
-/// Process that has taken over.
-pub(in crate::app) struct Relief {
-    link: Link,
-    pub(in crate::app) pid: u32,
-    pub(in crate::app) version: String,
 }
 
 /// New process on its way.
@@ -85,6 +81,14 @@ struct Candidate {
     arrival: Arrival,
     /// The database files are the last that it gets.
     departure: Departure,
+}
+
+/// New process that serves.
+struct ServingProcess {
+    /// Who may call its admin API.
+    control: String,
+    /// Whether it is told what this one counts from now on.
+    takes_counts: bool,
 }
 
 /// Parts of an upgrade, for its errors.
@@ -119,8 +123,8 @@ impl HandOver<'_> {
             },
             Err(error) => Err(UpgradeError::Store(error.clone())),
         };
-        let control = match taken {
-            Ok(control) => control,
+        let ServingProcess { control, takes_counts } = match taken {
+            Ok(serving) => serving,
             Err(error) => {
                 self.give_up(candidate, lent.is_ok()).await;
                 return Err(error);
@@ -138,7 +142,11 @@ impl HandOver<'_> {
         }
         let pid = process.id().unwrap_or_default();
         process.let_go();
-        Ok(Relief { link, pid, version })
+        if !takes_counts {
+            self.limiter.keep_counts();
+        }
+        let limiter = takes_counts.then(|| Arc::clone(self.limiter));
+        Ok(Relief::new(link, limiter, pid, version))
     }
 
     /// Starts the program, and waits until it has prepared everything but the rules.
@@ -169,19 +177,21 @@ impl HandOver<'_> {
         lent.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
-    /// Waits until the new process serves. Returns who may call its admin API.
-    async fn taken(&self, candidate: &mut Candidate) -> Result<String, UpgradeError> {
+    /// Waits until the new process serves.
+    async fn taken(&self, candidate: &mut Candidate) -> Result<ServingProcess, UpgradeError> {
         let Candidate { process, arrival, departure } = candidate;
         let serving = async {
             let book = self.publisher.book_name();
             // Nothing else is taken over: a later edit is not judged yet, or held.
             let files = self.file.map(|file| file.in_force());
-            arrival.link.send(&Message::StoreIsFree { book, files }).await?;
+            let counts = Some(self.limiter.hand_over());
+            arrival.link.send(&Message::StoreIsFree { book, files, counts }).await?;
             match arrival.link.receive().await? {
-                Message::Serving { control } => {
+                Message::Serving { control, takes_counts } => {
                     // Only now: until then, this process is the one that sees. If it takes longer, the new one tries again.
                     departure.begin(self.files).await;
-                    arrival.link.send(&Message::Yours).await.map(|()| control)
+                    arrival.link.send(&Message::Yours).await?;
+                    Ok(ServingProcess { control, takes_counts })
                 }
                 other => Err(unexpected(&other)),
             }
@@ -193,6 +203,7 @@ impl HandOver<'_> {
     async fn give_up(&mut self, candidate: Candidate, lent: bool) {
         let Candidate { process, arrival: _, departure } = candidate;
         process.kill().await;
+        self.limiter.keep_counts();
         departure.undo(self.files);
         if let Err(error) = self.socket.again() {
             tracing::error!(%error, "no upgrade is possible any more");
@@ -229,48 +240,6 @@ async fn watched<T>(
             Ok(status) => UpgradeError::Ended { during, status },
             Err(source) => UpgradeError::Link { during, source },
         }),
-    }
-}
-
-/// Reason why the new process is followed no longer.
-pub(in crate::app) enum Unfollowed {
-    /// It is gone.
-    Gone,
-    /// What it has said can't be put in force here.
-    Fault(String),
-}
-
-impl Relief {
-    /// Puts in force what the new process says of rules and policy, for as long as it is there.
-    pub(in crate::app) async fn follow(
-        mut self,
-        publisher: Arc<Publisher>,
-        apply: impl Fn(EdgePolicy, Duration) + Clone + Send + 'static,
-    ) -> Unfollowed {
-        loop {
-            let followed = match self.link.receive().await {
-                Ok(Message::Swap(changes)) => {
-                    let publisher = Arc::clone(&publisher);
-                    let followed = on_thread(move || publisher.follow(&changes)).await;
-                    followed.and_then(|followed| followed.map_err(io::Error::other))
-                }
-                Ok(Message::Policy(told)) => match told.read() {
-                    Ok(policy) => {
-                        let (apply, limit) = (apply.clone(), told.limit());
-                        on_thread(move || apply(policy, limit)).await
-                    }
-                    Err(error) => Err(error),
-                },
-                Ok(other) => Err(unexpected(&other)),
-                Err(_) => return Unfollowed::Gone,
-            };
-            if let Err(error) = followed {
-                return Unfollowed::Fault(error.to_string());
-            }
-            if self.link.send(&Message::Followed).await.is_err() {
-                return Unfollowed::Gone;
-            }
-        }
     }
 }
 

@@ -79,7 +79,7 @@ impl InProcess {
         setup.load().start().await;
         let activity = Arc::new(ActivityRecorder::new(1024));
         let (rules, policy, metrics_) = (LiveRules::new(), Arc::clone(setup.policy()), Arc::clone(&metrics));
-        let limiter = Limiter::new(Notifier::new());
+        let limiter = Limiter::new(Notifier::new(), metrics.limits.clone());
         let (activity_, limiter_) = (Arc::clone(&activity), Arc::clone(&limiter));
         let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, activity_, events, limiter_);
         let publisher = Publisher::new(rules.clone(), SourceKind::STORE, "test")
