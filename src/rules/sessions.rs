@@ -101,6 +101,17 @@ pub fn is_limited(facts: &Facts<'_>, decision: &Decision, policy: &EdgePolicy) -
     decision.reason != Reason::SystemOrigin && !facts.ticket.opened_by().is_some_and(is_dashboard)
 }
 
+/// Whether an entry of the widget's list, by which this decision allows, names the embedder and no other.
+pub fn is_listed(
+    facts: &Facts<'_>,
+    decision: &Decision,
+    widget: WidgetRules<'_>,
+    policy: &EdgePolicy,
+) -> bool {
+    let page = facts.by_ticket(policy).or_else(|| facts.embedder.origin());
+    page.zip(decision.entry).is_some_and(|(page, entry)| widget.allowlist.names(page, entry))
+}
+
 /// Open session.
 #[derive(Clone, Debug)]
 pub struct OpenSession {
@@ -238,6 +249,36 @@ mod tests {
                 assert_eq!(is_limited(&facts, &decision, &policy), expected, "{document} {facts:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_page_is_listed_by_an_entry_of_its_own() {
+        let own = Origin::parse("https://widgets.example").unwrap();
+        let policy = EdgePolicy {
+            own_origins: OwnOrigins::from_iter([OriginBuf::from(own)]),
+            open_allowed: true,
+            ..EdgePolicy::default()
+        };
+        let list = r#"{"id":"w","allowed_domains":["example.com","*.example.org"]}"#;
+        let monitored = r#"{"id":"w","access":"monitor","allowed_domains":["example.com"]}"#;
+        let open = r#"{"id":"w","access":"open"}"#;
+        let of = |document: &str, page: &str, by_ticket: bool| {
+            let (rules, page) = (widget(document).compile(), Origin::parse(page).unwrap());
+            let facts = match by_ticket {
+                true => facts(Embedder::Known(own), TicketState::Valid(page)),
+                false => facts(Embedder::Known(page), TicketState::Absent),
+            };
+            let decision = decide(&facts, Some(rules.as_rules()), &policy, Timestamp::now());
+            assert!(decision.is_allowed(), "{document} {page:?}");
+            is_listed(&facts, &decision, rules.as_rules(), &policy)
+        };
+        for by_ticket in [false, true] {
+            assert!(of(list, "https://example.com", by_ticket));
+            assert!(!of(list, "https://www.example.org", by_ticket));
+            assert!(!of(monitored, "https://stranger.example", by_ticket));
+        }
+        assert!(of(monitored, "https://example.com", false));
+        assert!(!of(open, "https://example.com", false));
     }
 
     #[test]

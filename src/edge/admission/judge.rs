@@ -138,9 +138,8 @@ impl Judge<'_> {
         let facts =
             Facts { widget: id, class: route.class, embedder, missing_denied: route.missing_denied, ticket };
         let ruled = decide(&facts, widget, self.policy, now);
-        let limits = widget.and_then(|widget| widget.limits);
         let opens = opener.opens(route, is_stream);
-        let limited = match self.limit(limits, ruled, &facts, (request, opener, opens)) {
+        let limited = match self.limit(widget, ruled, &facts, (request, opener, opens)) {
             Ok(limited) => limited,
             Err(wait) => return Judged::Waits(wait),
         };

@@ -12,7 +12,8 @@ use crate::edge::admission::decision_id::DecisionId;
 use crate::limits::charge::Charge;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::Opening;
-use crate::rules::sessions::{SessionFacts, is_limited};
+use crate::rules::sessions::{SessionFacts, is_limited, is_listed};
+use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, EdgePolicy};
 use embedgate_policy::limits::Limits;
 
@@ -76,20 +77,21 @@ impl SessionEntry {
     /// the rules in force say of it.
     pub(super) fn count_for(
         &mut self,
-        limits: &Limits,
+        (rules, limits): (WidgetRules<'_>, &Limits),
         (decision, policy): (&Decision, &EdgePolicy),
         limiter: &Arc<Limiter>,
-        widget: &str,
     ) {
+        let facts = self.facts.facts(rules.id);
         // A charge is one of all parts, whichever of them had limits.
         let is_new = self.is_counted && self.charge.is_none();
-        if !is_new || !is_limited(&self.facts.facts(widget), decision, policy) {
+        if !is_new || !is_limited(&facts, decision, policy) {
             return;
         }
         let mut charge = limiter.occupy(&Opening {
-            widget,
+            widget: rules.id,
             limits,
-            embedder: self.facts.counted_as(widget, policy),
+            embedder: facts.counted_embedder(policy).unwrap_or_default(),
+            is_listed: is_listed(&facts, decision, rules, policy),
             address: self.address,
             is_open: false,
             is_session: true,

@@ -30,7 +30,7 @@ use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
-use embedgate_policy::limits::PackedLimits;
+use embedgate_policy::limits::Limits;
 use embedgate_policy::verdict::Reason;
 
 pub use crate::edge::session::revocation::Revocation;
@@ -123,8 +123,8 @@ impl SessionRegistry {
         let of_widget = shard.get_mut(widget)?;
         let widget = Arc::clone(&of_widget.widget);
         let mut entry = SessionEntry::new(session, decision_id, now, Arc::clone(&revocation));
-        if let Some(limits) = rules.and_then(|rules| rules.limits).filter(|_| !has_same_rules) {
-            entry.count_for(&limits.read(), (&decision, &policy), &self.limiter, &widget);
+        if let Some((rules, limits)) = limited(rules).filter(|_| !has_same_rules) {
+            entry.count_for((rules, &limits), (&decision, &policy), &self.limiter);
         }
         of_widget.sessions.insert(id, entry);
         drop(shard);
@@ -193,7 +193,7 @@ impl SessionRegistry {
     /// Judges the sessions of one widget by this book, and collects those that it denies. The others count for its limits.
     fn judge(&self, of_widget: &mut WidgetSessions, book: &RuleBook, denied: &mut DeniedSessions) {
         let rules = book.get(&of_widget.widget);
-        let limits = rules.and_then(|rules| rules.limits).map(PackedLimits::read);
+        let limited = limited(rules);
         let policy = self.policy.load();
         let now = Timestamp::now();
         for entry in of_widget.sessions.values_mut() {
@@ -208,8 +208,8 @@ impl SessionRegistry {
                     decision,
                     revocation: Arc::clone(&entry.revocation),
                 });
-            } else if let Some(limits) = &limits {
-                entry.count_for(limits, (&decision, &policy), &self.limiter, &of_widget.widget);
+            } else if let Some((rules, limits)) = &limited {
+                entry.count_for((*rules, limits), (&decision, &policy), &self.limiter);
             }
         }
         self.expect_expiry(of_widget, rules, now);
@@ -259,6 +259,11 @@ impl SessionRegistry {
         // The remainder is always an index of the array.
         self.shards[self.hasher.hash_one(widget) as usize % SHARDS].lock()
     }
+}
+
+/// The rules of a widget with limits.
+fn limited(rules: Option<WidgetRules<'_>>) -> Option<(WidgetRules<'_>, Limits)> {
+    rules.and_then(|rules| Some((rules, rules.limits?.read())))
 }
 
 impl Observer for SessionRegistry {

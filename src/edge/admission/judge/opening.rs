@@ -14,9 +14,9 @@ use crate::limits::charge::Charge;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::{LimitRefusal, Opened, Opening};
 use crate::limits::shares::ShareWait;
-use crate::rules::sessions::is_limited;
+use crate::rules::sessions::{is_limited, is_listed};
+use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, Facts};
-use embedgate_policy::limits::{Limits, PackedLimits};
 
 /// Request that may open something, as far as limits ask.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +61,7 @@ impl Opener<'_> {
 }
 
 impl Judge<'_> {
-    /// Holds what a request opens to its widget's limits. `limits`: none, where nothing is limited.
+    /// Holds what a request opens to its widget's limits, if it has any.
     ///
     /// # Errors
     ///
@@ -69,7 +69,7 @@ impl Judge<'_> {
     #[inline]
     pub(super) fn limit(
         &self,
-        limits: Option<PackedLimits<'_>>,
+        widget: Option<WidgetRules<'_>>,
         ruled: Decision,
         facts: &Facts<'_>,
         (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
@@ -78,13 +78,23 @@ impl Judge<'_> {
         if !(opens.is_open || opens.is_session) || !ruled.is_allowed() {
             return Ok(verdict);
         }
-        if limits.is_some() || opens.is_session {
+        let limited = widget.and_then(|widget| Some((widget, widget.limits?)));
+        if limited.is_some() || opens.is_session {
             verdict.address = opener.client.address(request, opener.trusted_proxies);
         }
-        match limits {
-            Some(limits) if !is_preflight(request) && is_limited(facts, &ruled, self.policy) => {
-                let embedder = facts.counted_embedder(self.policy).unwrap_or_default();
-                verdict.charge(limits.read(), (facts.widget, embedder), opener, opens)?;
+        match limited {
+            Some((widget, limits)) if !is_preflight(request) && is_limited(facts, &ruled, self.policy) => {
+                let opened = opener.limiter.open(&Opening {
+                    widget: widget.id,
+                    limits: &limits.read(),
+                    embedder: facts.counted_embedder(self.policy).unwrap_or_default(),
+                    is_listed: is_listed(facts, &ruled, widget, self.policy),
+                    address: verdict.address,
+                    is_open: opens.is_open,
+                    is_session: opens.is_session,
+                    may_wait: opener.may_wait,
+                });
+                verdict.take(opened)?;
             }
             Some(_) | None => {}
         }
@@ -93,22 +103,7 @@ impl Judge<'_> {
 }
 
 impl LimitedVerdict {
-    fn charge(
-        &mut self,
-        limits: Limits,
-        (widget, embedder): (&str, &str),
-        opener: &Opener<'_>,
-        Opens { is_open, is_session }: Opens,
-    ) -> Result<(), ShareWait> {
-        let opened = opener.limiter.open(&Opening {
-            widget,
-            limits: &limits,
-            embedder,
-            address: self.address,
-            is_open,
-            is_session,
-            may_wait: opener.may_wait,
-        });
+    fn take(&mut self, opened: Opened) -> Result<(), ShareWait> {
         let passed = match opened {
             Opened::Waits(wait) => return Err(wait),
             Opened::Refused(limit) => {

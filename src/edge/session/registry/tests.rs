@@ -33,7 +33,7 @@ impl House {
         let (policy_, metrics_) = (Arc::clone(&policy), Arc::clone(&metrics));
         let activity = Arc::new(ActivityRecorder::new(8));
         let (activity_, events) = (Arc::clone(&activity), Arc::new(EventFeed::new()));
-        let limiter = Limiter::new(Notifier::new());
+        let limiter = Limiter::new(Notifier::new(), metrics.limits.clone());
         let limiter_ = Arc::clone(&limiter);
         let sessions = SessionRegistry::new(rules.clone(), policy_, metrics_, activity_, events, limiter_);
         let observer = Arc::clone(&sessions) as Arc<dyn Observer>;
