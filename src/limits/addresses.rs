@@ -72,9 +72,10 @@ impl AddressTable {
     /// Counters within so many bytes.
     pub(super) fn new(bytes: usize) -> Self {
         let hasher = RandomState::default();
-        let shard = || AddressShard { counters: LruCache::unbounded_with_hasher(hasher), heap: 0 };
+        let counters = || LruCache::unbounded_with_hasher(hasher.clone());
+        let shard = || Mutex::new(AddressShard { counters: counters(), heap: 0 });
         Self {
-            shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
+            shards: (0..SHARDS).map(|_| shard()).collect(),
             hasher,
             next: AtomicU64::new(0),
             shard_bytes: bytes / SHARDS,

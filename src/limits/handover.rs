@@ -210,7 +210,9 @@ impl LimitLedger {
             for passed in of_embedders {
                 let entry = embedders.entry((id.clone(), passed.key.clone())).or_insert_with(|| {
                     let embedder = limiter.widgets.embedder(&widget, &passed.key, passed.listed);
-                    LedgerEntry::of(TakenParts { of_embedder: Some((embedder, 0)), of_widget: Some(0), ..parts() })
+                    let mut parts = parts();
+                    (parts.of_embedder, parts.of_widget) = (Some((embedder, 0)), Some(0));
+                    LedgerEntry::of(parts)
                 });
                 minute.extend_from_slice(&passed.minute);
                 entry.apply(&now, &passed, is_whole, is_today);
@@ -221,7 +223,9 @@ impl LimitLedger {
                 let entry = addresses.entry((id.clone(), passed.key)).or_insert_with(|| {
                     let key = AddressKey::new(widget.number, passed.key);
                     let (handle, ()) = limiter.addresses.with(key, |_| ());
-                    LedgerEntry::of(TakenParts { of_address: Some((handle, 0)), ..parts() })
+                    let mut parts = parts();
+                    parts.of_address = Some((handle, 0));
+                    LedgerEntry::of(parts)
                 });
                 entry.apply(&now, &passed, is_whole, is_today);
             }
