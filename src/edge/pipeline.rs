@@ -174,6 +174,8 @@ impl Pipeline {
                 }
                 // The request is judged again, and denied like any other.
                 Ok(Delivered::Revoked) => {
+                    // Its session must not be in its own way where others are limited.
+                    drop(admitted);
                     judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
                 }
                 Err(error) => {

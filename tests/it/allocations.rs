@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::time::Instant;
 
 use allocation_counter::measure;
@@ -16,6 +17,9 @@ use embedgate::edge::admission::route::{RouteTable, Target};
 use embedgate::edge::forward::upstream::Upstreams;
 use embedgate::edge::http::http1::head;
 use embedgate::edge::http::message::RequestHead;
+use embedgate::limits::limiter::Limiter;
+use embedgate::limits::opening::{Opened, Opening};
+use embedgate::notifications::notifier::Notifier;
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::Publisher;
@@ -26,6 +30,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
+use embedgate_policy::limits::{LimitMode, Limits, PartLimits};
 use embedgate_policy::origin::Embedder;
 use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::Widget;
@@ -146,6 +151,47 @@ fn a_verdict_allocates_nothing() {
     assert!(allocations.is_empty(), "{allocations:#?}");
     assert!(reasons.len() >= 14, "{reasons:?}");
     assert!(edge.activity.dropped() > 0, "sightings were taken until there was no room");
+}
+
+/// What an open takes of all three parts, and gives back at its end, needs no memory: the first one of a page and of an
+/// address has made the counters. A session has its entry in the registry, and nothing beside it for its limits.
+#[test]
+fn an_open_within_its_limits_allocates_nothing() {
+    let part = PartLimits {
+        sessions: NonZeroU32::new(1_000),
+        opens_per_minute: NonZeroU32::new(1_000),
+        opens_per_day: NonZeroU32::new(1_000),
+    };
+    let limits = Limits { mode: LimitMode::Enforce, widget: part, embedder: part, address: part };
+    let limiter = Limiter::new(Notifier::new(), Metrics::new().unwrap().limits);
+    let opening = Opening {
+        widget: "listed",
+        limits: &limits,
+        embedder: "https://example.com",
+        is_listed: true,
+        address: Some([203, 0, 113, 9].into()),
+        is_open: true,
+        is_session: true,
+        may_wait: false,
+    };
+    let open = || match limiter.open(&opening) {
+        Opened::Admitted { mut charge, beyond: None } => {
+            charge.keep();
+            charge
+        }
+        other => panic!("{other:?}"),
+    };
+    // Those of a minute need room, which grows as it does in any list.
+    drop(open());
+    let counted: Vec<u64> = (0..100).map(|_| measure(|| drop(open())).count_total).collect();
+    let allocating = counted.iter().filter(|count| **count > 0).count();
+    assert!(allocating <= 3 * 7 && counted.iter().all(|count| *count <= 3), "{counted:?}");
+    let refused = Limits { widget: PartLimits { sessions: NonZeroU32::new(1), ..part }, ..limits };
+    let _open = open();
+    let opening = Opening { limits: &refused, ..opening };
+    let refuse = || assert!(matches!(limiter.open(&opening), Opened::Refused(_)));
+    refuse();
+    assert_eq!(measure(refuse).count_total, 0, "nor does a refusal");
 }
 
 #[test]

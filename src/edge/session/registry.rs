@@ -243,8 +243,6 @@ impl SessionRegistry {
         let mut shard = self.shard(widget);
         let Some(of_widget) = shard.get_mut(widget) else { return };
         let Some(ended) = of_widget.sessions.remove(&id) else { return };
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.metrics.sessions_open.dec();
         if of_widget.sessions.is_empty() {
             self.expiries.replace(widget, of_widget.expires_at, None);
             self.widgets.fetch_sub(1, Ordering::Relaxed);
@@ -253,6 +251,8 @@ impl SessionRegistry {
         // What it gives back has locks of its own.
         drop(shard);
         drop(ended);
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        self.metrics.sessions_open.dec();
     }
 
     fn shard(&self, widget: &str) -> MutexGuard<'_, Shard> {

@@ -85,6 +85,7 @@ async fn an_upstream_that_declines_leaves_the_room() {
     let edge = edge_with(upstream.addr, &json!({ "widget": { "sessions": 1 } })).await;
     for _ in 0..3 {
         assert!(open(edge.http, SESSION, A).await.is_err(), "it answers 200");
+        eventually("no session is left", async || edge.metric("embedgate_sessions_open").await == 0.0).await;
     }
     assert_eq!(upstream.requests(), 3, "each was asked");
 }

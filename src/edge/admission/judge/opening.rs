@@ -74,16 +74,29 @@ impl Judge<'_> {
         facts: &Facts<'_>,
         (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
     ) -> Result<LimitedVerdict, ShareWait> {
-        let mut verdict = LimitedVerdict { decision: ruled, charge: None, address: None, refusal: None };
-        if !(opens.is_open || opens.is_session) || !ruled.is_allowed() {
-            return Ok(verdict);
+        match widget {
+            Some(widget) if (opens.is_open || opens.is_session) && ruled.is_allowed() => {
+                self.limit_opening(widget, ruled, facts, (request, opener, opens))
+            }
+            _ => Ok(LimitedVerdict::of(ruled)),
         }
-        let limited = widget.and_then(|widget| Some((widget, widget.limits?)));
-        if limited.is_some() || opens.is_session {
+    }
+
+    // Not a part of every verdict's code.
+    #[inline(never)]
+    fn limit_opening(
+        &self,
+        widget: WidgetRules<'_>,
+        ruled: Decision,
+        facts: &Facts<'_>,
+        (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
+    ) -> Result<LimitedVerdict, ShareWait> {
+        let mut verdict = LimitedVerdict::of(ruled);
+        if widget.limits.is_some() || opens.is_session {
             verdict.address = opener.client.address(request, opener.trusted_proxies);
         }
-        match limited {
-            Some((widget, limits)) if !is_preflight(request) && is_limited(facts, &ruled, self.policy) => {
+        match widget.limits {
+            Some(limits) if !is_preflight(request) && is_limited(facts, &ruled, self.policy) => {
                 let opened = opener.limiter.open(&Opening {
                     widget: widget.id,
                     limits: &limits.read(),
@@ -103,6 +116,11 @@ impl Judge<'_> {
 }
 
 impl LimitedVerdict {
+    /// The verdict of the rules alone.
+    fn of(ruled: Decision) -> Self {
+        Self { decision: ruled, charge: None, address: None, refusal: None }
+    }
+
     fn take(&mut self, opened: Opened) -> Result<(), ShareWait> {
         let passed = match opened {
             Opened::Waits(wait) => return Err(wait),
