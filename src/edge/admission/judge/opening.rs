@@ -95,21 +95,21 @@ impl Judge<'_> {
         if widget.limits.is_some() || opens.is_session {
             verdict.address = opener.client.address(request, opener.trusted_proxies);
         }
-        match widget.limits {
-            Some(limits) if !is_preflight(request) && is_limited(facts, &ruled, self.policy) => {
-                let opened = opener.limiter.open(&Opening {
-                    widget: widget.id,
-                    limits: &limits.read(),
-                    embedder: facts.counted_embedder(self.policy).unwrap_or_default(),
-                    is_listed: is_listed(facts, &ruled, widget, self.policy),
-                    address: verdict.address,
-                    is_open: opens.is_open,
-                    is_session: opens.is_session,
-                    may_wait: opener.may_wait,
-                });
-                verdict.take(opened)?;
-            }
-            Some(_) | None => {}
+        if let Some(limits) = widget.limits
+            && !is_preflight(request)
+            && is_limited(facts, &ruled, self.policy)
+        {
+            let opened = opener.limiter.open(&Opening {
+                widget: widget.id,
+                limits: &limits.read(),
+                embedder: facts.counted_embedder(self.policy).unwrap_or_default(),
+                is_listed: is_listed(facts, &ruled, widget, self.policy),
+                address: verdict.address,
+                is_open: opens.is_open,
+                is_session: opens.is_session,
+                may_wait: opener.may_wait,
+            });
+            verdict.take(opened)?;
         }
         Ok(verdict)
     }
