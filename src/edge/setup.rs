@@ -22,7 +22,7 @@ use super::connection::tls::handshakes::Handshakes;
 use super::connection::tls::resumption::Resumption;
 use super::error::EdgeError;
 use super::forward::upstream::Upstreams;
-use super::session::tunnel::Limits;
+use super::session::tunnel::TunnelLimits;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::config::{BoundsSettings, EmptyAllowlist, Settings};
 use crate::rules::assets::CachedAssets;
@@ -55,7 +55,7 @@ pub struct Setup {
     /// Reports of browsers about the pages around a frame.
     pub reports: Reports,
     /// Time limits of WebSockets and streams.
-    pub tunnel_limits: Limits,
+    pub tunnel_limits: TunnelLimits,
     /// The cache of assets.
     pub cache: AssetCache,
     /// The time limit for the head of a request.
@@ -149,7 +149,7 @@ impl Setup {
             redirect: edge.redirect_http.then(|| HttpsRedirect::new(&edge.public_origins)).flatten(),
             tickets: Tickets::new(Arc::clone(&parts.ticket_keys), &settings.tickets),
             reports: Reports::new(Arc::clone(&parts.ticket_keys), settings.reports.path.as_ref()),
-            tunnel_limits: Limits {
+            tunnel_limits: TunnelLimits {
                 idle: edge.tunnel_idle_timeout,
                 lifetime: edge.tunnel_lifetime,
                 untaken: Some(edge.bounds.body_timeout),

@@ -18,7 +18,7 @@ use crate::edge::http::body::BodyLength;
 use crate::edge::http::limits::HeadLimits;
 use crate::edge::http::message::RequestHead;
 use crate::edge::session::registry::SessionGuard;
-use crate::edge::session::tunnel::Limits;
+use crate::edge::session::tunnel::TunnelLimits;
 use crate::edge::setup::Setup;
 use crate::limits::shares::ShareWait;
 use embedgate_policy::headers::{DenialShape, Destination, cors};
@@ -66,7 +66,7 @@ pub(super) struct Admitted {
     /// The cache, for an asset.
     pub(super) cache: Option<AssetCache>,
     /// The time limits of a tunnel.
-    pub(super) tunnel_limits: Limits,
+    pub(super) tunnel_limits: TunnelLimits,
 }
 
 impl Received {

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use pingora_core::Result;
 
 use super::registry::SessionGuard;
-use super::tunnel::{Limits, Tunnel, TunnelLine, handshake};
+use super::tunnel::{Tunnel, TunnelLimits, TunnelLine, handshake};
 use crate::edge::http::message::ResponseHead;
 use crate::edge::patience::Patience;
 use crate::edge::pipeline::downstream::Downstream;
@@ -28,7 +28,7 @@ pub struct Handshake<'a> {
     /// The `Set-Cookie` that renews the ticket by which the session was allowed.
     pub cookie: Option<HeaderValue>,
     /// The time limits of the tunnel.
-    pub limits: Limits,
+    pub limits: TunnelLimits,
     /// The counters.
     pub metrics: Arc<Metrics>,
 }

@@ -23,7 +23,7 @@ mod limits;
 mod line;
 mod relay;
 
-pub use limits::Limits;
+pub use limits::TunnelLimits;
 pub use line::{TunnelLine, TunnelOpening};
 
 use frames::Close;
@@ -33,7 +33,7 @@ use relay::{Relay, TunnelEnd};
 /// Tunnel after its handshakes.
 pub struct Tunnel {
     relay: Relay<Stream, Stream>,
-    limits: Limits,
+    limits: TunnelLimits,
     session: SessionGuard,
     /// The line of the request log, if the tunnel may have one.
     line: Option<Box<TunnelLine>>,
@@ -45,7 +45,7 @@ impl Tunnel {
     pub fn new(
         browser: (Stream, BytesMut),
         upstream: (Stream, BytesMut),
-        limits: Limits,
+        limits: TunnelLimits,
         session: SessionGuard,
         line: Option<Box<TunnelLine>>,
         metrics: Arc<Metrics>,

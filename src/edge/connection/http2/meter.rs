@@ -48,7 +48,7 @@ pub enum Excess {
 
 /// Number of frames that are left in a period.
 #[derive(Debug)]
-struct Budget {
+struct FrameBudget {
     left: u64,
     limit: u64,
     /// Maximum number of frames beyond the limit that are saved up for later.
@@ -57,7 +57,7 @@ struct Budget {
     since: Instant,
 }
 
-impl Budget {
+impl FrameBudget {
     fn new(limit: u32, saved: u64, since: Instant) -> Self {
         Self { left: limit.into(), limit: limit.into(), saved, since }
     }
@@ -87,8 +87,8 @@ impl Budget {
 pub struct FrameMeter {
     received: FrameWalk,
     sent: FrameWalk,
-    resets: Budget,
-    control: Budget,
+    resets: FrameBudget,
+    control: FrameBudget,
     /// Number of heads of requests that have begun; it may wrap.
     heads: u32,
     /// The last head, if it is not complete.
@@ -105,8 +105,8 @@ impl FrameMeter {
         Self {
             received: FrameWalk::default(),
             sent: FrameWalk::default(),
-            resets: Budget::new(bounds.resets, 0, now),
-            control: Budget::new(bounds.control, MOST_SAVED, now),
+            resets: FrameBudget::new(bounds.resets, 0, now),
+            control: FrameBudget::new(bounds.control, MOST_SAVED, now),
             heads: 0,
             open: None,
             ends: false,

@@ -59,7 +59,7 @@ struct HealthRecord {
 
 /// Whether a request may be sent to a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
+pub enum ServerAccess {
     /// It may.
     Open,
     /// It may, as the only one that tries the server.
@@ -84,30 +84,30 @@ impl ServerHealth {
 
     /// Whether a request may be sent to the server. A trial has to end by [`Self::answered`], [`Self::failed`] or
     /// [`Self::given_up`].
-    pub fn admits(&self, is_repeatable: bool) -> Opening {
+    pub fn admits(&self, is_repeatable: bool) -> ServerAccess {
         self.admits_at(is_repeatable, now)
     }
 
-    fn admits_at(&self, is_repeatable: bool, now: impl FnOnce() -> u64) -> Opening {
+    fn admits_at(&self, is_repeatable: bool, now: impl FnOnce() -> u64) -> ServerAccess {
         let open = if is_repeatable { &self.open_to_repeatable } else { &self.open_to_others };
         let from = open.load(Ordering::Relaxed);
         if from == ALWAYS {
-            return Opening::Open;
+            return ServerAccess::Open;
         }
         let now = now();
         if now < from {
-            return Opening::Closed;
+            return ServerAccess::Closed;
         }
         let mut record = self.record.lock();
         // Another request may have been here before.
         match open.load(Ordering::Relaxed) {
-            ALWAYS => Opening::Open,
-            from if now < from => Opening::Closed,
+            ALWAYS => ServerAccess::Open,
+            from if now < from => ServerAccess::Closed,
             _ => {
                 // Some requests wait for hours, and some are never complete. Others must not wait for them.
                 (record.is_tried, record.trial_ends) = (true, now + LONGEST_PAUSE);
                 self.publish(&record);
-                Opening::Trial
+                ServerAccess::Trial
             }
         }
     }
@@ -240,7 +240,7 @@ fn now() -> u64 {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::Opening::{Closed, Open, Trial};
+    use super::ServerAccess::{Closed, Open, Trial};
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
@@ -258,7 +258,7 @@ mod tests {
     }
 
     /// What requests that may be repeated, and others, find at this time. It begins no trial.
-    fn at(health: &ServerHealth, now: u64) -> (Opening, Opening) {
+    fn at(health: &ServerHealth, now: u64) -> (ServerAccess, ServerAccess) {
         let kinds = [true, false].map(|is_repeatable| {
             let found = health.admits_at(is_repeatable, || now);
             if found == Trial {

@@ -10,7 +10,7 @@ use pingora_core::protocols::l4::socket::SocketAddr;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::upstreams::peer::{ALPN, Peer, PeerOptions};
 
-use super::health::{Opening, ServerHealth};
+use super::health::{ServerAccess, ServerHealth};
 use super::idle::Idle;
 use super::shared::SharedConnections;
 
@@ -135,9 +135,9 @@ impl RoundRobin {
             sooner.iter().chain(later).filter(may_be_asked)
         };
         let admitted = in_turn().find_map(|server| match server.health.admits(choice.is_repeatable) {
-            Opening::Open => Some(ServerTurn { server: Arc::clone(server), is_trial: false }),
-            Opening::Trial => Some(ServerTurn { server: Arc::clone(server), is_trial: true }),
-            Opening::Closed => None,
+            ServerAccess::Open => Some(ServerTurn { server: Arc::clone(server), is_trial: false }),
+            ServerAccess::Trial => Some(ServerTurn { server: Arc::clone(server), is_trial: true }),
+            ServerAccess::Closed => None,
         });
         admitted.or_else(|| {
             let unwell = in_turn().find(|server| server.health.is_in());

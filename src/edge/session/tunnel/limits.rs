@@ -17,7 +17,7 @@ const LOOKS: u32 = 32;
 
 /// Time limits of a tunnel; `None`: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct TunnelLimits {
     /// Maximum idle time of a tunnel; it may end up to a 32nd of it later.
     pub idle: Option<Duration>,
     /// Maximum total lifetime of a tunnel.
@@ -53,8 +53,8 @@ pub struct Watch {
 
 impl Watch {
     /// A watch that starts now.
-    pub fn new(limits: Limits) -> Self {
-        let Limits { idle, lifetime, .. } = limits;
+    pub fn new(limits: TunnelLimits) -> Self {
+        let TunnelLimits { idle, lifetime, .. } = limits;
         let ends = lifetime.and_then(|lifetime| Instant::now().checked_add(lifetime));
         let mut watch = Self { idle, ends, moved: false, still: 0, timer: None, armed: false };
         watch.set();

@@ -17,7 +17,7 @@ use tokio::task::coop::unconstrained;
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::frames::{Close, Frames};
-use super::limits::{Limits, Overdue, Watch};
+use super::limits::{Overdue, TunnelLimits, Watch};
 use crate::edge::connection::closing::Stop;
 use crate::edge::http::limits::GOODBYE;
 
@@ -68,7 +68,7 @@ where
     /// ready.
     pub fn run<T>(
         &mut self,
-        limits: Limits,
+        limits: TunnelLimits,
         mut revoked: impl Future<Output = T> + Unpin,
     ) -> impl Future<Output = TunnelEnd> {
         let (mut watch, untaken) = (Watch::new(limits), limits.untaken);

@@ -11,10 +11,10 @@ use super::*;
 const PIPE: usize = 1024;
 const SOON: Duration = Duration::from_millis(50);
 
-const fn limits(idle: Option<Duration>, lifetime: Option<Duration>) -> Limits {
-    Limits { idle, lifetime, untaken: None }
+const fn limits(idle: Option<Duration>, lifetime: Option<Duration>) -> TunnelLimits {
+    TunnelLimits { idle, lifetime, untaken: None }
 }
-const NONE: Limits = limits(None, None);
+const NONE: TunnelLimits = limits(None, None);
 
 /// A relay, the browser's end and the upstream's end.
 fn tunnel(
@@ -30,7 +30,7 @@ fn tunnel(
 /// Runs a tunnel to its end, closing it as the edge does; `revoke` calls it back.
 fn start(
     mut relay: Relay<DuplexStream, DuplexStream>,
-    limits: Limits,
+    limits: TunnelLimits,
 ) -> (oneshot::Sender<()>, tokio::task::JoinHandle<(TunnelEnd, bool)>) {
     let (revoke, revoked) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
@@ -403,7 +403,7 @@ async fn an_idle_tunnel_ends_within_a_32nd_of_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_browser_that_takes_nothing_is_gone_by_its_time() {
     let minute = Duration::from_secs(60);
-    let limits = Limits { untaken: Some(minute), ..limits(None, Some(minute * 600)) };
+    let limits = TunnelLimits { untaken: Some(minute), ..limits(None, Some(minute * 600)) };
     // Nothing for it, and a byte now and then of more than it takes: both go on.
     let (mut relay, mut browser, mut upstream) = tunnel(b"", b"");
     let silent = timeout(minute * 100, relay.run(limits, pending::<()>())).await;
