@@ -280,7 +280,8 @@ impl Assembly {
         // Everything that can fail comes before another process is relieved.
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
-        let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher, ledger)).transpose()?;
+        let relieving =
+            predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher, ledger)).transpose()?;
         let socket = UpgradeSocket::listen(&upgrade_socket, desk)?;
         // A stop is for the edge to handle from the first connection on.
         signals.serving();

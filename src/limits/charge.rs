@@ -44,7 +44,12 @@ impl Charge {
 
 impl TakenParts {
     /// A charge of which no part is taken yet.
-    pub(super) fn none(limiter: &Arc<Limiter>, widget: Arc<WidgetCounter>, day: LimitDay, weight: Weight) -> Self {
+    pub(super) fn none(
+        limiter: &Arc<Limiter>,
+        widget: Arc<WidgetCounter>,
+        day: LimitDay,
+        weight: Weight,
+    ) -> Self {
         let limiter = Arc::clone(limiter);
         Self { limiter, widget, day, weight, of_address: None, of_embedder: None, of_widget: None }
     }

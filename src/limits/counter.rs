@@ -147,9 +147,7 @@ impl UseCounter {
 
     /// Adds opens of the last minute that the day has counted already, each so long ago, the oldest first.
     pub(super) fn add_minute(&mut self, now: &Moment, ages: &[(u32, u32)], runs: usize) {
-        for (age, count) in ages {
-            self.minute.add(now.ms.saturating_sub((*age).into()), *count, runs);
-        }
+        self.minute.add_past(now.ms, ages, runs);
     }
 
     /// The opens of the last minute, the oldest first: how long ago, in milliseconds, and how many.

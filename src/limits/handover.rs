@@ -132,7 +132,8 @@ impl Limiter {
                 let mut counter = embedder.counter.lock();
                 PassedUse::whole(embedder.key.clone(), embedder.is_listed, &mut counter.used, &now)
             });
-            let of_widget = PassedWidget { id: widget.id.clone(), embedders: whole.collect(), addresses: Vec::new() };
+            let of_widget =
+                PassedWidget { id: widget.id.clone(), embedders: whole.collect(), addresses: Vec::new() };
             passed.insert(widget.number, of_widget);
         }
         let mut room = MOST_OF_ADDRESSES;

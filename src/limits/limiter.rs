@@ -77,8 +77,7 @@ impl Limiter {
             return Opened::Admitted { charge: Charge::default(), beyond: None };
         }
         let charging = Charging { opening, now: self.clock.now(), weight };
-        let mut taken =
-            TakenParts::none(self, self.widgets.widget(opening.widget), charging.now.day, weight);
+        let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), charging.now.day, weight);
         match self.take(&charging, &mut taken) {
             Ok(beyond) => {
                 taken.opened(weight);
@@ -103,7 +102,8 @@ impl Limiter {
         let (now, weight) = (self.clock.now(), Weight { opens: 0, sessions: 1 });
         let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight);
         let address = opening.address.map(|address| AddressKey::new(taken.widget.number, address));
-        taken.of_address = address.map(|key| self.addresses.with(key, |used| used.add(&now, weight, addresses::RUNS)));
+        taken.of_address =
+            address.map(|key| self.addresses.with(key, |used| used.add(&now, weight, addresses::RUNS)));
         let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
         let at = embedder.counter.lock().used.add(&now, weight, EXACT);
         taken.of_embedder = Some((embedder, at));
@@ -169,11 +169,14 @@ impl Limiter {
 
         let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
         let took = charging.take_of(LimitPart::Embedder, &embedder.counter);
-        let took = took.map_err(|refused| self.refused(charging, LimitPart::Embedder, refused, &embedder.counter))?;
+        let took =
+            took.map_err(|refused| self.refused(charging, LimitPart::Embedder, refused, &embedder.counter))?;
         let (embedder, _) = taken.of_embedder.insert((embedder, took.at));
         let key = Some(&*embedder.key);
         let passed = self.within_share(charging, LimitPart::Embedder, key, &embedder.counter, &took)?;
-        beyond = beyond.or_else(|| passed.map(|passed| self.noted(charging, LimitPart::Embedder, passed, &embedder.counter)));
+        beyond = beyond.or_else(|| {
+            passed.map(|passed| self.noted(charging, LimitPart::Embedder, passed, &embedder.counter))
+        });
 
         let counter = &taken.widget.counter;
         let took = charging.take_of(LimitPart::Widget, counter);
@@ -194,7 +197,9 @@ impl Limiter {
         counter: &Mutex<CountedUse>,
         took: &Taken,
     ) -> Result<Option<PassedLimit>, NotAdmitted> {
-        let Some(shares) = self.shares.get().filter(|_| took.beyond.is_none()) else { return Ok(took.beyond) };
+        let Some(shares) = self.shares.get().filter(|_| took.beyond.is_none()) else {
+            return Ok(took.beyond);
+        };
         let Charging { opening, now, weight } = charging;
         let budget = |kind| Budget { widget: opening.widget, embedder, kind };
         let spent = took.before.spent(opening.limits.of(part), *weight, |kind, limit, used| {

@@ -58,16 +58,41 @@ impl MinuteWindow {
         match self.runs.back_mut() {
             Some(run) if run.at == at => run.count = run.count.saturating_add(count),
             _ => {
-                if self.runs.len() >= most
-                    && let Some(oldest) = self.runs.pop_front()
-                    && let Some(next) = self.runs.front_mut()
-                {
-                    *next = OpenRun { at: oldest.at, count: next.count.saturating_add(oldest.count) };
-                }
+                self.bound(most.saturating_sub(1));
                 self.runs.push_back(OpenRun { at, count });
             }
         }
         self.newest
+    }
+
+    /// Counts opens of before: how many so long ago, in milliseconds, the oldest first.
+    pub(super) fn add_past(&mut self, now: u64, ages: &[(u32, u32)], most: usize) {
+        self.count(now);
+        for (age, count) in ages {
+            let age = u64::from(*age) + self.newest.saturating_sub(now);
+            if age >= OUT || *count == 0 {
+                continue;
+            }
+            let at = (self.newest as u32).wrapping_sub(age as u32);
+            let place = self.runs.partition_point(|run| self.age(run) > age);
+            match self.runs.get_mut(place) {
+                Some(run) if run.at == at => run.count = run.count.saturating_add(*count),
+                _ => self.runs.insert(place, OpenRun { at, count: *count }),
+            }
+            self.total = self.total.saturating_add(*count);
+        }
+        self.bound(most);
+    }
+
+    /// Joins the oldest runs until there are no more than so many.
+    fn bound(&mut self, most: usize) {
+        while self.runs.len() > most.max(1) {
+            if let Some(oldest) = self.runs.pop_front()
+                && let Some(next) = self.runs.front_mut()
+            {
+                *next = OpenRun { at: oldest.at, count: next.count.saturating_add(oldest.count) };
+            }
+        }
     }
 
     /// Takes back opens that were counted at this time, unless they are out already.
@@ -92,13 +117,15 @@ impl MinuteWindow {
     /// Time until fewer opens than this are within the last minute.
     pub(super) fn until_below(&mut self, now: u64, limit: u32) -> Duration {
         let mut left = self.count(now);
+        let mut until = 0;
         for run in &self.runs {
-            left -= run.count;
             if left < limit {
-                return Duration::from_millis(OUT.saturating_sub(self.age(run)));
+                break;
             }
+            left -= run.count;
+            until = OUT.saturating_sub(self.age(run));
         }
-        Duration::ZERO
+        Duration::from_millis(until)
     }
 
     /// The opens, the oldest first: how long ago, in milliseconds, and how many.

@@ -134,7 +134,12 @@ impl WidgetTable {
     }
 
     /// The counter of an embedder. One that is not there is made, if there is room for it.
-    pub(super) fn embedder(&self, widget: &WidgetCounter, key: &str, is_listed: bool) -> Arc<EmbedderCounter> {
+    pub(super) fn embedder(
+        &self,
+        widget: &WidgetCounter,
+        key: &str,
+        is_listed: bool,
+    ) -> Arc<EmbedderCounter> {
         let mut embedders = widget.embedders.lock();
         if let Some(EmbedderEntry(found)) = embedders.counters.get(key) {
             return Arc::clone(found);

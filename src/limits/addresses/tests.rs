@@ -107,7 +107,8 @@ fn what_counts_nothing_is_swept() {
     let (table, clock) = (AddressTable::new(BYTES), LimitClock::new());
     let now = clock.now();
     let v6 = AddressKey::new(3, IpAddr::V6(Ipv6Addr::LOCALHOST));
-    let handles: Vec<AddressHandle> = (0..1_000).map(key).chain([v6]).map(|key| add(&table, key, &now)).collect();
+    let handles: Vec<AddressHandle> =
+        (0..1_000).map(key).chain([v6]).map(|key| add(&table, key, &now)).collect();
     for handle in &handles {
         table.with_found(handle, |used| used.give_back(now.ms, now.day, WEBSOCKET)).unwrap();
     }

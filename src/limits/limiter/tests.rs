@@ -103,7 +103,8 @@ fn all() -> Limits {
 fn all_used(limiter: &Limiter) -> [[u32; 3]; 3] {
     let usage = limiter.usage("w", &all(), None);
     let of = |part| {
-        LimitKind::ALL.map(|kind| usage.iter().find(|usage| (usage.part, usage.kind) == (part, kind)).unwrap().used)
+        LimitKind::ALL
+            .map(|kind| usage.iter().find(|usage| (usage.part, usage.kind) == (part, kind)).unwrap().used)
     };
     LimitPart::ALL.map(of)
 }
@@ -111,7 +112,9 @@ fn all_used(limiter: &Limiter) -> [[u32; 3]; 3] {
 #[tokio::test(start_paused = true)]
 async fn what_a_later_part_refuses_is_charged_to_none() {
     let (limiter, _) = limiter();
-    let limits = limits(r#"{"widget": {"opens_per_minute": 2}, "embedder": {"opens_per_minute": 3}, "address": {"sessions": 9}}"#);
+    let limits = limits(
+        r#"{"widget": {"opens_per_minute": 2}, "embedder": {"opens_per_minute": 3}, "address": {"sessions": 9}}"#,
+    );
     let kept = [admitted(limiter.open(&websocket(&limits))), admitted(limiter.open(&websocket(&limits)))];
     for _ in 0..5 {
         let refusal = refusal(limiter.open(&websocket(&limits)));
@@ -197,11 +200,15 @@ async fn a_monitored_widget_lets_everything_through_and_says_what_passes() {
         passed.push(beyond.map(|beyond| (beyond.part, beyond.kind, beyond.mode, beyond.limit.get())));
     }
     let monitor = LimitMode::Monitor;
-    let expected = [None, None, Some((Address, Sessions, monitor, 2)), Some((Widget, OpensPerDay, monitor, 3))];
+    let expected =
+        [None, None, Some((Address, Sessions, monitor, 2)), Some((Widget, OpensPerDay, monitor, 3))];
     assert_eq!(passed, expected);
     assert_eq!(used(&limiter, None), [4, 4, 4]);
     let site = SITE.to_owned();
-    assert_eq!(told.taken(), [(Address, Sessions, monitor, site.clone()), (Widget, OpensPerDay, monitor, site)]);
+    assert_eq!(
+        told.taken(),
+        [(Address, Sessions, monitor, site.clone()), (Widget, OpensPerDay, monitor, site)]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -259,12 +266,22 @@ async fn refusals_are_counted() {
 #[tokio::test(start_paused = true)]
 async fn usage_names_the_one_that_was_asked_about_or_whoever_has_used_most() {
     let (limiter, _) = limiter();
-    let limits = limits(r#"{"embedder": {"sessions": 5, "opens_per_day": 9}, "widget": {"sessions": 7}, "address": {"opens_per_minute": 4}}"#);
-    let other = Opening { embedder: "https://other.example", address: Some(address(2)), ..websocket(&limits) };
-    let _open = [admitted(limiter.open(&websocket(&limits))), admitted(limiter.open(&other)), admitted(limiter.open(&other))];
+    let limits = limits(
+        r#"{"embedder": {"sessions": 5, "opens_per_day": 9}, "widget": {"sessions": 7}, "address": {"opens_per_minute": 4}}"#,
+    );
+    let other =
+        Opening { embedder: "https://other.example", address: Some(address(2)), ..websocket(&limits) };
+    let _open = [
+        admitted(limiter.open(&websocket(&limits))),
+        admitted(limiter.open(&other)),
+        admitted(limiter.open(&other)),
+    ];
     let told = |embedder| {
         let usage = limiter.usage("w", &limits, embedder);
-        usage.into_iter().map(|usage| (usage.part, usage.kind, usage.limit, usage.used, usage.whose)).collect::<Vec<_>>()
+        usage
+            .into_iter()
+            .map(|usage| (usage.part, usage.kind, usage.limit, usage.used, usage.whose))
+            .collect::<Vec<_>>()
     };
     let expected = |used, whose: &str| {
         vec![

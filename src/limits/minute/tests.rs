@@ -57,6 +57,25 @@ proptest! {
     }
 
     #[test]
+    fn opens_of_before_are_counted_as_if_it_had_seen_them(
+        steps in prop::collection::vec((0..5_000_u64, 1..4_u32), 1..60), own in 0..3_u32, later in 0..70_000_u64,
+    ) {
+        let (mut window, mut now) = (MinuteWindow::default(), 200_000);
+        for (ms, count) in steps {
+            now += ms;
+            window.add(now, count, usize::MAX);
+        }
+        let mut other = MinuteWindow::default();
+        // On another clock, and after it has counted something itself.
+        let there = now + 77_777;
+        other.add(there, own, usize::MAX);
+        other.add_past(there, &window.ages(now), usize::MAX);
+        window.add(now, own, usize::MAX);
+        prop_assert_eq!(other.ages(there), window.ages(now));
+        prop_assert_eq!(other.count(there + later), window.count(now + later));
+    }
+
+    #[test]
     fn it_says_when_there_is_room(steps in steps(), limit in 1..10_u32) {
         let (mut window, mut now) = (MinuteWindow::default(), 0);
         for step in steps {

@@ -33,7 +33,8 @@ fn newcomers_share_a_counter_where_there_is_no_room_and_listed_ones_never() {
 #[test]
 fn newcomers_of_all_widgets_are_bounded_and_room_comes_back() {
     let (table, now) = (WidgetTable::new(), LimitClock::new().now());
-    let widgets: Vec<_> = (0..ALL_NEWCOMERS / NEWCOMERS + 2).map(|number| table.widget(&format!("w{number}"))).collect();
+    let widgets: Vec<_> =
+        (0..ALL_NEWCOMERS / NEWCOMERS + 2).map(|number| table.widget(&format!("w{number}"))).collect();
     for widget in &widgets {
         for number in 0..NEWCOMERS {
             table.embedder(widget, &site(number), false);
@@ -80,7 +81,8 @@ fn a_sweep_tells_the_memory() {
     let widget = table.widget("w");
     let before = table.sweep(&now);
     let held: Vec<_> = (0..100).map(|number| table.embedder(&widget, &site(number), false)).collect();
-    let own: usize = held.iter().map(|embedder| size_of::<EmbedderCounter>() + embedder.key.len() + PLACE).sum();
+    let own: usize =
+        held.iter().map(|embedder| size_of::<EmbedderCounter>() + embedder.key.len() + PLACE).sum();
     assert_eq!(table.sweep(&now), before + own);
     for ms in 0..1_000 {
         let at = Moment { ms: now.ms + ms, ..now };

@@ -66,7 +66,9 @@ async fn what_can_not_be_had_is_refused_and_the_whole_limit_without_asking() {
 async fn shares_of_a_monitored_widget_are_told_and_not_enforced() {
     let (limiter, _) = divided(1, false);
     let limits = limits(r#"{"mode": "monitor", "widget": {"sessions": 5}}"#);
-    let Opened::Admitted { charge: _first, beyond: None } = limiter.open(&websocket(&limits)) else { panic!() };
+    let Opened::Admitted { charge: _first, beyond: None } = limiter.open(&websocket(&limits)) else {
+        panic!()
+    };
     let Opened::Admitted { charge: _second, beyond } = limiter.open(&websocket(&limits)) else { panic!() };
     assert_eq!(beyond.map(|beyond| (beyond.part, beyond.limit.get())), Some((Widget, 5)));
     assert_eq!(used(&limiter, None), [2, 2, 2]);

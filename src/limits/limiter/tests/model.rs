@@ -10,7 +10,13 @@ use super::*;
 enum Step {
     Passes(u64),
     /// What is opened by which site, from which address; whether it comes to nothing.
-    Opens { site: usize, address: u32, is_open: bool, is_session: bool, is_dropped: bool },
+    Opens {
+        site: usize,
+        address: u32,
+        is_open: bool,
+        is_session: bool,
+        is_dropped: bool,
+    },
     /// The session at this place ends.
     Ends(usize),
 }
@@ -67,7 +73,8 @@ fn refused(
         let limits = limits.of(part);
         let minute = listed.opens.iter().filter(|at| now - **at <= 60_000).count() as u32;
         let spent = |kind, used| limits.of(kind).is_some_and(|limit| used >= limit.get());
-        let kinds = [(Sessions, listed.sessions), (OpensPerDay, listed.opens.len() as u32), (OpensPerMinute, minute)];
+        let kinds =
+            [(Sessions, listed.sessions), (OpensPerDay, listed.opens.len() as u32), (OpensPerMinute, minute)];
         let asked = kinds.into_iter().filter(|(kind, _)| is_open || *kind == Sessions);
         asked.into_iter().find(|(kind, used)| spent(*kind, *used)).map(|(kind, _)| (part, kind))
     })

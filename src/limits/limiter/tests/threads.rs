@@ -17,7 +17,8 @@ fn opened(limiter: &Arc<Limiter>, limits: &Limits, each: u32, gives_back: bool) 
             scope.spawn(move || {
                 barrier.wait();
                 for turn in 0..each {
-                    let opening = Opening { address: Some(address(number)), is_session: false, ..websocket(limits) };
+                    let opening =
+                        Opening { address: Some(address(number)), is_session: false, ..websocket(limits) };
                     let Opened::Admitted { mut charge, .. } = limiter.open(&opening) else { continue };
                     if !gives_back || turn % 3 == 0 {
                         charge.keep();
@@ -34,7 +35,8 @@ fn opened(limiter: &Arc<Limiter>, limits: &Limits, each: u32, gives_back: bool) 
 fn nobody_is_refused_while_there_is_room_and_nothing_is_let_through_beyond() {
     for limit in [1_u32, 100, 1_999, THREADS * 500] {
         let (limiter, _) = limiter();
-        let limits = limits(&format!(r#"{{"widget": {{"opens_per_day": {limit}, "opens_per_minute": {limit}}}}}"#));
+        let limits =
+            limits(&format!(r#"{{"widget": {{"opens_per_day": {limit}, "opens_per_minute": {limit}}}}}"#));
         assert_eq!(opened(&limiter, &limits, 500, false), limit);
         assert_eq!(all_used(&limiter), {
             let most_of_an_address = all_used(&limiter)[0];
