@@ -10,7 +10,9 @@ use crate::support::raw::{Answer, Connection, request};
 
 mod http;
 mod live;
+mod restart;
 mod sessions;
+mod upgrade;
 mod websocket;
 
 /// Two pages that may embed the widget.
