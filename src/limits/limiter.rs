@@ -119,9 +119,7 @@ impl Limiter {
         let used = match budget.embedder {
             None => widget.counter.lock().used.used(&now),
             Some(key) => {
-                let Some(embedder) = widget.find(key) else { return 0 };
-                let used = embedder.counter.lock().used.used(&now);
-                used
+                widget.find(key).map(|embedder| embedder.counter.lock().used.used(&now)).unwrap_or_default()
             }
         };
         used.of(budget.kind)

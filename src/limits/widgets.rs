@@ -31,11 +31,13 @@ const PLACE: usize = 48;
 /// Counters of all widgets that have counted something.
 #[derive(Debug)]
 pub(super) struct WidgetTable {
-    shards: [Mutex<HashMap<Box<str>, Arc<WidgetCounter>, RandomState>>; SHARDS],
+    shards: [Mutex<WidgetShard>; SHARDS],
     hasher: RandomState,
     next: AtomicU64,
     newcomers: AtomicUsize,
 }
+
+type WidgetShard = HashMap<Box<str>, Arc<WidgetCounter>, RandomState>;
 
 /// Counter of a widget.
 #[derive(Debug)]
@@ -182,7 +184,7 @@ impl WidgetTable {
         bytes
     }
 
-    fn shard(&self, id: &str) -> &Mutex<HashMap<Box<str>, Arc<WidgetCounter>, RandomState>> {
+    fn shard(&self, id: &str) -> &Mutex<WidgetShard> {
         let place = self.hasher.hash_one(id) as usize % SHARDS;
         // In bounds, as it is a remainder.
         &self.shards[place]

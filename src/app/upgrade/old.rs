@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use super::link::{Link, unexpected};
@@ -184,8 +184,9 @@ impl HandOver<'_> {
             let book = self.publisher.book_name();
             // Nothing else is taken over: a later edit is not judged yet, or held.
             let files = self.file.map(|file| file.in_force());
-            let counts = Some(self.limiter.hand_over());
-            arrival.link.send(&Message::StoreIsFree { book, files, counts }).await?;
+            let limiter = Arc::clone(self.limiter);
+            let counts = spawn_blocking(move || limiter.hand_over()).await.map_err(io::Error::other)?;
+            arrival.link.send(&Message::StoreIsFree { book, files, counts: Some(counts) }).await?;
             match arrival.link.receive().await? {
                 Message::Serving { control, takes_counts } => {
                     // Only now: until then, this process is the one that sees. If it takes longer, the new one tries again.

@@ -83,3 +83,46 @@ fn sessions_are_never_more_than_their_limit() {
     assert!((1..=5).contains(&most), "{most}");
     assert_eq!(used(&limiter, Some(SITE))[0], 0);
 }
+
+#[test]
+fn a_flood_passes_no_budget_and_touches_no_honest_site() {
+    const ADDRESSES: u32 = 1_000;
+    const SITES: u32 = 100;
+    let (limiter, _) = limiter();
+    let limits = limits(
+        r#"{"address": {"opens_per_minute": 20}, "embedder": {"opens_per_minute": 150, "opens_per_day": 150}}"#,
+    );
+    let by_address: Vec<AtomicU32> = (0..ADDRESSES).map(|_| AtomicU32::new(0)).collect();
+    let by_site: Vec<AtomicU32> = (0..SITES).map(|_| AtomicU32::new(0)).collect();
+    thread::scope(|scope| {
+        for number in 0..THREADS {
+            let (limiter, limits, by_address, by_site) = (&limiter, &limits, &by_address, &by_site);
+            scope.spawn(move || {
+                for turn in (number..100_000).step_by(THREADS as usize) {
+                    let (from, site) = (turn % ADDRESSES, turn / 7 % SITES);
+                    let embedder = format!("https://forged-{site}.example");
+                    let opening =
+                        Opening { embedder: &embedder, address: Some(address(from)), ..websocket(limits) };
+                    if let Opened::Admitted { mut charge, .. } = limiter.open(&opening) {
+                        charge.keep();
+                        by_address[from as usize].fetch_add(1, Ordering::Relaxed);
+                        by_site[site as usize].fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        // Meanwhile, and from addresses of their own.
+        scope.spawn(|| {
+            for visitor in 0..150 {
+                let opening = Opening { address: Some(address(ADDRESSES + visitor)), ..websocket(&limits) };
+                admitted(limiter.open(&opening));
+            }
+        });
+    });
+    let most = |counts: &[AtomicU32]| counts.iter().map(|count| count.load(Ordering::Relaxed)).max().unwrap();
+    // Each site was asked for more than it may have, and got all of that.
+    assert_eq!((most(&by_address), most(&by_site)), (20, 150));
+    assert_eq!(used(&limiter, Some(SITE)), [0, 150, 150]);
+    let total: u32 = by_site.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+    assert_eq!(used(&limiter, None), [0, total + 150, total + 150]);
+}
