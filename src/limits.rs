@@ -34,7 +34,7 @@
 //! | addresses | [32 MiB](addresses::BYTES); the least recently used are forgotten |
 //! | widgets | one counter for each widget with limits |
 //! | embedders that an entry names exactly | one counter each, so as many as the rules have entries |
-//! | other embedders | [4,096](widgets::NEWCOMERS) of one widget, [65,536](widgets::ALL_NEWCOMERS) in all |
+//! | other embedders | [4,096](widgets::NEWCOMERS) of one widget, [65,536](widgets::ALL_NEWCOMERS) in all: 48 MiB of the longest origins |
 //! | opens of the last minute | 8 bytes for each millisecond of it in which a counter has counted some, so at most 480 KB for a counter, and never more than the opens that there were; growing, twice that |
 //!
 //! An address may be forgotten while its sessions are open. Then they count no more, and when they end, nothing is taken

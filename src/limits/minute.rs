@@ -100,7 +100,7 @@ impl MinuteWindow {
         let (newest, since) = (self.newest, self.newest.saturating_sub(at));
         let age = |run: &OpenRun| u64::from((newest as u32).wrapping_sub(run.at));
         // The run of that time, or the older one that it was joined with.
-        let Some(place) = self.runs.iter().rposition(|run| age(run) >= since) else { return };
+        let Some(place) = self.runs.partition_point(|run| age(run) >= since).checked_sub(1) else { return };
         if since >= OUT {
             return;
         }

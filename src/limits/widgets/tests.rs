@@ -53,6 +53,14 @@ fn newcomers_of_all_widgets_are_bounded_and_room_comes_back() {
 }
 
 #[test]
+fn newcomers_take_as_much_memory_as_the_documentation_says() {
+    // A scheme, a host of 253 bytes and a port; and a minute with an open in it.
+    let (longest, minute) = ("https://".len() + 253 + ":65535".len(), 4 * 8);
+    let each = size_of::<EmbedderCounter>() + PLACE + longest + minute;
+    assert!(ALL_NEWCOMERS * each <= 48 << 20, "{each}");
+}
+
+#[test]
 fn counters_that_count_or_are_held_stay() {
     let (table, clock) = (WidgetTable::new(), LimitClock::new());
     let now = clock.now();
