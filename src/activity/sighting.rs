@@ -73,7 +73,9 @@ impl<'a> Sighting<'a> {
         }
         let embedder = facts.counted_embedder(policy)?;
         let kind = match decision.is_allowed() {
-            true => SightingKind::Admitted { reason: decision.reason, would_deny: decision.embedder_denial() },
+            true => {
+                SightingKind::Admitted { reason: decision.reason, would_deny: decision.embedder_denial() }
+            }
             false => SightingKind::Refused { reason: decision.reason },
         };
         Some(Self { widget: facts.widget, embedder, kind, client, at })
@@ -87,7 +89,9 @@ mod tests {
     use super::*;
     use crate::rules::fixtures::widget;
     use embedgate_policy::decision::{TicketState, decide};
-    use embedgate_policy::origin::{Embedder, OpaqueOrigin, Origin, OriginBuf, OriginError, OriginSet, OwnOrigins};
+    use embedgate_policy::origin::{
+        Embedder, OpaqueOrigin, Origin, OriginBuf, OriginError, OriginSet, OwnOrigins,
+    };
 
     const LISTED: &str = "https://a.example";
     const STRANGER: &str = "https://stranger.example";

@@ -74,8 +74,12 @@ fn in_words(usage: &LimitUsage, mode: LimitMode) -> String {
         LimitMode::Monitor => "the next open is let through and noted",
     };
     match usage.kind {
-        LimitKind::Sessions if used > limit => format!("{usage}; {} above the limit stay open, and {next}", used - limit),
-        LimitKind::Sessions | LimitKind::OpensPerMinute | LimitKind::OpensPerDay => format!("{usage}; {next}"),
+        LimitKind::Sessions if used > limit => {
+            format!("{usage}; {} above the limit stay open, and {next}", used - limit)
+        }
+        LimitKind::Sessions | LimitKind::OpensPerMinute | LimitKind::OpensPerDay => {
+            format!("{usage}; {next}")
+        }
     }
 }
 
@@ -100,11 +104,9 @@ impl OpenCount {
                 *by_embedder.entry(embedder).or_default() += 1;
             }
         }
-        let most = by_embedder.into_iter().max_by_key(|(embedder, count)| (*count, std::cmp::Reverse(*embedder)));
-        Self {
-            all,
-            most: most.map(|(embedder, count)| (embedder.to_owned(), count)),
-        }
+        let most =
+            by_embedder.into_iter().max_by_key(|(embedder, count)| (*count, std::cmp::Reverse(*embedder)));
+        Self { all, most: most.map(|(embedder, count)| (embedder.to_owned(), count)) }
     }
 
     fn add_to(&self, limit: &mut LimitUsage) {
@@ -167,7 +169,12 @@ mod tests {
         for (mode, used, above, summary) in [
             ("", 9, 0, "widget: 9 of 10 sessions open; 1 more is admitted"),
             ("", 10, 0, "widget: 10 of 10 sessions open; the next open is refused"),
-            ("", 12, 2, "widget: 12 of 10 sessions open; 2 above the limit stay open, and the next open is refused"),
+            (
+                "",
+                12,
+                2,
+                "widget: 12 of 10 sessions open; 2 above the limit stay open, and the next open is refused",
+            ),
             (
                 r#""mode":"monitor","#,
                 12,
@@ -176,7 +183,11 @@ mod tests {
             ),
         ] {
             let told = tried(mode, used, in_force, &[session(A)]);
-            assert_eq!((told.in_force, told.limit, told.used, told.above), (Some(50), 10, used, above), "{used}");
+            assert_eq!(
+                (told.in_force, told.limit, told.used, told.above),
+                (Some(50), 10, used, above),
+                "{used}"
+            );
             assert_eq!(told.summary, summary);
         }
         let added = tried("", 3, r#"{"address":{"sessions":5}}"#, &[session(A)]);
@@ -189,14 +200,17 @@ mod tests {
         let told = tried("", 0, "{}", &sessions);
         assert_eq!((told.in_force, told.used), (None, 3), "a preview counts as nothing");
 
-        let document = widget(r#"{"id":"w","limits":{"embedder":{"sessions":1,"opens_per_day":9},"address":{"sessions":1}}}"#);
+        let document = widget(
+            r#"{"id":"w","limits":{"embedder":{"sessions":1,"opens_per_day":9},"address":{"sessions":1}}}"#,
+        );
         let used = vec![
             usage(LimitPart::Address, LimitKind::Sessions, 1, 0),
             usage(LimitPart::Embedder, LimitKind::Sessions, 1, 0),
             usage(LimitPart::Embedder, LimitKind::OpensPerDay, 9, 0),
         ];
         let told = LimitEffect::of(used, &document, &Limits::default(), &sessions, &policy());
-        let numbers: Vec<_> = told.iter().map(|limit| (limit.used, limit.above, limit.whose.as_deref())).collect();
+        let numbers: Vec<_> =
+            told.iter().map(|limit| (limit.used, limit.above, limit.whose.as_deref())).collect();
         assert_eq!(numbers, [(0, 0, None), (2, 1, Some(A)), (0, 0, None)]);
         assert!(LimitEffect::of(Vec::new(), &document, &Limits::default(), &[], &policy()).is_empty());
     }

@@ -34,8 +34,7 @@ async fn an_explanation_says_how_much_of_the_limits_is_used() {
     };
     let limits = json!({ "embedder": { "opens_per_minute": 20 }, "widget": { "sessions": 12 } });
     let told = ask("https://a.example", "session", limits.clone()).await;
-    let embedder =
-        json!({ "part": "embedder", "kind": "opens_per_minute", "limit": 20, "used": 12, "whose": "https://a.example" });
+    let embedder = json!({ "part": "embedder", "kind": "opens_per_minute", "limit": 20, "used": 12, "whose": "https://a.example" });
     let widget = json!({ "part": "widget", "kind": "sessions", "limit": 12, "used": 12 });
     assert_eq!((&told["verdict"], &told["limits"]), (&json!("allow"), &json!([embedder, widget])));
     let hint = "one more open is refused now (limit_sessions): widget: 12 of 12 sessions open";

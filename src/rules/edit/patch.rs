@@ -155,8 +155,14 @@ mod tests {
             r#","limits":{"mode":"monitor","widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}}"#,
         );
         for (limits, expected) in [
-            (json!({}), r#""mode":"monitor","widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}"#),
-            (json!({ "mode": null }), r#""widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}"#),
+            (
+                json!({}),
+                r#""mode":"monitor","widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}"#,
+            ),
+            (
+                json!({ "mode": null }),
+                r#""widget":{"sessions":50,"opens_per_day":900},"address":{"sessions":5}"#,
+            ),
             (
                 json!({ "widget": { "sessions": 60, "opens_per_day": null }, "embedder": { "sessions": 20 } }),
                 r#""mode":"monitor","widget":{"sessions":60},"embedder":{"sessions":20},"address":{"sessions":5}"#,
@@ -172,7 +178,10 @@ mod tests {
             assert_eq!(patched(&stored, &json!({ "limits": limits })), Ok(expected), "{limits}");
         }
         let unlimited = widget(&with(""));
-        for none in [json!(null), json!({ "mode": null, "widget": {"sessions": null, "opens_per_day": null}, "address": null })] {
+        for none in [
+            json!(null),
+            json!({ "mode": null, "widget": {"sessions": null, "opens_per_day": null}, "address": null }),
+        ] {
             let patched = patched(&stored, &json!({ "limits": none })).unwrap();
             assert_eq!((&patched, patched.to_json().get("limits")), (&unlimited, None));
         }
@@ -193,12 +202,18 @@ mod tests {
                 json!({ "enable": null, "acces": null, "enabled": null }),
                 &[("/enable", "unknown_field"), ("/acces", "unknown_field")],
             ),
-            (json!({ "limits": { "widgets": null, "address": null } }), &[("/limits/widgets", "unknown_field")]),
+            (
+                json!({ "limits": { "widgets": null, "address": null } }),
+                &[("/limits/widgets", "unknown_field")],
+            ),
             (
                 json!({ "limits": { "address": { "session": null, "sessions": null } }, "labels": { "any": null } }),
                 &[("/limits/address/session", "unknown_field")],
             ),
-            (json!({ "limits": { "widget": { "sessions": 0 } } }), &[("/limits/widget/sessions", "invalid_value")]),
+            (
+                json!({ "limits": { "widget": { "sessions": 0 } } }),
+                &[("/limits/widget/sessions", "invalid_value")],
+            ),
             (json!({ "limits": 5 }), &[("/limits", "invalid_type")]),
             (json!({ "enabled": "no" }), &[("/enabled", "invalid_type")]),
             (json!({ "revision": 9_007_199_254_740_991_u64 }), &[("/revision", "invalid_revision")]),

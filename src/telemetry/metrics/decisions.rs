@@ -24,7 +24,8 @@ impl DecisionMetrics {
     pub(super) fn new(families: &Families) -> Result<Self, prometheus::Error> {
         let help = "Verdicts, by class of route, verdict and reason.";
         let verdicts = counters(families, "decisions_total", help, &["class", "verdict", "reason"])?;
-        let help = "Requests that `monitor` allowed, as access or as mode of limits, and `enforce` would deny.";
+        let help =
+            "Requests that `monitor` allowed, as access or as mode of limits, and `enforce` would deny.";
         let monitored = counters(families, "decisions_would_deny_total", help, &["class", "reason"])?;
         let duration = HistogramOpts::new("decision_duration_seconds", "Time to reach one verdict.")
             .buckets(prometheus::exponential_buckets(50e-9, 2.0, 16)?);

@@ -67,7 +67,10 @@ async fn limits_change_by_number_by_part_and_as_a_whole() {
     ))
     .await;
     let expected = [
-        (json!({ "address": { "sessions": 6 } }), json!({ "widget": limits["widget"], "address": { "sessions": 6 } })),
+        (
+            json!({ "address": { "sessions": 6 } }),
+            json!({ "widget": limits["widget"], "address": { "sessions": 6 } }),
+        ),
         (
             json!({ "mode": "monitor", "widget": { "opens_per_day": null } }),
             json!({ "mode": "monitor", "widget": { "sessions": 50 }, "address": { "sessions": 6 } }),

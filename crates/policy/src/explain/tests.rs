@@ -402,7 +402,12 @@ fn limits_are_told_with_their_use() {
 
     for (class, origin, mode, hint) in [
         (Class::Session, listed, enforce, Some("refused now (limit_opens): widget: 20 of 20 opens")),
-        (Class::Session, listed, LimitMode::Monitor, Some("let through, because the limits only monitor (limit_opens)")),
+        (
+            Class::Session,
+            listed,
+            LimitMode::Monitor,
+            Some("let through, because the limits only monitor (limit_opens)"),
+        ),
         (Class::Asset, listed, enforce, None),
         (Class::Session, "https://stranger.example", enforce, None),
     ] {

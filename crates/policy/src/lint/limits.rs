@@ -57,7 +57,9 @@ fn within_widget(limits: &Limits, part: LimitPart, kind: LimitKind, findings: &m
 
 /// Finds a limit by the minute that a day has no room for.
 fn within_a_day(limits: &Limits, part: LimitPart, findings: &mut Vec<Finding>) {
-    let PartLimits { opens_per_minute: Some(minute), opens_per_day: Some(day), .. } = *limits.of(part) else { return };
+    let PartLimits { opens_per_minute: Some(minute), opens_per_day: Some(day), .. } = *limits.of(part) else {
+        return;
+    };
     if minute >= day {
         let detail = format!(
             "`opens_per_day` is {day}, so this limit of a minute refuses nothing that the day does not; lower it, or \

@@ -392,7 +392,10 @@ fn limits_that_can_not_be_reached_are_told() {
             json!({"widget": {"sessions": 50}, "embedder": {"sessions": 50}, "address": {"sessions": 51}}),
             vec![out("/limits/embedder/sessions"), out("/limits/address/sessions")],
         ),
-        (json!({"widget": {"sessions": 50}, "embedder": {"sessions": 49}, "address": {"sessions": 49}}), vec![]),
+        (
+            json!({"widget": {"sessions": 50}, "embedder": {"sessions": 49}, "address": {"sessions": 49}}),
+            vec![],
+        ),
         // An address counts at all embedders, so it can get beyond the limit of one.
         (json!({"embedder": {"sessions": 5}, "address": {"sessions": 9}}), vec![]),
         (

@@ -99,10 +99,7 @@ mod tests {
                 json!({"access": {"before": null, "after": "open"}, "enabled": {"before": true, "after": false}}),
                 "access: none -> open; enabled: true -> false",
             ),
-            (
-                json!({"labels": {"before": {}, "after": {"team": "growth"}}}),
-                "labels.team: none -> growth",
-            ),
+            (json!({"labels": {"before": {}, "after": {"team": "growth"}}}), "labels.team: none -> growth"),
             (
                 json!({"limits": {"before": {"widget": {"sessions": 50, "opens_per_day": 900}, "address": {"sessions": 5}},
                     "after": {"mode": "monitor", "widget": {"sessions": 60, "opens_per_day": 900}}}}),
