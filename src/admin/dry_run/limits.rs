@@ -25,7 +25,7 @@ pub(super) struct LimitEffect {
     /// How much of it is used now; for embedders and addresses by the one that has used most. Opens are counted from the
     /// moment on that the widget has limits.
     used: u32,
-    /// The embedder that has used so much.
+    /// The embedder that has used so much; empty for requests that say of no page that they are its.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     whose: Option<String>,

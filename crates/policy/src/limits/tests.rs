@@ -266,6 +266,7 @@ fn use_is_told_in_words() {
         told(Embedder, OpensPerDay, Some("https://example.com")),
         "embedder https://example.com: 12 of 20 opens used today (UTC)"
     );
+    assert_eq!(told(Embedder, Sessions, Some("")), "embedders that are not known: 12 of 20 sessions open");
     assert_eq!(told(Embedder, Sessions, None), "each embedder, at most: 12 of 20 sessions open");
     assert_eq!(told(Address, Sessions, None), "each address, at most: 12 of 20 sessions open");
 }

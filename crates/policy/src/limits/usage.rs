@@ -19,7 +19,7 @@ pub struct LimitUsage {
     /// How much of it is used now; for embedders and addresses that of the one that was asked about, else of whoever
     /// has used most.
     pub used: u32,
-    /// Whose use that is: an embedder. Addresses are never told.
+    /// Whose use that is: an embedder, or empty for requests that say of no page that they are its. Addresses are never told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub whose: Option<String>,
@@ -38,6 +38,9 @@ impl fmt::Display for LimitUsage {
         let Self { part, kind, limit, used, whose } = self;
         match (part, whose) {
             (LimitPart::Widget, _) => f.write_str("widget")?,
+            (LimitPart::Embedder, Some(embedder)) if embedder.is_empty() => {
+                f.write_str("embedders that are not known")?
+            }
             (LimitPart::Embedder, Some(embedder)) => write!(f, "embedder {embedder}")?,
             (LimitPart::Embedder, None) => f.write_str("each embedder, at most")?,
             (LimitPart::Address, _) => f.write_str("each address, at most")?,
