@@ -99,7 +99,9 @@ async fn every_family_has_its_values_from_the_start() {
     for series in [
         "embedgate_decisions_total{class=\"asset\",reason=\"exact\",verdict=\"allow\"}",
         "embedgate_decisions_total{class=\"session\",reason=\"ticket_expired\",verdict=\"deny\"}",
+        "embedgate_decisions_total{class=\"session\",reason=\"limit_opens\",verdict=\"deny\"}",
         "embedgate_decisions_would_deny_total{class=\"frame\",reason=\"not_listed\"}",
+        "embedgate_decisions_would_deny_total{class=\"session\",reason=\"limit_sessions\"}",
         "embedgate_decision_duration_seconds_count",
         "embedgate_request_duration_seconds_count{class=\"none\"}",
         "embedgate_sessions_revoked_total",
