@@ -35,6 +35,7 @@ mod input;
 mod listener;
 mod messages;
 mod metrics;
+mod notifications;
 mod openapi;
 mod paced_stream;
 mod patience;
@@ -85,6 +86,7 @@ use self::tls::OperatorHandshakes;
 use crate::activity::reader::ActivityReader;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::limits::usage::LimitReader;
+use crate::notifications::outbox::Outbox;
 use crate::rules::assets::CachedAssets;
 use crate::rules::fleet::Fleet;
 use crate::rules::publisher::Publisher;
@@ -131,6 +133,8 @@ pub struct Admin {
     pub activity: Arc<dyn ActivityReader>,
     /// How much of their limits widgets have used.
     pub limits: Arc<dyn LimitReader>,
+    /// Notifications on their way.
+    pub outbox: Arc<Outbox>,
     /// Reader of tickets.
     pub tickets: Arc<dyn TicketReader>,
     /// What happens on this edge.
@@ -191,6 +195,9 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(decisions::decision))
         .routes(routes!(findings::findings))
         .routes(routes!(events::events))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::test))
+        .routes(routes!(notifications::retry))
         .routes(routes!(status::status))
         .routes(routes!(reload::reload))
         .routes(routes!(rules_file::apply))

@@ -23,7 +23,7 @@ use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::LiveSetup;
 use crate::files::private::IfMissing;
 use crate::limits::usage::LimitReader;
-use crate::notifications::notifier::{Notifier, Notify};
+use crate::notifications::notifier::Notify;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Observer;
@@ -47,6 +47,7 @@ mod life;
 mod limits;
 mod log;
 mod nats_files;
+mod notifications;
 mod observe;
 mod offline;
 mod preparation;
@@ -160,7 +161,8 @@ impl Assembly {
         let demo = Demo::new(control.handle().clone());
         let prepared = Preparation::of(&settings, demo.upstream(&settings), IfMissing::Made);
         let prepared = prepared.map_err(AppError::Several)?;
-        let Preparation { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes, files } = prepared;
+        let Preparation { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes, receiver, files } =
+            prepared;
         let setup = LiveSetup::new(setup);
         // Requests are served once every upstream was looked up.
         let first = setup.load();
@@ -173,8 +175,8 @@ impl Assembly {
             predecessor.store().await?;
         }
         let rules = LiveRules::new();
-        let notifier = Notifier::new();
-        let notices = Arc::clone(&notifier) as Arc<dyn Notify>;
+        let outbox = notifications::outbox(&settings, receiver, &events, &metrics);
+        let notices = Arc::clone(&outbox) as Arc<dyn Notify>;
         let counts = predecessor.as_mut().and_then(Predecessor::take_counts);
         let UsedLimits { limiter, days, ledger } = limits::begin(&settings, &metrics, notices, counts).await;
         let activity = activity::keeper(&settings, &rules, &metrics);
@@ -239,6 +241,7 @@ impl Assembly {
             answers: Arc::clone(&answers),
             decisions: Arc::clone(&decisions),
             requests: Arc::clone(&request_log),
+            outbox: Arc::clone(&outbox),
             level,
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
@@ -265,6 +268,7 @@ impl Assembly {
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
             activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
             limits: Arc::clone(&limiter) as Arc<dyn LimitReader>,
+            outbox: Arc::clone(&outbox),
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -313,6 +317,7 @@ impl Assembly {
         tokio::spawn(async move { sessions.watch_expiries().await });
         tokio::spawn(Arc::clone(&activity).run());
         tokio::spawn(Arc::clone(&days).run());
+        tokio::spawn(Arc::clone(&outbox).run());
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
@@ -333,7 +338,7 @@ impl Assembly {
             control,
             gate,
             publisher,
-            lent: vec![activity, days],
+            lent: vec![activity, days, outbox],
             limiter,
             feed,
             program,

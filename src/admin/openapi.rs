@@ -29,6 +29,7 @@ mod generators;
         (name = "widgets", description = "Documents. A change is durable and in force when it is answered."),
         (name = "verdicts", description = "Who may embed what, and why."),
         (name = "activity", description = "Who embeds: what was seen, and what it means for a list."),
+        (name = "notifications", description = "Webhooks on their way to whoever runs the widgets."),
         (name = "edge", description = "The state of this edge."),
         (name = "fleet", description = "The edges that share their rules through a bucket."),
     ),
@@ -87,6 +88,8 @@ problems! {
     ApplyProblems: 400 401 403 409 422 500 503;
     /// Errors of a copy of the store.
     BackupProblems: 400 401 403 409 500 503 507;
+    /// Errors of calls that send notifications.
+    NotificationProblems: 400 401 403 404 409 503;
     /// Errors of calls without input.
     StatusProblems: 400 401 403 503;
     /// Errors of streams.
@@ -108,12 +111,12 @@ fn problem(status: u16) -> Response {
         401 => "`unauthorized`: no token, or an unknown one",
         403 => "`forbidden`: the token may only read, or `Host` or `Origin` is not that of this listener",
         404 => {
-            "`unknown_widget`, `unknown_decision`; of the fleet: `no_fleet` if rules come from elsewhere, `no_bucket`, `unknown_edge`"
+            "`unknown_widget`, `unknown_decision`, `unknown_notification`; of the fleet: `no_fleet` if rules come from elsewhere, `no_bucket`, `unknown_edge`"
         }
         408 => "`body_timeout`: the body came too slowly",
         409 => {
             "`stale_revision`; `read_only_source` if rules come from a file; `no_rules_file`, `no_store` if they come from \
-            elsewhere; of the fleet: `edge_ahead`, `edge_alive`"
+            elsewhere; `no_receiver` if `notify.url` is not set; of the fleet: `edge_ahead`, `edge_alive`"
         }
         412 => "`precondition_failed`: the widget is not as `If-Match` or `If-None-Match` says",
         413 => "`too_large`: the body, or more changes than the bucket of the fleet takes at once",

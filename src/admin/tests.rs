@@ -131,8 +131,10 @@ fn served_by(
     let events = Arc::new(EventFeed::new());
     let (decisions, _) = DecisionLog::start(Scope::Off, 0, Arc::clone(&events), io::sink());
     let (requests, _) = RequestLog::start(RequestScope::Off, AddressScope::Off, 0, io::sink());
+    let metrics = Arc::new(Metrics::new().unwrap());
     let admin = Arc::new(Admin {
         limits,
+        outbox: Outbox::new(&folder.path().join("notify.redb"), Arc::clone(&events), metrics.notifications.clone()),
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(tokens).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),
@@ -151,7 +153,7 @@ fn served_by(
         rules_file: None,
         backup_path: None,
         publisher: Arc::new(Publisher::new(LiveRules::new(), SourceKind::FILE, "w.json")),
-        metrics: Arc::new(Metrics::new().unwrap()),
+        metrics,
         decisions: Arc::new(decisions),
         activity,
         requests: Arc::new(requests),

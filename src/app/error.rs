@@ -8,6 +8,7 @@ use crate::admin::TokenFault;
 use crate::certificates::CertificateFault;
 use crate::edge::admission::tickets::key_file::KeyFileFault;
 use crate::edge::error::EdgeError;
+use crate::notifications::secret_file::SecretFileFault;
 use crate::rules::error::{RestoreError, RulesError, StoreError};
 use embedgate_policy::suffix::SuffixError;
 
@@ -47,6 +48,9 @@ pub enum AppError {
     /// The keys of tickets.
     #[error("tickets.key_file: {0}")]
     TicketKeys(#[from] KeyFileFault),
+    /// The secrets that sign notifications.
+    #[error("notify.secret_file: {0}")]
+    NotifySecrets(#[from] SecretFileFault),
     /// A file that the connection to NATS is made with.
     #[error("{key}: {source}")]
     NatsFile {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::nats_files::{NatsCertificate, NatsFiles};
 use super::suffixes::public_suffixes;
-use super::{AppError, control, written};
+use super::{AppError, control, notifications, written};
 use crate::admin::{MutualTls, Tokens};
 use crate::certificates::Expiring;
 use crate::config::{Settings, SourceSetting};
@@ -13,6 +13,7 @@ use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{DemoUpstream, Setup, SetupParts};
 use crate::files::Reload;
 use crate::files::private::IfMissing;
+use crate::notifications::receiver::WebhookReceiver;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::suffix::PublicSuffixes;
 
@@ -25,6 +26,8 @@ pub(super) struct Preparation {
     pub(super) parts: SetupParts,
     pub(super) setup: Setup,
     pub(super) suffixes: Arc<PublicSuffixes>,
+    /// Where notifications are sent.
+    pub(super) receiver: Option<Arc<WebhookReceiver>>,
     pub(super) files: OtherFiles,
 }
 
@@ -90,12 +93,13 @@ impl Preparation {
             ticket_keys: Arc::clone(ticket_keys),
             metrics: Arc::clone(metrics),
         });
+        let receiver = noted.take(notifications::receiver(settings, or(&noted)));
         let of_nats = NatsFiles::of(settings).read().map_err(|faults| noted.0.extend(faults)).ok();
         let setup = demo.zip(parts.as_ref()).and_then(|(demo, parts)| {
             let setup = Setup::prepare(settings, parts, demo, None);
             setup.map_err(|errors| noted.0.extend(errors.into_iter().map(AppError::from))).ok()
         });
-        match (metrics, admin_tls, tokens, keys, parts, setup, suffixes, of_nats) {
+        match (metrics, admin_tls, tokens, keys, parts, setup, suffixes, receiver, of_nats) {
             (
                 Some(metrics),
                 Some(admin_tls),
@@ -104,10 +108,11 @@ impl Preparation {
                 Some(parts),
                 Some(setup),
                 Some(suffixes),
+                Some(receiver),
                 Some(of_nats),
             ) if noted.0.is_empty() => {
                 let files = OtherFiles::of(admin_tls.as_ref(), of_nats, &ticket_keys);
-                Ok(Self { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes, files })
+                Ok(Self { metrics, admin_tls, tokens, ticket_keys, parts, setup, suffixes, receiver, files })
             }
             _ => Err(noted.0),
         }

@@ -16,11 +16,13 @@ use super::demo::Demo;
 use super::log::{address_scope, decision_scope, level, request_scope};
 use super::source::brake;
 use super::upgrade::{FOLLOW, Feed, on_thread};
-use super::{AppError, certificate_concerns};
+use super::{AppError, certificate_concerns, notifications};
 use crate::admin::{ClassAnswers, NotReconfigured, Reconfigure, Reconfigured};
 use crate::config::{self, Changes, ConfigError, Settings};
 use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
+use crate::files::private::IfMissing;
+use crate::notifications::outbox::Outbox;
 use crate::rules::fleet::Fleet;
 use crate::rules::publisher::{Publisher, limit_of_older};
 use crate::telemetry::decision_log::DecisionLog;
@@ -50,6 +52,7 @@ pub(super) struct Reloader {
     pub(super) answers: Arc<ArcSwap<ClassAnswers>>,
     pub(super) decisions: Arc<DecisionLog>,
     pub(super) requests: Arc<RequestLog>,
+    pub(super) outbox: Arc<Outbox>,
     pub(super) level: LevelHandle,
     pub(super) metrics: Arc<Metrics>,
     /// Where the edge's requests are served.
@@ -118,6 +121,7 @@ impl Reloader {
         let demo = self.demo.upstream(&next).map_err(ReloadError::App)?;
         let setup = Setup::prepare(&next, &self.parts, demo, Some((&*in_force, &*running)))
             .map_err(|errors| ReloadError::App(errors.into()))?;
+        let receiver = notifications::receiver(&next, IfMissing::Made).map_err(ReloadError::App)?;
         // The last that takes time or can fail: from here on, everything changes.
         let setup = self.started(setup).await?;
         self.setup.replace(setup);
@@ -128,6 +132,7 @@ impl Reloader {
             fleet.set_max_staleness(next.policy.max_staleness);
         }
         self.answers.store(Arc::new(class_answers(&next)));
+        self.outbox.set_receiver(receiver);
         self.decisions.set_scope(decision_scope(next.log.decisions));
         self.decisions.set_most_per_second(next.log.decisions_per_second);
         self.requests.set_scope(request_scope(next.log.requests), address_scope(next.log.client_address));

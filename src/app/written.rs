@@ -40,8 +40,8 @@ pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
     faults
 }
 
-/// What to know of files that an edge does without: of who embeds, and of what is used of limits. A running one says it
-/// itself.
+/// What to know of files that an edge does without: of who embeds, of what is used of limits, and of notifications. A running
+/// one says it itself.
 pub(super) fn concerns(settings: &Settings) -> Vec<String> {
     let files = [
         ("activity.path", &settings.activity.path, "nothing of embedders is kept"),
@@ -51,7 +51,8 @@ pub(super) fn concerns(settings: &Settings) -> Vec<String> {
         let error = made_or_written(path).err()?;
         Some(format!("{key}: {}: {error}; until then, {lost}", path.display()))
     };
-    files.into_iter().filter_map(concern).collect()
+    let notify = ("notify.path", &settings.notify.path, "no notification is sent");
+    files.into_iter().chain(settings.notify.url.is_some().then_some(notify)).filter_map(concern).collect()
 }
 
 /// What to know of the audit log where a start writes nothing to it.
@@ -98,6 +99,8 @@ fn shared(settings: &Settings) -> Vec<AppError> {
         ("log.audit", &settings.log.audit),
         ("activity.path", &settings.activity.path),
         ("limits.path", &settings.limits.path),
+        ("notify.path", &settings.notify.path),
+        ("notify.secret_file", &settings.notify.secret_file),
         ("edge.upgrade_socket", &settings.edge.upgrade_socket),
     ];
     match settings.rules.source {

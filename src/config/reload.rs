@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::resolve::edge::{EdgeSettings, TlsListenerSettings};
 use super::resolve::log::LogSettings;
+use super::resolve::notify::NotifySettings;
 use super::resolve::policy::PolicySettings;
 use super::resolve::tickets::TicketSettings;
 use super::settings::Settings;
@@ -84,6 +85,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
         brake: _,
     } = policy;
     let TicketSettings { key_file, path: _, lifetime: _, renewable_for: _, cookie: _ } = tickets;
+    let NotifySettings { path, url: _, secret_file: _ } = notify;
     let LogSettings {
         audit,
         format,
@@ -107,7 +109,7 @@ pub fn in_force(running: &Settings, new: &Settings) -> Settings {
     settings.tickets.key_file.clone_from(key_file);
     settings.activity.clone_from(activity);
     settings.limits.clone_from(limits);
-    settings.notify.clone_from(notify);
+    settings.notify.path.clone_from(path);
     settings.log.audit.clone_from(audit);
     settings.log.format = *format;
     settings
@@ -126,7 +128,7 @@ fn of_address<'s>(
     new.iter().find(|listener| listener.listen == running.listen).unwrap_or(running)
 }
 
-/// Names of what differs: keys of `[edge]`, `[policy]`, `[tickets]` and `[log]`, upstreams, and other tables as a whole.
+/// Names of what differs: keys of `[edge]`, `[policy]`, `[tickets]`, `[notify]` and `[log]`, upstreams, and other tables as a whole.
 fn changed(old: &Settings, new: &Settings) -> Vec<String> {
     // Taken apart so that a new table can't be forgotten here.
     let Settings {
@@ -154,7 +156,7 @@ fn changed(old: &Settings, new: &Settings) -> Vec<String> {
         .chain(whole("reports", *reports != new.reports))
         .chain(whole("activity", *activity != new.activity))
         .chain(whole("limits", *limits != new.limits))
-        .chain(whole("notify", *notify != new.notify))
+        .chain(changed_keys("notify", notify, &new.notify))
         .chain(changed_keys("log", log, &new.log))
         .chain(whole("cache", *cache != new.cache))
         .chain(changed_names("upstreams", upstreams, &new.upstreams))

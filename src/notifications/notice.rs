@@ -87,6 +87,14 @@ pub enum Notice {
         /// When.
         at: Timestamp,
     },
+    /// The rules of more widgets than are told one by one have changed within an hour.
+    #[serde(rename = "rules.summary")]
+    RulesSummary {
+        /// How many changes there were, beyond those that were told.
+        changes: u64,
+        /// The beginning of the hour.
+        since: Timestamp,
+    },
     /// An entry expires soon.
     #[serde(rename = "entry.expiring")]
     EntryExpiring {

@@ -13,19 +13,19 @@ pub trait Notify: Send + Sync {
     fn is_wanted(&self) -> bool;
 }
 
-/// Notifier of this edge.
+/// Notifier that tells nobody, for an edge that is put together without an [`super::outbox::Outbox`].
 #[derive(Debug, Default)]
 pub struct Notifier {}
 
 impl Notifier {
-    /// A notifier that sends nothing.
+    /// A notifier that tells nobody.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 }
 
 impl Notify for Notifier {
-    fn tell(&self, _notice: Notice) {}
+    fn tell(&self, _: Notice) {}
 
     fn is_wanted(&self) -> bool {
         false

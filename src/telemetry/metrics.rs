@@ -24,6 +24,7 @@ mod http2_endings;
 mod life;
 mod limits;
 mod logs;
+mod notifications;
 mod registration;
 mod reports;
 mod rules;
@@ -45,6 +46,7 @@ pub use http2_endings::{Http2Ending, Http2EndingCounter};
 pub use life::AttemptCounter;
 pub use limits::LimitMetrics;
 pub use logs::DroppedLines;
+pub use notifications::{NOTIFICATION_KINDS, NotificationMetrics, NotificationOutcome, NotificationTotals};
 pub use reports::{ReportCounter, ReportOutcome};
 pub use tickets::TicketOutcome;
 pub use upstreams::{AnswerDuration, HealthGauge, UpstreamMetrics};
@@ -124,6 +126,8 @@ pub struct Metrics {
     pub limits: LimitMetrics,
     /// `reports_total{outcome}`: what browsers reported of the pages around a frame.
     pub reports: ReportCounter,
+    /// `notifications_total{kind,outcome}` and `notifications_pending`.
+    pub notifications: NotificationMetrics,
     /// `connections{listener}` and `connections_refused_total{reason}`.
     pub connections: ConnectionMetrics,
     /// `tls_handshakes_total{outcome}`: at the data listeners.
@@ -221,6 +225,7 @@ impl Metrics {
             activity: ActivityMetrics::new(&families)?,
             limits: LimitMetrics::new(&families)?,
             reports: ReportCounter::new(&families)?,
+            notifications: NotificationMetrics::new(&families)?,
             connections: ConnectionMetrics::new(&families)?,
             handshakes: HandshakeCounter::of_clients(&families)?,
             http2_endings: Http2EndingCounter::new(&families)?,
@@ -356,6 +361,8 @@ mod tests {
             "embedgate_reports_total{outcome=\"nothing_new\"} 0",
             "embedgate_reports_total{outcome=\"bounded\"} 1",
             "embedgate_reports_total{outcome=\"refused\"} 0",
+            "embedgate_notifications_total{kind=\"session.revoked\",outcome=\"delivered\"} 0",
+            "embedgate_notifications_pending 0",
             "embedgate_cache_bytes 0",
             "embedgate_activity_bytes 0",
             "embedgate_activity_sightings_total{outcome=\"dropped\"} 0",

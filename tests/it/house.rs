@@ -97,7 +97,7 @@ const KEPT: [(&str, &[&str]); 25] = [
     ("redb", &["activity/store", "database", "limits/days", "notifications", "rules/storage/redb"]),
     ("quick_cache", &["edge/cache"]),
     ("sfv", &["edge/cache"]),
-    ("httpdate", &["edge/cache"]),
+    ("httpdate", &["edge/cache", "notifications/receiver"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
     (
         "tokio",

@@ -32,6 +32,8 @@ fn every_key_is_live_or_waits() {
         ("tickets.lifetime = \"1s\"", "tickets.lifetime"),
         ("tickets.cookie = \"partitioned\"", "tickets.cookie"),
         ("reports.path = \"\"", "reports"),
+        ("notify.url = \"https://hooks.example.com/\"", "notify.url"),
+        ("notify.secret_file = \"x\"", "notify.secret_file"),
         ("cache.bytes = \"1B\"", "cache"),
         ("upstreams.app.servers = [\"a:1\"]", "upstreams.app"),
     ];
@@ -48,6 +50,7 @@ fn every_key_is_live_or_waits() {
         ("rules.file.path = \"x\"", "rules"),
         ("policy.public_suffix_list = \"x\"", "policy.public_suffix_list"),
         ("tickets.key_file = \"x\"", "tickets.key_file"),
+        ("notify.path = \"x\"", "notify.path"),
         ("log.audit = \"x\"", "log.audit"),
         ("log.format = \"json\"", "log.format"),
     ];

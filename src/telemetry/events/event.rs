@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use embedgate_policy::verdict::{Class, Reason, Verdict};
@@ -19,11 +20,14 @@ pub enum EventKind {
     /// A session was ended by a change of the rules, by an expired entry, by another policy, or because the rules are too
     /// old.
     SessionEnded,
+    /// A notification was taken.
+    Notification,
 }
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Decision, Self::Swap, Self::Refused, Self::SessionEnded];
+    pub const ALL: [Self; 5] =
+        [Self::Decision, Self::Swap, Self::Refused, Self::SessionEnded, Self::Notification];
 
     /// The word in events and queries.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +36,7 @@ impl EventKind {
             Self::Swap => "swap",
             Self::Refused => "refused",
             Self::SessionEnded => "session_ended",
+            Self::Notification => "notification",
         }
     }
 }
@@ -161,6 +166,22 @@ pub enum Event<'a> {
         #[schema(nullable = false)]
         actor: Option<&'a str>,
     },
+    /// A notification was taken, to be sent where there is a receiver (`notify.url`).
+    Notification {
+        /// When.
+        time: Timestamp,
+        /// Its `webhook-id`, the same from every edge of a fleet.
+        id: String,
+        /// Its kind.
+        r#type: &'a str,
+        /// The widget that it is about; absent if it is about none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(nullable = false)]
+        widget: Option<&'a str>,
+        /// What it says, as in the webhook's `data`.
+        #[schema(value_type = Object)]
+        data: &'a Value,
+    },
     /// Events are missing here.
     Lagged {
         /// Why.
@@ -236,6 +257,7 @@ impl Event<'_> {
             Self::Swap { .. } => Some(EventKind::Swap),
             Self::Refused { .. } => Some(EventKind::Refused),
             Self::SessionEnded { .. } => Some(EventKind::SessionEnded),
+            Self::Notification { .. } => Some(EventKind::Notification),
             Self::Listening { .. } | Self::Lagged { .. } => None,
         }
     }
