@@ -21,7 +21,7 @@ pub(super) fn receiver(
     if_missing: IfMissing,
 ) -> Result<Option<Arc<WebhookReceiver>>, AppError> {
     let Some(url) = settings.notify.url.clone() else { return Ok(None) };
-    let secrets = SecretFile::open(&settings.notify.secret_file, if_missing)?;
+    let secrets = SecretFile::open_or(&settings.notify.secret_file, if_missing)?;
     Ok(Some(Arc::new(WebhookReceiver::new(url, secrets, PATIENCE))))
 }
 

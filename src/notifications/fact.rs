@@ -203,4 +203,4 @@ impl FactName {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -29,19 +29,16 @@
 //! an embedder on a connection that it still serves, is not told.
 
 use std::collections::VecDeque;
-use std::mem;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify as Wake, oneshot};
-use tokio::time::{Instant, sleep};
 
-use self::file::{Batch, Candidate, OutboxFile};
+use self::file::OutboxFile;
 use self::hours::HourlyBound;
 use self::intake::{FileWork, Intake};
 use self::lanes::Lanes;
@@ -50,13 +47,15 @@ use super::notice::Notice;
 use super::notifier::Notify;
 use super::receiver::WebhookReceiver;
 use crate::database::{DatabaseError, DatabaseFault, Lendable};
-use crate::telemetry::events::{Event, EventFeed, Subject};
+use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::{NotificationMetrics, NotificationOutcome};
 
 mod backoff;
+mod bounds;
 mod file;
 mod hours;
 mod intake;
+mod keeping;
 mod lanes;
 mod row;
 mod sending;
@@ -64,17 +63,6 @@ mod state;
 
 pub use file::FileChange;
 pub use state::{DeadLetters, FailingNotification, NotSent, OutboxState, ShownLetter};
-
-/// Notifications that wait at most, and bytes of them.
-const MOST: usize = 10_000;
-const MOST_BYTES: usize = 64 << 20;
-
-/// Dead letters that are kept at most, and bytes of them.
-const MOST_DEAD: usize = 1_000;
-const MOST_DEAD_BYTES: usize = 16 << 20;
-
-/// Time between two writes while nothing can be written.
-const RETRY: Duration = Duration::from_secs(1);
 
 /// Writes before the file is let go of: of what is there then, and of what came meanwhile.
 const LAST_WRITES: usize = 2;
@@ -153,14 +141,6 @@ struct DeadLetter {
     error: Box<str>,
 }
 
-/// Notice on its way to the queue.
-struct Prepared {
-    queued: Queued,
-    remember: Option<i64>,
-    /// What the event tells; `None`: it was told before.
-    data: Option<serde_json::Value>,
-}
-
 impl Queued {
     fn bytes(&self) -> usize {
         self.body.len() + self.kind.len() + self.widget.as_deref().map_or(0, str::len)
@@ -234,255 +214,6 @@ impl Outbox {
     pub async fn run(self: Arc<Self>) {
         tokio::join!(self.keep(), self.send());
     }
-
-    /// Writes whatever comes.
-    async fn keep(self: &Arc<Self>) {
-        loop {
-            let outbox = Arc::clone(self);
-            // A panic has been told by its hook.
-            let next = tokio::task::spawn_blocking(move || outbox.write()).await.unwrap_or(Some(RETRY));
-            let again = async {
-                match next {
-                    Some(next) => sleep(next).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = self.to_write.notified() => {}
-                () = again => {}
-            }
-        }
-    }
-
-    /// Writes what is there. Returns after which time there is something to write without being told.
-    fn write(&self) -> Option<Duration> {
-        let mut writing = self.writing.lock();
-        if self.file.is_lent() {
-            self.intake.lock().refuse(&lent());
-            return None;
-        }
-        let read = self.read_kept(&mut writing);
-        if let Err(error) = &read {
-            self.intake.lock().refuse_works(error);
-        }
-        let written = read.and_then(|()| self.write_in(&mut writing));
-        let was_failing = self.failing.swap(written.is_err(), Ordering::Relaxed);
-        match &written {
-            Ok(()) if was_failing => tracing::info!("notifications are kept again"),
-            Err(error) if !was_failing => {
-                let until = match writing.is_read {
-                    true => "until then, notifications wait in memory alone, and a restart would lose them",
-                    false => "until then, no notification is sent",
-                };
-                tracing::warn!("notify.path: {error}; {until}; it is tried again each second");
-            }
-            _ => {}
-        }
-        if written.is_err() {
-            return Some(RETRY);
-        }
-        let left = writing.hours.ends()?.as_duration() - Timestamp::now().as_duration();
-        Some(Duration::try_from(left).unwrap_or_default())
-    }
-
-    /// Reads what is kept, once.
-    fn read_kept(&self, writing: &mut Writing) -> Result<(), DatabaseError> {
-        if writing.is_read {
-            return Ok(());
-        }
-        let kept = self.file.read()?;
-        *writing = Writing {
-            is_read: true,
-            next: kept.next.max(1),
-            hours: HourlyBound::restored(kept.hours.into_iter()),
-            ..Writing::default()
-        };
-        let mut waiting = self.waiting.lock();
-        *waiting = Waiting::default();
-        let now = Instant::now();
-        kept.queued.into_iter().for_each(|queued| waiting.lanes.push(Arc::new(queued), now));
-        for dead in kept.dead {
-            waiting.dead_bytes += dead.queued.bytes();
-            waiting.dead.push_back(Arc::new(dead));
-        }
-        self.note_pending(&waiting);
-        drop(waiting);
-        self.to_send.notify_one();
-        Ok(())
-    }
-
-    /// Takes what has come, and writes it.
-    fn write_in(&self, writing: &mut Writing) -> Result<(), DatabaseError> {
-        let now = Timestamp::now();
-        let Intake { notices, works, changes_beyond, .. } = mem::take(&mut *self.intake.lock());
-        let mut told = writing.hours.summaries(now);
-        writing.hours.add_changes(changes_beyond, now);
-        told.extend(notices.into_iter().filter(|notice| writing.hours.tells(notice, now)));
-        let (mut others, mut answers) = (Vec::new(), Vec::new());
-        for FileWork { notices, change, done } in works {
-            told.extend(notices);
-            others.push(change);
-            answers.push(done);
-        }
-        let is_sent = self.receiver.load().is_some();
-        let revived = mem::take(&mut self.waiting.lock().revived);
-        let next = &mut writing.next;
-        let revived = revived.iter().map(|queued| revive(queued, next, now)).collect::<Vec<_>>();
-        let new = told.iter().filter_map(|notice| prepare(notice, next, now));
-        let prepared: Vec<Prepared> = revived.into_iter().chain(new).collect();
-        let new = self.write_batch(writing, &prepared, others, is_sent, now);
-        let answer = new.as_ref().map(|_| ()).map_err(DatabaseError::clone);
-        for done in answers {
-            // Whoever doesn't wait for the answer has left.
-            let _ = done.send(answer.clone());
-        }
-        // Where nothing can be written, they wait in memory.
-        let all = || vec![true; prepared.len()];
-        let new = new.unwrap_or_else(|_| all());
-        let arrived = prepared.into_iter().zip(new).filter_map(|(prepared, is_new)| is_new.then_some(prepared));
-        self.arrived(arrived.collect(), is_sent);
-        answer
-    }
-
-    /// Writes, whole or not at all. Returns of each notice whether it is new.
-    fn write_batch<'p>(
-        &self,
-        writing: &mut Writing,
-        prepared: &'p [Prepared],
-        others: Vec<FileChange>,
-        is_sent: bool,
-        now: Timestamp,
-    ) -> Result<Vec<bool>, DatabaseError> {
-        let (unkept, buried) = {
-            let mut waiting = self.waiting.lock();
-            writing.gone.append(&mut waiting.gone);
-            writing.forgotten.append(&mut waiting.forgotten);
-            let buried = mem::take(&mut waiting.buried);
-            match writing.writes_all {
-                true => (waiting.lanes.all().cloned().collect(), waiting.dead.iter().cloned().collect()),
-                false => (Vec::new(), buried),
-            }
-        };
-        let candidates = prepared.iter().filter(|_| is_sent);
-        let candidate = |Prepared { queued, remember, .. }: &'p Prepared| Candidate { queued, remember: *remember };
-        let batch = Batch {
-            candidates: candidates.map(candidate).collect(),
-            unkept: unkept.iter().map(|queued: &Arc<Queued>| &**queued).collect(),
-            gone: writing.gone.clone(),
-            dead: buried.iter().map(|dead| &**dead).collect(),
-            forgotten: writing.forgotten.clone(),
-            // Without a receiver, only this process counts.
-            hours: match is_sent && writing.hours.has_changed() || writing.writes_all {
-                true => writing.hours.changes(writing.writes_all).collect(),
-                false => Vec::new(),
-            },
-            others,
-        };
-        let written = match batch.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.file.write(batch, now.as_second()),
-        };
-        writing.writes_all = written.is_err();
-        if written.is_ok() {
-            (writing.gone, writing.forgotten) = (Vec::new(), Vec::new());
-            writing.hours.kept();
-        }
-        // Without a receiver, nothing is remembered.
-        written.map(|new| if is_sent { new } else { vec![true; prepared.len()] })
-    }
-
-    /// Tells what is new, and queues it.
-    fn arrived(&self, prepared: Vec<Prepared>, is_sent: bool) {
-        let now = Instant::now();
-        for Prepared { queued, data, .. } in prepared {
-            if let Some(data) = data {
-                let widget = queued.widget.as_deref();
-                let (time, id) = (queued.taken, queued.id.to_string());
-                let event = Event::Notification { time, id, r#type: &queued.kind, widget, data: &data };
-                self.events.tell(Subject::Widget(widget.unwrap_or_default().into()), &event);
-            }
-            if is_sent {
-                self.waiting.lock().lanes.push(Arc::new(queued), now);
-            }
-        }
-        if is_sent {
-            self.hold_bounds();
-            self.to_send.notify_one();
-        }
-    }
-
-    /// Makes dead letters of the oldest where too many wait.
-    fn hold_bounds(&self) {
-        let mut waiting = self.waiting.lock();
-        let mut given_up = 0_usize;
-        while waiting.lanes.len() > MOST || waiting.lanes.bytes() > MOST_BYTES {
-            let Some((queued, tries)) = waiting.lanes.evict(Instant::now()) else { break };
-            self.bury(&mut waiting, queued, tries, "too many waited, and it was the oldest".into());
-            given_up += 1;
-        }
-        self.note_pending(&waiting);
-        if given_up > 0 {
-            drop(waiting);
-            tracing::warn!(notifications = given_up, "too many notifications wait, so the oldest are dead letters now");
-            self.to_write.notify_one();
-        }
-    }
-
-    /// Makes a dead letter of a notification that has left its lane.
-    fn bury(&self, waiting: &mut Waiting, queued: Arc<Queued>, tries: u32, error: Box<str>) {
-        self.metrics.count(&queued.kind, NotificationOutcome::Dead);
-        waiting.gone.push(queued.number);
-        waiting.dead_bytes += queued.bytes();
-        let letter = Arc::new(DeadLetter { queued, died: Timestamp::now(), tries, error });
-        waiting.buried.push(Arc::clone(&letter));
-        waiting.dead.push_back(letter);
-        while waiting.dead.len() > MOST_DEAD || waiting.dead_bytes > MOST_DEAD_BYTES {
-            let Some(oldest) = waiting.dead.pop_front() else { break };
-            waiting.dead_bytes -= oldest.queued.bytes();
-            waiting.forgotten.push(oldest.queued.number);
-            self.metrics.count(&oldest.queued.kind, NotificationOutcome::Dropped);
-        }
-    }
-
-    fn note_pending(&self, waiting: &Waiting) {
-        self.metrics.set_pending(waiting.lanes.len());
-    }
-}
-
-/// Prepares a notice for the queue.
-fn prepare(notice: &Notice, next: &mut u64, now: Timestamp) -> Option<Prepared> {
-    // Text, numbers and times can always be written as JSON.
-    let mut told = serde_json::to_value(notice).ok()?;
-    let data = told.get_mut("data").map(mem::take)?;
-    let timestamp = notice.happened().unwrap_or(now);
-    let body = serde_json::json!({ "type": notice.kind(), "timestamp": timestamp, "data": data });
-    let number = *next;
-    *next += 1;
-    let queued = Queued {
-        number,
-        id: notice.id(),
-        kind: notice.kind().into(),
-        widget: notice.widget().map(Into::into),
-        queue: QueueKind::of(notice.kind()),
-        body: body.to_string().into(),
-        taken: now,
-    };
-    Some(Prepared { queued, remember: notice.remembered_until(now), data: Some(data) })
-}
-
-/// Prepares a dead letter for the queue again, where it has its time once more.
-fn revive(queued: &Queued, next: &mut u64, now: Timestamp) -> Prepared {
-    let number = *next;
-    *next += 1;
-    let Queued { id, queue, .. } = *queued;
-    let (kind, widget, body) = (queued.kind.clone(), queued.widget.clone(), queued.body.clone());
-    let queued = Queued { number, id, kind, widget, queue, body, taken: now };
-    Prepared { queued, remember: None, data: None }
-}
-
-/// The error: another process has the file.
-fn lent() -> DatabaseError {
-    DatabaseError { detail: "another process has taken over".to_owned() }
 }
 
 impl Notify for Outbox {
@@ -526,14 +257,6 @@ impl Lendable for Outbox {
     fn take_back(&self) {
         self.file.take_back();
         self.to_write.notify_one();
-    }
-}
-
-impl Outbox {
-    fn has_changes(&self) -> bool {
-        let waiting = self.waiting.lock();
-        let Waiting { gone, buried, forgotten, revived, .. } = &*waiting;
-        !(gone.is_empty() && buried.is_empty() && forgotten.is_empty() && revived.is_empty())
     }
 }
 

@@ -61,12 +61,21 @@ struct SecretsInForce {
 }
 
 impl SecretFile {
-    /// Reads the file. A missing one is made, with one secret that only its owner can read; one that is left out has none.
+    /// Reads the file. If it is missing, makes one with one secret that only its owner can read.
     ///
     /// # Errors
     ///
     /// The file can't be read or made, other users can read it, or a line is not a secret.
-    pub fn open(path: &Path, if_missing: IfMissing) -> Result<Self, SecretFileFault> {
+    pub fn open(path: &Path) -> Result<Self, SecretFileFault> {
+        Self::open_or(path, IfMissing::Made)
+    }
+
+    /// The same. A missing file that is left out has no secret.
+    ///
+    /// # Errors
+    ///
+    /// The file can't be read, or could not be made, other users can read it, or a line is not a secret.
+    pub fn open_or(path: &Path, if_missing: IfMissing) -> Result<Self, SecretFileFault> {
         let state = match (path.exists(), if_missing) {
             (false, IfMissing::LeftOut) => {
                 could_make(path).map_err(|source| PrivateFileFault::io(path, source))?;

@@ -32,6 +32,7 @@ mod limits;
 mod logs;
 mod metrics;
 mod mistakes;
+mod notifications;
 mod reports;
 mod requests;
 mod revocation;

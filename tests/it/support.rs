@@ -16,6 +16,7 @@ pub mod sites;
 pub mod streams;
 pub mod tls;
 pub mod upstream;
+pub mod webhooks;
 pub mod websocket;
 
 use std::time::{Duration, Instant};

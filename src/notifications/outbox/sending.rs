@@ -124,6 +124,14 @@ impl Outbox {
     }
 }
 
+#[cfg(test)]
+impl Outbox {
+    /// Notes what came of a first try.
+    pub(super) fn settle_as(&self, queued: Arc<Queued>, delivery: Delivery) {
+        self.settle(Tried { queued, tries: 0, delivery });
+    }
+}
+
 impl UnderWay {
     fn ended(&mut self, queue: QueueKind) {
         let places = AT_ONCE.into_iter().zip(&mut self.counts);
