@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,8 @@ pub(super) async fn list(
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let page = admin.outbox.dead_letters(query.after.as_deref(), limit);
     let DeadLetters { letters, next } = page.ok_or_else(|| {
-        let detail = "there is no dead letter with this id any more; leave it out to begin with the first page";
+        let detail =
+            "there is no dead letter with this id any more; leave it out to begin with the first page";
         Problem::invalid_parameter("after", detail)
     })?;
     Ok(Json(NotificationPage { state: admin.outbox.state(), dead: letters, next }))
@@ -107,8 +109,10 @@ pub(super) async fn test(
 pub(super) async fn retry(
     _: Writer,
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<(StatusCode, Json<TakenNotification>), Problem> {
+    // One that is no text is no id, either.
+    let id = id.map(|Path(id)| id).unwrap_or_default();
     admin.outbox.retry(&id).map_err(not_sent)?;
     Ok((StatusCode::ACCEPTED, Json(TakenNotification { id })))
 }

@@ -134,7 +134,11 @@ fn served_by(
     let metrics = Arc::new(Metrics::new().unwrap());
     let admin = Arc::new(Admin {
         limits,
-        outbox: Outbox::new(&folder.path().join("notify.redb"), Arc::clone(&events), metrics.notifications.clone()),
+        outbox: Outbox::new(
+            &folder.path().join("notify.redb"),
+            Arc::clone(&events),
+            metrics.notifications.clone(),
+        ),
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(tokens).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),

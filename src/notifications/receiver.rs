@@ -172,7 +172,9 @@ fn tls() -> TlsConfig {
     let roots: Vec<Certificate<'static>> =
         found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
     if roots.is_empty() {
-        tracing::warn!("notify.url: the system knows no authority, so no https receiver is believed; install ca-certificates");
+        tracing::warn!(
+            "notify.url: the system knows no authority, so no https receiver is believed; install ca-certificates"
+        );
     }
     TlsConfig::builder()
         .provider(TlsProvider::Rustls)

@@ -83,7 +83,10 @@ impl SecretFile {
             }
             (false, IfMissing::Made) => {
                 make(path)?;
-                tracing::info!("created {} with one secret; the receiver of notifications needs it", path.display());
+                tracing::info!(
+                    "created {} with one secret; the receiver of notifications needs it",
+                    path.display()
+                );
                 read(path)?
             }
             (true, _) => read(path)?,

@@ -39,12 +39,16 @@ fn url(text: &str) -> Result<Option<Url>, String> {
     match (url.scheme(), url.host()) {
         _ if !url.username().is_empty() || url.password().is_some() => {
             // The error must not show it.
-            refuse("a name or password in the URL is not sent; notifications are signed instead, see notify.secret_file")
+            refuse(
+                "a name or password in the URL is not sent; notifications are signed instead, see notify.secret_file",
+            )
         }
         _ if url.fragment().is_some() => refuse("what stands behind `#` is never sent"),
         ("https", Some(_)) => Ok(Some(url)),
         ("http", Some(host)) if is_loopback(&host) => Ok(Some(url)),
-        ("http", _) => refuse("http is only for this machine (localhost, 127.0.0.1, [::1]); anywhere else it must be https"),
+        ("http", _) => refuse(
+            "http is only for this machine (localhost, 127.0.0.1, [::1]); anywhere else it must be https",
+        ),
         _ => refuse("the scheme must be https"),
     }
 }

@@ -78,7 +78,14 @@ fn ids_are_the_same_from_every_edge_and_after_every_update() {
     let id = changed("wgt_demo", Some(7), at("2026-03-04T05:06:07Z")).id();
     assert_eq!(id.to_string(), "msg_fb83b735bb1f1918498314e6cfc5c690");
     assert_eq!(WebhookId::parse(&id.to_string()), Some(id));
-    for wrong in ["", "msg_", "msg_1", "msg_fb83b735bb1f1918498314e6cfc5c6900", "MSG_0", "msg_+0000000000000000000000000000001"] {
+    for wrong in [
+        "",
+        "msg_",
+        "msg_1",
+        "msg_fb83b735bb1f1918498314e6cfc5c6900",
+        "MSG_0",
+        "msg_+0000000000000000000000000000001",
+    ] {
         assert_eq!(WebhookId::parse(wrong), None, "{wrong}");
     }
 }

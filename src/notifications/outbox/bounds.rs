@@ -29,7 +29,10 @@ impl Outbox {
         self.note_pending(&waiting);
         if given_up > 0 {
             drop(waiting);
-            tracing::warn!(notifications = given_up, "too many notifications wait, so the oldest are dead letters now");
+            tracing::warn!(
+                notifications = given_up,
+                "too many notifications wait, so the oldest are dead letters now"
+            );
             self.to_write.notify_one();
         }
     }

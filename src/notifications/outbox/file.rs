@@ -145,20 +145,18 @@ impl Batch<'_> {
             let mut new = Vec::with_capacity(self.candidates.len());
             for Candidate { queued: candidate, remember } in &self.candidates {
                 let id = candidate.id.0;
-                let is_new = match remember {
-                    Some(until) => match told.get(id)?.map(|known| known.value()) {
-                        Some(known) if known > now => false,
-                        known => {
-                            if let Some(known) = known {
-                                told_until.remove((known, id))?;
-                            }
-                            told.insert(id, until)?;
-                            told_until.insert((*until, id), ())?;
-                            true
-                        }
-                    },
-                    None => true,
+                let known = match remember {
+                    Some(_) => told.get(id)?.map(|known| known.value()),
+                    None => None,
                 };
+                let is_new = known.is_none_or(|known| known <= now);
+                if let (true, Some(until)) = (is_new, remember) {
+                    if let Some(known) = known {
+                        told_until.remove((known, id))?;
+                    }
+                    told.insert(id, until)?;
+                    told_until.insert((*until, id), ())?;
+                }
                 if is_new {
                     queued.insert(candidate.number, &*row::of_queued(candidate)?)?;
                 }

@@ -191,8 +191,7 @@ mod tests {
         let kept: Vec<_> = bound.changes(false).map(|(name, hour)| (name.into(), *hour.unwrap())).collect();
         let mut bound = HourlyBound::restored(kept.into_iter());
         assert!(!bound.tells(&denied("w"), at(HOUR + 50)));
-        let summary =
-            Notice::EmbedderSummary { widget: "w".to_owned(), denied: 5, seen: 1, since: at(HOUR) };
+        let summary = Notice::EmbedderSummary { widget: "w".to_owned(), denied: 5, seen: 1, since: at(HOUR) };
         assert_eq!(bound.summaries(at(2 * HOUR)), [summary]);
         assert!(bound.tells(&denied("w"), at(2 * HOUR)));
         // What is over is taken away where it was kept.

@@ -135,7 +135,8 @@ impl Outbox {
         // Where nothing can be written, they wait in memory.
         let all = || vec![true; prepared.len()];
         let new = new.unwrap_or_else(|_| all());
-        let arrived = prepared.into_iter().zip(new).filter_map(|(prepared, is_new)| is_new.then_some(prepared));
+        let arrived =
+            prepared.into_iter().zip(new).filter_map(|(prepared, is_new)| is_new.then_some(prepared));
         self.arrived(arrived.collect(), is_sent);
         answer
     }
@@ -149,7 +150,7 @@ impl Outbox {
         is_sent: bool,
         now: Timestamp,
     ) -> Result<Vec<bool>, DatabaseError> {
-        let (unkept, buried) = {
+        let (unkept, buried): (Vec<Arc<Queued>>, Vec<Arc<DeadLetter>>) = {
             let mut waiting = self.waiting.lock();
             writing.gone.append(&mut waiting.gone);
             writing.forgotten.append(&mut waiting.forgotten);
@@ -160,10 +161,11 @@ impl Outbox {
             }
         };
         let candidates = prepared.iter().filter(|_| is_sent);
-        let candidate = |Prepared { queued, remember, .. }: &'p Prepared| Candidate { queued, remember: *remember };
+        let candidate =
+            |Prepared { queued, remember, .. }: &'p Prepared| Candidate { queued, remember: *remember };
         let batch = Batch {
             candidates: candidates.map(candidate).collect(),
-            unkept: unkept.iter().map(|queued: &Arc<Queued>| &**queued).collect(),
+            unkept: unkept.iter().map(|queued| &**queued).collect(),
             gone: writing.gone.clone(),
             dead: buried.iter().map(|dead| &**dead).collect(),
             forgotten: writing.forgotten.clone(),

@@ -94,7 +94,9 @@ pub struct DeadLetters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotSent {
     /// There is no receiver.
-    #[error("`notify.url` is not set, so notifications are sent nowhere: set it, and reload the configuration")]
+    #[error(
+        "`notify.url` is not set, so notifications are sent nowhere: set it, and reload the configuration"
+    )]
     NoReceiver,
     /// There is no dead letter with this id.
     #[error("there is no dead letter with this id; GET /v1/notifications lists those that are kept")]
@@ -124,7 +126,8 @@ impl Outbox {
             let id = WebhookId::parse(after)?;
             letters.find(|letter| letter.queued.id == id)?;
         }
-        let page: Vec<ShownLetter> = letters.by_ref().take(limit).map(|letter| ShownLetter::of(letter)).collect();
+        let page: Vec<ShownLetter> =
+            letters.by_ref().take(limit).map(|letter| ShownLetter::of(letter)).collect();
         let next = letters.next().and(page.last()).map(|last| last.id.clone());
         Some(DeadLetters { letters: page, next })
     }

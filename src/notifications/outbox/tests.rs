@@ -86,7 +86,8 @@ fn what_was_taken_waits_over_restarts_in_its_order() {
     one_of_each().into_iter().for_each(|notice| tried.outbox.tell(notice));
     assert_eq!(tried.waiting(), [], "not before it is written");
     tried.outbox.write();
-    let expected: Vec<_> = one_of_each().iter().map(|notice| (notice.kind().to_owned(), notice.id())).collect();
+    let expected: Vec<_> =
+        one_of_each().iter().map(|notice| (notice.kind().to_owned(), notice.id())).collect();
     assert_eq!(tried.waiting(), expected);
     let tried = tried.again().again();
     assert_eq!(tried.waiting(), expected);
@@ -149,7 +150,8 @@ async fn a_change_of_another_table_is_made_with_the_notices_or_not_at_all() {
     let tried = tried.again();
     assert_eq!((read(&tried).unwrap(), tried.waiting().len()), (Some(7), 1));
     let good = tried.outbox.commit(vec![revoked(2)], change(8));
-    let bad = tried.outbox.commit(vec![revoked(3)], Box::new(|_| Err(DatabaseFault::Failed("no room".into()))));
+    let bad =
+        tried.outbox.commit(vec![revoked(3)], Box::new(|_| Err(DatabaseFault::Failed("no room".into()))));
     tried.outbox.write();
     assert!(good.await.is_err());
     assert!(bad.await.unwrap_err().detail.contains("no room"));
@@ -181,7 +183,10 @@ fn what_arrived_is_gone_and_what_was_given_up_is_shown() {
     assert_eq!(tried.waiting(), [("limit.reached".to_owned(), limit_reached(3).id())]);
     let [dead] = &tried.dead()[..] else { panic!() };
     assert_eq!(dead.id, second.id.to_string());
-    assert_eq!((dead.tries, &*dead.error, dead.widget.as_deref()), (1, "the receiver answered 410 Gone", Some("w")));
+    assert_eq!(
+        (dead.tries, &*dead.error, dead.widget.as_deref()),
+        (1, "the receiver answered 410 Gone", Some("w"))
+    );
     // Tried again, it is last, and no dead letter any more, also after a restart.
     assert_eq!(tried.outbox.retry("msg_0"), Err(NotSent::NoLetter));
     tried.outbox.retry(&dead.id).unwrap();
@@ -206,7 +211,11 @@ fn too_many_make_the_oldest_dead_letters_and_revocations_last() {
     }
     let state = tried.outbox.state();
     assert_eq!(state.pending, 10_000);
-    assert_eq!((state.totals.dead, state.totals.dropped), (2_001, 1_001), "of dead letters, a thousand are kept");
+    assert_eq!(
+        (state.totals.dead, state.totals.dropped),
+        (2_001, 1_001),
+        "of dead letters, a thousand are kept"
+    );
     tried.outbox.write();
     let tried = tried.again();
     let waiting = tried.waiting();

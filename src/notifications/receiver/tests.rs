@@ -62,7 +62,10 @@ fn a_webhook_is_signed_and_says_what_it_is() {
     assert!(head.starts_with("POST /hook?key=1 HTTP/1.1\r\n"), "{head}");
     assert_eq!(body, BODY);
     let field = |name: &str| {
-        let found = head.lines().filter_map(|line| line.split_once(": ")).find(|(field, _)| field.eq_ignore_ascii_case(name));
+        let found = head
+            .lines()
+            .filter_map(|line| line.split_once(": "))
+            .find(|(field, _)| field.eq_ignore_ascii_case(name));
         found.unwrap_or_else(|| panic!("no {name}: {head}")).1.to_owned()
     };
     assert_eq!(field("content-type"), "application/json");
@@ -103,8 +106,16 @@ fn what_an_answer_means() {
         ("HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\n\r\n", "408", None),
         ("HTTP/1.1 429 Too Many Requests\r\nretry-after: 7\r\ncontent-length: 0\r\n\r\n", "429", Some(7)),
         ("HTTP/1.1 503 Service Unavailable\r\nretry-after: x\r\ncontent-length: 0\r\n\r\n", "503", None),
-        ("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n", "not followed", None),
-        ("HTTP/1.1 308 Permanent Redirect\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n", "not followed", None),
+        (
+            "HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
+            "not followed",
+            None,
+        ),
+        (
+            "HTTP/1.1 308 Permanent Redirect\r\nlocation: /other\r\ncontent-length: 0\r\n\r\n",
+            "not followed",
+            None,
+        ),
         ("not HTTP\r\n\r\n", "", None),
         ("", "", None),
     ] {
@@ -119,12 +130,13 @@ fn what_an_answer_means() {
 fn one_that_is_slow_is_cut_at_its_bound() {
     let bound = Duration::from_millis(300);
     let slow: [&'static [&'static str]; 2] =
-        [&["", "late"], &["HTTP/1.1 200 OK\r\ncontent-len", "gth: 2\r\n", "\r\n", "ok", "", ""]];
+        [&["", "", "late"], &["HTTP/1.1 200 OK\r\ncontent-len", "gth: 2\r\n", "\r\n", "ok", "", ""]];
     for texts in slow {
         let (addr, server) = answering(texts, Duration::from_millis(250));
         let (receiver, _folder) = receiver(addr, bound);
         let begun = tokio::time::Instant::now();
-        let Delivery::Failed { error, is_unreachable: false, .. } = receiver.deliver(WebhookId(7), BODY) else {
+        let Delivery::Failed { error, is_unreachable: false, .. } = receiver.deliver(WebhookId(7), BODY)
+        else {
             panic!("{texts:?}")
         };
         assert_eq!(error, "no answer in time");
@@ -146,7 +158,8 @@ fn a_head_or_body_without_end_is_not_read() {
 fn nobody_there_is_told_apart() {
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (receiver, _folder) = receiver(addr, PATIENCE);
-    let Delivery::Failed { error, asked: None, is_unreachable: true } = receiver.deliver(WebhookId(7), BODY) else {
+    let Delivery::Failed { error, asked: None, is_unreachable: true } = receiver.deliver(WebhookId(7), BODY)
+    else {
         panic!()
     };
     assert!(error.contains("refused"), "{error}");

@@ -69,7 +69,9 @@ impl KeptEvents {
         self.next += 1;
         match kind {
             EventKind::Decision => self.decisions.push(event),
-            EventKind::Swap | EventKind::Refused | EventKind::SessionEnded => self.others.push(event),
+            EventKind::Swap | EventKind::Refused | EventKind::SessionEnded | EventKind::Notification => {
+                self.others.push(event)
+            }
         }
     }
 

@@ -23,7 +23,10 @@ async fn a_test_arrives_signed_and_is_told_to_readers_of_events() {
     assert_eq!(webhook.body["type"], "test");
     assert_eq!(webhook.body["timestamp"], webhook.body["data"]["at"]);
     let event = events.next().await;
-    assert_eq!((&*event.kind, &event.data["type"], &event.data["id"]), ("notification", &json!("test"), &json!(id)));
+    assert_eq!(
+        (&*event.kind, &event.data["type"], &event.data["id"]),
+        ("notification", &json!("test"), &json!(id))
+    );
     assert_eq!(event.data["data"], webhook.body["data"]);
     pending(&edge, 0).await;
     let state = state(&edge).await;

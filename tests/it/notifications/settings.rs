@@ -28,7 +28,10 @@ async fn the_url_is_set_moved_and_taken_away_by_reloads() {
     let edge = Edge::start(spec).await;
     let url = |receiver: &Webhooks| format!("url = \"http://{}/hook\"", receiver.addr);
     let (status, told) = reload(&edge, "url = \"\"", &url(&first)).await;
-    assert_eq!((status, &told["in_force"], &told["needs_upgrade"]), (200, &json!(["notify.url"]), &json!([])));
+    assert_eq!(
+        (status, &told["in_force"], &told["needs_upgrade"]),
+        (200, &json!(["notify.url"]), &json!([]))
+    );
     test(&edge).await;
     let [secret] = &secrets(edge.folder())[..] else { panic!() };
     assert!(first.wait_for(1).await[0].is_signed_by(secret));

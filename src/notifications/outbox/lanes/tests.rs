@@ -138,7 +138,8 @@ fn one_that_fails_holds_up_only_its_own_lane() {
     ] {
         lanes.push(queued(number, queue, widget), now);
     }
-    let begin = |lanes: &mut Lanes, queue, now| lanes.begin(queue, now).map(|(queued, tries)| (queued.number, tries));
+    let begin =
+        |lanes: &mut Lanes, queue, now| lanes.begin(queue, now).map(|(queued, tries)| (queued.number, tries));
     assert_eq!(begin(&mut lanes, QueueKind::Usual, now), Some((1, 0)));
     assert_eq!(begin(&mut lanes, QueueKind::Usual, now), Some((3, 0)));
     assert_eq!(begin(&mut lanes, QueueKind::Usual, now), None);
@@ -164,6 +165,7 @@ fn what_could_not_reach_anybody_is_tried_once_another_arrives() {
     }
     assert!(lanes.begin(QueueKind::Usual, now).is_none());
     lanes.reached(now);
-    let begun: Vec<u64> = std::iter::from_fn(|| lanes.begin(QueueKind::Usual, now)).map(|(queued, _)| queued.number).collect();
+    let begun: Vec<u64> =
+        std::iter::from_fn(|| lanes.begin(QueueKind::Usual, now)).map(|(queued, _)| queued.number).collect();
     assert_eq!(begun, [1, 3], "the other was refused by the receiver itself");
 }
