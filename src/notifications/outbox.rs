@@ -40,7 +40,7 @@ use tokio::sync::{Notify as Wake, oneshot};
 
 use self::file::OutboxFile;
 use self::hours::HourlyBound;
-use self::intake::{FileWork, Intake};
+use self::intake::{FileWork, NoticeIntake};
 use self::lanes::Lanes;
 use super::fact::{QueueKind, WebhookId};
 use super::notice::Notice;
@@ -72,7 +72,7 @@ const LAST_WRITES: usize = 2;
 pub struct Outbox {
     file: OutboxFile,
     receiver: ArcSwapOption<WebhookReceiver>,
-    intake: Mutex<Intake>,
+    intake: Mutex<NoticeIntake>,
     /// Held while the file is read or written.
     writing: Mutex<Writing>,
     waiting: Mutex<Waiting>,

@@ -42,7 +42,7 @@ pub struct WebhookReceiver {
 
 /// What came of a try.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Delivery {
+pub(super) enum WebhookDelivery {
     /// The receiver has it.
     Arrived,
     /// The receiver doesn't want it, and another try would change nothing.
@@ -85,7 +85,7 @@ impl WebhookReceiver {
     }
 
     /// Sends a notification, once.
-    pub(super) fn deliver(&self, id: WebhookId, body: &str) -> Delivery {
+    pub(super) fn deliver(&self, id: WebhookId, body: &str) -> WebhookDelivery {
         let (id, time) = (id.to_string(), Timestamp::now().as_second());
         let request = self
             .agent
@@ -106,29 +106,29 @@ impl WebhookReceiver {
     }
 
     /// What an answer means.
-    fn answered(&self, status: StatusCode, fields: &http::HeaderMap) -> Delivery {
+    fn answered(&self, status: StatusCode, fields: &http::HeaderMap) -> WebhookDelivery {
         let error = match status.canonical_reason() {
             Some(reason) => format!("the receiver answered {} {reason}", status.as_u16()),
             None => format!("the receiver answered {}", status.as_u16()),
         };
         match status {
-            status if status.is_success() => Delivery::Arrived,
+            status if status.is_success() => WebhookDelivery::Arrived,
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 let asked = fields.get(http::header::RETRY_AFTER).and_then(|asked| asked.to_str().ok());
                 let asked = asked.and_then(|asked| retry_after(asked, Timestamp::now()));
-                Delivery::Failed { error, asked, is_unreachable: false }
+                WebhookDelivery::Failed { error, asked, is_unreachable: false }
             }
-            status if status.is_client_error() => Delivery::Refused { error },
+            status if status.is_client_error() => WebhookDelivery::Refused { error },
             status if status.is_redirection() => {
                 let error = format!("{error}; redirects are not followed, so set the right `notify.url`");
-                Delivery::Failed { error, asked: None, is_unreachable: false }
+                WebhookDelivery::Failed { error, asked: None, is_unreachable: false }
             }
-            _ => Delivery::Failed { error, asked: None, is_unreachable: false },
+            _ => WebhookDelivery::Failed { error, asked: None, is_unreachable: false },
         }
     }
 
     /// What a failure means.
-    fn failed(&self, error: &ureq::Error) -> Delivery {
+    fn failed(&self, error: &ureq::Error) -> WebhookDelivery {
         use ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
         let host = self.url.host_str().unwrap_or_default();
         let (error, is_unreachable) = match error {
@@ -152,11 +152,11 @@ impl WebhookReceiver {
             }
             error => (error.to_string(), false),
         };
-        Delivery::Failed { error, asked: None, is_unreachable }
+        WebhookDelivery::Failed { error, asked: None, is_unreachable }
     }
 }
 
-impl Delivery {
+impl WebhookDelivery {
     /// A try that has panicked.
     pub(super) fn broken_off(panic: String) -> Self {
         Self::Failed { error: panic, asked: None, is_unreachable: false }

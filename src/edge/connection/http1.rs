@@ -28,7 +28,7 @@ pub(super) use serve::serve;
 
 use crate::edge::http::http1::body::BodyReader;
 use crate::edge::http::http1::head::{self, Refused};
-use crate::edge::http::http1::outbox::{BodyFraming, Outbox};
+use crate::edge::http::http1::outbox::{BodyFraming, SendBuffer};
 use crate::edge::http::http1::read::{Looks, find_end, poll_read};
 
 /// Connection of a client over HTTP/1.1.
@@ -39,7 +39,7 @@ pub struct Http1Connection {
     most_head: usize,
     /// Bytes that were read but not served yet.
     unread: BytesMut,
-    outbox: Outbox,
+    outbox: SendBuffer,
     keep: bool,
     body: BodyReader,
     /// The body length of the current request.
@@ -85,7 +85,7 @@ impl Http1Connection {
             stream: Some(stream),
             most_head,
             unread: BytesMut::new(),
-            outbox: Outbox::default(),
+            outbox: SendBuffer::default(),
             keep: true,
             body: BodyReader::Done,
             length: BodyLength::Absent,
@@ -106,7 +106,7 @@ impl Http1Connection {
     /// Waits until the client sends something. `false`: it has left.
     async fn spoken_to(&mut self) -> bool {
         // Frees the memory of the answers so far.
-        self.outbox = Outbox::default();
+        self.outbox = SendBuffer::default();
         let Some(stream) = &mut self.stream else { return false };
         matches!(poll_fn(|context| poll_read(stream, &mut self.unread, context)).await, Ok(1..))
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableError, WriteTransaction};
 
 use super::hours::HourCounts;
-use super::row::{self, ABOUT, About, DEAD, HOURS, QUEUED, TOLD, TOLD_UNTIL};
+use super::row::{self, ABOUT, DEAD, HOURS, OutboxAbout, QUEUED, TOLD, TOLD_UNTIL};
 use super::{DeadLetter, Queued};
 use crate::database::{DatabaseError, DatabaseFault, DatabaseFile, DatabaseKind};
 
@@ -23,11 +23,11 @@ pub type FileChange = Box<dyn FnOnce(&WriteTransaction) -> Result<(), DatabaseFa
 
 /// File of the outbox.
 #[derive(Debug)]
-pub(super) struct OutboxFile(DatabaseFile<About>);
+pub(super) struct OutboxFile(DatabaseFile<OutboxAbout>);
 
 /// What was kept.
 #[derive(Debug, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptNotifications {
     /// In the order of their numbers.
     pub(super) queued: Vec<Queued>,
     /// Likewise.
@@ -37,9 +37,9 @@ pub(super) struct Kept {
     pub(super) next: u64,
 }
 
-/// Candidate for the queue.
+/// QueueCandidate for the queue.
 #[derive(Debug)]
-pub(super) struct Candidate<'a> {
+pub(super) struct QueueCandidate<'a> {
     pub(super) queued: &'a Queued,
     /// It is left out if its id is remembered, and remembered until then, in seconds since 1970.
     pub(super) remember: Option<i64>,
@@ -48,7 +48,7 @@ pub(super) struct Candidate<'a> {
 /// What is written at once.
 #[derive(Default)]
 pub(super) struct Batch<'a> {
-    pub(super) candidates: Vec<Candidate<'a>>,
+    pub(super) candidates: Vec<QueueCandidate<'a>>,
     /// What was queued before, and is not in the file.
     pub(super) unkept: Vec<&'a Queued>,
     /// Numbers that are queued no longer.
@@ -67,10 +67,10 @@ impl OutboxFile {
     }
 
     /// Reads what is kept.
-    pub(super) fn read(&self) -> Result<Kept, DatabaseError> {
+    pub(super) fn read(&self) -> Result<KeptNotifications, DatabaseError> {
         self.with(|database| {
             let reading = database.begin_read()?;
-            let mut kept = Kept::default();
+            let mut kept = KeptNotifications::default();
             for row in reading.open_table(QUEUED)?.iter()? {
                 let (number, row) = row?;
                 kept.next = kept.next.max(number.value() + 1);
@@ -143,7 +143,7 @@ impl Batch<'_> {
             let mut told = transaction.open_table(TOLD)?;
             let mut told_until = transaction.open_table(TOLD_UNTIL)?;
             let mut new = Vec::with_capacity(self.candidates.len());
-            for Candidate { queued: candidate, remember } in &self.candidates {
+            for QueueCandidate { queued: candidate, remember } in &self.candidates {
                 let id = candidate.id.0;
                 let known = match remember {
                     Some(_) => told.get(id)?.map(|known| known.value()),
@@ -200,21 +200,21 @@ impl Batch<'_> {
 }
 
 /// What the file says of itself. One with nothing in it is begun.
-fn about(database: &Database) -> Result<About, DatabaseFault> {
+fn about(database: &Database) -> Result<OutboxAbout, DatabaseFault> {
     let reading = database.begin_read()?;
     match reading.open_table(ABOUT) {
         Ok(table) => {
             let row = table.get(())?;
             let row = row.ok_or_else(|| DatabaseFault::Damaged("it does not say what it is".to_owned()))?;
-            About::read(row.value())
+            OutboxAbout::read(row.value())
         }
         Err(TableError::TableDoesNotExist(_)) if reading.list_tables()?.next().is_none() => {
             let transaction = database.begin_write()?;
-            transaction.open_table(ABOUT)?.insert((), &*row::write(&About::NEW)?)?;
+            transaction.open_table(ABOUT)?.insert((), &*row::write(&OutboxAbout::NEW)?)?;
             // Whoever reads finds them.
             Batch::default().write_in(&transaction, 0)?;
             transaction.commit()?;
-            Ok(About::NEW)
+            Ok(OutboxAbout::NEW)
         }
         Err(TableError::TableDoesNotExist(_)) => {
             Err(DatabaseFault::Damaged("it is a database, but not of notifications".to_owned()))

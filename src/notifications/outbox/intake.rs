@@ -12,7 +12,7 @@ const MOST_BYTES: usize = 8 << 20;
 
 /// What was told and is not written yet.
 #[derive(Debug, Default)]
-pub(super) struct Intake {
+pub(super) struct NoticeIntake {
     pub(super) notices: Vec<Notice>,
     bytes: usize,
     pub(super) works: Vec<FileWork>,
@@ -27,7 +27,7 @@ pub(super) struct FileWork {
     pub(super) done: oneshot::Sender<Result<(), DatabaseError>>,
 }
 
-impl Intake {
+impl NoticeIntake {
     /// Takes a notice; `false`: there is no room, and it is lost.
     pub(super) fn take(&mut self, notice: Notice) -> bool {
         let bytes = self.bytes + notice.weight();

@@ -8,9 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::file::{Batch, Candidate, FileChange};
+use super::file::{Batch, FileChange, QueueCandidate};
 use super::hours::HourlyBound;
-use super::intake::{FileWork, Intake};
+use super::intake::{FileWork, NoticeIntake};
 use super::{DeadLetter, Outbox, Queued, Waiting, Writing};
 use crate::database::DatabaseError;
 use crate::notifications::fact::QueueKind;
@@ -110,7 +110,7 @@ impl Outbox {
     /// Takes what has come, and writes it.
     fn write_in(&self, writing: &mut Writing) -> Result<(), DatabaseError> {
         let now = Timestamp::now();
-        let Intake { notices, works, changes_beyond, .. } = mem::take(&mut *self.intake.lock());
+        let NoticeIntake { notices, works, changes_beyond, .. } = mem::take(&mut *self.intake.lock());
         let mut told = writing.hours.summaries(now);
         writing.hours.add_changes(changes_beyond, now);
         told.extend(notices.into_iter().filter(|notice| writing.hours.tells(notice, now)));
@@ -162,7 +162,7 @@ impl Outbox {
         };
         let candidates = prepared.iter().filter(|_| is_sent);
         let candidate =
-            |Prepared { queued, remember, .. }: &'p Prepared| Candidate { queued, remember: *remember };
+            |Prepared { queued, remember, .. }: &'p Prepared| QueueCandidate { queued, remember: *remember };
         let batch = Batch {
             candidates: candidates.map(candidate).collect(),
             unkept: unkept.iter().map(|queued| &**queued).collect(),

@@ -36,12 +36,12 @@ struct Lane {
     next_try: Instant,
     /// How often the first was tried.
     tries: u32,
-    failure: Option<LastFailure>,
+    failure: Option<TryFailure>,
 }
 
 /// Last failure of a notification that waits for another try.
 #[derive(Clone, Debug)]
-pub(super) struct LastFailure {
+pub(super) struct TryFailure {
     pub(super) error: Box<str>,
     pub(super) at: Timestamp,
     /// The receiver could not be reached at all: once another arrives, this one can, too.
@@ -53,7 +53,7 @@ pub(super) struct LastFailure {
 pub(super) struct Failing {
     pub(super) queued: Arc<Queued>,
     pub(super) tries: u32,
-    pub(super) failure: LastFailure,
+    pub(super) failure: TryFailure,
     pub(super) next_try: Instant,
 }
 
@@ -123,7 +123,7 @@ impl Lanes {
     }
 
     /// Ends the try of a notification, which stays first in its lane. `false`: it is not under way here any more.
-    pub(super) fn retry(&mut self, number: u64, next_try: Instant, failure: LastFailure) -> bool {
+    pub(super) fn retry(&mut self, number: u64, next_try: Instant, failure: TryFailure) -> bool {
         let Some((name, lane)) = self.under_way(number) else { return false };
         lane.is_under_way = false;
         lane.tries = lane.tries.saturating_add(1);

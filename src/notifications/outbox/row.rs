@@ -13,7 +13,7 @@ use super::{DeadLetter, Queued};
 use crate::database::DatabaseFault;
 use crate::notifications::fact::{QueueKind, WebhookId};
 
-/// One row: [`About`].
+/// One row: [`OutboxAbout`].
 pub(super) const ABOUT: TableDefinition<'static, (), &[u8]> = TableDefinition::new("about");
 
 /// Notifications that have not arrived, by number: [`QueuedRow`].
@@ -37,11 +37,11 @@ const FORMAT: u32 = 1;
 /// What the file says of itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct About {
+pub(super) struct OutboxAbout {
     format: u32,
 }
 
-impl About {
+impl OutboxAbout {
     pub(super) const NEW: Self = Self { format: FORMAT };
 
     /// Reads the row.

@@ -8,10 +8,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::backoff;
-use super::lanes::LastFailure;
+use super::lanes::TryFailure;
 use super::{Outbox, Queued};
 use crate::notifications::fact::QueueKind;
-use crate::notifications::receiver::{Delivery, WebhookReceiver};
+use crate::notifications::receiver::{WebhookDelivery, WebhookReceiver};
 use crate::rules::caught;
 use crate::telemetry::metrics::NotificationOutcome;
 
@@ -20,16 +20,16 @@ const AT_ONCE: [(QueueKind, usize); 3] =
     [(QueueKind::Revocations, 8), (QueueKind::Usual, 8), (QueueKind::Tests, 1)];
 
 /// What came of a try.
-struct Tried {
+struct TriedWebhook {
     queued: Arc<Queued>,
     tries: u32,
-    delivery: Delivery,
+    delivery: WebhookDelivery,
 }
 
 /// Tries under way.
 #[derive(Default)]
 struct UnderWay {
-    tries: JoinSet<Tried>,
+    tries: JoinSet<TriedWebhook>,
     /// How many of each queue, in the order of [`AT_ONCE`].
     counts: [usize; AT_ONCE.len()],
 }
@@ -74,8 +74,8 @@ impl Outbox {
                 under_way.tries.spawn_blocking(move || {
                     let delivery = caught(|| receiver.deliver(queued.id, &queued.body));
                     // Its lane must not wait for ever.
-                    let delivery = delivery.unwrap_or_else(Delivery::broken_off);
-                    Tried { queued, tries, delivery }
+                    let delivery = delivery.unwrap_or_else(WebhookDelivery::broken_off);
+                    TriedWebhook { queued, tries, delivery }
                 });
             }
         }
@@ -83,12 +83,12 @@ impl Outbox {
     }
 
     /// Notes what came of a try.
-    fn settle(&self, Tried { queued, tries, delivery }: Tried) {
+    fn settle(&self, TriedWebhook { queued, tries, delivery }: TriedWebhook) {
         let mut waiting = self.waiting.lock();
         let (now, at) = (Instant::now(), Timestamp::now());
         let age = Duration::try_from(at.duration_since(queued.taken)).unwrap_or_default();
         let (error, wait, is_unreachable) = match delivery {
-            Delivery::Arrived => {
+            WebhookDelivery::Arrived => {
                 // Another process may have it now.
                 let Some(queued) = waiting.lanes.finish(queued.number, now) else { return };
                 waiting.gone.push(queued.number);
@@ -98,8 +98,8 @@ impl Outbox {
                 self.note_pending(&waiting);
                 return self.to_write.notify_one();
             }
-            Delivery::Refused { error } => (error, None, false),
-            Delivery::Failed { error, asked, is_unreachable } => {
+            WebhookDelivery::Refused { error } => (error, None, false),
+            WebhookDelivery::Failed { error, asked, is_unreachable } => {
                 (error, backoff::wait(tries, age, rand::random(), asked), is_unreachable)
             }
         };
@@ -117,7 +117,7 @@ impl Outbox {
             return self.to_write.notify_one();
         };
         tracing::debug!(kind = &*queued.kind, id = %queued.id, error, "a notification is tried again later");
-        let failure = LastFailure { error: error.into(), at, is_unreachable };
+        let failure = TryFailure { error: error.into(), at, is_unreachable };
         if waiting.lanes.retry(queued.number, now + wait, failure) {
             self.metrics.count(&queued.kind, NotificationOutcome::Retried);
         }
@@ -127,8 +127,8 @@ impl Outbox {
 #[cfg(test)]
 impl Outbox {
     /// Notes what came of a first try.
-    pub(super) fn settle_as(&self, queued: Arc<Queued>, delivery: Delivery) {
-        self.settle(Tried { queued, tries: 0, delivery });
+    pub(super) fn settle_as(&self, queued: Arc<Queued>, delivery: WebhookDelivery) {
+        self.settle(TriedWebhook { queued, tries: 0, delivery });
     }
 }
 

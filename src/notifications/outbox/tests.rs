@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Metrics;
 /// Somebody else's table in the same file.
 const OTHERS: TableDefinition<'static, u64, u64> = TableDefinition::new("others");
 
-struct Tried {
+struct TriedWebhook {
     outbox: Arc<Outbox>,
     events: Arc<EventFeed>,
     folder: TempDir,
@@ -26,19 +26,19 @@ fn receiver(folder: &TempDir) -> Arc<WebhookReceiver> {
     Arc::new(WebhookReceiver::new("http://127.0.0.1:9/".parse().unwrap(), secrets, Duration::from_secs(1)))
 }
 
-fn opened(folder: TempDir) -> Tried {
+fn opened(folder: TempDir) -> TriedWebhook {
     let events = Arc::new(EventFeed::new());
     let metrics = Metrics::new().unwrap().notifications;
     let outbox = Outbox::new(&folder.path().join("notify.redb"), Arc::clone(&events), metrics);
     outbox.set_receiver(Some(receiver(&folder)));
-    Tried { outbox, events, folder }
+    TriedWebhook { outbox, events, folder }
 }
 
-fn tried() -> Tried {
+fn tried() -> TriedWebhook {
     opened(tempfile::tempdir().unwrap())
 }
 
-impl Tried {
+impl TriedWebhook {
     /// As after a restart; what was not written is lost.
     fn again(self) -> Self {
         let Self { outbox, events: _, folder } = self;
@@ -135,7 +135,7 @@ async fn a_change_of_another_table_is_made_with_the_notices_or_not_at_all() {
     let change = |value: u64| -> FileChange {
         Box::new(move |transaction| Ok(drop(transaction.open_table(OTHERS)?.insert(1, value)?)))
     };
-    let read = |tried: &Tried| {
+    let read = |tried: &TriedWebhook| {
         tried.outbox.read(|database| match database.begin_read()?.open_table(OTHERS) {
             Ok(table) => Ok(table.get(1)?.map(|value| value.value())),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
@@ -174,10 +174,10 @@ fn what_arrived_is_gone_and_what_was_given_up_is_shown() {
         begun.unwrap().0
     };
     let first = begin();
-    tried.outbox.settle_as(first, super::super::receiver::Delivery::Arrived);
+    tried.outbox.settle_as(first, super::super::receiver::WebhookDelivery::Arrived);
     let second = begin();
     let error = "the receiver answered 410 Gone".to_owned();
-    tried.outbox.settle_as(Arc::clone(&second), super::super::receiver::Delivery::Refused { error });
+    tried.outbox.settle_as(Arc::clone(&second), super::super::receiver::WebhookDelivery::Refused { error });
     tried.outbox.write();
     let tried = tried.again();
     assert_eq!(tried.waiting(), [("limit.reached".to_owned(), limit_reached(3).id())]);
@@ -187,7 +187,7 @@ fn what_arrived_is_gone_and_what_was_given_up_is_shown() {
         (dead.tries, &*dead.error, dead.widget.as_deref()),
         (1, "the receiver answered 410 Gone", Some("w"))
     );
-    // Tried again, it is last, and no dead letter any more, also after a restart.
+    // TriedWebhook again, it is last, and no dead letter any more, also after a restart.
     assert_eq!(tried.outbox.retry("msg_0"), Err(NotSent::NoLetter));
     tried.outbox.retry(&dead.id).unwrap();
     tried.outbox.write();
@@ -273,7 +273,7 @@ fn the_file_goes_to_another_process_and_comes_back() {
     tried.outbox.let_go();
     assert_eq!(tried.waiting(), []);
     assert!(!tried.outbox.is_wanted());
-    let Tried { outbox: old, events, folder } = tried;
+    let TriedWebhook { outbox: old, events, folder } = tried;
     // The other one has it all, and adds to it.
     let new = Outbox::new(&folder.path().join("notify.redb"), Arc::clone(&events), old.metrics.clone());
     new.set_receiver(Some(receiver(&folder)));
@@ -285,7 +285,7 @@ fn the_file_goes_to_another_process_and_comes_back() {
     new.let_go();
     old.take_back();
     old.write();
-    let tried = Tried { outbox: old, events, folder };
+    let tried = TriedWebhook { outbox: old, events, folder };
     let ids: Vec<_> = tried.waiting().into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, [revoked(1).id(), revoked(2).id()]);
 }

@@ -43,7 +43,7 @@ fn receiver(addr: SocketAddr, patience: Duration) -> (WebhookReceiver, TempDir) 
     (WebhookReceiver::new(url, secrets, patience), folder)
 }
 
-fn delivery(texts: &'static [&'static str]) -> Delivery {
+fn delivery(texts: &'static [&'static str]) -> WebhookDelivery {
     let (addr, server) = answering(texts, Duration::ZERO);
     let (receiver, _folder) = receiver(addr, PATIENCE);
     let delivery = receiver.deliver(WebhookId(7), BODY);
@@ -56,7 +56,7 @@ fn a_webhook_is_signed_and_says_what_it_is() {
     let (addr, server) = answering(&["HTTP/1.1 204 No Content\r\n\r\n"], Duration::ZERO);
     let (receiver, folder) = receiver(addr, PATIENCE);
     assert_eq!(receiver.origin(), format!("http://{addr}"), "without what may be secret");
-    assert_eq!(receiver.deliver(WebhookId(0xabc), BODY), Delivery::Arrived);
+    assert_eq!(receiver.deliver(WebhookId(0xabc), BODY), WebhookDelivery::Arrived);
     let got = server.join().unwrap();
     let (head, body) = got.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("POST /hook?key=1 HTTP/1.1\r\n"), "{head}");
@@ -89,7 +89,7 @@ fn what_an_answer_means() {
         "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\nbroken off",
     ] {
         let texts: &'static [&'static str] = Vec::leak(vec![text]);
-        assert_eq!(delivery(texts), Delivery::Arrived, "{text}");
+        assert_eq!(delivery(texts), WebhookDelivery::Arrived, "{text}");
     }
     for (text, says) in [
         ("HTTP/1.1 410 Gone\r\ncontent-length: 0\r\n\r\n", "410 Gone"),
@@ -97,7 +97,7 @@ fn what_an_answer_means() {
         ("HTTP/1.1 499 Odd\r\ncontent-length: 0\r\n\r\n", "499"),
     ] {
         let texts: &'static [&'static str] = Vec::leak(vec![text]);
-        let Delivery::Refused { error } = delivery(texts) else { panic!("{text}") };
+        let WebhookDelivery::Refused { error } = delivery(texts) else { panic!("{text}") };
         assert!(error.contains(says), "{error}");
     }
     for (text, says, waits) in [
@@ -120,7 +120,9 @@ fn what_an_answer_means() {
         ("", "", None),
     ] {
         let texts: &'static [&'static str] = Vec::leak(vec![text]);
-        let Delivery::Failed { error, asked, is_unreachable } = delivery(texts) else { panic!("{text}") };
+        let WebhookDelivery::Failed { error, asked, is_unreachable } = delivery(texts) else {
+            panic!("{text}")
+        };
         assert!(error.contains(says) && !error.is_empty(), "{text}: {error}");
         assert_eq!((asked, is_unreachable), (waits.map(Duration::from_secs), false), "{text}");
     }
@@ -135,7 +137,8 @@ fn one_that_is_slow_is_cut_at_its_bound() {
         let (addr, server) = answering(texts, Duration::from_millis(250));
         let (receiver, _folder) = receiver(addr, bound);
         let begun = tokio::time::Instant::now();
-        let Delivery::Failed { error, is_unreachable: false, .. } = receiver.deliver(WebhookId(7), BODY)
+        let WebhookDelivery::Failed { error, is_unreachable: false, .. } =
+            receiver.deliver(WebhookId(7), BODY)
         else {
             panic!("{texts:?}")
         };
@@ -148,17 +151,18 @@ fn one_that_is_slow_is_cut_at_its_bound() {
 #[test]
 fn a_head_or_body_without_end_is_not_read() {
     let endless: &'static str = String::leak(format!("HTTP/1.1 200 OK\r\nx: {}", "y".repeat(64 << 10)));
-    let Delivery::Failed { .. } = delivery(Vec::leak(vec![endless])) else { panic!() };
+    let WebhookDelivery::Failed { .. } = delivery(Vec::leak(vec![endless])) else { panic!() };
     let large: &'static str =
         String::leak(format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{}", "y".repeat(64 << 10)));
-    assert_eq!(delivery(Vec::leak(vec![large])), Delivery::Arrived);
+    assert_eq!(delivery(Vec::leak(vec![large])), WebhookDelivery::Arrived);
 }
 
 #[test]
 fn nobody_there_is_told_apart() {
     let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let (receiver, _folder) = receiver(addr, PATIENCE);
-    let Delivery::Failed { error, asked: None, is_unreachable: true } = receiver.deliver(WebhookId(7), BODY)
+    let WebhookDelivery::Failed { error, asked: None, is_unreachable: true } =
+        receiver.deliver(WebhookId(7), BODY)
     else {
         panic!()
     };

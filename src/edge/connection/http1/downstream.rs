@@ -11,7 +11,7 @@ use crate::edge::admission::reply::Reply;
 use crate::edge::http::body::{BodyLength, Frame};
 use crate::edge::http::http1::body;
 use crate::edge::http::http1::body::Step;
-use crate::edge::http::http1::outbox::{BodyFraming, Outbox};
+use crate::edge::http::http1::outbox::{BodyFraming, SendBuffer};
 use crate::edge::http::http1::read::poll_read;
 use crate::edge::http::http1::write;
 use crate::edge::http::message::ResponseHead;
@@ -134,7 +134,7 @@ impl Downstream for Http1Connection {
 
     fn abort(&mut self, _at_once: bool) {
         self.keep = false;
-        self.outbox = Outbox::default();
+        self.outbox = SendBuffer::default();
         if self.has_begun() {
             self.answer = AnswerState::Broken;
         }

@@ -17,7 +17,7 @@ use crate::edge::http::fields::Fields;
 use crate::edge::http::http1::body;
 use crate::edge::http::http1::body::{BodyReader, Step};
 use crate::edge::http::http1::head::{decimal, says_close};
-use crate::edge::http::http1::outbox::{BodyFraming, Outbox};
+use crate::edge::http::http1::outbox::{BodyFraming, SendBuffer};
 use crate::edge::http::http1::read::{Looks, find_end, poll_read};
 use crate::edge::http::limits::{MAX_ANSWER_FIELDS, MAX_ANSWER_HEAD_BYTES, MAX_INTERIM_ANSWERS};
 use crate::edge::http::message::ResponseHead;
@@ -29,7 +29,7 @@ const MOST_WAITING: usize = 16 * 1024;
 /// Exchange over HTTP/1.1.
 pub struct Http1 {
     stream: Stream,
-    outbox: Outbox,
+    outbox: SendBuffer,
     framing: BodyFraming,
     /// The request is sent completely.
     sent: bool,
@@ -46,7 +46,7 @@ pub struct Http1 {
 impl Http1 {
     /// Begins an exchange on this connection.
     pub fn new(stream: Stream, outgoing: &Outgoing<'_>) -> Self {
-        let mut outbox = Outbox::default();
+        let mut outbox = SendBuffer::default();
         *outbox.bytes() = outgoing.http1();
         Self {
             stream,

@@ -1,4 +1,4 @@
-//! Outbox of an HTTP/1.1 connection: heads and framed bodies that wait to be sent.
+//! Send buffer of an HTTP/1.1 connection: heads and framed bodies that wait to be sent.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -28,9 +28,9 @@ pub enum BodyFraming {
     Chunked,
 }
 
-/// Outbox: bytes that are written but not sent yet.
+/// Send buffer: bytes that are written but not sent yet.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub struct SendBuffer {
     bytes: Vec<u8>,
     /// Number of sent bytes.
     sent: usize,
@@ -42,7 +42,7 @@ pub struct Outbox {
     unflushed: bool,
 }
 
-impl Outbox {
+impl SendBuffer {
     /// The buffer, for writing heads.
     pub fn bytes(&mut self) -> &mut Vec<u8> {
         self.join();

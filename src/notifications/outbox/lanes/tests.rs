@@ -20,8 +20,8 @@ fn queued(number: u64, queue: QueueKind, widget: &str) -> Arc<Queued> {
     })
 }
 
-fn failure(is_unreachable: bool) -> LastFailure {
-    LastFailure { error: "no".into(), at: Timestamp::UNIX_EPOCH, is_unreachable }
+fn failure(is_unreachable: bool) -> TryFailure {
+    TryFailure { error: "no".into(), at: Timestamp::UNIX_EPOCH, is_unreachable }
 }
 
 #[derive(Clone, Debug)]
