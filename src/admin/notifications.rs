@@ -12,9 +12,10 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::auth::Writer;
 use super::input::Parameters;
-use super::openapi::{NotificationProblems, StatusProblems};
+use super::openapi::{NotificationProblems, ReadProblems};
 use super::problem::Problem;
 use super::widgets::within;
+use crate::notifications::fact::WebhookId;
 use crate::notifications::outbox::{DeadLetters, NotSent, OutboxState, ShownLetter};
 
 const PAGE: usize = 100;
@@ -29,7 +30,7 @@ pub(super) struct NotificationsQuery {
     #[param(minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<usize>,
     /// The `next` of the page before. Left out: the first page.
-    #[param(nullable = false)]
+    #[param(nullable = false, pattern = "^msg_[0-9a-f]{32}$")]
     after: Option<String>,
 }
 
@@ -61,19 +62,19 @@ pub(super) struct TakenNotification {
     operation_id = "listNotifications",
     tag = "notifications",
     params(NotificationsQuery),
-    responses((status = 200, description = "A page", body = NotificationPage), StatusProblems),
+    responses((status = 200, description = "A page", body = NotificationPage), ReadProblems),
 )]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Parameters(query): Parameters<NotificationsQuery>,
 ) -> Result<Json<NotificationPage>, Problem> {
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
-    let page = admin.outbox.dead_letters(query.after.as_deref(), limit);
-    let DeadLetters { letters, next } = page.ok_or_else(|| {
-        let detail =
-            "there is no dead letter with this id any more; leave it out to begin with the first page";
-        Problem::invalid_parameter("after", detail)
-    })?;
+    let after = query.after.as_deref().map(|id| {
+        let detail = "must be the id of a notification, as `next` has it";
+        WebhookId::parse(id).ok_or_else(|| Problem::invalid_parameter("after", detail))
+    });
+    let page = admin.outbox.dead_letters(after.transpose()?, limit);
+    let DeadLetters { letters, next } = page.ok_or_else(|| not_sent(NotSent::NoLetter))?;
     Ok(Json(NotificationPage { state: admin.outbox.state(), dead: letters, next }))
 }
 

@@ -38,7 +38,7 @@ pub(super) fn resolve(document: &ConfigDocument<'_>, entries: &Entries) -> Setti
         let reports = root.table("reports", |table| reports::read(table, taken));
         let activity = root.table("activity", activity::read);
         let limits = root.table("limits", limits::read);
-        let notify = root.table("notify", notify::read);
+        let notify = root.table("notify", self::notify::read);
         let log = root.table("log", log::read);
         let cache = root.table("cache", cache::read);
         let upstreams = root.table("upstreams", upstream::read);

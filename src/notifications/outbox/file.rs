@@ -37,7 +37,7 @@ pub(super) struct KeptNotifications {
     pub(super) next: u64,
 }
 
-/// QueueCandidate for the queue.
+/// Candidate for the queue.
 #[derive(Debug)]
 pub(super) struct QueueCandidate<'a> {
     pub(super) queued: &'a Queued,

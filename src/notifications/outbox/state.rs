@@ -119,12 +119,11 @@ impl Outbox {
     }
 
     /// Dead letters, the last ones first, after the one with this id; `None`: there is no such one.
-    pub fn dead_letters(&self, after: Option<&str>, limit: usize) -> Option<DeadLetters> {
+    pub fn dead_letters(&self, after: Option<WebhookId>, limit: usize) -> Option<DeadLetters> {
         let waiting = self.waiting.lock();
         let mut letters = waiting.dead.iter().rev();
         if let Some(after) = after {
-            let id = WebhookId::parse(after)?;
-            letters.find(|letter| letter.queued.id == id)?;
+            letters.find(|letter| letter.queued.id == after)?;
         }
         let page: Vec<ShownLetter> =
             letters.by_ref().take(limit).map(|letter| ShownLetter::of(letter)).collect();

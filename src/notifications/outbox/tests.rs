@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Metrics;
 /// Somebody else's table in the same file.
 const OTHERS: TableDefinition<'static, u64, u64> = TableDefinition::new("others");
 
-struct TriedWebhook {
+struct OutboxOnDisk {
     outbox: Arc<Outbox>,
     events: Arc<EventFeed>,
     folder: TempDir,
@@ -26,19 +26,19 @@ fn receiver(folder: &TempDir) -> Arc<WebhookReceiver> {
     Arc::new(WebhookReceiver::new("http://127.0.0.1:9/".parse().unwrap(), secrets, Duration::from_secs(1)))
 }
 
-fn opened(folder: TempDir) -> TriedWebhook {
+fn opened(folder: TempDir) -> OutboxOnDisk {
     let events = Arc::new(EventFeed::new());
     let metrics = Metrics::new().unwrap().notifications;
     let outbox = Outbox::new(&folder.path().join("notify.redb"), Arc::clone(&events), metrics);
     outbox.set_receiver(Some(receiver(&folder)));
-    TriedWebhook { outbox, events, folder }
+    OutboxOnDisk { outbox, events, folder }
 }
 
-fn tried() -> TriedWebhook {
+fn tried() -> OutboxOnDisk {
     opened(tempfile::tempdir().unwrap())
 }
 
-impl TriedWebhook {
+impl OutboxOnDisk {
     /// As after a restart; what was not written is lost.
     fn again(self) -> Self {
         let Self { outbox, events: _, folder } = self;
@@ -135,7 +135,7 @@ async fn a_change_of_another_table_is_made_with_the_notices_or_not_at_all() {
     let change = |value: u64| -> FileChange {
         Box::new(move |transaction| Ok(drop(transaction.open_table(OTHERS)?.insert(1, value)?)))
     };
-    let read = |tried: &TriedWebhook| {
+    let read = |tried: &OutboxOnDisk| {
         tried.outbox.read(|database| match database.begin_read()?.open_table(OTHERS) {
             Ok(table) => Ok(table.get(1)?.map(|value| value.value())),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
@@ -187,7 +187,7 @@ fn what_arrived_is_gone_and_what_was_given_up_is_shown() {
         (dead.tries, &*dead.error, dead.widget.as_deref()),
         (1, "the receiver answered 410 Gone", Some("w"))
     );
-    // TriedWebhook again, it is last, and no dead letter any more, also after a restart.
+    // Tried again, it is last, and no dead letter any more, also after a restart.
     assert_eq!(tried.outbox.retry("msg_0"), Err(NotSent::NoLetter));
     tried.outbox.retry(&dead.id).unwrap();
     tried.outbox.write();
@@ -224,9 +224,9 @@ fn too_many_make_the_oldest_dead_letters_and_revocations_last() {
     assert_eq!((dead.len(), &*dead[0].id), (1_000, &*limit_reached(2_001).id().to_string()));
     // A page at a time.
     let first = tried.outbox.dead_letters(None, 600).unwrap();
-    let rest = tried.outbox.dead_letters(first.next.as_deref(), 600).unwrap();
+    let rest = tried.outbox.dead_letters(first.next.as_deref().and_then(WebhookId::parse), 600).unwrap();
     assert_eq!((first.letters.len(), rest.letters.len(), rest.next), (600, 400, None));
-    assert!(tried.outbox.dead_letters(Some("msg_0"), 600).is_none());
+    assert!(tried.outbox.dead_letters(Some(WebhookId(0)), 600).is_none());
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn the_file_goes_to_another_process_and_comes_back() {
     tried.outbox.let_go();
     assert_eq!(tried.waiting(), []);
     assert!(!tried.outbox.is_wanted());
-    let TriedWebhook { outbox: old, events, folder } = tried;
+    let OutboxOnDisk { outbox: old, events, folder } = tried;
     // The other one has it all, and adds to it.
     let new = Outbox::new(&folder.path().join("notify.redb"), Arc::clone(&events), old.metrics.clone());
     new.set_receiver(Some(receiver(&folder)));
@@ -285,7 +285,7 @@ fn the_file_goes_to_another_process_and_comes_back() {
     new.let_go();
     old.take_back();
     old.write();
-    let tried = TriedWebhook { outbox: old, events, folder };
+    let tried = OutboxOnDisk { outbox: old, events, folder };
     let ids: Vec<_> = tried.waiting().into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, [revoked(1).id(), revoked(2).id()]);
 }

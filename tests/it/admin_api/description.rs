@@ -74,6 +74,8 @@ async fn every_call_is_described_and_no_other() {
         "/v1/lint",
         "/v1/status",
         "/v1/events",
+        "/v1/notifications",
+        "/v1/notifications/test",
         "/v1/fleet",
     ] {
         assert!(described.iter().any(|(described, _)| described == path), "{path}");

@@ -11,7 +11,7 @@ use crate::support::edge::{Edge, EdgeSpec, READ_TOKEN, WRITE_TOKEN, write_tokens
 use crate::support::raw::Connection;
 
 /// Every call, and whether it changes rules.
-const CALLS: [(&str, &str, bool); 14] = [
+const CALLS: [(&str, &str, bool); 17] = [
     ("GET", "/v1/widgets", false),
     ("GET", "/v1/widgets/wgt_demo", false),
     ("PUT", "/v1/widgets/wgt_demo", true),
@@ -26,6 +26,9 @@ const CALLS: [(&str, &str, bool); 14] = [
     ("GET", "/v1/lint", false),
     ("GET", "/v1/status", false),
     ("GET", "/v1/events?kind=nothing", false),
+    ("GET", "/v1/notifications", false),
+    ("POST", "/v1/notifications/test", true),
+    ("POST", "/v1/notifications/msg_0/retry", true),
 ];
 
 #[tokio::test]

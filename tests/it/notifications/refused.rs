@@ -47,6 +47,8 @@ async fn what_is_not_wanted_is_a_dead_letter_at_once_and_can_be_tried_again() {
     for query in ["limit=0", "limit=1001", "after=msg_1", "aftr=x"] {
         assert_eq!(edge.admin(&format!("/v1/notifications?{query}")).await.status(), 400, "{query}");
     }
+    let unknown = edge.admin(&format!("/v1/notifications?after=msg_{:032x}", 7)).await;
+    assert_eq!(unknown.status(), 404);
     is_wanted.store(true, Ordering::SeqCst);
     let retry = |id: &str| edge.api(Method::POST, &format!("/v1/notifications/{id}/retry")).send();
     assert_eq!(retry(&first).await.unwrap().status(), 202);
