@@ -43,7 +43,7 @@ async fn everything_arrives_in_order_with_its_first_id_although_the_edge_is_kill
     receiver.no_more_than(ids.len()).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_killed_before_it_has_noted_an_arrival_sends_it_again_with_the_same_id() {
     let receiver = Webhooks::answering(ports::free(), |_, _| {
         // The answer comes after the kill.
