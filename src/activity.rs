@@ -6,6 +6,7 @@
 //! | `recorder` | takes sightings on the way of requests: no lock, no allocation, nothing waited for |
 //! | `tally` | what was seen since the last write, added up |
 //! | `frequent`, `sketch` | the most frequent of any number of embedders, in bounded memory |
+//! | `firsts` | embedders that were never seen before, told as notices |
 //! | `kept`, `most_refused` | what is kept of each widget, and of all of them |
 //! | `store` | the file |
 //! | `keeper` | takes sightings from the recorder, adds them up, and keeps them |
@@ -14,6 +15,7 @@
 //! | `peers` | questions of other edges of a fleet, and what this one answers |
 //! | `gathered` | what was seen on all edges of a fleet |
 
+mod firsts;
 mod frequent;
 pub mod gathered;
 pub mod keeper;

@@ -47,6 +47,7 @@ mod life;
 mod limits;
 mod log;
 mod nats_files;
+mod notices;
 mod notifications;
 mod observe;
 mod offline;
@@ -85,6 +86,7 @@ use descriptors::Descriptors;
 use life::{ControlListener, Life};
 use limits::UsedLimits;
 use log::Logs;
+use notices::ChangeNotices;
 use observe::RuleMetrics;
 use preparation::Preparation;
 use reload::{ReloadOnCall, Reloader};
@@ -178,21 +180,24 @@ impl Assembly {
         let outbox = notifications::outbox(&settings, receiver, &events, &metrics);
         let notices = Arc::clone(&outbox) as Arc<dyn Notify>;
         let counts = predecessor.as_mut().and_then(Predecessor::take_counts);
-        let UsedLimits { limiter, days, ledger } = limits::begin(&settings, &metrics, notices, counts).await;
-        let activity = activity::keeper(&settings, &rules, &metrics);
+        let used = limits::begin(&settings, &metrics, Arc::clone(&notices), counts).await;
+        let UsedLimits { limiter, days, ledger } = used;
+        let changes = ChangeNotices::new(Arc::clone(&notices));
+        let activity = activity::keeper(&settings, &rules, &metrics, notices);
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
         let (metrics_, events_) = (Arc::clone(&metrics), Arc::clone(&events));
         let limiter_ = Arc::clone(&limiter);
         let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_, limiter_);
         let feed = Feed::new();
-        let observers: [Arc<dyn Observer>; 5] = [
+        let observers: [Arc<dyn Observer>; 6] = [
             // First, so that nothing else delays the end of the sessions that a save denies.
             sessions.clone(),
             feed.clone(),
             Arc::new(setup.clone()),
             Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
             Arc::new(SwapFeed::new(Arc::clone(&events))),
+            changes.clone(),
         ];
         let before = predecessor.as_ref().and_then(Predecessor::files);
         let handed_over = predecessor.is_some();
@@ -246,7 +251,9 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
         });
-        let certificates = once(Arc::new(setup.clone()) as Arc<dyn Expiring>).chain(files.expiring).collect();
+        let certificates: Vec<_> =
+            once(Arc::new(setup.clone()) as Arc<dyn Expiring>).chain(files.expiring).collect();
+        tokio::spawn(changes.watch(publisher.live().clone(), certificates.clone()));
         let gate = Arc::<Gate>::default();
         let admin = Arc::new(Admin {
             hosts,

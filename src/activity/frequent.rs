@@ -126,6 +126,17 @@ impl KeptEmbedders {
         }
     }
 
+    /// Whether this embedder was never counted before, as far as that is known.
+    pub(super) fn is_new(
+        &self,
+        origin: &str,
+        sketch: &FrequencySketch,
+        key: impl Fn(&FrequencySketch, &str) -> SketchKey,
+    ) -> bool {
+        !self.embedders.iter().any(|known| *known.origin == *origin)
+            && (self.untracked == 0 || sketch.estimate(key(sketch, origin)) == 0)
+    }
+
     /// Nobody else was seen more often.
     pub(super) fn untracked(&self) -> u64 {
         self.untracked

@@ -40,17 +40,19 @@ use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::firsts::{FirstSightings, NoticeTaker};
 use super::kept::Growth;
-use super::reader::{ActivityError, ActivityReader, RefusedEmbedder};
+use super::reader::ActivityError;
 use super::recorder::ActivityRecorder;
-use super::seen::WidgetActivity;
 use super::sketch::FrequencySketch;
 use super::store::ActivityStore;
 use super::tally::{SightingTally, TallyLine};
 use crate::database::Lendable;
+use crate::notifications::notifier::Notify;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::ActivityMetrics;
 
+mod reading;
 mod sweep;
 
 /// Sightings that may wait to be added up.
@@ -88,6 +90,7 @@ pub struct ActivityKeeper {
     rules: LiveRules,
     store: ActivityStore,
     metrics: ActivityMetrics,
+    notices: NoticeTaker,
     /// Most memory, in bytes.
     bytes: u64,
     begun: Timestamp,
@@ -105,6 +108,8 @@ pub struct ActivityKeeper {
 struct Counting {
     tally: SightingTally,
     sketch: FrequencySketch,
+    /// The first sightings of the tally were told.
+    is_told: bool,
     /// Number of a write that has failed, and may have happened all the same.
     uncertain: Option<u64>,
     /// The last record that was looked at, on the way through all of them.
@@ -129,6 +134,7 @@ impl ActivityKeeper {
         let counting = Counting {
             tally: SightingTally::new(bytes / 16),
             sketch: FrequencySketch::new(bytes / 16),
+            is_told: false,
             uncertain: None,
             swept: None,
         };
@@ -137,6 +143,7 @@ impl ActivityKeeper {
             rules,
             store: ActivityStore::new(path, bytes / 4),
             metrics,
+            notices: NoticeTaker::default(),
             bytes,
             begun: Timestamp::now(),
             gathered: Mutex::new(SightingTally::new(bytes / 16)),
@@ -144,6 +151,12 @@ impl ActivityKeeper {
             failing: AtomicBool::new(false),
             counting: Mutex::new(counting),
         }
+    }
+
+    /// Tells whom it sees for the first time.
+    #[must_use]
+    pub fn telling(self, notices: Arc<dyn Notify>) -> Self {
+        Self { notices: NoticeTaker::new(notices), ..self }
     }
 
     /// The recorder whose sightings it takes.
@@ -251,15 +264,17 @@ impl ActivityKeeper {
         }
         if counting.tally.is_empty() {
             mem::swap(&mut counting.tally, &mut self.gathered.lock());
+            counting.is_told = false;
         }
         self.note_bytes(counting);
-        let Counting { tally, sketch, uncertain, .. } = counting;
+        let Counting { tally, sketch, is_told, uncertain, .. } = counting;
         if tally.is_empty() {
             return Ok(0);
         }
         sketch.renew_if_worn();
         let book = self.rules.load_full();
         let mut recorded = 0;
+        let mut firsts = if *is_told { FirstSightings::default() } else { self.notices.firsts() };
         let written = self.store.write(|batch| {
             batch.about.writes = writes + 1;
             for lines in tally.lines().chunk_by(|one, next| one.widget == next.widget) {
@@ -275,10 +290,11 @@ impl ActivityKeeper {
                 let mut record = batch.widget(widget)?.unwrap_or_default();
                 let most_refused = &mut batch.about.most_refused;
                 let refused = |embedder: &_| most_refused.offer(widget, embedder);
-                if record.add(lines, rules, growth, sketch, refused) {
+                if record.add(lines, rules, growth, sketch, &mut firsts, refused) {
                     batch.keep(widget, &record)?;
                 }
             }
+            *is_told = true;
             Ok(())
         });
         if let Err(error) = written {
@@ -311,32 +327,6 @@ impl Lendable for ActivityKeeper {
 
     fn take_back(&self) {
         self.store.take_back();
-    }
-}
-
-impl ActivityReader for ActivityKeeper {
-    fn since(&self) -> Timestamp {
-        let since = self.store.about(|about| Timestamp::from_second(about.since.into()).ok());
-        since.ok().flatten().unwrap_or(self.begun)
-    }
-
-    fn widget(&self, id: &str) -> Result<WidgetActivity, ActivityError> {
-        Ok(self.store.widget(id)?.map(|record| record.told()).unwrap_or_default())
-    }
-
-    fn page(
-        &self,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<(Box<str>, WidgetActivity)>, ActivityError> {
-        let page = self.store.page(after, limit)?;
-        Ok(page.into_iter().map(|(id, record)| (id, record.told())).collect())
-    }
-
-    fn most_refused(&self) -> Vec<RefusedEmbedder> {
-        let book = self.rules.load_full();
-        let told = self.store.about(|about| about.most_refused.told(|id| book.get(id).is_some()));
-        told.unwrap_or_default()
     }
 }
 

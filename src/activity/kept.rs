@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::firsts::FirstSightings;
 use super::frequent::{KeptEmbedder, KeptEmbedders, NewSightings, second};
 use super::seen::{EntryActivity, WidgetActivity};
 use super::sketch::FrequencySketch;
 use super::tally::{EmbedderList, TalliedEmbedder, TallyLine};
 use embedgate_policy::allowlist::Judgement;
 use embedgate_policy::compiled::WidgetRules;
+use embedgate_policy::entry::EntryKind;
 use embedgate_policy::origin::Origin;
 
 /// Record of one widget. Later versions may add fields.
@@ -55,14 +57,15 @@ pub(super) struct Growth {
 }
 
 impl KeptWidget {
-    /// Adds the lines of this widget. `refused` is shown the refused embedders whose counts have changed. Returns whether
-    /// the record has to be written.
+    /// Adds the lines of this widget. `firsts` is shown the embedders that it never had, and `refused` the refused ones whose
+    /// counts have changed. Returns whether the record has to be written.
     pub(super) fn add(
         &mut self,
         lines: &[TallyLine<'_>],
         rules: WidgetRules<'_>,
         growth: Growth,
         sketch: &mut FrequencySketch,
+        firsts: &mut FirstSightings<'_>,
         mut refused: impl FnMut(&KeptEmbedder),
     ) -> bool {
         let mut is_changed = self.drop_unlisted_entries(rules);
@@ -73,9 +76,12 @@ impl KeptWidget {
                 EmbedderList::Refused => (&mut self.refused, growth.of_others),
                 EmbedderList::Reported => (&mut self.reported, growth.of_others),
             };
-            let new = NewSightings { origin: line.origin, tallied: line.tallied, entry: entry.as_deref() };
+            let new = NewSightings { origin: line.origin, tallied: line.tallied, entry: entry.as_ref().map(|(_, text)| &**text) };
             let key =
                 |sketch: &FrequencySketch, origin: &str| sketch.key(line.widget, line.list.byte(), origin);
+            if firsts.are_wanted() && list.is_new(line.origin, sketch, key) {
+                firsts.add(line, rules, entry.as_ref());
+            }
             let untracked = list.untracked();
             match list.count(new, may_grow, sketch, key) {
                 Some(embedder) if line.list == EmbedderList::Refused => {
@@ -87,17 +93,18 @@ impl KeptWidget {
             }
             self.last = self.last.max(line.tallied.last);
         }
+        firsts.end_widget();
         is_changed
     }
 
-    /// Counts for the entry that admits the embedder now. Returns its canonical text.
-    fn add_to_entry(&mut self, line: &TallyLine<'_>, rules: WidgetRules<'_>) -> Option<String> {
+    /// Counts for the entry that admits the embedder now. Returns its kind and canonical text.
+    fn add_to_entry(&mut self, line: &TallyLine<'_>, rules: WidgetRules<'_>) -> Option<(EntryKind, String)> {
         let TalliedEmbedder { by_entry: count, first, last, .. } = *line.tallied;
         if line.list != EmbedderList::Admitted || count == 0 {
             return None;
         }
         let origin = Origin::parse(line.origin).ok()?;
-        let Judgement::Admitted { entry, .. } = rules.allowlist.judge(origin, line.tallied.last()) else {
+        let Judgement::Admitted { kind, entry } = rules.allowlist.judge(origin, line.tallied.last()) else {
             return None;
         };
         let entry = rules.allowlist.entry(entry)?.to_string();
@@ -109,7 +116,7 @@ impl KeptWidget {
             }
             None => drop(self.entries.insert(entry.as_str().into(), KeptEntry { first, last, count })),
         }
-        Some(entry)
+        Some((kind, entry))
     }
 
     /// Drops entries that are no longer on the list. Returns whether there were any.
@@ -176,7 +183,8 @@ mod tests {
             assert!(tally.add(&Sighting { widget: "w", embedder, kind: *kind, client, at }));
         }
         let (mut sketch, mut refused) = (FrequencySketch::new(1 << 16), Vec::new());
-        let changed = record.add(&tally.lines(), compiled.as_rules(), GROWS, &mut sketch, |embedder| {
+        let (rules, mut firsts) = (compiled.as_rules(), FirstSightings::default());
+        let changed = record.add(&tally.lines(), rules, GROWS, &mut sketch, &mut firsts, |embedder| {
             refused.push(embedder.origin.to_string());
         });
         (changed, refused)
@@ -248,13 +256,15 @@ mod tests {
         let compiled = widget(r#"{"id":"w","access":"open"}"#).compile();
         let mut sketch = FrequencySketch::new(1 << 20);
         let (mut record, mut writes) = (KeptWidget::default(), 0);
+        let mut firsts = FirstSightings::default();
         for forged in 0..1000 {
             let mut tally = SightingTally::new(1 << 20);
             let embedder = format!("https://n{forged}.example");
             let kind = admitted(Reason::Unrestricted);
             let at = Timestamp::from_second(7).unwrap();
             tally.add(&Sighting { widget: "w", embedder: &embedder, kind, client: None, at });
-            let changed = record.add(&tally.lines(), compiled.as_rules(), GROWS, &mut sketch, |_| {});
+            let (lines, rules) = (tally.lines(), compiled.as_rules());
+            let changed = record.add(&lines, rules, GROWS, &mut sketch, &mut firsts, |_| {});
             writes += u32::from(changed);
         }
         assert!((129..150).contains(&writes), "{writes}");

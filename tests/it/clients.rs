@@ -91,7 +91,7 @@ async fn describe(edge: &Edge, folder: &Path) {
 
 /// Runs a program in this folder, and returns what it has said. One that does not end is ended, and what it has said is
 /// shown.
-async fn run(program: &mut Command, folder: &Path, with: impl FnOnce(&mut Command)) -> String {
+pub async fn run(program: &mut Command, folder: &Path, with: impl FnOnce(&mut Command)) -> String {
     program.current_dir(folder);
     with(program);
     let name = format!("{:?}", program.get_program());
@@ -121,7 +121,7 @@ fn data(language: &str) -> PathBuf {
 }
 
 /// The folder that `make setup-tests` installs the generator into, or one of this target folder's own.
-fn installed(language: &str) -> PathBuf {
+pub fn installed(language: &str) -> PathBuf {
     if let Some(installed) = std::env::var_os("EMBEDGATE_CLIENTS") {
         return Path::new(&installed).join(language);
     }

@@ -1,4 +1,4 @@
-//! The code of the embedding guide, taken out of it and run in a real browser.
+//! The code of the guides, taken out of them and run in a real browser, and the story that the guide on limits tells.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,9 @@ use crate::support::edge::{Edge, EdgeSpec, usual_routes};
 use crate::support::sites::Sites;
 use crate::support::tls::EdgeTls;
 use crate::support::upstream::Scripted;
+
+mod refused;
+mod thief;
 
 const GUIDE: &str = "docs/embedding.md";
 const EDGE: &str = "https://widgets.example";

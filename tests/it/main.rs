@@ -33,6 +33,7 @@ mod logs;
 mod metrics;
 mod mistakes;
 mod notifications;
+mod receivers;
 mod reports;
 mod requests;
 mod revocation;

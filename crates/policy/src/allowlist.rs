@@ -167,6 +167,16 @@ impl<'a> Allowlist<'a> {
         self.packed().iter().filter_map(|record| record.expires_at).filter(|at| *at > after).min()
     }
 
+    /// The entries that expire after one instant and no later than another, each with its canonical text and its expiry.
+    pub fn expiring(
+        self,
+        after: Timestamp,
+        until: Timestamp,
+    ) -> impl Iterator<Item = (impl fmt::Display + 'a, Timestamp)> + 'a {
+        let expiring = self.packed().iter().filter_map(|record| Some((record, record.expires_at?)));
+        expiring.filter(move |(_, at)| after < *at && *at <= until)
+    }
+
     #[inline]
     fn packed(self) -> Packed<'a> {
         Packed::new(self.bytes)

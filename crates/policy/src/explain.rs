@@ -26,7 +26,7 @@ mod sentence;
 mod ticket;
 
 use advice::Advice;
-pub use advice::{WayIn, entry_admitting, entry_to_add, way_in};
+pub use advice::{WayIn, entry_admitting, entry_missing, entry_to_add, way_in};
 pub use headers::{NO_CREDENTIALS, RouteAnswers};
 pub use outcome::{EntryMatch, EntryOutcome};
 use sentence::Grounds;

@@ -9,6 +9,7 @@ use super::sweep::FORGOTTEN;
 use super::*;
 use crate::activity::seen::EmbedderActivity;
 use crate::activity::sighting::{Sighting, SightingKind};
+use crate::notifications::notice::Notice;
 use crate::rules::change::{Actor, ApplyOptions, Change};
 use crate::rules::fixtures::{delete, put};
 use crate::rules::publisher::Publisher;
@@ -188,6 +189,57 @@ fn what_could_not_be_written_is_there_when_it_can() {
     fs::remove_file(&folder).unwrap();
     assert!(keep(&keeper));
     assert_eq!(counts(&keeper.widget("w").unwrap().admitted.embedders), [("https://a.example", 3)]);
+}
+
+/// Taker that keeps the widgets that it is told of.
+#[derive(Default)]
+struct ToldWidgets(Mutex<Vec<String>>);
+
+impl Notify for ToldWidgets {
+    fn tell(&self, notice: Notice) {
+        let Notice::EmbedderFirstDenied { widget, .. } = notice else { panic!("{notice:?}") };
+        self.0.lock().push(widget);
+    }
+
+    fn is_wanted(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn first_sightings_are_told_once_over_failures_and_restarts() {
+    let house = House::new([put("w", &["a.example"], ""), put("x", &["a.example"], "")]);
+    let told = Arc::new(ToldWidgets::default());
+    let taken = || mem::take(&mut *told.0.lock());
+    let keeper = || house.keeper().telling(Arc::clone(&told) as Arc<dyn Notify>);
+    let folder = house.path().parent().unwrap().to_owned();
+    fs::write(&folder, "no folder").unwrap();
+    let first = keeper();
+    see(&first, "w", "https://b.example", REFUSED, NOW);
+    see(&first, "x", "https://b.example", REFUSED, NOW);
+    assert!(!keep(&first));
+    fs::remove_file(&folder).unwrap();
+    assert!(keep(&first));
+    assert_eq!(taken(), ["w", "x"]);
+    see(&first, "w", "https://b.example", REFUSED, NOW);
+    assert!(keep(&first));
+    drop(first);
+
+    let second = keeper();
+    see(&second, "w", "https://b.example", REFUSED, NOW + 1);
+    see(&second, "x", "https://c.example", REFUSED, NOW + 1);
+    assert!(keep(&second));
+    assert_eq!(taken(), ["x"]);
+    // A write that was told and has failed.
+    see(&second, "w", "https://d.example", REFUSED, NOW + 2);
+    second.look();
+    let mut counting = second.counting.lock();
+    mem::swap(&mut counting.tally, &mut second.gathered.lock());
+    counting.is_told = true;
+    drop(counting);
+    assert!(second.try_write());
+    assert_eq!(taken(), Vec::<String>::new());
+    assert_eq!(counts(&second.widget("w").unwrap().refused.embedders).len(), 2);
 }
 
 #[test]

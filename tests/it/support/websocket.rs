@@ -102,19 +102,21 @@ impl SocketUpstream {
 
     /// Says `hello` together with its 101, then sends every message back; answers pings, as any library does.
     pub async fn echo() -> Self {
-        Self::start(|asked| async {
-            let mut socket = asked.greet().await;
-            while let Some(Ok(message)) = socket.next().await {
-                let sent = match message {
-                    Message::Text(_) | Message::Binary(_) => socket.send(message).await,
-                    _ => socket.flush().await,
-                };
-                if sent.is_err() {
-                    break;
-                }
+        Self::start(Self::echoes).await
+    }
+
+    /// The same with one handshake.
+    pub async fn echoes(asked: Asked) {
+        let mut socket = asked.greet().await;
+        while let Some(Ok(message)) = socket.next().await {
+            let sent = match message {
+                Message::Text(_) | Message::Binary(_) => socket.send(message).await,
+                _ => socket.flush().await,
+            };
+            if sent.is_err() {
+                break;
             }
-        })
-        .await
+        }
     }
 
     /// The heads that came.

@@ -1,5 +1,8 @@
 //! Advice for a page's owner: an entry to add, or https for the page.
 
+use jiff::Timestamp;
+
+use crate::compiled::WidgetRules;
 use crate::decision::Decision;
 use crate::entry::Entry;
 use crate::origin::{Origin, Scheme};
@@ -67,6 +70,18 @@ pub fn entry_to_add(decision: &Decision, origin: Origin<'_>, widget: &Widget) ->
     }
 }
 
+/// The same by the compiled rules, about a denial for this reason.
+pub fn entry_missing(denial: Reason, origin: Origin<'_>, rules: WidgetRules<'_>) -> Option<Entry> {
+    let is_listed = |wanted: &Entry| {
+        // Those that have expired are still on the list.
+        rules.allowlist.entries(Timestamp::MIN).any(|entry| entry.semantic() == *wanted)
+    };
+    match Advice::about(denial, origin, rules.voice, is_listed)? {
+        Advice::Add(entry) => Some(entry),
+        Advice::Secure { .. } => None,
+    }
+}
+
 /// Advice about a denial by a widget's list.
 #[derive(Clone, Debug)]
 pub(super) enum Advice {
@@ -85,6 +100,19 @@ impl Advice {
     /// The advice about a decision; `None` if the list is not the reason, or already has the entry.
     pub(super) fn of(decision: &Decision, origin: Origin<'_>, widget: &Widget) -> Option<Self> {
         let denial = decision.would_deny.unwrap_or(decision.reason);
+        Self::about(denial, origin, widget.has_voice(), |wanted| {
+            widget.allowed_domains.iter().any(|rule| rule.entry.semantic() == *wanted)
+        })
+    }
+
+    /// The same about a denial for this reason. `is_listed`: whether an entry with everything implied written out is on
+    /// the list.
+    fn about(
+        denial: Reason,
+        origin: Origin<'_>,
+        has_voice: bool,
+        is_listed: impl Fn(&Entry) -> bool,
+    ) -> Option<Self> {
         match denial {
             Reason::NotListed
             | Reason::InsecureScheme
@@ -94,12 +122,9 @@ impl Advice {
             | Reason::Locked => {}
             _ => return None,
         }
-        let unlisted = |entry: &Entry| {
-            let semantic = entry.semantic();
-            !widget.allowed_domains.iter().any(|rule| rule.entry.semantic() == semantic)
-        };
+        let unlisted = |entry: &Entry| !is_listed(&entry.semantic());
         match way_in(origin) {
-            WayIn::Https { host, plain } if widget.has_voice() || plain.is_none() => {
+            WayIn::Https { host, plain } if has_voice || plain.is_none() => {
                 // The near miss requires https.
                 let wanted = denial != Reason::InsecureScheme;
                 let missing = Entry::parse(host, PublicSuffixes::shipped()).ok();

@@ -353,6 +353,29 @@ fn any_origin() -> impl Strategy<Value = String> {
 proptest! {
     #![proptest_config(Config { cases: 2_000, failure_persistence: None, ..Config::default() })]
 
+    /// Whether the document is at hand or only what it was compiled to.
+    #[test]
+    fn what_is_compiled_advises_the_same(text in any_origin(), voice: bool, listed in any_origin(), expired: bool) {
+        let Ok(origin) = Origin::parse(&text) else { return Ok(()) };
+        let list: Vec<_> = [&*text, &listed].into_iter().filter_map(|text| entry_admitting(Origin::parse(text).ok()?)).collect();
+        for list in [&list[..], list.get(1..).unwrap_or_default(), &[]] {
+            let mut widget = listing(json!([]));
+            let over = now() - jiff::SignedDuration::from_secs(1);
+            widget.allowed_domains = list
+                .iter()
+                .map(|entry| ListedEntry { entry: entry.clone(), expires_at: expired.then_some(over), note: None })
+                .collect();
+            widget.access = Some(Access::Enforce);
+            if voice {
+                widget.capabilities = [crate::widget::Capability::Voice].into();
+            }
+            let compiled = widget.compile();
+            let decision = decide(&facts(Embedder::Known(origin)), Some(compiled.as_rules()), &policy(), now());
+            let by_rules = entry_missing(decision.reason, origin, compiled.as_rules());
+            prop_assert_eq!(by_rules, entry_to_add(&decision, origin, &widget));
+        }
+    }
+
     /// Whatever page asks: what it is told to put on the list, a save takes, and then it is admitted.
     #[test]
     fn what_a_denial_advises_a_save_takes(text in any_origin()) {
