@@ -15,6 +15,8 @@
 //! | [`descriptors`] | the limit on descriptors, taken up by clients |
 //! | [`sick`] | sick servers, and what their requests become |
 //! | [`activity`] | what is kept of who embeds: a million widgets, floods of forged origins, `kill -9` |
+//! | [`limits`] | floods of forged opens, and what they leave to honest visitors |
+//! | [`notifications`] | a receiver that is away while the edge is killed |
 //!
 //! It prints one table and fails if a row is missed. Everything runs from a temporary folder, on loopback, and is ended
 //! by process id.
@@ -38,8 +40,10 @@ mod drill;
 mod edge;
 mod honest;
 mod http2;
+mod limits;
 mod load;
 mod logs;
+mod notifications;
 mod peers;
 mod proc;
 mod reload;
@@ -102,6 +106,8 @@ enum Scene {
     Descriptors,
     Sick,
     Activity,
+    Limits,
+    Notifications,
 }
 
 /// What every scene is told.
@@ -152,6 +158,8 @@ fn main() -> Result<ExitCode> {
             Scene::Descriptors => descriptors::show(&settings, &mut rows),
             Scene::Sick => sick::show(&settings, &mut rows),
             Scene::Activity => activity::show(&settings, &mut rows),
+            Scene::Limits => limits::show(&settings, &mut rows),
+            Scene::Notifications => notifications::show(&settings, &mut rows),
         };
         if let Err(error) = shown {
             let name = scene.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

@@ -76,7 +76,11 @@ impl KeptWidget {
                 EmbedderList::Refused => (&mut self.refused, growth.of_others),
                 EmbedderList::Reported => (&mut self.reported, growth.of_others),
             };
-            let new = NewSightings { origin: line.origin, tallied: line.tallied, entry: entry.as_ref().map(|(_, text)| &**text) };
+            let new = NewSightings {
+                origin: line.origin,
+                tallied: line.tallied,
+                entry: entry.as_ref().map(|(_, text)| &**text),
+            };
             let key =
                 |sketch: &FrequencySketch, origin: &str| sketch.key(line.widget, line.list.byte(), origin);
             if firsts.are_wanted() && list.is_new(line.origin, sketch, key) {

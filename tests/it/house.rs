@@ -137,7 +137,17 @@ const KEPT: [(&str, &[&str]); 25] = [
     ("std::time::SystemTime", &["rules/source", "files"]),
     (
         "Timestamp::now",
-        &["activity", "limits", "notifications", "rules", "edge", "admin", "cli", "app/notices", "app/reload"],
+        &[
+            "activity",
+            "limits",
+            "notifications",
+            "rules",
+            "edge",
+            "admin",
+            "cli",
+            "app/notices",
+            "app/reload",
+        ],
     ),
 ];
 

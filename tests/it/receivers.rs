@@ -63,8 +63,10 @@ async fn the_receiver_in_typescript_takes_what_is_signed_and_nothing_else() {
 #[tokio::test]
 async fn the_example_of_the_page_is_signed_as_it_says() {
     let page = std::fs::read_to_string(PAGE).unwrap();
-    let (head, body) = block("http").trim_end().split_once("\n\n").map(|(h, b)| (h.to_owned(), b.to_owned())).unwrap();
-    let field = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
+    let (head, body) =
+        block("http").trim_end().split_once("\n\n").map(|(h, b)| (h.to_owned(), b.to_owned())).unwrap();
+    let field =
+        |name: &str| head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap();
     assert!(page.contains(SECRET));
     let work = tempfile::tempdir().unwrap();
     let program = format!(
@@ -88,7 +90,8 @@ async fn try_receiver(receiver: Receiver) {
     write_tokens(&secret, &format!("{SECRET}\n"));
     let widget = json!({ "id": "w", "allowed_domains": ["a.example"] });
     let mut spec = EdgeSpec::stored(&json!([widget]));
-    spec.more = format!("[notify]\nurl = \"http://{}/hooks\"\nsecret_file = \"{}\"\n", relay.addr, secret.display());
+    spec.more =
+        format!("[notify]\nurl = \"http://{}/hooks\"\nsecret_file = \"{}\"\n", relay.addr, secret.display());
     let edge = Edge::start(spec).await;
 
     let asked = edge.api(Method::POST, "/v1/notifications/test").send().await.unwrap();

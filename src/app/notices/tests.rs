@@ -158,10 +158,10 @@ async fn what_expires_is_told_as_soon_as_anybody_listens() {
     watched.told.is_wanted.store(true, Ordering::Relaxed);
     sleep(LOOK * 3).await;
     let told = watched.taken();
-    assert!(matches!(
-        &told[..],
-        [Notice::CertificateExpiring { .. }, Notice::EntryExpiring { .. }]
-    ), "{told:?}");
+    assert!(
+        matches!(&told[..], [Notice::CertificateExpiring { .. }, Notice::EntryExpiring { .. }]),
+        "{told:?}"
+    );
     sleep(WALK * 2).await;
     assert_eq!(watched.taken(), []);
     watching.abort();

@@ -9,8 +9,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::{EDGE, SITE};
 use crate::support::browser::Browser;
-use crate::support::eventually;
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
+use crate::support::eventually;
 use crate::support::sites::Sites;
 use crate::support::tls::EdgeTls;
 use crate::support::websocket::SocketUpstream;
@@ -84,7 +84,10 @@ async fn what_is_refused_for_a_limit_is_tried_again_in_time() {
     eventually("the token is refused", async || edge.metric(line).await >= 1.0).await;
     assert_eq!(asked.load(Ordering::SeqCst), 1, "nothing that was refused reaches the upstream");
     browser.eval("sockets[0].close()").await.unwrap();
-    browser.wait_until("sockets.length > 2 && sockets[2].readyState === WebSocket.CLOSED", SOON).await.unwrap();
+    browser
+        .wait_until("sockets.length > 2 && sockets[2].readyState === WebSocket.CLOSED", SOON)
+        .await
+        .unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     browser.eval("sockets[1].close()").await.unwrap();
     browser.wait_until("told.third", SOON).await.unwrap();

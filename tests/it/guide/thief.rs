@@ -35,7 +35,8 @@ async fn a_thiefs_day() {
             "limits": { "embedder": { "opens_per_minute": BUDGET }, "address": { "sessions": 100 } },
         })
     };
-    let mut spec = EdgeSpec { source: "store", ..EdgeSpec::on(upstream.addr, &json!([document(&["shop.example"])])) };
+    let mut spec =
+        EdgeSpec { source: "store", ..EdgeSpec::on(upstream.addr, &json!([document(&["shop.example"])])) };
     spec.more.push_str(&format!("[notify]\nurl = \"http://{}/hooks\"\n", vendor.addr));
     spec.routes = Some(format!(
         "{}[[routes]]\npath = \"/w/{{widget}}/token\"\nclass = \"session\"\nupstream = \"app\"\nopens = true\n",

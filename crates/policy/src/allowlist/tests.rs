@@ -267,7 +267,10 @@ fn prints_back(rules: &[ListedEntry]) -> Result<(), TestCaseError> {
     let expiring = rules.iter().filter_map(|rule| Some((rule.entry.to_string(), rule.expires_at?)));
     let expiring = expiring.filter(|(_, at)| (now()..=until).contains(at) && *at != now());
     let told = compiled.expiring(now(), until).map(|(entry, at)| format!("{entry} {at}"));
-    prop_assert_eq!(unordered(told.collect()), unordered(expiring.map(|(entry, at)| format!("{entry} {at}")).collect()));
+    prop_assert_eq!(
+        unordered(told.collect()),
+        unordered(expiring.map(|(entry, at)| format!("{entry} {at}")).collect())
+    );
     Ok(())
 }
 
