@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
+use bench_support::opens::most_in_a_minute;
 
 use crate::Settings;
 use crate::edge::{Edge, Spec};
@@ -13,7 +14,7 @@ use crate::proc::resident;
 use crate::rows::{Rows, text};
 use crate::subject::mebibytes;
 use crate::upstreams;
-use opens::{Open, Visitor, most_in_a_minute, open_all};
+use opens::{Open, Visitor, open_all};
 
 mod opens;
 
@@ -172,7 +173,7 @@ impl Flooded {
         for open in self.forged.iter().chain(&self.honest).filter(|open| open.site != HONEST) {
             by_key.entry(key(open)).or_default().push(open);
         }
-        let most = by_key.values().map(|opens| most_in_a_minute(opens)).max().unwrap_or_default();
+        let most = by_key.values().map(|opens| most_of(opens)).max().unwrap_or_default();
         let what = &self.what;
         rows.judged(
             format!("{what}: of {whose} in any 60 s, at most"),
@@ -201,6 +202,12 @@ impl Flooded {
         rows.none(format!("{what}: refused of {} honest opens", honest.len()), refused as u64, "");
         rows.told(format!("{what}: slowest honest open"), text(slowest));
     }
+}
+
+/// How many of these were let in within any 60 seconds.
+fn most_of(opens: &[&Open]) -> usize {
+    let let_in = opens.iter().filter(|open| open.status == 200);
+    most_in_a_minute(let_in.map(|open| (open.sent, open.answered)))
 }
 
 fn opened(edge: &Edge, widget: &'static str, visitors: Vec<Visitor>) -> Result<Vec<Open>> {

@@ -84,6 +84,12 @@ impl Edge {
         drop(self.running.take());
     }
 
+    /// Kills the process, which can do nothing more.
+    pub fn kill(&mut self) {
+        self.signal("KILL");
+        drop(self.running.take());
+    }
+
     /// Stops the process where it stands, as a machine does that is out of memory or moved.
     pub fn freeze(&self) {
         self.signal("STOP");
@@ -161,6 +167,11 @@ servers = ["{upstream}"]
 path = "/w/{{widget}}/loader.js"
 class = "asset"
 upstream = "app"
+[[routes]]
+path = "/w/{{widget}}/token"
+class = "session"
+upstream = "app"
+opens = true
 "#,
         ticket_keys.display()
     )

@@ -6,6 +6,7 @@
 //! | [`drills`] | the same book everywhere after each fault, with every request served meanwhile |
 //! | [`reconnects`] | as many consumers on the stream as live edges, however often connections are cut |
 //! | [`scale`] | an empty edge, a resumed one, and what a link carries, at 200,000 widgets |
+//! | [`limits`] | a budget that all edges share, under a flood, while an edge is killed and comes back |
 //!
 //! It prints one table and fails if a row is missed. Everything runs from temporary folders, on loopback, and is ended
 //! by process id.
@@ -29,6 +30,7 @@ mod drills;
 mod edge;
 mod fleet;
 mod ledger;
+mod limits;
 mod load;
 mod reconnects;
 mod relay;
@@ -69,6 +71,7 @@ enum Scene {
     Drills,
     Reconnects,
     Scale,
+    Limits,
 }
 
 /// What every scene is told.
@@ -113,6 +116,7 @@ fn main() -> Result<ExitCode> {
                 Scene::Drills => drills::show(&settings, &mut rows).await,
                 Scene::Reconnects => reconnects::show(&settings, &mut rows).await,
                 Scene::Scale => scale::show(&settings, &mut rows).await,
+                Scene::Limits => limits::show(&settings, &mut rows).await,
             }
         });
         if let Err(error) = shown {

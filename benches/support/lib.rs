@@ -15,6 +15,7 @@ pub mod client;
 pub mod count;
 pub mod edge;
 pub mod ground;
+pub mod opens;
 #[path = "../../tests/it/support/ports.rs"]
 pub mod ports;
 pub mod process;

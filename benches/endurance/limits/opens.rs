@@ -14,8 +14,6 @@ use tokio::time::{sleep, timeout};
 /// The longest that an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const MINUTE: Duration = Duration::from_secs(60);
-
 /// Visitor who opens one session after the other.
 pub struct Visitor {
     pub address: Ipv4Addr,
@@ -81,17 +79,4 @@ async fn connect_from(address: Ipv4Addr, to: SocketAddr) -> Result<TcpStream> {
     let stream = socket.connect(to).await.with_context(|| format!("from {address} to {to}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// How many were let in within any 60 seconds, at least: those that were answered before the end, but for as many as were
-/// sent before the beginning.
-pub fn most_in_a_minute(opens: &[&Open]) -> usize {
-    let let_in = || opens.iter().filter(|open| open.status == 200);
-    let (mut sent, mut answered): (Vec<_>, Vec<_>) = let_in().map(|open| (open.sent, open.answered)).unzip();
-    sent.sort_unstable();
-    answered.sort_unstable();
-    let within = |(before, begun): (usize, &Duration)| {
-        answered.partition_point(|answered| *answered < *begun + MINUTE).saturating_sub(before)
-    };
-    sent.iter().enumerate().map(within).max().unwrap_or_default()
 }
