@@ -1,5 +1,9 @@
 //! Notices of what changes and of what expires: rules that are others now, entries and certificates that expire soon.
+//!
+//! What expires soon is told each day, and entries also with each change of their widget: whoever takes notices drops what
+//! it was told before.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,7 +12,6 @@ use jiff::Timestamp;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use self::told::ToldExpiries;
 use crate::certificates::Expiring;
 use crate::notifications::notice::Notice;
 use crate::notifications::notifier::Notify;
@@ -19,8 +22,6 @@ use crate::rules::publisher::{Observer, Swap};
 use crate::rules::source::SourceKind;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::lint::EXPIRY_NOTICE;
-
-mod told;
 
 /// Time between two looks at whether there is something to do.
 const LOOK: Duration = Duration::from_secs(1);
@@ -34,19 +35,15 @@ const WALK: Duration = Duration::from_secs(24 * 60 * 60);
 /// Widgets of one change whose entries are looked at while the change is answered. With more, a walk does that.
 const AT_ONCE: usize = 1000;
 
-/// Entries that one walk tells at most. The others wait for the next one.
-const OF_ONE_WALK: usize = 5000;
+/// Entries that a walk finds at a time, about.
+const PAGE: usize = 1000;
 
-/// Entries that it tells at a time, and the time between.
-const AT_A_TIME: usize = 100;
-const BETWEEN: Duration = Duration::from_millis(100);
+/// Time after each of its pages, so that there is room for what others tell.
+const AFTER_PAGE: Duration = Duration::from_secs(1);
 
 /// Source of notices of what changes and of what expires.
-///
-/// What expires is told once while this process runs, and again by the next one, with the same id.
 pub(super) struct ChangeNotices {
     notices: Arc<dyn Notify>,
-    told: ToldExpiries,
     /// Entries have come in force that nobody has looked at.
     is_walk_due: AtomicBool,
 }
@@ -54,68 +51,65 @@ pub(super) struct ChangeNotices {
 impl ChangeNotices {
     /// One that tells this notifier.
     pub(super) fn new(notices: Arc<dyn Notify>) -> Arc<Self> {
-        Arc::new(Self { notices, told: ToldExpiries::default(), is_walk_due: AtomicBool::new(true) })
+        Arc::new(Self { notices, is_walk_due: AtomicBool::new(true) })
     }
 
     /// Watches what expires, while anybody is told. Runs for ever.
     pub(super) async fn watch(self: Arc<Self>, rules: LiveRules, certificates: Vec<Arc<dyn Expiring>>) {
         let (mut walked, mut looked) = (None, None);
+        let mut told = HashSet::new();
         loop {
-            if !self.notices.is_wanted() {
-                self.is_walk_due.store(true, Ordering::Relaxed);
-                looked = None;
-            } else {
-                if is_over(looked, CERTIFICATES) {
+            if self.notices.is_wanted() {
+                let is_day_over = is_over(walked, WALK);
+                if is_day_over {
+                    told.clear();
+                }
+                if is_day_over || is_over(looked, CERTIFICATES) {
                     looked = Some(Instant::now());
-                    self.tell_certificates(&certificates, Timestamp::now());
+                    self.tell_certificates(&certificates, &mut told, Timestamp::now());
                 }
                 // Before the first rules, there is nothing to walk through.
                 let book = rules.load_full();
-                if book.generation() > 0
-                    && (self.is_walk_due.swap(false, Ordering::Relaxed) || is_over(walked, WALK))
-                {
+                if book.generation() > 0 && (self.is_walk_due.swap(false, Ordering::Relaxed) || is_day_over) {
                     walked = Some(Instant::now());
-                    let source = Arc::clone(&self);
-                    let found = spawn_blocking(move || source.walk(&book, Timestamp::now())).await;
-                    // A panic has been told by its hook.
-                    self.tell_slowly(found.unwrap_or_default()).await;
+                    self.walk(book).await;
                 }
+            } else {
+                self.is_walk_due.store(true, Ordering::Relaxed);
             }
             sleep(LOOK).await;
         }
     }
 
-    /// Tells the certificates that expire soon.
-    fn tell_certificates(&self, certificates: &[Arc<dyn Expiring>], now: Timestamp) {
+    /// Tells the certificates that expire soon and were not told.
+    fn tell_certificates(
+        &self,
+        certificates: &[Arc<dyn Expiring>],
+        told: &mut HashSet<(String, Timestamp)>,
+        now: Timestamp,
+    ) {
         for expiry in certificates.iter().flat_map(|certificates| certificates.expiries()) {
             let Ok(expires_at) = Timestamp::from_second(expiry.at) else { continue };
             let certificate = expiry.file.display().to_string();
-            if expires_at <= soon(now) && self.told.note(&("", &certificate), expires_at, now) {
+            if expires_at <= soon(now) && told.insert((certificate.clone(), expires_at)) {
                 self.notices.tell(Notice::CertificateExpiring { certificate, expires_at });
             }
         }
     }
 
-    /// The entries of all widgets that expire soon and were not told, as far as one walk tells them.
-    fn walk(&self, book: &RuleBook, now: Timestamp) -> Vec<Notice> {
-        book.widgets().flat_map(|rules| self.expiring(rules, now)).take(OF_ONE_WALK).collect()
-    }
-
-    /// The entries of one widget that expire soon and were not told.
-    fn expiring(&self, rules: WidgetRules<'_>, now: Timestamp) -> impl Iterator<Item = Notice> {
-        rules.allowlist.expiring(now, soon(now)).filter_map(move |(entry, expires_at)| {
-            let (widget, entry) = (rules.id.to_owned(), entry.to_string());
-            let is_new = self.told.note(&(rules.id, &entry), expires_at, now);
-            is_new.then_some(Notice::EntryExpiring { widget, entry, expires_at })
-        })
-    }
-
-    /// Tells what may be much, so that there is room for what others tell.
-    async fn tell_slowly(&self, notices: Vec<Notice>) {
-        let mut notices = notices.into_iter().peekable();
-        while notices.peek().is_some() {
-            notices.by_ref().take(AT_A_TIME).for_each(|notice| self.notices.tell(notice));
-            sleep(BETWEEN).await;
+    /// Tells the entries of all widgets that expire soon.
+    async fn walk(&self, book: Arc<RuleBook>) {
+        let mut next = Some(0);
+        while let Some(from) = next {
+            let book = Arc::clone(&book);
+            let found = spawn_blocking(move || page(&book, from, Timestamp::now())).await;
+            // A panic has been told by its hook.
+            let Ok((found, after)) = found else { return };
+            found.into_iter().for_each(|notice| self.notices.tell(notice));
+            next = after;
+            if next.is_some() {
+                sleep(AFTER_PAGE).await;
+            }
         }
     }
 }
@@ -127,10 +121,10 @@ impl Observer for ChangeNotices {
             return;
         }
         let (is_first, is_wide) = (is_first_load(swap), swap.changed.len() > AT_ONCE);
-        if !self.notices.is_wanted() || is_first || is_wide {
+        if is_first || is_wide {
             self.is_walk_due.store(true, Ordering::Relaxed);
         }
-        if !self.notices.is_wanted() || is_first {
+        if is_first || !self.notices.is_wanted() {
             return;
         }
         let at = Timestamp::now();
@@ -142,12 +136,34 @@ impl Observer for ChangeNotices {
                 at,
             });
             if let Some(rules) = swap.book.get(changed.id.as_str()).filter(|_| !is_wide) {
-                self.expiring(rules, at).for_each(|notice| self.notices.tell(notice));
+                expiring(rules, at).for_each(|notice| self.notices.tell(notice));
             }
         }
     }
 
     fn rejected(&self, _source: SourceKind, _error: &RulesError) {}
+}
+
+/// Entries that expire soon, from this widget on in the book's own order, and the widget to go on with if there are more.
+fn page(book: &RuleBook, from: usize, now: Timestamp) -> (Vec<Notice>, Option<usize>) {
+    let mut found = Vec::new();
+    for (at, rules) in book.widgets().enumerate().skip(from) {
+        if found.len() >= PAGE {
+            return (found, Some(at));
+        }
+        found.extend(expiring(rules, now));
+    }
+    (found, None)
+}
+
+/// The entries of one widget that expire soon.
+fn expiring(rules: WidgetRules<'_>, now: Timestamp) -> impl Iterator<Item = Notice> {
+    let expiring = rules.allowlist.expiring(now, soon(now));
+    expiring.map(move |(entry, expires_at)| Notice::EntryExpiring {
+        widget: rules.id.to_owned(),
+        entry: entry.to_string(),
+        expires_at,
+    })
 }
 
 /// Whether these are the first rules of all, as their source has them: nothing has changed.

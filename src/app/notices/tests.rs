@@ -51,10 +51,6 @@ impl Watched {
     fn taken(&self) -> Vec<Notice> {
         std::mem::take(&mut *self.told.notices.lock())
     }
-
-    fn walk(&self) -> Vec<Notice> {
-        self.source.walk(&self.publisher.live().load_full(), Timestamp::now())
-    }
 }
 
 fn put(id: &str, entries: &str) -> Change {
@@ -96,29 +92,48 @@ fn changes_are_told_with_their_author_and_the_first_rules_are_not() {
 }
 
 #[test]
-fn entries_that_expire_soon_are_told_once() {
+fn entries_that_expire_soon_are_told() {
     let watched = Watched::new();
     let (soon, later, over) = (in_hours(13 * 24), in_hours(15 * 24), in_hours(-1));
     let list = [expiring("a.example", soon), expiring("b.example", later), expiring("c.example", over)];
-    let expires = |entry: &str, expires_at| {
-        let (widget, entry) = ("w".to_owned(), entry.to_owned());
-        Notice::EntryExpiring { widget, entry, expires_at }
-    };
     let told = watched.apply(put("w", &list.join(",")), Actor::CommandLine);
-    assert_eq!(told[1..], [expires("a.example", soon)]);
-    // Another save, another walk.
-    let told = watched.apply(put("w", &list[..2].join(",")), Actor::CommandLine);
-    assert_eq!((told.len(), watched.walk()), (1, vec![]));
-    // Another expiry is another fact.
-    let sooner = in_hours(24);
-    let told = watched.apply(put("w", &expiring("a.example", sooner)), Actor::CommandLine);
-    assert_eq!(told[1..], [expires("a.example", sooner)]);
+    let expires = |widget: &str| {
+        let (widget, entry) = (widget.to_owned(), "a.example".to_owned());
+        Notice::EntryExpiring { widget, entry, expires_at: soon }
+    };
+    assert_eq!(told[1..], [expires("w")]);
 
-    // What the first rules have, and what has come while nobody was told, a walk finds.
+    // What the first rules have, a walk finds.
     let watched = Watched::new();
-    watched.apply(put("w", &list.join(",")), Actor::Source(SourceKind::FILE));
-    assert!(watched.source.is_walk_due.load(Ordering::Relaxed));
-    assert_eq!((watched.walk(), watched.walk()), (vec![expires("a.example", soon)], vec![]));
+    watched.source.is_walk_due.store(false, Ordering::Relaxed);
+    let told = watched.apply(put("w", &list.join(",")), Actor::Source(SourceKind::FILE));
+    assert_eq!((told, watched.source.is_walk_due.load(Ordering::Relaxed)), (vec![], true));
+    watched.apply(put("v", r#""a.example""#), Actor::CommandLine);
+    let book = watched.publisher.live().load_full();
+    assert_eq!(page(&book, 0, Timestamp::now()), (vec![expires("w")], None));
+}
+
+#[test]
+fn a_walk_goes_on_after_each_page() {
+    let (watched, soon) = (Watched::new(), in_hours(24));
+    let entries: Vec<_> = (0..400).map(|number| expiring(&format!("n{number}.example"), soon)).collect();
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        watched.apply(put(id, &entries.join(",")), Actor::CommandLine);
+    }
+    let book = watched.publisher.live().load_full();
+    let (mut next, mut widgets) = (Some(0), Vec::new());
+    while let Some(from) = next {
+        let (found, after) = page(&book, from, Timestamp::now());
+        assert_eq!(found.len(), 1200, "whole widgets, as many as make a page");
+        for notice in found {
+            let Notice::EntryExpiring { widget, .. } = notice else { panic!("{notice:?}") };
+            widgets.push(widget);
+        }
+        next = after;
+    }
+    widgets.dedup();
+    widgets.sort_unstable();
+    assert_eq!(widgets, ["a", "b", "c", "d", "e", "f"]);
 }
 
 struct OneCertificate(i64);
@@ -131,13 +146,13 @@ impl Expiring for OneCertificate {
 
 #[test]
 fn certificates_that_expire_soon_or_have_are_told_once() {
-    let watched = Watched::new();
+    let (watched, mut before) = (Watched::new(), HashSet::new());
     let now = Timestamp::now();
     for (hours, is_told) in [(15 * 24, false), (13 * 24, true), (-5, true)] {
         let expires_at = in_hours(hours);
         let certificates: [Arc<dyn Expiring>; 1] = [Arc::new(OneCertificate(expires_at.as_second()))];
-        watched.source.tell_certificates(&certificates, now);
-        watched.source.tell_certificates(&certificates, now);
+        watched.source.tell_certificates(&certificates, &mut before, now);
+        watched.source.tell_certificates(&certificates, &mut before, now);
         let certificate = "site.pem".to_owned();
         let expected = is_told.then_some(Notice::CertificateExpiring { certificate, expires_at });
         assert_eq!(watched.taken(), Vec::from_iter(expected), "{hours}");
@@ -145,7 +160,7 @@ fn certificates_that_expire_soon_or_have_are_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_expires_is_told_as_soon_as_anybody_listens() {
+async fn what_expires_is_told_each_day_while_anybody_is_told() {
     let watched = Watched::new();
     watched.told.is_wanted.store(false, Ordering::Relaxed);
     let soon = in_hours(24);
@@ -156,13 +171,13 @@ async fn what_expires_is_told_as_soon_as_anybody_listens() {
     sleep(LOOK * 3).await;
     assert_eq!(watched.taken(), []);
     watched.told.is_wanted.store(true, Ordering::Relaxed);
-    sleep(LOOK * 3).await;
-    let told = watched.taken();
-    assert!(
-        matches!(&told[..], [Notice::CertificateExpiring { .. }, Notice::EntryExpiring { .. }]),
-        "{told:?}"
-    );
-    sleep(WALK * 2).await;
-    assert_eq!(watched.taken(), []);
+    for day in 0..3 {
+        sleep(if day == 0 { LOOK * 3 } else { WALK }).await;
+        let told = watched.taken();
+        assert!(
+            matches!(&told[..], [Notice::CertificateExpiring { .. }, Notice::EntryExpiring { .. }]),
+            "{day}: {told:?}"
+        );
+    }
     watching.abort();
 }

@@ -161,14 +161,14 @@ impl Vendor {
     async fn start() -> Self {
         let (room, told) = (Room::default(), Arc::<Mutex<Vec<Value>>>::default());
         let (in_room, heard) = (Arc::clone(&room), Arc::clone(&told));
-        let take = post(async move |Json(notification): Json<Value>| {
+        let take = post(move |Json(notification): Json<Value>| {
             if notification["type"] == "session.revoked" {
                 for id in notification["data"]["sessions"].as_array().unwrap() {
                     in_room.lock().remove(id.as_str().unwrap());
                 }
             }
             heard.lock().push(notification);
-            StatusCode::NO_CONTENT
+            std::future::ready(StatusCode::NO_CONTENT)
         });
         let addr = ports::free();
         let listener = TcpListener::bind(addr).await.unwrap();
