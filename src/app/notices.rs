@@ -29,8 +29,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Time between two looks at the certificates, whose files may change.
 const CERTIFICATES: Duration = Duration::from_secs(60);
 
-/// Time between two walks through all widgets.
-const WALK: Duration = Duration::from_secs(24 * 60 * 60);
+/// Time after which everything that expires soon is told again.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Widgets of one change whose entries are looked at while the change is answered. With more, a walk does that.
 const AT_ONCE: usize = 1000;
@@ -56,22 +56,22 @@ impl ChangeNotices {
 
     /// Watches what expires, while anybody is told. Runs for ever.
     pub(super) async fn watch(self: Arc<Self>, rules: LiveRules, certificates: Vec<Arc<dyn Expiring>>) {
-        let (mut walked, mut looked) = (None, None);
+        let (mut day, mut looked) = (None, None);
         let mut told = HashSet::new();
         loop {
             if self.notices.is_wanted() {
-                let is_day_over = is_over(walked, WALK);
-                if is_day_over {
+                if is_over(day, DAY) {
+                    (day, looked) = (Some(Instant::now()), None);
                     told.clear();
+                    self.is_walk_due.store(true, Ordering::Relaxed);
                 }
-                if is_day_over || is_over(looked, CERTIFICATES) {
+                if is_over(looked, CERTIFICATES) {
                     looked = Some(Instant::now());
                     self.tell_certificates(&certificates, &mut told, Timestamp::now());
                 }
                 // Before the first rules, there is nothing to walk through.
                 let book = rules.load_full();
-                if book.generation() > 0 && (self.is_walk_due.swap(false, Ordering::Relaxed) || is_day_over) {
-                    walked = Some(Instant::now());
+                if book.generation() > 0 && self.is_walk_due.swap(false, Ordering::Relaxed) {
                     self.walk(book).await;
                 }
             } else {

@@ -172,7 +172,7 @@ async fn what_expires_is_told_each_day_while_anybody_is_told() {
     assert_eq!(watched.taken(), []);
     watched.told.is_wanted.store(true, Ordering::Relaxed);
     for day in 0..3 {
-        sleep(if day == 0 { LOOK * 3 } else { WALK }).await;
+        sleep(if day == 0 { LOOK * 3 } else { DAY }).await;
         let told = watched.taken();
         assert!(
             matches!(&told[..], [Notice::CertificateExpiring { .. }, Notice::EntryExpiring { .. }]),
