@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::sweep::FORGOTTEN;
 use super::*;
-use crate::activity::seen::EmbedderActivity;
+use crate::activity::reader::{ActivityReader, RefusedEmbedder};
+use crate::activity::seen::{EmbedderActivity, WidgetActivity};
 use crate::activity::sighting::{Sighting, SightingKind};
 use crate::notifications::notice::Notice;
 use crate::rules::change::{Actor, ApplyOptions, Change};
