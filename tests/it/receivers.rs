@@ -141,7 +141,11 @@ impl Receiver {
     async fn start(mut program: Command, work: TempDir) -> Self {
         let addr = ports::free();
         let file = |name| Stdio::from(File::create(work.path().join(name)).unwrap());
-        program.current_dir(work.path()).stdin(Stdio::null()).stdout(file("out")).stderr(file("err"));
+        program
+            .current_dir(work.path())
+            .stdin(Stdio::null())
+            .stdout(file("said.out"))
+            .stderr(file("said.err"));
         program.env("PORT", addr.port().to_string()).env("WEBHOOK_SECRET", SECRET);
         let process = program.spawn().unwrap_or_else(|error| panic!("{error}: see `make setup-tests`"));
         let receiver = Self { addr, work, process };
@@ -150,7 +154,7 @@ impl Receiver {
     }
 
     fn output(&self) -> String {
-        std::fs::read_to_string(self.work.path().join("out")).unwrap()
+        std::fs::read_to_string(self.work.path().join("said.out")).unwrap()
     }
 
     /// How many lines begin like this.
@@ -164,7 +168,7 @@ impl Drop for Receiver {
         let _ = self.process.kill();
         let _ = self.process.wait();
         if std::thread::panicking() {
-            let errors = std::fs::read_to_string(self.work.path().join("err")).unwrap_or_default();
+            let errors = std::fs::read_to_string(self.work.path().join("said.err")).unwrap_or_default();
             eprintln!("the receiver's output and errors:\n{}\n{errors}", self.output());
         }
     }

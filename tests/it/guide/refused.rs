@@ -74,11 +74,11 @@ async fn what_is_refused_for_a_limit_is_tried_again_in_time() {
         {USE}
         </script>"
     );
-    sites.put("/", &[], page);
+    sites.put("/waits", &[], page);
     let browser =
         Browser::start(sites.browser(&[("widgets.example:443", tls.addr)], &tls.certificate)).await.unwrap();
-    browser.goto(SITE).await.unwrap();
-    browser.wait_until("window.told?.first", SOON).await.unwrap();
+    browser.goto(&format!("{SITE}/waits")).await.unwrap();
+    browser.wait_until("Boolean(window.told?.first)", SOON).await.unwrap();
     assert_eq!(browser.eval("told.first").await.unwrap(), "open");
     let line = "embedgate_limit_refusals_total{kind=\"sessions\",mode=\"enforce\",part=\"widget\"}";
     eventually("the token is refused", async || edge.metric(line).await >= 1.0).await;
@@ -90,7 +90,7 @@ async fn what_is_refused_for_a_limit_is_tried_again_in_time() {
         .unwrap();
     assert_eq!(asked.load(Ordering::SeqCst), 3);
     browser.eval("sockets[1].close()").await.unwrap();
-    browser.wait_until("told.third", SOON).await.unwrap();
+    browser.wait_until("Boolean(told.third)", SOON).await.unwrap();
     let told: Value = browser.eval("told").await.unwrap();
     assert_eq!(told, json!({ "first": "open", "token": 200, "second": "open", "third": "open" }));
 }
