@@ -28,7 +28,8 @@ const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 /// A block of the page in this language.
 fn block(language: &str) -> String {
     let page = std::fs::read_to_string(PAGE).unwrap();
-    let mut blocks = page.split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let mut blocks = page.split(&fence).skip(1);
     let block = blocks.next().unwrap().split_once("```").unwrap().0.to_owned();
     assert!(blocks.next().is_none(), "one block in {language}");
     block
