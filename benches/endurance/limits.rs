@@ -93,7 +93,7 @@ fn by_widget(edge: &Edge, each: usize, rows: &mut Rows) -> Result<()> {
     save(edge, "wgt_by_widget", &format!(r#"{{"widget":{{"opens_per_day":{of_widget}}}}}"#))?;
     let flooded = Flood { edge, widget: "wgt_by_widget", each, visitors: Vec::new() }.run(&what, rows)?;
     let let_in = flooded.forged.iter().filter(|open| open.status == 200).count();
-    rows.judged(format!("{what}: let in"), of_widget, let_in, let_in == of_widget);
+    rows.judged(format!("{what}: of the widget on one day"), of_widget, let_in, let_in == of_widget);
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let begun = Instant::now();
     std::thread::sleep(away / 2);
     edge.kill_and_start()?;
-    ensure!(pending(&edge)? == told(1), "{} wait after the kill", pending(&edge)?);
+    waits(&edge, told(1))?;
     tell_half(&edge, 1)?;
     std::thread::sleep(away.saturating_sub(begun.elapsed()));
 
@@ -122,9 +122,14 @@ fn tell_half(edge: &Edge, half: usize) -> Result<()> {
         }
         std::thread::sleep(ROUND);
     }
+    waits(edge, told(half + 1))
+}
+
+/// Waits until so many notifications wait to arrive.
+fn waits(edge: &Edge, wanted: usize) -> Result<()> {
     let begun = Instant::now();
-    while pending(edge)? < told(half + 1) {
-        ensure!(begun.elapsed() < PATIENCE, "{} of {} are on their way", pending(edge)?, told(half + 1));
+    while pending(edge)? < wanted {
+        ensure!(begun.elapsed() < PATIENCE, "{} of {wanted} are on their way", pending(edge)?);
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
