@@ -61,6 +61,8 @@ impl HourlyBound {
                 (&**widget, EMBEDDERS)
             }
             Notice::RulesChanged { .. } => (OF_RULES, RULES),
+            // What was seen at once and summed up there belongs to the summary of the hour.
+            Notice::EmbedderSummary { widget, .. } => (&**widget, 0),
             _ => return true,
         };
         if self.counts.len() >= WIDGETS && !self.counts.contains_key(name) {
@@ -73,6 +75,10 @@ impl HourlyBound {
         }
         match notice {
             Notice::EmbedderFirstSeen { .. } => counts.seen += 1,
+            Notice::EmbedderSummary { denied, seen, .. } => {
+                counts.denied += denied;
+                counts.seen += seen;
+            }
             _ => counts.denied += 1,
         }
         false
@@ -191,7 +197,10 @@ mod tests {
         let kept: Vec<_> = bound.changes(false).map(|(name, hour)| (name.into(), *hour.unwrap())).collect();
         let mut bound = HourlyBound::restored(kept.into_iter());
         assert!(!bound.tells(&denied("w"), at(HOUR + 50)));
-        let summary = Notice::EmbedderSummary { widget: "w".to_owned(), denied: 5, seen: 1, since: at(HOUR) };
+        // So is what was summed up where it was seen.
+        let more = Notice::EmbedderSummary { widget: "w".to_owned(), denied: 7, seen: 2, since: at(HOUR) };
+        assert!(!bound.tells(&more, at(HOUR + 51)));
+        let summary = Notice::EmbedderSummary { widget: "w".to_owned(), denied: 12, seen: 3, since: at(HOUR) };
         assert_eq!(bound.summaries(at(2 * HOUR)), [summary]);
         assert!(bound.tells(&denied("w"), at(2 * HOUR)));
         // What is over is taken away where it was kept.
