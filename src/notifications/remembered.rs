@@ -1,2 +1,325 @@
 //! Sessions that leave the edge: an upstream has named them, and their media goes elsewhere. They are remembered with their
 //! embedder, so that the media server can be told once the rules deny it.
+//!
+//! | part | does |
+//! |---|---|
+//! | `named` | reads what an answer names |
+//! | `memory` | has all of them, by widget and by age |
+//! | `ledger` | keeps them in the outbox's file: a session is there before its answer passes, and gone once its notice is |
+//! | `judging` | judges them again when the rules change, and forgets them in time |
+//! | `row` | their rows in the file |
+//!
+//! Whatever changes sessions holds the lock of the memory until the change of the file has its turn, so both change in the
+//! same order. A session is judged by the rules in force under that lock, so a change of the rules either finds it, or it
+//! was judged by them.
+//!
+//! # Memory
+//!
+//! [`MOST_SESSIONS`] at most: the oldest is forgotten. Sessions of one page share what they rest on, so each takes some 200
+//! bytes and its id; where each has a page of its own, up to 1 KiB.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
+use parking_lot::Mutex;
+use tokio::sync::Notify as Wake;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::database::Lendable;
+use crate::rules::error::RulesError;
+use crate::rules::live::LiveRules;
+use crate::rules::publisher::{Observer, Swap};
+use crate::rules::sessions::{SessionFacts, is_limited};
+use crate::rules::source::SourceKind;
+use crate::telemetry::metrics::{Metrics, RememberedMetrics, RememberedOutcome};
+use crate::telemetry::tally::Tally;
+use embedgate_policy::decision::EdgePolicy;
+use embedgate_policy::limits::Limits;
+
+mod judging;
+mod ledger;
+mod memory;
+mod named;
+mod row;
+
+pub use ledger::{KeepsNothing, Ledger, LedgerChange, LedgerCommit};
+pub use named::{MOST_NAMED, NamedSession, NamedSessions};
+
+use memory::{DeniedSource, SessionMemory, SessionName, SessionSource, Stay};
+use row::{RowChanges, SessionRow};
+
+/// Most sessions that are remembered.
+pub const MOST_SESSIONS: usize = 100_000;
+
+/// Longest time for which an answer waits until the sessions that it names survive a loss of power. A disk that takes longer
+/// is in trouble, which is not the visitor's.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
+
+/// Place among the open sessions of a widget, given back when it is dropped.
+pub type Place = Box<dyn Send + Sync>;
+
+/// Counter of open sessions.
+pub trait Occupies: Send + Sync {
+    /// Takes a place among the open sessions of a widget with these limits, whatever they say.
+    fn occupy(&self, widget: &str, limits: &Limits, embedder: &str, address: Option<IpAddr>) -> Place;
+}
+
+/// Reader of the sessions that have left the edge.
+pub trait RememberedReader: Send + Sync {
+    /// How many there are, of all widgets.
+    fn count(&self) -> usize;
+
+    /// What those of one widget rest on, and how many rest on each.
+    fn of_widget(&self, id: &str) -> Vec<(SessionFacts, usize)>;
+}
+
+/// Request whose answer names sessions.
+#[derive(Debug)]
+pub struct NamingRequest<'a> {
+    /// The widget's id.
+    pub widget: &'a str,
+    /// What the request was allowed on.
+    pub facts: SessionFacts,
+    /// The address of its client, where it is known.
+    pub address: Option<IpAddr>,
+    /// The name of its upstream.
+    pub upstream: &'a str,
+}
+
+/// Sessions that have left the edge.
+pub struct RememberedSessions {
+    rules: LiveRules,
+    policy: Arc<ArcSwap<EdgePolicy>>,
+    ledger: Arc<dyn Ledger>,
+    places: Arc<dyn Occupies>,
+    metrics: RememberedMetrics,
+    malformed: Tally,
+    state: Mutex<RememberedState>,
+    /// All sessions have to be judged again.
+    all_changed: AtomicBool,
+    /// There is something to do.
+    wake: Wake,
+}
+
+/// State of the sessions, under its lock.
+struct RememberedState {
+    memory: SessionMemory,
+    /// Time for which they are remembered.
+    kept_for: SignedDuration,
+    phase: Phase,
+    /// Widgets whose sessions have to be judged again.
+    changed: HashSet<Arc<str>>,
+    /// The file lacks something that is remembered, or has something that is not.
+    is_behind: bool,
+}
+
+/// Phase in the life of the sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// The file was not read yet.
+    Unread,
+    /// All of them are in memory.
+    Whole,
+    /// Another process has the file, and judges them.
+    Relieved,
+}
+
+impl RememberedSessions {
+    /// The sessions that this file has, once it is [read](Self::run). `kept_for`: the time for which they are remembered.
+    pub fn new(
+        rules: LiveRules,
+        policy: Arc<ArcSwap<EdgePolicy>>,
+        ledger: Arc<dyn Ledger>,
+        places: Arc<dyn Occupies>,
+        metrics: RememberedMetrics,
+        kept_for: Duration,
+    ) -> Arc<Self> {
+        let state = RememberedState {
+            memory: SessionMemory::new(MOST_SESSIONS),
+            kept_for: SignedDuration::try_from(kept_for).unwrap_or(SignedDuration::MAX),
+            phase: Phase::Unread,
+            changed: HashSet::new(),
+            is_behind: false,
+        };
+        Arc::new(Self {
+            rules,
+            policy,
+            ledger,
+            places,
+            metrics,
+            malformed: Tally::new(|times, upstream| {
+                tracing::warn!(times, upstream, "an upstream named sessions in a way that can't be read");
+            }),
+            state: Mutex::new(state),
+            all_changed: AtomicBool::new(false),
+            wake: Wake::new(),
+        })
+    }
+
+    /// Sessions that are in memory alone, and count for no limit: for an edge that is only looked at.
+    pub fn unkept(rules: LiveRules, policy: Arc<ArcSwap<EdgePolicy>>, metrics: &Metrics) -> Arc<Self> {
+        let nothing = Arc::new(KeepsNothing);
+        let kept_for = Duration::from_secs(12 * 60 * 60);
+        Self::new(rules, policy, Arc::clone(&nothing) as _, nothing, metrics.remembered.clone(), kept_for)
+    }
+
+    /// Takes in what an answer names. Returns once that survives a loss of power, or can't be made to.
+    pub async fn learn(self: &Arc<Self>, request: NamingRequest<'_>, named: NamedSessions) {
+        if named.malformed > 0 {
+            self.metrics.count(RememberedOutcome::Malformed, usize::try_from(named.malformed).unwrap_or(usize::MAX));
+            self.malformed.count(request.upstream.to_owned());
+        }
+        let kept = self.take_in(request, named);
+        // What takes longer goes on, and is tried again where it fails.
+        if timeout(KEPT_WITHIN, join_all(kept)).await.is_err() {
+            tracing::warn!("notify.path: sessions that leave the edge are not kept in time; the answers pass");
+        }
+    }
+
+    /// Has sessions be remembered for this time.
+    pub fn set_kept_for(&self, time: Duration) {
+        self.state.lock().kept_for = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
+    }
+
+    /// Judges all sessions again, after the policy for all widgets has changed.
+    pub fn judge_all(&self) {
+        self.all_changed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// Changes the memory, and lines the changes of the file up.
+    fn take_in(self: &Arc<Self>, request: NamingRequest<'_>, named: NamedSessions) -> Vec<JoinHandle<()>> {
+        let NamingRequest { widget, facts, address, upstream } = request;
+        let source =
+            Arc::new(SessionSource { widget: widget.into(), facts, upstream: upstream.into() });
+        let (mut changes, mut kept) = (RowChanges::default(), Vec::new());
+        let mut state = self.state.lock();
+        let is_unread = state.phase == Phase::Unread;
+        for id in &named.ended {
+            let ended = state.memory.end(widget, id);
+            self.metrics.count(RememberedOutcome::Ended, ended.len());
+            match is_unread {
+                true => changes.ended.push((Arc::clone(&source.widget), Arc::clone(id))),
+                false => changes.forgotten.extend(ended),
+            }
+        }
+        // Loaded under the lock, so that a book that comes into force from here on finds the sessions.
+        let (book, policy, now) = (self.rules.load(), self.policy.load(), Timestamp::now());
+        let rules = book.get(widget);
+        let decision = source.facts.judge(rules, &policy, now);
+        let is_denied = !decision.is_allowed() && state.phase != Phase::Relieved;
+        if is_denied && !named.begun.is_empty() {
+            let ids: Vec<Arc<str>> = named.begun.into_iter().map(|session| session.id).collect();
+            self.metrics.count(RememberedOutcome::Named, ids.len());
+            kept = self.tell(widget, vec![DeniedSource { source, reason: decision.reason, ids }]);
+        } else if !is_denied {
+            let limits = rules.and_then(|rules| rules.limits).map(|limits| limits.read());
+            self.place(&mut state.memory, widget, limits);
+            self.metrics.count(RememberedOutcome::Named, named.begun.len());
+            for NamedSession { id, max_age } in named.begun {
+                let until = max_age.and_then(|max_age| now.checked_add(max_age).ok());
+                let stay = until.map(|until| {
+                    let place = limits.and_then(|limits| self.occupy(&source, &limits, address));
+                    Stay { until, address, place }
+                });
+                let name = SessionName { source: Arc::clone(&source), id };
+                changes.kept.push(SessionRow { name: name.clone(), since: now, until });
+                if let Some(dropped) = state.memory.keep(name, now, stay, limits) {
+                    self.metrics.count(RememberedOutcome::Dropped, 1);
+                    changes.forgotten.push(dropped);
+                }
+            }
+            let expiry = rules.and_then(|rules| rules.allowlist.next_expiry(now));
+            state.memory.expect_expiry(widget, expiry);
+        }
+        self.metrics.remembered(state.memory.len());
+        if !changes.is_empty() {
+            kept.push(self.change(Vec::new(), changes));
+        }
+        drop(state);
+        // Its loop sleeps until what was due before.
+        self.wake.notify_one();
+        kept
+    }
+
+    /// Takes a place for a session that counts.
+    fn occupy(&self, source: &SessionSource, limits: &Limits, address: Option<IpAddr>) -> Option<Place> {
+        let SessionSource { widget, facts, .. } = source;
+        let (book, policy) = (self.rules.load(), self.policy.load());
+        let decision = facts.judge(book.get(widget), &policy, Timestamp::now());
+        is_limited(&facts.facts(widget), &decision, &policy)
+            .then(|| self.places.occupy(widget, limits, facts.counted_as(widget, &policy), address))
+    }
+
+    /// Gives the sessions of a widget their places by its limits.
+    fn place(&self, memory: &mut SessionMemory, widget: &str, limits: Option<Limits>) {
+        memory.place(widget, limits, |source, limits, address| self.occupy(source, limits, address));
+    }
+}
+
+impl Observer for RememberedSessions {
+    /// Only notes what has changed: the change is answered before its sessions are judged.
+    fn swapped(&self, swap: &Swap<'_>) {
+        // It is held by whoever judges, too, for as long as that takes.
+        let Some(mut state) = self.state.try_lock() else { return self.judge_all() };
+        let RememberedState { memory, changed, .. } = &mut *state;
+        if swap.changed.len() <= memory.widgets().len() {
+            let ids = swap.changed.iter().map(|changed| changed.id.as_str());
+            changed.extend(ids.filter(|id| memory.has_widget(id)).map(Arc::from));
+        } else {
+            let is_changed =
+                |id: &&Arc<str>| swap.changed.binary_search_by(|changed| changed.id.as_str().cmp(id)).is_ok();
+            changed.extend(memory.widgets().filter(is_changed).cloned());
+        }
+        if !changed.is_empty() {
+            self.wake.notify_one();
+        }
+    }
+
+    fn rejected(&self, _source: SourceKind, _error: &RulesError) {}
+}
+
+impl Lendable for RememberedSessions {
+    fn let_go(&self) {
+        let mut state = self.state.lock();
+        state.phase = Phase::Relieved;
+        // Their places, too: the process that reads the file takes them.
+        state.memory = SessionMemory::new(MOST_SESSIONS);
+        self.metrics.remembered(0);
+    }
+
+    fn take_back(&self) {
+        let mut state = self.state.lock();
+        // What was named meanwhile is in memory alone.
+        (state.phase, state.is_behind) = (Phase::Unread, true);
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl RememberedReader for RememberedSessions {
+    fn count(&self) -> usize {
+        self.state.lock().memory.len()
+    }
+
+    fn of_widget(&self, id: &str) -> Vec<(SessionFacts, usize)> {
+        let state = self.state.lock();
+        state.memory.of_widget(id).map(|(source, sessions)| (source.facts.clone(), sessions)).collect()
+    }
+}
+
+impl std::fmt::Debug for RememberedSessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RememberedSessions").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

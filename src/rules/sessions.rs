@@ -9,7 +9,7 @@ use embedgate_policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
 use embedgate_policy::verdict::{Class, Reason};
 
 /// Facts that an allowed session rests on, kept so that it can be judged again by other rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionFacts {
     embedder: SessionEmbedder,
     /// The embedder that a genuine ticket names. That it has expired since ends no session.
@@ -18,7 +18,7 @@ pub struct SessionFacts {
 }
 
 /// Embedder of a session. A malformed embedder opens no session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum SessionEmbedder {
     /// None was named.
     Absent,

@@ -26,6 +26,7 @@ mod limits;
 mod logs;
 mod notifications;
 mod registration;
+mod remembered;
 mod reports;
 mod rules;
 mod tickets;
@@ -47,6 +48,7 @@ pub use life::AttemptCounter;
 pub use limits::LimitMetrics;
 pub use logs::DroppedLines;
 pub use notifications::{NOTIFICATION_KINDS, NotificationMetrics, NotificationOutcome, NotificationTotals};
+pub use remembered::{RememberedMetrics, RememberedOutcome};
 pub use reports::{ReportCounter, ReportOutcome};
 pub use tickets::TicketOutcome;
 pub use upstreams::{AnswerDuration, HealthGauge, UpstreamMetrics};
@@ -124,6 +126,8 @@ pub struct Metrics {
     pub activity: ActivityMetrics,
     /// `limit_refusals_total{part,kind,mode}` and `limits_bytes`.
     pub limits: LimitMetrics,
+    /// `remembered_sessions` and `remembered_sessions_total{outcome}`.
+    pub remembered: RememberedMetrics,
     /// `reports_total{outcome}`: what browsers reported of the pages around a frame.
     pub reports: ReportCounter,
     /// `notifications_total{kind,outcome}` and `notifications_pending`.
@@ -224,6 +228,7 @@ impl Metrics {
             )?,
             activity: ActivityMetrics::new(&families)?,
             limits: LimitMetrics::new(&families)?,
+            remembered: RememberedMetrics::new(&families)?,
             reports: ReportCounter::new(&families)?,
             notifications: NotificationMetrics::new(&families)?,
             connections: ConnectionMetrics::new(&families)?,

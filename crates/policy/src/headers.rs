@@ -31,6 +31,12 @@ pub const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("60");
 /// Policy that keeps a document out of any frame (CSP Level 3, `frame-ancestors`).
 pub const FRAME_ANCESTORS_NONE: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'");
 
+/// Field by which an upstream names a session that leaves the edge. It is for the edge alone.
+pub const NAMED_SESSION: &str = "x-widget-session";
+
+/// Field by which an upstream says that such a session is over. It is for the edge alone.
+pub const ENDED_SESSION: &str = "x-widget-session-ended";
+
 const NO_DEVICES: &str = "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
 const MICROPHONE_ONLY: &str =
     "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=(self), autoplay=(self)";
@@ -143,10 +149,10 @@ fn class_fields(class: Class, voice: bool) -> Vec<(HeaderName, HeaderValue)> {
 }
 
 /// Whether a field of the upstream's answer is removed before it reaches a browser: fields about the software
-/// behind the edge, and fields that depend on the verdict. Where a page may read answers, the upstream says
+/// behind the edge, fields for the edge, and fields that depend on the verdict. Where a page may read answers, the upstream says
 /// which fields.
 pub fn is_stripped(class: Class, name: &HeaderName) -> bool {
-    if *name == header::SERVER || name.as_str() == "x-powered-by" {
+    if *name == header::SERVER || matches!(name.as_str(), "x-powered-by" | NAMED_SESSION | ENDED_SESSION) {
         return true;
     }
     if is_cors(name) {

@@ -14,7 +14,7 @@ pub enum Embedder<'a> {
 }
 
 /// Opaque origin, as browsers write it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OpaqueOrigin {
     /// `null`: a sandboxed frame, a `data:` page, a redirected request, or in most browsers a local file.
     Null,

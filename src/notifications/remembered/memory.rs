@@ -1,0 +1,327 @@
+//! Memory of sessions that have left the edge: by widget and by what they rest on, so that one verdict is enough for all
+//! sessions of a page, and by age, so that the oldest can be forgotten.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+use jiff::Timestamp;
+
+use super::Place;
+use crate::rules::sessions::SessionFacts;
+use embedgate_policy::limits::Limits;
+use embedgate_policy::verdict::Reason;
+
+/// Number of the first session that was not read from the file.
+const FIRST: u64 = 1 << 32;
+
+/// What sessions rest on that are judged alike.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct SessionSource {
+    /// The widget's id.
+    pub widget: Arc<str>,
+    /// The facts of the request that opened them.
+    pub facts: SessionFacts,
+    /// The name of the upstream that names them.
+    pub upstream: Arc<str>,
+}
+
+/// Name of a session that has left the edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionName {
+    /// What it rests on.
+    pub source: Arc<SessionSource>,
+    /// Its id at the upstream.
+    pub id: Arc<str>,
+}
+
+/// Stay of a session that counts as open.
+pub struct Stay {
+    /// When it is over.
+    pub until: Timestamp,
+    /// The address of its client, where it is known. It is never written anywhere.
+    pub address: Option<IpAddr>,
+    /// Its place among the open sessions of its widget, where those are limited.
+    pub place: Option<Place>,
+}
+
+/// Session that has left the edge.
+struct LeftSession {
+    name: SessionName,
+    since: Timestamp,
+    stay: Option<Box<Stay>>,
+}
+
+/// Sessions of one source that the rules deny now.
+#[derive(Debug)]
+pub struct DeniedSource {
+    /// What they rest on.
+    pub source: Arc<SessionSource>,
+    /// The reason of the verdict.
+    pub reason: Reason,
+    /// Their ids, in the order in which they were named.
+    pub ids: Vec<Arc<str>>,
+}
+
+/// Sessions of one widget, at least one.
+#[derive(Default)]
+struct OfWidget {
+    sources: HashMap<Arc<SessionSource>, HashMap<Arc<str>, u64, RandomState>, RandomState>,
+    /// The next expiry of an entry of the widget, which is on the agenda while there are sessions.
+    expires_at: Option<Timestamp>,
+    /// The limits by which its sessions have their places.
+    limits: Option<Limits>,
+}
+
+/// Memory of sessions that have left the edge, at most so many.
+pub struct SessionMemory {
+    most: usize,
+    /// The number of the next session that is remembered, and of the next one that was read: those are older.
+    next: u64,
+    next_read: u64,
+    by_age: BTreeMap<u64, LeftSession>,
+    widgets: HashMap<Arc<str>, OfWidget, RandomState>,
+    expiries: BTreeSet<(Timestamp, Arc<str>)>,
+    stays: BTreeSet<(Timestamp, u64)>,
+}
+
+impl SessionMemory {
+    /// A memory with nothing in it.
+    pub fn new(most: usize) -> Self {
+        Self {
+            most,
+            next: FIRST,
+            next_read: 0,
+            by_age: BTreeMap::new(),
+            widgets: HashMap::default(),
+            expiries: BTreeSet::new(),
+            stays: BTreeSet::new(),
+        }
+    }
+
+    /// The number of sessions.
+    pub fn len(&self) -> usize {
+        self.by_age.len()
+    }
+
+    /// Remembers a session, in place of the one that had its name. `limits`: by which its stay has its place. Returns the
+    /// oldest session, if there were too many.
+    pub fn keep(
+        &mut self,
+        name: SessionName,
+        since: Timestamp,
+        stay: Option<Stay>,
+        limits: Option<Limits>,
+    ) -> Option<SessionName> {
+        if let Some(number) = self.number(&name) {
+            self.take(number);
+        }
+        let oldest = (self.len() >= self.most).then(|| self.by_age.first_key_value().map(|(first, _)| *first));
+        let dropped = oldest.flatten().and_then(|number| self.take(number));
+        let number = self.next;
+        self.next += 1;
+        self.put(number, name, since, stay, limits);
+        dropped
+    }
+
+    /// Remembers a session that was read from the file, unless it was named again meanwhile. They come in the order of
+    /// their age. Returns whether there is room for it.
+    pub fn keep_read(&mut self, name: SessionName, since: Timestamp, stay: Option<Stay>, limits: Option<Limits>) -> bool {
+        let has_room = self.len() < self.most;
+        if has_room && self.number(&name).is_none() {
+            let number = self.next_read;
+            self.next_read += 1;
+            self.put(number, name, since, stay, limits);
+        }
+        has_room
+    }
+
+    fn put(
+        &mut self,
+        number: u64,
+        name: SessionName,
+        since: Timestamp,
+        stay: Option<Stay>,
+        limits: Option<Limits>,
+    ) {
+        let SessionName { source, id } = name;
+        let new = || OfWidget { limits, ..OfWidget::default() };
+        let of_widget = self.widgets.entry(Arc::clone(&source.widget)).or_insert_with(new);
+        // All sessions of a page share one.
+        let source = of_widget.sources.get_key_value(&*source).map_or(source, |(known, _)| Arc::clone(known));
+        let ids = of_widget.sources.entry(Arc::clone(&source)).or_default();
+        ids.insert(Arc::clone(&id), number);
+        if let Some(stay) = &stay {
+            self.stays.insert((stay.until, number));
+        }
+        let name = SessionName { source, id };
+        self.by_age.insert(number, LeftSession { name, since, stay: stay.map(Box::new) });
+    }
+
+    /// Forgets the sessions of a widget with this id, whatever they rest on.
+    pub fn end(&mut self, widget: &str, id: &str) -> Vec<SessionName> {
+        let Some(of_widget) = self.widgets.get(widget) else { return Vec::new() };
+        let numbers: Vec<u64> =
+            of_widget.sources.values().filter_map(|ids| ids.get(id)).copied().collect();
+        numbers.into_iter().filter_map(|number| self.take(number)).collect()
+    }
+
+    /// Forgets the sessions that are not younger than this.
+    pub fn forget_until(&mut self, at: Timestamp) -> Vec<SessionName> {
+        let mut forgotten = Vec::new();
+        while let Some((number, session)) = self.by_age.first_key_value()
+            && session.since <= at
+        {
+            forgotten.extend(self.take(*number));
+        }
+        forgotten
+    }
+
+    /// Has the stays end whose time is over. Their sessions are remembered, but count no more.
+    pub fn end_stays(&mut self, now: Timestamp) {
+        while let Some((until, number)) = self.stays.first().copied()
+            && until <= now
+        {
+            self.stays.pop_first();
+            if let Some(session) = self.by_age.get_mut(&number) {
+                session.stay = None;
+            }
+        }
+    }
+
+    /// Forgets the sessions of a widget that are denied now.
+    pub fn take_denied(
+        &mut self,
+        widget: &str,
+        verdict: impl Fn(&SessionSource) -> Option<Reason>,
+    ) -> Vec<DeniedSource> {
+        let Some(of_widget) = self.widgets.get(widget) else { return Vec::new() };
+        let denied: Vec<(Arc<SessionSource>, Reason)> = of_widget
+            .sources
+            .keys()
+            .filter_map(|source| Some((Arc::clone(source), verdict(source)?)))
+            .collect();
+        let mut taken = Vec::with_capacity(denied.len());
+        for (source, reason) in denied {
+            let Some(ids) = self.widgets.get(widget).and_then(|of_widget| of_widget.sources.get(&source))
+            else {
+                continue;
+            };
+            let mut numbers: Vec<u64> = ids.values().copied().collect();
+            numbers.sort_unstable();
+            let ids = numbers.into_iter().filter_map(|number| Some(self.take(number)?.id)).collect();
+            taken.push(DeniedSource { source, reason, ids });
+        }
+        taken
+    }
+
+    /// Notes when an entry of a widget expires next, if it has sessions here.
+    pub fn expect_expiry(&mut self, widget: &str, next: Option<Timestamp>) {
+        let Some((id, of_widget)) = self.widgets.get_key_value(widget) else { return };
+        if of_widget.expires_at == next {
+            return;
+        }
+        let id = Arc::clone(id);
+        if let Some(before) = of_widget.expires_at {
+            self.expiries.remove(&(before, Arc::clone(&id)));
+        }
+        if let Some(next) = next {
+            self.expiries.insert((next, Arc::clone(&id)));
+        }
+        if let Some(of_widget) = self.widgets.get_mut(widget) {
+            of_widget.expires_at = next;
+        }
+    }
+
+    /// Takes the widgets of which an entry has expired.
+    pub fn take_expired(&mut self, now: Timestamp) -> Vec<Arc<str>> {
+        let mut due = Vec::new();
+        while let Some((at, _)) = self.expiries.first()
+            && *at <= now
+        {
+            let Some((_, widget)) = self.expiries.pop_first() else { break };
+            if let Some(of_widget) = self.widgets.get_mut(&widget) {
+                of_widget.expires_at = None;
+            }
+            due.push(widget);
+        }
+        due
+    }
+
+    /// The next instant at which an entry expires or a stay is over.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let expiry = self.expiries.first().map(|(at, _)| *at);
+        expiry.into_iter().chain(self.stays.first().map(|(at, _)| *at)).min()
+    }
+
+    /// Gives the sessions of a widget that count as open new places, if its limits are others now.
+    pub fn place(
+        &mut self,
+        widget: &str,
+        limits: Option<Limits>,
+        occupy: impl Fn(&SessionSource, &Limits, Option<IpAddr>) -> Option<Place>,
+    ) {
+        let Some(of_widget) = self.widgets.get_mut(widget).filter(|of_widget| of_widget.limits != limits)
+        else {
+            return;
+        };
+        of_widget.limits = limits;
+        for number in of_widget.sources.values().flat_map(HashMap::values) {
+            let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number) else { continue };
+            // The new place first: in between, somebody else could take it.
+            stay.place = limits.and_then(|limits| occupy(&name.source, &limits, stay.address));
+        }
+    }
+
+    /// Whether there are sessions of a widget.
+    pub fn has_widget(&self, widget: &str) -> bool {
+        self.widgets.contains_key(widget)
+    }
+
+    /// The widgets with sessions.
+    pub fn widgets(&self) -> impl ExactSizeIterator<Item = &Arc<str>> {
+        self.widgets.keys()
+    }
+
+    /// What the sessions of a widget rest on, and how many rest on each.
+    pub fn of_widget(&self, widget: &str) -> impl Iterator<Item = (&SessionSource, usize)> {
+        let sources = self.widgets.get(widget).into_iter().flat_map(|of_widget| &of_widget.sources);
+        sources.map(|(source, ids)| (&**source, ids.len()))
+    }
+
+    /// All sessions, the oldest first: the name, since when, and until when it counts as open.
+    pub fn iter(&self) -> impl Iterator<Item = (&SessionName, Timestamp, Option<Timestamp>)> {
+        let until = |session: &LeftSession| session.stay.as_ref().map(|stay| stay.until);
+        self.by_age.values().map(move |session| (&session.name, session.since, until(session)))
+    }
+
+    fn number(&self, SessionName { source, id }: &SessionName) -> Option<u64> {
+        self.widgets.get(&source.widget)?.sources.get(source)?.get(id).copied()
+    }
+
+    /// Takes a session out.
+    fn take(&mut self, number: u64) -> Option<SessionName> {
+        let LeftSession { name, stay, .. } = self.by_age.remove(&number)?;
+        if let Some(stay) = stay {
+            self.stays.remove(&(stay.until, number));
+        }
+        let widget = &*name.source.widget;
+        if let Some(of_widget) = self.widgets.get_mut(widget) {
+            if let Some(ids) = of_widget.sources.get_mut(&name.source) {
+                ids.remove(&name.id);
+                if ids.is_empty() {
+                    of_widget.sources.remove(&name.source);
+                }
+            }
+            if of_widget.sources.is_empty() {
+                self.expect_expiry(widget, None);
+                self.widgets.remove(widget);
+            }
+        }
+        Some(name)
+    }
+}
+
+#[cfg(test)]
+mod tests;
