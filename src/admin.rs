@@ -87,6 +87,7 @@ use crate::activity::reader::ActivityReader;
 use crate::certificates::{CertificateExpiry, Expiring};
 use crate::limits::usage::LimitReader;
 use crate::notifications::outbox::Outbox;
+use crate::notifications::remembered::RememberedReader;
 use crate::rules::assets::CachedAssets;
 use crate::rules::fleet::Fleet;
 use crate::rules::publisher::Publisher;
@@ -131,6 +132,8 @@ pub struct Admin {
     pub assets: Arc<dyn CachedAssets>,
     /// What was seen of embedders.
     pub activity: Arc<dyn ActivityReader>,
+    /// Sessions that have left the edge.
+    pub remembered: Arc<dyn RememberedReader>,
     /// How much of their limits widgets have used.
     pub limits: Arc<dyn LimitReader>,
     /// Notifications on their way.

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::activity::reader::ActivityReader;
-use crate::admin::{self, Admin, CallBounds, Gate, Readiness, SwapFeed};
+use crate::admin::{self, Admin, CallBounds, Gate, Readiness};
 use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::judge::VerdictRecorder;
@@ -24,9 +24,9 @@ use crate::edge::setup::LiveSetup;
 use crate::files::private::IfMissing;
 use crate::limits::usage::LimitReader;
 use crate::notifications::notifier::Notify;
+use crate::notifications::remembered::RememberedReader;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
-use crate::rules::publisher::Observer;
 use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
@@ -53,6 +53,7 @@ mod observe;
 mod offline;
 mod preparation;
 mod reload;
+mod remembered;
 mod signals;
 mod sockets;
 mod source;
@@ -87,7 +88,6 @@ use life::{ControlListener, Life};
 use limits::UsedLimits;
 use log::Logs;
 use notices::ChangeNotices;
-use observe::RuleMetrics;
 use preparation::Preparation;
 use reload::{ReloadOnCall, Reloader};
 use sockets::{Bound, Sockets};
@@ -189,16 +189,9 @@ impl Assembly {
         let (metrics_, events_) = (Arc::clone(&metrics), Arc::clone(&events));
         let limiter_ = Arc::clone(&limiter);
         let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_, limiter_);
+        let remembered = remembered::sessions(&settings, (&rules, &setup), &outbox, &limiter, &metrics);
         let feed = Feed::new();
-        let observers: [Arc<dyn Observer>; 6] = [
-            // First, so that nothing else delays the end of the sessions that a save denies.
-            sessions.clone(),
-            feed.clone(),
-            Arc::new(setup.clone()),
-            Arc::new(RuleMetrics::new(Arc::clone(&metrics))),
-            Arc::new(SwapFeed::new(Arc::clone(&events))),
-            changes.clone(),
-        ];
+        let observers = observe::all((&sessions, &remembered), &feed, &setup, &metrics, &events, &changes);
         let before = predecessor.as_ref().and_then(Predecessor::files);
         let handed_over = predecessor.is_some();
         let StartedSource { publisher, follower, file, fleet } =
@@ -224,6 +217,7 @@ impl Assembly {
             metrics: Arc::clone(&metrics),
             verdicts,
             limiter: Arc::clone(&limiter),
+            remembered: Arc::clone(&remembered),
             requests: Arc::clone(&request_log),
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
@@ -241,6 +235,7 @@ impl Assembly {
             setup: setup.clone(),
             demo,
             sessions: Arc::clone(&sessions),
+            remembered: Arc::clone(&remembered),
             publisher: Arc::clone(&publisher),
             fleet: fleet.clone(),
             answers: Arc::clone(&answers),
@@ -276,6 +271,7 @@ impl Assembly {
             activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
             limits: Arc::clone(&limiter) as Arc<dyn LimitReader>,
             outbox: Arc::clone(&outbox),
+            remembered: Arc::clone(&remembered) as Arc<dyn RememberedReader>,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -325,6 +321,7 @@ impl Assembly {
         tokio::spawn(Arc::clone(&activity).run());
         tokio::spawn(Arc::clone(&days).run());
         tokio::spawn(Arc::clone(&outbox).run());
+        tokio::spawn(Arc::clone(&remembered).run());
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
@@ -345,7 +342,7 @@ impl Assembly {
             control,
             gate,
             publisher,
-            lent: vec![activity, days, outbox],
+            lent: vec![activity, days, outbox, remembered],
             limiter,
             feed,
             program,

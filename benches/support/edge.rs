@@ -20,6 +20,7 @@ use embedgate::edge::session::registry::SessionRegistry;
 use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
 use embedgate::limits::limiter::Limiter;
 use embedgate::notifications::notifier::Notifier;
+use embedgate::notifications::remembered::RememberedSessions;
 use embedgate::rules::live::LiveRules;
 use embedgate::telemetry::decision_log::DecisionLog;
 use embedgate::telemetry::events::EventFeed;
@@ -91,6 +92,7 @@ impl Edge {
     pub fn service(self) -> EdgeService {
         let policy = Arc::clone(self.live.policy());
         let (rules, metrics) = (self.rules.clone(), Arc::clone(&self.metrics));
+        let remembered = RememberedSessions::unkept(rules.clone(), Arc::clone(&policy), &metrics);
         let limiter = Arc::clone(&self.limiter);
         let sessions = SessionRegistry::new(rules, policy, metrics, self.activity, self.events, limiter);
         let (requests, flush) =
@@ -105,6 +107,7 @@ impl Edge {
             metrics: self.metrics,
             verdicts: self.verdicts,
             limiter: self.limiter,
+            remembered,
             requests: Arc::new(requests),
         };
         EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0))

@@ -71,6 +71,17 @@ struct Sessions {
     cut: usize,
     /// The embedders of those sessions, the ones with the most sessions first, at most 100.
     cut_embedders: Vec<CutEmbedder>,
+    /// Sessions that have left the edge, such as calls on a media server.
+    remembered: RememberedEffects,
+}
+
+/// Effect on sessions that have left the edge.
+#[derive(Debug, Serialize, ToSchema)]
+struct RememberedEffects {
+    /// How many are remembered.
+    known: usize,
+    /// How many of them would be told as revoked.
+    revoked: usize,
 }
 
 /// Embedder that would lose sessions.
@@ -165,5 +176,12 @@ fn sessions(sessions: &[OpenSession], widget: &Widget, policy: &EdgePolicy, now:
         by_embedder.into_iter().map(|(origin, sessions)| CutEmbedder { origin, sessions }).collect();
     cut_embedders.sort_by(|a, b| b.sessions.cmp(&a.sessions).then_with(|| a.origin.cmp(&b.origin)));
     cut_embedders.truncate(EMBEDDERS);
-    Sessions { open: sessions.len(), cut, cut_embedders }
+    let mut remembered = RememberedEffects { known: 0, revoked: 0 };
+    for (facts, sessions) in admin.remembered.of_widget(widget.id.as_str()) {
+        remembered.known += sessions;
+        if !facts.judge(Some(rules.as_rules()), &policy, now).is_allowed() {
+            remembered.revoked += sessions;
+        }
+    }
+    Sessions { open: sessions.len(), cut, cut_embedders, remembered }
 }

@@ -35,6 +35,8 @@ pub(super) struct Status {
     not_kept: Vec<NotKept>,
     /// Open sessions: WebSockets, streams and long polls.
     sessions: usize,
+    /// Sessions that have left the edge, such as calls on a media server, and are remembered.
+    remembered_sessions: usize,
     /// The servers of all upstreams, as they were last found.
     upstreams: Vec<ServerStatus>,
     /// The certificates of all listeners, by file.
@@ -162,6 +164,7 @@ pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
         fleet: connection,
         not_kept: admin.publisher.not_kept(),
         sessions: admin.sessions.count(),
+        remembered_sessions: admin.remembered.count(),
         upstreams: admin.upstreams.servers().into_iter().map(ServerStatus::from).collect(),
         certificates: admin.expiries().into_iter().map(CertificateStatus::new).collect(),
         decisions_not_logged: admin.decisions.dropped(),

@@ -16,9 +16,10 @@ use crate::activity::reader::{ActivityError, ActivityReader, RefusedEmbedder};
 use crate::activity::seen::WidgetActivity;
 use crate::limits::limiter::Limiter;
 use crate::notifications::notifier::Notifier;
+use crate::notifications::remembered::RememberedReader;
 use crate::rules::error::SourceError;
 use crate::rules::live::LiveRules;
-use crate::rules::sessions::OpenSession;
+use crate::rules::sessions::{OpenSession, SessionFacts};
 use crate::rules::source::SourceKind;
 use crate::telemetry::decision_log::Scope;
 use crate::telemetry::request_log::{AddressScope, RequestScope};
@@ -75,6 +76,16 @@ impl OpenSessions for Sessionless {
 
     fn count(&self) -> usize {
         0
+    }
+}
+
+impl RememberedReader for Sessionless {
+    fn count(&self) -> usize {
+        0
+    }
+
+    fn of_widget(&self, _: &str) -> Vec<(SessionFacts, usize)> {
+        Vec::new()
     }
 }
 
@@ -139,6 +150,7 @@ fn served_by(
             Arc::clone(&events),
             metrics.notifications.clone(),
         ),
+        remembered: Arc::new(Sessionless),
         hosts: vec!["127.0.0.1".to_owned()],
         tokens: Tokens::open(tokens).unwrap(),
         policy: Arc::new(ArcSwap::from_pointee(EdgePolicy::default())),

@@ -1,18 +1,43 @@
-//! Metrics of swaps and refusals of rules.
+//! Observers of the rules, and metrics of swaps and refusals.
 
 use std::sync::Arc;
 
+use super::upgrade::Feed;
+use crate::admin::SwapFeed;
+use crate::edge::session::registry::SessionRegistry;
+use crate::edge::setup::LiveSetup;
+use crate::notifications::remembered::RememberedSessions;
 use crate::rules::error::{RulesError, SaveError};
 use crate::rules::publisher::{Observer, Swap};
 use crate::rules::source::SourceKind;
+use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 use embedgate_policy::widget::{Access, Environment};
 
+/// All observers, in the order in which they are told.
+pub(super) fn all(
+    (sessions, remembered): (&Arc<SessionRegistry>, &Arc<RememberedSessions>),
+    feed: &Arc<Feed>,
+    setup: &LiveSetup,
+    metrics: &Arc<Metrics>,
+    events: &Arc<EventFeed>,
+) -> [Arc<dyn Observer>; 6] {
+    [
+        // First, so that nothing else delays the end of the sessions that a save denies.
+        Arc::clone(sessions) as _,
+        Arc::clone(remembered) as _,
+        Arc::clone(feed) as _,
+        Arc::new(setup.clone()),
+        Arc::new(RuleMetrics::new(Arc::clone(metrics))),
+        Arc::new(SwapFeed::new(Arc::clone(events))),
+    ]
+}
+
 /// Observer that keeps the metrics of the rules.
-pub(super) struct RuleMetrics(Arc<Metrics>);
+struct RuleMetrics(Arc<Metrics>);
 
 impl RuleMetrics {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    fn new(metrics: Arc<Metrics>) -> Self {
         Self(metrics)
     }
 }

@@ -23,6 +23,7 @@ use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::{LiveSetup, Setup, SetupParts};
 use crate::files::private::IfMissing;
 use crate::notifications::outbox::Outbox;
+use crate::notifications::remembered::RememberedSessions;
 use crate::rules::fleet::Fleet;
 use crate::rules::publisher::{Publisher, limit_of_older};
 use crate::telemetry::decision_log::DecisionLog;
@@ -46,6 +47,8 @@ pub(super) struct Reloader {
     pub(super) setup: LiveSetup,
     pub(super) demo: Demo,
     pub(super) sessions: Arc<SessionRegistry>,
+    /// Sessions that have left the edge.
+    pub(super) remembered: Arc<RememberedSessions>,
     pub(super) publisher: Arc<Publisher>,
     /// The fleet that shares the rules.
     pub(super) fleet: Option<Arc<dyn Fleet>>,
@@ -127,6 +130,8 @@ impl Reloader {
         self.setup.replace(setup);
         self.setup.load().cache.tell_size(&self.metrics);
         self.sessions.judge_all();
+        self.remembered.set_kept_for(next.tickets.renewable_for);
+        self.remembered.judge_all();
         self.publisher.set_brake(brake(&next.policy));
         if let Some(fleet) = &self.fleet {
             fleet.set_max_staleness(next.policy.max_staleness);

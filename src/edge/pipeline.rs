@@ -28,6 +28,7 @@ use super::setup::{LiveSetup, Setup};
 use crate::edge::http::message::RequestHead;
 use crate::limits::limiter::Limiter;
 use crate::limits::shares::ShareWait;
+use crate::notifications::remembered::RememberedSessions;
 use crate::pacing::deadline::Deadline;
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::Metrics;
@@ -65,6 +66,8 @@ pub struct Pipeline {
     pub verdicts: VerdictRecorder,
     /// The counter of what is opened, on widgets with limits.
     pub limiter: Arc<Limiter>,
+    /// Sessions that have left the edge.
+    pub remembered: Arc<RememberedSessions>,
     /// The request log.
     pub requests: Arc<RequestLog>,
 }

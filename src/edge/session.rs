@@ -5,6 +5,7 @@
 mod ended;
 pub mod entry;
 mod expiry;
+mod guard;
 pub mod opening;
 pub mod registry;
 mod revocation;

@@ -29,9 +29,12 @@ mod beginning;
 pub mod head;
 mod http1;
 mod http2;
+mod naming;
 mod protocols;
 mod pumps;
 mod tries;
+
+pub use naming::Naming;
 
 use beginning::Beginning;
 use head::Outgoing;
@@ -53,6 +56,8 @@ pub struct ForwardRequest<'a> {
     pub outgoing: Outgoing<'a>,
     /// The upstream.
     pub upstream: &'a Upstream,
+    /// Where sessions are remembered that the answer names, if the request is a session.
+    pub naming: Option<Naming<'a>>,
     /// Whether the browser's scheme is https.
     pub https: bool,
     /// What is reported of the answer.
@@ -130,8 +135,13 @@ impl Forwarder {
                 request.report.upstream_took = Some(took);
                 request.upstream.count_answer(took);
             }
+            let named = request.named(&head);
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return request.switched(head, pumps.into_exchange());
+                let switched = request.switched(head, pumps.into_exchange())?;
+                if let Some(remembering) = named {
+                    remembering.await;
+                }
+                return Ok(switched);
             }
             if let Some(hit) = request.received(&head) {
                 // After an answer without a body, such as a 304, the connection can be used again.
@@ -139,6 +149,9 @@ impl Forwarder {
                     pumps.release(turn.server());
                 }
                 return Ok(Forwarded::ServeCached(hit));
+            }
+            if let Some(remembering) = named {
+                remembering.await;
             }
             request.report.status = Some(head.status.as_u16());
             if request.is_event_stream(&head) {

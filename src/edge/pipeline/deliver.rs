@@ -13,13 +13,14 @@ use crate::edge::admission::terms::Admission;
 use crate::edge::admission::tickets::presented;
 use crate::edge::cache::{AssetRequest, BegunLookup, CacheState, Hit};
 use crate::edge::forward::exchange::head::Outgoing;
-use crate::edge::forward::exchange::{ForwardRequest, Forwarded};
+use crate::edge::forward::exchange::{ForwardRequest, Forwarded, Naming};
 use crate::edge::forward::failure;
 use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::body::{BodyLength, Frame};
 use crate::edge::http::message::RequestHead;
 use crate::edge::patience::Patience;
 use crate::edge::session::opening::Handshake;
+use crate::edge::session::registry::SessionGuard;
 
 /// Outcome of an admitted request.
 pub(super) enum Delivered {
@@ -73,6 +74,7 @@ impl Pipeline {
             let forward = ForwardRequest {
                 outgoing,
                 upstream,
+                naming: session.as_ref().map(|session| self.naming(session)),
                 https: received.client.https,
                 report: &mut record.report,
                 asset: is_looked_at.then_some((&mut caching, asked(request, admission, upstream, received))),
@@ -131,6 +133,12 @@ impl Pipeline {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Pipeline {
+    fn naming<'a>(&'a self, session: &'a SessionGuard) -> Naming<'a> {
+        Naming { session, remembered: &self.remembered, setup: &self.setup }
     }
 }
 

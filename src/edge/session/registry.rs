@@ -33,6 +33,7 @@ use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::Limits;
 use embedgate_policy::verdict::Reason;
 
+pub use crate::edge::session::guard::SessionGuard;
 pub use crate::edge::session::revocation::Revocation;
 
 use crate::edge::admission::decision_id::DecisionId;
@@ -130,7 +131,7 @@ impl SessionRegistry {
         drop(shard);
         self.open.fetch_add(1, Ordering::Relaxed);
         self.metrics.sessions_open.inc();
-        Some(SessionGuard { sessions: Arc::clone(self), widget, id, revocation })
+        Some(SessionGuard::new(Arc::clone(self), widget, id, revocation))
     }
 
     /// Judges all sessions again, after the policy for all widgets has changed.
@@ -239,7 +240,14 @@ impl SessionRegistry {
         of_widget.expires_at = next;
     }
 
-    fn close(&self, widget: &Arc<str>, id: u64) {
+    /// What a session rests on; `None`: it has ended.
+    pub(super) fn facts(&self, widget: &str, id: u64) -> Option<SessionFacts> {
+        let shard = self.shard(widget);
+        Some(shard.get(widget)?.sessions.get(&id)?.facts.clone())
+    }
+
+    /// Ends a session.
+    pub(super) fn close(&self, widget: &Arc<str>, id: u64) {
         let mut shard = self.shard(widget);
         let Some(of_widget) = shard.get_mut(widget) else { return };
         let Some(ended) = of_widget.sessions.remove(&id) else { return };
@@ -313,33 +321,6 @@ impl OpenSessions for SessionRegistry {
 impl std::fmt::Debug for SessionRegistry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SessionRegistry").field("open", &self.open).finish_non_exhaustive()
-    }
-}
-
-/// Guard of an open session, which ends when the guard is dropped.
-#[derive(Debug)]
-pub struct SessionGuard {
-    sessions: Arc<SessionRegistry>,
-    widget: Arc<str>,
-    id: u64,
-    revocation: Arc<Revocation>,
-}
-
-impl SessionGuard {
-    /// The widget's id.
-    pub fn widget(&self) -> &str {
-        &self.widget
-    }
-
-    /// The session's cancellation handle.
-    pub fn revocation(&self) -> &Arc<Revocation> {
-        &self.revocation
-    }
-}
-
-impl Drop for SessionGuard {
-    fn drop(&mut self) {
-        self.sessions.close(&self.widget, self.id);
     }
 }
 

@@ -19,6 +19,7 @@ use embedgate::edge::session::registry::SessionRegistry;
 use embedgate::edge::setup::{LiveSetup, Setup, SetupParts};
 use embedgate::limits::limiter::Limiter;
 use embedgate::notifications::notifier::Notifier;
+use embedgate::notifications::remembered::RememberedSessions;
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::{Observer, Publisher};
@@ -80,6 +81,7 @@ impl InProcess {
         let activity = Arc::new(ActivityRecorder::new(1024));
         let (rules, policy, metrics_) = (LiveRules::new(), Arc::clone(setup.policy()), Arc::clone(&metrics));
         let limiter = Limiter::new(Notifier::new(), metrics.limits.clone());
+        let remembered = RememberedSessions::unkept(rules.clone(), Arc::clone(&policy), &metrics);
         let (activity_, limiter_) = (Arc::clone(&activity), Arc::clone(&limiter));
         let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, activity_, events, limiter_);
         let publisher = Publisher::new(rules.clone(), SourceKind::STORE, "test")
@@ -98,6 +100,7 @@ impl InProcess {
             metrics: Arc::clone(&metrics),
             verdicts: VerdictRecorder::new(&metrics, &Arc::new(decisions), &activity),
             limiter,
+            remembered,
             requests: Arc::new(requests),
         };
         let service = Arc::new(EdgeService::new(pipeline, DescriptorShare::of(usize::MAX, 0)));
