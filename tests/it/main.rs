@@ -34,6 +34,7 @@ mod metrics;
 mod mistakes;
 mod notifications;
 mod receivers;
+mod remembered;
 mod reports;
 mod requests;
 mod revocation;
