@@ -17,6 +17,7 @@
 //! | [`activity`] | what is kept of who embeds: a million widgets, floods of forged origins, `kill -9` |
 //! | [`limits`] | floods of forged opens, and what they leave to honest visitors |
 //! | [`notifications`] | a receiver that is away while the edge is killed |
+//! | [`remembered`] | sessions that have left the edge: how soon a save tells of them, and their memory |
 //!
 //! It prints one table and fails if a row is missed. Everything runs from a temporary folder, on loopback, and is ended
 //! by process id.
@@ -47,6 +48,7 @@ mod notifications;
 mod peers;
 mod proc;
 mod reload;
+mod remembered;
 mod restart;
 mod saver;
 mod sick;
@@ -108,6 +110,7 @@ enum Scene {
     Activity,
     Limits,
     Notifications,
+    Remembered,
 }
 
 /// What every scene is told.
@@ -160,6 +163,7 @@ fn main() -> Result<ExitCode> {
             Scene::Activity => activity::show(&settings, &mut rows),
             Scene::Limits => limits::show(&settings, &mut rows),
             Scene::Notifications => notifications::show(&settings, &mut rows),
+            Scene::Remembered => remembered::show(&settings, &mut rows),
         };
         if let Err(error) = shown {
             let name = scene.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
