@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::{Admin, blocking, refusal, widgets};
 use crate::rules::change::{ApplyOptions, Change, Outcome};
 use crate::rules::error::SaveError;
-use crate::rules::sessions::OpenSession;
+use crate::rules::sessions::{OpenSession, SessionFacts};
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::PackedLimits;
 use embedgate_policy::lint::{Finding, lint};
@@ -155,12 +155,17 @@ fn tried(admin: &Admin, widget: Widget, conditions: &Conditions) -> Result<DryRu
         },
         unrestricted: policy.open_allowed && widget.effective_access() == Access::Open,
         lints,
-        sessions: sessions(&open, &widget, &policy, now),
+        sessions: sessions((&open, admin.remembered.of_widget(widget.id.as_str())), &widget, &policy, now),
         widget,
     })
 }
 
-fn sessions(sessions: &[OpenSession], widget: &Widget, policy: &EdgePolicy, now: Timestamp) -> Sessions {
+fn sessions(
+    (sessions, left): (&[OpenSession], Vec<(SessionFacts, usize)>),
+    widget: &Widget,
+    policy: &EdgePolicy,
+    now: Timestamp,
+) -> Sessions {
     let rules = widget.compile();
     let mut by_embedder = std::collections::HashMap::<Option<String>, usize>::new();
     let mut cut = 0;
@@ -177,9 +182,9 @@ fn sessions(sessions: &[OpenSession], widget: &Widget, policy: &EdgePolicy, now:
     cut_embedders.sort_by(|a, b| b.sessions.cmp(&a.sessions).then_with(|| a.origin.cmp(&b.origin)));
     cut_embedders.truncate(EMBEDDERS);
     let mut remembered = RememberedEffects { known: 0, revoked: 0 };
-    for (facts, sessions) in admin.remembered.of_widget(widget.id.as_str()) {
+    for (facts, sessions) in left {
         remembered.known += sessions;
-        if !facts.judge(Some(rules.as_rules()), &policy, now).is_allowed() {
+        if !facts.judge(Some(rules.as_rules()), policy, now).is_allowed() {
             remembered.revoked += sessions;
         }
     }

@@ -80,7 +80,7 @@ impl Pipeline {
                 asset: is_looked_at.then_some((&mut caching, asked(request, admission, upstream, received))),
             };
             let forwarding = self.forwarder.forward(client, forward, patience);
-            match session {
+            match &*session {
                 None => forwarding.await,
                 Some(session) => tokio::select! {
                     biased;

@@ -24,7 +24,7 @@ use crate::rules::book::RuleBook;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Swap};
-use crate::rules::sessions::{OpenSession, OpenSessions};
+use crate::rules::sessions::{OpenSession, OpenSessions, SessionFacts};
 use crate::rules::source::SourceKind;
 use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
