@@ -1,6 +1,5 @@
 //! Sessions that have left the edge, by the settings.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::Settings;
@@ -8,26 +7,26 @@ use crate::edge::setup::LiveSetup;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::Opening;
 use crate::notifications::outbox::Outbox;
-use crate::notifications::remembered::{Occupies, Place, RememberedSessions};
+use crate::notifications::remembered::{Occupies, Place, RememberedSessions, Seat};
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::Metrics;
-use embedgate_policy::limits::Limits;
 
 /// Counter of open sessions, for those that have left the edge.
 struct SessionCounter(Arc<Limiter>);
 
 impl Occupies for SessionCounter {
-    fn occupy(&self, widget: &str, limits: &Limits, embedder: &str, address: Option<IpAddr>) -> Place {
-        let opening = Opening {
+    fn occupy(&self, seat: &Seat<'_>) -> Place {
+        let &Seat { widget, limits, embedder, is_listed, address } = seat;
+        let mut charge = self.0.occupy(&Opening {
             widget,
             limits,
             embedder,
+            is_listed,
             address,
             is_open: false,
             is_session: true,
             may_wait: false,
-        };
-        let mut charge = self.0.occupy(&opening);
+        });
         charge.keep();
         Box::new(charge)
     }

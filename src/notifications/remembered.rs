@@ -36,10 +36,11 @@ use crate::database::Lendable;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Swap};
-use crate::rules::sessions::{SessionFacts, is_limited};
+use crate::rules::sessions::{SessionFacts, is_limited, is_listed};
 use crate::rules::source::SourceKind;
 use crate::telemetry::metrics::{Metrics, RememberedMetrics, RememberedOutcome};
 use crate::telemetry::tally::Tally;
+use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::Limits;
 
@@ -67,8 +68,23 @@ pub type Place = Box<dyn Send + Sync>;
 
 /// Counter of open sessions.
 pub trait Occupies: Send + Sync {
-    /// Takes a place among the open sessions of a widget with these limits, whatever they say.
-    fn occupy(&self, widget: &str, limits: &Limits, embedder: &str, address: Option<IpAddr>) -> Place;
+    /// Takes a place among the open sessions of a widget, whatever its limits say.
+    fn occupy(&self, seat: &Seat<'_>) -> Place;
+}
+
+/// Place to be taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Seat<'a> {
+    /// The widget's id.
+    pub widget: &'a str,
+    /// The widget's limits.
+    pub limits: &'a Limits,
+    /// The embedder with which the session is counted.
+    pub embedder: &'a str,
+    /// Whether an entry of the widget names the embedder exactly.
+    pub is_listed: bool,
+    /// The address of the session's client, where it is known.
+    pub address: Option<IpAddr>,
 }
 
 /// Reader of the sessions that have left the edge.
@@ -220,18 +236,16 @@ impl RememberedSessions {
             self.metrics.count(RememberedOutcome::Named, ids.len());
             kept = self.tell(widget, vec![DeniedSource { source, reason: decision.reason, ids }]);
         } else if !is_denied {
-            let limits = rules.and_then(|rules| rules.limits).map(|limits| limits.read());
-            self.place(&mut state.memory, widget, limits);
             self.metrics.count(RememberedOutcome::Named, named.begun.len());
             for NamedSession { id, max_age } in named.begun {
                 let until = max_age.and_then(|max_age| now.checked_add(max_age).ok());
                 let stay = until.map(|until| {
-                    let place = limits.and_then(|limits| self.occupy(&source, &limits, address));
+                    let place = rules.and_then(|rules| self.occupy(&source, rules, address));
                     Stay { until, address, place }
                 });
                 let name = SessionName { source: Arc::clone(&source), id };
                 changes.kept.push(SessionRow { name: name.clone(), since: now, until });
-                if let Some(dropped) = state.memory.keep(name, now, stay, limits) {
+                if let Some(dropped) = state.memory.keep(name, now, stay) {
                     self.metrics.count(RememberedOutcome::Dropped, 1);
                     changes.forgotten.push(dropped);
                 }
@@ -249,18 +263,26 @@ impl RememberedSessions {
         kept
     }
 
-    /// Takes a place for a session that counts.
-    fn occupy(&self, source: &SessionSource, limits: &Limits, address: Option<IpAddr>) -> Option<Place> {
-        let SessionSource { widget, facts, .. } = source;
-        let (book, policy) = (self.rules.load(), self.policy.load());
-        let decision = facts.judge(book.get(widget), &policy, Timestamp::now());
-        is_limited(&facts.facts(widget), &decision, &policy)
-            .then(|| self.places.occupy(widget, limits, facts.counted_as(widget, &policy), address))
-    }
-
-    /// Gives the sessions of a widget their places by its limits.
-    fn place(&self, memory: &mut SessionMemory, widget: &str, limits: Option<Limits>) {
-        memory.place(widget, limits, |source, limits, address| self.occupy(source, limits, address));
+    /// Takes a place for a session that counts, if its widget has limits.
+    fn occupy(
+        &self,
+        SessionSource { widget, facts, .. }: &SessionSource,
+        rules: WidgetRules<'_>,
+        address: Option<IpAddr>,
+    ) -> Option<Place> {
+        let (limits, policy) = (rules.limits?.read(), self.policy.load());
+        let decision = facts.judge(Some(rules), &policy, Timestamp::now());
+        let of_request = facts.facts(widget);
+        let is_counted = decision.is_allowed() && is_limited(&of_request, &decision, &policy);
+        is_counted.then(|| {
+            self.places.occupy(&Seat {
+                widget,
+                limits: &limits,
+                embedder: facts.counted_as(widget, &policy),
+                is_listed: is_listed(&of_request, &decision, rules, &policy),
+                address,
+            })
+        })
     }
 }
 

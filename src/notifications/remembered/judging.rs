@@ -28,8 +28,9 @@ const MOST_TOLD: usize = 1_000;
 /// to write what could not be written.
 const CLOCK: Duration = Duration::from_secs(1);
 
-/// Time that an edge has to get its rules at a start, before sessions end because they are too old.
-const CONTACT: Duration = Duration::from_secs(10);
+/// Time after a start in which the process before this one may still have the file, and in which sessions don't end because
+/// the rules are too old: their source has to be found first.
+const AT_START: Duration = Duration::from_secs(10);
 
 /// Time between two tries to read the file, which the process before this one may still have.
 const READ_AGAIN: Duration = Duration::from_millis(50);
@@ -41,20 +42,19 @@ impl RememberedSessions {
         let (started, mut was_current, mut was_stale) = (Instant::now(), false, false);
         loop {
             let is_whole = self.read().await;
-            if is_whole {
-                let is_stale = self.policy.load().is_stale(Timestamp::now());
-                if is_stale && !was_stale {
-                    self.judge_all();
-                }
-                (was_stale, was_current) = (is_stale, was_current || !is_stale);
-                // An edge that has just started has the source of its rules to find first.
-                if was_current || started.elapsed() >= CONTACT {
-                    self.judge_changed();
-                }
-                self.forget();
-                self.catch_up().await;
+            let is_stale = self.policy.load().is_stale(Timestamp::now());
+            if is_stale && !was_stale {
+                self.judge_all();
             }
-            let wait = if is_whole { self.next_look() } else { READ_AGAIN };
+            (was_stale, was_current) = (is_stale, was_current || !is_stale);
+            let is_new = started.elapsed() < AT_START;
+            // An edge that has just started has the source of its rules to find first.
+            if was_current || !is_new {
+                self.judge_changed();
+            }
+            self.forget();
+            self.catch_up().await;
+            let wait = if !is_whole && is_new { READ_AGAIN } else { self.next_look() };
             tokio::select! {
                 () = self.wake.notified() => {}
                 () = sleep(wait) => {}
@@ -91,7 +91,7 @@ impl RememberedSessions {
 
     fn judge(self: &Arc<Self>, widget: &str) {
         let mut state = self.state.lock();
-        if state.phase != Phase::Whole {
+        if state.phase == Phase::Relieved {
             return;
         }
         // Loaded under the lock, so that no session is judged by a book older than the one that it was named under.
@@ -102,8 +102,9 @@ impl RememberedSessions {
             (!decision.is_allowed()).then_some(decision.reason)
         });
         state.memory.expect_expiry(widget, rules.and_then(|rules| rules.allowlist.next_expiry(now)));
-        let limits = rules.and_then(|rules| rules.limits).map(|limits| limits.read());
-        self.place(&mut state.memory, widget, limits);
+        if let Some(rules) = rules.filter(|rules| rules.limits.is_some()) {
+            state.memory.place(widget, |source, address| self.occupy(source, rules, address));
+        }
         drop(self.tell(widget, denied));
         self.metrics.remembered(state.memory.len());
     }

@@ -1,6 +1,5 @@
 //! Ledger of sessions that have left the edge: rows in the file of the outbox, changed together with its notices.
 
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -10,12 +9,11 @@ use tokio::task::JoinHandle;
 
 use super::memory::{SessionMemory, SessionName, Stay};
 use super::row::{self, RowChanges, SessionRow};
-use super::{MOST_SESSIONS, Occupies, Phase, Place, RememberedSessions};
+use super::{MOST_SESSIONS, Occupies, Phase, Place, RememberedSessions, Seat};
 use crate::database::{DatabaseError, DatabaseFault};
 use crate::notifications::notice::Notice;
 use crate::notifications::outbox::Outbox;
 use crate::telemetry::metrics::RememberedOutcome;
-use embedgate_policy::limits::Limits;
 
 /// Change of the file, made in one transaction.
 pub type LedgerChange = Box<dyn FnOnce(&WriteTransaction) -> Result<(), DatabaseFault> + Send>;
@@ -48,7 +46,7 @@ impl Ledger for KeepsNothing {
 }
 
 impl Occupies for KeepsNothing {
-    fn occupy(&self, _widget: &str, _limits: &Limits, _embedder: &str, _address: Option<IpAddr>) -> Place {
+    fn occupy(&self, _seat: &Seat<'_>) -> Place {
         Box::new(())
     }
 }
@@ -138,14 +136,13 @@ impl RememberedSessions {
         let mut forgotten = Vec::new();
         for (place, SessionRow { name, since, until }) in rows.into_iter().enumerate() {
             let rules = book.get(&name.source.widget);
-            let limits = rules.and_then(|rules| rules.limits).map(|limits| limits.read());
             let stay = until.filter(|until| *until > now).map(|until| {
-                let place = limits.and_then(|limits| self.occupy(&name.source, &limits, None));
+                let place = rules.and_then(|rules| self.occupy(&name.source, rules, None));
                 Stay { until, address: None, place }
             });
             let is_kept = place >= surplus
                 && since > oldest
-                && state.memory.keep_read(name.clone(), since, stay, limits);
+                && state.memory.keep_read(name.clone(), since, stay);
             if !is_kept {
                 forgotten.push(name);
             }

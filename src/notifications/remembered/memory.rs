@@ -10,7 +10,6 @@ use jiff::Timestamp;
 
 use super::Place;
 use crate::rules::sessions::SessionFacts;
-use embedgate_policy::limits::Limits;
 use embedgate_policy::verdict::Reason;
 
 /// Number of the first session that was not read from the file.
@@ -70,8 +69,6 @@ struct OfWidget {
     sources: HashMap<Arc<SessionSource>, HashMap<Arc<str>, u64, RandomState>, RandomState>,
     /// The next expiry of an entry of the widget, which is on the agenda while there are sessions.
     expires_at: Option<Timestamp>,
-    /// The limits by which its sessions have their places.
-    limits: Option<Limits>,
 }
 
 /// Memory of sessions that have left the edge, at most so many.
@@ -105,15 +102,8 @@ impl SessionMemory {
         self.by_age.len()
     }
 
-    /// Remembers a session, in place of the one that had its name. `limits`: by which its stay has its place. Returns the
-    /// oldest session, if there were too many.
-    pub fn keep(
-        &mut self,
-        name: SessionName,
-        since: Timestamp,
-        stay: Option<Stay>,
-        limits: Option<Limits>,
-    ) -> Option<SessionName> {
+    /// Remembers a session, in place of the one that had its name. Returns the oldest one, if there were too many.
+    pub fn keep(&mut self, name: SessionName, since: Timestamp, stay: Option<Stay>) -> Option<SessionName> {
         if let Some(number) = self.number(&name) {
             self.take(number);
         }
@@ -121,33 +111,25 @@ impl SessionMemory {
         let dropped = oldest.flatten().and_then(|number| self.take(number));
         let number = self.next;
         self.next += 1;
-        self.put(number, name, since, stay, limits);
+        self.put(number, name, since, stay);
         dropped
     }
 
     /// Remembers a session that was read from the file, unless it was named again meanwhile. They come in the order of
     /// their age. Returns whether there is room for it.
-    pub fn keep_read(&mut self, name: SessionName, since: Timestamp, stay: Option<Stay>, limits: Option<Limits>) -> bool {
+    pub fn keep_read(&mut self, name: SessionName, since: Timestamp, stay: Option<Stay>) -> bool {
         let has_room = self.len() < self.most;
         if has_room && self.number(&name).is_none() {
             let number = self.next_read;
             self.next_read += 1;
-            self.put(number, name, since, stay, limits);
+            self.put(number, name, since, stay);
         }
         has_room
     }
 
-    fn put(
-        &mut self,
-        number: u64,
-        name: SessionName,
-        since: Timestamp,
-        stay: Option<Stay>,
-        limits: Option<Limits>,
-    ) {
+    fn put(&mut self, number: u64, name: SessionName, since: Timestamp, stay: Option<Stay>) {
         let SessionName { source, id } = name;
-        let new = || OfWidget { limits, ..OfWidget::default() };
-        let of_widget = self.widgets.entry(Arc::clone(&source.widget)).or_insert_with(new);
+        let of_widget = self.widgets.entry(Arc::clone(&source.widget)).or_default();
         // All sessions of a page share one.
         let source = of_widget.sources.get_key_value(&*source).map_or(source, |(known, _)| Arc::clone(known));
         let ids = of_widget.sources.entry(Arc::clone(&source)).or_default();
@@ -255,22 +237,19 @@ impl SessionMemory {
         expiry.into_iter().chain(self.stays.first().map(|(at, _)| *at)).min()
     }
 
-    /// Gives the sessions of a widget that count as open new places, if its limits are others now.
+    /// Gives the sessions of a widget that count as open their places, where they have none: its limits may be new.
     pub fn place(
         &mut self,
         widget: &str,
-        limits: Option<Limits>,
-        occupy: impl Fn(&SessionSource, &Limits, Option<IpAddr>) -> Option<Place>,
+        occupy: impl Fn(&SessionSource, Option<IpAddr>) -> Option<Place>,
     ) {
-        let Some(of_widget) = self.widgets.get_mut(widget).filter(|of_widget| of_widget.limits != limits)
-        else {
-            return;
-        };
-        of_widget.limits = limits;
-        for number in of_widget.sources.values().flat_map(HashMap::values) {
-            let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number) else { continue };
-            // The new place first: in between, somebody else could take it.
-            stay.place = limits.and_then(|limits| occupy(&name.source, &limits, stay.address));
+        let sources = self.widgets.get(widget).into_iter().flat_map(|of_widget| of_widget.sources.values());
+        for number in sources.flat_map(HashMap::values) {
+            if let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number)
+                && stay.place.is_none()
+            {
+                stay.place = occupy(&name.source, stay.address);
+            }
         }
     }
 

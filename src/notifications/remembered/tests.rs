@@ -51,7 +51,10 @@ impl Disk {
     fn rows(&self) -> Vec<String> {
         let transaction = self.database.begin_write().unwrap();
         let rows = row::all(&transaction).unwrap();
-        rows.iter().map(|row| format!("{} {}", row.name.source.widget, row.name.id)).collect()
+        let mut rows: Vec<String> =
+            rows.iter().map(|row| format!("{} {}", row.name.source.widget, row.name.id)).collect();
+        rows.sort();
+        rows
     }
 
     /// The embedders and the sessions that were told.
@@ -112,7 +115,8 @@ impl Drop for Taken {
 }
 
 impl Occupies for Places {
-    fn occupy(&self, widget: &str, _: &Limits, embedder: &str, address: Option<IpAddr>) -> Place {
+    fn occupy(&self, Seat { widget, embedder, address, is_listed, .. }: &Seat<'_>) -> Place {
+        assert!(is_listed);
         let place = format!("{widget} {embedder} {}", address.map_or(String::new(), |address| address.to_string()));
         self.0.lock().push(place.clone());
         Box::new(Taken(Arc::clone(&self.0), place))
@@ -345,6 +349,23 @@ async fn a_disk_that_takes_nothing_holds_nobody_up() {
     assert_eq!(house.disk().told(), [told(A, &["a"])]);
     house.disk().fails.store(false, Ordering::Relaxed);
     eventually("the file catches up", || house.disk().rows() == ["w b"]).await;
+}
+
+#[tokio::test]
+async fn a_file_that_can_t_be_read_keeps_nobody_from_being_told() {
+    let disk = Disk::new();
+    let before = House::running(&disk, &[both()]);
+    before.learn("w", A, &["before"], &[]).await;
+    drop(before);
+    disk.fails.store(true, Ordering::Relaxed);
+    let house = House::running(&disk, &[both()]);
+    house.learn("w", A, &["a"], &[]).await;
+    house.save(&[put("w", &["b.example"], "")]);
+    eventually("it is told", || !disk.told().is_empty()).await;
+    assert_eq!(disk.told(), [told(A, &["a"])]);
+    disk.fails.store(false, Ordering::Relaxed);
+    eventually("so is what the file has", || disk.told().len() == 2).await;
+    assert_eq!(disk.told()[1], told(A, &["before"]));
 }
 
 #[tokio::test(start_paused = true)]

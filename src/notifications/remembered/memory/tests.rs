@@ -102,7 +102,7 @@ proptest! {
                     if let Some(oldest) = expected {
                         model.remove(&oldest);
                     }
-                    let dropped = memory.keep(name(widget, site, id), at(now), stay, None);
+                    let dropped = memory.keep(name(widget, site, id), at(now), stay);
                     prop_assert_eq!(dropped, expected.map(|(widget, site, id)| name(widget, site, id)));
                     model.insert((widget, site, id), (now, until));
                 }
@@ -164,14 +164,14 @@ proptest! {
 #[test]
 fn what_was_read_is_older_than_what_was_named_meanwhile() {
     let mut memory = SessionMemory::new(3);
-    assert_eq!(memory.keep(name(0, 0, 9), at(50), None, None), None);
-    assert!(memory.keep_read(name(0, 0, 1), at(10), None, None));
-    assert!(memory.keep_read(name(0, 0, 9), at(20), None, None), "and what was named again is not older");
-    assert!(memory.keep_read(name(0, 0, 2), at(30), None, None));
-    assert!(!memory.keep_read(name(0, 0, 3), at(40), None, None), "there is no room");
+    assert_eq!(memory.keep(name(0, 0, 9), at(50), None), None);
+    assert!(memory.keep_read(name(0, 0, 1), at(10), None));
+    assert!(memory.keep_read(name(0, 0, 9), at(20), None), "and what was named again is not older");
+    assert!(memory.keep_read(name(0, 0, 2), at(30), None));
+    assert!(!memory.keep_read(name(0, 0, 3), at(40), None), "there is no room");
     let order: Vec<_> = memory.iter().map(|(name, since, _)| (name.id.to_string(), since)).collect();
     assert_eq!(order, [("1".to_owned(), at(10)), ("2".to_owned(), at(30)), ("9".to_owned(), at(50))]);
-    assert_eq!(memory.keep(name(0, 0, 4), at(60), None, None), Some(name(0, 0, 1)));
+    assert_eq!(memory.keep(name(0, 0, 4), at(60), None), Some(name(0, 0, 1)));
 }
 
 #[test]
@@ -179,8 +179,8 @@ fn an_expiry_is_on_the_agenda_while_there_are_sessions() {
     let mut memory = SessionMemory::new(MOST);
     memory.expect_expiry("w0", Some(at(5)));
     assert_eq!(memory.next_due(), None, "of a widget without any");
-    memory.keep(name(0, 0, 0), at(1), None, None);
-    memory.keep(name(1, 0, 0), at(2), None, None);
+    memory.keep(name(0, 0, 0), at(1), None);
+    memory.keep(name(1, 0, 0), at(2), None);
     memory.expect_expiry("w0", Some(at(5)));
     memory.expect_expiry("w1", Some(at(7)));
     memory.expect_expiry("w1", Some(at(6)));
@@ -192,24 +192,19 @@ fn an_expiry_is_on_the_agenda_while_there_are_sessions() {
 }
 
 #[test]
-fn new_limits_give_new_places() {
+fn new_limits_give_places() {
     let (mut memory, places) = (SessionMemory::new(MOST), Places::default());
-    let limits = |sessions| {
-        let json = format!(r#"{{"widget":{{"sessions":{sessions}}}}}"#);
-        Some(serde_json::from_str::<Limits>(&json).unwrap())
-    };
     let stay = || Some(Stay { until: at(9), address: None, place: None });
-    memory.keep(name(0, 0, 0), at(1), stay(), None);
-    memory.keep(name(0, 1, 1), at(2), stay(), None);
-    memory.keep(name(0, 1, 2), at(3), None, None);
-    let place = |memory: &mut SessionMemory, limits| memory.place("w0", limits, |_, _, _| places.take());
-    place(&mut memory, None);
+    memory.keep(name(0, 0, 0), at(1), stay());
+    memory.keep(name(0, 1, 1), at(2), stay());
+    memory.keep(name(0, 1, 2), at(3), None);
+    memory.keep(name(1, 1, 2), at(3), stay());
+    memory.place("w0", |_, _| None);
     assert_eq!(places.taken(), 0);
-    place(&mut memory, limits(5));
-    assert_eq!(places.taken(), 2, "those that count");
-    place(&mut memory, limits(5));
-    place(&mut memory, limits(1));
-    assert_eq!(places.taken(), 2);
-    place(&mut memory, None);
+    for _ in 0..2 {
+        memory.place("w0", |_, _| places.take());
+        assert_eq!(places.taken(), 2, "those of the widget that count, once");
+    }
+    memory.end_stays(at(9));
     assert_eq!(places.taken(), 0);
 }
