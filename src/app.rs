@@ -24,10 +24,8 @@ use crate::edge::setup::LiveSetup;
 use crate::files::private::IfMissing;
 use crate::limits::usage::LimitReader;
 use crate::notifications::notifier::Notify;
-use crate::notifications::remembered::RememberedReader;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
-use crate::rules::sessions::OpenSessions;
 use crate::rules::source::StartedSource;
 use crate::rules::source::store::LostStore;
 use crate::telemetry::events::EventFeed;
@@ -93,7 +91,7 @@ use reload::{ReloadOnCall, Reloader};
 use sockets::{Bound, Sockets};
 use staleness::Contact;
 use systemd::Systemd;
-use upgrade::{Desk, Feed, Predecessor, Program, RunningFollower, UpgradeSocket};
+use upgrade::{Desk, Feed, HeardOut, Predecessor, Program, RunningFollower, UpgradeSocket};
 use welcome::Welcome;
 
 /// Threads for everything but the edge's requests.
@@ -186,8 +184,7 @@ impl Assembly {
         let activity = activity::keeper(&settings, &rules, &metrics, notices);
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
-        let (metrics_, events_) = (Arc::clone(&metrics), Arc::clone(&events));
-        let limiter_ = Arc::clone(&limiter);
+        let (metrics_, events_, limiter_) = (Arc::clone(&metrics), Arc::clone(&events), Arc::clone(&limiter));
         let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_, limiter_);
         let remembered = remembered::sessions(&settings, (&rules, &setup), &outbox, &limiter, &metrics);
         let feed = Feed::new();
@@ -265,13 +262,13 @@ impl Assembly {
             requests: Arc::clone(&request_log),
             gate: Arc::clone(&gate),
             bounds: CallBounds::within(descriptors.control),
-            sessions: Arc::clone(&sessions) as Arc<dyn OpenSessions>,
+            sessions: Arc::clone(&sessions) as _,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
             activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
             limits: Arc::clone(&limiter) as Arc<dyn LimitReader>,
             outbox: Arc::clone(&outbox),
-            remembered: Arc::clone(&remembered) as Arc<dyn RememberedReader>,
+            remembered: Arc::clone(&remembered) as _,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -287,8 +284,8 @@ impl Assembly {
         // Everything that can fail comes before another process is relieved.
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
-        let relieving =
-            predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher, ledger)).transpose()?;
+        let heard = HeardOut { ledger, remembered: Arc::clone(&remembered) };
+        let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher, heard)).transpose()?;
         let socket = UpgradeSocket::listen(&upgrade_socket, desk)?;
         // A stop is for the edge to handle from the first connection on.
         signals.serving();

@@ -180,6 +180,7 @@ impl Life {
             publisher,
             lent,
             limiter,
+            reloader,
             program,
             socket,
             follower,
@@ -191,8 +192,9 @@ impl Life {
         let listeners = edge.chain(control).collect();
         let file = file.as_ref();
         let files = lent;
+        let remembered = &reloader.remembered;
         let hand_over =
-            HandOver { program, socket, listeners, gate, publisher, files, limiter, follower, file };
+            HandOver { program, socket, listeners, gate, publisher, files, limiter, remembered, follower, file };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.

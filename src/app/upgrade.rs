@@ -33,7 +33,7 @@ mod relief;
 mod request;
 mod socket;
 
-pub(super) use feed::{FOLLOW, Feed};
+pub(super) use feed::{FOLLOW, Feed, HeardOut};
 pub(super) use link::Link;
 pub(super) use new::Predecessor;
 pub(super) use old::{HandOver, RunningFollower};

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `named` | reads what an answer names |
 //! | `memory` | has all of them, by widget and by age |
+//! | `learning` | takes in what an answer names, and what another process passes on |
 //! | `ledger` | keeps them in the outbox's file: a session is there before its answer passes, and gone once its notice is |
 //! | `judging` | judges them again when the rules change, and forgets them in time |
 //! | `row` | their rows in the file |
@@ -25,12 +26,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify as Wake;
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
 use crate::database::Lendable;
 use crate::rules::error::RulesError;
@@ -38,13 +36,14 @@ use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Swap};
 use crate::rules::sessions::{SessionFacts, is_limited, is_listed};
 use crate::rules::source::SourceKind;
-use crate::telemetry::metrics::{Metrics, RememberedMetrics, RememberedOutcome};
+use crate::telemetry::metrics::{Metrics, RememberedMetrics};
 use crate::telemetry::tally::Tally;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::Limits;
 
 mod judging;
+mod learning;
 mod ledger;
 mod memory;
 mod named;
@@ -53,15 +52,12 @@ mod row;
 pub use ledger::{KeepsNothing, Ledger, LedgerChange, LedgerCommit};
 pub use named::{MOST_NAMED, NamedSession, NamedSessions};
 
-use memory::{DeniedSource, SessionMemory, SessionName, SessionSource, Stay};
-use row::{RowChanges, SessionRow};
+use memory::{SessionMemory, SessionSource};
+pub use row::PassedSessions;
+
 
 /// Most sessions that are remembered.
 pub const MOST_SESSIONS: usize = 100_000;
-
-/// Longest time for which an answer waits until the sessions that it names survive a loss of power. A disk that takes longer
-/// is in trouble, which is not the visitor's.
-const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
 /// Place among the open sessions of a widget, given back when it is dropped.
 pub type Place = Box<dyn Send + Sync>;
@@ -132,6 +128,8 @@ struct RememberedState {
     phase: Phase,
     /// Widgets whose sessions have to be judged again.
     changed: HashSet<Arc<str>>,
+    /// Named to this process after another one has taken over, which has to learn of them.
+    passed_on: PassedSessions,
     /// The file lacks something that is remembered, or has something that is not.
     is_behind: bool,
 }
@@ -162,6 +160,7 @@ impl RememberedSessions {
             kept_for: SignedDuration::try_from(kept_for).unwrap_or(SignedDuration::MAX),
             phase: Phase::Unread,
             changed: HashSet::new(),
+            passed_on: PassedSessions::default(),
             is_behind: false,
         };
         Arc::new(Self {
@@ -186,19 +185,6 @@ impl RememberedSessions {
         Self::new(rules, policy, Arc::clone(&nothing) as _, nothing, metrics.remembered.clone(), kept_for)
     }
 
-    /// Takes in what an answer names. Returns once that survives a loss of power, or can't be made to.
-    pub async fn learn(self: &Arc<Self>, request: NamingRequest<'_>, named: NamedSessions) {
-        if named.malformed > 0 {
-            self.metrics.count(RememberedOutcome::Malformed, usize::try_from(named.malformed).unwrap_or(usize::MAX));
-            self.malformed.count(request.upstream.to_owned());
-        }
-        let kept = self.take_in(request, named);
-        // What takes longer goes on, and is tried again where it fails.
-        if timeout(KEPT_WITHIN, join_all(kept)).await.is_err() {
-            tracing::warn!("notify.path: sessions that leave the edge are not kept in time; the answers pass");
-        }
-    }
-
     /// Has sessions be remembered for this time.
     pub fn set_kept_for(&self, time: Duration) {
         self.state.lock().kept_for = SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
@@ -208,59 +194,6 @@ impl RememberedSessions {
     pub fn judge_all(&self) {
         self.all_changed.store(true, Ordering::Release);
         self.wake.notify_one();
-    }
-
-    /// Changes the memory, and lines the changes of the file up.
-    fn take_in(self: &Arc<Self>, request: NamingRequest<'_>, named: NamedSessions) -> Vec<JoinHandle<()>> {
-        let NamingRequest { widget, facts, address, upstream } = request;
-        let source =
-            Arc::new(SessionSource { widget: widget.into(), facts, upstream: upstream.into() });
-        let (mut changes, mut kept) = (RowChanges::default(), Vec::new());
-        let mut state = self.state.lock();
-        let is_unread = state.phase == Phase::Unread;
-        for id in &named.ended {
-            let ended = state.memory.end(widget, id);
-            self.metrics.count(RememberedOutcome::Ended, ended.len());
-            match is_unread {
-                true => changes.ended.push((Arc::clone(&source.widget), Arc::clone(id))),
-                false => changes.forgotten.extend(ended),
-            }
-        }
-        // Loaded under the lock, so that a book that comes into force from here on finds the sessions.
-        let (book, policy, now) = (self.rules.load(), self.policy.load(), Timestamp::now());
-        let rules = book.get(widget);
-        let decision = source.facts.judge(rules, &policy, now);
-        let is_denied = !decision.is_allowed() && state.phase != Phase::Relieved;
-        if is_denied && !named.begun.is_empty() {
-            let ids: Vec<Arc<str>> = named.begun.into_iter().map(|session| session.id).collect();
-            self.metrics.count(RememberedOutcome::Named, ids.len());
-            kept = self.tell(widget, vec![DeniedSource { source, reason: decision.reason, ids }]);
-        } else if !is_denied {
-            self.metrics.count(RememberedOutcome::Named, named.begun.len());
-            for NamedSession { id, max_age } in named.begun {
-                let until = max_age.and_then(|max_age| now.checked_add(max_age).ok());
-                let stay = until.map(|until| {
-                    let place = rules.and_then(|rules| self.occupy(&source, rules, address));
-                    Stay { until, address, place }
-                });
-                let name = SessionName { source: Arc::clone(&source), id };
-                changes.kept.push(SessionRow { name: name.clone(), since: now, until });
-                if let Some(dropped) = state.memory.keep(name, now, stay) {
-                    self.metrics.count(RememberedOutcome::Dropped, 1);
-                    changes.forgotten.push(dropped);
-                }
-            }
-            let expiry = rules.and_then(|rules| rules.allowlist.next_expiry(now));
-            state.memory.expect_expiry(widget, expiry);
-        }
-        self.metrics.remembered(state.memory.len());
-        if !changes.is_empty() {
-            kept.push(self.change(Vec::new(), changes));
-        }
-        drop(state);
-        // Its loop sleeps until what was due before.
-        self.wake.notify_one();
-        kept
     }
 
     /// Takes a place for a session that counts, if its widget has limits.
@@ -318,10 +251,7 @@ impl Lendable for RememberedSessions {
     }
 
     fn take_back(&self) {
-        let mut state = self.state.lock();
-        // What was named meanwhile is in memory alone.
-        (state.phase, state.is_behind) = (Phase::Unread, true);
-        drop(state);
+        self.state.lock().phase = Phase::Unread;
         self.wake.notify_one();
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::link::Link;
 use super::message::{Message, ToldPolicy};
 use crate::limits::handover::LimitLedger;
+use crate::notifications::remembered::RememberedSessions;
 use crate::rules::error::RulesError;
 use crate::rules::publisher::{FollowedChanges, Observer, Publisher, Swap};
 use crate::rules::source::SourceKind;
@@ -29,6 +30,14 @@ pub(in crate::app) struct Feed {
     follower: Mutex<Option<Follower>>,
     /// Whether the old process has ended, or there is none.
     ended: watch::Sender<bool>,
+}
+
+/// Those who hear what the old process tells until it ends.
+pub(in crate::app) struct HeardOut {
+    /// Of what is used of limits there.
+    pub(in crate::app) ledger: LimitLedger,
+    /// Of sessions that leave the edge, and are named there.
+    pub(in crate::app) remembered: Arc<RememberedSessions>,
 }
 
 /// The old process.
@@ -45,8 +54,7 @@ impl Feed {
         Arc::new(Self { follower: Mutex::new(None), ended: watch::Sender::new(true) })
     }
 
-    /// Makes the process at the other end the one that is fed. `ledger`: of what is used of limits there. The receiver
-    /// resolves when it is relieved.
+    /// Makes the process at the other end the one that is fed, and is heard out. The receiver resolves when it is relieved.
     ///
     /// # Errors
     ///
@@ -55,7 +63,7 @@ impl Feed {
         self: &Arc<Self>,
         link: Link,
         publisher: Arc<Publisher>,
-        ledger: LimitLedger,
+        heard: HeardOut,
     ) -> io::Result<oneshot::Receiver<()>> {
         let stream = link.into_stream().into_std()?;
         stream.set_nonblocking(false)?;
@@ -66,7 +74,7 @@ impl Feed {
         self.ended.send_replace(false);
         *self.follower.lock() = Some(Follower { stream, followed, publisher });
         thread::Builder::new().name("relieved".to_owned()).spawn(move || {
-            listen(reading, relieve, tell, ledger);
+            listen(reading, relieve, tell, heard);
             feed.disconnect();
             tracing::info!("the process before this one has ended");
         })?;
@@ -139,7 +147,7 @@ fn listen(
     mut stream: StdUnixStream,
     relieve: oneshot::Sender<()>,
     tell: SyncSender<()>,
-    mut ledger: LimitLedger,
+    mut heard: HeardOut,
 ) {
     if !matches!(Message::read_from(&mut stream), Ok(Message::Yours)) {
         return;
@@ -149,7 +157,8 @@ fn listen(
     loop {
         match Message::read_from(&mut stream) {
             Ok(Message::Followed) if tell.send(()).is_ok() => {}
-            Ok(Message::Counted(changes)) => ledger.add(changes),
+            Ok(Message::Counted(changes)) => heard.ledger.add(changes),
+            Ok(Message::Named(sessions)) => heard.remembered.take_over(sessions),
             _ => return,
         }
     }

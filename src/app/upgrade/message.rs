@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::handover::PassedCounts;
+use crate::notifications::remembered::PassedSessions;
 use crate::rules::publisher::FollowedChanges;
 use crate::rules::source::FilesInForce;
 use embedgate_policy::decision::EdgePolicy;
@@ -66,6 +67,9 @@ pub(super) enum Message {
     Followed,
     /// The old process has counted this since it last said so.
     Counted(PassedCounts),
+    /// Sessions that leave the edge, and were named to the old process since it last said so. Whoever takes
+    /// [`Self::Counted`] takes them, too.
+    Named(PassedSessions),
 }
 
 impl Message {
@@ -86,6 +90,7 @@ impl Message {
             Self::Policy(_) => "Policy",
             Self::Followed => "Followed",
             Self::Counted(_) => "Counted",
+            Self::Named(_) => "Named",
         }
     }
 

@@ -10,12 +10,12 @@ use arc_swap::ArcSwap;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::feed::Feed;
+use super::feed::{Feed, HeardOut};
 use super::link::{Link, unexpected};
 use super::message::Message;
 use super::{on_thread, program};
 use crate::app::AppError;
-use crate::limits::handover::{LimitLedger, PassedCounts};
+use crate::limits::handover::PassedCounts;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::FilesInForce;
 use embedgate_policy::decision::EdgePolicy;
@@ -106,7 +106,8 @@ impl Predecessor {
         self.counts.take()
     }
 
-    /// Prepares everything for the relief, so that nothing can fail after it. `ledger`: of what is used of limits there.
+    /// Prepares everything for the relief, so that nothing can fail after it. `heard`: what the old process tells until it
+    /// ends.
     ///
     /// # Errors
     ///
@@ -115,10 +116,10 @@ impl Predecessor {
         self,
         feed: &Arc<Feed>,
         publisher: &Arc<Publisher>,
-        ledger: LimitLedger,
+        heard: HeardOut,
     ) -> Result<Relieving, AppError> {
         let Self { link, book, files: _, counts: _ } = self;
-        let relieved = feed.connect(link, Arc::clone(publisher), ledger).map_err(AppError::Predecessor)?;
+        let relieved = feed.connect(link, Arc::clone(publisher), heard).map_err(AppError::Predecessor)?;
         Ok(Relieving { feed: Arc::clone(feed), relieved, book })
     }
 }

@@ -25,6 +25,7 @@ use crate::app::lent::Departure;
 use crate::database::Lendable;
 use crate::files::private;
 use crate::limits::limiter::Limiter;
+use crate::notifications::remembered::RememberedSessions;
 use crate::rules::error::WideChange;
 use crate::rules::publisher::Publisher;
 use crate::rules::source::{RulesFile, SourceFollower};
@@ -69,6 +70,8 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) files: &'a [Arc<dyn Lendable>],
     /// What is used of limits.
     pub(in crate::app) limiter: &'a Arc<Limiter>,
+    /// Sessions that have left the edge.
+    pub(in crate::app) remembered: &'a Arc<RememberedSessions>,
     /// What keeps the rules current.
     pub(in crate::app) follower: &'a mut Option<RunningFollower>,
     /// The files that they come from.
@@ -146,7 +149,7 @@ impl HandOver<'_> {
             self.limiter.keep_counts();
         }
         let limiter = takes_counts.then(|| Arc::clone(self.limiter));
-        Ok(Relief::new(link, limiter, pid, version))
+        Ok(Relief::new(link, (limiter, Arc::clone(self.remembered)), pid, version))
     }
 
     /// Starts the program, and waits until it has prepared everything but the rules.

@@ -12,6 +12,7 @@ use super::link::{Link, unexpected};
 use super::message::Message;
 use super::on_thread;
 use crate::limits::limiter::Limiter;
+use crate::notifications::remembered::RememberedSessions;
 use crate::rules::publisher::Publisher;
 use embedgate_policy::decision::EdgePolicy;
 
@@ -26,12 +27,13 @@ pub(in crate::app) struct Relief {
     pub(in crate::app) version: String,
 }
 
-/// Teller of what is counted here, to the process that has taken over.
+/// Teller of what is counted and named here, to the process that has taken over.
 #[derive(Clone)]
 pub(in crate::app) struct CountTeller {
     writing: Arc<Mutex<Link<OwnedWriteHalf>>>,
     /// `None`: the process does not want to know.
     limiter: Option<Arc<Limiter>>,
+    remembered: Arc<RememberedSessions>,
 }
 
 /// Reason why the new process is followed no longer.
@@ -43,10 +45,15 @@ pub(in crate::app) enum Unfollowed {
 }
 
 impl Relief {
-    /// A process at the other end of this link. `limiter`: what it is told of, if it wants to know.
-    pub(super) fn new(link: Link, limiter: Option<Arc<Limiter>>, pid: u32, version: String) -> Self {
+    /// A process at the other end of this link. `limiter`, `remembered`: what it is told of, if it wants to know.
+    pub(super) fn new(
+        link: Link,
+        (limiter, remembered): (Option<Arc<Limiter>>, Arc<RememberedSessions>),
+        pid: u32,
+        version: String,
+    ) -> Self {
         let (reading, writing) = link.split();
-        let counts = CountTeller { writing: Arc::new(Mutex::new(writing)), limiter };
+        let counts = CountTeller { writing: Arc::new(Mutex::new(writing)), limiter, remembered };
         Self { reading, counts, pid, version }
     }
 
@@ -117,6 +124,9 @@ impl CountTeller {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         // Nobody else tells of a later change before this one.
         let mut writing = self.writing.lock().await;
+        if let Some(named) = self.remembered.take_passed_on() {
+            writing.send(&Message::Named(named)).await?;
+        }
         match limiter.changes() {
             Some(changes) => writing.send(&Message::Counted(changes)).await,
             None => Ok(()),

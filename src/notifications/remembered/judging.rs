@@ -42,6 +42,7 @@ impl RememberedSessions {
         let (started, mut was_current, mut was_stale) = (Instant::now(), false, false);
         loop {
             let is_whole = self.read().await;
+            self.take_back_passed();
             let is_stale = self.policy.load().is_stale(Timestamp::now());
             if is_stale && !was_stale {
                 self.judge_all();

@@ -53,7 +53,7 @@ struct LeftSession {
 }
 
 /// Sessions of one source that the rules deny now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct DeniedSource {
     /// What they rest on.
     pub source: Arc<SessionSource>,

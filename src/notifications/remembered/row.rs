@@ -53,6 +53,48 @@ struct Columns<'r> {
     missing_denied: bool,
 }
 
+/// Sessions that one process passes on to another.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct PassedSessions {
+    /// Those that were named: the widget's id, theirs, and the rest of the row.
+    begun: Vec<(String, String, Vec<u8>)>,
+    /// Those that are over: the widget's id, and theirs.
+    ended: Vec<(String, String)>,
+}
+
+impl PassedSessions {
+    /// Adds changes of rows.
+    pub fn add(&mut self, changes: &RowChanges) {
+        for (widget, id) in &changes.ended {
+            self.ended.push((widget.to_string(), id.to_string()));
+        }
+        for row in &changes.kept {
+            let SessionName { source, id } = &row.name;
+            // What can't be written can't be passed on, either.
+            if let Ok(columns) = written(row) {
+                self.begun.push((source.widget.to_string(), id.to_string(), columns));
+            }
+        }
+    }
+
+    /// The number of sessions that were named.
+    pub fn len(&self) -> usize {
+        self.begun.len()
+    }
+
+    /// Whether there is nothing to pass on.
+    pub fn is_empty(&self) -> bool {
+        self.begun.is_empty() && self.ended.is_empty()
+    }
+
+    /// The sessions that are over, and those that were named. What can't be read is left out.
+    pub fn read(self) -> (Vec<(Arc<str>, Arc<str>)>, Vec<SessionRow>) {
+        let ended = self.ended.into_iter().map(|(widget, id)| (widget.into(), id.into())).collect();
+        let begun = self.begun.iter().filter_map(|(widget, id, columns)| read(widget, id, columns)).collect();
+        (ended, begun)
+    }
+}
+
 /// Changes of rows, to be made in one transaction.
 #[derive(Debug, Default)]
 pub struct RowChanges {

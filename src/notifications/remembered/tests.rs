@@ -7,6 +7,7 @@ use redb::backends::InMemoryBackend;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep};
 
+use super::learning::KEPT_WITHIN;
 use super::*;
 use crate::database::DatabaseError;
 use crate::notifications::notice::Notice;
@@ -415,6 +416,29 @@ async fn another_process_has_them_after_they_were_let_go_of() {
     house.sessions.take_back();
     eventually("unless it has not taken over", || !disk.told().is_empty()).await;
     assert_eq!(disk.told(), [told(A, &["a"])]);
+}
+
+#[tokio::test]
+async fn what_is_named_to_the_old_process_reaches_the_new_one() {
+    let (old, new) = (Disk::new(), Disk::new());
+    let (old, new) = (House::running(&old, &[both()]), House::running(&new, &[both()]));
+    new.learn("w", A, &["over"], &[]).await;
+    assert!(old.sessions.take_passed_on().is_none());
+    old.sessions.let_go();
+    old.learn("w", A, &["a;max-age=60"], &["over"]).await;
+    old.learn("w", B, &["b"], &[]).await;
+    assert_eq!(old.disk().rows().len(), 0);
+    let passed = serde_json::to_string(&old.sessions.take_passed_on().unwrap()).unwrap();
+    assert!(old.sessions.take_passed_on().is_none());
+    new.sessions.take_over(serde_json::from_str(&passed).unwrap());
+    eventually("they are kept", || new.disk().rows() == ["w a", "w b"]).await;
+    new.save(&[put("w", &["b.example"], "")]);
+    eventually("it is told", || !new.disk().told().is_empty()).await;
+    assert_eq!(new.disk().told(), [told(A, &["a"])]);
+
+    old.learn("w", A, &["late"], &[]).await;
+    old.sessions.take_back();
+    eventually("unless it has not taken over", || old.disk().rows() == ["w late"]).await;
 }
 
 #[tokio::test]
