@@ -285,7 +285,7 @@ impl Assembly {
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
         let heard = HeardOut { ledger, remembered: Arc::clone(&remembered) };
-        let relieving = predecessor.map(|predecessor| predecessor.prepare(&feed, &publisher, heard)).transpose()?;
+        let relieving = predecessor.map(|before| before.prepare(&feed, &publisher, heard)).transpose()?;
         let socket = UpgradeSocket::listen(&upgrade_socket, desk)?;
         // A stop is for the edge to handle from the first connection on.
         signals.serving();

@@ -71,7 +71,10 @@ fn kept(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let memory = resident(edge.id())?.saturating_sub(before);
     rows.told(format!("{what}: memory"), mebibytes(memory));
     rows.told(format!("{what}: memory of each, in bytes"), memory / sessions as u64);
-    rows.told(format!("{what}: an answer that names {NAMED}"), crate::rows::text(took / (sessions / NAMED) as u32));
+    rows.told(
+        format!("{what}: an answer that names {NAMED}"),
+        crate::rows::text(took / (sessions / NAMED) as u32),
+    );
     let begun = edge.kill_and_start()?;
     let expected = sessions.max(NAMED) as f64;
     while edge.admin().metric("embedgate_remembered_sessions ")? < expected {

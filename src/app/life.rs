@@ -193,8 +193,18 @@ impl Life {
         let file = file.as_ref();
         let files = lent;
         let remembered = &reloader.remembered;
-        let hand_over =
-            HandOver { program, socket, listeners, gate, publisher, files, limiter, remembered, follower, file };
+        let hand_over = HandOver {
+            program,
+            socket,
+            listeners,
+            gate,
+            publisher,
+            files,
+            limiter,
+            remembered,
+            follower,
+            file,
+        };
         match hand_over.hand_over(signals.stop()).await {
             Ok(relief) => {
                 // The first is the only one.

@@ -55,7 +55,6 @@ pub use named::{MOST_NAMED, NamedSession, NamedSessions};
 use memory::{SessionMemory, SessionSource};
 pub use row::PassedSessions;
 
-
 /// Most sessions that are remembered.
 pub const MOST_SESSIONS: usize = 100_000;
 

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::{eventually, raw};
 
+mod counted;
 mod kept;
 mod media;
 mod named;
@@ -21,7 +22,8 @@ fn widget(id: &str, domains: &Value) -> Value {
 
 /// Two widgets, of which the first lets both origins in. Whoever runs them is told at this receiver.
 fn spec(media: &MediaServer, receiver: Option<&Receiver>) -> EdgeSpec {
-    let widgets = json!([widget("w", &json!(["a.example", "b.example"])), widget("other", &json!(["a.example"]))]);
+    let widgets =
+        json!([widget("w", &json!(["a.example", "b.example"])), widget("other", &json!(["a.example"]))]);
     let mut spec = EdgeSpec::on(media.addr, &widgets);
     spec.source = "store";
     if let Some(receiver) = receiver {

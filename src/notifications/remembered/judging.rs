@@ -126,7 +126,13 @@ impl RememberedSessions {
             self.metrics.count(RememberedOutcome::Revoked, names.len());
             if place < LINES {
                 let (reason, sessions) = (reason.as_str(), names.len());
-                tracing::info!(widget, embedder, reason, sessions, "sessions that have left the edge are denied now");
+                tracing::info!(
+                    widget,
+                    embedder,
+                    reason,
+                    sessions,
+                    "sessions that have left the edge are denied now"
+                );
             }
             told.extend(names.chunks(MOST_TOLD).map(|names| {
                 let notice = Notice::SessionRevoked {

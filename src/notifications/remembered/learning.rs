@@ -29,7 +29,8 @@ impl RememberedSessions {
         let NamingRequest { widget, facts, address, upstream } = request;
         let NamedSessions { begun, ended, malformed } = named;
         if malformed > 0 {
-            self.metrics.count(RememberedOutcome::Malformed, usize::try_from(malformed).unwrap_or(usize::MAX));
+            self.metrics
+                .count(RememberedOutcome::Malformed, usize::try_from(malformed).unwrap_or(usize::MAX));
             self.malformed.count(upstream.to_owned());
         }
         let source = Arc::new(SessionSource { widget: widget.into(), facts, upstream: upstream.into() });
@@ -43,7 +44,9 @@ impl RememberedSessions {
         let kept = self.take_in(ended, begun.into_iter().map(row).collect(), address);
         // What takes longer goes on, and is tried again where it fails.
         if timeout(KEPT_WITHIN, join_all(kept)).await.is_err() {
-            tracing::warn!("notify.path: sessions that leave the edge are not kept in time; the answers pass");
+            tracing::warn!(
+                "notify.path: sessions that leave the edge are not kept in time; the answers pass"
+            );
         }
     }
 

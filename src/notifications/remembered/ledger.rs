@@ -140,9 +140,8 @@ impl RememberedSessions {
                 let place = rules.and_then(|rules| self.occupy(&name.source, rules, None));
                 Stay { until, address: None, place }
             });
-            let is_kept = place >= surplus
-                && since > oldest
-                && state.memory.keep_read(name.clone(), since, stay);
+            let is_kept =
+                place >= surplus && since > oldest && state.memory.keep_read(name.clone(), since, stay);
             if !is_kept {
                 forgotten.push(name);
             }

@@ -107,7 +107,8 @@ impl SessionMemory {
         if let Some(number) = self.number(&name) {
             self.take(number);
         }
-        let oldest = (self.len() >= self.most).then(|| self.by_age.first_key_value().map(|(first, _)| *first));
+        let oldest =
+            (self.len() >= self.most).then(|| self.by_age.first_key_value().map(|(first, _)| *first));
         let dropped = oldest.flatten().and_then(|number| self.take(number));
         let number = self.next;
         self.next += 1;
@@ -144,8 +145,7 @@ impl SessionMemory {
     /// Forgets the sessions of a widget with this id, whatever they rest on.
     pub fn end(&mut self, widget: &str, id: &str) -> Vec<SessionName> {
         let Some(of_widget) = self.widgets.get(widget) else { return Vec::new() };
-        let numbers: Vec<u64> =
-            of_widget.sources.values().filter_map(|ids| ids.get(id)).copied().collect();
+        let numbers: Vec<u64> = of_widget.sources.values().filter_map(|ids| ids.get(id)).copied().collect();
         numbers.into_iter().filter_map(|number| self.take(number)).collect()
     }
 
@@ -238,11 +238,7 @@ impl SessionMemory {
     }
 
     /// Gives the sessions of a widget that count as open their places, where they have none: its limits may be new.
-    pub fn place(
-        &mut self,
-        widget: &str,
-        occupy: impl Fn(&SessionSource, Option<IpAddr>) -> Option<Place>,
-    ) {
+    pub fn place(&mut self, widget: &str, occupy: impl Fn(&SessionSource, Option<IpAddr>) -> Option<Place>) {
         let sources = self.widgets.get(widget).into_iter().flat_map(|of_widget| of_widget.sources.values());
         for number in sources.flat_map(HashMap::values) {
             if let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number)

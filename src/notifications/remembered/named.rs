@@ -35,10 +35,7 @@ pub struct NamedSessions {
 impl NamedSessions {
     /// Reads the lines of `X-Widget-Session` and of `X-Widget-Session-Ended`. Each may have several sessions, separated by
     /// commas, since a proxy on the way may join lines (RFC 9110 §5.3).
-    pub fn read<'l>(
-        begun: impl Iterator<Item = &'l [u8]>,
-        ended: impl Iterator<Item = &'l [u8]>,
-    ) -> Self {
+    pub fn read<'l>(begun: impl Iterator<Item = &'l [u8]>, ended: impl Iterator<Item = &'l [u8]>) -> Self {
         let mut named = Self::default();
         for member in begun.flat_map(members) {
             match session(member).filter(|_| named.begun.len() < MOST_NAMED) {

@@ -206,10 +206,12 @@ fn read(widget: &str, id: &str, row: &[u8]) -> Option<SessionRow> {
     let columns: Columns<'_> = rmp_serde::from_slice(row).ok()?;
     let embedder = match columns.embedder {
         None => Embedder::Absent,
-        Some(text) => match [OpaqueOrigin::Null, OpaqueOrigin::File].iter().find(|origin| origin.as_str() == text) {
-            Some(origin) => Embedder::Opaque(*origin),
-            None => Embedder::Known(Origin::parse(text).ok()?),
-        },
+        Some(text) => {
+            match [OpaqueOrigin::Null, OpaqueOrigin::File].iter().find(|origin| origin.as_str() == text) {
+                Some(origin) => Embedder::Opaque(*origin),
+                None => Embedder::Known(Origin::parse(text).ok()?),
+            }
+        }
     };
     let ticket = match columns.ticket {
         None => TicketState::Absent,
@@ -238,7 +240,8 @@ mod tests {
     use redb::backends::InMemoryBackend;
 
     fn row(embedder: Embedder<'_>, ticket: Option<&str>, since: i64, until: Option<i64>) -> SessionRow {
-        let ticket = ticket.map_or(TicketState::Absent, |page| TicketState::Valid(Origin::parse(page).unwrap()));
+        let ticket =
+            ticket.map_or(TicketState::Absent, |page| TicketState::Valid(Origin::parse(page).unwrap()));
         let facts =
             Facts { widget: "w", class: Class::Session, embedder, missing_denied: since % 2 == 0, ticket };
         let facts = SessionFacts::keep(&facts).unwrap();

@@ -118,7 +118,8 @@ impl Drop for Taken {
 impl Occupies for Places {
     fn occupy(&self, Seat { widget, embedder, address, is_listed, .. }: &Seat<'_>) -> Place {
         assert!(is_listed);
-        let place = format!("{widget} {embedder} {}", address.map_or(String::new(), |address| address.to_string()));
+        let place =
+            format!("{widget} {embedder} {}", address.map_or(String::new(), |address| address.to_string()));
         self.0.lock().push(place.clone());
         Box::new(Taken(Arc::clone(&self.0), place))
     }
@@ -137,7 +138,8 @@ impl House {
     /// An edge on this disk, of which nothing runs yet.
     fn on(disk: &Arc<Disk>, changes: &[Change]) -> Self {
         let (rules, metrics) = (LiveRules::new(), Metrics::new().unwrap());
-        let policy = Arc::new(ArcSwap::from_pointee(EdgePolicy { open_allowed: true, ..EdgePolicy::default() }));
+        let policy =
+            Arc::new(ArcSwap::from_pointee(EdgePolicy { open_allowed: true, ..EdgePolicy::default() }));
         let (ledger, places) = (TestLedger::on(disk), Places::default());
         let taken = Arc::clone(&places.0);
         let sessions = RememberedSessions::new(

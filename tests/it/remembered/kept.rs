@@ -51,7 +51,12 @@ async fn a_kill_at_any_point_of_a_revocation_loses_none() {
     }
     let ids: std::collections::BTreeSet<String> =
         receiver.revocations().into_iter().map(|arrived| arrived.id).collect();
-    println!("{} sessions, {} notifications, {} ids", expected.len(), receiver.revocations().len(), ids.len());
+    println!(
+        "{} sessions, {} notifications, {} ids",
+        expected.len(),
+        receiver.revocations().len(),
+        ids.len()
+    );
     assert!(ids.len() <= 2 * expected.len());
 }
 

@@ -40,10 +40,14 @@ impl Drop for MediaServer {
 
 async fn answer(request: Request) -> Response {
     let mut answer = "a token".into_response();
-    for (name, value) in request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('=')) {
+    for (name, value) in
+        request.uri().query().unwrap_or_default().split('&').filter_map(|pair| pair.split_once('='))
+    {
         let mut append = |name: &'static str| {
             let value = value.replace("%20", " ");
-            answer.headers_mut().append(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
+            answer
+                .headers_mut()
+                .append(HeaderName::from_static(name), HeaderValue::from_str(&value).unwrap());
         };
         match name {
             "begun" => append("x-widget-session"),

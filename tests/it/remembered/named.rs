@@ -128,7 +128,8 @@ async fn a_dry_run_tells_how_many_would_be_revoked() {
     begin(&edge, "w", A, &["a1", "a2"]).await;
     begin(&edge, "w", B, &["b1"]).await;
     let document = json!({ "id": "w", "allowed_domains": ["b.example"] });
-    let tried = edge.api(reqwest::Method::POST, "/v1/widgets/w/dry-run").json(&document).send().await.unwrap();
+    let tried =
+        edge.api(reqwest::Method::POST, "/v1/widgets/w/dry-run").json(&document).send().await.unwrap();
     let tried: Value = tried.json().await.unwrap();
     assert_eq!(tried["sessions"]["remembered"], json!({ "known": 3, "revoked": 2 }), "{tried}");
 }

@@ -92,7 +92,9 @@ async fn many_are_told_soon_after_the_save() {
     eventually("all are told", async || receiver.sessions().len() >= count).await;
     let times: Vec<Duration> =
         receiver.revocations().iter().map(|arrived| arrived.at.duration_since(begun)).collect();
-    println!("{count} sessions: the save was answered after {saved:?}, the notifications came after {times:?}");
+    println!(
+        "{count} sessions: the save was answered after {saved:?}, the notifications came after {times:?}"
+    );
     assert_eq!(receiver.sessions(), ids, "each once");
     assert_eq!(times.len(), count.div_ceil(1_000));
 }
