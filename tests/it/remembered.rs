@@ -51,9 +51,7 @@ async fn begin(edge: &Edge, widget: &str, page: &str, ids: &[&str]) {
 /// How many sessions the edge remembers.
 async fn remembered(edge: &Edge) -> u64 {
     let status: Value = edge.admin("/v1/status").await.json().await.unwrap();
-    let sessions = status["remembered_sessions"].as_u64().unwrap();
-    assert_eq!(edge.metric("embedgate_remembered_sessions ").await, sessions as f64);
-    sessions
+    status["remembered_sessions"].as_u64().unwrap()
 }
 
 async fn remembers(edge: &Edge, sessions: u64) {

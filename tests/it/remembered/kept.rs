@@ -35,7 +35,7 @@ async fn a_kill_at_any_point_of_a_revocation_loses_none() {
     let (media, receiver) = (MediaServer::start().await, Receiver::start().await);
     let mut edge = Edge::start(spec(&media, Some(&receiver))).await;
     let mut expected = Vec::new();
-    for round in 0..scale(120).max(8) {
+    for round in 0..scale(60).max(6) {
         let id = format!("r{round:03}");
         begin(&edge, "w", A, &[&id]).await;
         expected.push(id);

@@ -20,7 +20,7 @@ async fn successful_answers_of_sessions_name_them() {
     assert_eq!(remembered(&edge).await, 1, "the same one");
     begin(&edge, "w", B, &["b1;max-age=3600,b2", "b3"]).await;
     begin(&edge, "other", A, &["room:alice"]).await;
-    assert_eq!(remembered(&edge).await, 5);
+    assert_eq!((remembered(&edge).await, edge.metric("embedgate_remembered_sessions ").await), (5, 5.0));
     for (lines, status) in [
         (&["begun=x", "status=404"][..], 404),
         (&["begun=x", "status=500"], 500),
