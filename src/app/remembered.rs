@@ -7,7 +7,7 @@ use crate::edge::setup::LiveSetup;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::Opening;
 use crate::notifications::outbox::Outbox;
-use crate::notifications::remembered::{Occupies, Place, RememberedSessions, Seat};
+use crate::notifications::remembered::{Occupies, RememberedSessions, Seat, TakenSeat};
 use crate::rules::live::LiveRules;
 use crate::telemetry::metrics::Metrics;
 
@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Metrics;
 struct SessionCounter(Arc<Limiter>);
 
 impl Occupies for SessionCounter {
-    fn occupy(&self, seat: &Seat<'_>) -> Place {
+    fn occupy(&self, seat: &Seat<'_>) -> TakenSeat {
         let &Seat { widget, limits, embedder, is_listed, address } = seat;
         let mut charge = self.0.occupy(&Opening {
             widget,

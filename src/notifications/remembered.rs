@@ -59,12 +59,12 @@ pub use row::PassedSessions;
 pub const MOST_SESSIONS: usize = 100_000;
 
 /// Place among the open sessions of a widget, given back when it is dropped.
-pub type Place = Box<dyn Send + Sync>;
+pub type TakenSeat = Box<dyn Send + Sync>;
 
 /// Counter of open sessions.
 pub trait Occupies: Send + Sync {
     /// Takes a place among the open sessions of a widget, whatever its limits say.
-    fn occupy(&self, seat: &Seat<'_>) -> Place;
+    fn occupy(&self, seat: &Seat<'_>) -> TakenSeat;
 }
 
 /// Place to be taken.
@@ -124,7 +124,7 @@ struct RememberedState {
     memory: SessionMemory,
     /// Time for which they are remembered.
     kept_for: SignedDuration,
-    phase: Phase,
+    phase: RememberedPhase,
     /// Widgets whose sessions have to be judged again.
     changed: HashSet<Arc<str>>,
     /// Named to this process after another one has taken over, which has to learn of them.
@@ -135,7 +135,7 @@ struct RememberedState {
 
 /// Phase in the life of the sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum RememberedPhase {
     /// The file was not read yet.
     Unread,
     /// All of them are in memory.
@@ -157,7 +157,7 @@ impl RememberedSessions {
         let state = RememberedState {
             memory: SessionMemory::new(MOST_SESSIONS),
             kept_for: SignedDuration::try_from(kept_for).unwrap_or(SignedDuration::MAX),
-            phase: Phase::Unread,
+            phase: RememberedPhase::Unread,
             changed: HashSet::new(),
             passed_on: PassedSessions::default(),
             is_behind: false,
@@ -201,7 +201,7 @@ impl RememberedSessions {
         SessionSource { widget, facts, .. }: &SessionSource,
         rules: WidgetRules<'_>,
         address: Option<IpAddr>,
-    ) -> Option<Place> {
+    ) -> Option<TakenSeat> {
         let (limits, policy) = (rules.limits?.read(), self.policy.load());
         let decision = facts.judge(Some(rules), &policy, Timestamp::now());
         let of_request = facts.facts(widget);
@@ -243,14 +243,14 @@ impl Observer for RememberedSessions {
 impl Lendable for RememberedSessions {
     fn let_go(&self) {
         let mut state = self.state.lock();
-        state.phase = Phase::Relieved;
+        state.phase = RememberedPhase::Relieved;
         // Their places, too: the process that reads the file takes them.
         state.memory = SessionMemory::new(MOST_SESSIONS);
         self.metrics.remembered(0);
     }
 
     fn take_back(&self) {
-        self.state.lock().phase = Phase::Unread;
+        self.state.lock().phase = RememberedPhase::Unread;
         self.wake.notify_one();
     }
 }

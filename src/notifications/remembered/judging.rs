@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::memory::{DeniedSource, SessionName};
 use super::row::RowChanges;
-use super::{Phase, RememberedSessions, RememberedState};
+use super::{RememberedPhase, RememberedSessions, RememberedState};
 use crate::notifications::notice::Notice;
 use crate::telemetry::metrics::RememberedOutcome;
 use embedgate_policy::verdict::Reason;
@@ -92,7 +92,7 @@ impl RememberedSessions {
 
     fn judge(self: &Arc<Self>, widget: &str) {
         let mut state = self.state.lock();
-        if state.phase == Phase::Relieved {
+        if state.phase == RememberedPhase::Relieved {
             return;
         }
         // Loaded under the lock, so that no session is judged by a book older than the one that it was named under.

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::memory::{DeniedSource, SessionName, SessionSource, Stay};
 use super::named::{NamedSession, NamedSessions};
 use super::row::{PassedSessions, RowChanges, SessionRow};
-use super::{NamingRequest, Phase, RememberedSessions, RememberedState};
+use super::{NamingRequest, RememberedPhase, RememberedSessions, RememberedState};
 use crate::telemetry::metrics::RememberedOutcome;
 
 /// Longest time for which an answer waits until the sessions that it names survive a loss of power. A disk that takes longer
@@ -59,7 +59,7 @@ impl RememberedSessions {
     /// What was named to this process after another one has taken over, which has to learn of it.
     pub fn take_passed_on(&self) -> Option<PassedSessions> {
         let mut state = self.state.lock();
-        let is_relieved = state.phase == Phase::Relieved && !state.passed_on.is_empty();
+        let is_relieved = state.phase == RememberedPhase::Relieved && !state.passed_on.is_empty();
         is_relieved.then(|| std::mem::take(&mut state.passed_on))
     }
 
@@ -67,7 +67,7 @@ impl RememberedSessions {
     pub(super) fn take_back_passed(self: &Arc<Self>) {
         let passed = {
             let mut state = self.state.lock();
-            if state.phase == Phase::Relieved || state.passed_on.is_empty() {
+            if state.phase == RememberedPhase::Relieved || state.passed_on.is_empty() {
                 return;
             }
             std::mem::take(&mut state.passed_on)
@@ -86,7 +86,7 @@ impl RememberedSessions {
         let (mut changes, mut denied) = (RowChanges::default(), Vec::new());
         let mut state = self.state.lock();
         self.metrics.count(RememberedOutcome::Named, begun.len());
-        if state.phase == Phase::Relieved {
+        if state.phase == RememberedPhase::Relieved {
             self.pass_on(&mut state, &RowChanges { kept: begun, ended, ..RowChanges::default() });
             return Vec::new();
         }
@@ -94,8 +94,8 @@ impl RememberedSessions {
             let over = state.memory.end(&widget, &id);
             self.metrics.count(RememberedOutcome::Ended, over.len());
             match state.phase {
-                Phase::Unread => changes.ended.push((widget, id)),
-                Phase::Whole | Phase::Relieved => changes.forgotten.extend(over),
+                RememberedPhase::Unread => changes.ended.push((widget, id)),
+                RememberedPhase::Whole | RememberedPhase::Relieved => changes.forgotten.extend(over),
             }
         }
         // Loaded under the lock, so that a book that comes into force from here on finds the sessions.

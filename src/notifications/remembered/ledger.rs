@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::memory::{SessionMemory, SessionName, Stay};
 use super::row::{self, RowChanges, SessionRow};
-use super::{MOST_SESSIONS, Occupies, Phase, Place, RememberedSessions, Seat};
+use super::{MOST_SESSIONS, Occupies, RememberedPhase, RememberedSessions, Seat, TakenSeat};
 use crate::database::{DatabaseError, DatabaseFault};
 use crate::notifications::notice::Notice;
 use crate::notifications::outbox::Outbox;
@@ -46,7 +46,7 @@ impl Ledger for KeepsNothing {
 }
 
 impl Occupies for KeepsNothing {
-    fn occupy(&self, _seat: &Seat<'_>) -> Place {
+    fn occupy(&self, _seat: &Seat<'_>) -> TakenSeat {
         Box::new(())
     }
 }
@@ -80,26 +80,26 @@ impl RememberedSessions {
         let mut state = self.state.lock();
         match state.phase {
             // What was to be forgotten, the process that reads the file finds.
-            Phase::Relieved if sessions > 0 => tracing::warn!(
+            RememberedPhase::Relieved if sessions > 0 => tracing::warn!(
                 sessions,
                 "sessions that leave the edge were named to this process after another one had taken over, and are lost"
             ),
-            Phase::Unread | Phase::Whole if !state.is_behind => {
+            RememberedPhase::Unread | RememberedPhase::Whole if !state.is_behind => {
                 state.is_behind = true;
                 tracing::warn!(
                     "{error}; until then, sessions that leave the edge are in memory alone; it is tried again each second"
                 );
             }
-            Phase::Unread | Phase::Whole | Phase::Relieved => {}
+            RememberedPhase::Unread | RememberedPhase::Whole | RememberedPhase::Relieved => {}
         }
     }
 
     /// Reads the file, unless that was done. Returns whether all sessions are in memory.
     pub(super) async fn read(self: &Arc<Self>) -> bool {
         match self.state.lock().phase {
-            Phase::Whole => return true,
-            Phase::Relieved => return false,
-            Phase::Unread => {}
+            RememberedPhase::Whole => return true,
+            RememberedPhase::Relieved => return false,
+            RememberedPhase::Unread => {}
         }
         let sessions = Arc::clone(self);
         let read = self.ledger.commit(
@@ -113,8 +113,9 @@ impl RememberedSessions {
             // Where nothing is kept, there was nothing to read.
             Ok(()) => {
                 let mut state = self.state.lock();
-                state.phase = if state.phase == Phase::Unread { Phase::Whole } else { state.phase };
-                state.phase == Phase::Whole
+                state.phase =
+                    if state.phase == RememberedPhase::Unread { RememberedPhase::Whole } else { state.phase };
+                state.phase == RememberedPhase::Whole
             }
             Err(error) => {
                 tracing::debug!("sessions that have left the edge can't be read yet: {error}");
@@ -127,7 +128,7 @@ impl RememberedSessions {
     fn read_rows(&self, rows: Vec<SessionRow>) -> Vec<SessionName> {
         let (book, now) = (self.rules.load(), Timestamp::now());
         let mut state = self.state.lock();
-        if state.phase != Phase::Unread {
+        if state.phase != RememberedPhase::Unread {
             return Vec::new();
         }
         let oldest = now.saturating_sub(state.kept_for).unwrap_or(Timestamp::MIN);
@@ -146,7 +147,7 @@ impl RememberedSessions {
                 forgotten.push(name);
             }
         }
-        state.phase = Phase::Whole;
+        state.phase = RememberedPhase::Whole;
         self.metrics.remembered(state.memory.len());
         drop(state);
         self.judge_all();
@@ -157,7 +158,7 @@ impl RememberedSessions {
     pub(super) async fn catch_up(self: &Arc<Self>) {
         let commit = {
             let state = self.state.lock();
-            if !state.is_behind || state.phase != Phase::Whole {
+            if !state.is_behind || state.phase != RememberedPhase::Whole {
                 return;
             }
             let rows = rows(&state.memory);

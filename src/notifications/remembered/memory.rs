@@ -8,7 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use jiff::Timestamp;
 
-use super::Place;
+use super::TakenSeat;
 use crate::rules::sessions::SessionFacts;
 use embedgate_policy::verdict::Reason;
 
@@ -42,7 +42,7 @@ pub struct Stay {
     /// The address of its client, where it is known. It is never written anywhere.
     pub address: Option<IpAddr>,
     /// Its place among the open sessions of its widget, where those are limited.
-    pub place: Option<Place>,
+    pub place: Option<TakenSeat>,
 }
 
 /// Session that has left the edge.
@@ -238,7 +238,11 @@ impl SessionMemory {
     }
 
     /// Gives the sessions of a widget that count as open their places, where they have none: its limits may be new.
-    pub fn place(&mut self, widget: &str, occupy: impl Fn(&SessionSource, Option<IpAddr>) -> Option<Place>) {
+    pub fn place(
+        &mut self,
+        widget: &str,
+        occupy: impl Fn(&SessionSource, Option<IpAddr>) -> Option<TakenSeat>,
+    ) {
         let sources = self.widgets.get(widget).into_iter().flat_map(|of_widget| of_widget.sources.values());
         for number in sources.flat_map(HashMap::values) {
             if let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number)

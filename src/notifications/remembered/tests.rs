@@ -116,7 +116,7 @@ impl Drop for Taken {
 }
 
 impl Occupies for Places {
-    fn occupy(&self, Seat { widget, embedder, address, is_listed, .. }: &Seat<'_>) -> Place {
+    fn occupy(&self, Seat { widget, embedder, address, is_listed, .. }: &Seat<'_>) -> TakenSeat {
         assert!(is_listed);
         let place =
             format!("{widget} {embedder} {}", address.map_or(String::new(), |address| address.to_string()));

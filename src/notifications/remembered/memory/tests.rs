@@ -49,7 +49,7 @@ impl Drop for Taken {
 }
 
 impl Places {
-    fn take(&self) -> Option<Place> {
+    fn take(&self) -> Option<TakenSeat> {
         self.0.fetch_add(1, Ordering::Relaxed);
         Some(Box::new(Taken(Arc::clone(&self.0))))
     }
