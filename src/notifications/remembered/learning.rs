@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::memory::{DeniedSource, SessionName, SessionSource, Stay};
 use super::named::{NamedSession, NamedSessions};
-use super::row::{PassedSessions, RowChanges, SessionRow};
+use super::row::{EndedSession, PassedSessions, RowChanges, SessionRow};
 use super::{NamingRequest, RememberedPhase, RememberedSessions, RememberedState};
 use crate::telemetry::metrics::RememberedOutcome;
 
@@ -75,11 +75,10 @@ impl RememberedSessions {
         self.take_over(passed);
     }
 
-    /// Changes the memory, and lines the changes of the file up. `ended`: widgets and sessions. Sessions that the rules in
-    /// force deny are told at once.
+    /// Changes the memory, and lines the changes of the file up. Sessions that the rules in force deny are told at once.
     fn take_in(
         self: &Arc<Self>,
-        ended: Vec<(Arc<str>, Arc<str>)>,
+        ended: Vec<EndedSession>,
         begun: Vec<SessionRow>,
         address: Option<IpAddr>,
     ) -> Vec<JoinHandle<()>> {

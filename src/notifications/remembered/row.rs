@@ -53,6 +53,9 @@ struct Columns<'r> {
     missing_denied: bool,
 }
 
+/// Session that is over: its widget's id, and its own.
+pub type EndedSession = (Arc<str>, Arc<str>);
+
 /// Sessions that one process passes on to another.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct PassedSessions {
@@ -88,7 +91,7 @@ impl PassedSessions {
     }
 
     /// The sessions that are over, and those that were named. What can't be read is left out.
-    pub fn read(self) -> (Vec<(Arc<str>, Arc<str>)>, Vec<SessionRow>) {
+    pub fn read(self) -> (Vec<EndedSession>, Vec<SessionRow>) {
         let ended = self.ended.into_iter().map(|(widget, id)| (widget.into(), id.into())).collect();
         let begun = self.begun.iter().filter_map(|(widget, id, columns)| read(widget, id, columns)).collect();
         (ended, begun)
@@ -102,8 +105,8 @@ pub struct RowChanges {
     pub kept: Vec<SessionRow>,
     /// Sessions that are forgotten.
     pub forgotten: Vec<SessionName>,
-    /// Sessions that are forgotten whatever they rest on: a widget's id, and theirs.
-    pub ended: Vec<(Arc<str>, Arc<str>)>,
+    /// Sessions that are forgotten whatever they rest on.
+    pub ended: Vec<EndedSession>,
 }
 
 impl RowChanges {
