@@ -60,7 +60,7 @@ impl RememberedSessions {
             notices,
             Box::new(move |transaction| {
                 for (widget, id) in &changes.ended {
-                    read_meanwhile.state.lock().memory.end(widget, id);
+                    read_meanwhile.state.lock().memory.end_read(widget, id);
                 }
                 changes.make(transaction)
             }),

@@ -144,8 +144,18 @@ impl SessionMemory {
 
     /// Forgets the sessions of a widget with this id, whatever they rest on.
     pub fn end(&mut self, widget: &str, id: &str) -> Vec<SessionName> {
+        self.end_before(u64::MAX, widget, id)
+    }
+
+    /// The same, but for those that were not read from the file: they were named since.
+    pub fn end_read(&mut self, widget: &str, id: &str) {
+        drop(self.end_before(FIRST, widget, id));
+    }
+
+    fn end_before(&mut self, end: u64, widget: &str, id: &str) -> Vec<SessionName> {
         let Some(of_widget) = self.widgets.get(widget) else { return Vec::new() };
-        let numbers: Vec<u64> = of_widget.sources.values().filter_map(|ids| ids.get(id)).copied().collect();
+        let numbers = of_widget.sources.values().filter_map(|ids| ids.get(id)).copied();
+        let numbers: Vec<u64> = numbers.filter(|number| *number < end).collect();
         numbers.into_iter().filter_map(|number| self.take(number)).collect()
     }
 

@@ -172,6 +172,10 @@ fn what_was_read_is_older_than_what_was_named_meanwhile() {
     let order: Vec<_> = memory.iter().map(|(name, since, _)| (name.id.to_string(), since)).collect();
     assert_eq!(order, [("1".to_owned(), at(10)), ("2".to_owned(), at(30)), ("9".to_owned(), at(50))]);
     assert_eq!(memory.keep(name(0, 0, 4), at(60), None), Some(name(0, 0, 1)));
+    memory.end_read("w0", "2");
+    memory.end_read("w0", "9");
+    let left: Vec<_> = memory.iter().map(|(name, ..)| name.id.to_string()).collect();
+    assert_eq!(left, ["9", "4"], "what was named since goes on");
 }
 
 #[test]
