@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::change::Actor;
 use super::error::SaveError;
 
-pub use self::peers::{AnswersPeers, PeerAnswers, PeerQuestion};
+pub use self::peers::{AnswersPeers, HearsPeers, PeerAnswers, PeerQuestion, PeerWord};
 
 mod peers;
 
@@ -29,6 +29,12 @@ pub trait Fleet: Send + Sync {
 
     /// Asks all other edges, and gives the answers that come within this time, as soon as all have come.
     async fn ask(&self, question: PeerQuestion, within: Duration) -> PeerAnswers;
+
+    /// Has words of other edges heard by this part of the edge, too.
+    fn hear_by(&self, hearer: Arc<dyn HearsPeers>);
+
+    /// Tells all other edges a word, as well as it can: it never waits, and what has no room is dropped.
+    fn tell_peers(&self, word: PeerWord);
 
     /// From which age of its rules this edge denies by itself from now on; `None`: never. The others are told.
     fn set_max_staleness(&self, limit: Option<Duration>);

@@ -16,8 +16,8 @@ use crate::activity::peers::tests::{Seen, activity, embedder};
 use crate::activity::seen::ClientCounts;
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetLink, FleetStatus, OwnEdge,
-    PeerAnswers, RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetLink, FleetStatus, HearsPeers,
+    OwnEdge, PeerAnswers, PeerWord, RestoredFleet,
 };
 
 /// Fleet whose other edges answer from this, in at most so many bytes; `None`: one that does not answer.
@@ -44,6 +44,10 @@ impl Fleet for Peers {
     }
 
     fn describe(&self, _: Arc<dyn EdgeFacts>) {}
+
+    fn hear_by(&self, _: Arc<dyn HearsPeers>) {}
+
+    fn tell_peers(&self, _: PeerWord) {}
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

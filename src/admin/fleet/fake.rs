@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
     AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink,
-    FleetStatus, OwnEdge, PeerAnswers, PeerQuestion, RestoredFleet,
+    FleetStatus, HearsPeers, OwnEdge, PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
 };
 
 /// Fleet whose edges `edge-1`, which is asked, and `edge-2` are at sequence 7.
@@ -76,6 +76,10 @@ impl Fleet for FakeFleet {
         self.note(format!("{} {within:?}", question.topic));
         PeerAnswers { missing: ["edge-2".to_owned()].into(), ..PeerAnswers::default() }
     }
+
+    fn hear_by(&self, _: Arc<dyn HearsPeers>) {}
+
+    fn tell_peers(&self, _: PeerWord) {}
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

@@ -14,8 +14,8 @@ use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{Setup, SetupParts};
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetStatus, OwnEdge, PeerAnswers,
-    PeerQuestion, RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetStatus, HearsPeers, OwnEdge,
+    PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -51,6 +51,10 @@ impl Fleet for Linked {
     async fn ask(&self, _: PeerQuestion, _: Duration) -> PeerAnswers {
         PeerAnswers::default()
     }
+
+    fn hear_by(&self, _: Arc<dyn HearsPeers>) {}
+
+    fn tell_peers(&self, _: PeerWord) {}
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

@@ -13,7 +13,7 @@
 //! | [`follower`], [`following`], [`agreement`], [`whole`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
 //! | [`applying`] | the way to the publisher |
 //! | [`publishing`] | the way from the publisher to the bucket |
-//! | [`registry`], [`report`], [`asking`], [`peers`], [`fleet`], [`deciding`] | the other edges |
+//! | [`registry`], [`report`], [`asking`], [`peers`], [`words`], [`fleet`], [`deciding`] | the other edges |
 
 use std::io;
 use std::sync::{Arc, mpsc};
@@ -59,6 +59,7 @@ mod publishing;
 mod registry;
 mod report;
 mod whole;
+mod words;
 
 pub use self::connection::NatsConnection;
 pub use self::credentials::check_credentials;

@@ -1,10 +1,11 @@
-//! Questions of one edge to all others: who answers, who is named as missing, and which process speaks for a name.
+//! Questions and words of one edge to all others: who answers, who is named as missing, which process speaks for a name, and
+//! who hears.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use embedgate::rules::fleet::{AnswersPeers, Fleet, PeerQuestion};
+use embedgate::rules::fleet::{AnswersPeers, Fleet, HearsPeers, PeerQuestion, PeerWord};
 use embedgate::rules::live::LiveRules;
 use embedgate::rules::publisher::Publisher;
 use embedgate::rules::source::nats::{NatsConnection, NatsSource};
@@ -12,7 +13,9 @@ use embedgate::rules::source::{RuleSource, SourceKind, StartedSource};
 use embedgate_policy::suffix::PublicSuffixes;
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
 use super::{BUCKET, NOTICED, in_time};
 use crate::support::nats::NatsServer;
@@ -91,6 +94,42 @@ impl AnswersPeers for Says {
             _ => None,
         }
     }
+}
+
+/// Hearer that hands on what it hears, with the edge that has said it.
+struct Listens(UnboundedSender<(String, String, Vec<u8>)>);
+
+impl HearsPeers for Listens {
+    fn hear(&self, edge: &str, topic: &str, body: &[u8]) {
+        // The test may be over.
+        let _ = self.0.send((edge.to_owned(), topic.to_owned(), body.to_vec()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_word_reaches_all_others_in_its_order_and_what_is_no_word_nobody() {
+    let nats = NatsServer::start().await;
+    let one = Member::start(nats.url(), "edge-1", "one").await;
+    let two = Member::start(nats.url(), "edge-2", "two").await;
+    one.hears(&[("edge-2", "two")]).await;
+    two.hears(&[("edge-1", "one")]).await;
+    let [(said_by_others, mut heard), (own, mut echo)] = [(); 2].map(|()| unbounded_channel());
+    two.fleet.hear_by(Arc::new(Listens(said_by_others)));
+    one.fleet.hear_by(Arc::new(Listens(own)));
+
+    let stranger = async_nats::connect(nats.url()).await.unwrap();
+    stranger.publish(format!("embedgate.{BUCKET}.words"), "\0{".into()).await.unwrap();
+    stranger.flush().await.unwrap();
+    for n in 0..100_u8 {
+        one.fleet.tell_peers(PeerWord { topic: "remembered", body: vec![n] });
+    }
+    for n in 0..100 {
+        let word = timeout(LONG, heard.recv()).await.unwrap().unwrap();
+        assert_eq!(word, ("edge-1".to_owned(), "remembered".to_owned(), vec![n]));
+    }
+    two.fleet.tell_peers(PeerWord { topic: "ended", body: vec![7] });
+    let word = timeout(LONG, echo.recv()).await.unwrap().unwrap();
+    assert_eq!(word, ("edge-2".to_owned(), "ended".to_owned(), vec![7]), "nobody hears itself");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

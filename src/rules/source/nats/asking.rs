@@ -1,6 +1,7 @@
 //! Questions among edges, beside the bucket: how far each is, and when it is there.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,11 +34,13 @@ impl Hub {
         let asked = client.subscribe(self.names.ask()).await;
         let heard = client.subscribe(self.names.report()).await;
         let peers = client.subscribe(self.names.peers()).await;
-        let (Ok(mut asked), Ok(mut heard), Ok(mut peers)) = (asked, heard, peers) else {
+        let words = client.subscribe(self.names.words()).await;
+        let (Ok(mut asked), Ok(mut heard), Ok(mut peers), Ok(mut words)) = (asked, heard, peers, words) else {
             tracing::warn!("edges can't be heard: NATS refuses the subscriptions below embedgate.>");
             return;
         };
         let mut tell_at = Instant::now();
+        let mut sending = pin!(self.send_words(client));
         loop {
             tokio::select! {
                 question = asked.next() => match question {
@@ -48,6 +51,11 @@ impl Hub {
                     Some(question) => self.answer_peer(client, question),
                     None => return,
                 },
+                word = words.next() => match word {
+                    Some(word) => self.hear_word(word),
+                    None => return,
+                },
+                () = &mut sending => return,
                 report = heard.next() => match report {
                     Some(report) => self.hear_message(&report),
                     None => return,

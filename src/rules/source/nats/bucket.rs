@@ -58,6 +58,11 @@ impl BucketNames {
         format!("embedgate.{}.peers", self.bucket)
     }
 
+    /// Where edges tell each other what nobody answers.
+    pub(super) fn words(&self) -> String {
+        format!("embedgate.{}.words", self.bucket)
+    }
+
     /// Where edges tell of themselves.
     pub(super) fn report(&self) -> String {
         format!("embedgate.{}.report", self.bucket)

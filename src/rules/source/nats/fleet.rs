@@ -14,7 +14,7 @@ use super::report::{Announcement, Report};
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
     AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink,
-    FleetStatus, OwnEdge, PeerAnswers, PeerQuestion, RestoredFleet,
+    FleetStatus, HearsPeers, OwnEdge, PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
 };
 
 /// Time for edges to answer before something is done that a live one may forbid.
@@ -39,6 +39,14 @@ impl Fleet for NatsFleet {
 
     async fn ask(&self, question: PeerQuestion, within: Duration) -> PeerAnswers {
         self.hub.ask_peers(question, within).await
+    }
+
+    fn hear_by(&self, hearer: Arc<dyn HearsPeers>) {
+        self.hub.words.add(hearer);
+    }
+
+    fn tell_peers(&self, word: PeerWord) {
+        self.hub.words.say(word);
     }
 
     fn set_max_staleness(&self, limit: Option<Duration>) {

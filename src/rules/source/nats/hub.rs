@@ -15,6 +15,7 @@ use super::connection::{NatsConnection, ServerConnection};
 use super::peers::PeerDesk;
 use super::registry::EdgeRegistry;
 use super::report::{Announcement, Report};
+use super::words::PeerWords;
 use crate::rules::fleet::{EdgeFacts, EdgeState, FleetFault, FleetLink};
 use crate::rules::storage::share::KeptContact;
 
@@ -34,6 +35,7 @@ pub(super) struct Hub {
     pub(super) registry: Mutex<EdgeRegistry>,
     pub(super) facts: OnceLock<Arc<dyn EdgeFacts>>,
     pub(super) peers: PeerDesk,
+    pub(super) words: PeerWords,
     /// Somebody has reason to read the whole bucket again: another edge has another digest.
     pub(super) doubt: Notify,
     /// This edge is to announce itself again.
@@ -85,6 +87,7 @@ impl Hub {
             registry: Mutex::new(EdgeRegistry::of_kept(edges)),
             facts: OnceLock::new(),
             peers: PeerDesk::default(),
+            words: PeerWords::default(),
             doubt: Notify::new(),
             announce_again: Notify::new(),
             connection: watch::Sender::new(Err("there was no connection to NATS yet".into())),

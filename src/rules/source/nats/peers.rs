@@ -16,9 +16,9 @@ use crate::rules::fleet::{AnswersPeers, PeerAnswers, PeerQuestion};
 
 /// Headers of questions and answers: the process that sends it, the name of its edge, what is asked about, how many
 /// bytes an answer may have, in how many milliseconds it is wanted, and that there is none.
-const FROM: &str = "Embedgate-From";
-const EDGE: &str = "Embedgate-Edge";
-const TOPIC: &str = "Embedgate-Topic";
+pub(super) const FROM: &str = "Embedgate-From";
+pub(super) const EDGE: &str = "Embedgate-Edge";
+pub(super) const TOPIC: &str = "Embedgate-Topic";
 const MOST: &str = "Embedgate-Most";
 const WITHIN: &str = "Embedgate-Within";
 const NO_ANSWER: &str = "Embedgate-No-Answer";
@@ -269,11 +269,11 @@ fn room(payload: usize, edges: usize) -> usize {
     (ALL_ANSWERS / edges.max(1)).max(EACH_ANSWER).min(payload.saturating_sub(HEADERS))
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
+pub(super) fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
     headers.get(name).map(|value| value.as_str())
 }
 
-fn is_topic(topic: &str) -> bool {
+pub(super) fn is_topic(topic: &str) -> bool {
     let is_part_of_one = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_');
     (1..=LONGEST_TOPIC).contains(&topic.len()) && topic.bytes().all(is_part_of_one)
 }
