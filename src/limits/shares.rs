@@ -1,9 +1,40 @@
 //! Shares of limits that the edges of a fleet divide among them.
+//!
+//! The edges keep a document of each budget that somebody uses: how much of the limit each edge holds. What nobody holds is
+//! free. An edge uses no more than it holds, and writes a document only as it has read it, so the shares never add up to
+//! more than the limit. Two rules keep that true whatever is slow, lost or killed in between:
+//!
+//! - A share rises here after it is written, and falls here before it is written; never below what is used.
+//! - What an edge holds is good for as long as its lease. One that was cut off for longer lets nothing through by its shares
+//!   until it has written them again, and others take a share away only when its lease is known to be over and what was
+//!   used of it can count no more.
+//!
+//! Beside its share, each edge may use one of each limit: no site is shut out of one edge because others hold everything.
+//! That is the error, at most the number of edges less one.
+//!
+//! | part | is |
+//! |---|---|
+//! | `document` | what the edges write |
+//! | `leases` | the leases of the edges, and which shares are nobody's any more |
+//! | `budget` | one budget here: what may be used, and what is to be written about it |
+//! | `chunk` | how much is taken at once |
+//! | `ledger` | all budgets here, and the lease of this edge. It does nothing by itself |
+//! | `keeper` | does what the ledger says |
 
 use std::fmt;
 use std::pin::Pin;
 
 use embedgate_policy::limits::LimitKind;
+
+mod budget;
+mod chunk;
+mod document;
+pub mod keeper;
+mod leases;
+mod ledger;
+
+#[cfg(test)]
+mod simulation;
 
 /// Budget that edges share: that of a widget, or of one of its embedders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,11 +52,18 @@ pub struct ShareWait(pub Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Shares of this edge.
 pub trait Shares: Send + Sync {
-    /// How much of a limit this edge may use now. `used`: how much it uses already. Answered from memory.
+    /// How much of a limit this edge may use now. Whoever asks has counted one more already, and takes it back where `used`, how
+    /// much was counted before it, is not less. So of a share that falls meanwhile, nothing is used twice. Answered from memory.
     fn share(&self, budget: &Budget<'_>, limit: u32, used: u32) -> u32;
 
     /// Asks for a larger share, since all of it is used. `None`: there is none to be had now.
     fn more(&self, budget: &Budget<'_>, limit: u32, used: u32) -> Option<ShareWait>;
+}
+
+/// Reader of how much of a budget this edge uses.
+pub trait BudgetUse: Send + Sync {
+    /// How much is used now.
+    fn used(&self, budget: &Budget<'_>) -> u32;
 }
 
 impl fmt::Debug for ShareWait {

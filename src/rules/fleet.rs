@@ -14,8 +14,10 @@ use utoipa::ToSchema;
 use super::change::Actor;
 use super::error::SaveError;
 
+pub use self::notes::{FleetNote, FleetNotes, NoteFault};
 pub use self::peers::{AnswersPeers, HearsPeers, PeerAnswers, PeerQuestion, PeerWord};
 
+mod notes;
 mod peers;
 
 /// Fleet of edges that share their rules through a bucket.
@@ -35,6 +37,9 @@ pub trait Fleet: Send + Sync {
 
     /// Tells all other edges a word, as well as it can: it never waits, and what has no room is dropped.
     fn tell_peers(&self, word: PeerWord);
+
+    /// The notes that the edges keep for each other, where they can.
+    fn notes(&self) -> Option<Arc<dyn FleetNotes>>;
 
     /// From which age of its rules this edge denies by itself from now on; `None`: never. The others are told.
     fn set_max_staleness(&self, limit: Option<Duration>);

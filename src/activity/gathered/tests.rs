@@ -16,8 +16,8 @@ use crate::activity::peers::tests::{Seen, activity, embedder};
 use crate::activity::seen::ClientCounts;
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetLink, FleetStatus, HearsPeers,
-    OwnEdge, PeerAnswers, PeerWord, RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetLink, FleetNotes, FleetStatus,
+    HearsPeers, OwnEdge, PeerAnswers, PeerWord, RestoredFleet,
 };
 
 /// Fleet whose other edges answer from this, in at most so many bytes; `None`: one that does not answer.
@@ -48,6 +48,10 @@ impl Fleet for Peers {
     fn hear_by(&self, _: Arc<dyn HearsPeers>) {}
 
     fn tell_peers(&self, _: PeerWord) {}
+
+    fn notes(&self) -> Option<Arc<dyn FleetNotes>> {
+        None
+    }
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

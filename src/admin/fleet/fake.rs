@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink, FleetNotes,
     FleetStatus, HearsPeers, OwnEdge, PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
 };
 
@@ -80,6 +80,10 @@ impl Fleet for FakeFleet {
     fn hear_by(&self, _: Arc<dyn HearsPeers>) {}
 
     fn tell_peers(&self, _: PeerWord) {}
+
+    fn notes(&self) -> Option<Arc<dyn FleetNotes>> {
+        None
+    }
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

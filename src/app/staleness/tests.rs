@@ -14,8 +14,8 @@ use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{Setup, SetupParts};
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetStatus, HearsPeers, OwnEdge,
-    PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, FleetError, FleetNotes, FleetStatus, HearsPeers,
+    OwnEdge, PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
 };
 use crate::telemetry::metrics::Metrics;
 
@@ -55,6 +55,10 @@ impl Fleet for Linked {
     fn hear_by(&self, _: Arc<dyn HearsPeers>) {}
 
     fn tell_peers(&self, _: PeerWord) {}
+
+    fn notes(&self) -> Option<Arc<dyn FleetNotes>> {
+        None
+    }
 
     fn set_max_staleness(&self, _: Option<Duration>) {}
 

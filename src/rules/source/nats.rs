@@ -13,6 +13,7 @@
 //! | [`follower`], [`following`], [`agreement`], [`whole`], [`announced`], [`fault`] | one session after another, and what keeps one from following |
 //! | [`applying`] | the way to the publisher |
 //! | [`publishing`] | the way from the publisher to the bucket |
+//! | [`shares`] | the notes of the fleet, in a bucket of their own |
 //! | [`registry`], [`report`], [`asking`], [`peers`], [`words`], [`fleet`], [`deciding`] | the other edges |
 
 use std::io;
@@ -30,6 +31,7 @@ use self::fleet::NatsFleet;
 use self::follower::BucketFollower;
 use self::hub::Hub;
 use self::publishing::NatsBucket;
+use self::shares::NatsNotes;
 use super::store::pages;
 use super::{DocumentPages, RuleSource, SourceFollower, SourceKind, StartedSource};
 use crate::rules::error::{RulesError, SourceError, StoreError};
@@ -58,6 +60,7 @@ mod peers;
 mod publishing;
 mod registry;
 mod report;
+mod shares;
 mod whole;
 mod words;
 
@@ -122,10 +125,11 @@ impl RuleSource for NatsSource {
         });
         let hub = Arc::new(Hub::new(settings.clone(), publisher.contact(), &edges));
         let runtime = Handle::current();
+        let notes = Arc::new(NatsNotes::new(Arc::clone(&hub)));
         let bucket = NatsBucket { hub: Arc::clone(&hub), runtime: runtime.clone() };
         let publisher = Arc::new(publisher.with_bucket(Arc::new(bucket)));
         let applier = Applier::new(Arc::clone(&publisher), suffixes);
-        let fleet = Arc::new(NatsFleet { hub: Arc::clone(&hub), applier: applier.clone() });
+        let fleet = Arc::new(NatsFleet { hub: Arc::clone(&hub), applier: applier.clone(), notes });
         let (started, has_started) = mpsc::channel();
         let (stop, stopped) = watch::channel(false);
         let follower = KeptFollower::new(hub, applier, started);
@@ -210,7 +214,10 @@ impl KeptFollower {
     async fn run(self, mut stop: watch::Receiver<bool>) {
         let Self { hub, applier, started, first: mut follower } = self;
         loop {
-            let Err(error) = tokio::spawn(follower.run(stop.clone())).await else { return };
+            let Err(error) = tokio::spawn(follower.run(stop.clone())).await else {
+                hub.has_left.send_replace(true);
+                return;
+            };
             hub.connect(Err("the follower of the bucket broke down".into()));
             tracing::error!(
                 bucket = hub.names.bucket,

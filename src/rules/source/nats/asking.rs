@@ -35,7 +35,8 @@ impl Hub {
         let heard = client.subscribe(self.names.report()).await;
         let peers = client.subscribe(self.names.peers()).await;
         let words = client.subscribe(self.names.words()).await;
-        let (Ok(mut asked), Ok(mut heard), Ok(mut peers), Ok(mut words)) = (asked, heard, peers, words) else {
+        let (Ok(mut asked), Ok(mut heard), Ok(mut peers), Ok(mut words)) = (asked, heard, peers, words)
+        else {
             tracing::warn!("edges can't be heard: NATS refuses the subscriptions below embedgate.>");
             return;
         };

@@ -11,9 +11,10 @@ use tokio::time::Instant;
 use super::applying::Applier;
 use super::hub::Hub;
 use super::report::{Announcement, Report};
+use super::shares::NatsNotes;
 use crate::rules::change::Actor;
 use crate::rules::fleet::{
-    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink,
+    AcceptedBucket, AnswersPeers, EdgeFacts, EdgeState, EdgeStatus, Fleet, FleetError, FleetLink, FleetNotes,
     FleetStatus, HearsPeers, OwnEdge, PeerAnswers, PeerQuestion, PeerWord, RestoredFleet,
 };
 
@@ -24,6 +25,7 @@ pub(super) const ROLL_CALL: Duration = Duration::from_secs(1);
 pub(super) struct NatsFleet {
     pub(super) hub: Arc<Hub>,
     pub(super) applier: Applier,
+    pub(super) notes: Arc<NatsNotes>,
 }
 
 #[async_trait]
@@ -47,6 +49,10 @@ impl Fleet for NatsFleet {
 
     fn tell_peers(&self, word: PeerWord) {
         self.hub.words.say(word);
+    }
+
+    fn notes(&self) -> Option<Arc<dyn FleetNotes>> {
+        Some(Arc::clone(&self.notes) as Arc<dyn FleetNotes>)
     }
 
     fn set_max_staleness(&self, limit: Option<Duration>) {

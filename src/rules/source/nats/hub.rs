@@ -40,6 +40,8 @@ pub(super) struct Hub {
     pub(super) doubt: Notify,
     /// This edge is to announce itself again.
     pub(super) announce_again: Notify,
+    /// This process follows the bucket no longer: it ends, or another one has taken over.
+    pub(super) has_left: watch::Sender<bool>,
     connection: watch::Sender<Result<Arc<ServerConnection>, Arc<str>>>,
     in_force: Mutex<InForce>,
     /// The last sequence of the bucket that this edge knows of.
@@ -90,6 +92,7 @@ impl Hub {
             words: PeerWords::default(),
             doubt: Notify::new(),
             announce_again: Notify::new(),
+            has_left: watch::Sender::new(false),
             connection: watch::Sender::new(Err("there was no connection to NATS yet".into())),
             in_force: Mutex::default(),
             last_sequence: AtomicU64::new(0),
@@ -106,6 +109,16 @@ impl Hub {
     /// The open connection, or why there is none.
     pub(super) fn connection(&self) -> Result<Arc<ServerConnection>, Arc<str>> {
         self.connection.borrow().clone()
+    }
+
+    /// Waits until there is a connection. `false`: there won't be one any more.
+    pub(super) async fn is_connected(&self) -> bool {
+        let (mut connection, mut has_left) = (self.connection.subscribe(), self.has_left.subscribe());
+        tokio::select! {
+            biased;
+            _ = has_left.wait_for(|has_left| *has_left) => false,
+            connected = connection.wait_for(Result::is_ok) => connected.is_ok(),
+        }
     }
 
     /// Notes the connection, or why there is none.

@@ -204,6 +204,12 @@ impl EdgeRegistry {
         self.edges.get(name).filter(|edge| !edge.announcement.forgotten)
     }
 
+    /// Whether it is known that an edge serves nobody any more.
+    pub(super) fn is_over(&self, name: &str, now: Instant) -> bool {
+        let edge = self.edges.get(name);
+        edge.is_some_and(|edge| !edge.announcement.is_waited_for() || edge.is_stale(now))
+    }
+
     /// Number of edges in each state but this one's own. `interval`: that of reports.
     pub(super) fn states(&self, own: &str, interval: Duration) -> BTreeMap<EdgeState, usize> {
         let now = Instant::now();

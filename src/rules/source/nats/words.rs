@@ -59,7 +59,11 @@ impl PeerWords {
     /// Takes a word to be sent. Where too many wait, the oldest is dropped: what is new says more.
     pub(super) fn say(&self, word: PeerWord) {
         if word.body.len() > LONGEST {
-            tracing::error!(topic = word.topic, bytes = word.body.len(), "a word to other edges is too large");
+            tracing::error!(
+                topic = word.topic,
+                bytes = word.body.len(),
+                "a word to other edges is too large"
+            );
             return;
         }
         if self.waiting.force_push(word).is_some() {
@@ -125,7 +129,10 @@ mod tests {
     fn what_is_no_word_is_not_read() {
         let fields = [(FROM, "a1"), (EDGE, "edge-1"), (TOPIC, "remembered")];
         let heard = HeardWord::read(message(&fields, b"any bytes \xff")).unwrap();
-        assert_eq!((&*heard.edge, &*heard.topic, &heard.body[..]), ("edge-1", "remembered", &b"any bytes \xff"[..]));
+        assert_eq!(
+            (&*heard.edge, &*heard.topic, &heard.body[..]),
+            ("edge-1", "remembered", &b"any bytes \xff"[..])
+        );
         assert!(HeardWord::read(message(&fields, &[0; LONGEST])).is_some());
         assert!(HeardWord::read(message(&fields, &[0; LONGEST + 1])).is_none());
         for left_out in 0..fields.len() {

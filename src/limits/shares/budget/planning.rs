@@ -1,0 +1,175 @@
+//! What is to be written about one budget.
+
+use std::time::Duration;
+
+use embedgate_policy::limits::LimitKind;
+
+use super::{CALM, IDLE, ShareCeiling, SharedBudget, Standing, WRITTEN_AGAIN};
+use crate::limits::shares::chunk::chunk;
+use crate::limits::shares::document::{HeldShare, ShareDocument, ShareWish};
+use crate::limits::shares::leases::LastLease;
+
+/// Time after which a wish is repeated.
+const REPEATED: Duration = Duration::from_secs(3);
+
+/// What is to be written about a budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::limits::shares) struct PlannedWrite {
+    pub(in crate::limits::shares) expected: u64,
+    pub(in crate::limits::shares) document: ShareDocument,
+    /// Leases that have to be the last ones.
+    pub(in crate::limits::shares) confirm: Vec<LastLease>,
+}
+
+/// What is to be done about a budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::limits::shares) enum ShareErrand {
+    Read,
+    Write(PlannedWrite),
+}
+impl SharedBudget {
+    /// What is to be done. `used`: how many had been let through before it was read how much is used, and how much that is.
+    pub(in crate::limits::shares) fn plan(
+        &mut self,
+        used: Option<(u64, u32)>,
+        at: &Standing<'_>,
+        is_over: impl Fn(&str) -> bool,
+    ) -> Option<ShareErrand> {
+        if self.is_busy || !at.leases.is_valid(at.now) {
+            return None;
+        }
+        if let Some((admitted, used)) = used {
+            let since = u32::try_from(self.admitted - admitted).unwrap_or(u32::MAX);
+            self.bound = used.saturating_add(since);
+        }
+        self.looked = at.now;
+        if self.is_outdated {
+            self.is_busy = true;
+            return Some(ShareErrand::Read);
+        }
+        let write = self.write(at, is_over)?;
+        self.is_busy = true;
+        Some(ShareErrand::Write(write))
+    }
+
+    fn write(&mut self, at: &Standing<'_>, is_over: impl Fn(&str) -> bool) -> Option<PlannedWrite> {
+        let (now, kind, own) = (at.now, self.kind(), at.leases.own());
+        let known = self.document.as_ref()?;
+        let mut next = known.clone();
+        if kind == LimitKind::OpensPerDay {
+            match known.day {
+                // The clock of another edge is ahead, or this one's is behind.
+                Some(day) if day > at.today => return None,
+                Some(day) if day == at.today => {}
+                _ => next = ShareDocument { day: Some(at.today), ..ShareDocument::new(self.name.clone()) },
+            }
+        }
+        let shares_before = next.shares.clone();
+        let held = self.claim(&mut next, at);
+        let covered = self.covered(&next, at);
+        let floor = self.bound.saturating_sub(covered);
+        let is_lacking = self.is_lacking(at);
+        // One is used beside the share.
+        let short = floor.saturating_sub(held.max(1));
+        let need = if is_lacking { floor.saturating_add(1).saturating_sub(held) } else { short };
+        let mut confirm = Vec::new();
+        let mut free = self.limit.saturating_sub(next.total().saturating_add(held));
+        if free < need {
+            next.shares.retain(|share| {
+                if share.holder.edge == own.edge {
+                    return true;
+                }
+                let abandoned = at.leases.abandoned(kind, &share.holder, now, &is_over);
+                abandoned.is_none_or(|lease| {
+                    confirm.push(lease);
+                    false
+                })
+            });
+            free = self.limit.saturating_sub(next.total().saturating_add(held));
+        }
+        let mut share = held;
+        if free > 0 && (need > 0 || self.looks_ahead(at)) {
+            share += chunk(self.limit, held, free, need, at.edges);
+        } else {
+            share -= self.given(held.saturating_sub(floor), next.total().saturating_add(held), free, at);
+        }
+        let is_unmet = is_lacking && free < need;
+        let is_wish_new = self.wish_again(&mut next, is_unmet, need.saturating_sub(free), at);
+        if share > 0 {
+            next.shares.push(HeldShare { holder: own.clone(), share });
+        }
+        next.shares.sort_by(|one, other| one.holder.process.cmp(&other.holder.process));
+        let is_old = share > 0 && now - self.revised >= WRITTEN_AGAIN;
+        if next.shares == shares_before && !is_wish_new && !is_old {
+            return None;
+        }
+        if share < held {
+            // Before it is written: from now on no more than this is used.
+            let before = self.ceiling_now();
+            self.ceiling = Some(ShareCeiling {
+                most: before.map_or(share, |before| before.most.min(share)),
+                revision: self.revision,
+                is_uncertain: before.is_some_and(|before| before.is_uncertain),
+            });
+        }
+        Some(PlannedWrite { expected: self.revision, document: next, confirm })
+    }
+
+    /// Takes the shares of the own edge out, and gives what this process holds; it is written again as it holds it now. Those of
+    /// processes before it stay as one for as long as they count.
+    fn claim(&self, next: &mut ShareDocument, at: &Standing<'_>) -> u32 {
+        let own = at.leases.own();
+        let (mut held, mut former) = (0_u32, None::<HeldShare>);
+        next.shares.retain(|share| {
+            if share.holder.edge != own.edge {
+                return true;
+            }
+            if share.holder.process == own.process {
+                held = held.saturating_add(share.share);
+            } else if !at.leases.is_spent_of_former(self.kind(), at.now) {
+                match &mut former {
+                    Some(former) => former.share = former.share.saturating_add(share.share),
+                    None => former = Some(share.clone()),
+                }
+            }
+            false
+        });
+        next.shares.extend(former);
+        held
+    }
+
+    /// How much of what is unused here is given back.
+    fn given(&self, unused: u32, total: u32, free: u32, at: &Standing<'_>) -> u32 {
+        let calm_for = at.now - self.asked;
+        let wished =
+            self.wishes(at).fold(0, |sum: u32, wish| sum.saturating_add(wish.need)).saturating_sub(free);
+        if self.limit > 0 && total > self.limit || calm_for >= IDLE || wished > 0 && calm_for >= CALM {
+            unused
+        } else if wished > 0 {
+            unused.div_ceil(2).max(unused.min(wished))
+        } else {
+            0
+        }
+    }
+
+    /// Writes the own wish, if there is one, and leaves out those that are no longer heard. Returns whether others have to hear
+    /// of it.
+    fn wish_again(&mut self, next: &mut ShareDocument, is_unmet: bool, need: u32, at: &Standing<'_>) -> bool {
+        let process = &at.leases.own().process;
+        let known = next.wishes.iter().find(|wish| wish.process == *process).cloned();
+        let heard: Vec<ShareWish> = self.wishes(at).cloned().collect();
+        next.wishes.retain(|wish| heard.contains(wish));
+        if !is_unmet {
+            return false;
+        }
+        let is_due = known.is_none() || self.wished.is_none_or(|wished| at.now - wished >= REPEATED);
+        if is_due {
+            self.wish = self.wish.wrapping_add(1);
+            self.wished = Some(at.now);
+        }
+        // A little more than it takes, so that not every one of them is a wish of its own.
+        let need = need.max(self.limit / 64);
+        next.wishes.push(ShareWish { process: process.clone(), need, nth: self.wish });
+        is_due
+    }
+}

@@ -1,0 +1,280 @@
+//! Ledger of all budgets that this edge shares with others, and of its lease. Nothing in it waits or sends.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Budget;
+use super::budget::{PlannedWrite, ShareErrand, SharedBudget, Standing};
+use super::document::{BudgetId, BudgetName, ShareDocument};
+use super::leases::LeaseTable;
+use crate::rules::fleet::{FleetNote, NoteFault};
+
+/// Most budgets that one edge shares. Of any beyond, it uses one.
+const BUDGETS: usize = 1 << 16;
+
+/// Time in which the first lease may be had: requests wait for it.
+const FIRST_LEASE: Duration = Duration::from_secs(3);
+
+/// Ledger of the shares of this edge.
+#[derive(Debug)]
+pub(super) struct ShareLedger {
+    leases: LeaseTable,
+    budgets: HashMap<BudgetId, SharedBudget>,
+    /// Those that are to be looked at next.
+    due: VecDeque<BudgetId>,
+    is_due: HashSet<BudgetId>,
+    edges: u32,
+    /// When the place of the notes was made.
+    made_at: Option<u64>,
+    /// When somebody first wanted a share.
+    needed: Option<Instant>,
+    began: Instant,
+}
+
+/// Time of a call: on the clock that never goes back, and the day, counted from 1970.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ShareTime {
+    pub(super) now: Instant,
+    pub(super) today: i64,
+}
+
+/// Budget that is to be looked at, by its names, with the number of those that were let through until now.
+#[derive(Clone, Debug)]
+pub(super) struct DueBudget {
+    pub(super) id: BudgetId,
+    pub(super) name: BudgetName,
+    admitted: u64,
+}
+
+/// What has come of an errand.
+#[derive(Clone, Debug)]
+pub(super) enum ErrandResult {
+    Read(Result<Option<FleetNote>, NoteFault>),
+    Written(PlannedWrite, Result<u64, NoteFault>),
+    /// A lease was not the last one of its edge, so nothing was written.
+    Unconfirmed,
+}
+
+impl ShareLedger {
+    /// A ledger of nothing. `is_successor`: this process goes on with the counts of another one of its name.
+    pub(super) fn new(edge: &str, process: &str, is_successor: bool, now: Instant) -> Self {
+        Self {
+            leases: LeaseTable::new(edge, process, is_successor, now),
+            budgets: HashMap::new(),
+            due: VecDeque::new(),
+            is_due: HashSet::new(),
+            edges: 1,
+            made_at: None,
+            needed: None,
+            began: now,
+        }
+    }
+
+    /// Does something with a budget; one that is not there is made, if there is room for it.
+    fn with<T>(
+        &mut self,
+        budget: &Budget<'_>,
+        at: ShareTime,
+        act: impl FnOnce(&mut SharedBudget, &Standing<'_>) -> T,
+    ) -> Option<T> {
+        let id = BudgetId::of(budget);
+        if !self.budgets.contains_key(&id) {
+            if self.budgets.len() >= BUDGETS {
+                return None;
+            }
+            self.budgets.insert(id, SharedBudget::new(BudgetName::of(budget), at.now));
+        }
+        let shared = self.budgets.get_mut(&id)?;
+        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let done = act(shared, &standing);
+        if shared.is_due(&standing) {
+            Self::note_due(&mut self.due, &mut self.is_due, id);
+        }
+        Some(done)
+    }
+
+    fn note_due(due: &mut VecDeque<BudgetId>, is_due: &mut HashSet<BudgetId>, id: BudgetId) {
+        if is_due.insert(id) {
+            due.push_back(id);
+        }
+    }
+
+    /// What this edge may use of a limit, where so much was used before somebody counted one more.
+    pub(super) fn share(&mut self, budget: &Budget<'_>, limit: u32, used: u32, at: ShareTime) -> u32 {
+        // Before anything is used, so that a process that comes after this one knows that there was one.
+        self.needed.get_or_insert(at.now);
+        let one = u32::from(self.leases.has_one(budget.kind, at.now));
+        self.with(budget, at, |shared, standing| shared.share(limit, used, standing)).unwrap_or(one)
+    }
+
+    /// Asks for more. What is returned is told of a change; `None`: nothing comes soon.
+    pub(super) fn more(
+        &mut self,
+        budget: &Budget<'_>,
+        limit: u32,
+        used: u32,
+        at: ShareTime,
+    ) -> Option<watch::Receiver<()>> {
+        let needed = *self.needed.get_or_insert(at.now);
+        let is_first = !self.leases.was_acquired() && at.now - needed.max(self.began) < FIRST_LEASE;
+        if !self.leases.is_valid(at.now) && !is_first {
+            return None;
+        }
+        self.with(budget, at, |shared, standing| shared.more(limit, used, standing)).flatten()
+    }
+
+    /// Whether somebody wanted a share.
+    pub(super) fn is_needed(&self) -> bool {
+        self.needed.is_some()
+    }
+
+    /// Whether something is to be looked at.
+    pub(super) fn has_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Looks for what is due because time has passed. `edges`: their number.
+    pub(super) fn tick(&mut self, edges: usize, at: ShareTime) {
+        self.edges = u32::try_from(edges).unwrap_or(u32::MAX).max(1);
+        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        for (id, shared) in &self.budgets {
+            if shared.is_due(&standing) {
+                Self::note_due(&mut self.due, &mut self.is_due, *id);
+            }
+        }
+    }
+
+    /// The next budget that is to be looked at.
+    pub(super) fn next_due(&mut self) -> Option<DueBudget> {
+        loop {
+            let id = self.due.pop_front()?;
+            self.is_due.remove(&id);
+            if let Some(shared) = self.budgets.get(&id) {
+                return Some(DueBudget { id, name: shared.name.clone(), admitted: shared.admitted });
+            }
+        }
+    }
+
+    /// What is to be done about a budget. `used`: how much of it was used after it was given as due.
+    pub(super) fn errand(
+        &mut self,
+        due: &DueBudget,
+        used: Option<u32>,
+        at: ShareTime,
+        is_over: impl Fn(&str) -> bool,
+    ) -> Option<ShareErrand> {
+        let shared = self.budgets.get_mut(&due.id).filter(|shared| shared.admitted >= due.admitted)?;
+        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let errand = shared.plan(used.map(|used| (due.admitted, used)), &standing, is_over);
+        if errand.is_none() && shared.is_idle(&standing) {
+            self.budgets.remove(&due.id);
+        }
+        errand
+    }
+
+    /// Takes what has come of an errand.
+    pub(super) fn done(&mut self, id: BudgetId, result: ErrandResult, at: ShareTime) {
+        let Some(shared) = self.budgets.get_mut(&id) else { return };
+        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        shared.is_busy = false;
+        match result {
+            ErrandResult::Read(Ok(note)) => {
+                let (revision, document) = match note {
+                    Some(note) => (note.revision, document_of(&shared.name, &note)),
+                    None => (0, Some(ShareDocument::new(shared.name.clone()))),
+                };
+                shared.was_read();
+                shared.take(revision, document, &standing);
+            }
+            ErrandResult::Read(Err(_)) => {}
+            ErrandResult::Written(write, Ok(revision)) => {
+                shared.take(revision, Some(write.document), &standing);
+            }
+            ErrandResult::Written(_, Err(NoteFault::Outdated)) => {
+                shared.was_not_written();
+                shared.was_outdated();
+            }
+            ErrandResult::Written(_, Err(NoteFault::NotDone(_))) | ErrandResult::Unconfirmed => {
+                shared.was_not_written();
+                return;
+            }
+            ErrandResult::Written(_, Err(NoteFault::Unknown(_))) => shared.may_be_written(),
+        }
+        if shared.is_due(&standing) {
+            Self::note_due(&mut self.due, &mut self.is_due, id);
+        }
+    }
+
+    /// Takes a note that somebody has written.
+    pub(super) fn arrives(&mut self, note: &FleetNote, at: ShareTime) {
+        let Some(id) = BudgetId::of_key(&note.key) else {
+            self.leases.see(note, at.now);
+            return;
+        };
+        let Some(shared) = self.budgets.get_mut(&id) else { return };
+        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        shared.take(note.revision, document_of(&shared.name, note), &standing);
+        if shared.is_due(&standing) {
+            Self::note_due(&mut self.due, &mut self.is_due, id);
+        }
+    }
+
+    /// Nobody has made the place of the notes yet.
+    pub(super) fn is_unmade(&mut self, now: Instant) {
+        self.leases.nobody_was_there(now);
+    }
+
+    /// Begins with notes whose place was made then. What was under way before has been given up.
+    pub(super) fn begins(&mut self, made_at: u64, now: Instant) {
+        let is_another = self.made_at.replace(made_at).is_some_and(|before| before != made_at);
+        if is_another {
+            self.leases.begin_anew();
+        }
+        self.leases.follow_from(now);
+        for shared in self.budgets.values_mut() {
+            if std::mem::take(&mut shared.is_busy) {
+                shared.may_be_written();
+            }
+            if is_another {
+                shared.begin_anew();
+            }
+        }
+    }
+
+    /// The key of this edge's lease.
+    pub(super) fn lease_key(&self) -> String {
+        self.leases.key()
+    }
+
+    /// Takes over from whoever had this edge's lease before.
+    pub(super) fn acquires(&mut self, before: Option<&FleetNote>, now: Instant) {
+        self.leases.acquire(before, now);
+    }
+
+    /// What is written to renew the lease: the key, the revision that is expected, and what it says.
+    pub(super) fn renewal(&self) -> (String, u64, Vec<u8>) {
+        self.leases.renewal()
+    }
+
+    /// The lease was renewed by what was sent then.
+    pub(super) fn renewed(&mut self, revision: u64, sent: Instant, at: ShareTime) {
+        self.leases.renewed(revision, sent, at.now);
+        self.tick(self.edges as usize, at);
+    }
+
+    /// Gives the lease up.
+    pub(super) fn leaves(&mut self, now: Instant) {
+        self.leases.give_up(now);
+    }
+}
+
+/// What a note says of this budget; `None` where it can't be read.
+fn document_of(name: &BudgetName, note: &FleetNote) -> Option<ShareDocument> {
+    if note.body.is_empty() {
+        return Some(ShareDocument::new(name.clone()));
+    }
+    serde_json::from_slice(&note.body).ok()
+}
