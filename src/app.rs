@@ -194,6 +194,7 @@ impl Assembly {
         let StartedSource { publisher, follower, file, fleet } =
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
+        fleet::divide_limits(fleet.as_deref(), &limiter);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
         fleet::answer_of_activity(fleet.as_deref(), Arc::clone(&activity) as Arc<dyn ActivityReader>);

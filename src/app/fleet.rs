@@ -1,12 +1,15 @@
-//! What other edges of a fleet are told of this one.
+//! What other edges of a fleet are told of this one, and what it shares with them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::activity::peers::PeerActivity;
 use crate::activity::reader::ActivityReader;
 use crate::admin::{Admin, PeerDecisions};
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::session::registry::SessionRegistry;
+use crate::limits::limiter::Limiter;
+use crate::limits::shares::Shares;
+use crate::limits::shares::keeper::FleetShares;
 use crate::rules::fleet::{EdgeFacts, Fleet};
 use crate::rules::sessions::OpenSessions;
 
@@ -36,6 +39,17 @@ pub(super) fn describe(
         let (sessions, ticket_keys) = (Arc::clone(sessions), Arc::clone(ticket_keys));
         fleet.describe(Arc::new(FactsInForce { sessions, ticket_keys }));
     }
+}
+
+/// Has the limits of widgets and embedders divided among the edges of the fleet, if there is one.
+pub(super) fn divide_limits(fleet: Option<&dyn Fleet>, limiter: &Arc<Limiter>) {
+    let Some(notes) = fleet.and_then(Fleet::notes) else { return };
+    let shares = FleetShares::new(notes, limiter.succeeded().map(str::to_owned));
+    let counts: Weak<Limiter> = Arc::downgrade(limiter);
+    shares.count_by(counts);
+    limiter.divide(Arc::clone(&shares) as Arc<dyn Shares>);
+    // To the end: shares are renewed and given back for as long as requests are served.
+    tokio::spawn(shares.run());
 }
 
 /// Has this edge answer what others of its fleet, if there is one, ask about activity.

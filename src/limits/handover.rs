@@ -50,6 +50,9 @@ pub struct PassedCounts {
     /// Days since 1970.
     day: u32,
     widgets: Vec<PassedWidget>,
+    /// Who holds the shares of this edge in a fleet.
+    #[serde(default)]
+    holder: Option<String>,
 }
 
 /// Counts of a widget. Its own are those of its embedders together.
@@ -144,7 +147,8 @@ impl Limiter {
                 of_widget.addresses.push(whole);
             }
         });
-        PassedCounts { day: now.day.number(), widgets: passed.into_values().collect() }
+        let holder = self.shares.get().and_then(|shares| shares.holder());
+        PassedCounts { day: now.day.number(), widgets: passed.into_values().collect(), holder }
     }
 
     /// Notes no changes any more: no process takes over.
@@ -172,12 +176,16 @@ impl Limiter {
             let changed = PassedUse::changed(key.network, false, used);
             PassedWidget::of(&mut passed, &widget).addresses.push(changed);
         }
-        Some(PassedCounts { day: now.day.number(), widgets: passed.into_values().collect() })
+        Some(PassedCounts { day: now.day.number(), widgets: passed.into_values().collect(), holder: None })
     }
 
     /// Takes over everything that another process has counted, which will tell of changes.
     pub fn take_over(self: &Arc<Self>, counts: PassedCounts) -> LimitLedger {
         let mut ledger = LimitLedger::new(Arc::clone(self));
+        if let Some(holder) = counts.holder.clone() {
+            // Only one process is succeeded.
+            let _ = self.succeeded.set(holder);
+        }
         ledger.apply(counts, true);
         ledger
     }

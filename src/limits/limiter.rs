@@ -31,7 +31,9 @@ pub struct Limiter {
     pub(super) widgets: WidgetTable,
     pub(super) addresses: AddressTable,
     /// Shares of this edge in the limits of a fleet.
-    shares: OnceLock<Arc<dyn Shares>>,
+    pub(super) shares: OnceLock<Arc<dyn Shares>>,
+    /// Who held them in the process whose counts this one has taken over.
+    pub(super) succeeded: OnceLock<String>,
     reached: ReachedLimits,
     /// What another process has to know.
     pub(super) changed: ChangedCounters,
@@ -59,6 +61,7 @@ impl Limiter {
             widgets: WidgetTable::new(),
             addresses: AddressTable::new(addresses::BYTES),
             shares: OnceLock::new(),
+            succeeded: OnceLock::new(),
             reached: ReachedLimits::new(notices, metrics),
             changed: ChangedCounters::default(),
         })
@@ -68,6 +71,11 @@ impl Limiter {
     pub fn divide(&self, shares: Arc<dyn Shares>) {
         // They are those of the fleet that this edge is in for as long as it runs.
         let _ = self.shares.set(shares);
+    }
+
+    /// Who held the shares in the process whose counts this one has taken over.
+    pub fn succeeded(&self) -> Option<&str> {
+        self.succeeded.get().map(String::as_str)
     }
 
     /// Charges an open, or says which limit it passes. What is refused is charged nothing.

@@ -58,6 +58,11 @@ pub trait Shares: Send + Sync {
 
     /// Asks for a larger share, since all of it is used. `None`: there is none to be had now.
     fn more(&self, budget: &Budget<'_>, limit: u32, used: u32) -> Option<ShareWait>;
+
+    /// Who holds the shares, for the process that goes on in the place of this one. `None`: nobody yet.
+    fn holder(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Reader of how much of a budget this edge uses.

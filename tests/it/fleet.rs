@@ -15,6 +15,7 @@ mod digests;
 mod faults;
 mod hand;
 mod joined;
+mod limits;
 mod names;
 mod peers;
 mod races;

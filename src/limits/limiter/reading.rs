@@ -4,6 +4,7 @@ use embedgate_policy::limits::{LimitKind, LimitPart, Limits};
 
 use super::Limiter;
 use crate::limits::counter::UsedNow;
+use crate::limits::shares::{Budget, BudgetUse};
 use crate::limits::usage::{LimitReader, LimitUsage};
 use crate::limits::widgets::{SHARED, WidgetCounter};
 
@@ -44,6 +45,12 @@ impl Limiter {
             }),
         }
         most
+    }
+}
+
+impl BudgetUse for Limiter {
+    fn used(&self, budget: &Budget<'_>) -> u32 {
+        Self::used(self, budget)
     }
 }
 

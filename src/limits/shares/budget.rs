@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use embedgate_policy::limits::LimitKind;
 
 use super::chunk::runs_low;
-use super::document::{BudgetName, ShareDocument, ShareWish};
+use super::document::{BudgetName, HeldShare, ShareDocument, ShareWish};
 use super::leases::LeaseTable;
 
 mod planning;
@@ -136,7 +136,16 @@ impl SharedBudget {
         if let Some(ceiling) = self.ceiling_now() {
             own = own.min(ceiling.most);
         }
+        let own = own.saturating_sub(self.owed(document, at));
         own.saturating_add(self.covered(document, at)).min(self.limit).max(one)
+    }
+
+    /// What a process before this one may have used within the last minute beside its share: it stands nowhere.
+    fn owed(&self, document: &ShareDocument, at: &Standing<'_>) -> u32 {
+        let own = at.leases.own();
+        let is_former = |held: &HeldShare| held.holder.edge == own.edge && held.holder.process != own.process;
+        let may_be_used = !at.leases.has_one(self.kind(), at.now);
+        u32::from(may_be_used && !document.shares.iter().any(is_former))
     }
 
     fn ceiling_now(&self) -> Option<ShareCeiling> {

@@ -72,12 +72,16 @@ impl Shares for FleetShares {
             let _ = timeout(WAIT, changed.changed()).await;
         })))
     }
+
+    fn holder(&self) -> Option<String> {
+        self.ledger.lock().holder(Instant::now()).map(str::to_owned)
+    }
 }
 
 impl FleetShares {
-    /// Shares of an edge that holds nothing yet. `is_successor`: this process goes on with the counts of another one.
-    pub fn new(notes: Arc<dyn FleetNotes>, is_successor: bool) -> Arc<Self> {
-        let ledger = ShareLedger::new(notes.edge(), notes.process(), is_successor, Instant::now());
+    /// Shares of an edge that holds nothing yet. `succeeded`: the holder in whose place this process goes on, with its counts.
+    pub fn new(notes: Arc<dyn FleetNotes>, succeeded: Option<String>) -> Arc<Self> {
+        let ledger = ShareLedger::new(notes.edge(), notes.process(), succeeded, Instant::now());
         Arc::new(Self {
             ledger: Mutex::new(ledger),
             notes,
@@ -142,12 +146,7 @@ impl FleetShares {
             if let Some(made_at) = self.notes.made_at().await? {
                 return Ok(made_at);
             }
-            let is_needed = {
-                let mut ledger = self.ledger.lock();
-                ledger.is_unmade(Instant::now());
-                ledger.is_needed()
-            };
-            if is_needed {
+            if self.ledger.lock().is_needed() {
                 self.notes.make().await?;
             } else {
                 // After a while somebody else may need it, and whatever has happened is looked at anew.

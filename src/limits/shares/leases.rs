@@ -27,13 +27,16 @@ pub(super) struct LeaseTable {
     valid_until: Option<Instant>,
     /// When this process has first read whose lease there was before.
     acquired: Option<Instant>,
-    /// From when on this edge may use one open a minute beside its share: a process before it may have used that.
-    one_from: Instant,
+    /// From when on this edge may use one open a minute beside its share: a process before it may have used that. `None`: not
+    /// before others can know of this process.
+    one_from: Option<Instant>,
+    /// When the last process before this one can have used nothing within the last minute.
+    clear_from: Instant,
     others: HashMap<String, SeenLease>,
     /// Since when others are seen.
     began: Instant,
-    /// This process goes on in the place of another one, with its counts.
-    is_successor: bool,
+    /// The process in whose place this one goes on, with its counts.
+    succeeded: Option<String>,
 }
 
 /// Lease of another edge.
@@ -61,23 +64,36 @@ pub(super) struct LastLease {
 }
 
 impl LeaseTable {
-    /// The leases before anything is known. `is_successor`: this process goes on with the counts of another one.
-    pub(super) fn new(edge: &str, process: &str, is_successor: bool, now: Instant) -> Self {
+    /// The leases before anything is known. `succeeded`: the process in whose place this one goes on, with its counts.
+    pub(super) fn new(edge: &str, process: &str, succeeded: Option<String>, now: Instant) -> Self {
         Self {
             own: ShareHolder { edge: edge.to_owned(), process: process.to_owned(), lapse: 0 },
             revision: 0,
             valid_until: None,
             acquired: None,
-            one_from: if is_successor { now } else { now + SPENT },
+            one_from: succeeded.as_ref().map(|_| now),
+            clear_from: now,
             others: HashMap::new(),
             began: now,
-            is_successor,
+            succeeded,
         }
     }
 
     /// This process, with its present lease.
     pub(super) fn own(&self) -> &ShareHolder {
         &self.own
+    }
+
+    /// The process that holds the shares of this one, for one that goes on in its place; `None` while what a process before it
+    /// has used may still count: whoever goes on has to begin anew, too.
+    pub(super) fn holder(&self, now: Instant) -> Option<&str> {
+        if !self.has_one(LimitKind::OpensPerMinute, now) {
+            return None;
+        }
+        match self.valid_until {
+            Some(_) => Some(&self.own.process),
+            None => self.succeeded.as_deref(),
+        }
     }
 
     /// Whether this edge may use what it holds.
@@ -92,14 +108,7 @@ impl LeaseTable {
 
     /// Whether this edge may use one beside its share.
     pub(super) fn has_one(&self, kind: LimitKind, now: Instant) -> bool {
-        kind != LimitKind::OpensPerMinute || now >= self.one_from
-    }
-
-    /// Nobody has ever shared anything, so nobody has used anything beside a share either.
-    pub(super) fn nobody_was_there(&mut self, now: Instant) {
-        if self.acquired.is_none() {
-            self.one_from = now;
-        }
+        kind != LimitKind::OpensPerMinute || self.one_from.is_some_and(|from| now >= from)
     }
 
     /// Takes over from whoever had this edge's lease before, which may be this process itself.
@@ -109,11 +118,11 @@ impl LeaseTable {
             self.acquired = Some(now);
             let before = before.and_then(|note| serde_json::from_slice::<LeaseNote>(&note.body).ok());
             match before {
-                None => self.one_from = self.one_from.min(now),
-                Some(LeaseNote { process, lapse }) if self.is_successor => {
+                None => self.clear_from = now,
+                Some(LeaseNote { process, lapse }) if self.succeeded.as_ref() == Some(&process) => {
                     (self.own.process, self.own.lapse) = (process, lapse.saturating_add(1));
                 }
-                Some(_) => self.one_from = now + SPENT,
+                Some(_) => (self.one_from, self.clear_from) = (None, now + SPENT),
             }
         }
     }
@@ -133,6 +142,7 @@ impl LeaseTable {
             self.own.lapse = self.own.lapse.saturating_add(1);
         }
         self.valid_until = Some(sent + LEASE);
+        self.one_from.get_or_insert(self.clear_from);
         has_lapsed
     }
 

@@ -59,10 +59,10 @@ pub(super) enum ErrandResult {
 }
 
 impl ShareLedger {
-    /// A ledger of nothing. `is_successor`: this process goes on with the counts of another one of its name.
-    pub(super) fn new(edge: &str, process: &str, is_successor: bool, now: Instant) -> Self {
+    /// A ledger of nothing. `succeeded`: the process in whose place this one goes on, with its counts.
+    pub(super) fn new(edge: &str, process: &str, succeeded: Option<String>, now: Instant) -> Self {
         Self {
-            leases: LeaseTable::new(edge, process, is_successor, now),
+            leases: LeaseTable::new(edge, process, succeeded, now),
             budgets: HashMap::new(),
             due: VecDeque::new(),
             is_due: HashSet::new(),
@@ -104,7 +104,6 @@ impl ShareLedger {
 
     /// What this edge may use of a limit, where so much was used before somebody counted one more.
     pub(super) fn share(&mut self, budget: &Budget<'_>, limit: u32, used: u32, at: ShareTime) -> u32 {
-        // Before anything is used, so that a process that comes after this one knows that there was one.
         self.needed.get_or_insert(at.now);
         let one = u32::from(self.leases.has_one(budget.kind, at.now));
         self.with(budget, at, |shared, standing| shared.share(limit, used, standing)).unwrap_or(one)
@@ -124,6 +123,11 @@ impl ShareLedger {
             return None;
         }
         self.with(budget, at, |shared, standing| shared.more(limit, used, standing)).flatten()
+    }
+
+    /// The process that holds the shares of this one, for one that goes on in its place.
+    pub(super) fn holder(&self, now: Instant) -> Option<&str> {
+        self.leases.holder(now)
     }
 
     /// Whether somebody wanted a share.
@@ -220,11 +224,6 @@ impl ShareLedger {
         if shared.is_due(&standing) {
             Self::note_due(&mut self.due, &mut self.is_due, id);
         }
-    }
-
-    /// Nobody has made the place of the notes yet.
-    pub(super) fn is_unmade(&mut self, now: Instant) {
-        self.leases.nobody_was_there(now);
     }
 
     /// Begins with notes whose place was made then. What was under way before has been given up.

@@ -17,6 +17,7 @@ use super::ledger::{DueBudget, ErrandResult, ShareLedger, ShareTime};
 use crate::rules::fleet::{FleetNote, NoteFault};
 
 mod demand;
+mod races;
 mod schedules;
 
 const DAY: u64 = 24 * 3600 * 1000;
@@ -99,18 +100,18 @@ impl World {
             writes: 0,
         };
         for n in 1..=edges {
-            let edge = world.process(&format!("edge-{n}"), false, Vec::new());
+            let edge = world.process(&format!("edge-{n}"), None, Vec::new());
             world.edges.push(edge);
         }
         world
     }
 
-    fn process(&mut self, name: &str, is_successor: bool, counted: Vec<u64>) -> SimulatedEdge {
+    fn process(&mut self, name: &str, succeeded: Option<String>, counted: Vec<u64>) -> SimulatedEdge {
         self.processes += 1;
         let process = format!("p{}", self.processes);
         SimulatedEdge {
             name: name.to_owned(),
-            ledger: ShareLedger::new(name, &process, is_successor, self.time().now),
+            ledger: ShareLedger::new(name, &process, succeeded, self.time().now),
             process,
             is_alive: true,
             is_linked: false,
@@ -230,7 +231,9 @@ impl World {
         };
         self.over.remove(&name);
         self.orphans.append(&mut self.edges[n].on_the_way);
-        self.edges[n] = self.process(&name, was_alive, counted);
+        let now = self.time().now;
+        let succeeded = self.edges[n].ledger.holder(now).filter(|_| was_alive).map(str::to_owned);
+        self.edges[n] = self.process(&name, succeeded, counted);
     }
 
     fn forget(&mut self, n: usize) {
@@ -250,16 +253,20 @@ impl World {
         }
     }
 
-    /// An edge looks for what is due, and sends it.
-    fn work(&mut self, n: usize) {
+    /// An edge looks for what is due, and sends it. So much is opened after it was read how much is used.
+    fn work(&mut self, n: usize, opened: usize) {
         let (at, count) = (self.time(), self.edges.len());
         if !self.edges[n].is_alive || !self.edges[n].is_linked {
             return;
         }
         self.edges[n].ledger.tick(count, at);
-        let used = self.used_by(n);
         while let Some(due) = self.edges[n].ledger.next_due() {
+            let used = self.used_by(n);
+            let _admitted = (0..opened).filter(|_| self.open(n).is_ok()).count();
             self.errand(n, &due, used);
+            if opened > 0 {
+                return;
+            }
         }
     }
 
@@ -399,6 +406,15 @@ impl World {
         }
     }
 
+    /// A write is refused without having arrived.
+    fn refuse(&mut self, n: usize) {
+        let at = self.time();
+        let refused = NoteFault::NotDone("no leader".to_owned());
+        let sent = self.edges[n].on_the_way.pop().unwrap();
+        let SentRequest::Write(id, write) = sent.request else { panic!("no write is under way") };
+        self.edges[n].ledger.done(id, ErrandResult::Written(write, Err(refused)), at);
+    }
+
     /// So many notes come to an edge.
     fn feed(&mut self, n: usize, count: usize) {
         let at = self.time();
@@ -413,7 +429,7 @@ impl World {
         self.link(n);
         self.renew(n);
         for _ in 0..6 {
-            self.work(n);
+            self.work(n, 0);
             // Those that read leases before take more than one step.
             for _ in 0..4 {
                 for place in 0..self.edges[n].on_the_way.len() {

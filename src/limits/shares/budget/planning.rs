@@ -71,7 +71,8 @@ impl SharedBudget {
         let is_lacking = self.is_lacking(at);
         // One is used beside the share.
         let short = floor.saturating_sub(held.max(1));
-        let need = if is_lacking { floor.saturating_add(1).saturating_sub(held) } else { short };
+        let wanted = floor.saturating_add(1).saturating_add(self.owed(&next, at));
+        let need = if is_lacking { wanted.saturating_sub(held) } else { short };
         let mut confirm = Vec::new();
         let mut free = self.limit.saturating_sub(next.total().saturating_add(held));
         if free < need {
