@@ -44,7 +44,7 @@ pub(super) fn describe(
 /// Has the limits of widgets and embedders divided among the edges of the fleet, if there is one.
 pub(super) fn divide_limits(fleet: Option<&dyn Fleet>, limiter: &Arc<Limiter>) {
     let Some(notes) = fleet.and_then(Fleet::notes) else { return };
-    let shares = FleetShares::new(notes, limiter.succeeded().map(str::to_owned));
+    let shares = FleetShares::new(notes, limiter.succeeded());
     let counts: Weak<Limiter> = Arc::downgrade(limiter);
     shares.count_by(counts);
     limiter.divide(Arc::clone(&shares) as Arc<dyn Shares>);

@@ -24,6 +24,7 @@ use super::charge::TakenParts;
 use super::clock::Moment;
 use super::counter::{UseCounter, UsedNow, Weight};
 use super::limiter::{EXACT, Limiter};
+use super::shares::SucceededHolder;
 use super::widgets::{EmbedderCounter, WidgetCounter};
 
 /// Counters and milliseconds of addresses that are handed over at most. Those of widgets and embedders are handed over whole.
@@ -52,7 +53,7 @@ pub struct PassedCounts {
     widgets: Vec<PassedWidget>,
     /// Who holds the shares of this edge in a fleet.
     #[serde(default)]
-    holder: Option<String>,
+    holder: Option<SucceededHolder>,
 }
 
 /// Counts of a widget. Its own are those of its embedders together.

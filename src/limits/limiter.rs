@@ -15,7 +15,7 @@ use super::counter::{Comparison, PassedLimit, Taken, Weight};
 use super::handover::ChangedCounters;
 use super::opening::{LimitRefusal, Opened, Opening};
 use super::reached::ReachedLimits;
-use super::shares::{Budget, ShareWait, Shares};
+use super::shares::{Budget, ShareWait, Shares, SucceededHolder};
 use super::widgets::{CountedUse, WidgetTable};
 use crate::notifications::notifier::Notify;
 use crate::telemetry::metrics::LimitMetrics;
@@ -33,7 +33,7 @@ pub struct Limiter {
     /// Shares of this edge in the limits of a fleet.
     pub(super) shares: OnceLock<Arc<dyn Shares>>,
     /// Who held them in the process whose counts this one has taken over.
-    pub(super) succeeded: OnceLock<String>,
+    pub(super) succeeded: OnceLock<SucceededHolder>,
     reached: ReachedLimits,
     /// What another process has to know.
     pub(super) changed: ChangedCounters,
@@ -74,8 +74,8 @@ impl Limiter {
     }
 
     /// Who held the shares in the process whose counts this one has taken over.
-    pub fn succeeded(&self) -> Option<&str> {
-        self.succeeded.get().map(String::as_str)
+    pub fn succeeded(&self) -> Option<SucceededHolder> {
+        self.succeeded.get().cloned()
     }
 
     /// Charges an open, or says which limit it passes. What is refused is charged nothing.

@@ -24,6 +24,8 @@
 use std::fmt;
 use std::pin::Pin;
 
+use serde::{Deserialize, Serialize};
+
 use embedgate_policy::limits::LimitKind;
 
 mod budget;
@@ -60,9 +62,18 @@ pub trait Shares: Send + Sync {
     fn more(&self, budget: &Budget<'_>, limit: u32, used: u32) -> Option<ShareWait>;
 
     /// Who holds the shares, for the process that goes on in the place of this one. `None`: nobody yet.
-    fn holder(&self) -> Option<String> {
+    fn holder(&self) -> Option<SucceededHolder> {
         None
     }
+}
+
+/// Holder of shares in whose place another process goes on, with its counts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SucceededHolder {
+    /// The process, as its lease names it.
+    process: String,
+    /// Whether it might use one open a minute beside its share: nothing that a process before it has used counts any more.
+    has_one: bool,
 }
 
 /// Reader of how much of a budget this edge uses.

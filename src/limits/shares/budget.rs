@@ -76,7 +76,7 @@ struct ShareCeiling {
 }
 
 /// What a budget is looked at with.
-pub(super) struct Standing<'l> {
+pub(super) struct BudgetStanding<'l> {
     pub(super) leases: &'l LeaseTable,
     pub(super) now: Instant,
     /// The day, counted from 1970.
@@ -122,7 +122,7 @@ impl SharedBudget {
     }
 
     /// What this edge may use.
-    fn usable(&self, at: &Standing<'_>) -> u32 {
+    fn usable(&self, at: &BudgetStanding<'_>) -> u32 {
         let one = u32::from(at.leases.has_one(self.kind(), at.now));
         if !at.leases.is_valid(at.now) {
             return one;
@@ -141,7 +141,7 @@ impl SharedBudget {
     }
 
     /// What a process before this one may have used within the last minute beside its share: it stands nowhere.
-    fn owed(&self, document: &ShareDocument, at: &Standing<'_>) -> u32 {
+    fn owed(&self, document: &ShareDocument, at: &BudgetStanding<'_>) -> u32 {
         let own = at.leases.own();
         let is_former = |held: &HeldShare| held.holder.edge == own.edge && held.holder.process != own.process;
         let may_be_used = !at.leases.has_one(self.kind(), at.now);
@@ -153,7 +153,7 @@ impl SharedBudget {
     }
 
     /// How much of what is used now was used by processes before this one, and stands in their shares.
-    fn covered(&self, document: &ShareDocument, at: &Standing<'_>) -> u32 {
+    fn covered(&self, document: &ShareDocument, at: &BudgetStanding<'_>) -> u32 {
         let Some((_, used)) = self.before.filter(|(day, _)| *day == at.today) else { return 0 };
         let own = at.leases.own();
         let former = document
@@ -164,7 +164,7 @@ impl SharedBudget {
     }
 
     /// What this edge may use, where so much was used before somebody counted one more.
-    pub(super) fn share(&mut self, limit: u32, used: u32, at: &Standing<'_>) -> u32 {
+    pub(super) fn share(&mut self, limit: u32, used: u32, at: &BudgetStanding<'_>) -> u32 {
         self.limit = limit;
         self.asked = at.now;
         if self.kind() == LimitKind::OpensPerDay {
@@ -185,7 +185,12 @@ impl SharedBudget {
     }
 
     /// Asks for more. What is returned is told of a change; `None`: nothing comes soon.
-    pub(super) fn more(&mut self, limit: u32, used: u32, at: &Standing<'_>) -> Option<watch::Receiver<()>> {
+    pub(super) fn more(
+        &mut self,
+        limit: u32,
+        used: u32,
+        at: &BudgetStanding<'_>,
+    ) -> Option<watch::Receiver<()>> {
         self.limit = limit;
         (self.asked, self.lacked) = (at.now, Some(at.now));
         let mut changed = self.changed.subscribe();
@@ -204,7 +209,7 @@ impl SharedBudget {
     }
 
     /// Whether something may have to be written.
-    pub(super) fn is_due(&self, at: &Standing<'_>) -> bool {
+    pub(super) fn is_due(&self, at: &BudgetStanding<'_>) -> bool {
         if self.is_busy || !at.leases.is_valid(at.now) {
             return false;
         }
@@ -222,26 +227,26 @@ impl SharedBudget {
     }
 
     /// Whether little is left here, and something is free.
-    fn looks_ahead(&self, at: &Standing<'_>) -> bool {
+    fn looks_ahead(&self, at: &BudgetStanding<'_>) -> bool {
         at.now - self.asked < CALM && runs_low(self.limit, self.usable(at), self.bound) && self.has_free(at)
     }
 
-    fn is_lacking(&self, at: &Standing<'_>) -> bool {
+    fn is_lacking(&self, at: &BudgetStanding<'_>) -> bool {
         self.lacked.is_some_and(|lacked| at.now - lacked < LACKING)
     }
 
-    fn has_free(&self, at: &Standing<'_>) -> bool {
+    fn has_free(&self, at: &BudgetStanding<'_>) -> bool {
         self.document(at.today).is_some_and(|document| document.total() < self.limit)
     }
 
     /// Wishes of others that are heard.
-    fn wishes(&self, at: &Standing<'_>) -> impl Iterator<Item = &ShareWish> {
+    fn wishes(&self, at: &BudgetStanding<'_>) -> impl Iterator<Item = &ShareWish> {
         let now = at.now;
         self.heard.iter().filter(move |(_, since)| now - *since < HEARD).map(|(wish, _)| wish)
     }
 
     /// Takes a document that was written, unless a newer one is known.
-    pub(super) fn take(&mut self, revision: u64, document: Option<ShareDocument>, at: &Standing<'_>) {
+    pub(super) fn take(&mut self, revision: u64, document: Option<ShareDocument>, at: &BudgetStanding<'_>) {
         if revision <= self.revision && revision > 0 {
             return;
         }
@@ -293,7 +298,7 @@ impl SharedBudget {
     }
 
     /// Whether nothing is used, held or asked for.
-    pub(super) fn is_idle(&self, at: &Standing<'_>) -> bool {
+    pub(super) fn is_idle(&self, at: &BudgetStanding<'_>) -> bool {
         let process = &at.leases.own().process;
         let document = self.document.as_ref().filter(|_| self.document(at.today).is_some());
         let holds = document

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use super::budget::{PlannedWrite, ShareErrand, WAIT};
 use super::document::BudgetId;
 use super::ledger::{DueBudget, ErrandResult, ShareLedger, ShareTime};
-use super::{Budget, BudgetUse, ShareWait, Shares};
+use super::{Budget, BudgetUse, ShareWait, Shares, SucceededHolder};
 use crate::rules::fleet::{FleetNotes, NoteFault};
 
 /// Time between two renewals of the lease.
@@ -73,14 +73,14 @@ impl Shares for FleetShares {
         })))
     }
 
-    fn holder(&self) -> Option<String> {
-        self.ledger.lock().holder(Instant::now()).map(str::to_owned)
+    fn holder(&self) -> Option<SucceededHolder> {
+        self.ledger.lock().holder(Instant::now())
     }
 }
 
 impl FleetShares {
     /// Shares of an edge that holds nothing yet. `succeeded`: the holder in whose place this process goes on, with its counts.
-    pub fn new(notes: Arc<dyn FleetNotes>, succeeded: Option<String>) -> Arc<Self> {
+    pub fn new(notes: Arc<dyn FleetNotes>, succeeded: Option<SucceededHolder>) -> Arc<Self> {
         let ledger = ShareLedger::new(notes.edge(), notes.process(), succeeded, Instant::now());
         Arc::new(Self {
             ledger: Mutex::new(ledger),

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use embedgate_policy::limits::LimitKind;
 
+use super::SucceededHolder;
 use super::document::{LEASES, ShareHolder};
 use crate::rules::fleet::FleetNote;
 
@@ -36,7 +37,7 @@ pub(super) struct LeaseTable {
     /// Since when others are seen.
     began: Instant,
     /// The process in whose place this one goes on, with its counts.
-    succeeded: Option<String>,
+    succeeded: Option<SucceededHolder>,
 }
 
 /// Lease of another edge.
@@ -65,14 +66,18 @@ pub(super) struct LastLease {
 
 impl LeaseTable {
     /// The leases before anything is known. `succeeded`: the process in whose place this one goes on, with its counts.
-    pub(super) fn new(edge: &str, process: &str, succeeded: Option<String>, now: Instant) -> Self {
+    pub(super) fn new(edge: &str, process: &str, succeeded: Option<SucceededHolder>, now: Instant) -> Self {
         Self {
             own: ShareHolder { edge: edge.to_owned(), process: process.to_owned(), lapse: 0 },
             revision: 0,
             valid_until: None,
             acquired: None,
-            one_from: succeeded.as_ref().map(|_| now),
-            clear_from: now,
+            one_from: succeeded.as_ref().filter(|holder| holder.has_one).map(|_| now),
+            clear_from: if succeeded.as_ref().is_some_and(|holder| !holder.has_one) {
+                now + SPENT
+            } else {
+                now
+            },
             others: HashMap::new(),
             began: now,
             succeeded,
@@ -84,16 +89,17 @@ impl LeaseTable {
         &self.own
     }
 
-    /// The process that holds the shares of this one, for one that goes on in its place; `None` while what a process before it
-    /// has used may still count: whoever goes on has to begin anew, too.
-    pub(super) fn holder(&self, now: Instant) -> Option<&str> {
-        if !self.has_one(LimitKind::OpensPerMinute, now) {
-            return None;
+    /// The process that holds the shares of this one, for one that goes on in its place.
+    pub(super) fn holder(&self, now: Instant) -> Option<SucceededHolder> {
+        if self.valid_until.is_none() {
+            return self.succeeded.clone();
         }
-        match self.valid_until {
-            Some(_) => Some(&self.own.process),
-            None => self.succeeded.as_deref(),
-        }
+        let has_one = self.has_one(LimitKind::OpensPerMinute, now);
+        Some(SucceededHolder { process: self.own.process.clone(), has_one })
+    }
+
+    fn is_of_succeeded(&self, process: &str) -> bool {
+        self.succeeded.as_ref().is_some_and(|holder| holder.process == process)
     }
 
     /// Whether this edge may use what it holds.
@@ -118,8 +124,8 @@ impl LeaseTable {
             self.acquired = Some(now);
             let before = before.and_then(|note| serde_json::from_slice::<LeaseNote>(&note.body).ok());
             match before {
-                None => self.clear_from = now,
-                Some(LeaseNote { process, lapse }) if self.succeeded.as_ref() == Some(&process) => {
+                None => {}
+                Some(LeaseNote { process, lapse }) if self.is_of_succeeded(&process) => {
                     (self.own.process, self.own.lapse) = (process, lapse.saturating_add(1));
                 }
                 Some(_) => (self.one_from, self.clear_from) = (None, now + SPENT),

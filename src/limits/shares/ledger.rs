@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::Budget;
-use super::budget::{PlannedWrite, ShareErrand, SharedBudget, Standing};
+use super::budget::{BudgetStanding, PlannedWrite, ShareErrand, SharedBudget};
 use super::document::{BudgetId, BudgetName, ShareDocument};
 use super::leases::LeaseTable;
+use super::{Budget, SucceededHolder};
 use crate::rules::fleet::{FleetNote, NoteFault};
 
 /// Most budgets that one edge shares. Of any beyond, it uses one.
@@ -60,7 +60,7 @@ pub(super) enum ErrandResult {
 
 impl ShareLedger {
     /// A ledger of nothing. `succeeded`: the process in whose place this one goes on, with its counts.
-    pub(super) fn new(edge: &str, process: &str, succeeded: Option<String>, now: Instant) -> Self {
+    pub(super) fn new(edge: &str, process: &str, succeeded: Option<SucceededHolder>, now: Instant) -> Self {
         Self {
             leases: LeaseTable::new(edge, process, succeeded, now),
             budgets: HashMap::new(),
@@ -78,7 +78,7 @@ impl ShareLedger {
         &mut self,
         budget: &Budget<'_>,
         at: ShareTime,
-        act: impl FnOnce(&mut SharedBudget, &Standing<'_>) -> T,
+        act: impl FnOnce(&mut SharedBudget, &BudgetStanding<'_>) -> T,
     ) -> Option<T> {
         let id = BudgetId::of(budget);
         if !self.budgets.contains_key(&id) {
@@ -88,7 +88,8 @@ impl ShareLedger {
             self.budgets.insert(id, SharedBudget::new(BudgetName::of(budget), at.now));
         }
         let shared = self.budgets.get_mut(&id)?;
-        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let standing =
+            BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         let done = act(shared, &standing);
         if shared.is_due(&standing) {
             Self::note_due(&mut self.due, &mut self.is_due, id);
@@ -126,7 +127,7 @@ impl ShareLedger {
     }
 
     /// The process that holds the shares of this one, for one that goes on in its place.
-    pub(super) fn holder(&self, now: Instant) -> Option<&str> {
+    pub(super) fn holder(&self, now: Instant) -> Option<SucceededHolder> {
         self.leases.holder(now)
     }
 
@@ -143,7 +144,8 @@ impl ShareLedger {
     /// Looks for what is due because time has passed. `edges`: their number.
     pub(super) fn tick(&mut self, edges: usize, at: ShareTime) {
         self.edges = u32::try_from(edges).unwrap_or(u32::MAX).max(1);
-        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let standing =
+            BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         for (id, shared) in &self.budgets {
             if shared.is_due(&standing) {
                 Self::note_due(&mut self.due, &mut self.is_due, *id);
@@ -171,7 +173,8 @@ impl ShareLedger {
         is_over: impl Fn(&str) -> bool,
     ) -> Option<ShareErrand> {
         let shared = self.budgets.get_mut(&due.id).filter(|shared| shared.admitted >= due.admitted)?;
-        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let standing =
+            BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         let errand = shared.plan(used.map(|used| (due.admitted, used)), &standing, is_over);
         if errand.is_none() && shared.is_idle(&standing) {
             self.budgets.remove(&due.id);
@@ -182,7 +185,8 @@ impl ShareLedger {
     /// Takes what has come of an errand.
     pub(super) fn done(&mut self, id: BudgetId, result: ErrandResult, at: ShareTime) {
         let Some(shared) = self.budgets.get_mut(&id) else { return };
-        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let standing =
+            BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         shared.is_busy = false;
         match result {
             ErrandResult::Read(Ok(note)) => {
@@ -219,7 +223,8 @@ impl ShareLedger {
             return;
         };
         let Some(shared) = self.budgets.get_mut(&id) else { return };
-        let standing = Standing { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        let standing =
+            BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         shared.take(note.revision, document_of(&shared.name, note), &standing);
         if shared.is_due(&standing) {
             Self::note_due(&mut self.due, &mut self.is_due, id);

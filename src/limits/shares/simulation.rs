@@ -10,10 +10,10 @@ use tokio::time::Instant;
 
 use embedgate_policy::limits::LimitKind;
 
-use super::Budget;
 use super::budget::{PlannedWrite, ShareErrand};
 use super::document::{BudgetId, LEASES, SHARES};
 use super::ledger::{DueBudget, ErrandResult, ShareLedger, ShareTime};
+use super::{Budget, SucceededHolder};
 use crate::rules::fleet::{FleetNote, NoteFault};
 
 mod demand;
@@ -106,7 +106,12 @@ impl World {
         world
     }
 
-    fn process(&mut self, name: &str, succeeded: Option<String>, counted: Vec<u64>) -> SimulatedEdge {
+    fn process(
+        &mut self,
+        name: &str,
+        succeeded: Option<SucceededHolder>,
+        counted: Vec<u64>,
+    ) -> SimulatedEdge {
         self.processes += 1;
         let process = format!("p{}", self.processes);
         SimulatedEdge {
@@ -232,7 +237,7 @@ impl World {
         self.over.remove(&name);
         self.orphans.append(&mut self.edges[n].on_the_way);
         let now = self.time().now;
-        let succeeded = self.edges[n].ledger.holder(now).filter(|_| was_alive).map(str::to_owned);
+        let succeeded = self.edges[n].ledger.holder(now).filter(|_| was_alive);
         self.edges[n] = self.process(&name, succeeded, counted);
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use embedgate_policy::limits::LimitKind;
 
-use super::{CALM, IDLE, ShareCeiling, SharedBudget, Standing, WRITTEN_AGAIN};
+use super::{BudgetStanding, CALM, IDLE, ShareCeiling, SharedBudget, WRITTEN_AGAIN};
 use crate::limits::shares::chunk::chunk;
 use crate::limits::shares::document::{HeldShare, ShareDocument, ShareWish};
 use crate::limits::shares::leases::LastLease;
@@ -32,7 +32,7 @@ impl SharedBudget {
     pub(in crate::limits::shares) fn plan(
         &mut self,
         used: Option<(u64, u32)>,
-        at: &Standing<'_>,
+        at: &BudgetStanding<'_>,
         is_over: impl Fn(&str) -> bool,
     ) -> Option<ShareErrand> {
         if self.is_busy || !at.leases.is_valid(at.now) {
@@ -52,7 +52,7 @@ impl SharedBudget {
         Some(ShareErrand::Write(write))
     }
 
-    fn write(&mut self, at: &Standing<'_>, is_over: impl Fn(&str) -> bool) -> Option<PlannedWrite> {
+    fn write(&mut self, at: &BudgetStanding<'_>, is_over: impl Fn(&str) -> bool) -> Option<PlannedWrite> {
         let (now, kind, own) = (at.now, self.kind(), at.leases.own());
         let known = self.document.as_ref()?;
         let mut next = known.clone();
@@ -118,7 +118,7 @@ impl SharedBudget {
 
     /// Takes the shares of the own edge out, and gives what this process holds; it is written again as it holds it now. Those of
     /// processes before it stay as one for as long as they count.
-    fn claim(&self, next: &mut ShareDocument, at: &Standing<'_>) -> u32 {
+    fn claim(&self, next: &mut ShareDocument, at: &BudgetStanding<'_>) -> u32 {
         let own = at.leases.own();
         let (mut held, mut former) = (0_u32, None::<HeldShare>);
         next.shares.retain(|share| {
@@ -140,7 +140,7 @@ impl SharedBudget {
     }
 
     /// How much of what is unused here is given back.
-    fn given(&self, unused: u32, total: u32, free: u32, at: &Standing<'_>) -> u32 {
+    fn given(&self, unused: u32, total: u32, free: u32, at: &BudgetStanding<'_>) -> u32 {
         let calm_for = at.now - self.asked;
         let wished =
             self.wishes(at).fold(0, |sum: u32, wish| sum.saturating_add(wish.need)).saturating_sub(free);
@@ -155,7 +155,13 @@ impl SharedBudget {
 
     /// Writes the own wish, if there is one, and leaves out those that are no longer heard. Returns whether others have to hear
     /// of it.
-    fn wish_again(&mut self, next: &mut ShareDocument, is_unmet: bool, need: u32, at: &Standing<'_>) -> bool {
+    fn wish_again(
+        &mut self,
+        next: &mut ShareDocument,
+        is_unmet: bool,
+        need: u32,
+        at: &BudgetStanding<'_>,
+    ) -> bool {
         let process = &at.leases.own().process;
         let known = next.wishes.iter().find(|wish| wish.process == *process).cloned();
         let heard: Vec<ShareWish> = self.wishes(at).cloned().collect();
