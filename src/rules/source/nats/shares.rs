@@ -120,8 +120,15 @@ impl NatsNotes {
         let connection = self.connection()?;
         let name = consumer_name("shares", self.hub.edge());
         let mut consumer = BucketConsumer::begin_last(&connection, &self.names, name, ">", false).await?;
+        let mut has_left = self.hub.has_left.subscribe();
         loop {
-            if let Delivery::Message(message) = consumer.next().await? {
+            let delivery = tokio::select! {
+                delivery = consumer.next() => delivery?,
+                _ = has_left.wait_for(|has_left| *has_left) => {
+                    return Err(NoteFault::NotDone("this process follows the bucket no longer".to_owned()));
+                }
+            };
+            if let Delivery::Message(message) = delivery {
                 let (key, revision, body) = (message.key, message.sequence, message.payload.to_vec());
                 take(FleetNote { key, revision, body });
             }
