@@ -23,7 +23,6 @@ use crate::edge::session::registry::SessionRegistry;
 use crate::edge::setup::LiveSetup;
 use crate::files::private::IfMissing;
 use crate::limits::usage::LimitReader;
-use crate::notifications::notifier::Notify;
 use crate::rules::assets::CachedAssets;
 use crate::rules::live::LiveRules;
 use crate::rules::source::StartedSource;
@@ -32,6 +31,7 @@ use crate::telemetry::events::EventFeed;
 use crate::telemetry::upstream_servers::UpstreamServers;
 
 mod activity;
+mod beside;
 mod connector;
 mod control;
 mod copies;
@@ -79,13 +79,12 @@ pub use warned::warned;
 
 pub use crate::edge::setup::edge_policy;
 
+use beside::Beside;
 use control::LiveTickets;
 use demo::Demo;
 use descriptors::Descriptors;
 use life::{ControlListener, Life};
-use limits::UsedLimits;
 use log::Logs;
-use notices::ChangeNotices;
 use preparation::Preparation;
 use reload::{ReloadOnCall, Reloader};
 use sockets::{Bound, Sockets};
@@ -175,29 +174,25 @@ impl Assembly {
             predecessor.store().await?;
         }
         let rules = LiveRules::new();
-        let outbox = notifications::outbox(&settings, receiver, &events, &metrics);
-        let notices = Arc::clone(&outbox) as Arc<dyn Notify>;
         let counts = predecessor.as_mut().and_then(Predecessor::take_counts);
-        let used = limits::begin(&settings, &metrics, Arc::clone(&notices), counts).await;
-        let UsedLimits { limiter, days, ledger } = used;
-        let changes = ChangeNotices::new(Arc::clone(&notices));
-        let activity = activity::keeper(&settings, &rules, &metrics, notices);
+        let begun = Beside::begin(&settings, (&rules, &setup), receiver, counts, &events, &metrics);
+        let (beside, ledger) = begun.await;
+        let Beside { activity, limiter, outbox, remembered, changes, .. } = &beside;
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
-        let (metrics_, events_, limiter_) = (Arc::clone(&metrics), Arc::clone(&events), Arc::clone(&limiter));
+        let (metrics_, events_, limiter_) = (Arc::clone(&metrics), Arc::clone(&events), Arc::clone(limiter));
         let sessions = SessionRegistry::new(rules.clone(), policy, metrics_, sightings, events_, limiter_);
-        let remembered = remembered::sessions(&settings, (&rules, &setup), &outbox, &limiter, &metrics);
         let feed = Feed::new();
-        let observers = observe::all((&sessions, &remembered), &feed, &setup, &metrics, &events, &changes);
+        let observers = observe::all((&sessions, remembered), &feed, &setup, &metrics, &events, changes);
         let before = predecessor.as_ref().and_then(Predecessor::files);
         let handed_over = predecessor.is_some();
         let StartedSource { publisher, follower, file, fleet } =
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
-        fleet::divide_limits(fleet.as_deref(), &limiter);
+        fleet::divide_limits(fleet.as_deref(), limiter);
         let contact = Contact::at_start(fleet.as_deref(), &setup);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
-        fleet::answer_of_activity(fleet.as_deref(), Arc::clone(&activity) as Arc<dyn ActivityReader>);
+        fleet::answer_of_activity(fleet.as_deref(), Arc::clone(activity) as Arc<dyn ActivityReader>);
         let bound = early.map_or_else(|| Bound::bind(&settings, &mut sockets), Ok)?;
         let Bound { edge: listeners, admin: admin_listener, probes: probe_listener } = bound;
         if let Some(addr) = sockets.left().filter(|_| predecessor.is_none()) {
@@ -214,8 +209,8 @@ impl Assembly {
             forwarder: Forwarder::new(&connector::conf(&settings), descriptors.edge),
             metrics: Arc::clone(&metrics),
             verdicts,
-            limiter: Arc::clone(&limiter),
-            remembered: Arc::clone(&remembered),
+            limiter: Arc::clone(limiter),
+            remembered: Arc::clone(remembered),
             requests: Arc::clone(&request_log),
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
@@ -233,20 +228,20 @@ impl Assembly {
             setup: setup.clone(),
             demo,
             sessions: Arc::clone(&sessions),
-            remembered: Arc::clone(&remembered),
+            remembered: Arc::clone(remembered),
             publisher: Arc::clone(&publisher),
             fleet: fleet.clone(),
             answers: Arc::clone(&answers),
             decisions: Arc::clone(&decisions),
             requests: Arc::clone(&request_log),
-            outbox: Arc::clone(&outbox),
+            outbox: Arc::clone(outbox),
             level,
             metrics: Arc::clone(&metrics),
             edge: requests.handle().clone(),
         });
         let certificates: Vec<_> =
             once(Arc::new(setup.clone()) as Arc<dyn Expiring>).chain(files.expiring).collect();
-        tokio::spawn(changes.watch(publisher.live().clone(), certificates.clone()));
+        tokio::spawn(Arc::clone(changes).watch(publisher.live().clone(), certificates.clone()));
         let gate = Arc::<Gate>::default();
         let admin = Arc::new(Admin {
             hosts,
@@ -266,10 +261,10 @@ impl Assembly {
             sessions: Arc::clone(&sessions) as _,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
             upstreams: Arc::new(setup.clone()) as Arc<dyn UpstreamServers>,
-            activity: Arc::clone(&activity) as Arc<dyn ActivityReader>,
-            limits: Arc::clone(&limiter) as Arc<dyn LimitReader>,
-            outbox: Arc::clone(&outbox),
-            remembered: Arc::clone(&remembered) as _,
+            activity: Arc::clone(activity) as Arc<dyn ActivityReader>,
+            limits: Arc::clone(limiter) as Arc<dyn LimitReader>,
+            outbox: Arc::clone(outbox),
+            remembered: Arc::clone(remembered) as _,
             tickets: Arc::new(LiveTickets::new(setup.clone())),
             events,
             metrics: Arc::clone(&metrics),
@@ -285,7 +280,7 @@ impl Assembly {
         // Everything that can fail comes before another process is relieved.
         let (mut admin_control, admin_listener) = ControlListener::prepare(admin_listener, false)?;
         let probes = probe_listener.map(|listener| ControlListener::prepare(listener, true)).transpose()?;
-        let heard = HeardOut { ledger, remembered: Arc::clone(&remembered) };
+        let heard = HeardOut { ledger, remembered: Arc::clone(remembered) };
         let relieving = predecessor.map(|before| before.prepare(&feed, &publisher, heard)).transpose()?;
         let socket = UpgradeSocket::listen(&upgrade_socket, desk)?;
         // A stop is for the edge to handle from the first connection on.
@@ -316,10 +311,7 @@ impl Assembly {
         // To the end: requests that are still open obey the rules, too.
         let follower = follower.map(RunningFollower::start);
         tokio::spawn(async move { sessions.watch_expiries().await });
-        tokio::spawn(Arc::clone(&activity).run());
-        tokio::spawn(Arc::clone(&days).run());
-        tokio::spawn(Arc::clone(&outbox).run());
-        tokio::spawn(Arc::clone(&remembered).run());
+        beside.run();
         tokio::spawn(tasks::watch_files(setup, files.watched));
         tokio::spawn(tasks::return_memory());
         tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
@@ -340,8 +332,8 @@ impl Assembly {
             control,
             gate,
             publisher,
-            lent: vec![activity, days, outbox, remembered],
-            limiter,
+            limiter: Arc::clone(limiter),
+            lent: beside.lent(),
             feed,
             program,
             socket,

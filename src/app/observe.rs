@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::notices::ChangeNotices;
 use super::upgrade::Feed;
 use crate::admin::SwapFeed;
 use crate::edge::session::registry::SessionRegistry;
@@ -21,7 +22,8 @@ pub(super) fn all(
     setup: &LiveSetup,
     metrics: &Arc<Metrics>,
     events: &Arc<EventFeed>,
-) -> [Arc<dyn Observer>; 6] {
+    changes: &Arc<ChangeNotices>,
+) -> [Arc<dyn Observer>; 7] {
     [
         // First, so that nothing else delays the end of the sessions that a save denies.
         Arc::clone(sessions) as _,
@@ -30,6 +32,7 @@ pub(super) fn all(
         Arc::new(setup.clone()),
         Arc::new(RuleMetrics::new(Arc::clone(metrics))),
         Arc::new(SwapFeed::new(Arc::clone(events))),
+        Arc::clone(changes) as _,
     ]
 }
 

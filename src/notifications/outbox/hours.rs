@@ -200,7 +200,8 @@ mod tests {
         // So is what was summed up where it was seen.
         let more = Notice::EmbedderSummary { widget: "w".to_owned(), denied: 7, seen: 2, since: at(HOUR) };
         assert!(!bound.tells(&more, at(HOUR + 51)));
-        let summary = Notice::EmbedderSummary { widget: "w".to_owned(), denied: 12, seen: 3, since: at(HOUR) };
+        let summary =
+            Notice::EmbedderSummary { widget: "w".to_owned(), denied: 12, seen: 3, since: at(HOUR) };
         assert_eq!(bound.summaries(at(2 * HOUR)), [summary]);
         assert!(bound.tells(&denied("w"), at(2 * HOUR)));
         // What is over is taken away where it was kept.
