@@ -47,6 +47,8 @@ pub struct Spec<'s> {
     pub upstream_keys: &'s str,
     /// The most descriptors that the process may have, if that is not the usual.
     pub descriptors: Option<usize>,
+    /// The cores that it may have, if those are not all (as `taskset` reads them).
+    pub cores: Option<&'s str>,
 }
 
 impl Spec<'_> {
@@ -108,6 +110,7 @@ pub struct Prepared {
     pub ground: Ground,
     pub binary: PathBuf,
     descriptors: Option<usize>,
+    cores: String,
 }
 
 impl Prepared {
@@ -119,7 +122,8 @@ impl Prepared {
         ground.write("seed.json", &seed)?;
         let tokens = ground.write("data/admin.tokens", &format!("write {WRITE_TOKEN}\n"))?;
         fs::set_permissions(tokens, fs::Permissions::from_mode(0o600))?;
-        Ok(Self { ground, binary: binary.to_owned(), descriptors: spec.descriptors })
+        let cores = spec.cores.map_or_else(crate::cores, str::to_owned);
+        Ok(Self { ground, binary: binary.to_owned(), descriptors: spec.descriptors, cores })
     }
 
     pub fn command(&self) -> Vec<OsString> {
@@ -152,7 +156,7 @@ impl Prepared {
 
     fn run(&self) -> Result<Running> {
         let mut running =
-            Running::start("edge", &crate::cores(), &self.command(), self.ground.folder(), Stop::Terminate)?;
+            Running::start("edge", &self.cores, &self.command(), self.ground.folder(), Stop::Terminate)?;
         running.wait_until(PATIENCE, || self.is_ready())?;
         Ok(running)
     }

@@ -175,6 +175,7 @@ fn main() -> Result<ExitCode> {
 
 /// All cores, as `taskset` reads them.
 fn cores() -> String {
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("0-{}", count - 1)
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.map_or_else(|| "0".to_owned(), |list| list.trim().to_owned())
 }

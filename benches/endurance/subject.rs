@@ -48,14 +48,14 @@ impl Before {
 impl Subject {
     /// An edge as it ships.
     pub fn edge(settings: &Settings, before: &Before) -> Result<Self> {
-        Self::edge_with(settings, before, "", "")
+        Self::edge_with(settings, before, Spec::default())
     }
 
-    /// An edge, with these keys of `[edge]` and of `[edge.bounds]`.
-    pub fn edge_with(settings: &Settings, before: &Before, edge: &str, bounds: &str) -> Result<Self> {
+    /// An edge that differs from one as it ships.
+    pub fn edge_with(settings: &Settings, before: &Before, spec: Spec<'_>) -> Result<Self> {
         let (first, more_servers) = before.servers.split_first().context("servers")?;
         let upstream_keys = &format!("read_timeout = \"{}ms\"", before.read_timeout.as_millis());
-        let spec = Spec { edge, bounds, more_servers, upstream_keys, ..Spec::default() };
+        let spec = Spec { more_servers, upstream_keys, ..spec };
         let edge = Edge::start(&settings.binary, *first, spec)?;
         Ok(Self { title: "embedgate", target: edge.target(), held: Held::Edge(Box::new(edge)) })
     }

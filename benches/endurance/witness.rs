@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bench_support::client::Connection;
-use bench_support::process::{Running, Stop};
+use bench_support::process::{self, Running, Stop};
 use bench_support::{command, ports};
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ pub struct Seen {
 /// A running one; ended when dropped.
 pub struct Witness {
     pub addr: SocketAddr,
-    _running: Running,
+    running: Running,
     _folder: TempDir,
 }
 
@@ -90,7 +90,12 @@ impl Witness {
         let mut running =
             Running::start("witness", &crate::cores(), &command, folder.path(), Stop::Terminate)?;
         running.wait_until(Duration::from_secs(10), || Connection::open(addr).is_ok())?;
-        Ok(Self { addr, _running: running, _folder: folder })
+        Ok(Self { addr, running, _folder: folder })
+    }
+
+    /// Keeps it on these cores.
+    pub fn keep_on(&self, cores: &str) -> Result<()> {
+        process::pin(self.running.id(), cores)
     }
 
     pub fn seen(&self) -> Result<Seen> {

@@ -201,8 +201,12 @@ pub fn output(command: &[OsString], folder: &Path) -> Result<String> {
 
 /// Keeps this thread, and those that it starts, on one core.
 pub fn pin_self(core: usize) -> Result<()> {
-    let id = std::process::id().to_string();
-    output(&command!["taskset", "-cp", core.to_string(), id], Path::new(".")).map(drop)
+    pin(std::process::id(), &core.to_string())
+}
+
+/// Keeps the main thread of a process, and those that it starts, on these cores.
+pub fn pin(id: u32, cores: &str) -> Result<()> {
+    output(&command!["taskset", "-cp", cores, id.to_string()], Path::new(".")).map(drop)
 }
 
 /// Whether a program can be found.

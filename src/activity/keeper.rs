@@ -15,7 +15,7 @@
 //! | part | at most |
 //! |---|---|
 //! | sightings that nobody has taken yet | 3 MiB |
-//! | the tally since the last write, and the one that is being written; a full one is written at once | an eighth of the bytes |
+//! | the tally since the last write, and the one that is being written; a full one is written at once | a quarter of the bytes |
 //! | the sketch of embedders that no list has a place for | a sixteenth |
 //! | pages of the file, those that are being written included | a quarter |
 //! | the record that is being read or changed, and what the library notes of changed pages | the rest |
@@ -80,6 +80,9 @@ const LAST_WRITES: usize = 2;
 /// Time between two looks for records of widgets that were deleted.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// A tally takes at most this part of the memory. There are two.
+const TALLY: u64 = 8;
+
 /// Records take so many times the memory on disk.
 const ON_DISK: u64 = 8;
 
@@ -132,7 +135,7 @@ impl ActivityKeeper {
     /// `rules`: where entries are looked up.
     pub fn open(path: &Path, bytes: u64, rules: LiveRules, metrics: ActivityMetrics) -> Self {
         let counting = Counting {
-            tally: SightingTally::new(bytes / 16),
+            tally: SightingTally::new(bytes / TALLY),
             sketch: FrequencySketch::new(bytes / 16),
             is_told: false,
             uncertain: None,
@@ -146,7 +149,7 @@ impl ActivityKeeper {
             notices: NoticeTaker::default(),
             bytes,
             begun: Timestamp::now(),
-            gathered: Mutex::new(SightingTally::new(bytes / 16)),
+            gathered: Mutex::new(SightingTally::new(bytes / TALLY)),
             being_written: AtomicU64::new(counting.sketch.bytes()),
             failing: AtomicBool::new(false),
             counting: Mutex::new(counting),

@@ -149,6 +149,11 @@ impl DecisionLog {
             || self.heard.load(Ordering::Relaxed)
     }
 
+    /// Whether denials are written to the log, bounds aside.
+    pub fn has_denials(&self) -> bool {
+        self.in_scope(true)
+    }
+
     /// Queues one line, and tells it to the feed if somebody wants it there.
     pub fn write(&self, record: &DecisionRecord<'_>) {
         let is_heard = self.heard.load(Ordering::Relaxed);

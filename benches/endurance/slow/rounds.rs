@@ -4,14 +4,17 @@
 //! stay here, by deadlines that are longer than the rounds: what each costs while it is there does not depend on when it
 //! has to go.
 
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use bench_support::process;
 use clap::ValueEnum;
 
 use super::Counts;
 use crate::Settings;
 use crate::crowd::{Crowd, Kind};
+use crate::edge::Spec;
 use crate::honest::{self, ask_for, median};
 use crate::rows::Rows;
 use crate::subject::{Before, Subject};
@@ -38,22 +41,42 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
     let rounds = settings.count(ROUNDS, 3);
     let witness = Witness::start(Temper::Well)?;
     let before = Before::server(witness.addr);
-    let edge = Subject::edge_with(settings, &before, PATIENT, PATIENT_BOUNDS)?;
+    let spec = Spec { edge: PATIENT, bounds: PATIENT_BOUNDS, ..Spec::default() };
+    let Some((edge_s, others)) = divided_cores() else {
+        return at(&Subject::edge_with(settings, &before, spec)?, rounds, rows, counts);
+    };
+    // What a request costs depends on who wakes whom on which core, and the system may change its mind on that.
+    let all = crate::cores();
+    witness.keep_on(&others)?;
+    process::pin(std::process::id(), &others)?;
+    let cores = Some(edge_s.as_str());
+    let shown = at(&Subject::edge_with(settings, &before, Spec { cores, ..spec })?, rounds, rows, counts);
+    process::pin(std::process::id(), &all)?;
+    shown
+}
+
+/// A core for the edge, and the others for everything else; `None` where there is only one.
+fn divided_cores() -> Option<(String, String)> {
+    let count = available_parallelism().map_or(1, usize::from);
+    (count > 1).then(|| ("0".to_owned(), format!("1-{}", count - 1)))
+}
+
+fn at(edge: &Subject, rounds: usize, rows: &mut Rows, counts: Counts) -> Result<()> {
     // The first makes it warm.
-    Part::at(&edge)?;
+    Part::at(edge)?;
     let empty = edge.descriptors();
     // What the rounds find where there is nothing to find.
-    let alone = Rounds::at(&edge, rounds, &mut |_| Ok(()))?;
+    let alone = Rounds::at(edge, rounds, &mut |_| Ok(()))?;
     rows.told(
         "slow: processor time of an honest request in the second halves, without slow clients",
         format!("{:+.1} %", (median(alone.ratios())? - 1.0) * 100.0),
     );
     for kind in Kind::value_variants() {
         let mut crowd = None;
-        let beside = Rounds::at(&edge, rounds, &mut |wanted| {
+        let beside = Rounds::at(edge, rounds, &mut |wanted| {
             match (wanted, crowd.is_some()) {
                 (true, false) => {
-                    let new = Crowd::start(*kind, kind.addr(&edge), counts.of(*kind))?;
+                    let new = Crowd::start(*kind, kind.addr(edge), counts.of(*kind))?;
                     while !new.is_there()? {
                         std::thread::sleep(LOOK);
                     }
@@ -61,7 +84,7 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
                 }
                 (false, true) => {
                     crowd = None;
-                    leave(&edge, empty)?;
+                    leave(edge, empty)?;
                 }
                 _ => {}
             }
@@ -69,7 +92,7 @@ pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> 
             Ok(())
         })?;
         drop(crowd);
-        leave(&edge, empty)?;
+        leave(edge, empty)?;
         beside.judge(rows, &format!("slow: beside {} {}", counts.of(*kind), kind.title()))?;
     }
     Ok(())

@@ -135,8 +135,8 @@ fn what_can_not_be_written_waits_in_bounded_memory() {
     );
 
     fs::remove_file(&folder).unwrap();
-    *keeper.gathered.get_mut() = SightingTally::new(BYTES / 16);
-    keeper.counting.get_mut().tally = SightingTally::new(BYTES / 16);
+    *keeper.gathered.get_mut() = SightingTally::new(BYTES / TALLY);
+    keeper.counting.get_mut().tally = SightingTally::new(BYTES / TALLY);
     see(&keeper, "w", "https://a.example", ADMITTED, NOW);
     keeper.let_go();
     assert!(!keeper.failing.load(Ordering::Relaxed));

@@ -154,7 +154,7 @@ impl Judge<'_> {
             widget,
             reading: reading.as_ref(),
             request,
-            fetch,
+            fetch: &fetch,
             is_ahead,
             route: Some(route),
             trace_id: OnceCell::new(),

@@ -194,6 +194,7 @@ impl Pipeline {
         });
         let mut allowed = match judged {
             Judged::Denied(denied) => {
+                record.is_told = self.verdicts.logs_denials();
                 let limited = opener.is_handshake.then(|| limited_socket(to, &denied, record)).flatten();
                 let of_route = (route.class, route.credentials);
                 return Err(limited.unwrap_or_else(|| denial(to, &denied, of_route, record)));

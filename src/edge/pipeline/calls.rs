@@ -32,7 +32,10 @@ impl Pipeline {
         match self.judge_with(setup, to, |judge| judge.ticket(&self.rules, widget, request, Timestamp::now()))
         {
             TicketCall::Ahead => Reply::not_shown(to),
-            TicketCall::Denied(denied) => super::admit::denial(to, &denied, (Class::Session, false), record),
+            TicketCall::Denied(denied) => {
+                record.is_told = self.verdicts.logs_denials();
+                super::admit::denial(to, &denied, (Class::Session, false), record)
+            }
             TicketCall::Granted { id, decision, embedder, ticket } => {
                 record.decided = Some(id);
                 let grant = cors(Class::Session, &decision, &embedder, false);

@@ -43,6 +43,8 @@ pub(super) struct RequestRecord {
     pub(super) shown: Option<Arc<ShownDecision>>,
     /// The decision on a request that is neither forwarded nor shown it.
     pub(super) decided: Option<DecisionId>,
+    /// It is a denial that the decision log tells of.
+    pub(super) is_told: bool,
     /// A tunnel has taken the connection, and has the line of the log.
     pub(super) is_tunnel: bool,
 }
@@ -102,6 +104,7 @@ impl RequestRecord {
             allowed: None,
             shown: None,
             decided: None,
+            is_told: false,
             is_tunnel: false,
         }
     }
@@ -122,18 +125,17 @@ impl RequestRecord {
         client.abort(at_once);
     }
 
-    /// Whether the request was refused, has failed, or its answer broke off. A client that leaves before its answer, or that
-    /// leaves a stream of events, breaks nothing off.
-    fn has_failed(&self, status: Option<u16>) -> bool {
+    /// Whether the request was refused, has failed, or its answer broke off, and no other log tells of that. A client that
+    /// leaves before its answer, or that leaves a stream of events, breaks nothing off.
+    fn is_error(&self, status: Option<u16>) -> bool {
         let broke_off = match self.end {
             None => false,
             Some(AnswerEnd::ClientLeft) => status.is_some() && !self.report.is_stream,
             Some(_) => true,
         };
-        broke_off
-            || self.shown.is_some()
-            || self.failure.is_some()
-            || status.is_some_and(|status| status >= 400)
+        let has_failed =
+            || self.shown.is_some() || self.failure.is_some() || status.is_some_and(|status| status >= 400);
+        broke_off || !self.is_told && has_failed()
     }
 }
 
@@ -151,7 +153,7 @@ impl Pipeline {
         if let Some(status) = status {
             self.metrics.answered(record.class, status, took);
         }
-        if !record.is_tunnel && self.requests.wants(record.has_failed(status)) {
+        if !record.is_tunnel && self.requests.wants(record.is_error(status)) {
             self.log(record, status, took, request, peer);
         }
     }
@@ -255,7 +257,7 @@ mod tests {
         let failed = |status: Option<u16>, end: Option<AnswerEnd>, is_stream: bool| {
             let mut record = RequestRecord::begin();
             (record.end, record.report.is_stream) = (end, is_stream);
-            record.has_failed(status)
+            record.is_error(status)
         };
         use AnswerEnd::{ClientLeft, ClientSlow, Revoked, UpstreamFailed};
         for (status, end, is_stream, expected) in [

@@ -195,7 +195,9 @@ async fn errors_alone_are_the_default_and_a_reload_changes_that() {
         assert_eq!(get(&edge, "/w/w/session", &[("Origin", STRANGER)]).await.status, 403);
     };
     ask().await;
-    has(&lines(&edge, 1).await[0], &json!({ "status": 403, "client": null }));
+    // The decision log tells of the denial.
+    assert_eq!(get(&edge, "/nowhere", &[]).await.status, 404);
+    has(&lines(&edge, 1).await[0], &json!({ "status": 404, "client": null }));
     let set = async |keys: &str| {
         let path = edge.folder().join("conf/embedgate.toml");
         let config = std::fs::read_to_string(&path).unwrap();
@@ -230,7 +232,7 @@ async fn errors_alone_are_the_default_and_a_reload_changes_that() {
     set("requests = \"off\"").await;
     let before = edge.requests().len();
     ask().await;
-    set("requests = \"all\"").await;
+    set("requests = \"errors\"").await;
     // Lines are written in the order of their requests.
     assert_eq!(get(&edge, "/nowhere", &[]).await.status, 404);
     let logged = lines(&edge, before + 1).await;

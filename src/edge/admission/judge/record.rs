@@ -46,6 +46,11 @@ impl VerdictRecorder {
         Self { metrics, decisions, activity: Arc::clone(activity) }
     }
 
+    /// Whether denials are in the decision log.
+    pub fn logs_denials(&self) -> bool {
+        self.decisions.has_denials()
+    }
+
     /// Keeps a decision whose id its recipient is shown.
     pub fn keep_shown(&self, shown: ShownAnswer) {
         self.decisions.shown().keep(shown);
@@ -58,7 +63,7 @@ pub(super) struct JudgedRequest<'s, 'r> {
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s TicketReading>,
     pub(super) request: &'r RequestHead,
-    pub(super) fetch: FetchMetadata<'r>,
+    pub(super) fetch: &'s FetchMetadata<'r>,
     /// The answer is fetched ahead.
     pub(super) is_ahead: bool,
     /// The route; `None` for a call for a ticket.

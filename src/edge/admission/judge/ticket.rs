@@ -68,7 +68,7 @@ impl Judge<'_> {
             widget,
             reading: reading.as_ref(),
             request,
-            fetch,
+            fetch: &fetch,
             is_ahead: false,
             route: None,
             trace_id: OnceCell::new(),
