@@ -147,7 +147,7 @@ impl SessionMemory {
         self.end_before(u64::MAX, widget, id)
     }
 
-    /// The same, but for those that were not read from the file: they were named since.
+    /// The same, of those alone that were read from the file: others were named since.
     pub fn end_read(&mut self, widget: &str, id: &str) {
         drop(self.end_before(FIRST, widget, id));
     }
