@@ -400,7 +400,9 @@ impl World {
         match answer {
             ErrandAnswer::Of(id, result) => self.edges[n].ledger.done(id, result, at),
             ErrandAnswer::Renewed(Ok(revision)) => {
-                let SentRequest::Renew { sent, .. } = sent.request else { unreachable!() };
+                let SentRequest::Renew { sent, .. } = sent.request else {
+                    panic!("an answer to a renewal that was no renewal")
+                };
                 let sent = self.began + Duration::from_millis(sent);
                 self.edges[n].ledger.renewed(revision, sent, at);
             }

@@ -30,7 +30,7 @@ fn revoked(sessions: &[&str], at: Timestamp) -> Notice {
 /// One of each kind.
 pub(in crate::notifications) fn one_of_each() -> Vec<Notice> {
     let now = at("2026-03-04T05:06:07Z");
-    let (widget, embedder) = || -> (String, String) { ("w".into(), "https://a.example".into()) }();
+    let (widget, embedder) = ("w".to_owned(), "https://a.example".to_owned());
     let entry = "*.example".to_owned();
     vec![
         Notice::EmbedderFirstDenied {

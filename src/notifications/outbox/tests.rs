@@ -133,7 +133,10 @@ fn the_same_fact_is_told_once_but_a_revocation_always() {
 async fn a_change_of_another_table_is_made_with_the_notices_or_not_at_all() {
     let tried = tried();
     let change = |value: u64| -> FileChange {
-        Box::new(move |transaction| Ok(drop(transaction.open_table(OTHERS)?.insert(1, value)?)))
+        Box::new(move |transaction| {
+            transaction.open_table(OTHERS)?.insert(1, value)?;
+            Ok(())
+        })
     };
     let read = |tried: &OutboxOnDisk| {
         tried.outbox.read(|database| match database.begin_read()?.open_table(OTHERS) {

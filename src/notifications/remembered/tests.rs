@@ -389,7 +389,7 @@ async fn those_that_count_have_their_places() {
     house.learn("w", A, &["a;max-age=3600", "uncounted"], &[]).await;
     house.learn("other", A, &["o;max-age=3600", "uncounted"], &[]).await;
     let other = format!("other {A} 192.0.2.1");
-    assert_eq!(*house.places.lock(), [other.clone()], "only where sessions are limited");
+    assert_eq!(*house.places.lock(), std::slice::from_ref(&other), "only where sessions are limited");
     house.save(&[put("w", &["a.example", "b.example"], limits)]);
     eventually("they are now", || house.places.lock().len() == 2).await;
     house.learn("w", A, &["a;max-age=1800"], &[]).await;

@@ -102,7 +102,7 @@ impl Day {
     fn step(&mut self, what: &str) {
         let now = Instant::now();
         let (since, took) = (now - self.begun, now - self.last);
-        println!("{:7.1} ms ({:6.1} ms): {what}", since.as_secs_f64() * 1e3, took.as_secs_f64() * 1e3);
+        eprintln!("{:7.1} ms ({:6.1} ms): {what}", since.as_secs_f64() * 1e3, took.as_secs_f64() * 1e3);
         self.last = now;
     }
 }
