@@ -79,7 +79,7 @@ pub use warned::warned;
 
 pub use crate::edge::setup::edge_policy;
 
-use beside::Beside;
+use beside::KeptBeside;
 use control::LiveTickets;
 use demo::Demo;
 use descriptors::Descriptors;
@@ -175,9 +175,9 @@ impl Assembly {
         }
         let rules = LiveRules::new();
         let counts = predecessor.as_mut().and_then(Predecessor::take_counts);
-        let begun = Beside::begin(&settings, (&rules, &setup), receiver, counts, &events, &metrics);
+        let begun = KeptBeside::begin(&settings, (&rules, &setup), receiver, counts, &events, &metrics);
         let (beside, ledger) = begun.await;
-        let Beside { activity, limiter, outbox, remembered, changes, .. } = &beside;
+        let KeptBeside { activity, limiter, outbox, remembered, changes, .. } = &beside;
         let verdicts = VerdictRecorder::new(&metrics, &decisions, activity.recorder());
         let (policy, sightings) = (Arc::clone(setup.policy()), Arc::clone(activity.recorder()));
         let (metrics_, events_, limiter_) = (Arc::clone(&metrics), Arc::clone(&events), Arc::clone(limiter));

@@ -21,7 +21,7 @@ use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
 
 /// What an edge keeps beside the rules.
-pub(super) struct Beside {
+pub(super) struct KeptBeside {
     pub(super) activity: Arc<ActivityKeeper>,
     pub(super) limiter: Arc<Limiter>,
     days: Arc<LimitDays>,
@@ -31,7 +31,7 @@ pub(super) struct Beside {
     pub(super) changes: Arc<ChangeNotices>,
 }
 
-impl Beside {
+impl KeptBeside {
     /// Begins with what is kept. `counts`: what the process before this one has counted of limits; the ledger takes more
     /// of them.
     pub(super) async fn begin(

@@ -19,7 +19,9 @@ const LISTED: (&str, &str) = ("Origin", "https://example.com");
 
 /// An edge whose upstream is not there, so that each forwarded request is a warning.
 fn spec() -> EdgeSpec {
-    EdgeSpec::on(ports::free(), &json!([{ "id": "w", "allowed_domains": ["example.com"] }]))
+    let mut spec = EdgeSpec::on(ports::free(), &json!([{ "id": "w", "allowed_domains": ["example.com"] }]));
+    spec.more.push_str("requests = \"all\"\n");
+    spec
 }
 
 /// Asks this many times, half of it denied, half of it failing at the upstream.

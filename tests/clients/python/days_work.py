@@ -219,7 +219,7 @@ assert back.widget.revision == 3
 refused(revert_widget.sync_detailed("site-900", client=client, body=RevertRequest(revision=9)), 422, "unknown_revision")
 
 # Who visits is watched; the connection breaks, and nothing is missed.
-decisions = Events(widget="site-7")
+decisions = Events(widget="site-7", kind="decision,swap")
 assert visit(LISTED) == 200
 seen = decisions.next("the decision on a listed site")
 assert (seen.verdict, seen.embedder, seen.widget) == (Verdict.ALLOW, LISTED, "site-7")
@@ -228,7 +228,7 @@ assert visit("https://stranger.example") == 403
 disabled = done(disable_widget.sync("site-7", client=client), Disabled)
 assert (disabled.durable, disabled.widget.enabled) == (True, False)
 assert visit(LISTED) == 403
-decisions = Events(widget="site-7", last_id=decisions.last_id)
+decisions = Events(widget="site-7", kind="decision,swap", last_id=decisions.last_id)
 missed = "the decision on a stranger", "the swap of the kill switch", "the decision after it"
 denied, swap, disabled_now = map(decisions.next, missed)
 assert (denied.verdict, denied.embedder) == (Verdict.DENY, "https://stranger.example")

@@ -200,7 +200,7 @@ check(done(await revert("site-900", 1)).widget.revision === 3);
 refused(await revert("site-900", 9), 422, "unknown_revision");
 
 // Who visits is watched; the connection breaks, and nothing is missed.
-let decisions = await Events.open({ widget: "site-7" });
+let decisions = await Events.open({ widget: "site-7", kind: ["decision", "swap"] });
 check((await visit(LISTED)) === 200);
 const first = await decisions.next("the decision on a listed site");
 check(first.kind === "decision" && first.verdict === "allow" && first.embedder === LISTED, first);
@@ -209,7 +209,7 @@ check((await visit("https://stranger.example")) === 403);
 const disabled = done(await client.POST("/v1/widgets/{id}/disable", { params: path("site-7") }));
 check(disabled.durable && disabled.widget?.enabled === false, disabled);
 check((await visit(LISTED)) === 403);
-decisions = await Events.open({ widget: "site-7" }, decisions.lastId);
+decisions = await Events.open({ widget: "site-7", kind: ["decision", "swap"] }, decisions.lastId);
 const denied = await decisions.next("the decision on a stranger");
 const stop = await decisions.next("the swap of the kill switch");
 const late = await decisions.next("the decision after it");

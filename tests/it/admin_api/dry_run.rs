@@ -1,7 +1,7 @@
 //! A trial of a save names the open sessions that it would end, and ends none.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{call, is_problem, post, read};
 use crate::support::edge::{Edge, EdgeSpec};
@@ -10,6 +10,12 @@ use crate::support::websocket::{SocketUpstream, closed, exchange, next, open, op
 
 const A: &str = "https://a.example";
 const B: &str = "https://b.example";
+
+/// What a dry run tells of sessions where none has left the edge.
+fn sessions(open: u32, cut: u32, cut_embedders: &Value) -> Value {
+    let remembered = json!({ "known": 0, "revoked": 0 });
+    json!({ "open": open, "cut": cut, "cut_embedders": cut_embedders, "remembered": remembered })
+}
 
 #[tokio::test]
 async fn the_sessions_that_a_save_would_cut_are_counted_and_left_open() {
@@ -28,7 +34,7 @@ async fn the_sessions_that_a_save_would_cut_are_counted_and_left_open() {
     let (status, told) = post(&edge, "/v1/widgets/w/dry-run", &only_b).await;
     assert_eq!(status, 200, "{told}");
     assert_eq!(told["outcome"], "updated");
-    let expected = json!({ "open": 3, "cut": 2, "cut_embedders": [{ "origin": A, "sessions": 2 }] });
+    let expected = sessions(3, 2, &json!([{ "origin": A, "sessions": 2 }]));
     assert_eq!(told["sessions"], expected);
     let (_, told) = post(&edge, "/v1/widgets/w/dry-run", &both).await;
     assert_eq!((&told["outcome"], &told["sessions"]["cut"]), (&json!("unchanged"), &json!(0)));
@@ -86,7 +92,7 @@ async fn a_session_that_rests_on_a_ticket_is_named_by_its_page() {
     next(&mut direct).await;
     let only_b = json!({ "id": "w", "allowed_domains": ["b.example"] });
     let (_, told) = post(&edge, "/v1/widgets/w/dry-run", &only_b).await;
-    let expected = json!({ "open": 4, "cut": 3, "cut_embedders": [{ "origin": A, "sessions": 3 }] });
+    let expected = sessions(4, 3, &json!([{ "origin": A, "sessions": 3 }]));
     assert_eq!(told["sessions"], expected);
 
     // An open widget needs no ticket, and takes pages that have no origin.
@@ -97,7 +103,7 @@ async fn a_session_that_rests_on_a_ticket_is_named_by_its_page() {
     }
     let listed = json!({ "id": "open", "allowed_domains": ["b.example"] });
     let (_, told) = post(&edge, "/v1/widgets/open/dry-run", &listed).await;
-    let expected = json!({ "open": 3, "cut": 3, "cut_embedders": [{ "origin": null, "sessions": 3 }] });
+    let expected = sessions(3, 3, &json!([{ "origin": null, "sessions": 3 }]));
     assert_eq!(told["sessions"], expected);
     assert_eq!(edge.put(&listed).await.0, 200);
     for socket in &mut sockets[3..] {

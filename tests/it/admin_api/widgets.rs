@@ -224,7 +224,10 @@ async fn a_dry_run_tells_and_does_nothing() {
     let codes: BTreeSet<&str> =
         told["lints"].as_array().unwrap().iter().map(|lint| lint["code"].as_str().unwrap()).collect();
     assert!(codes.contains("loopback_in_production"), "{codes:?}");
-    assert_eq!(told["sessions"], json!({ "open": 0, "cut": 0, "cut_embedders": [] }));
+    assert_eq!(
+        told["sessions"],
+        json!({ "open": 0, "cut": 0, "cut_embedders": [], "remembered": { "known": 0, "revoked": 0 } })
+    );
     let (_, same) = try_(json!({ "id": "w", "allowed_domains": ["example.com"] })).await;
     assert_eq!((&same["outcome"], &same["widget"]["revision"]), (&json!("unchanged"), &json!(1)));
     is_problem(&try_(json!({ "id": "w", "revision": 1 })).await, 409, "stale_revision");
