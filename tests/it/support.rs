@@ -19,7 +19,7 @@ pub mod upstream;
 pub mod webhooks;
 pub mod websocket;
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// How often to do what is to be done `full` times: a tenth of it, or all with `EMBEDGATE_TEST_SCALE=full`.
 pub fn scale(full: usize) -> usize {
@@ -45,3 +45,13 @@ pub async fn in_time(what: &str, time: Duration, mut done: impl AsyncFnMut() -> 
 
 /// Time for what has no limit of its own, such as a start or an election, on a machine that is busy.
 pub const LONG: Duration = Duration::from_secs(60);
+
+/// Waits where less than a minute of the day is left (UTC), for a test that counts what is opened on one day.
+pub async fn well_before_midnight() {
+    const DAY: u64 = 24 * 3600;
+    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    let left = DAY - since.as_secs() % DAY;
+    if left < 60 {
+        tokio::time::sleep(Duration::from_secs(left)).await;
+    }
+}

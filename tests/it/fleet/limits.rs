@@ -6,14 +6,19 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use super::{Fleet, SITE, alike, connected, kill, save_everywhere, widget};
-use crate::support::LONG;
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
 use crate::support::raw::{Connection, request};
 use crate::support::upstream::Upstream;
+use crate::support::{LONG, well_before_midnight};
 
-const MINUTE: Duration = Duration::from_secs(60);
+#[path = "../../../benches/support/opens.rs"]
+mod opens;
+
+/// Pause after a refusal: a share may be on its way.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Requests that are under way at once.
 const AT_ONCE: usize = 8;
@@ -65,13 +70,10 @@ impl Opens {
 
     /// The most that were let through within one minute for certain.
     fn most_in_a_minute(&self) -> usize {
-        let within = |from: &Instant| {
-            self.admitted
-                .iter()
-                .filter(|(sent, answered)| sent >= from && *answered <= *from + MINUTE)
-                .count()
-        };
-        self.admitted.iter().map(|(sent, _)| within(sent)).max().unwrap_or(0)
+        let Some(first) = self.admitted.iter().map(|(sent, _)| *sent).min() else { return 0 };
+        opens::most_in_a_minute(
+            self.admitted.iter().map(|(sent, answered)| (*sent - first, *answered - first)),
+        )
     }
 }
 
@@ -98,11 +100,16 @@ async fn flood(edges: &[&Edge], widget: &str, each: usize) -> Opens {
     all
 }
 
-/// Opens at an edge until so many were let through. Where the machine is busy, a share may come later than a request waits.
+/// Opens at an edge until so many were let through, with a pause after each refusal: where the machine is busy, a share may come
+/// later than a request waits.
 async fn open_all(edge: &Edge, widget: &str, count: usize) -> Opens {
     let (mut opens, until) = (Opens::default(), Instant::now() + LONG);
     while opens.count() < count {
-        opens.add(open(edge, widget, 1).await);
+        let opened = open(edge, widget, 1).await;
+        if opened.refused > 0 {
+            sleep(PAUSE).await;
+        }
+        opens.add(opened);
         let (admitted, refused) = (opens.count(), opens.refused);
         assert!(Instant::now() < until, "{admitted} of {count} were let through, and {refused} refused");
     }
@@ -111,6 +118,7 @@ async fn open_all(edge: &Edge, widget: &str, count: usize) -> Opens {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_through_three_edges_passes_a_budget_by_two_at_most() {
+    well_before_midnight().await;
     let (_fleet, edges, _upstream) = three().await;
     let edges: Vec<&Edge> = edges.iter().collect();
     for (id, limits, limit) in [
@@ -130,6 +138,7 @@ async fn a_flood_through_three_edges_passes_a_budget_by_two_at_most() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn demand_gets_what_nobody_else_uses_wherever_it_is() {
+    well_before_midnight().await;
     let (_fleet, edges, _upstream) = three().await;
     save_everywhere(&edges[0], &limited("w", json!({ "widget": { "opens_per_day": 200 } }))).await;
     let mut all = open_all(&edges[0], "w", 100).await;
@@ -144,6 +153,7 @@ async fn demand_gets_what_nobody_else_uses_wherever_it_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_edge_that_comes_back_and_a_cut_pass_a_budget_by_no_more() {
+    well_before_midnight().await;
     let (fleet, [one, two, mut three], _upstream) = three().await;
     save_everywhere(&one, &limited("minute", json!({ "widget": { "opens_per_minute": 300 } }))).await;
     save_everywhere(&one, &limited("day", json!({ "widget": { "opens_per_day": 300 } }))).await;

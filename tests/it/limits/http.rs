@@ -10,6 +10,7 @@ use crate::support::edge::Edge;
 use crate::support::raw::{Answer, Connection, request};
 use crate::support::tls::EdgeTls;
 use crate::support::upstream::{Upstream, got};
+use crate::support::well_before_midnight;
 
 /// The answer to a call that passes the minute's limit, as its page has to get it.
 fn assert_refused(answer: &Answer, page: &str) {
@@ -98,6 +99,7 @@ async fn it_is_the_same_over_http2() {
 
 #[tokio::test]
 async fn each_destination_gets_what_it_can_show() {
+    well_before_midnight().await;
     let upstream = Upstream::start("app").await;
     let edge = edge_with(upstream.addr, &json!({ "widget": { "opens_per_day": 1 } })).await;
     assert_eq!(token(&edge, A).await, 200);
@@ -118,6 +120,7 @@ async fn each_destination_gets_what_it_can_show() {
 
 #[tokio::test]
 async fn nothing_but_opens_uses_a_limit_up() {
+    well_before_midnight().await;
     let upstream = Upstream::start("app").await;
     let limits = json!({ "widget": { "opens_per_minute": 2 }, "embedder": { "opens_per_day": 2 } });
     let edge = edge_with(upstream.addr, &limits).await;

@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::{A, B, edge_with, spec, token, widget};
 use crate::support::edge::{Edge, EdgeSpec};
-use crate::support::eventually;
 use crate::support::upstream::Upstream;
+use crate::support::{eventually, well_before_midnight};
 
 const FILE: &str = "data/limits.redb";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_goes_on_after_a_crash_and_after_a_stop() {
+    well_before_midnight().await;
     let upstream = Upstream::start("app").await;
     let limits = json!({ "widget": { "opens_per_day": 6 }, "embedder": { "opens_per_day": 4 } });
     let mut edge = edge_with(upstream.addr, &limits).await;
@@ -42,6 +43,7 @@ async fn a_day_goes_on_after_a_crash_and_after_a_stop() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_damaged_file_is_moved_aside() {
+    well_before_midnight().await;
     let upstream = Upstream::start("app").await;
     let mut edge = edge_with(upstream.addr, &json!({ "widget": { "opens_per_day": 1 } })).await;
     assert_eq!([token(&edge, A).await, token(&edge, A).await], [200, 429]);
@@ -61,6 +63,7 @@ async fn a_damaged_file_is_moved_aside() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_can_not_be_written_is_told_once_and_tried_again() {
+    well_before_midnight().await;
     let upstream = Upstream::start("app").await;
     let limits = json!({ "widget": { "opens_per_day": 2 } });
     let mut spec: EdgeSpec = spec(upstream.addr, &json!([widget(&limits)]));

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::{A, B, SESSION, edge_with, token};
 use crate::life::upgrade::upgrade;
 use crate::support::edge::Edge;
-use crate::support::eventually;
 use crate::support::upstream::Upstream;
 use crate::support::websocket::{Socket, SocketUpstream, closed, exchange, next, open};
+use crate::support::{eventually, well_before_midnight};
 
 /// A WebSocket of this page; `None` where it is one too many.
 async fn session(edge: &Edge, page: &str) -> Option<Socket> {
@@ -75,6 +75,7 @@ async fn a_chain_of_processes_counts_like_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn opens_of_a_minute_and_a_day_pass_over() {
+    well_before_midnight().await;
     let upstream = Upstream::start("app").await;
     let limits = json!({ "embedder": { "opens_per_minute": 3 }, "widget": { "opens_per_day": 5 } });
     let mut edge = edge_with(upstream.addr, &limits).await;
