@@ -7,10 +7,12 @@
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use http::{Method, StatusCode};
 use pingora_core::{Error, ErrorSource, Result};
+use tokio::time::{Instant, timeout_at};
 
 use super::admission::decision_id::DecisionId;
 use super::admission::judge::VerdictRecorder;
@@ -46,8 +48,8 @@ use admit::Admittance;
 use deliver::Delivered;
 use record::{AnswerEnd, RequestRecord};
 
-/// How often one request waits for a larger share of a limit, in a fleet.
-const MOST_WAITS: u32 = 3;
+/// Longest time that one request waits for larger shares of limits, in a fleet.
+const MOST_WAITING: Duration = Duration::from_millis(250);
 
 /// Pipeline, with everything that requests share.
 #[derive(Debug)]
@@ -151,7 +153,8 @@ impl Pipeline {
                 return self.respond(client, reply, head_only, record, patience).await;
             }
         };
-        let mut waits = MOST_WAITS;
+        let mut waits_until = None;
+        let may_wait = |until: Option<Instant>| until.is_none_or(|until| Instant::now() < until);
         let mut judged = self.judge(&setup, request, &received, true, record);
         drop(setup);
         loop {
@@ -159,13 +162,16 @@ impl Pipeline {
                 Ok(Admittance::Admitted(admitted)) => admitted,
                 // Other rules or another policy came into force in between: the request is judged by those.
                 Ok(Admittance::Overtaken) => {
-                    judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
+                    judged =
+                        self.judge(&self.setup.borrow(), request, &received, may_wait(waits_until), record);
                     continue;
                 }
                 Ok(Admittance::Waits(ShareWait(wait))) => {
-                    wait.await;
-                    waits = waits.saturating_sub(1);
-                    judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
+                    let until = *waits_until.get_or_insert_with(|| Instant::now() + MOST_WAITING);
+                    // Whoever has waited asks again, whatever has come.
+                    let _ = timeout_at(until, wait).await;
+                    judged =
+                        self.judge(&self.setup.borrow(), request, &received, may_wait(waits_until), record);
                     continue;
                 }
                 Err(reply) => return self.respond(client, reply, head_only, record, patience).await,
@@ -179,7 +185,8 @@ impl Pipeline {
                 Ok(Delivered::Revoked) => {
                     // Its session must not be in its own way where others are limited.
                     drop(admitted);
-                    judged = self.judge(&self.setup.borrow(), request, &received, waits > 0, record);
+                    judged =
+                        self.judge(&self.setup.borrow(), request, &received, may_wait(waits_until), record);
                 }
                 Err(error) => {
                     let allowed = admitted.allowed;
