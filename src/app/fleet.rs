@@ -44,9 +44,8 @@ pub(super) fn describe(
 /// Has the limits of widgets and embedders divided among the edges of the fleet, if there is one.
 pub(super) fn divide_limits(fleet: Option<&dyn Fleet>, limiter: &Arc<Limiter>) {
     let Some(notes) = fleet.and_then(Fleet::notes) else { return };
-    let shares = FleetShares::new(notes, limiter.succeeded());
     let counts: Weak<Limiter> = Arc::downgrade(limiter);
-    shares.count_by(counts);
+    let shares = FleetShares::new(notes, counts, limiter.succeeded());
     limiter.divide(Arc::clone(&shares) as Arc<dyn Shares>);
     // To the end: shares are renewed and given back for as long as requests are served.
     tokio::spawn(shares.run());

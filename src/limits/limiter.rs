@@ -15,8 +15,8 @@ use super::counter::{Comparison, PassedLimit, Taken, Weight};
 use super::handover::ChangedCounters;
 use super::opening::{LimitRefusal, Opened, Opening};
 use super::reached::ReachedLimits;
-use super::shares::{Budget, ShareWait, Shares, SucceededHolder};
-use super::widgets::{CountedUse, WidgetTable};
+use super::shares::{self, Budget, ShareWait, Shares, SucceededHolder};
+use super::widgets::{CountedUse, SHARED, WidgetTable};
 use crate::notifications::notifier::Notify;
 use crate::telemetry::metrics::LimitMetrics;
 
@@ -71,6 +71,14 @@ impl Limiter {
     pub fn divide(&self, shares: Arc<dyn Shares>) {
         // They are those of the fleet that this edge is in for as long as it runs.
         let _ = self.shares.set(shares);
+        self.widgets.lower_newcomers(shares::NEWCOMERS);
+    }
+
+    /// Gives back the shares that are not used, as this edge is about to stop.
+    pub async fn give_back(&self) {
+        if let Some(shares) = self.shares.get() {
+            shares.give_back().await;
+        }
     }
 
     /// Who held the shares in the process whose counts this one has taken over.
@@ -207,16 +215,19 @@ impl Limiter {
             return Ok(took.beyond);
         };
         let Charging { opening, now, weight } = charging;
-        let budget = |kind| Budget { widget: opening.widget, embedder, kind };
+        let is_newcomer = !opening.is_listed && embedder.is_some_and(|key| key != SHARED);
+        let budget = |kind| Budget { widget: opening.widget, embedder, kind, is_newcomer };
+        let day = now.day.number();
         let spent = took.before.spent(opening.limits.of(part), *weight, |kind, limit, used| {
-            used >= shares.share(&budget(kind), limit.get(), used)
+            used >= shares.share(&budget(kind), limit.get(), used, day)
         });
         let Some((kind, limit)) = spent else { return Ok(None) };
-        let used = took.before.of(kind);
-        if opening.may_wait
-            && let Some(wait) = shares.more(&budget(kind), limit.get(), used)
+        let (used, is_monitoring) = (took.before.of(kind), opening.limits.mode == LimitMode::Monitor);
+        if (opening.may_wait || is_monitoring)
+            && let Some(wait) = shares.more(&budget(kind), limit.get(), used, day)
         {
-            return Err(NotAdmitted::Waits(wait));
+            // What is let through in any case waits for nothing, and passes no limit of which there is more.
+            return if is_monitoring { Ok(None) } else { Err(NotAdmitted::Waits(wait)) };
         }
         // There is room again once one of those is out that were counted before this one.
         let room = NonZeroU32::MIN.saturating_add(used);

@@ -18,12 +18,14 @@
 //! | `leases` | the leases of the edges, and which shares are nobody's any more |
 //! | `budget` | one budget here: what may be used, and what is to be written about it |
 //! | `chunk` | how much is taken at once |
-//! | `ledger` | all budgets here, and the lease of this edge. It does nothing by itself |
+//! | `table` | all budgets here, in bounded memory |
+//! | `ledger` | what is due of them, and the lease of this edge. It does nothing by itself |
 //! | `keeper` | does what the ledger says |
 
 use std::fmt;
 use std::pin::Pin;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use embedgate_policy::limits::LimitKind;
@@ -34,9 +36,14 @@ mod document;
 pub mod keeper;
 mod leases;
 mod ledger;
+mod table;
 
 #[cfg(test)]
 mod simulation;
+
+/// Embedders of a fleet with a count of their own, on one edge, beside those that an entry names exactly. Each may have a budget of
+/// each kind, with a document that all edges read, so there are fewer than on an edge that stands alone.
+pub(super) const NEWCOMERS: usize = 16_384;
 
 /// Budget that edges share: that of a widget, or of one of its embedders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -47,19 +54,26 @@ pub struct Budget<'a> {
     pub embedder: Option<&'a str>,
     /// What is counted.
     pub kind: LimitKind,
+    /// Whether it is of an embedder that no entry names exactly: for those, there is only so much room.
+    pub is_newcomer: bool,
 }
 
 /// Wait for a larger share. It resolves once it has come, or none can be had now; within a quarter of a second.
 pub struct ShareWait(pub Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Shares of this edge.
+#[async_trait]
 pub trait Shares: Send + Sync {
     /// How much of a limit this edge may use now. Whoever asks has counted one more already, and takes it back where `used`, how
-    /// much was counted before it, is not less. So of a share that falls meanwhile, nothing is used twice. Answered from memory.
-    fn share(&self, budget: &Budget<'_>, limit: u32, used: u32) -> u32;
+    /// much was counted before it, is not less. So of a share that falls meanwhile, nothing is used twice. Where `used` is less,
+    /// the one more counts as let through from now on. `day`: of the count, in days since 1970. Answered from memory.
+    fn share(&self, budget: &Budget<'_>, limit: u32, used: u32, day: u32) -> u32;
 
     /// Asks for a larger share, since all of it is used. `None`: there is none to be had now.
-    fn more(&self, budget: &Budget<'_>, limit: u32, used: u32) -> Option<ShareWait>;
+    fn more(&self, budget: &Budget<'_>, limit: u32, used: u32, day: u32) -> Option<ShareWait>;
+
+    /// Gives back what is not used, as far as that can be done within a second: this edge is about to stop, and opens nothing more.
+    async fn give_back(&self) {}
 
     /// Who holds the shares, for the process that goes on in the place of this one. `None`: nobody yet.
     fn holder(&self) -> Option<SucceededHolder> {
@@ -80,6 +94,9 @@ pub struct SucceededHolder {
 pub trait BudgetUse: Send + Sync {
     /// How much is used now.
     fn used(&self, budget: &Budget<'_>) -> u32;
+
+    /// The day that is counted, in days since 1970. It goes on where the clock of the system is set back.
+    fn today(&self) -> u32;
 }
 
 impl fmt::Debug for ShareWait {

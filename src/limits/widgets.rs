@@ -35,6 +35,7 @@ pub(super) struct WidgetTable {
     hasher: RandomState,
     next: AtomicU64,
     newcomers: AtomicUsize,
+    most_newcomers: AtomicUsize,
 }
 
 type WidgetShard = HashMap<Box<str>, Arc<WidgetCounter>, RandomState>;
@@ -109,7 +110,13 @@ impl WidgetTable {
             hasher: RandomState::default(),
             next: AtomicU64::new(0),
             newcomers: AtomicUsize::new(0),
+            most_newcomers: AtomicUsize::new(ALL_NEWCOMERS),
         }
+    }
+
+    /// From now on, no more newcomers have a counter of their own.
+    pub(super) fn lower_newcomers(&self, most: usize) {
+        self.most_newcomers.fetch_min(most, Ordering::Relaxed);
     }
 
     /// The counter of a widget. One that is not there is made.
@@ -159,8 +166,9 @@ impl WidgetTable {
 
     /// Claims a place for a newcomer.
     fn claim_place(&self) -> bool {
+        let most = self.most_newcomers.load(Ordering::Relaxed);
         let claimed = self.newcomers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |newcomers| {
-            (newcomers < ALL_NEWCOMERS).then_some(newcomers + 1)
+            (newcomers < most).then_some(newcomers + 1)
         });
         claimed.is_ok()
     }

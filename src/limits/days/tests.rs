@@ -43,7 +43,7 @@ fn open(limiter: &Arc<Limiter>, widget: &str, embedder: &str, is_kept: bool) {
 }
 
 fn today(limiter: &Limiter, widget: &str, embedder: Option<&str>) -> u32 {
-    limiter.used(&Budget { widget, embedder, kind: LimitKind::OpensPerDay })
+    limiter.used(&Budget { widget, embedder, kind: LimitKind::OpensPerDay, is_newcomer: false })
 }
 
 fn all_of(limiter: &Limiter) -> [u32; 4] {

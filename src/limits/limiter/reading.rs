@@ -52,6 +52,10 @@ impl BudgetUse for Limiter {
     fn used(&self, budget: &Budget<'_>) -> u32 {
         Self::used(self, budget)
     }
+
+    fn today(&self) -> u32 {
+        self.clock.now().day.number()
+    }
 }
 
 impl LimitReader for Limiter {

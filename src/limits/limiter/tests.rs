@@ -90,7 +90,7 @@ fn refusal(opened: Opened) -> LimitRefusal {
 }
 
 fn used(limiter: &Limiter, embedder: Option<&str>) -> [u32; 3] {
-    LimitKind::ALL.map(|kind| limiter.used(&Budget { widget: "w", embedder, kind }))
+    LimitKind::ALL.map(|kind| limiter.used(&Budget { widget: "w", embedder, kind, is_newcomer: false }))
 }
 
 /// Every limit of every part, so that all use is told.

@@ -35,10 +35,16 @@ const WRITTEN_AGAIN: Duration = Duration::from_secs(12 * 3600);
 pub(super) const WAIT: Duration = Duration::from_millis(250);
 const WAIT_AGAIN: Duration = Duration::from_secs(1);
 
+/// Pause after something that was not read or written.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// Budget on this edge.
 #[derive(Debug)]
 pub(super) struct SharedBudget {
     pub(super) name: BudgetName,
+    /// How many were made before it, and it: one that is forgotten and comes again has another.
+    pub(super) number: u64,
+    pub(super) is_newcomer: bool,
     /// The last document that this edge knows; `None`: one that it can't read.
     document: Option<ShareDocument>,
     revision: u64,
@@ -54,6 +60,8 @@ pub(super) struct SharedBudget {
     /// An errand is under way.
     pub(super) is_busy: bool,
     is_outdated: bool,
+    /// Something was not read or written, and nothing was since: it is not tried again before.
+    not_before: Option<Instant>,
     asked: Instant,
     lacked: Option<Instant>,
     /// Since when a request waits for more.
@@ -86,10 +94,12 @@ pub(super) struct BudgetStanding<'l> {
 }
 
 impl SharedBudget {
-    pub(super) fn new(name: BudgetName, now: Instant) -> Self {
+    pub(super) fn new(name: BudgetName, (number, is_newcomer): (u64, bool), now: Instant) -> Self {
         Self {
             document: Some(ShareDocument::new(name.clone())),
             name,
+            number,
+            is_newcomer,
             revision: 0,
             revised: now,
             limit: 0,
@@ -99,6 +109,7 @@ impl SharedBudget {
             ceiling: None,
             is_busy: false,
             is_outdated: false,
+            not_before: None,
             asked: now,
             lacked: None,
             waited: None,
@@ -202,7 +213,7 @@ impl SharedBudget {
         let has_waited = self.waited.map(|since| at.now - since);
         if has_waited.is_none_or(|waited| waited > WAIT_AGAIN) {
             self.waited = Some(at.now);
-        } else if free == 0 && has_waited.is_some_and(|waited| waited > WAIT) {
+        } else if (free == 0 || self.not_before.is_some()) && has_waited.is_some_and(|waited| waited > WAIT) {
             return None;
         }
         Some(changed)
@@ -210,11 +221,16 @@ impl SharedBudget {
 
     /// Whether something may have to be written.
     pub(super) fn is_due(&self, at: &BudgetStanding<'_>) -> bool {
-        if self.is_busy || !at.leases.is_valid(at.now) {
+        if self.is_held_up(at) {
             return false;
         }
+        if let Some(since) = at.leases.leaving() {
+            return self.is_to_be_given_back(since, at);
+        }
         let own = at.leases.own();
-        let Some(document) = &self.document else { return self.is_outdated };
+        let Some(document) = &self.document else {
+            return self.is_outdated || self.is_lacking(at) && self.is_replaceable(at);
+        };
         let held = document.shares.iter().find(|held| held.holder.process == own.process);
         let has_claim = held.is_some_and(|held| held.holder != *own);
         let may_give = held.is_some_and(|_| {
@@ -223,7 +239,20 @@ impl SharedBudget {
                 || at.now - self.revised >= WRITTEN_AGAIN
         });
         let is_idle = at.now - self.asked >= IDLE && at.now - self.looked >= LOOK;
-        self.is_outdated || self.is_lacking(at) || self.looks_ahead(at) || has_claim || may_give || is_idle
+        self.is_outdated || self.may_get(at) || self.looks_ahead(at) || has_claim || may_give || is_idle
+    }
+
+    /// Whether nothing can be done about it now.
+    fn is_held_up(&self, at: &BudgetStanding<'_>) -> bool {
+        self.is_busy || !at.leases.is_valid(at.now) || self.not_before.is_some_and(|from| at.now < from)
+    }
+
+    /// Whether something is lacking here, and there is some, or it is time to wish for it.
+    fn may_get(&self, at: &BudgetStanding<'_>) -> bool {
+        self.is_lacking(at)
+            && self
+                .document(at.today)
+                .is_none_or(|document| document.total() < self.limit || self.is_wish_due(document, at))
     }
 
     /// Whether little is left here, and something is free.
@@ -252,7 +281,7 @@ impl SharedBudget {
         }
         let before = self.usable(at);
         (self.revision, self.document, self.revised) = (revision, document, at.now);
-        self.is_outdated = false;
+        (self.is_outdated, self.not_before) = (false, None);
         let wishes = self.document.as_ref().map(|document| document.wishes.as_slice()).unwrap_or_default();
         let others = wishes.iter().filter(|wish| wish.process != at.leases.own().process);
         self.heard = others
@@ -269,7 +298,17 @@ impl SharedBudget {
 
     /// The newest document was read.
     pub(super) fn was_read(&mut self) {
-        self.is_outdated = false;
+        (self.is_outdated, self.not_before) = (false, None);
+    }
+
+    /// Something was not read or written, for a reason that may last.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.not_before = Some(now + PAUSE);
+    }
+
+    /// Whatever held it up is over.
+    pub(super) fn resume(&mut self) {
+        self.not_before = None;
     }
 
     /// Somebody else has written it meanwhile.

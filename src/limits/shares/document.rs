@@ -71,19 +71,20 @@ pub(super) struct ShareWish {
 
 impl BudgetName {
     pub(super) fn of(budget: &Budget<'_>) -> Self {
-        let Budget { widget, embedder, kind } = budget;
+        let Budget { widget, embedder, kind, .. } = budget;
         Self { widget: (*widget).to_owned(), embedder: embedder.map(str::to_owned), kind: *kind }
     }
 
     pub(super) fn budget(&self) -> Budget<'_> {
-        Budget { widget: &self.widget, embedder: self.embedder.as_deref(), kind: self.kind }
+        let Self { widget, embedder, kind } = self;
+        Budget { widget, embedder: embedder.as_deref(), kind: *kind, is_newcomer: false }
     }
 }
 
 impl BudgetId {
     /// The number of a budget. Embedders choose their names, so that nobody finds two with the same it takes a real digest.
     pub(super) fn of(budget: &Budget<'_>) -> Self {
-        let Budget { widget, embedder, kind } = budget;
+        let Budget { widget, embedder, kind, .. } = budget;
         let mut digest = Context::new(&SHA256);
         for part in [kind.as_str(), widget, embedder.map_or("", |_| "of"), embedder.unwrap_or_default()] {
             digest.update(&(part.len() as u64).to_be_bytes());
@@ -92,6 +93,11 @@ impl BudgetId {
         let digest = digest.finish();
         let start = digest.as_ref().iter().take(16);
         Self(start.fold(0, |number, byte| number << 8 | u128::from(*byte)))
+    }
+
+    /// What is left of it, divided by `by`.
+    pub(super) fn remainder(self, by: usize) -> usize {
+        (self.0 % by as u128) as usize
     }
 
     pub(super) fn key(self) -> String {
@@ -134,7 +140,8 @@ mod tests {
 
     #[test]
     fn each_budget_has_a_number_of_its_own_that_its_key_tells() {
-        let of = |widget, embedder, kind| BudgetId::of(&Budget { widget, embedder, kind });
+        let of =
+            |widget, embedder, kind| BudgetId::of(&Budget { widget, embedder, kind, is_newcomer: false });
         let numbers = [
             of("w", None, LimitKind::Sessions),
             of("w", None, LimitKind::OpensPerDay),

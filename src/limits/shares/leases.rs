@@ -19,6 +19,9 @@ pub(super) const LEASE: Duration = Duration::from_secs(30);
 /// because clocks run differently.
 pub(super) const SPENT: Duration = Duration::from_secs(30 + 60 + 1);
 
+/// Time after which a lease that was not renewed is forgotten: then there is no note of it, nor of what was held under it.
+const FORGOTTEN: Duration = Duration::from_secs(2 * 24 * 3600);
+
 /// Leases of all edges, as far as this one knows.
 #[derive(Debug)]
 pub(super) struct LeaseTable {
@@ -26,6 +29,8 @@ pub(super) struct LeaseTable {
     /// The revision of the own lease.
     revision: u64,
     valid_until: Option<Instant>,
+    /// Since when this edge is about to stop.
+    leaving: Option<Instant>,
     /// When this process has first read whose lease there was before.
     acquired: Option<Instant>,
     /// From when on this edge may use one open a minute beside its share: a process before it may have used that. `None`: not
@@ -71,6 +76,7 @@ impl LeaseTable {
             own: ShareHolder { edge: edge.to_owned(), process: process.to_owned(), lapse: 0 },
             revision: 0,
             valid_until: None,
+            leaving: None,
             acquired: None,
             one_from: succeeded.as_ref().filter(|holder| holder.has_one).map(|_| now),
             clear_from: if succeeded.as_ref().is_some_and(|holder| !holder.has_one) {
@@ -152,6 +158,16 @@ impl LeaseTable {
         has_lapsed
     }
 
+    /// From now on, nothing more is taken, and what is not used is given back: this edge is about to stop.
+    pub(super) fn leave_soon(&mut self, now: Instant) {
+        self.leaving.get_or_insert(now);
+    }
+
+    /// Since when this edge is about to stop.
+    pub(super) fn leaving(&self) -> Option<Instant> {
+        self.leaving
+    }
+
     /// Gives the lease up: this process ends, or another one goes on in its place.
     pub(super) fn give_up(&mut self, now: Instant) {
         self.valid_until = self.valid_until.map(|until| until.min(now));
@@ -176,6 +192,7 @@ impl LeaseTable {
             Some(seen) if seen.revision >= revision => {}
             Some(seen) if seen.process == process => (seen.revision, seen.renewed) = (revision, now),
             _ => {
+                self.others.retain(|_, seen| now - seen.renewed < FORGOTTEN);
                 let lease = SeenLease { revision, process, taken: now, renewed: now };
                 self.others.insert(edge.to_owned(), lease);
             }

@@ -1,19 +1,19 @@
 //! Ledger of all budgets that this edge shares with others, and of its lease. Nothing in it waits or sends.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use embedgate_policy::limits::LimitKind;
+
 use super::budget::{BudgetStanding, PlannedWrite, ShareErrand, SharedBudget};
 use super::document::{BudgetId, BudgetName, ShareDocument};
 use super::leases::LeaseTable;
+use super::table::{BudgetTable, PARTS};
 use super::{Budget, SucceededHolder};
 use crate::rules::fleet::{FleetNote, NoteFault};
-
-/// Most budgets that one edge shares. Of any beyond, it uses one.
-const BUDGETS: usize = 1 << 16;
 
 /// Time in which the first lease may be had: requests wait for it.
 const FIRST_LEASE: Duration = Duration::from_secs(3);
@@ -22,7 +22,7 @@ const FIRST_LEASE: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct ShareLedger {
     leases: LeaseTable,
-    budgets: HashMap<BudgetId, SharedBudget>,
+    budgets: BudgetTable,
     /// Those that are to be looked at next.
     due: VecDeque<BudgetId>,
     is_due: HashSet<BudgetId>,
@@ -32,6 +32,8 @@ pub(super) struct ShareLedger {
     /// When somebody first wanted a share.
     needed: Option<Instant>,
     began: Instant,
+    /// How often there was no room for a newcomer.
+    turned_away: u64,
 }
 
 /// Time of a call: on the clock that never goes back, and the day, counted from 1970.
@@ -41,12 +43,20 @@ pub(super) struct ShareTime {
     pub(super) today: i64,
 }
 
+impl ShareTime {
+    /// Now, on this day.
+    pub(super) fn on(day: u32) -> Self {
+        Self { now: Instant::now(), today: day.into() }
+    }
+}
+
 /// Budget that is to be looked at, by its names, with the number of those that were let through until now.
 #[derive(Clone, Debug)]
 pub(super) struct DueBudget {
     pub(super) id: BudgetId,
     pub(super) name: BudgetName,
     admitted: u64,
+    number: u64,
 }
 
 /// What has come of an errand.
@@ -63,31 +73,28 @@ impl ShareLedger {
     pub(super) fn new(edge: &str, process: &str, succeeded: Option<SucceededHolder>, now: Instant) -> Self {
         Self {
             leases: LeaseTable::new(edge, process, succeeded, now),
-            budgets: HashMap::new(),
+            budgets: BudgetTable::new(),
             due: VecDeque::new(),
             is_due: HashSet::new(),
             edges: 1,
             made_at: None,
             needed: None,
             began: now,
+            turned_away: 0,
         }
     }
 
     /// Does something with a budget; one that is not there is made, if there is room for it.
     fn with<T>(
         &mut self,
-        budget: &Budget<'_>,
+        (id, budget): (BudgetId, &Budget<'_>),
         at: ShareTime,
         act: impl FnOnce(&mut SharedBudget, &BudgetStanding<'_>) -> T,
     ) -> Option<T> {
-        let id = BudgetId::of(budget);
-        if !self.budgets.contains_key(&id) {
-            if self.budgets.len() >= BUDGETS {
-                return None;
-            }
-            self.budgets.insert(id, SharedBudget::new(BudgetName::of(budget), at.now));
-        }
-        let shared = self.budgets.get_mut(&id)?;
+        let Some(shared) = self.budgets.entry(id, budget, at.now) else {
+            self.turned_away += 1;
+            return None;
+        };
         let standing =
             BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         let done = act(shared, &standing);
@@ -104,16 +111,22 @@ impl ShareLedger {
     }
 
     /// What this edge may use of a limit, where so much was used before somebody counted one more.
-    pub(super) fn share(&mut self, budget: &Budget<'_>, limit: u32, used: u32, at: ShareTime) -> u32 {
+    pub(super) fn share(
+        &mut self,
+        (id, budget): (BudgetId, &Budget<'_>),
+        limit: u32,
+        used: u32,
+        at: ShareTime,
+    ) -> u32 {
         self.needed.get_or_insert(at.now);
         let one = u32::from(self.leases.has_one(budget.kind, at.now));
-        self.with(budget, at, |shared, standing| shared.share(limit, used, standing)).unwrap_or(one)
+        self.with((id, budget), at, |shared, standing| shared.share(limit, used, standing)).unwrap_or(one)
     }
 
     /// Asks for more. What is returned is told of a change; `None`: nothing comes soon.
     pub(super) fn more(
         &mut self,
-        budget: &Budget<'_>,
+        budget: (BudgetId, &Budget<'_>),
         limit: u32,
         used: u32,
         at: ShareTime,
@@ -141,16 +154,38 @@ impl ShareLedger {
         !self.due.is_empty()
     }
 
-    /// Looks for what is due because time has passed. `edges`: their number.
-    pub(super) fn tick(&mut self, edges: usize, at: ShareTime) {
+    /// Notes the number of edges.
+    pub(super) fn note_edges(&mut self, edges: usize) {
         self.edges = u32::try_from(edges).unwrap_or(u32::MAX).max(1);
+    }
+
+    /// Looks for what is due because time has passed, in each part by itself: between two of them, requests get the lock.
+    pub(super) fn parts() -> impl Iterator<Item = usize> {
+        0..PARTS
+    }
+
+    /// Looks through one part.
+    pub(super) fn tick(&mut self, part: usize, at: ShareTime) {
         let standing =
             BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
-        for (id, shared) in &self.budgets {
+        let is_crowded = self.budgets.is_crowded();
+        self.budgets.retain(part, |id, shared| {
             if shared.is_due(&standing) {
-                Self::note_due(&mut self.due, &mut self.is_due, *id);
+                Self::note_due(&mut self.due, &mut self.is_due, id);
+                return true;
             }
-        }
+            !(is_crowded && shared.is_newcomer && shared.can_be_read_again(&standing))
+        });
+    }
+
+    /// How often there was no room for a newcomer since this was last asked.
+    pub(super) fn take_turned_away(&mut self) -> u64 {
+        std::mem::take(&mut self.turned_away)
+    }
+
+    /// Whether this edge may use one open a minute, whatever it holds.
+    pub(super) fn has_one_a_minute(&self, now: Instant) -> bool {
+        self.leases.has_one(LimitKind::OpensPerMinute, now)
     }
 
     /// The next budget that is to be looked at.
@@ -158,8 +193,9 @@ impl ShareLedger {
         loop {
             let id = self.due.pop_front()?;
             self.is_due.remove(&id);
-            if let Some(shared) = self.budgets.get(&id) {
-                return Some(DueBudget { id, name: shared.name.clone(), admitted: shared.admitted });
+            if let Some(shared) = self.budgets.get_mut(id) {
+                let SharedBudget { name, admitted, number, .. } = shared;
+                return Some(DueBudget { id, name: name.clone(), admitted: *admitted, number: *number });
             }
         }
     }
@@ -172,19 +208,19 @@ impl ShareLedger {
         at: ShareTime,
         is_over: impl Fn(&str) -> bool,
     ) -> Option<ShareErrand> {
-        let shared = self.budgets.get_mut(&due.id).filter(|shared| shared.admitted >= due.admitted)?;
+        let shared = self.budgets.get_mut(due.id).filter(|shared| shared.number == due.number)?;
         let standing =
             BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         let errand = shared.plan(used.map(|used| (due.admitted, used)), &standing, is_over);
         if errand.is_none() && shared.is_idle(&standing) {
-            self.budgets.remove(&due.id);
+            self.budgets.remove(due.id);
         }
         errand
     }
 
     /// Takes what has come of an errand.
     pub(super) fn done(&mut self, id: BudgetId, result: ErrandResult, at: ShareTime) {
-        let Some(shared) = self.budgets.get_mut(&id) else { return };
+        let Some(shared) = self.budgets.get_mut(id) else { return };
         let standing =
             BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         shared.is_busy = false;
@@ -197,7 +233,7 @@ impl ShareLedger {
                 shared.was_read();
                 shared.take(revision, document, &standing);
             }
-            ErrandResult::Read(Err(_)) => {}
+            ErrandResult::Read(Err(_)) => shared.pause(at.now),
             ErrandResult::Written(write, Ok(revision)) => {
                 shared.take(revision, Some(write.document), &standing);
             }
@@ -205,11 +241,16 @@ impl ShareLedger {
                 shared.was_not_written();
                 shared.was_outdated();
             }
-            ErrandResult::Written(_, Err(NoteFault::NotDone(_))) | ErrandResult::Unconfirmed => {
+            ErrandResult::Written(_, Err(NoteFault::NotDone(_))) => {
                 shared.was_not_written();
-                return;
+                shared.pause(at.now);
             }
-            ErrandResult::Written(_, Err(NoteFault::Unknown(_))) => shared.may_be_written(),
+            // The lease that was read is known by now.
+            ErrandResult::Unconfirmed => shared.was_not_written(),
+            ErrandResult::Written(_, Err(NoteFault::Unknown(_))) => {
+                shared.may_be_written();
+                shared.pause(at.now);
+            }
         }
         if shared.is_due(&standing) {
             Self::note_due(&mut self.due, &mut self.is_due, id);
@@ -222,7 +263,7 @@ impl ShareLedger {
             self.leases.see(note, at.now);
             return;
         };
-        let Some(shared) = self.budgets.get_mut(&id) else { return };
+        let Some(shared) = self.budgets.get_mut(id) else { return };
         let standing =
             BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
         shared.take(note.revision, document_of(&shared.name, note), &standing);
@@ -239,6 +280,7 @@ impl ShareLedger {
         }
         self.leases.follow_from(now);
         for shared in self.budgets.values_mut() {
+            shared.resume();
             if std::mem::take(&mut shared.is_busy) {
                 shared.may_be_written();
             }
@@ -264,9 +306,20 @@ impl ShareLedger {
     }
 
     /// The lease was renewed by what was sent then.
-    pub(super) fn renewed(&mut self, revision: u64, sent: Instant, at: ShareTime) {
-        self.leases.renewed(revision, sent, at.now);
-        self.tick(self.edges as usize, at);
+    pub(super) fn renewed(&mut self, revision: u64, sent: Instant, now: Instant) {
+        self.leases.renewed(revision, sent, now);
+    }
+
+    /// From now on, what is not used is given back: this edge is about to stop.
+    pub(super) fn leaves_soon(&mut self, now: Instant) {
+        self.leases.leave_soon(now);
+    }
+
+    /// Whether something is still to be written.
+    pub(super) fn is_at_work(&mut self, at: ShareTime) -> bool {
+        let standing =
+            BudgetStanding { leases: &self.leases, now: at.now, today: at.today, edges: self.edges };
+        self.budgets.values_mut().any(|shared| shared.is_busy || shared.is_due(&standing))
     }
 
     /// Gives the lease up.
@@ -280,5 +333,12 @@ fn document_of(name: &BudgetName, note: &FleetNote) -> Option<ShareDocument> {
     if note.body.is_empty() {
         return Some(ShareDocument::new(name.clone()));
     }
-    serde_json::from_slice(&note.body).ok()
+    let read = serde_json::from_slice(&note.body);
+    if read.is_err() {
+        tracing::warn!(
+            key = note.key,
+            "a share of a limit can't be read: each edge lets through one, until it is replaced after a while"
+        );
+    }
+    read.ok()
 }

@@ -131,7 +131,7 @@ impl World {
     }
 
     fn budget(&self) -> Budget<'static> {
-        Budget { widget: "w", embedder: None, kind: self.kind }
+        Budget { widget: "w", embedder: None, kind: self.kind, is_newcomer: true }
     }
 
     fn key(&self) -> String {
@@ -166,12 +166,13 @@ impl World {
             return Err(false);
         }
         let (budget, at, used, limit) = (self.budget(), self.time(), self.used_by(n), self.limit);
-        if used < self.edges[n].ledger.share(&budget, limit, used, at) {
+        let id = BudgetId::of(&budget);
+        if used < self.edges[n].ledger.share((id, &budget), limit, used, at) {
             self.edges[n].counted.push(self.now);
             self.used.push(self.now);
             return Ok(());
         }
-        Err(self.edges[n].ledger.more(&budget, limit, used, at).is_some())
+        Err(self.edges[n].ledger.more((id, &budget), limit, used, at).is_some())
     }
 
     /// The oldest session of this edge ends.
@@ -264,7 +265,8 @@ impl World {
         if !self.edges[n].is_alive || !self.edges[n].is_linked {
             return;
         }
-        self.edges[n].ledger.tick(count, at);
+        self.edges[n].ledger.note_edges(count);
+        ShareLedger::parts().for_each(|part| self.edges[n].ledger.tick(part, at));
         while let Some(due) = self.edges[n].ledger.next_due() {
             let used = self.used_by(n);
             let _admitted = (0..opened).filter(|_| self.open(n).is_ok()).count();
@@ -404,7 +406,7 @@ impl World {
                     panic!("an answer to a renewal that was no renewal")
                 };
                 let sent = self.began + Duration::from_millis(sent);
-                self.edges[n].ledger.renewed(revision, sent, at);
+                self.edges[n].ledger.renewed(revision, sent, at.now);
             }
             ErrandAnswer::Renewed(Err(_)) => self.cut(n),
         }

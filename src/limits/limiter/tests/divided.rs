@@ -10,11 +10,11 @@ struct SameShares {
 }
 
 impl Shares for SameShares {
-    fn share(&self, _: &Budget<'_>, limit: u32, _: u32) -> u32 {
+    fn share(&self, _: &Budget<'_>, limit: u32, _: u32, _: u32) -> u32 {
         limit.min(*self.share.lock())
     }
 
-    fn more(&self, budget: &Budget<'_>, _: u32, used: u32) -> Option<ShareWait> {
+    fn more(&self, budget: &Budget<'_>, _: u32, used: u32, _: u32) -> Option<ShareWait> {
         self.asked.lock().push((budget.embedder.map(str::to_owned), budget.kind, used));
         self.has_more.then(|| ShareWait(Box::pin(std::future::ready(()))))
     }
@@ -72,6 +72,15 @@ async fn shares_of_a_monitored_widget_are_told_and_not_enforced() {
     let Opened::Admitted { charge: _second, beyond } = limiter.open(&websocket(&limits)) else { panic!() };
     assert_eq!(beyond.map(|beyond| (beyond.part, beyond.limit.get())), Some((Widget, 5)));
     assert_eq!(used(&limiter, None), [2, 2, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monitored_widget_waits_for_no_share_and_passes_no_limit_of_which_there_is_more() {
+    let (limiter, shares) = divided(1, true);
+    let limits = limits(r#"{"mode": "monitor", "widget": {"sessions": 5}}"#);
+    let opening = Opening { may_wait: true, ..websocket(&limits) };
+    let _open = [admitted(limiter.open(&opening)), admitted(limiter.open(&opening))];
+    assert_eq!(shares.asked.lock().len(), 1, "more is asked for");
 }
 
 #[tokio::test(start_paused = true)]

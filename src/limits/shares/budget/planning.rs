@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use embedgate_policy::limits::LimitKind;
 
 use super::{BudgetStanding, CALM, IDLE, ShareCeiling, SharedBudget, WRITTEN_AGAIN};
 use crate::limits::shares::chunk::chunk;
 use crate::limits::shares::document::{HeldShare, ShareDocument, ShareWish};
-use crate::limits::shares::leases::LastLease;
+use crate::limits::shares::leases::{LastLease, SPENT};
 
 /// Time after which a wish is repeated.
 const REPEATED: Duration = Duration::from_secs(3);
@@ -27,6 +29,7 @@ pub(in crate::limits::shares) enum ShareErrand {
     Read,
     Write(PlannedWrite),
 }
+
 impl SharedBudget {
     /// What is to be done. `used`: how many had been let through before it was read how much is used, and how much that is.
     pub(in crate::limits::shares) fn plan(
@@ -35,7 +38,7 @@ impl SharedBudget {
         at: &BudgetStanding<'_>,
         is_over: impl Fn(&str) -> bool,
     ) -> Option<ShareErrand> {
-        if self.is_busy || !at.leases.is_valid(at.now) {
+        if self.is_held_up(at) {
             return None;
         }
         if let Some((admitted, used)) = used {
@@ -54,10 +57,13 @@ impl SharedBudget {
 
     fn write(&mut self, at: &BudgetStanding<'_>, is_over: impl Fn(&str) -> bool) -> Option<PlannedWrite> {
         let (now, kind, own) = (at.now, self.kind(), at.leases.own());
-        let known = self.document.as_ref()?;
-        let mut next = known.clone();
+        let mut next = match &self.document {
+            Some(document) => document.clone(),
+            None if self.is_replaceable(at) => ShareDocument::new(self.name.clone()),
+            None => return None,
+        };
         if kind == LimitKind::OpensPerDay {
-            match known.day {
+            match next.day {
                 // The clock of another edge is ahead, or this one's is behind.
                 Some(day) if day > at.today => return None,
                 Some(day) if day == at.today => {}
@@ -68,7 +74,8 @@ impl SharedBudget {
         let held = self.claim(&mut next, at);
         let covered = self.covered(&next, at);
         let floor = self.bound.saturating_sub(covered);
-        let is_lacking = self.is_lacking(at);
+        let is_leaving = at.leases.leaving().is_some();
+        let is_lacking = self.is_lacking(at) && !is_leaving;
         // One is used beside the share.
         let short = floor.saturating_sub(held.max(1));
         let wanted = floor.saturating_add(1).saturating_add(self.owed(&next, at));
@@ -89,7 +96,7 @@ impl SharedBudget {
             free = self.limit.saturating_sub(next.total().saturating_add(held));
         }
         let mut share = held;
-        if free > 0 && (need > 0 || self.looks_ahead(at)) {
+        if free > 0 && (need > 0 || self.looks_ahead(at)) && !is_leaving {
             share += chunk(self.limit, held, free, need, at.edges);
         } else {
             share -= self.given(held.saturating_sub(floor), next.total().saturating_add(held), free, at);
@@ -141,6 +148,9 @@ impl SharedBudget {
 
     /// How much of what is unused here is given back.
     fn given(&self, unused: u32, total: u32, free: u32, at: &BudgetStanding<'_>) -> u32 {
+        if at.leases.leaving().is_some() {
+            return unused;
+        }
         let calm_for = at.now - self.asked;
         let wished =
             self.wishes(at).fold(0, |sum: u32, wish| sum.saturating_add(wish.need)).saturating_sub(free);
@@ -169,7 +179,7 @@ impl SharedBudget {
         if !is_unmet {
             return false;
         }
-        let is_due = known.is_none() || self.wished.is_none_or(|wished| at.now - wished >= REPEATED);
+        let is_due = known.is_none() || self.is_time_to_wish(at);
         if is_due {
             self.wish = self.wish.wrapping_add(1);
             self.wished = Some(at.now);
@@ -178,5 +188,47 @@ impl SharedBudget {
         let need = need.max(self.limit / 64);
         next.wishes.push(ShareWish { process: process.clone(), need, nth: self.wish });
         is_due
+    }
+
+    /// Whether the wish that it has use for more is to be written, or written again.
+    pub(super) fn is_wish_due(&self, document: &ShareDocument, at: &BudgetStanding<'_>) -> bool {
+        let process = &at.leases.own().process;
+        self.is_time_to_wish(at) || !document.wishes.iter().any(|wish| wish.process == *process)
+    }
+
+    fn is_time_to_wish(&self, at: &BudgetStanding<'_>) -> bool {
+        self.wished.is_none_or(|wished| at.now - wished >= REPEATED)
+    }
+
+    /// Whether this edge holds more than it uses, or was not looked at since it is about to stop.
+    pub(super) fn is_to_be_given_back(&self, since: Instant, at: &BudgetStanding<'_>) -> bool {
+        let own = at.leases.own();
+        let is_unused = |held: &HeldShare| {
+            held.holder.process == own.process && (self.looked < since || held.share > self.bound)
+        };
+        self.document(at.today).is_some_and(|document| document.shares.iter().any(is_unused))
+    }
+
+    /// Whether a document that can't be read is replaced: for as long as shares of it could count, nobody has written it again.
+    pub(super) fn is_replaceable(&self, at: &BudgetStanding<'_>) -> bool {
+        self.document.is_none() && at.now - self.revised >= SPENT
+    }
+
+    /// Whether it can be forgotten here, and read again: nobody asks for it, and its document says for the rest of the day what
+    /// this edge holds of it, and may use. So it is not with shares of other kinds, which change while nobody asks.
+    pub(in crate::limits::shares) fn can_be_read_again(&self, at: &BudgetStanding<'_>) -> bool {
+        let is_calm = at.now - self.asked >= IDLE && !self.is_outdated && !self.is_held_up(at);
+        if self.kind() != LimitKind::OpensPerDay || !is_calm || self.ceiling_now().is_some() {
+            return false;
+        }
+        let own = at.leases.own();
+        self.document(at.today).filter(|document| document.day.is_some()).is_some_and(|document| {
+            // How much of the share of a process before this one is used stands nowhere.
+            document
+                .shares
+                .iter()
+                .filter(|held| held.holder.edge == own.edge)
+                .all(|held| held.holder == *own && held.share <= self.bound)
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! While everything goes well, shares follow demand.
 
 use super::*;
+use crate::limits::shares::NEWCOMERS;
 
 const KINDS: [LimitKind; 3] = LimitKind::ALL;
 
@@ -120,7 +121,8 @@ fn sessions_of_an_edge_that_is_merely_silent_go_on_and_count_until_it_is_forgott
     let before = world.demand(1, 60);
     assert!(before <= 21, "{before}");
     world.forget(0);
-    world.pass(2_000);
+    // A wish is repeated after this time.
+    world.pass(3_000);
     let after = world.demand(1, 60);
     assert!((59..=61).contains(&(before + after)), "{before} and {after}");
 }
@@ -178,4 +180,93 @@ fn what_nobody_uses_is_given_back_and_forgotten() {
     assert_eq!(world.demand(0, 100), 100);
     world.pass(300_000);
     assert_eq!(world.notes[&world.key()].1, b"", "no document is left");
+}
+
+/// Budget of an embedder of this number, of which nothing is to be had.
+fn crowd(world: &mut World, is_newcomer: bool, number: usize) -> u32 {
+    let at = world.time();
+    let embedder = format!("https://{number}.example");
+    let kind = LimitKind::OpensPerMinute;
+    let budget = Budget { widget: "crowd", embedder: Some(&embedder), kind, is_newcomer };
+    world.edges[0].ledger.share((BudgetId::of(&budget), &budget), 5, 5, at)
+}
+
+#[test]
+fn newcomers_have_only_so_much_room_and_take_nobody_elses() {
+    let mut world = World::new(LimitKind::Sessions, 60, 1);
+    // It has no lease, so nothing is due.
+    (0..3 * NEWCOMERS).for_each(|n| assert_eq!(crowd(&mut world, true, n), 0));
+    assert_eq!(world.edges[0].ledger.take_turned_away(), 0);
+    crowd(&mut world, true, 3 * NEWCOMERS);
+    assert_eq!(world.edges[0].ledger.take_turned_away(), 1);
+    crowd(&mut world, true, 0);
+    crowd(&mut world, false, 3 * NEWCOMERS + 1);
+    assert_eq!(world.edges[0].ledger.take_turned_away(), 0);
+    // One that an entry names by now leaves its room to another.
+    crowd(&mut world, false, 1);
+    crowd(&mut world, true, 3 * NEWCOMERS);
+    assert_eq!(world.edges[0].ledger.take_turned_away(), 0);
+}
+
+#[test]
+fn the_day_of_a_newcomer_that_is_forgotten_in_a_crowd_is_read_again() {
+    for is_restarted in [false, true] {
+        let mut world = World::new(LimitKind::OpensPerDay, 300, 2);
+        world.pass(1_000);
+        assert_eq!(world.demand(0, 100), 100);
+        if is_restarted {
+            world.crash(0);
+            world.start(0);
+            world.pass(1_000);
+            assert!(world.open_patiently(0));
+        }
+        world.pass(130_000);
+        let used = world.used_by(0);
+        let known = |world: &mut World| {
+            let (budget, at) = (world.budget(), world.time());
+            world.edges[0].ledger.share((BudgetId::of(&budget), &budget), 300, used, at)
+        };
+        (0..3 * NEWCOMERS * 3 / 4).for_each(|n| {
+            crowd(&mut world, true, n);
+        });
+        ShareLedger::parts().for_each(|part| {
+            let at = world.time();
+            world.edges[0].ledger.tick(part, at);
+        });
+        // What a process before it has used stands nowhere else, so that is not forgotten.
+        assert_eq!(known(&mut world) == 1, !is_restarted);
+    }
+}
+
+#[test]
+fn a_document_that_can_not_be_read_is_replaced_after_a_while() {
+    let mut world = World::new(LimitKind::OpensPerMinute, 300, 2);
+    world.pass(1_000);
+    assert_eq!(world.demand(0, 10), 10);
+    world.write(&world.key(), world.notes[&world.key()].0, b"no document".to_vec()).unwrap();
+    world.pass(80_000);
+    assert!(world.demand(0, 10) <= 1);
+    world.pass(20_000);
+    world.demand(0, 1);
+    assert!(world.demand(0, 300) >= 290);
+}
+
+#[test]
+fn an_edge_that_stops_gives_back_all_that_it_has_not_used() {
+    for kind in KINDS {
+        let mut world = World::new(kind, 300, 2);
+        world.pass(1_000);
+        assert_eq!(world.demand(0, 100), 100);
+        for _ in 0..100 {
+            world.end(0);
+        }
+        let left = 300 - world.total();
+        let at = world.time();
+        world.edges[0].ledger.leaves_soon(at.now);
+        world.run(0);
+        assert!(!world.edges[0].ledger.is_at_work(at), "{kind}");
+        world.crash(0);
+        assert_eq!(world.demand(1, left), left, "{kind}");
+        assert!(world.demand(1, 10) <= 1, "{kind}");
+    }
 }

@@ -58,6 +58,7 @@ fn a_share_stays_low_while_a_write_may_still_arrive() {
     world.wish();
     world.work(0, 0);
     world.answer(0, 0, true);
+    world.now += 500;
     // It is read again, and nothing has arrived yet. Another write is refused.
     world.work(0, 0);
     world.land(0, 0);
