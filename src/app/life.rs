@@ -315,6 +315,7 @@ impl Life {
         // An error means that the period is over.
         let _ = timeout_at(until, self.feed.ended()).await;
         self.gate.calls_ended(CALLS_END).await;
+        self.limiter.give_back().await;
         if let Some(follower) = self.follower.take() {
             follower.stop().await;
         }

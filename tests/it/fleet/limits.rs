@@ -187,3 +187,18 @@ async fn a_killed_edge_that_comes_back_and_a_cut_pass_a_budget_by_no_more() {
     add(both(&[&one, &two, &three], 400).await);
     assert!(day.count() >= 240, "{} of 300: more was lost than the share of the killed edge", day.count());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_is_stopped_gives_back_what_it_has_not_used() {
+    well_before_midnight().await;
+    let (_fleet, [mut one, two, _three], _upstream) = three().await;
+    save_everywhere(&one, &limited("w", json!({ "widget": { "opens_per_day": 200 } }))).await;
+    let mut all = open_all(&one, "w", 100).await;
+    one.signal("TERM");
+    assert_eq!(one.exit_code().await, Some(0));
+    all.add(open_all(&two, "w", 99).await);
+    one.restart().await;
+    connected(&one, true).await;
+    all.add(flood(&[&one, &two], "w", 2 * AT_ONCE).await);
+    assert!((199..=202).contains(&all.count()), "{} of 200", all.count());
+}
