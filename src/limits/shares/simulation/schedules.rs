@@ -22,6 +22,7 @@ enum Step {
     Crash(usize),
     Start(usize),
     Forget(usize),
+    Leave(usize),
     Run(usize),
 }
 
@@ -44,6 +45,7 @@ fn step(edges: usize) -> impl Strategy<Value = Step> {
         1 => edge.clone().prop_map(Step::Crash),
         1 => edge.clone().prop_map(Step::Start),
         1 => edge.clone().prop_map(Step::Forget),
+        1 => edge.clone().prop_map(Step::Leave),
         10 => edge.prop_map(Step::Run),
     ]
 }
@@ -68,6 +70,10 @@ impl World {
             Step::Crash(n) => self.crash(n),
             Step::Start(n) => self.start(n),
             Step::Forget(n) => self.forget(n),
+            Step::Leave(n) => {
+                let at = self.time();
+                self.edges[n].ledger.leaves_soon(at.now);
+            }
             Step::Run(n) => self.run(n),
         }
     }
