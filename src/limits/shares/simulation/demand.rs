@@ -209,7 +209,7 @@ fn newcomers_have_only_so_much_room_and_take_nobody_elses() {
 }
 
 #[test]
-fn the_day_of_a_newcomer_that_is_forgotten_in_a_crowd_is_read_again() {
+fn the_day_of_a_newcomer_that_nobody_asks_for_is_forgotten_in_a_crowd() {
     for is_restarted in [false, true] {
         let mut world = World::new(LimitKind::OpensPerDay, 300, 2);
         world.pass(1_000);
