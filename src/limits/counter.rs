@@ -8,8 +8,8 @@ use embedgate_policy::limits::{LimitKind, PartLimits};
 use super::clock::{LimitDay, Moment};
 use super::minute::MinuteWindow;
 
-/// Limits in the order in which they are compared: of two that are reached, the one that lasts longer.
-const ORDER: [LimitKind; 3] = [LimitKind::Sessions, LimitKind::OpensPerDay, LimitKind::OpensPerMinute];
+/// Limits in the order in which they are compared: of two that are reached, the refusal that lasts longer is told.
+const ORDER: [LimitKind; 3] = [LimitKind::OpensPerDay, LimitKind::OpensPerMinute, LimitKind::Sessions];
 
 /// Time after which a session may be tried again. Nobody knows when one ends.
 const SESSION_RETRY: Duration = Duration::from_secs(5);

@@ -37,7 +37,9 @@ fn each_kind_is_refused_once_it_is_spent() {
         (limits(0, 2, 0), SESSION, None),
         (limits(0, 0, 2), OPEN, Some(OpensPerDay)),
         (limits(0, 2, 2), OPEN, Some(OpensPerDay)),
-        (limits(2, 2, 2), WEBSOCKET, Some(Sessions)),
+        (limits(2, 2, 2), WEBSOCKET, Some(OpensPerDay)),
+        (limits(2, 2, 0), WEBSOCKET, Some(OpensPerMinute)),
+        (limits(2, 2, 2), SESSION, Some(Sessions)),
         (limits(3, 3, 3), WEBSOCKET, None),
         (limits(0, 0, 0), WEBSOCKET, None),
     ];

@@ -74,7 +74,7 @@ fn refused(
         let minute = listed.opens.iter().filter(|at| now - **at <= 60_000).count() as u32;
         let spent = |kind, used| limits.of(kind).is_some_and(|limit| used >= limit.get());
         let kinds =
-            [(Sessions, listed.sessions), (OpensPerDay, listed.opens.len() as u32), (OpensPerMinute, minute)];
+            [(OpensPerDay, listed.opens.len() as u32), (OpensPerMinute, minute), (Sessions, listed.sessions)];
         let asked = kinds.into_iter().filter(|(kind, _)| is_open || *kind == Sessions);
         asked.into_iter().find(|(kind, used)| spent(*kind, *used)).map(|(kind, _)| (part, kind))
     })
