@@ -167,8 +167,10 @@ pub(super) fn with_limits(
 ) -> Explanation {
     match widget.filter(|widget| !widget.limits.is_empty()) {
         Some(Widget { id, limits, .. }) => {
-            let usage = admin.limits.usage(id.as_str(), limits, facts.counted_embedder(policy));
-            explanation.with_limits(limits.mode, usage)
+            // One that does not say which page it is of is counted, too.
+            let embedder = facts.counted_embedder(policy).unwrap_or_default();
+            let usage = admin.limits.usage(id.as_str(), limits, Some(embedder));
+            explanation.with_limits(facts, policy, limits.mode, usage)
         }
         None => explanation,
     }

@@ -34,7 +34,7 @@ use crate::database::Lendable;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::{Observer, Swap};
-use crate::rules::sessions::{SessionFacts, is_limited, is_listed};
+use crate::rules::sessions::{SessionFacts, is_listed};
 use crate::rules::source::SourceKind;
 use crate::telemetry::metrics::{Metrics, RememberedMetrics};
 use crate::telemetry::tally::Tally;
@@ -205,7 +205,7 @@ impl RememberedSessions {
         let (limits, policy) = (rules.limits?.read(), self.policy.load());
         let decision = facts.judge(Some(rules), &policy, Timestamp::now());
         let of_request = facts.facts(widget);
-        let is_counted = decision.is_allowed() && is_limited(&of_request, &decision, &policy);
+        let is_counted = decision.is_allowed() && of_request.is_limited(decision.reason, &policy);
         is_counted.then(|| {
             self.places.occupy(&Seat {
                 widget,

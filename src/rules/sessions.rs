@@ -1,12 +1,14 @@
 //! Open sessions, as far as rules are about them: the facts each rests on, and the registry that counts them. Whoever
 //! serves sessions implements [`OpenSessions`]; whoever asks what a save would cut reads it.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, EdgePolicy, Facts, TicketState, decide};
 use embedgate_policy::origin::{Embedder, OpaqueOrigin, OriginBuf};
-use embedgate_policy::verdict::{Class, Reason};
+use embedgate_policy::verdict::Class;
 
 /// Facts that an allowed session rests on, kept so that it can be judged again by other rules.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,13 +96,6 @@ impl SessionFacts {
     }
 }
 
-/// Whether a widget's limits apply to what a request opens, which this decision allows. They do not to previews on the
-/// vendor's own dashboards.
-pub fn is_limited(facts: &Facts<'_>, decision: &Decision, policy: &EdgePolicy) -> bool {
-    let is_dashboard = |page| policy.system_origins.contains(page);
-    decision.reason != Reason::SystemOrigin && !facts.ticket.opened_by().is_some_and(is_dashboard)
-}
-
 /// Whether an entry of the widget's list, by which this decision allows, names the embedder and no other.
 pub fn is_listed(
     facts: &Facts<'_>,
@@ -119,6 +114,10 @@ pub struct OpenSession {
     pub facts: SessionFacts,
     /// When it was opened.
     pub since: Timestamp,
+    /// Whether limits count it.
+    pub is_counted: bool,
+    /// The client's address, where the session is counted; `None` where it is not known.
+    pub address: Option<IpAddr>,
 }
 
 /// Registry of the sessions that are open on this edge.
@@ -137,6 +136,7 @@ mod tests {
     use super::*;
     use crate::rules::fixtures::widget;
     use embedgate_policy::origin::{Origin, OriginError, OriginSet, OwnOrigins};
+    use embedgate_policy::verdict::Reason;
 
     fn facts<'a>(embedder: Embedder<'a>, ticket: TicketState<'a>) -> Facts<'a> {
         Facts { widget: "w", class: Class::Session, embedder, missing_denied: false, ticket }
@@ -246,7 +246,7 @@ mod tests {
                 let facts = facts(Embedder::Known(embedder), ticket);
                 let decision = decide(&facts, Some(rules.as_rules()), &policy, Timestamp::now());
                 assert!(decision.is_allowed());
-                assert_eq!(is_limited(&facts, &decision, &policy), expected, "{document} {facts:?}");
+                assert_eq!(facts.is_limited(decision.reason, &policy), expected, "{document} {facts:?}");
             }
         }
     }

@@ -81,6 +81,13 @@ impl<'a> Facts<'a> {
             (None, Embedder::Absent | Embedder::Malformed(_)) => None,
         }
     }
+
+    /// Whether a widget's limits apply to what the request opens, if it is allowed for this reason. They do not to previews on
+    /// the vendor's own dashboards.
+    pub fn is_limited(&self, reason: Reason, policy: &EdgePolicy) -> bool {
+        let is_dashboard = |page| policy.system_origins.contains(page);
+        reason != Reason::SystemOrigin && !self.ticket.opened_by().is_some_and(is_dashboard)
+    }
 }
 
 /// Policy of this edge for all widgets.

@@ -166,10 +166,16 @@ impl Explanation {
 
     /// Adds how much of the widget's limits is used. Where that is all of one, a hint says what becomes of an open.
     #[must_use]
-    pub fn with_limits(mut self, mode: LimitMode, limits: Vec<LimitUsage>) -> Self {
+    pub fn with_limits(
+        mut self,
+        facts: &Facts<'_>,
+        policy: &EdgePolicy,
+        mode: LimitMode,
+        limits: Vec<LimitUsage>,
+    ) -> Self {
         let is_limited = self.class == Class::Session
             && self.verdict == Verdict::Allow
-            && self.reason != Reason::SystemOrigin;
+            && facts.is_limited(self.reason, policy);
         // Whose address it is, nobody has said.
         let reached = limits.iter().find(|limit| limit.part != LimitPart::Address && limit.is_reached());
         self.hints.extend(reached.filter(|_| is_limited).map(|limit| sentence::of_reached(mode, limit)));

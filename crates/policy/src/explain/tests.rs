@@ -408,7 +408,12 @@ fn limits_are_told_with_their_use() {
     let address = |used| limit(LimitPart::Address, LimitKind::Sessions, used);
     let told = |class, origin, mode, limits: Vec<LimitUsage>| {
         let facts = Facts { class, ..facts(known(origin)) };
-        explain("wgt_demo", &facts, Some(&list), &policy(), now()).with_limits(mode, limits)
+        explain("wgt_demo", &facts, Some(&list), &policy(), now()).with_limits(
+            &facts,
+            &policy(),
+            mode,
+            limits,
+        )
     };
     let (listed, enforce) = ("https://example.com", LimitMode::Enforce);
     let unused = told(Class::Session, listed, enforce, vec![address(20), widget(19)]);
