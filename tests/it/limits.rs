@@ -6,7 +6,9 @@ use serde_json::{Value, json};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::edge::{Edge, EdgeSpec, usual_routes};
+use crate::support::eventually;
 use crate::support::raw::{Answer, Connection, request};
+use crate::support::websocket::{Socket, exchange, next, open};
 
 mod http;
 mod live;
@@ -64,6 +66,27 @@ async fn ask(edge: &Edge, method: &str, path: &str, fields: &[(&str, &str)]) -> 
 /// The status of a call for a token from this page.
 async fn token(edge: &Edge, page: &str) -> u16 {
     ask(edge, "POST", TOKEN, &[("Origin", page), ("Content-Length", "0")]).await.status
+}
+
+/// A WebSocket of this page; `None` where it is one too many.
+async fn session(edge: &Edge, page: &str) -> Option<Socket> {
+    let (mut socket, _) = open(edge.http, SESSION, page).await.unwrap();
+    if next(&mut socket).await.is_close() {
+        return None;
+    }
+    exchange(&mut socket, "there").await;
+    Some(socket)
+}
+
+/// Waits until there is room for a session of this page, and takes it.
+async fn room(edge: &Edge, page: &str) -> Socket {
+    let mut found = None;
+    eventually("there is room", async || {
+        found = session(edge, page).await;
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
 }
 
 /// A connection from this address of the machine's own.

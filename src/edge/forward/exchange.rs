@@ -154,9 +154,13 @@ impl Forwarder {
                 remembering.await;
             }
             request.report.status = Some(head.status.as_u16());
-            if request.is_event_stream(&head) {
-                request.report.is_stream = true;
-                patience.down.ask_no_rate();
+            if is_event_stream(&head) {
+                if matches!(request.outgoing.admission.own.read_limit, ReadLimit::OfStream(_)) {
+                    request.report.is_stream = true;
+                    patience.down.ask_no_rate();
+                } else {
+                    request.streams_unasked();
+                }
             }
             headers::to_browser(&mut head, request.outgoing.admission, request.https);
             // Browsers do not expect an interim answer to a handshake.
@@ -275,15 +279,6 @@ impl std::fmt::Debug for Forwarder {
 }
 
 impl ForwardRequest<'_> {
-    /// Whether the answer is a stream of events, which come when there are some.
-    fn is_event_stream(&self, head: &ResponseHead) -> bool {
-        let is_asked_for = matches!(self.outgoing.admission.own.read_limit, ReadLimit::OfStream(_));
-        is_asked_for
-            && head.fields.get(&http::header::CONTENT_TYPE).is_some_and(|media| {
-                media.as_bytes().get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
-            })
-    }
-
     fn received(&mut self, head: &ResponseHead) -> Option<Hit> {
         let (caching, asked) = self.asset.as_mut()?;
         caching.received(head, asked)
@@ -314,6 +309,13 @@ impl ForwardRequest<'_> {
             _ => Err(Error::explain(ErrorType::InvalidHTTPHeader, "an unexpected 101").into_up()),
         }
     }
+}
+
+/// Whether an answer is a stream of events, which come when there are some.
+fn is_event_stream(head: &ResponseHead) -> bool {
+    head.fields.get(&http::header::CONTENT_TYPE).is_some_and(|media| {
+        media.as_bytes().get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+    })
 }
 
 /// Whether the upstream switched to WebSocket. The browser checks its key.

@@ -12,7 +12,7 @@ use crate::edge::admission::decision_id::DecisionId;
 use crate::limits::charge::Charge;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::Opening;
-use crate::rules::sessions::{SessionFacts, is_limited, is_listed};
+use crate::rules::sessions::{OpenSession, SessionFacts, is_listed};
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, EdgePolicy};
 use embedgate_policy::limits::Limits;
@@ -73,6 +73,20 @@ impl SessionEntry {
         Self { decision_id, facts, since, revocation, is_counted, address, charge }
     }
 
+    /// The session, as it is shown.
+    pub(super) fn shown(&self) -> OpenSession {
+        let Self { since, is_counted, address, .. } = *self;
+        OpenSession { facts: self.facts.clone(), since, is_counted, address }
+    }
+
+    /// Notes that its answer is a stream, which nothing of its request has said. So far it has taken an open at most, which
+    /// stays counted. `address`: the client's.
+    pub(super) fn streams(&mut self, address: Option<IpAddr>) {
+        if !self.is_counted {
+            (self.is_counted, self.address, self.charge) = (true, address, None);
+        }
+    }
+
     /// Counts the session for these limits if it was opened under none. It stays open, whatever they say. `decision`: what
     /// the rules in force say of it.
     pub(super) fn count_for(
@@ -84,7 +98,7 @@ impl SessionEntry {
         let facts = self.facts.facts(rules.id);
         // A charge is one of all parts, whichever of them had limits.
         let is_new = self.is_counted && self.charge.is_none();
-        if !is_new || !is_limited(&facts, decision, policy) {
+        if !is_new || !facts.is_limited(decision.reason, policy) {
             return;
         }
         let mut charge = limiter.occupy(&Opening {

@@ -1,5 +1,6 @@
 //! Guard of an open session.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::registry::SessionRegistry;
@@ -34,6 +35,11 @@ impl SessionGuard {
     /// What the session rests on; `None`: it has ended.
     pub fn facts(&self) -> Option<SessionFacts> {
         self.sessions.facts(&self.widget, self.id)
+    }
+
+    /// Counts it for its widget's limits from now on: its answer proves to be a stream. `address`: the client's.
+    pub fn streams(&self, address: Option<IpAddr>) {
+        self.sessions.streams(&self.widget, self.id, address);
     }
 
     /// The session's cancellation handle.

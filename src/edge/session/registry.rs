@@ -7,6 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -246,6 +247,21 @@ impl SessionRegistry {
         Some(shard.get(widget)?.sessions.get(&id)?.facts.clone())
     }
 
+    /// Counts a session for its widget's limits from now on, whatever they say: its answer proves to be a stream. `address`:
+    /// the client's.
+    pub(super) fn streams(&self, widget: &str, id: u64, address: Option<IpAddr>) {
+        let mut shard = self.shard(widget);
+        let sessions = shard.get_mut(widget).map(|of_widget| &mut of_widget.sessions);
+        let Some(entry) = sessions.and_then(|sessions| sessions.get_mut(&id)) else { return };
+        entry.streams(address);
+        let book = self.rules.load();
+        if let Some((rules, limits)) = limited(book.get(widget)) {
+            let policy = self.policy.load();
+            let decision = entry.facts.judge(Some(rules), &policy, Timestamp::now());
+            entry.count_for((rules, &limits), (&decision, &policy), &self.limiter);
+        }
+    }
+
     /// Ends a session.
     pub(super) fn close(&self, widget: &Arc<str>, id: u64) {
         let mut shard = self.shard(widget);
@@ -310,7 +326,7 @@ impl OpenSessions for SessionRegistry {
     fn of_widget(&self, id: &str) -> Vec<OpenSession> {
         let shard = self.shard(id);
         let entries = shard.get(id).into_iter().flat_map(|of_widget| of_widget.sessions.values());
-        entries.map(|entry| OpenSession { facts: entry.facts.clone(), since: entry.since }).collect()
+        entries.map(SessionEntry::shown).collect()
     }
 
     fn count(&self) -> usize {

@@ -2,21 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{A, B, SESSION, SYSTEM, edge_with, from, save, token};
-use crate::support::edge::Edge;
+use super::{A, B, SESSION, SYSTEM, edge_with, from, save, session, token};
 use crate::support::eventually;
 use crate::support::upstream::Upstream;
-use crate::support::websocket::{Socket, SocketUpstream, exchange, next, open, open_on};
-
-/// A WebSocket of this page; `None` where it is one too many.
-async fn session(edge: &Edge, page: &str) -> Option<Socket> {
-    let (mut socket, _) = open(edge.http, SESSION, page).await.unwrap();
-    if next(&mut socket).await.is_close() {
-        return None;
-    }
-    exchange(&mut socket, "there").await;
-    Some(socket)
-}
+use crate::support::websocket::{SocketUpstream, exchange, next, open_on};
 
 #[tokio::test]
 async fn a_saved_limit_holds_for_the_next_request() {

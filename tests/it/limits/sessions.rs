@@ -4,35 +4,12 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use super::{A, B, SESSION, TOKEN, ask, edge_with, save, token};
-use crate::support::edge::Edge;
+use super::{A, B, SESSION, TOKEN, ask, edge_with, room, save, session, token};
 use crate::support::eventually;
 use crate::support::raw::{Connection, request};
 use crate::support::streams::StreamUpstream;
 use crate::support::upstream::Upstream;
-use crate::support::websocket::{Socket, SocketUpstream, closed, hears_itself, open};
-
-/// A WebSocket of this page; `None` where it is one too many.
-async fn session(edge: &Edge, page: &str) -> Option<Socket> {
-    let (mut socket, _) = open(edge.http, SESSION, page).await.unwrap();
-    let first = crate::support::websocket::next(&mut socket).await;
-    if first.is_close() {
-        return None;
-    }
-    crate::support::websocket::exchange(&mut socket, "there").await;
-    Some(socket)
-}
-
-/// Waits until there is room for one more, and takes it.
-async fn room(edge: &Edge, after: &str) -> Socket {
-    let mut found = None;
-    eventually(&format!("there is room after {after}"), async || {
-        found = session(edge, A).await;
-        found.is_some()
-    })
-    .await;
-    found.unwrap()
-}
+use crate::support::websocket::{SocketUpstream, closed, hears_itself, open};
 
 #[tokio::test]
 async fn every_end_frees_a_session() {
@@ -56,17 +33,17 @@ async fn every_end_frees_a_session() {
 
     socket.close(None).await.unwrap();
     closed(&mut socket).await;
-    let socket = room(&edge, "a close").await;
+    let socket = room(&edge, A).await;
     assert!(session(&edge, A).await.is_none());
 
     drop(socket);
-    let mut socket = room(&edge, "a broken connection").await;
+    let mut socket = room(&edge, A).await;
     let (status, _) =
         edge.put(&json!({ "id": "w", "allowed_domains": ["b.example"], "limits": { "widget": { "sessions": 1 } } })).await;
     assert_eq!(status, 200);
     assert_eq!(closed(&mut socket).await.0, 1008);
     save(&edge, &json!({ "widget": { "sessions": 1 } })).await;
-    let socket = room(&edge, "a revocation").await;
+    let socket = room(&edge, A).await;
 
     drop(socket);
     eventually("no session is left", async || edge.metric("embedgate_sessions_open").await == 0.0).await;
@@ -75,7 +52,7 @@ async fn every_end_frees_a_session() {
         tokio::time::timeout(std::time::Duration::from_secs(10), futures_util::StreamExt::next(&mut short))
             .await
     {}
-    let _socket = room(&edge, "the upstream's end").await;
+    let _socket = room(&edge, A).await;
     assert!(session(&edge, A).await.is_none());
 }
 
@@ -108,13 +85,15 @@ async fn a_stream_is_a_session_and_no_open() {
         let refused = Connection::open(edge.http).await.ask(&events).await;
         assert_eq!(refused.status, 429, "{refused:?}");
         assert!(refused.body.contains("\"code\":\"limit_sessions\""), "{refused:?}");
-        assert_eq!(refused.field("retry-after").parse::<u32>().unwrap().min(60), 5);
-        // Without the field, it is a call like any.
-        let mut call = TcpStream::connect(edge.http).await.unwrap();
-        let call_for_events = request("GET", edge.http, &format!("{SESSION}/events"), &[("Origin", A)]);
-        call.write_all(call_for_events.as_bytes()).await.unwrap();
-        assert_eq!(Connection::over(call).head().await.status, 200);
+        assert_eq!(refused.field("retry-after").parse::<u32>().unwrap(), 5);
+        // Without the field, it is a call like any, until its answer proves to be a stream.
+        let mut call = Connection::over(TcpStream::connect(edge.http).await.unwrap());
+        call.send(&request("GET", edge.http, &format!("{SESSION}/events"), &[("Origin", A)])).await;
+        assert_eq!(call.head().await.status, 200);
         drop(stream);
+        eventually("one is left", async || edge.metric("embedgate_sessions_open").await == 1.0).await;
+        assert_eq!(Connection::open(edge.http).await.ask(&events).await.status, 429, "it counts now");
+        drop(call);
         eventually("no session is left", async || edge.metric("embedgate_sessions_open").await == 0.0).await;
     }
 }

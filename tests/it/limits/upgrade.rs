@@ -2,33 +2,11 @@
 
 use serde_json::json;
 
-use super::{A, B, SESSION, edge_with, token};
+use super::{A, B, edge_with, room, session, token};
 use crate::life::upgrade::upgrade;
-use crate::support::edge::Edge;
 use crate::support::upstream::Upstream;
-use crate::support::websocket::{Socket, SocketUpstream, closed, exchange, next, open};
-use crate::support::{eventually, well_before_midnight};
-
-/// A WebSocket of this page; `None` where it is one too many.
-async fn session(edge: &Edge, page: &str) -> Option<Socket> {
-    let (mut socket, _) = open(edge.http, SESSION, page).await.unwrap();
-    if next(&mut socket).await.is_close() {
-        return None;
-    }
-    exchange(&mut socket, "there").await;
-    Some(socket)
-}
-
-/// Waits until there is room for one more, and takes it.
-async fn room(edge: &Edge, page: &str) -> Socket {
-    let mut found = None;
-    eventually("there is room", async || {
-        found = session(edge, page).await;
-        found.is_some()
-    })
-    .await;
-    found.unwrap()
-}
+use crate::support::well_before_midnight;
+use crate::support::websocket::{SocketUpstream, closed, exchange};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_the_old_process_count_until_they_end() {

@@ -15,9 +15,7 @@ use crate::support::websocket::{
 };
 
 async fn session(edge: &Edge, page: &str) -> Socket {
-    let (mut socket, _) = open(edge.http, SESSION, page).await.unwrap();
-    hears_itself(&mut socket).await;
-    socket
+    super::session(edge, page).await.unwrap()
 }
 
 /// One that the edge has accepted is closed for this reason, and its connection ends.

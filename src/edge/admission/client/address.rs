@@ -9,6 +9,11 @@ use crate::edge::admission::request;
 use crate::edge::http::message::RequestHead;
 
 impl ClientInfo {
+    /// The address of a client that asks without a trusted proxy in between.
+    pub fn direct_address(&self) -> Option<IpAddr> {
+        self.peer.filter(|_| !self.trusted)
+    }
+
     /// The address that the request comes from, in its canonical form. Behind trusted proxies it is the last one in
     /// `X-Forwarded-For` that is not a trusted proxy's: those before it are what the client says. Where the proxies name
     /// none, it is the proxy's own.

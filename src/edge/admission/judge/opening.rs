@@ -14,7 +14,7 @@ use crate::limits::charge::Charge;
 use crate::limits::limiter::Limiter;
 use crate::limits::opening::{LimitRefusal, Opened, Opening};
 use crate::limits::shares::ShareWait;
-use crate::rules::sessions::{is_limited, is_listed};
+use crate::rules::sessions::is_listed;
 use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::{Decision, Facts};
 
@@ -92,12 +92,14 @@ impl Judge<'_> {
         (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
     ) -> Result<LimitedVerdict, ShareWait> {
         let mut verdict = LimitedVerdict::of(ruled);
-        if widget.limits.is_some() || opens.is_session {
-            verdict.address = opener.client.address(request, opener.trusted_proxies);
-        }
+        verdict.address = match widget.limits {
+            Some(_) => opener.client.address(request, opener.trusted_proxies),
+            // For limits that come later. What proxies say is not worth reading for them.
+            None => opener.client.direct_address(),
+        };
         if let Some(limits) = widget.limits
             && !is_preflight(request)
-            && is_limited(facts, &ruled, self.policy)
+            && facts.is_limited(ruled.reason, self.policy)
         {
             let opened = opener.limiter.open(&Opening {
                 widget: widget.id,

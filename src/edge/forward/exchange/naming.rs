@@ -9,6 +9,7 @@ use http::header::HeaderName;
 use http::{Method, StatusCode};
 
 use super::ForwardRequest;
+use super::head::Outgoing;
 use crate::edge::http::message::ResponseHead;
 use crate::edge::session::registry::SessionGuard;
 use crate::edge::setup::LiveSetup;
@@ -48,6 +49,16 @@ impl<'a> ForwardRequest<'a> {
         let (outgoing, upstream) = (&self.outgoing, self.upstream.name());
         let address = outgoing.client.address(outgoing.request, &naming.setup.borrow().trusted_proxies);
         Some(Box::pin(async move { naming.remember((upstream, address), named).await }))
+    }
+}
+
+impl ForwardRequest<'_> {
+    /// Has a session be counted as long as its answer, which is a stream though nothing of the request has said so.
+    pub(super) fn streams_unasked(&self) {
+        if let Some(Naming { session, setup, .. }) = self.naming {
+            let Outgoing { client, request, .. } = self.outgoing;
+            session.streams(client.address(request, &setup.borrow().trusted_proxies));
+        }
     }
 }
 
