@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::rules::sessions::OpenSession;
+use crate::sockets;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart, LimitUsage, Limits};
 use embedgate_policy::widget::Widget;
@@ -83,35 +84,39 @@ fn in_words(usage: &LimitUsage, mode: LimitMode) -> String {
     }
 }
 
-/// Sessions that are open, of all embedders and of the one with most.
+/// Sessions that are open and counted: of all embedders, of the one with most, and of the address with most.
 struct OpenCount {
     all: u32,
     most: Option<(String, u32)>,
+    of_address: u32,
 }
 
 impl OpenCount {
     fn of(widget: &str, sessions: &[OpenSession], policy: &EdgePolicy) -> Self {
-        let mut by_embedder = HashMap::<&str, u32>::new();
+        let (mut by_embedder, mut by_address) = (HashMap::<&str, u32>::new(), HashMap::new());
         let mut all = 0;
-        for session in sessions {
+        for session in sessions.iter().filter(|session| session.is_counted) {
             let page = session.facts.page(widget, policy);
             // A preview counts as nothing.
             if page.is_some_and(|page| policy.system_origins.contains(page.as_origin())) {
                 continue;
             }
             all += 1;
-            if let Some(embedder) = session.facts.facts(widget).counted_embedder(policy) {
-                *by_embedder.entry(embedder).or_default() += 1;
+            *by_embedder.entry(session.facts.counted_as(widget, policy)).or_default() += 1;
+            if let Some(address) = session.address {
+                *by_address.entry(sockets::network(address)).or_default() += 1;
             }
         }
         let most =
             by_embedder.into_iter().max_by_key(|(embedder, count)| (*count, std::cmp::Reverse(*embedder)));
-        Self { all, most: most.map(|(embedder, count)| (embedder.to_owned(), count)) }
+        let most = most.map(|(embedder, count)| (embedder.to_owned(), count));
+        Self { all, most, of_address: by_address.into_values().max().unwrap_or_default() }
     }
 
     fn add_to(&self, limit: &mut LimitUsage) {
         match (limit.part, limit.kind, &self.most) {
             (LimitPart::Widget, LimitKind::Sessions, _) => limit.used = self.all,
+            (LimitPart::Address, LimitKind::Sessions, _) => limit.used = self.of_address,
             (LimitPart::Embedder, LimitKind::Sessions, Some((embedder, count))) => {
                 (limit.used, limit.whose) = (*count, Some(embedder.clone()));
             }
@@ -123,6 +128,8 @@ impl OpenCount {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+
+    use std::net::IpAddr;
 
     use jiff::Timestamp;
 
@@ -144,7 +151,8 @@ mod tests {
         let embedder = Embedder::Known(Origin::parse(origin).unwrap());
         let (class, ticket) = (Class::Session, TicketState::Absent);
         let facts = Facts { widget: "w", class, embedder, missing_denied: false, ticket };
-        OpenSession { facts: SessionFacts::keep(&facts).unwrap(), since: Timestamp::UNIX_EPOCH }
+        let (facts, since) = (SessionFacts::keep(&facts).unwrap(), Timestamp::UNIX_EPOCH);
+        OpenSession { facts, since, is_counted: true, address: Some(IpAddr::from([192, 0, 2, 1])) }
     }
 
     fn limits(json: &str) -> Limits {
@@ -196,7 +204,10 @@ mod tests {
 
     #[test]
     fn the_first_limits_find_the_sessions_that_are_open() {
-        let sessions = [A, "https://b.example", A, SYSTEM].map(session);
+        let mut sessions = [A, "https://b.example", A, SYSTEM, A].map(session);
+        sessions[1].address = Some(IpAddr::from([192, 0, 2, 2]));
+        // A call, and no session to the limits.
+        sessions[4].is_counted = false;
         let told = tried("", 0, "{}", &sessions);
         assert_eq!((told.in_force, told.used), (None, 3), "a preview counts as nothing");
 
@@ -211,7 +222,17 @@ mod tests {
         let told = LimitEffect::of(used, &document, &Limits::default(), &sessions, &policy());
         let numbers: Vec<_> =
             told.iter().map(|limit| (limit.used, limit.above, limit.whose.as_deref())).collect();
-        assert_eq!(numbers, [(0, 0, None), (2, 1, Some(A)), (0, 0, None)]);
+        assert_eq!(numbers, [(2, 1, None), (2, 1, Some(A)), (0, 0, None)]);
         assert!(LimitEffect::of(Vec::new(), &document, &Limits::default(), &[], &policy()).is_empty());
+
+        // Those that do not say of which page they are count together, as the edge counts them.
+        let mut absent = session(A);
+        let (class, ticket) = (Class::Session, TicketState::Absent);
+        let facts = Facts { widget: "w", class, embedder: Embedder::Absent, missing_denied: false, ticket };
+        absent.facts = SessionFacts::keep(&facts).unwrap();
+        let used = vec![usage(LimitPart::Embedder, LimitKind::Sessions, 1, 0)];
+        let sessions = [absent.clone(), absent];
+        let told = LimitEffect::of(used, &document, &Limits::default(), &sessions, &policy());
+        assert_eq!((told[0].used, told[0].whose.as_deref()), (2, Some("")));
     }
 }
