@@ -74,8 +74,20 @@ impl LimitClock {
         Moment { ms, day, seconds }
     }
 
-    /// Goes on with a day that began in another process, or before a restart. An earlier one is over.
-    pub(super) fn adopt(&self, number: u32) {
+    /// Goes on with a day that began in another process, or before a restart. An earlier one is over. Returns the day as which
+    /// it counts: one that is further ahead than tomorrow was told by a clock that was wrong, and counts as today. Else that day
+    /// would go on for as long as it is ahead.
+    pub(super) fn adopt(&self, number: u32) -> u32 {
+        let now = self.now();
+        let today = self::number(now.seconds);
+        let number = if number > today.saturating_add(1) { today } else { number };
+        self.turn(now.ms, number, u64::MAX);
+        number
+    }
+
+    /// Begins that day, whatever the system's clock says.
+    #[cfg(test)]
+    pub(super) fn turn_to(&self, number: u32) {
         self.turn(self.now().ms, number, u64::MAX);
     }
 
@@ -149,9 +161,13 @@ mod tests {
     fn a_day_of_before_a_restart_goes_on() {
         let clock = LimitClock::new();
         let today = clock.now().day;
-        clock.adopt(today.number() - 1);
+        assert_eq!(clock.adopt(today.number() - 1), today.number() - 1);
         assert_eq!(clock.now().day, today);
-        clock.adopt(today.number() + 1);
+        for ahead in [2, 1000, u32::MAX - today.number()] {
+            assert_eq!(clock.adopt(today.number() + ahead), today.number(), "its clock was wrong");
+            assert_eq!(clock.now().day, today);
+        }
+        assert_eq!(clock.adopt(today.number() + 1), today.number() + 1);
         assert_eq!(clock.now().day.number(), today.number() + 1);
     }
 }

@@ -129,7 +129,7 @@ fn a_day_begins_with_nothing() {
     assert!(!counter.is_idle(&next));
     assert_eq!(counter.used(&after(&next, 60_001)).minute, 0);
     assert!(!counter.is_idle(&after(&next, 60_001)), "the day is counted to its end");
-    clock.adopt(next.day.number() + 1);
+    clock.turn_to(next.day.number() + 1);
     assert!(counter.is_idle(&after(&clock.now(), 60_001)));
     assert_eq!(counter.heap(), 0);
 }
