@@ -26,7 +26,9 @@ pub(super) async fn begin(
     counts: Option<PassedCounts>,
 ) -> UsedLimits {
     let limiter = Limiter::new(notices, metrics.limits.clone());
-    let days = LimitDays::open(&settings.limits.path, Arc::clone(&limiter), counts.is_some());
+    // Else the file is read once that can be done.
+    let has_kept_day = counts.as_ref().is_some_and(PassedCounts::has_kept_day);
+    let days = LimitDays::open(&settings.limits.path, Arc::clone(&limiter), has_kept_day);
     let ledger = match counts {
         Some(counts) => limiter.take_over(counts),
         None => {

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::clock::Moment;
 use super::limiter::Limiter;
-use super::widgets::{EmbedderCounter, WidgetCounter};
+use super::widgets::{CountedUse, EmbedderCounter, WidgetCounter};
 use crate::database::{DatabaseError, Lendable};
 use file::{DayFile, KeptDay, KeptOpens};
 
@@ -57,6 +57,7 @@ impl LimitDays {
     /// A keeper of what is in this file, which is opened, or made, when it is first used. `is_counted`: the limiter knows
     /// what is in the file already, from the process that has handed it over.
     pub fn open(path: &Path, limiter: Arc<Limiter>, is_counted: bool) -> Arc<Self> {
+        limiter.has_kept_day.store(is_counted, Ordering::Release);
         let (file, is_read) = (DayFile::new(path), Mutex::new(is_counted));
         Arc::new(Self { limiter, file, is_read, is_failing: AtomicBool::new(false) })
     }
@@ -118,8 +119,9 @@ impl LimitDays {
         }
         let KeptDay { day, opens } = self.file.read()?;
         *is_read = true;
+        self.limiter.has_kept_day.store(true, Ordering::Release);
         let clock = &self.limiter.clock;
-        clock.adopt(day);
+        let day = clock.adopt(day);
         let now = clock.now();
         if day == now.day.number() {
             opens.iter().for_each(|kept| self.count(kept, &now));
@@ -141,7 +143,29 @@ impl LimitDays {
 
     fn write_changes(&self) -> Result<(), DatabaseError> {
         let now = self.limiter.clock.now();
-        let changed = self.changed(&now);
+        let widgets = std::mem::take(&mut *self.limiter.opened.lock());
+        // What is opened from here on is marked again.
+        for widget in &widgets {
+            // In order with what has been counted before it was marked.
+            let _ = widget.is_changed.swap(false, Ordering::AcqRel);
+        }
+        let is_of_today = match self.file.day() {
+            Ok(Some(day)) => day == now.day.number(),
+            // As long as nothing was opened, there is no file.
+            Ok(None) => widgets.is_empty(),
+            Err(error) => {
+                widgets.iter().for_each(|widget| self.limiter.opened_in(widget));
+                return Err(error);
+            }
+        };
+        // A new file has nothing of what was written before the old one was moved aside.
+        let changed = match is_of_today {
+            true => changed(&widgets, &now, |counted| {
+                let (day, kept) = counted.kept;
+                if day == now.day { kept } else { 0 }
+            }),
+            false => changed(&self.limiter.widgets.all(), &now, |_| 0),
+        };
         let rows = changed.iter().map(|changed| KeptOpens {
             widget: changed.widget.id.clone(),
             embedder: changed.embedder.key.clone(),
@@ -152,32 +176,32 @@ impl LimitDays {
         for ChangedOpens { widget, embedder, today } in changed {
             match written {
                 Ok(()) => embedder.counter.lock().kept = (now.day, today),
-                Err(_) => widget.is_changed.store(true, Ordering::Release),
+                Err(_) => self.limiter.opened_in(&widget),
             }
         }
         written
     }
+}
 
-    fn changed(&self, now: &Moment) -> Vec<ChangedOpens> {
-        let mut changed = Vec::new();
-        for widget in self.limiter.widgets.all() {
-            // What is opened from here on is marked again.
-            if !widget.is_changed.swap(false, Ordering::AcqRel) {
-                continue;
-            }
-            for embedder in widget.embedders() {
-                let (today, kept) = {
-                    let mut counted = embedder.counter.lock();
-                    let (day, kept) = counted.kept;
-                    (counted.used.used(now).today, if day == now.day { kept } else { 0 })
-                };
-                if today != kept {
-                    changed.push(ChangedOpens { widget: Arc::clone(&widget), embedder, today });
-                }
+/// The opens of these widgets that are not on disk as they are now. `kept`: what is on disk of them.
+fn changed(
+    widgets: &[Arc<WidgetCounter>],
+    now: &Moment,
+    kept: impl Fn(&CountedUse) -> u32,
+) -> Vec<ChangedOpens> {
+    let mut changed = Vec::new();
+    for widget in widgets {
+        for embedder in widget.embedders() {
+            let (today, kept) = {
+                let mut counted = embedder.counter.lock();
+                (counted.used.used(now).today, kept(&counted))
+            };
+            if today != kept {
+                changed.push(ChangedOpens { widget: Arc::clone(widget), embedder, today });
             }
         }
-        changed
     }
+    changed
 }
 
 impl Lendable for LimitDays {

@@ -26,7 +26,7 @@ pub(super) const SHARED: &str = "";
 const SHARDS: usize = 64;
 
 /// Memory of an entry of a table beside its counter: its place, which may be half empty, and what a small allocation takes.
-const PLACE: usize = 48;
+pub(super) const PLACE: usize = 48;
 
 /// Counters of all widgets that have counted something.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ pub(super) struct WidgetCounter {
     /// What was told of the limits of its addresses, which are not named.
     pub(super) told_of_addresses: Mutex<ToldLimits>,
     embedders: Mutex<EmbedderTable>,
-    /// Opens were counted or given back since it was last asked for them.
+    /// Opens were counted or given back since it was last asked for them, so it is among those that the limiter lists.
     pub(super) is_changed: AtomicBool,
 }
 

@@ -81,6 +81,14 @@ impl DayFile {
         Ok(KeptDay { day, opens })
     }
 
+    /// The day of its rows; `None` where there is no file.
+    pub(super) fn day(&self) -> Result<Option<u32>, DatabaseError> {
+        match self.path.exists() {
+            true => self.database.about(|about| Some(about.day)),
+            false => Ok(None),
+        }
+    }
+
     /// Writes rows of this day, and takes away those of another. Once it is done, it survives a loss of power.
     pub(super) fn write(&self, day: u32, rows: impl Iterator<Item = KeptOpens>) -> Result<(), DatabaseError> {
         let mut rows = rows.peekable();

@@ -191,3 +191,53 @@ async fn it_is_written_within_a_second() {
     assert_eq!(keeper.file.read().unwrap().opens.len(), 1);
     running.abort();
 }
+
+#[test]
+fn a_file_that_is_moved_aside_while_the_edge_runs_gets_all_rows_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits.redb");
+    let (limiter, keeper) = days(&path);
+    open(&limiter, "w", SITE, true);
+    open(&limiter, "v", SITE, true);
+    assert!(keeper.write());
+    // It is lent to another process, damaged, and taken back.
+    keeper.let_go();
+    fs::write(&path, "no database").unwrap();
+    keeper.take_back();
+    open(&limiter, "w", OTHER, true);
+    assert!(keeper.write());
+    drop(keeper);
+    assert_eq!(all_of(&days(&path).0), [2, 1, 1, 1]);
+}
+
+#[test]
+fn a_day_that_a_wrong_clock_has_told_counts_as_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits.redb");
+    let today_is = limiter().clock.now().day.number();
+    let opens = KeptOpens { widget: "w".into(), embedder: SITE.into(), opens: 7, is_listed: true };
+    DayFile::new(&path).write(today_is + 400, std::iter::once(opens.clone())).unwrap();
+    let (limiter, keeper) = days(&path);
+    assert_eq!((today(&limiter, "w", None), limiter.clock.now().day.number()), (7, today_is));
+    assert_eq!(keeper.file.read().unwrap(), KeptDay { day: today_is, opens: vec![opens] });
+}
+
+#[test]
+fn a_file_that_was_not_read_before_a_handover_is_read_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("limits.redb");
+    let (first, keeper) = days(&path);
+    open(&first, "w", SITE, true);
+    assert!(keeper.write() && first.hand_over().has_kept_day());
+    // It is open elsewhere, so it can't be read.
+    let (old, _unread) = days(&path);
+    open(&old, "w", SITE, true);
+    let counts = old.hand_over();
+    assert!(!counts.has_kept_day());
+    let new = limiter();
+    let _ledger = new.take_over(counts);
+    drop(keeper);
+    let next = LimitDays::open(&path, Arc::clone(&new), false);
+    assert!(next.write());
+    assert_eq!((today(&new, "w", Some(SITE)), today(&new, "w", None)), (2, 2));
+}

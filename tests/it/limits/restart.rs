@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
+use redb::{ReadableDatabase, TableDefinition};
 use serde_json::json;
 
 use super::{A, B, edge_with, spec, token, widget};
@@ -12,6 +14,15 @@ use crate::support::upstream::Upstream;
 use crate::support::{eventually, well_before_midnight};
 
 const FILE: &str = "data/limits.redb";
+
+/// The opens of the first page in a copy of the file, which the edge has open.
+fn kept(file: &Path) -> Option<u32> {
+    let copy = file.with_extension("copy");
+    fs::copy(file, &copy).ok()?;
+    let reading = redb::Database::open(&copy).ok()?.begin_read().ok()?;
+    let opens = reading.open_table(TableDefinition::<(&str, &str), (u32, bool)>::new("opens")).ok()?;
+    Some(opens.get(("w", A)).ok()??.value().0)
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_day_goes_on_after_a_crash_and_after_a_stop() {
@@ -22,7 +33,7 @@ async fn a_day_goes_on_after_a_crash_and_after_a_stop() {
     let file = edge.folder().join(FILE);
     assert!(!file.exists(), "nothing was opened");
     assert_eq!([token(&edge, A).await, token(&edge, A).await], [200, 200]);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    eventually("both are on disk", async || kept(&file) == Some(2)).await;
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     edge.signal("KILL");
     assert_eq!(edge.exit_code().await, None);
