@@ -20,8 +20,8 @@
 //! # Exactness
 //!
 //! On one edge no widget and no embedder ever gets more than its limits: not in any 60 consecutive seconds, to the
-//! millisecond, and not on a day in UTC. Nor is anybody refused while there is room, except for as long as a moment while
-//! an open that another part refuses is given back. The three parts are charged one after the other, each under a lock of
+//! millisecond, and not on a day in UTC. Nor is anybody refused while there is room, except for a moment, until an open that
+//! another part has refused is given back. The three parts are charged one after the other, each under a lock of
 //! its own, and what a later part refuses is taken off the earlier ones.
 //!
 //! A day is the day of the system's clock. If that clock is set back, the day goes on, so that nobody gets it twice, but
@@ -35,6 +35,7 @@
 //! | widgets | one counter for each widget with limits |
 //! | embedders that an entry names exactly | one counter each, so as many as the rules have entries |
 //! | other embedders | [4,096](widgets::NEWCOMERS) of one widget, [65,536](widgets::ALL_NEWCOMERS) in all: 48 MiB of the longest origins |
+//! | ledger of the process before this one, while that ends | what it has counted of each embedder and address of its day; on the next day only those with open sessions |
 //! | opens of the last minute | 8 bytes for each millisecond of it in which a counter has counted some, so at most 480 KB for a counter, and never more than the opens that there were; growing, twice that |
 //!
 //! An address may be forgotten while its sessions are open. Then they count no more, and when they end, nothing is taken

@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::addresses::{self, AddressHandle};
 use super::clock::{LimitDay, Moment};
-use super::counter::Weight;
+use super::counter::{UseCounter, Weight};
 use super::limiter::{EXACT, Limiter};
 use super::widgets::{EmbedderCounter, WidgetCounter};
 
@@ -19,15 +18,35 @@ pub struct Charge {
     is_kept: bool,
 }
 
-/// What was taken of each part. Each holds the time at which its opens were counted.
+/// What was taken of each part.
 pub(super) struct TakenParts {
     limiter: Arc<Limiter>,
     pub(super) widget: Arc<WidgetCounter>,
-    day: LimitDay,
+    pub(super) day: LimitDay,
     weight: Weight,
-    pub(super) of_address: Option<(AddressHandle, u64)>,
-    pub(super) of_embedder: Option<(Arc<EmbedderCounter>, u64)>,
-    pub(super) of_widget: Option<u64>,
+    pub(super) of_address: Option<(AddressHandle, CountedAt)>,
+    pub(super) of_embedder: Option<(Arc<EmbedderCounter>, CountedAt)>,
+    pub(super) of_widget: Option<CountedAt>,
+}
+
+/// When the opens of a part were counted, if it has counted them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CountedAt(Option<u64>);
+
+impl CountedAt {
+    /// At some time before the last minute.
+    pub(super) const LONG_AGO: Self = Self(Some(0));
+
+    /// When so much was counted.
+    pub(super) fn of(weight: Weight, at: u64) -> Self {
+        Self((weight.opens > 0).then_some(at))
+    }
+
+    /// Gives so much back of what was counted then.
+    fn give_back(self, used: &mut UseCounter, day: LimitDay, weight: Weight) {
+        let opens = if self.0.is_some() { weight.opens } else { 0 };
+        used.give_back(self.0.unwrap_or_default(), day, Weight { opens, ..weight });
+    }
 }
 
 impl Charge {
@@ -80,7 +99,7 @@ impl TakenParts {
     /// Notes that opens were counted or given back.
     pub(super) fn opened(&self, weight: Weight) {
         if weight.opens > 0 {
-            self.widget.is_changed.store(true, Ordering::Release);
+            self.limiter.opened_in(&self.widget);
         }
     }
 
@@ -90,13 +109,13 @@ impl TakenParts {
             return;
         }
         if let Some((handle, at)) = &self.of_address {
-            self.limiter.addresses.with_found(handle, |used| used.give_back(*at, self.day, weight));
+            self.limiter.addresses.with_found(handle, |used| at.give_back(used, self.day, weight));
         }
         if let Some((embedder, at)) = &self.of_embedder {
-            embedder.counter.lock().used.give_back(*at, self.day, weight);
+            at.give_back(&mut embedder.counter.lock().used, self.day, weight);
         }
         if let Some(at) = self.of_widget {
-            self.widget.counter.lock().used.give_back(at, self.day, weight);
+            at.give_back(&mut self.widget.counter.lock().used, self.day, weight);
         }
         self.opened(weight);
         self.note();

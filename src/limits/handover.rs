@@ -19,13 +19,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::addresses::{self, AddressKey};
-use super::charge::TakenParts;
+use super::addresses::AddressKey;
 use super::clock::Moment;
-use super::counter::{UseCounter, UsedNow, Weight};
-use super::limiter::{EXACT, Limiter};
+use super::counter::{UseCounter, UsedNow};
+use super::limiter::Limiter;
 use super::shares::SucceededHolder;
 use super::widgets::{EmbedderCounter, WidgetCounter};
+
+mod ledger;
+
+pub use ledger::LimitLedger;
 
 /// Counters and milliseconds of addresses that are handed over at most. Those of widgets and embedders are handed over whole.
 const MOST_OF_ADDRESSES: usize = 500_000;
@@ -51,8 +54,9 @@ pub struct PassedCounts {
     /// Days since 1970.
     day: u32,
     widgets: Vec<PassedWidget>,
+    /// Whether what is on disk of the day is in them.
+    has_kept_day: bool,
     /// Who holds the shares of this edge in a fleet.
-    #[serde(default)]
     holder: Option<SucceededHolder>,
 }
 
@@ -82,21 +86,11 @@ struct PassedUse<K> {
     minute: Vec<(u32, u32)>,
 }
 
-/// Ledger of what the process before this one has told. Dropped, it ends the sessions that were open there.
-#[derive(Debug)]
-pub struct LimitLedger {
-    limiter: Arc<Limiter>,
-    /// Days since 1970 of the last batch.
-    day: u32,
-    embedders: HashMap<(Box<str>, Box<str>), LedgerEntry>,
-    addresses: HashMap<(Box<str>, IpAddr), LedgerEntry>,
-}
-
-/// What the process before this one has counted of an embedder or an address.
-struct LedgerEntry {
-    parts: TakenParts,
-    sessions: u32,
-    today: u32,
+impl PassedCounts {
+    /// Whether what is on disk of the day is in them.
+    pub fn has_kept_day(&self) -> bool {
+        self.has_kept_day
+    }
 }
 
 impl ChangedCounters {
@@ -148,8 +142,14 @@ impl Limiter {
                 of_widget.addresses.push(whole);
             }
         });
-        let holder = self.shares.get().and_then(|shares| shares.holder());
-        PassedCounts { day: now.day.number(), widgets: passed.into_values().collect(), holder }
+        // The least recently used first, so that those are forgotten first there, too.
+        passed.values_mut().for_each(|of_widget| of_widget.addresses.reverse());
+        PassedCounts {
+            day: now.day.number(),
+            widgets: passed.into_values().collect(),
+            has_kept_day: self.has_kept_day.load(Ordering::Acquire),
+            holder: self.shares.get().and_then(|shares| shares.holder()),
+        }
     }
 
     /// Notes no changes any more: no process takes over.
@@ -177,7 +177,8 @@ impl Limiter {
             let changed = PassedUse::changed(key.network, false, used);
             PassedWidget::of(&mut passed, &widget).addresses.push(changed);
         }
-        Some(PassedCounts { day: now.day.number(), widgets: passed.into_values().collect(), holder: None })
+        let widgets = passed.into_values().collect();
+        Some(PassedCounts { day: now.day.number(), widgets, ..PassedCounts::default() })
     }
 
     /// Takes over everything that another process has counted, which will tell of changes.
@@ -189,113 +190,6 @@ impl Limiter {
         }
         ledger.apply(counts, true);
         ledger
-    }
-}
-
-impl LimitLedger {
-    /// An empty ledger.
-    pub fn new(limiter: Arc<Limiter>) -> Self {
-        Self { limiter, day: 0, embedders: HashMap::new(), addresses: HashMap::new() }
-    }
-
-    /// Takes a batch of changes in.
-    pub fn add(&mut self, changes: PassedCounts) {
-        self.apply(changes, false);
-    }
-
-    /// `is_whole`: everything that is counted there, and not what has changed.
-    fn apply(&mut self, counts: PassedCounts, is_whole: bool) {
-        let Self { limiter, day, embedders, addresses } = self;
-        if *day != counts.day {
-            *day = counts.day;
-            embedders.values_mut().chain(addresses.values_mut()).for_each(|entry| entry.today = 0);
-        }
-        limiter.clock.adopt(counts.day);
-        let now = limiter.clock.now();
-        let is_today = counts.day == now.day.number();
-        for PassedWidget { id, embedders: of_embedders, addresses: of_addresses } in counts.widgets {
-            let widget = limiter.widgets.widget(&id);
-            let parts = || TakenParts::none(limiter, Arc::clone(&widget), now.day, Weight::default());
-            let mut minute = Vec::new();
-            for passed in of_embedders {
-                let entry = embedders.entry((id.clone(), passed.key.clone())).or_insert_with(|| {
-                    let embedder = limiter.widgets.embedder(&widget, &passed.key, passed.listed);
-                    let mut parts = parts();
-                    (parts.of_embedder, parts.of_widget) = (Some((embedder, 0)), Some(0));
-                    LedgerEntry::of(parts)
-                });
-                minute.extend_from_slice(&passed.minute);
-                entry.apply(&now, &passed, is_whole, is_today);
-            }
-            minute.sort_unstable_by(|one, next| next.cmp(one));
-            widget.counter.lock().used.add_minute(&now, &minute, EXACT);
-            for passed in of_addresses {
-                let entry = addresses.entry((id.clone(), passed.key)).or_insert_with(|| {
-                    let key = AddressKey::new(widget.number, passed.key);
-                    let (handle, ()) = limiter.addresses.with(key, |_| ());
-                    let mut parts = parts();
-                    parts.of_address = Some((handle, 0));
-                    LedgerEntry::of(parts)
-                });
-                entry.apply(&now, &passed, is_whole, is_today);
-            }
-        }
-    }
-}
-
-impl LedgerEntry {
-    fn of(parts: TakenParts) -> Self {
-        Self { parts, sessions: 0, today: 0 }
-    }
-
-    fn apply<K>(&mut self, now: &Moment, passed: &PassedUse<K>, is_whole: bool, is_today: bool) {
-        let sessions = passed.sessions;
-        let more = Weight { opens: 0, sessions: sessions.saturating_sub(self.sessions) };
-        let fewer = Weight { opens: 0, sessions: self.sessions.saturating_sub(sessions) };
-        self.parts.add(now, more);
-        self.parts.give_back(fewer);
-        let opens = passed.today.saturating_sub(self.today);
-        if is_whole {
-            self.add_whole(now, if is_today { opens } else { 0 }, &passed.minute);
-        } else {
-            self.parts.add(now, Weight { opens, sessions: 0 });
-            // Those were counted at times that are not known here, so they stay in the minute.
-            self.parts.give_back(Weight { opens: self.today.saturating_sub(passed.today), sessions: 0 });
-        }
-        (self.sessions, self.today) = (sessions, passed.today);
-    }
-
-    /// Adds opens of the day, of which those of the last minute are known by their times. The widget's minute is that of all
-    /// embedders together, so it is not added here.
-    fn add_whole(&self, now: &Moment, today: u32, minute: &[(u32, u32)]) {
-        let add = |used: &mut UseCounter, runs| {
-            used.add_earlier(now, today);
-            used.add_minute(now, minute, runs);
-        };
-        let TakenParts { widget, of_address, of_embedder, of_widget, .. } = &self.parts;
-        if let Some((handle, _)) = of_address {
-            self.parts.limiter().addresses.with_found(handle, |used| add(used, addresses::RUNS));
-        }
-        if let Some((embedder, _)) = of_embedder {
-            add(&mut embedder.counter.lock().used, EXACT);
-        }
-        if of_widget.is_some() {
-            widget.counter.lock().used.add_earlier(now, today);
-        }
-        self.parts.opened(Weight { opens: today, sessions: 0 });
-    }
-}
-
-impl Drop for LedgerEntry {
-    fn drop(&mut self) {
-        self.parts.give_back(Weight { opens: 0, sessions: self.sessions });
-    }
-}
-
-impl std::fmt::Debug for LedgerEntry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { parts: _, sessions, today } = self;
-        f.debug_struct("LedgerEntry").field("sessions", sessions).field("today", today).finish()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
@@ -9,14 +10,14 @@ use parking_lot::Mutex;
 use embedgate_policy::limits::{LimitMode, LimitPart, Limits, PartLimits};
 
 use super::addresses::{self, AddressKey, AddressTable};
-use super::charge::{Charge, TakenParts};
+use super::charge::{Charge, CountedAt, TakenParts};
 use super::clock::{LimitClock, Moment};
-use super::counter::{Comparison, PassedLimit, Taken, Weight};
+use super::counter::{Comparison, PassedLimit, Taken, UseCounter, Weight};
 use super::handover::ChangedCounters;
 use super::opening::{LimitRefusal, Opened, Opening};
 use super::reached::ReachedLimits;
 use super::shares::{self, Budget, ShareWait, Shares, SucceededHolder};
-use super::widgets::{CountedUse, SHARED, WidgetTable};
+use super::widgets::{CountedUse, SHARED, WidgetCounter, WidgetTable};
 use crate::notifications::notifier::Notify;
 use crate::telemetry::metrics::LimitMetrics;
 
@@ -37,6 +38,12 @@ pub struct Limiter {
     reached: ReachedLimits,
     /// What another process has to know.
     pub(super) changed: ChangedCounters,
+    /// Widgets with opens that are not on disk as they are now.
+    pub(super) opened: Mutex<Vec<Arc<WidgetCounter>>>,
+    /// What was on disk of the day is counted.
+    pub(super) has_kept_day: AtomicBool,
+    /// Memory of the ledger of another process, in bytes.
+    pub(super) ledger_bytes: AtomicUsize,
 }
 
 /// What comes of an open that is not let through.
@@ -64,6 +71,9 @@ impl Limiter {
             succeeded: OnceLock::new(),
             reached: ReachedLimits::new(notices, metrics),
             changed: ChangedCounters::default(),
+            opened: Mutex::default(),
+            has_kept_day: AtomicBool::new(false),
+            ledger_bytes: AtomicUsize::new(0),
         })
     }
 
@@ -117,13 +127,13 @@ impl Limiter {
         let opening = Opening { limits: &limits, is_open: false, is_session: true, ..*opening };
         let (now, weight) = (self.clock.now(), Weight { opens: 0, sessions: 1 });
         let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight);
+        let add = |used: &mut UseCounter, runs| CountedAt::of(weight, used.add(&now, weight, runs));
         let address = opening.address.map(|address| AddressKey::new(taken.widget.number, address));
-        taken.of_address =
-            address.map(|key| self.addresses.with(key, |used| used.add(&now, weight, addresses::RUNS)));
+        taken.of_address = address.map(|key| self.addresses.with(key, |used| add(used, addresses::RUNS)));
         let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
-        let at = embedder.counter.lock().used.add(&now, weight, EXACT);
+        let at = add(&mut embedder.counter.lock().used, EXACT);
         taken.of_embedder = Some((embedder, at));
-        taken.of_widget = Some(taken.widget.counter.lock().used.add(&now, weight, EXACT));
+        taken.of_widget = Some(add(&mut taken.widget.counter.lock().used, EXACT));
         taken.note();
         Charge::of(taken)
     }
@@ -145,12 +155,20 @@ impl Limiter {
     pub fn sweep(&self) {
         let now = self.clock.now();
         self.addresses.sweep(&now);
-        let bytes = self.widgets.sweep(&now) + self.addresses.bytes();
+        let ledger = self.ledger_bytes.load(Ordering::Relaxed);
+        let bytes = self.widgets.sweep(&now) + self.addresses.bytes() + ledger;
         self.reached.metrics.set_bytes(bytes as u64);
     }
 
+    /// Notes that opens of a widget were counted or given back, after that.
+    pub(super) fn opened_in(&self, widget: &Arc<WidgetCounter>) {
+        if !widget.is_changed.swap(true, Ordering::AcqRel) {
+            self.opened.lock().push(Arc::clone(widget));
+        }
+    }
+
     /// Takes from each part. What is taken stands in `taken`, also where a later part refuses. Returns the limit that is passed
-    /// where limits are only monitored.
+    /// where limits are only monitored; later parts are charged no opens then, as they would not be if it were refused.
     fn take(
         &self,
         charging: &Charging<'_>,
@@ -158,6 +176,7 @@ impl Limiter {
     ) -> Result<Option<LimitRefusal>, NotAdmitted> {
         let opening = charging.opening;
         let mut beyond = None;
+        let only_noted = Charging { weight: Weight { opens: 0, ..charging.weight }, ..*charging };
         if let Some(address) = opening.address {
             let (part, key) = (LimitPart::Address, AddressKey::new(taken.widget.number, address));
             let comparison = charging.comparison(part, addresses::RUNS);
@@ -175,29 +194,36 @@ impl Limiter {
             match took {
                 Ok(took) => {
                     beyond = took.beyond.map(passed);
-                    taken.of_address = Some((handle, took.at));
+                    taken.of_address = Some((handle, CountedAt::of(charging.weight, took.at)));
                 }
                 Err(refused) => return Err(NotAdmitted::Refused(passed(refused))),
             }
         }
 
+        let charging = if beyond.is_none() { charging } else { &only_noted };
         let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
         let took = charging.take_of(LimitPart::Embedder, &embedder.counter);
         let took =
             took.map_err(|refused| self.refused(charging, LimitPart::Embedder, refused, &embedder.counter))?;
-        let (embedder, _) = taken.of_embedder.insert((embedder, took.at));
-        let key = Some(&*embedder.key);
-        let passed = self.within_share(charging, LimitPart::Embedder, key, &embedder.counter, &took)?;
-        beyond = beyond.or_else(|| {
-            passed.map(|passed| self.noted(charging, LimitPart::Embedder, passed, &embedder.counter))
-        });
+        let (embedder, _) = taken.of_embedder.insert((embedder, CountedAt::of(charging.weight, took.at)));
+        // What is noted once is not noted again, so nothing is waited for after it.
+        if beyond.is_none() {
+            let key = Some(&*embedder.key);
+            let passed = self.within_share(charging, LimitPart::Embedder, key, &embedder.counter, &took)?;
+            beyond =
+                passed.map(|passed| self.noted(charging, LimitPart::Embedder, passed, &embedder.counter));
+        }
 
+        let charging = if beyond.is_none() { charging } else { &only_noted };
         let counter = &taken.widget.counter;
         let took = charging.take_of(LimitPart::Widget, counter);
         let took = took.map_err(|refused| self.refused(charging, LimitPart::Widget, refused, counter))?;
-        taken.of_widget = Some(took.at);
-        let passed = self.within_share(charging, LimitPart::Widget, None, counter, &took)?;
-        Ok(beyond.or_else(|| passed.map(|passed| self.noted(charging, LimitPart::Widget, passed, counter))))
+        taken.of_widget = Some(CountedAt::of(charging.weight, took.at));
+        if beyond.is_none() {
+            let passed = self.within_share(charging, LimitPart::Widget, None, counter, &took)?;
+            beyond = passed.map(|passed| self.noted(charging, LimitPart::Widget, passed, counter));
+        }
+        Ok(beyond)
     }
 
     /// Compares what was taken with the share of this edge, where limits are shared. Only now: a share that was made smaller

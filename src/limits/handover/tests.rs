@@ -190,15 +190,35 @@ async fn an_upgrade_that_is_given_up_leaves_nothing_behind() {
 async fn a_day_that_began_in_between_is_counted_by_itself() {
     let (old, new, ahead) = (limiter(), limiter(), limiter());
     let _first = open(&old, SITE, 1);
-    let mut ledger = new.take_over(sent(old.hand_over()));
-    old.clock.adopt(old.clock.now().day.number() + 1);
-    let _second = open(&old, SITE, 1);
+    let counts = sent(old.hand_over());
+    let mut ledger = new.take_over(counts.clone());
+    drop(open(&old, "https://other.example", 2));
     tell(&old, &mut ledger);
-    assert_eq!(used(&new, None), [[2, 2, 1]; 3]);
-    // A new process whose clock is ahead keeps its own day.
+    assert_eq!((ledger.embedders.len(), ledger.addresses.len()), (2, 2));
+    let bytes = new.ledger_bytes.load(Ordering::Relaxed);
+    // A new process whose clock is ahead keeps its own day. What the old one opens meanwhile is no open of it.
     ahead.clock.adopt(old.clock.now().day.number() + 1);
-    let _ledger = ahead.take_over(sent(old.hand_over()));
-    assert_eq!(used(&ahead, None), [[2, 2, 0]; 3]);
+    let mut of_ahead = ahead.take_over(counts.clone());
+    assert_eq!(used(&ahead, None), [[1, 1, 0]; 3]);
+    let mut later = counts;
+    let of_site = &mut later.widgets[0].embedders[0];
+    (of_site.today, of_site.minute) = (of_site.today + 3, Vec::new());
+    of_ahead.add(later);
+    assert_eq!(used(&ahead, None), [[1, 1, 0]; 3]);
+
+    old.clock.adopt(old.clock.now().day.number() + 1);
+    let second = opened(&old, SITE, 1);
+    tell(&old, &mut ledger);
+    assert_eq!(used(&new, None), [[2, 2, 1], [2, 2, 1], [2, 3, 1]]);
+    // Whoever has no session any more is not in the ledger, and holds no counter.
+    assert_eq!((ledger.embedders.len(), ledger.addresses.len()), (1, 1));
+    assert!(new.ledger_bytes.load(Ordering::Relaxed) < bytes);
+    // What is given back on the new day is taken off it.
+    drop(second);
+    tell(&old, &mut ledger);
+    assert_eq!(used(&new, None)[2], [1, 3, 0]);
+    drop(ledger);
+    assert_eq!(new.ledger_bytes.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]

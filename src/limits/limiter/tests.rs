@@ -192,7 +192,7 @@ async fn a_monitored_widget_lets_everything_through_and_says_what_passes() {
     let limits = limits(r#"{"mode": "monitor", "address": {"sessions": 2}, "widget": {"opens_per_day": 3}}"#);
     let mut charges = Vec::new();
     let mut passed = Vec::new();
-    for number in [1, 1, 1, 2] {
+    for number in [1, 1, 1, 2, 3] {
         let opening = Opening { address: Some(address(number)), ..websocket(&limits) };
         let Opened::Admitted { mut charge, beyond } = limiter.open(&opening) else { panic!() };
         charge.keep();
@@ -201,14 +201,23 @@ async fn a_monitored_widget_lets_everything_through_and_says_what_passes() {
     }
     let monitor = LimitMode::Monitor;
     let expected =
-        [None, None, Some((Address, Sessions, monitor, 2)), Some((Widget, OpensPerDay, monitor, 3))];
+        [None, None, Some((Address, Sessions, monitor, 2)), None, Some((Widget, OpensPerDay, monitor, 3))];
     assert_eq!(passed, expected);
-    assert_eq!(used(&limiter, None), [4, 4, 4]);
+    // The third is no open of the widget: its address would have been refused. Its session is there.
+    assert_eq!((used(&limiter, Some(SITE)), used(&limiter, None)), ([5, 4, 4], [5, 4, 4]));
     let site = SITE.to_owned();
     assert_eq!(
         told.taken(),
         [(Address, Sessions, monitor, site.clone()), (Widget, OpensPerDay, monitor, site)]
     );
+    // What comes to nothing gives back what it has taken, and no open of others.
+    let opening = Opening { is_session: false, ..websocket(&limits) };
+    let Opened::Admitted { charge, beyond: Some(_) } = limiter.open(&opening) else { panic!() };
+    assert_eq!(all_used(&limiter)[0][1..], [4, 4]);
+    drop(charge);
+    assert_eq!((all_used(&limiter)[0][1..].to_vec(), used(&limiter, None)), (vec![3, 3], [5, 4, 4]));
+    drop(charges);
+    assert_eq!(used(&limiter, None), [0, 4, 4]);
 }
 
 #[tokio::test(start_paused = true)]
