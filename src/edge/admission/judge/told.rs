@@ -9,7 +9,7 @@ use embedgate_policy::origin::{Embedder, Origin, OriginBuf};
 use embedgate_policy::verdict::Reason;
 
 /// Subject of a denial. It depends on the request and the edge alone, so a denied and an unknown widget get the same
-/// answer; but for limits, which whoever is on the list may know of.
+/// answer. An answer about a limit differs: only pages that are admitted get it.
 #[derive(Clone, Copy, Debug)]
 pub enum Told<'a> {
     /// The embedder, as the request names it.
@@ -47,7 +47,10 @@ impl From<LimitRefusal> for ToldLimit {
     fn from(refusal: LimitRefusal) -> Self {
         let wait = refusal.retry_after;
         // Rounded up: whoever comes a moment too early is refused again.
-        let retry_after = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        let seconds = (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1);
+        // The millisecond by which a minute is longer here has gone by before the answer arrives.
+        let is_of_minute = refusal.kind == LimitKind::OpensPerMinute;
+        let retry_after = if is_of_minute { seconds.min(60) } else { seconds };
         Self { kind: refusal.kind, reason: refusal.reason(), retry_after }
     }
 }

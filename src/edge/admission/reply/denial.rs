@@ -182,16 +182,19 @@ mod tests {
 
     #[test]
     fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
-        for (wait, told) in [
-            (Duration::ZERO, 1),
-            (Duration::from_millis(1), 1),
-            (Duration::from_secs(1), 1),
-            (Duration::new(59, 1), 60),
-            (Duration::from_secs(86_400), 86_400),
+        let (minute, day) = (LimitKind::OpensPerMinute, LimitKind::OpensPerDay);
+        for (kind, wait, told) in [
+            (minute, Duration::ZERO, 1),
+            (minute, Duration::from_millis(1), 1),
+            (minute, Duration::from_secs(1), 1),
+            (minute, Duration::new(59, 1), 60),
+            (minute, Duration::from_millis(60_001), 60),
+            (day, Duration::from_millis(60_001), 61),
+            (day, Duration::from_secs(86_400), 86_400),
         ] {
             let refusal = LimitRefusal {
                 part: LimitPart::Widget,
-                kind: LimitKind::OpensPerMinute,
+                kind,
                 limit: NonZeroU32::MIN,
                 mode: LimitMode::Enforce,
                 retry_after: wait,
