@@ -1,5 +1,6 @@
 //! Process that has taken over, as the old one sees it: it says what is in force, and is told what the old one counts.
 
+use std::future::pending;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,9 @@ impl Relief {
             }
         };
         let told = async {
+            if counts.limiter.is_none() {
+                return pending().await;
+            }
             while counts.tell().await.is_ok() {
                 sleep(LOOK).await;
             }
