@@ -19,7 +19,8 @@ const FILE: &str = "data/limits.redb";
 fn kept(file: &Path) -> Option<u32> {
     let copy = file.with_extension("copy");
     fs::copy(file, &copy).ok()?;
-    let reading = redb::Database::open(&copy).ok()?.begin_read().ok()?;
+    let database = redb::Database::open(&copy).ok()?;
+    let reading = database.begin_read().ok()?;
     let opens = reading.open_table(TableDefinition::<(&str, &str), (u32, bool)>::new("opens")).ok()?;
     Some(opens.get(("w", A)).ok()??.value().0)
 }
