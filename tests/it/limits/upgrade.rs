@@ -5,8 +5,8 @@ use serde_json::json;
 use super::{A, B, edge_with, room, session, token};
 use crate::life::upgrade::upgrade;
 use crate::support::upstream::Upstream;
-use crate::support::well_before_midnight;
 use crate::support::websocket::{SocketUpstream, closed, exchange};
+use crate::support::well_before_midnight;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_of_the_old_process_count_until_they_end() {
