@@ -8,6 +8,7 @@ use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -52,6 +53,10 @@ pub struct DatabaseFile<A> {
     cache: usize,
     kind: DatabaseKind<A>,
     state: Mutex<FileState<A>>,
+    /// Another process may open it. Changed under the lock of the state alone.
+    lent: AtomicBool,
+    /// How often a new file was begun in place of a damaged one.
+    begun_anew: AtomicU64,
 }
 
 /// State of the file, under its lock.
@@ -59,8 +64,6 @@ pub struct DatabaseFile<A> {
 struct FileState<A> {
     /// `None` until it is opened, and after a failure until it is opened again.
     open: Option<OpenFile<A>>,
-    /// Another process may open it.
-    lent: bool,
 }
 
 #[derive(Debug)]
@@ -82,8 +85,9 @@ impl<A> DatabaseFile<A> {
     /// A database in this file, which is opened when it is first used. `cache`: most memory for its pages, in bytes.
     pub fn new(path: &Path, cache: u64, kind: DatabaseKind<A>) -> Self {
         let cache = usize::try_from(cache).unwrap_or(usize::MAX);
-        let state = Mutex::new(FileState { open: None, lent: false });
-        Self { path: path.to_owned(), cache, kind, state }
+        let state = Mutex::new(FileState { open: None });
+        let (lent, begun_anew) = (AtomicBool::new(false), AtomicU64::new(0));
+        Self { path: path.to_owned(), cache, kind, state, lent, begun_anew }
     }
 
     /// What the file says of itself.
@@ -151,7 +155,7 @@ impl<A> DatabaseFile<A> {
     pub fn let_go(&self) {
         let open = {
             let mut state = self.lock();
-            state.lent = true;
+            self.lent.store(true, Ordering::Release);
             state.open.take()
         };
         let Some(OpenFile { mut database, .. }) = open else { return };
@@ -168,18 +172,24 @@ impl<A> DatabaseFile<A> {
 
     /// Goes on with the file after it was let go of.
     pub fn take_back(&self) {
-        self.lock().lent = false;
+        let _state = self.lock();
+        self.lent.store(false, Ordering::Release);
     }
 
-    /// Whether another process may have it now.
+    /// Whether another process may have it now. Waits for nobody, even while the file is opened or repaired.
     pub fn is_lent(&self) -> bool {
-        self.lock().lent
+        self.lent.load(Ordering::Acquire)
+    }
+
+    /// How often a new file was begun in place of a damaged one. Whoever knows what was in that writes it again.
+    pub fn times_begun_anew(&self) -> u64 {
+        self.begun_anew.load(Ordering::Acquire)
     }
 
     fn open_in<'s>(&self, state: &'s mut FileState<A>) -> Result<&'s mut OpenFile<A>, DatabaseError> {
         let open = match state.open.take() {
             Some(open) => open,
-            None if state.lent => {
+            None if self.is_lent() => {
                 return Err(DatabaseError { detail: "another process has taken over".to_owned() });
             }
             None => self.opened()?,
@@ -221,10 +231,13 @@ impl<A> DatabaseFile<A> {
         aside.push(".damaged");
         let (path, content) = (self.path.display(), self.kind.content);
         match fs::rename(&self.path, &aside) {
-            Ok(()) => tracing::error!(
-                "{path}: {content} can't be read: {found}; it is now {}, and a new file is begun",
-                Path::new(&aside).display()
-            ),
+            Ok(()) => {
+                self.begun_anew.fetch_add(1, Ordering::Release);
+                tracing::error!(
+                    "{path}: {content} can't be read: {found}; it is now {}, and a new file is begun",
+                    Path::new(&aside).display()
+                );
+            }
             Err(error) => {
                 tracing::error!("{path}: {content} can't be read, nor moved aside: {found}; {error}");
             }

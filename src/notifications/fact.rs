@@ -94,6 +94,14 @@ impl Notice {
         }
     }
 
+    /// The embedder of sessions that are revoked.
+    pub(super) fn revoked_embedder(&self) -> Option<&str> {
+        match self {
+            Self::SessionRevoked { embedder, .. } => Some(embedder),
+            _ => None,
+        }
+    }
+
     /// When it happened, if it says so.
     pub(super) fn happened(&self) -> Option<Timestamp> {
         match self {

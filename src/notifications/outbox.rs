@@ -5,7 +5,7 @@
 //! - A notice counts as taken once it is on the disk. Those that wait at the same time are written together, at once. Where the
 //!   disk takes nothing, they wait in memory, and are sent from there.
 //! - Within a widget and queue, notifications arrive in the order in which they were taken. `session.revoked` has a queue of
-//!   its own, and so have tests.
+//!   its own, in order within a widget and embedder, and so have tests.
 //! - Each arrives at least once, over a restart, too, and always with the same id. The file forgets it after it has arrived.
 //! - An id that was told is remembered for a day, that of something that expires until a day after that; what comes again
 //!   meanwhile is not told again. `session.revoked` and tests always are.
@@ -16,6 +16,8 @@
 //! | what | at most | beyond it |
 //! |---|---|---|
 //! | notices that are not written yet | 4,096, and 8 MiB | dropped; changes of rules are counted in the next `rules.summary` |
+//! | changes of the file that wait, such as of sessions that have left the edge | 4,096 | refused at once |
+//! | `session.revoked` among what waits | 5,000, and 32 MiB | left with [`super::remembered`] until there is room |
 //! | notifications that wait, in memory and on disk | 10,000, and 64 MiB | the oldest becomes a dead letter, `session.revoked` last |
 //! | dead letters | 1,000, and 16 MiB | the oldest is dropped |
 //! | ids that are remembered, on disk alone | 100,000 | those that would be forgotten first |
@@ -37,6 +39,7 @@ use arc_swap::ArcSwapOption;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify as Wake, oneshot};
+use tokio::time::Instant;
 
 use self::file::OutboxFile;
 use self::hours::HourlyBound;
@@ -94,8 +97,10 @@ struct Writing {
     /// Number of the next notification.
     next: u64,
     hours: HourlyBound,
-    /// The last write has failed: the next one writes everything.
+    /// The last write has failed, or the file was begun anew: the next one writes everything.
     writes_all: bool,
+    /// How often it was begun anew.
+    begun_anew: u64,
     /// What could not be written yet.
     gone: Vec<u64>,
     forgotten: Vec<u64>,
@@ -126,6 +131,8 @@ struct Queued {
     id: WebhookId,
     kind: Box<str>,
     widget: Option<Box<str>>,
+    /// The embedder of a revocation.
+    embedder: Option<Box<str>>,
     queue: QueueKind,
     /// The webhook's body, as JSON.
     body: Box<str>,
@@ -164,9 +171,10 @@ impl Outbox {
         })
     }
 
-    /// Sends to this receiver from now on; `None`: nothing is queued and nothing is sent.
+    /// Sends to this receiver from now on, at once whatever waits; `None`: nothing is queued and nothing is sent.
     pub fn set_receiver(&self, receiver: Option<Arc<WebhookReceiver>>) {
         self.receiver.store(receiver);
+        self.waiting.lock().lanes.retry_all(Instant::now());
         self.to_write.notify_one();
         self.to_send.notify_one();
     }
@@ -182,7 +190,7 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// The file can't be written, or another process has it. The change is not made then, as far as is known. The notices
+    /// The file can't be written, another process has it, or too many changes wait for it. The change is not made then, as far as is known. The notices
     /// are taken all the same, in memory, unless another process has the file.
     pub fn commit(
         &self,
@@ -190,7 +198,7 @@ impl Outbox {
         change: FileChange,
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send + use<> {
         let (done, answer) = oneshot::channel();
-        self.intake.lock().works.push(FileWork { notices, change, done });
+        self.intake.lock().take_work(FileWork { notices, change, done });
         self.to_write.notify_one();
         async move {
             let ended = || DatabaseError { detail: "the process ends".to_owned() };
@@ -208,6 +216,11 @@ impl Outbox {
         work: impl FnOnce(&redb::Database) -> Result<T, DatabaseFault>,
     ) -> Result<T, DatabaseError> {
         self.file.with(work)
+    }
+
+    /// How often the file was begun anew in place of a damaged one.
+    pub fn times_begun_anew(&self) -> u64 {
+        self.file.times_begun_anew()
     }
 
     /// Keeps and sends notifications. Runs for ever.

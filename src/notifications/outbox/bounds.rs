@@ -12,6 +12,10 @@ use crate::telemetry::metrics::NotificationOutcome;
 const MOST: usize = 10_000;
 const MOST_BYTES: usize = 64 << 20;
 
+/// Revocations among them at most, and bytes of them. Others are left with whoever remembers the sessions.
+const MOST_REVOKED: usize = MOST / 2;
+const MOST_REVOKED_BYTES: usize = MOST_BYTES / 2;
+
 /// Dead letters that are kept at most, and bytes of them.
 const MOST_DEAD: usize = 1_000;
 const MOST_DEAD_BYTES: usize = 16 << 20;
@@ -35,6 +39,18 @@ impl Outbox {
             );
             self.to_write.notify_one();
         }
+    }
+
+    /// How many revocations there is room for, if all of them together have this many bytes at most.
+    pub fn room_for_revocations(&self, bytes: usize) -> usize {
+        // Without a receiver, nothing waits.
+        if self.receiver.load().is_none() {
+            return usize::MAX;
+        }
+        let (waiting, waiting_bytes) = self.waiting.lock().lanes.revocations();
+        let (told, told_bytes) = self.intake.lock().revocations();
+        let has_room = waiting_bytes + told_bytes + bytes <= MOST_REVOKED_BYTES;
+        if has_room { MOST_REVOKED.saturating_sub(waiting + told) } else { 0 }
     }
 
     /// Makes a dead letter of a notification that has left its lane.

@@ -118,6 +118,11 @@ impl OutboxFile {
         self.0.take_back();
     }
 
+    /// How often it was begun anew in place of a damaged one.
+    pub(super) fn times_begun_anew(&self) -> u64 {
+        self.0.times_begun_anew()
+    }
+
     /// Whether another process may have it now.
     pub(super) fn is_lent(&self) -> bool {
         self.0.is_lent()

@@ -89,6 +89,7 @@ impl Outbox {
         let kept = self.file.read()?;
         *writing = Writing {
             is_read: true,
+            begun_anew: self.file.times_begun_anew(),
             next: kept.next.max(1),
             hours: HourlyBound::restored(kept.hours.into_iter()),
             ..Writing::default()
@@ -150,6 +151,8 @@ impl Outbox {
         is_sent: bool,
         now: Timestamp,
     ) -> Result<Vec<bool>, DatabaseError> {
+        let begun_anew = self.file.times_begun_anew();
+        writing.writes_all |= begun_anew != mem::replace(&mut writing.begun_anew, begun_anew);
         let (unkept, buried): (Vec<Arc<Queued>>, Vec<Arc<DeadLetter>>) = {
             let mut waiting = self.waiting.lock();
             writing.gone.append(&mut waiting.gone);
@@ -231,6 +234,7 @@ fn prepare(notice: &Notice, next: &mut u64, now: Timestamp) -> Option<Prepared> 
         id: notice.id(),
         kind: notice.kind().into(),
         widget: notice.widget().map(Into::into),
+        embedder: notice.revoked_embedder().map(Into::into),
         queue: QueueKind::of(notice.kind()),
         body: body.to_string().into(),
         taken: now,
@@ -244,7 +248,8 @@ fn revive(queued: &Queued, next: &mut u64, now: Timestamp) -> Prepared {
     *next += 1;
     let Queued { id, queue, .. } = *queued;
     let (kind, widget, body) = (queued.kind.clone(), queued.widget.clone(), queued.body.clone());
-    let queued = Queued { number, id, kind, widget, queue, body, taken: now };
+    let embedder = queued.embedder.clone();
+    let queued = Queued { number, id, kind, widget, embedder, queue, body, taken: now };
     Prepared { queued, remember: None, data: None }
 }
 

@@ -1,5 +1,5 @@
-//! Lanes: notifications that wait, in order within a widget and queue. Each lane has one under way at a time, and one that
-//! fails holds up only its own lane.
+//! Lanes: notifications that wait, in order within a widget and queue; of revocations, within a widget and embedder. Each lane
+//! has one under way at a time, and one that fails holds up only its own lane.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,16 +16,18 @@ pub(super) struct Lanes {
     lanes: HashMap<LaneName, Lane>,
     /// Lanes with nothing under way: of each queue by the time of the next try and the number of what is first.
     due: HashMap<QueueKind, BTreeMap<(Instant, u64), LaneName>>,
-    /// The lane of each number.
-    numbers: BTreeMap<u64, LaneName>,
-    /// Bytes of all bodies.
+    /// The lane of each number, of revocations and of all others: whichever has to go is first there.
+    revocations: BTreeMap<u64, LaneName>,
+    others: BTreeMap<u64, LaneName>,
+    /// Bytes of all bodies, and of revocations alone.
     bytes: usize,
+    revoked_bytes: usize,
     /// Some lanes may wait only because nothing was reached.
     is_unreached: bool,
 }
 
-/// Name of a lane: a queue, and a widget.
-type LaneName = (QueueKind, Option<Arc<str>>);
+/// Name of a lane: a queue, a widget, and of revocations the embedder. What is about the same session is in the same lane.
+type LaneName = (QueueKind, Option<Arc<str>>, Option<Arc<str>>);
 
 /// Lane: it is there while something is in it.
 #[derive(Debug)]
@@ -60,9 +62,13 @@ pub(super) struct Failing {
 impl Lanes {
     /// Adds a notification. `now`: it may be tried at once.
     pub(super) fn push(&mut self, queued: Arc<Queued>, now: Instant) {
-        let name = (queued.queue, queued.widget.as_deref().map(Arc::from));
+        let [widget, embedder] = [&queued.widget, &queued.embedder].map(|text| text.as_deref().map(Arc::from));
+        let name = (queued.queue, widget, embedder);
         self.bytes += queued.bytes();
-        self.numbers.insert(queued.number, name.clone());
+        if queued.queue == QueueKind::Revocations {
+            self.revoked_bytes += queued.bytes();
+        }
+        self.numbers_of(queued.queue).insert(queued.number, name.clone());
         let lane = self.lanes.entry(name.clone()).or_insert_with(|| Lane {
             waiting: VecDeque::new(),
             is_under_way: false,
@@ -78,7 +84,7 @@ impl Lanes {
 
     /// How many wait or are under way.
     pub(super) fn len(&self) -> usize {
-        self.numbers.len()
+        self.revocations.len() + self.others.len()
     }
 
     /// Bytes of what waits or is under way.
@@ -86,14 +92,20 @@ impl Lanes {
         self.bytes
     }
 
-    /// Everything, in order.
+    /// How many revocations wait or are under way, and their bytes.
+    pub(super) fn revocations(&self) -> (usize, usize) {
+        (self.revocations.len(), self.revoked_bytes)
+    }
+
+    /// Everything, each lane in its order.
     pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Queued>> {
         self.lanes.values().flat_map(|lane| &lane.waiting)
     }
 
     /// When the oldest was taken.
     pub(super) fn oldest(&self) -> Option<Timestamp> {
-        let (number, name) = self.numbers.first_key_value()?;
+        let firsts = [&self.revocations, &self.others].map(BTreeMap::first_key_value);
+        let (number, name) = firsts.into_iter().flatten().min_by_key(|(number, _)| **number)?;
         self.lanes.get(name)?.waiting.iter().find(|queued| queued.number == *number).map(|first| first.taken)
     }
 
@@ -136,12 +148,20 @@ impl Lanes {
 
     /// Has all lanes tried again now that wait only because nothing was reached.
     pub(super) fn reached(&mut self, now: Instant) {
-        if !std::mem::take(&mut self.is_unreached) {
-            return;
+        if std::mem::take(&mut self.is_unreached) {
+            self.hurry(now, |failure| failure.is_unreachable);
         }
+    }
+
+    /// Has all lanes tried again now that wait after a failure: another receiver may take what they have.
+    pub(super) fn retry_all(&mut self, now: Instant) {
+        self.is_unreached = false;
+        self.hurry(now, |_| true);
+    }
+
+    fn hurry(&mut self, now: Instant, hurries: impl Fn(&TryFailure) -> bool) {
         for (name, lane) in &mut self.lanes {
-            let is_unreachable = lane.failure.as_ref().is_some_and(|failure| failure.is_unreachable);
-            if is_unreachable && !lane.is_under_way && lane.next_try > now {
+            if lane.failure.as_ref().is_some_and(&hurries) && !lane.is_under_way && lane.next_try > now {
                 let due = self.due.entry(name.0).or_default();
                 due.remove(&(lane.next_try, lane.number()));
                 lane.next_try = now;
@@ -152,17 +172,18 @@ impl Lanes {
 
     /// Takes the oldest away that is not under way, of revocations only where there is nothing else.
     pub(super) fn evict(&mut self, now: Instant) -> Option<(Arc<Queued>, u32)> {
-        let goes = |revocations: bool| {
-            let mut candidates = self.numbers.iter();
-            let found = candidates.find(|(number, name)| {
-                let lane = self.lanes.get(*name);
-                let is_free = lane.is_some_and(|lane| !(lane.is_under_way && lane.number() == **number));
-                is_free && (name.0 == QueueKind::Revocations) == revocations
-            });
+        // Those under way are few.
+        let first = |numbers: &BTreeMap<u64, LaneName>| {
+            let is_free = |number: u64, name| {
+                let lane = self.lanes.get(name);
+                lane.is_some_and(|lane| !(lane.is_under_way && lane.number() == number))
+            };
+            let found = numbers.iter().find(|(number, name)| is_free(**number, *name));
             found.map(|(number, name)| (*number, name.clone()))
         };
-        let (number, name) = goes(false).or_else(|| goes(true))?;
+        let (number, name) = first(&self.others).or_else(|| first(&self.revocations))?;
         let lane = self.lanes.get_mut(&name)?;
+        // The first, or the one behind that.
         let place = lane.waiting.iter().position(|queued| queued.number == number)?;
         let tries = if place == 0 { lane.tries } else { 0 };
         if place == 0 {
@@ -185,15 +206,26 @@ impl Lanes {
         failing
     }
 
+    /// Numbers of the class that a queue belongs to.
+    fn numbers_of(&mut self, queue: QueueKind) -> &mut BTreeMap<u64, LaneName> {
+        match queue {
+            QueueKind::Revocations => &mut self.revocations,
+            QueueKind::Usual | QueueKind::Tests => &mut self.others,
+        }
+    }
+
     fn under_way(&mut self, number: u64) -> Option<(LaneName, &mut Lane)> {
-        let name = self.numbers.get(&number)?.clone();
+        let name = self.others.get(&number).or_else(|| self.revocations.get(&number))?.clone();
         let lane = self.lanes.get_mut(&name)?;
         (lane.is_under_way && lane.number() == number).then_some((name, lane))
     }
 
     fn took(&mut self, queued: &Queued) {
-        self.numbers.remove(&queued.number);
+        self.numbers_of(queued.queue).remove(&queued.number);
         self.bytes -= queued.bytes();
+        if queued.queue == QueueKind::Revocations {
+            self.revoked_bytes -= queued.bytes();
+        }
     }
 
     /// Puts a lane with nothing under way among those that are due, or takes an empty one away.

@@ -66,6 +66,9 @@ struct QueuedRow<'a> {
     k: Box<str>,
     /// The widget.
     w: Option<Box<str>>,
+    /// The embedder of a revocation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    m: Option<Box<str>>,
     /// The body.
     b: Cow<'a, str>,
     /// When it was taken, in seconds since 1970.
@@ -91,6 +94,7 @@ impl<'a> QueuedRow<'a> {
             i: queued.id.to_string().into(),
             k: queued.kind.clone(),
             w: queued.widget.clone(),
+            m: queued.embedder.clone(),
             b: (&*queued.body).into(),
             t: queued.taken.as_second(),
         }
@@ -103,6 +107,7 @@ impl<'a> QueuedRow<'a> {
             queue: QueueKind::of(&self.k),
             kind: self.k,
             widget: self.w,
+            embedder: self.m,
             body: self.b.into(),
             taken: Timestamp::from_second(self.t).ok()?,
         })

@@ -63,10 +63,50 @@ pub struct DeniedSource {
     pub ids: Vec<Arc<str>>,
 }
 
+/// Sessions of one source, at least one.
+struct OfSource {
+    number: u64,
+    ids: HashMap<Arc<str>, u64, RandomState>,
+    /// The numbers of the same, the oldest first.
+    ages: BTreeSet<u64>,
+}
+
+/// Place among the sessions of a widget up to which they were judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JudgingPlace {
+    source: u64,
+    session: u64,
+}
+
+/// What is left to be judged of a widget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftToJudge {
+    /// Nothing.
+    Nothing,
+    /// What comes from this place on.
+    From(JudgingPlace),
+    /// The same, once there is room to tell of more that are denied.
+    WithoutRoom(JudgingPlace),
+}
+
+/// How many sources and sessions are judged, and denied sources told, at once.
+#[derive(Clone, Copy, Debug)]
+pub struct JudgingBounds {
+    /// Most sources, and most sessions, that are looked at.
+    pub at_once: usize,
+    /// Most sources that may be denied.
+    pub room: usize,
+}
+
+/// Gives a session its place among those that are open.
+pub type GivesPlace<'g> = &'g dyn Fn(&SessionSource, Option<IpAddr>) -> Option<TakenSeat>;
+
 /// Sessions of one widget, at least one.
 #[derive(Default)]
 struct OfWidget {
-    sources: HashMap<Arc<SessionSource>, HashMap<Arc<str>, u64, RandomState>, RandomState>,
+    sources: HashMap<Arc<SessionSource>, OfSource, RandomState>,
+    /// The same by their numbers, so that they can be judged some at a time.
+    order: BTreeMap<u64, Arc<SessionSource>>,
     /// The next expiry of an entry of the widget, which is on the agenda while there are sessions.
     expires_at: Option<Timestamp>,
 }
@@ -77,10 +117,14 @@ pub struct SessionMemory {
     /// The number of the next session that is remembered, and of the next one that was read: those are older.
     next: u64,
     next_read: u64,
+    /// The number of the next source.
+    next_source: u64,
     by_age: BTreeMap<u64, LeftSession>,
     widgets: HashMap<Arc<str>, OfWidget, RandomState>,
     expiries: BTreeSet<(Timestamp, Arc<str>)>,
     stays: BTreeSet<(Timestamp, u64)>,
+    /// Numbers of those that were taken out while they are listed.
+    taken: Option<Vec<u64>>,
 }
 
 impl SessionMemory {
@@ -90,10 +134,12 @@ impl SessionMemory {
             most,
             next: FIRST,
             next_read: 0,
+            next_source: 0,
             by_age: BTreeMap::new(),
             widgets: HashMap::default(),
             expiries: BTreeSet::new(),
             stays: BTreeSet::new(),
+            taken: None,
         }
     }
 
@@ -133,8 +179,14 @@ impl SessionMemory {
         let of_widget = self.widgets.entry(Arc::clone(&source.widget)).or_default();
         // All sessions of a page share one.
         let source = of_widget.sources.get_key_value(&*source).map_or(source, |(known, _)| Arc::clone(known));
-        let ids = of_widget.sources.entry(Arc::clone(&source)).or_default();
-        ids.insert(Arc::clone(&id), number);
+        let of_source = of_widget.sources.entry(Arc::clone(&source)).or_insert_with(|| {
+            let number = self.next_source;
+            self.next_source += 1;
+            of_widget.order.insert(number, Arc::clone(&source));
+            OfSource { number, ids: HashMap::default(), ages: BTreeSet::new() }
+        });
+        of_source.ids.insert(Arc::clone(&id), number);
+        of_source.ages.insert(number);
         if let Some(stay) = &stay {
             self.stays.insert((stay.until, number));
         }
@@ -154,7 +206,7 @@ impl SessionMemory {
 
     fn end_before(&mut self, end: u64, widget: &str, id: &str) -> Vec<SessionName> {
         let Some(of_widget) = self.widgets.get(widget) else { return Vec::new() };
-        let numbers = of_widget.sources.values().filter_map(|ids| ids.get(id)).copied();
+        let numbers = of_widget.sources.values().filter_map(|of_source| of_source.ids.get(id)).copied();
         let numbers: Vec<u64> = numbers.filter(|number| *number < end).collect();
         numbers.into_iter().filter_map(|number| self.take(number)).collect()
     }
@@ -182,30 +234,60 @@ impl SessionMemory {
         }
     }
 
-    /// Forgets the sessions of a widget that are denied now.
-    pub fn take_denied(
+    /// Judges some sessions of a widget, from this place on: forgets those that are denied, and gives others that count as
+    /// open their places, where they have none.
+    pub fn judge(
         &mut self,
         widget: &str,
+        from: JudgingPlace,
+        bounds: JudgingBounds,
         verdict: impl Fn(&SessionSource) -> Option<Reason>,
-    ) -> Vec<DeniedSource> {
-        let Some(of_widget) = self.widgets.get(widget) else { return Vec::new() };
-        let denied: Vec<(Arc<SessionSource>, Reason)> = of_widget
-            .sources
-            .keys()
-            .filter_map(|source| Some((Arc::clone(source), verdict(source)?)))
-            .collect();
-        let mut taken = Vec::with_capacity(denied.len());
-        for (source, reason) in denied {
-            let Some(ids) = self.widgets.get(widget).and_then(|of_widget| of_widget.sources.get(&source))
-            else {
+        gives_place: Option<GivesPlace<'_>>,
+    ) -> (Vec<DeniedSource>, LeftToJudge) {
+        let (mut denied, mut place) = (Vec::new(), from);
+        let JudgingBounds { at_once, mut room } = bounds;
+        let (mut sources_left, mut sessions_left) = (at_once, at_once);
+        loop {
+            let of_widget = self.widgets.get(widget);
+            let next = of_widget.and_then(|of_widget| {
+                let (number, source) = of_widget.order.range(place.source..).next()?;
+                Some((*number, Arc::clone(source), of_widget.sources.get(source)?))
+            });
+            let Some((number, source, of_source)) = next else { return (denied, LeftToJudge::Nothing) };
+            if number != place.source {
+                place = JudgingPlace { source: number, session: 0 };
+            }
+            if sources_left == 0 || sessions_left == 0 {
+                return (denied, LeftToJudge::From(place));
+            }
+            sources_left -= 1;
+            if let Some(reason) = verdict(&source) {
+                if room == 0 {
+                    return (denied, LeftToJudge::WithoutRoom(place));
+                }
+                room -= 1;
+                let numbers: Vec<u64> = of_source.ages.iter().take(sessions_left).copied().collect();
+                sessions_left -= numbers.len();
+                let ids = numbers.into_iter().filter_map(|number| Some(self.take(number)?.id)).collect();
+                denied.push(DeniedSource { source, reason, ids });
+                continue;
+            }
+            let after = JudgingPlace { source: number + 1, session: 0 };
+            let Some(gives_place) = gives_place else {
+                place = after;
                 continue;
             };
-            let mut numbers: Vec<u64> = ids.values().copied().collect();
-            numbers.sort_unstable();
-            let ids = numbers.into_iter().filter_map(|number| Some(self.take(number)?.id)).collect();
-            taken.push(DeniedSource { source, reason, ids });
+            let mut numbers = of_source.ages.range(place.session..);
+            for number in numbers.by_ref().take(sessions_left) {
+                sessions_left -= 1;
+                if let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number)
+                    && stay.place.is_none()
+                {
+                    stay.place = gives_place(&name.source, stay.address);
+                }
+            }
+            place = numbers.next().map_or(after, |next| JudgingPlace { source: number, session: *next });
         }
-        taken
     }
 
     /// Notes when an entry of a widget expires next, if it has sessions here.
@@ -247,22 +329,6 @@ impl SessionMemory {
         expiry.into_iter().chain(self.stays.first().map(|(at, _)| *at)).min()
     }
 
-    /// Gives the sessions of a widget that count as open their places, where they have none: its limits may be new.
-    pub fn place(
-        &mut self,
-        widget: &str,
-        occupy: impl Fn(&SessionSource, Option<IpAddr>) -> Option<TakenSeat>,
-    ) {
-        let sources = self.widgets.get(widget).into_iter().flat_map(|of_widget| of_widget.sources.values());
-        for number in sources.flat_map(HashMap::values) {
-            if let Some(LeftSession { name, stay: Some(stay), .. }) = self.by_age.get_mut(number)
-                && stay.place.is_none()
-            {
-                stay.place = occupy(&name.source, stay.address);
-            }
-        }
-    }
-
     /// Whether there are sessions of a widget.
     pub fn has_widget(&self, widget: &str) -> bool {
         self.widgets.contains_key(widget)
@@ -276,30 +342,46 @@ impl SessionMemory {
     /// What the sessions of a widget rest on, and how many rest on each.
     pub fn of_widget(&self, widget: &str) -> impl Iterator<Item = (&SessionSource, usize)> {
         let sources = self.widgets.get(widget).into_iter().flat_map(|of_widget| &of_widget.sources);
-        sources.map(|(source, ids)| (&**source, ids.len()))
+        sources.map(|(source, of_source)| (&**source, of_source.ids.len()))
     }
 
-    /// All sessions, the oldest first: the name, since when, and until when it counts as open.
-    pub fn iter(&self) -> impl Iterator<Item = (&SessionName, Timestamp, Option<Timestamp>)> {
+    /// Begins to list all sessions, some at a time.
+    pub fn begin_list(&mut self) {
+        self.taken = Some(Vec::new());
+    }
+
+    /// The next sessions, from this number on: their number, their name, since when, and until when they count as open.
+    pub fn list(&self, from: u64) -> impl Iterator<Item = (u64, &SessionName, Timestamp, Option<Timestamp>)> {
         let until = |session: &LeftSession| session.stay.as_ref().map(|stay| stay.until);
-        self.by_age.values().map(move |session| (&session.name, session.since, until(session)))
+        let listed = self.by_age.range(from..);
+        listed.map(move |(number, session)| (*number, &session.name, session.since, until(session)))
+    }
+
+    /// Ends the list, and returns the numbers of those that were taken out since it was begun.
+    pub fn end_list(&mut self) -> Vec<u64> {
+        self.taken.take().unwrap_or_default()
     }
 
     fn number(&self, SessionName { source, id }: &SessionName) -> Option<u64> {
-        self.widgets.get(&source.widget)?.sources.get(source)?.get(id).copied()
+        self.widgets.get(&source.widget)?.sources.get(source)?.ids.get(id).copied()
     }
 
     /// Takes a session out.
     fn take(&mut self, number: u64) -> Option<SessionName> {
         let LeftSession { name, stay, .. } = self.by_age.remove(&number)?;
+        if let Some(taken) = &mut self.taken {
+            taken.push(number);
+        }
         if let Some(stay) = stay {
             self.stays.remove(&(stay.until, number));
         }
         let widget = &*name.source.widget;
         if let Some(of_widget) = self.widgets.get_mut(widget) {
-            if let Some(ids) = of_widget.sources.get_mut(&name.source) {
-                ids.remove(&name.id);
-                if ids.is_empty() {
+            if let Some(of_source) = of_widget.sources.get_mut(&name.source) {
+                of_source.ids.remove(&name.id);
+                of_source.ages.remove(&number);
+                if of_source.ids.is_empty() {
+                    of_widget.order.remove(&of_source.number);
                     of_widget.sources.remove(&name.source);
                 }
             }

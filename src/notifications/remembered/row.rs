@@ -56,45 +56,65 @@ struct Columns<'r> {
 /// Session that is over: its widget's id, and its own.
 pub type EndedSession = (Arc<str>, Arc<str>);
 
-/// Sessions that one process passes on to another.
+/// Sessions that one process passes on to another, in the order in which they came.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub struct PassedSessions {
-    /// Those that were named: the widget's id, theirs, and the rest of the row.
-    begun: Vec<(String, String, Vec<u8>)>,
-    /// Those that are over: the widget's id, and theirs.
-    ended: Vec<(String, String)>,
+pub struct PassedSessions(Vec<PassedSession>);
+
+/// Session that was named, or is over: the widget's id, and its own.
+#[derive(Debug, Serialize, Deserialize)]
+enum PassedSession {
+    /// With the rest of its row.
+    Begun(String, String, Vec<u8>),
+    Ended(String, String),
 }
 
 impl PassedSessions {
-    /// Adds changes of rows.
+    /// Adds changes of rows, first what is over.
     pub fn add(&mut self, changes: &RowChanges) {
-        for (widget, id) in &changes.ended {
-            self.ended.push((widget.to_string(), id.to_string()));
-        }
-        for row in &changes.kept {
+        let Self(passed) = self;
+        let ended = |(widget, id): &EndedSession| PassedSession::Ended(widget.to_string(), id.to_string());
+        passed.extend(changes.ended.iter().map(ended));
+        passed.extend(changes.kept.iter().filter_map(|row| {
             let SessionName { source, id } = &row.name;
             // What can't be written can't be passed on, either.
-            if let Ok(columns) = written(row) {
-                self.begun.push((source.widget.to_string(), id.to_string(), columns));
-            }
-        }
+            let columns = written(row).ok()?;
+            Some(PassedSession::Begun(source.widget.to_string(), id.to_string(), columns))
+        }));
     }
 
-    /// The number of sessions that were named.
+    /// How many were named, or are over.
     pub fn len(&self) -> usize {
-        self.begun.len()
+        self.0.len()
     }
 
     /// Whether there is nothing to pass on.
     pub fn is_empty(&self) -> bool {
-        self.begun.is_empty() && self.ended.is_empty()
+        self.0.is_empty()
     }
 
-    /// The sessions that are over, and those that were named. What can't be read is left out.
-    pub fn read(self) -> (Vec<EndedSession>, Vec<SessionRow>) {
-        let ended = self.ended.into_iter().map(|(widget, id)| (widget.into(), id.into())).collect();
-        let begun = self.begun.iter().filter_map(|(widget, id, columns)| read(widget, id, columns)).collect();
-        (ended, begun)
+    /// The sessions that are over, and those that were named after that, one such pair after the other. What can't be read
+    /// is left out.
+    pub fn read(self) -> Vec<(Vec<EndedSession>, Vec<SessionRow>)> {
+        let mut pairs: Vec<(Vec<EndedSession>, Vec<SessionRow>)> = Vec::new();
+        for passed in self.0 {
+            match passed {
+                PassedSession::Begun(widget, id, columns) => {
+                    let Some(row) = read(&widget, &id, &columns) else { continue };
+                    match pairs.last_mut() {
+                        Some((_, begun)) => begun.push(row),
+                        None => pairs.push((Vec::new(), vec![row])),
+                    }
+                }
+                PassedSession::Ended(widget, id) => {
+                    let over = (widget.into(), id.into());
+                    match pairs.last_mut() {
+                        Some((ended, begun)) if begun.is_empty() => ended.push(over),
+                        _ => pairs.push((vec![over], Vec::new())),
+                    }
+                }
+            }
+        }
+        pairs
     }
 }
 

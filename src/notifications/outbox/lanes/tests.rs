@@ -14,6 +14,7 @@ fn queued(number: u64, queue: QueueKind, widget: &str) -> Arc<Queued> {
         id: WebhookId(number.into()),
         kind: "rules.changed".into(),
         widget: Some(widget.into()),
+        embedder: None,
         queue,
         body: "{}".into(),
         taken: Timestamp::from_second(i64::try_from(number).unwrap()).unwrap(),

@@ -13,6 +13,25 @@ use embedgate_policy::verdict::Class;
 
 const MOST: usize = 8;
 
+/// Judges all sessions of a widget, one at a time.
+fn judge(
+    memory: &mut SessionMemory,
+    widget: &str,
+    verdict: impl Fn(&SessionSource) -> Option<Reason>,
+    gives_place: Option<GivesPlace<'_>>,
+) -> Vec<DeniedSource> {
+    let (mut all, mut place) = (Vec::new(), JudgingPlace::default());
+    loop {
+        let bounds = JudgingBounds { at_once: 1, room: usize::MAX };
+        let (denied, left) = memory.judge(widget, place, bounds, &verdict, gives_place);
+        all.extend(denied);
+        match left {
+            LeftToJudge::From(next) => place = next,
+            LeftToJudge::Nothing | LeftToJudge::WithoutRoom(_) => return all,
+        }
+    }
+}
+
 fn source(widget: u8, site: u8) -> Arc<SessionSource> {
     let origin = format!("https://s{site}.example");
     let embedder = Embedder::Known(Origin::parse(&origin).unwrap());
@@ -127,7 +146,7 @@ proptest! {
                 Act::Deny { widget, site } => {
                     let refused = source(widget, site);
                     let verdict = |source: &SessionSource| (*source == *refused).then_some(Reason::NotListed);
-                    let denied = memory.take_denied(&format!("w{widget}"), verdict);
+                    let denied = judge(&mut memory, &format!("w{widget}"), verdict, None);
                     let mut expected: Vec<(u32, String)> = model
                         .iter()
                         .filter(|((of, by, _), _)| (*of, *by) == (widget, site))
@@ -141,8 +160,8 @@ proptest! {
                 }
             }
             let kept: BTreeMap<String, (Timestamp, Option<Timestamp>)> = memory
-                .iter()
-                .map(|(name, since, until)| (format!("{name:?}"), (since, until)))
+                .list(0)
+                .map(|(_, name, since, until)| (format!("{name:?}"), (since, until)))
                 .collect();
             let expected: BTreeMap<String, (Timestamp, Option<Timestamp>)> = model
                 .iter()
@@ -169,12 +188,12 @@ fn what_was_read_is_older_than_what_was_named_meanwhile() {
     assert!(memory.keep_read(name(0, 0, 9), at(20), None), "and what was named again is not older");
     assert!(memory.keep_read(name(0, 0, 2), at(30), None));
     assert!(!memory.keep_read(name(0, 0, 3), at(40), None), "there is no room");
-    let order: Vec<_> = memory.iter().map(|(name, since, _)| (name.id.to_string(), since)).collect();
+    let order: Vec<_> = memory.list(0).map(|(_, name, since, _)| (name.id.to_string(), since)).collect();
     assert_eq!(order, [("1".to_owned(), at(10)), ("2".to_owned(), at(30)), ("9".to_owned(), at(50))]);
     assert_eq!(memory.keep(name(0, 0, 4), at(60), None), Some(name(0, 0, 1)));
     memory.end_read("w0", "2");
     memory.end_read("w0", "9");
-    let left: Vec<_> = memory.iter().map(|(name, ..)| name.id.to_string()).collect();
+    let left: Vec<_> = memory.list(0).map(|(_, name, ..)| name.id.to_string()).collect();
     assert_eq!(left, ["9", "4"], "what was named since goes on");
 }
 
@@ -203,12 +222,42 @@ fn new_limits_give_places() {
     memory.keep(name(0, 1, 1), at(2), stay());
     memory.keep(name(0, 1, 2), at(3), None);
     memory.keep(name(1, 1, 2), at(3), stay());
-    memory.place("w0", |_, _| None);
+    judge(&mut memory, "w0", |_| None, Some(&|_, _| None));
     assert_eq!(places.taken(), 0);
     for _ in 0..2 {
-        memory.place("w0", |_, _| places.take());
+        judge(&mut memory, "w0", |_| None, Some(&|_, _| places.take()));
         assert_eq!(places.taken(), 2, "those of the widget that count, once");
     }
     memory.end_stays(at(9));
     assert_eq!(places.taken(), 0);
+}
+
+#[test]
+fn no_more_are_denied_than_there_is_room_to_tell() {
+    let mut memory = SessionMemory::new(MOST);
+    for id in 0..6 {
+        memory.keep(name(0, id % 3, id), at(u32::from(id)), None);
+    }
+    let deny = |source: &SessionSource| (source.facts != self::source(0, 0).facts).then_some(Reason::NotListed);
+    let room = |room| JudgingBounds { at_once: 100, room };
+    let (denied, left) = memory.judge("w0", JudgingPlace::default(), room(1), deny, None);
+    let LeftToJudge::WithoutRoom(place) = left else { unreachable!() };
+    assert_eq!((denied.len(), memory.len()), (1, 4), "the others stay");
+    assert_eq!(denied[0].ids, ["1".into(), "4".into()]);
+    let (denied, left) = memory.judge("w0", place, room(1), deny, None);
+    assert_eq!((denied[0].ids.len(), left, memory.len()), (2, LeftToJudge::Nothing, 2));
+}
+
+#[test]
+fn a_list_knows_what_was_taken_out_meanwhile() {
+    let mut memory = SessionMemory::new(MOST);
+    (0..4).for_each(|id| drop(memory.keep(name(0, 0, id), at(1), None)));
+    memory.begin_list();
+    let first: Vec<u64> = memory.list(0).map(|(number, ..)| number).take(2).collect();
+    memory.end("w0", "0");
+    memory.keep(name(0, 0, 9), at(2), None);
+    let rest: Vec<String> = memory.list(first[1] + 1).map(|(_, name, ..)| name.id.to_string()).collect();
+    assert_eq!(rest, ["2", "3", "9"]);
+    assert_eq!(memory.end_list(), [first[0]]);
+    assert_eq!(memory.end_list(), Vec::<u64>::new());
 }
