@@ -190,6 +190,7 @@ impl Assembly {
             source::start(&settings, lost, handed_over, before, rules.clone(), &observers)?;
         fleet::describe(fleet.as_deref(), &sessions, &ticket_keys);
         fleet::divide_limits(fleet.as_deref(), limiter);
+        fleet.iter().for_each(|fleet| remembered.join(fleet));
         let contact = Contact::at_start(fleet.as_deref(), &setup);
         let readiness = Arc::new(Readiness::new(sockets::data_addresses(&settings)));
         fleet::answer_of_activity(fleet.as_deref(), Arc::clone(activity) as Arc<dyn ActivityReader>);

@@ -63,6 +63,25 @@ impl KeptBeside {
     /// Their files, which another process may have after this one.
     pub(super) fn lent(self) -> Vec<Arc<dyn Lendable>> {
         let Self { activity, days, outbox, remembered, limiter: _, changes: _ } = self;
-        vec![activity, days, outbox, remembered]
+        vec![activity, days, Arc::new(NotifyFile { remembered, outbox })]
+    }
+}
+
+/// The file of notifications, and of sessions that have left the edge.
+struct NotifyFile {
+    remembered: Arc<RememberedSessions>,
+    outbox: Arc<Outbox>,
+}
+
+impl Lendable for NotifyFile {
+    /// The sessions first: what is named before that is kept by the outbox, and what comes later is passed on.
+    fn let_go(&self) {
+        self.remembered.let_go();
+        self.outbox.let_go();
+    }
+
+    fn take_back(&self) {
+        self.outbox.take_back();
+        self.remembered.take_back();
     }
 }

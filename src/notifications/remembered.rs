@@ -7,6 +7,7 @@
 //! | `memory` | has all of them, by widget and by age |
 //! | `learning` | takes in what an answer names, and what another process passes on |
 //! | `ledger` | keeps them in the outbox's file: a session is there before its answer passes, and gone once its notice is |
+//! | `fleet` | tells other edges of a fleet what is over, and hears it from them |
 //! | `judging` | judges them again when the rules change, and forgets them in time |
 //! | `row` | their rows in the file |
 //!
@@ -19,9 +20,9 @@
 //! [`MOST_SESSIONS`] at most: the oldest is forgotten. Sessions of one page share what they rest on, so each takes some 200
 //! bytes and its id; where each has a page of its own, up to 1 KiB.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify as Wake;
+use tokio::time::Instant;
 
 use crate::database::Lendable;
 use crate::rules::error::RulesError;
@@ -42,6 +44,7 @@ use embedgate_policy::compiled::WidgetRules;
 use embedgate_policy::decision::EdgePolicy;
 use embedgate_policy::limits::Limits;
 
+mod fleet;
 mod judging;
 mod learning;
 mod ledger;
@@ -52,11 +55,15 @@ mod row;
 pub use ledger::{KeepsNothing, Ledger, LedgerChange, LedgerCommit};
 pub use named::{MOST_NAMED, NamedSession, NamedSessions};
 
-use memory::{SessionMemory, SessionSource};
+use fleet::JoinedFleet;
+use memory::{JudgingPlace, SessionMemory, SessionSource};
 pub use row::PassedSessions;
 
 /// Most sessions that are remembered.
 pub const MOST_SESSIONS: usize = 100_000;
+
+/// Sessions that are read, judged or listed at once, while nobody else gets at them.
+const AT_ONCE: usize = 1_000;
 
 /// Place among the open sessions of a widget, given back when it is dropped.
 pub type TakenSeat = Box<dyn Send + Sync>;
@@ -112,6 +119,11 @@ pub struct RememberedSessions {
     places: Arc<dyn Occupies>,
     metrics: RememberedMetrics,
     malformed: Tally,
+    /// Answers that pass before their sessions are kept.
+    late: Tally,
+    /// Answers whose sessions the process that has taken over is not told of.
+    not_passed: Tally,
+    fleet: OnceLock<JoinedFleet>,
     state: Mutex<RememberedState>,
     /// All sessions have to be judged again.
     all_changed: AtomicBool,
@@ -127,10 +139,20 @@ struct RememberedState {
     phase: RememberedPhase,
     /// Widgets whose sessions have to be judged again.
     changed: HashSet<Arc<str>>,
+    /// Widgets with denied sessions that there was no room to tell of, and from where to go on.
+    held_back: HashMap<Arc<str>, JudgingPlace>,
     /// Named to this process after another one has taken over, which has to learn of them.
     passed_on: PassedSessions,
     /// The file lacks something that is remembered, or has something that is not.
     is_behind: bool,
+    /// The log has said so.
+    is_failing: bool,
+    /// All rows are being written anew.
+    is_catching_up: bool,
+    /// When that may be tried again.
+    catches_up_at: Option<Instant>,
+    /// How often the file was begun anew, as far as is known here.
+    begun_anew: u64,
 }
 
 /// Phase in the life of the sessions.
@@ -160,7 +182,12 @@ impl RememberedSessions {
             phase: RememberedPhase::Unread,
             changed: HashSet::new(),
             passed_on: PassedSessions::default(),
+            held_back: HashMap::new(),
             is_behind: false,
+            is_failing: false,
+            is_catching_up: false,
+            catches_up_at: None,
+            begun_anew: 0,
         };
         Arc::new(Self {
             rules,
@@ -171,6 +198,20 @@ impl RememberedSessions {
             malformed: Tally::new(|times, upstream| {
                 tracing::warn!(times, upstream, "an upstream named sessions in a way that can't be read");
             }),
+            late: Tally::new(|times, upstream| {
+                tracing::warn!(
+                    times,
+                    upstream,
+                    "notify.path: sessions that leave the edge are not kept in time; the answers pass"
+                );
+            }),
+            not_passed: Tally::new(|times, _| {
+                tracing::warn!(
+                    times,
+                    "sessions that leave the edge are lost: the process that has taken over is not told of them"
+                );
+            }),
+            fleet: OnceLock::new(),
             state: Mutex::new(state),
             all_changed: AtomicBool::new(false),
             wake: Wake::new(),
@@ -246,6 +287,7 @@ impl Lendable for RememberedSessions {
         state.phase = RememberedPhase::Relieved;
         // Their places, too: the process that reads the file takes them.
         state.memory = SessionMemory::new(MOST_SESSIONS);
+        state.held_back.clear();
         self.metrics.remembered(0);
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::judging::LINES;
 use super::memory::{DeniedSource, SessionName, SessionSource, Stay};
 use super::named::{NamedSession, NamedSessions};
 use super::row::{EndedSession, PassedSessions, RowChanges, SessionRow};
@@ -20,7 +21,7 @@ use crate::telemetry::metrics::RememberedOutcome;
 /// is in trouble, which is not the visitor's.
 pub(super) const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
-/// Most sessions that wait to be passed on to the process that has taken over.
+/// Most sessions, named or over, that wait to be passed on to the process that has taken over.
 const MOST_PASSED: usize = 10_000;
 
 impl RememberedSessions {
@@ -40,20 +41,21 @@ impl RememberedSessions {
             since: now,
             until: max_age.and_then(|max_age| now.checked_add(max_age).ok()),
         };
-        let ended = ended.into_iter().map(|id| (Arc::clone(&source.widget), id)).collect();
+        let ended: Vec<EndedSession> =
+            ended.into_iter().map(|id| (Arc::clone(&source.widget), id)).collect();
+        self.tell_peers(&ended);
         let kept = self.take_in(ended, begun.into_iter().map(row).collect(), address);
         // What takes longer goes on, and is tried again where it fails.
         if timeout(KEPT_WITHIN, join_all(kept)).await.is_err() {
-            tracing::warn!(
-                "notify.path: sessions that leave the edge are not kept in time; the answers pass"
-            );
+            self.late.count(upstream.to_owned());
         }
     }
 
     /// Takes over what was named to the process before this one.
     pub fn take_over(self: &Arc<Self>, passed: PassedSessions) {
-        let (ended, begun) = passed.read();
-        drop(self.take_in(ended, begun, None));
+        for (ended, begun) in passed.read() {
+            drop(self.take_in(ended, begun, None));
+        }
     }
 
     /// What was named to this process after another one has taken over, which has to learn of it.
@@ -73,6 +75,11 @@ impl RememberedSessions {
             std::mem::take(&mut state.passed_on)
         };
         self.take_over(passed);
+    }
+
+    /// Forgets sessions that another edge says are over.
+    pub(super) fn hear_ended(self: &Arc<Self>, ended: Vec<EndedSession>) {
+        drop(self.take_in(ended, Vec::new(), None));
     }
 
     /// Changes the memory, and lines the changes of the file up. Sessions that the rules in force deny are told at once.
@@ -120,10 +127,10 @@ impl RememberedSessions {
             changes.kept.push(row);
         }
         self.metrics.remembered(state.memory.len());
-        let mut kept = Vec::new();
+        let (mut kept, mut lines) = (Vec::new(), LINES);
         for denied in denied.chunk_by(|one, next| one.source.widget == next.source.widget) {
             let widget = denied.first().map(|first| Arc::clone(&first.source.widget)).unwrap_or_default();
-            kept.extend(self.tell(&widget, denied.to_vec()));
+            kept.extend(self.tell(&widget, denied.to_vec(), &mut lines));
         }
         if !changes.is_empty() {
             kept.push(self.change(Vec::new(), changes));
@@ -135,13 +142,9 @@ impl RememberedSessions {
     }
 
     fn pass_on(&self, state: &mut RememberedState, changes: &RowChanges) {
-        if state.passed_on.len() + changes.kept.len() > MOST_PASSED {
+        if state.passed_on.len() + changes.kept.len() + changes.ended.len() > MOST_PASSED {
             self.metrics.count(RememberedOutcome::NotKept, changes.kept.len());
-            tracing::warn!(
-                sessions = changes.kept.len(),
-                "sessions that leave the edge are lost: the process that has taken over is not told of them"
-            );
-            return;
+            return self.not_passed.count(String::new());
         }
         state.passed_on.add(changes);
     }

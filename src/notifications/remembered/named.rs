@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest id of a session, in bytes.
-const LONGEST_ID: usize = 128;
+pub(super) const LONGEST_ID: usize = 128;
 
 /// Most sessions that one answer may name, and as many that it may say are over. The rest counts as malformed.
 pub const MOST_NAMED: usize = 16;

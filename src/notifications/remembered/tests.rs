@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use redb::Database;
 use redb::backends::InMemoryBackend;
@@ -36,6 +36,9 @@ struct Disk {
     fails: AtomicBool,
     /// It takes so many milliseconds for each write.
     slow: AtomicUsize,
+    /// It has room for so many notices.
+    room: AtomicUsize,
+    begun_anew: AtomicU64,
 }
 
 impl Disk {
@@ -46,6 +49,8 @@ impl Disk {
             told: Mutex::default(),
             fails: AtomicBool::new(false),
             slow: AtomicUsize::new(0),
+            room: AtomicUsize::new(usize::MAX),
+            begun_anew: AtomicU64::new(0),
         })
     }
 
@@ -98,6 +103,14 @@ impl Ledger for TestLedger {
         let (done, answer) = oneshot::channel();
         self.jobs.send((notices, change, done)).unwrap();
         Box::pin(async move { answer.await.unwrap() })
+    }
+
+    fn room(&self, _bytes: usize) -> usize {
+        self.disk.room.load(Ordering::Relaxed)
+    }
+
+    fn times_begun_anew(&self) -> u64 {
+        self.disk.begun_anew.load(Ordering::Relaxed)
     }
 }
 
@@ -464,4 +477,61 @@ async fn many_saves_and_many_answers_lose_none() {
     let before = all.len();
     all.dedup();
     assert_eq!((before, all.len(), house.disk().rows().len()), (named, named, 0), "each once");
+}
+
+#[tokio::test]
+async fn nothing_is_judged_before_there_are_rules() {
+    let disk = Disk::new();
+    let before = House::running(&disk, &[both()]);
+    before.learn("w", A, &["a"], &[]).await;
+    before.learn("w", B, &["b"], &[]).await;
+    drop(before);
+    let house = House::running(&disk, &[]);
+    eventually("they are read", || house.sessions.count() == 2).await;
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(disk.told(), [], "an edge that has no rules yet revokes nobody");
+    house.save(&[put("w", &["b.example"], "")]);
+    eventually("it is told", || !disk.told().is_empty()).await;
+    assert_eq!((disk.told(), house.sessions.count()), (vec![told(A, &["a"])], 1));
+}
+
+#[tokio::test]
+async fn what_there_is_no_room_for_is_told_later() {
+    let house = House::running(&Disk::new(), &[both()]);
+    house.learn("w", A, &["a"], &[]).await;
+    house.learn("w", B, &["b"], &[]).await;
+    house.disk().room.store(1, Ordering::Relaxed);
+    house.save(&[delete("w", None)]);
+    eventually("the first is told", || !house.disk().told().is_empty()).await;
+    house.disk().room.store(0, Ordering::Relaxed);
+    sleep(Duration::from_millis(250)).await;
+    let told = house.disk().told().len();
+    assert_eq!(house.sessions.count(), 2 - told, "what is not told is remembered");
+    house.disk().room.store(usize::MAX, Ordering::Relaxed);
+    eventually("so is the second", || house.disk().told().len() == 2).await;
+    assert_eq!(house.disk().rows(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_that_was_begun_anew_gets_its_rows_again() {
+    let house = House::running(&Disk::new(), &[both()]);
+    house.learn("w", A, &["a"], &[]).await;
+    let transaction = house.disk().database.begin_write().unwrap();
+    row::replace(&transaction, Vec::new()).unwrap();
+    transaction.commit().unwrap();
+    assert_eq!(house.disk().rows(), Vec::<String>::new());
+    house.disk().begun_anew.store(1, Ordering::Relaxed);
+    eventually("they are there again", || house.disk().rows() == ["w a"]).await;
+}
+
+#[tokio::test]
+async fn what_is_passed_on_keeps_its_order() {
+    let (old, new) = (Disk::new(), Disk::new());
+    let (old, new) = (House::running(&old, &[both()]), House::running(&new, &[both()]));
+    old.sessions.let_go();
+    old.learn("w", A, &["a1", "a2"], &[]).await;
+    old.learn("w", A, &[], &["a1", "a3"]).await;
+    old.learn("w", A, &["a3"], &[]).await;
+    new.sessions.take_over(old.sessions.take_passed_on().unwrap());
+    eventually("they are kept", || new.disk().rows() == ["w a2", "w a3"]).await;
 }
