@@ -5,8 +5,9 @@
 //! made-up origins somebody may be told twice; so may those whose record was lost with a damaged file. Of others that share
 //! all their cells in the sketch with those that were counted, nobody is told.
 //!
-//! Notices are given away right before the write that keeps the sightings is committed: what is lost with the process in
-//! between is told twice, and not never. If the write fails, the same sightings are written again, and not told again.
+//! Notices are given away right before the write that keeps the sightings is committed. If the process is lost in between,
+//! they are mostly told twice; not at all, if the outbox had not written them yet, and the sightings were kept. If the write
+//! fails, the same sightings are written again, and not told again.
 
 use std::fmt;
 use std::sync::Arc;

@@ -15,8 +15,7 @@ use super::input::Parameters;
 use super::openapi::{NotificationProblems, ReadProblems};
 use super::problem::Problem;
 use super::widgets::within;
-use crate::notifications::fact::WebhookId;
-use crate::notifications::outbox::{DeadLetters, NotSent, OutboxState, ShownLetter};
+use crate::notifications::outbox::{DeadLetters, LetterPlace, NotSent, OutboxState, ShownLetter};
 
 const PAGE: usize = 100;
 const LARGEST_PAGE: usize = 1000;
@@ -30,7 +29,7 @@ pub(super) struct NotificationsQuery {
     #[param(minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<usize>,
     /// The `next` of the page before. Left out: the first page.
-    #[param(nullable = false, pattern = "^msg_[0-9a-f]{32}$")]
+    #[param(nullable = false, pattern = "^[0-9]+[.][0-9]+$")]
     after: Option<String>,
 }
 
@@ -69,12 +68,12 @@ pub(super) async fn list(
     Parameters(query): Parameters<NotificationsQuery>,
 ) -> Result<Json<NotificationPage>, Problem> {
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
-    let after = query.after.as_deref().map(|id| {
-        let detail = "must be the id of a notification, as `next` has it";
-        WebhookId::parse(id).ok_or_else(|| Problem::invalid_parameter("after", detail))
+    let after = query.after.as_deref().map(|place| {
+        let detail = "must be the `next` of the page before";
+        LetterPlace::parse(place).ok_or_else(|| Problem::invalid_parameter("after", detail))
     });
-    let page = admin.outbox.dead_letters(after.transpose()?, limit);
-    let DeadLetters { letters, next } = page.ok_or_else(|| not_sent(NotSent::NoLetter))?;
+    let DeadLetters { letters, next } = admin.outbox.dead_letters(after.transpose()?, limit);
+    let next = next.map(|next| next.to_string());
     Ok(Json(NotificationPage { state: admin.outbox.state(), dead: letters, next }))
 }
 
@@ -121,6 +120,7 @@ pub(super) async fn retry(
 fn not_sent(reason: NotSent) -> Problem {
     let (status, code) = match reason {
         NotSent::NoReceiver => (StatusCode::CONFLICT, "no_receiver"),
+        NotSent::TakenOver => (StatusCode::SERVICE_UNAVAILABLE, "handed_over"),
         NotSent::NoLetter => (StatusCode::NOT_FOUND, "unknown_notification"),
     };
     Problem::new(status, code, reason.to_string())

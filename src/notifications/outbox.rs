@@ -65,7 +65,7 @@ mod sending;
 mod state;
 
 pub use file::FileChange;
-pub use state::{DeadLetters, FailingNotification, NotSent, OutboxState, ShownLetter};
+pub use state::{DeadLetters, FailingNotification, LetterPlace, NotSent, OutboxState, ShownLetter};
 
 /// Writes before the file is let go of: of what is there then, and of what came meanwhile.
 const LAST_WRITES: usize = 2;
@@ -110,6 +110,7 @@ struct Writing {
 #[derive(Debug, Default)]
 struct Waiting {
     lanes: Lanes,
+    /// In the order of their places.
     dead: VecDeque<Arc<DeadLetter>>,
     dead_bytes: usize,
     /// Numbers of notifications that have left their lanes, of which the file doesn't know yet.

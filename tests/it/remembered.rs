@@ -6,6 +6,7 @@ use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::{eventually, raw};
 
 mod counted;
+mod fleet;
 mod kept;
 mod media;
 mod named;

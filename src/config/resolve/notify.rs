@@ -34,7 +34,11 @@ fn url(text: &str) -> Result<Option<Url>, String> {
         return Ok(None);
     }
     let right = "write it like \"https://hooks.example.com/embedgate\"";
-    let url = Url::parse(text).map_err(|error| format!("'{text}' is not a URL ({error}); {right}"))?;
+    let url = Url::parse(text).map_err(|error| match text.contains('@') {
+        // It may have a password in it.
+        true => format!("it is not a URL ({error}); {right}"),
+        false => format!("'{text}' is not a URL ({error}); {right}"),
+    })?;
     let refuse = |why: &str| Err(format!("{why}; {right}"));
     match (url.scheme(), url.host()) {
         _ if !url.username().is_empty() || url.password().is_some() => {
@@ -100,7 +104,9 @@ mod tests {
                 ("https://hooks.example.com/#part", "never sent"),
             ],
         );
-        let told = url("https://me:secret@hooks.example.com/").unwrap_err();
-        assert!(!told.contains("secret@"), "{told}");
+        for text in ["https://me:secret@hooks.example.com/", "https://me:secret@hooks.example.com:x/"] {
+            let told = url(text).unwrap_err();
+            assert!(!told.contains("secret@"), "{told}");
+        }
     }
 }

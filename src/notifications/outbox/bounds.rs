@@ -60,7 +60,8 @@ impl Outbox {
         waiting.dead_bytes += queued.bytes();
         let letter = Arc::new(DeadLetter { queued, died: Timestamp::now(), tries, error });
         waiting.buried.push(Arc::clone(&letter));
-        waiting.dead.push_back(letter);
+        let place = waiting.dead.partition_point(|dead| dead.place() < letter.place());
+        waiting.dead.insert(place, letter);
         while waiting.dead.len() > MOST_DEAD || waiting.dead_bytes > MOST_DEAD_BYTES {
             let Some(oldest) = waiting.dead.pop_front() else { break };
             waiting.dead_bytes -= oldest.queued.bytes();

@@ -102,6 +102,7 @@ impl Outbox {
             waiting.dead_bytes += dead.queued.bytes();
             waiting.dead.push_back(Arc::new(dead));
         }
+        waiting.dead.make_contiguous().sort_unstable_by_key(|dead| dead.place());
         self.note_pending(&waiting);
         drop(waiting);
         self.to_send.notify_one();

@@ -1,5 +1,6 @@
 //! State of the outbox, for people: what waits, what fails, and what was given up.
 
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -86,8 +87,39 @@ pub struct ShownLetter {
 pub struct DeadLetters {
     /// Last ones first.
     pub letters: Vec<ShownLetter>,
-    /// The id of the last one, if there are more.
-    pub next: Option<String>,
+    /// The place of the last one, if there are more.
+    pub next: Option<LetterPlace>,
+}
+
+/// Place of a dead letter among the others, whether it is still there or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LetterPlace {
+    /// When it was given up, in seconds since 1970.
+    died: i64,
+    number: u64,
+}
+
+impl LetterPlace {
+    /// Reads a place; `None`: it is none.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (died, number) = text.split_once('.')?;
+        let place = Self { died: died.parse().ok()?, number: number.parse().ok()? };
+        (place.to_string() == text).then_some(place)
+    }
+}
+
+impl fmt::Display for LetterPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { died, number } = self;
+        write!(f, "{died}.{number}")
+    }
+}
+
+impl DeadLetter {
+    /// Its place among the others.
+    pub(super) fn place(&self) -> LetterPlace {
+        LetterPlace { died: self.died.as_second(), number: self.queued.number }
+    }
 }
 
 /// Reason why nothing is sent.
@@ -98,6 +130,9 @@ pub enum NotSent {
         "`notify.url` is not set, so notifications are sent nowhere: set it, and reload the configuration"
     )]
     NoReceiver,
+    /// Another process of this edge has taken over.
+    #[error("another process of this edge has taken over while this was asked: ask again")]
+    TakenOver,
     /// There is no dead letter with this id.
     #[error("there is no dead letter with this id; GET /v1/notifications lists those that are kept")]
     NoLetter,
@@ -118,27 +153,28 @@ impl Outbox {
         }
     }
 
-    /// Dead letters, the last ones first, after the one with this id; `None`: there is no such one.
-    pub fn dead_letters(&self, after: Option<WebhookId>, limit: usize) -> Option<DeadLetters> {
+    /// Dead letters, the last ones first, after this place.
+    pub fn dead_letters(&self, after: Option<LetterPlace>, limit: usize) -> DeadLetters {
         let waiting = self.waiting.lock();
-        let mut letters = waiting.dead.iter().rev();
-        if let Some(after) = after {
-            letters.find(|letter| letter.queued.id == after)?;
-        }
-        let page: Vec<ShownLetter> =
-            letters.by_ref().take(limit).map(|letter| ShownLetter::of(letter)).collect();
-        let next = letters.next().and(page.last()).map(|last| last.id.clone());
-        Some(DeadLetters { letters: page, next })
+        let end = after.map_or(waiting.dead.len(), |after| waiting.dead.partition_point(|dead| dead.place() < after));
+        let letters = waiting.dead.range(..end).rev();
+        let page: Vec<ShownLetter> = letters.take(limit).map(|letter| ShownLetter::of(letter)).collect();
+        let begin = end - page.len();
+        let last = waiting.dead.get(begin).filter(|_| begin > 0 && !page.is_empty());
+        DeadLetters { next: last.map(|last| last.place()), letters: page }
     }
 
     /// Tries a dead letter again.
     ///
     /// # Errors
     ///
-    /// There is no such one, or no receiver.
+    /// There is no such one, or no receiver, or another process has taken over.
     pub fn retry(&self, id: &str) -> Result<(), NotSent> {
         if self.receiver.load().is_none() {
             return Err(NotSent::NoReceiver);
+        }
+        if self.file.is_lent() {
+            return Err(NotSent::TakenOver);
         }
         let id = WebhookId::parse(id).ok_or(NotSent::NoLetter)?;
         let mut waiting = self.waiting.lock();
@@ -156,16 +192,18 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// There is no receiver.
+    /// There is no receiver, or another process has taken over.
     pub async fn test(&self) -> Result<String, NotSent> {
         if self.receiver.load().is_none() {
             return Err(NotSent::NoReceiver);
         }
         let notice = Notice::Test { at: Timestamp::now() };
         let id = notice.id().to_string();
-        // If it can't be kept, it is sent all the same.
-        let _ = self.commit(vec![notice], Box::new(|_| Ok(()))).await;
-        Ok(id)
+        match self.commit(vec![notice], Box::new(|_| Ok(()))).await {
+            Err(_) if self.file.is_lent() => Err(NotSent::TakenOver),
+            // If it can't be kept, it is sent all the same.
+            Ok(()) | Err(_) => Ok(id),
+        }
     }
 }
 

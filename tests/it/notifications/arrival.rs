@@ -52,13 +52,20 @@ async fn whoever_may_only_read_sends_none() {
 }
 
 #[tokio::test]
-async fn without_a_url_nothing_is_kept() {
-    let edge = Edge::start(EdgeSpec::default()).await;
+async fn without_a_url_nothing_waits_and_the_events_tell() {
+    let edge = Edge::start(EdgeSpec::stored(&json!([]))).await;
+    let mut events = EventStream::open(&edge, "?kind=notification").await;
     let answer = edge.api(Method::POST, "/v1/notifications/test").send().await.unwrap();
     assert_eq!(answer.status(), 409);
     let problem: Value = answer.json().await.unwrap();
     assert_eq!(problem["code"], "no_receiver");
     assert!(problem["detail"].as_str().unwrap().contains("notify.url"), "{problem}");
     assert_eq!(state(&edge).await["receiver"], Value::Null);
+    let (status, answer) = edge.put(&json!({ "id": "told", "allowed_domains": ["a.example"] })).await;
+    assert!(matches!(status, 200 | 201), "{answer}");
+    let event = events.next().await;
+    assert_eq!((&*event.kind, &event.data["type"]), ("notification", &json!("rules.changed")));
+    let told = state(&edge).await;
+    assert_eq!((&told["pending"], &told["oldest"]), (&json!(0), &Value::Null));
     assert!(!edge.folder().join("data/notify.secret").exists());
 }

@@ -40,15 +40,16 @@ async fn what_is_not_wanted_is_a_dead_letter_at_once_and_can_be_tried_again() {
     receiver.no_more_than(2).await;
     // A page at a time.
     let page: Value = edge.admin("/v1/notifications?limit=1").await.json().await.unwrap();
-    assert_eq!((&page["dead"][0]["id"], &page["next"]), (&json!(second), &json!(second)));
+    assert_eq!(page["dead"][0]["id"], json!(second));
+    let next = page["next"].as_str().unwrap();
     let page: Value =
-        edge.admin(&format!("/v1/notifications?limit=1&after={second}")).await.json().await.unwrap();
+        edge.admin(&format!("/v1/notifications?limit=1&after={next}")).await.json().await.unwrap();
     assert_eq!((&page["dead"][0]["id"], &page["next"]), (&json!(first), &Value::Null));
-    for query in ["limit=0", "limit=1001", "after=msg_1", "aftr=x"] {
+    for query in ["limit=0", "limit=1001", "after=msg_1", "after=1", "aftr=x"] {
         assert_eq!(edge.admin(&format!("/v1/notifications?{query}")).await.status(), 400, "{query}");
     }
-    let unknown = edge.admin(&format!("/v1/notifications?after=msg_{:032x}", 7)).await;
-    assert_eq!(unknown.status(), 404);
+    let page: Value = edge.admin("/v1/notifications?after=1.1").await.json().await.unwrap();
+    assert_eq!((&page["dead"], &page["next"]), (&json!([]), &Value::Null), "all came later");
     is_wanted.store(true, Ordering::SeqCst);
     let retry = |id: &str| edge.api(Method::POST, &format!("/v1/notifications/{id}/retry")).send();
     assert_eq!(retry(&first).await.unwrap().status(), 202);
@@ -64,7 +65,7 @@ async fn what_is_not_wanted_is_a_dead_letter_at_once_and_can_be_tried_again() {
 #[tokio::test]
 async fn one_that_asks_for_time_gets_it() {
     let receiver = Webhooks::answering(ports::free(), |_, before| match before {
-        0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "2")]).into_response(),
+        0 => (StatusCode::TOO_MANY_REQUESTS, [("retry-after", "4")]).into_response(),
         _ => StatusCode::OK.into_response(),
     })
     .await;
@@ -77,7 +78,8 @@ async fn one_that_asks_for_time_gets_it() {
     assert_eq!(failing["tries"], 1);
     let got = receiver.wait_for(2).await;
     let waited = got[1].at - got[0].at;
-    assert!(waited >= Duration::from_secs(2) && waited < Duration::from_secs(4), "{waited:?}");
+    // Of itself it would have been tried again within a second. A slow machine may take longer.
+    assert!(waited >= Duration::from_secs(4), "{waited:?}");
     assert_eq!(got[1].id(), id);
     pending(&edge, 0).await;
     let retried = "embedgate_notifications_total{kind=\"test\",outcome=\"retried\"}";
