@@ -29,7 +29,7 @@ pub(super) struct NotificationsQuery {
     #[param(minimum = 1, maximum = 1000, default = 100, nullable = false)]
     limit: Option<usize>,
     /// The `next` of the page before. Left out: the first page.
-    #[param(nullable = false, pattern = "^[0-9]+[.][0-9]+$")]
+    #[param(nullable = false, pattern = "^[0-9]{1,19}[.][0-9]{1,19}$")]
     after: Option<String>,
 }
 

@@ -191,8 +191,8 @@ impl Outbox {
     ///
     /// # Errors
     ///
-    /// The file can't be written, another process has it, or too many changes wait for it. The change is not made then, as far as is known. The notices
-    /// are taken all the same, in memory, unless another process has the file.
+    /// The file can't be written, another process has it, or too many changes wait for it. The change is not made then, as
+    /// far as is known. The notices are taken all the same, in memory, unless another process has the file.
     pub fn commit(
         &self,
         notices: Vec<Notice>,

@@ -53,7 +53,10 @@ impl NoticeIntake {
         if self.works.len() < MOST_WORKS {
             self.works.push(work);
         } else {
-            self.refuse_work(work, &DatabaseError { detail: "too many changes wait for the disk".to_owned() });
+            self.refuse_work(
+                work,
+                &DatabaseError { detail: "too many changes wait for the disk".to_owned() },
+            );
         }
     }
 

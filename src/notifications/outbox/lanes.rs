@@ -62,7 +62,8 @@ pub(super) struct Failing {
 impl Lanes {
     /// Adds a notification. `now`: it may be tried at once.
     pub(super) fn push(&mut self, queued: Arc<Queued>, now: Instant) {
-        let [widget, embedder] = [&queued.widget, &queued.embedder].map(|text| text.as_deref().map(Arc::from));
+        let [widget, embedder] =
+            [&queued.widget, &queued.embedder].map(|text| text.as_deref().map(Arc::from));
         let name = (queued.queue, widget, embedder);
         self.bytes += queued.bytes();
         if queued.queue == QueueKind::Revocations {

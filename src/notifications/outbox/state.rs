@@ -95,7 +95,7 @@ pub struct DeadLetters {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LetterPlace {
     /// When it was given up, in seconds since 1970.
-    died: i64,
+    died: u64,
     number: u64,
 }
 
@@ -103,8 +103,8 @@ impl LetterPlace {
     /// Reads a place; `None`: it is none.
     pub fn parse(text: &str) -> Option<Self> {
         let (died, number) = text.split_once('.')?;
-        let place = Self { died: died.parse().ok()?, number: number.parse().ok()? };
-        (place.to_string() == text).then_some(place)
+        let read = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+        Some(Self { died: read(died)?, number: read(number)? })
     }
 }
 
@@ -118,7 +118,8 @@ impl fmt::Display for LetterPlace {
 impl DeadLetter {
     /// Its place among the others.
     pub(super) fn place(&self) -> LetterPlace {
-        LetterPlace { died: self.died.as_second(), number: self.queued.number }
+        let died = u64::try_from(self.died.as_second()).unwrap_or_default();
+        LetterPlace { died, number: self.queued.number }
     }
 }
 
@@ -156,7 +157,8 @@ impl Outbox {
     /// Dead letters, the last ones first, after this place.
     pub fn dead_letters(&self, after: Option<LetterPlace>, limit: usize) -> DeadLetters {
         let waiting = self.waiting.lock();
-        let end = after.map_or(waiting.dead.len(), |after| waiting.dead.partition_point(|dead| dead.place() < after));
+        let end = after
+            .map_or(waiting.dead.len(), |after| waiting.dead.partition_point(|dead| dead.place() < after));
         let letters = waiting.dead.range(..end).rev();
         let page: Vec<ShownLetter> = letters.take(limit).map(|letter| ShownLetter::of(letter)).collect();
         let begin = end - page.len();

@@ -116,7 +116,12 @@ impl RememberedSessions {
     }
 
     /// Judges some sessions of a widget. Returns where to go on.
-    fn judge(self: &Arc<Self>, widget: &Arc<str>, from: JudgingPlace, lines: &mut usize) -> Option<JudgingPlace> {
+    fn judge(
+        self: &Arc<Self>,
+        widget: &Arc<str>,
+        from: JudgingPlace,
+        lines: &mut usize,
+    ) -> Option<JudgingPlace> {
         let mut state = self.state.lock();
         if state.phase == RememberedPhase::Relieved {
             return None;

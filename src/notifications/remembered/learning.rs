@@ -41,8 +41,7 @@ impl RememberedSessions {
             since: now,
             until: max_age.and_then(|max_age| now.checked_add(max_age).ok()),
         };
-        let ended: Vec<EndedSession> =
-            ended.into_iter().map(|id| (Arc::clone(&source.widget), id)).collect();
+        let ended: Vec<EndedSession> = ended.into_iter().map(|id| (Arc::clone(&source.widget), id)).collect();
         self.tell_peers(&ended);
         let kept = self.take_in(ended, begun.into_iter().map(row).collect(), address);
         // What takes longer goes on, and is tried again where it fails.

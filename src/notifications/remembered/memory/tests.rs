@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::origin::{Embedder, Origin};
-use embedgate_policy::verdict::Class;
+use embedgate_policy::verdict::{Class, Reason};
 
 const MOST: usize = 8;
 
@@ -238,7 +238,8 @@ fn no_more_are_denied_than_there_is_room_to_tell() {
     for id in 0..6 {
         memory.keep(name(0, id % 3, id), at(u32::from(id)), None);
     }
-    let deny = |source: &SessionSource| (source.facts != self::source(0, 0).facts).then_some(Reason::NotListed);
+    let deny =
+        |source: &SessionSource| (source.facts != self::source(0, 0).facts).then_some(Reason::NotListed);
     let room = |room| JudgingBounds { at_once: 100, room };
     let (denied, left) = memory.judge("w0", JudgingPlace::default(), room(1), deny, None);
     let LeftToJudge::WithoutRoom(place) = left else { unreachable!() };
