@@ -169,4 +169,22 @@ fn what_could_not_reach_anybody_is_tried_once_another_arrives() {
     let begun: Vec<u64> =
         std::iter::from_fn(|| lanes.begin(QueueKind::Usual, now)).map(|(queued, _)| queued.number).collect();
     assert_eq!(begun, [1, 3], "the other was refused by the receiver itself");
+    lanes.retry_all(now);
+    let begun: Vec<u64> =
+        std::iter::from_fn(|| lanes.begin(QueueKind::Usual, now)).map(|(queued, _)| queued.number).collect();
+    assert_eq!(begun, [2], "which another receiver may not");
+}
+
+#[test]
+fn revocations_wait_for_those_of_their_own_embedder_alone() {
+    let (mut lanes, now) = (Lanes::default(), Instant::now());
+    for (number, embedder) in [(1, "a"), (2, "a"), (3, "b")] {
+        let mut queued = Arc::into_inner(queued(number, QueueKind::Revocations, "w")).unwrap();
+        queued.embedder = Some(embedder.into());
+        lanes.push(Arc::new(queued), now);
+    }
+    let begin = |lanes: &mut Lanes| lanes.begin(QueueKind::Revocations, now).map(|(queued, _)| queued.number);
+    assert_eq!([begin(&mut lanes), begin(&mut lanes), begin(&mut lanes)], [Some(1), Some(3), None]);
+    lanes.finish(1, now).unwrap();
+    assert_eq!((begin(&mut lanes), lanes.revocations().0), (Some(2), 2));
 }
