@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{A, B, MediaServer, Receiver, begin, call, remembered, remembers, save, widget};
-use crate::support::edge::{Edge, EdgeSpec, usual_routes};
+use crate::support::edge::{Edge, EdgeSpec, usual_routes, write_tokens};
 use crate::support::nats::NatsServer;
 use crate::support::{LONG, in_time};
 
 fn spec(name: &str, nats: &NatsServer, media: &MediaServer, receiver: &Receiver) -> EdgeSpec {
+    // All edges have the same keys, in the folder of the server.
+    let tickets = nats.store().with_extension("keys");
+    write_tokens(&tickets, &STANDARD.encode([7; 32]));
     let more = format!(
         "[rules]\nsource = \"nats\"\n[rules.nats]\nservers = [\"{}\"]\nbucket = \"shared\"\nedge = \"{name}\"\n\
-         [upstreams.app]\nservers = [\"{}\"]\n[notify]\nurl = \"{}\"\n",
+         [tickets]\nkey_file = {tickets:?}\n[upstreams.app]\nservers = [\"{}\"]\n[notify]\nurl = \"{}\"\n",
         nats.url(),
         media.addr,
         receiver.url()
