@@ -242,7 +242,7 @@ fn no_more_are_denied_than_there_is_room_to_tell() {
         |source: &SessionSource| (source.facts != self::source(0, 0).facts).then_some(Reason::NotListed);
     let room = |room| JudgingBounds { at_once: 100, room };
     let (denied, left) = memory.judge("w0", JudgingPlace::default(), room(1), deny, None);
-    let LeftToJudge::WithoutRoom(place) = left else { unreachable!() };
+    let LeftToJudge::WithoutRoom(place) = left else { panic!("there was room for all") };
     assert_eq!((denied.len(), memory.len()), (1, 4), "the others stay");
     assert_eq!(denied[0].ids, ["1".into(), "4".into()]);
     let (denied, left) = memory.judge("w0", place, room(1), deny, None);
