@@ -32,10 +32,12 @@ pub const PREFLIGHT_MAX_AGE: HeaderValue = HeaderValue::from_static("60");
 pub const FRAME_ANCESTORS_NONE: HeaderValue = HeaderValue::from_static("frame-ancestors 'none'");
 
 /// Field by which an upstream names a session that leaves the edge. It is for the edge alone.
-pub const NAMED_SESSION: &str = "x-widget-session";
+pub static NAMED_SESSION: HeaderName = HeaderName::from_static("x-widget-session");
 
 /// Field by which an upstream says that such a session is over. It is for the edge alone.
-pub const ENDED_SESSION: &str = "x-widget-session-ended";
+pub static ENDED_SESSION: HeaderName = HeaderName::from_static("x-widget-session-ended");
+
+static POWERED_BY: HeaderName = HeaderName::from_static("x-powered-by");
 
 const NO_DEVICES: &str = "camera=(), geolocation=(), payment=(), usb=(), display-capture=(), microphone=()";
 const MICROPHONE_ONLY: &str =
@@ -152,7 +154,7 @@ fn class_fields(class: Class, voice: bool) -> Vec<(HeaderName, HeaderValue)> {
 /// behind the edge, fields for the edge, and fields that depend on the verdict. Where a page may read answers, the upstream says
 /// which fields.
 pub fn is_stripped(class: Class, name: &HeaderName) -> bool {
-    if *name == header::SERVER || matches!(name.as_str(), "x-powered-by" | NAMED_SESSION | ENDED_SESSION) {
+    if *name == header::SERVER || [&POWERED_BY, &NAMED_SESSION, &ENDED_SESSION].contains(&name) {
         return true;
     }
     if is_cors(name) {

@@ -37,6 +37,7 @@ impl Fields {
     }
 
     /// Whether there is a line with this name.
+    #[inline]
     pub fn contains(&self, name: &HeaderName) -> bool {
         self.0.iter().any(|(own, _)| own == name)
     }

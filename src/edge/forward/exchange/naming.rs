@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use http::header::HeaderName;
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 
 use super::ForwardRequest;
@@ -37,15 +37,12 @@ impl<'a> ForwardRequest<'a> {
         let naming = self.naming?;
         let has_opened = head.status.is_success() && self.outgoing.request.method != Method::HEAD
             || head.status == StatusCode::SWITCHING_PROTOCOLS;
-        let is_naming = |name: &HeaderName| matches!(name.as_str(), NAMED_SESSION | ENDED_SESSION);
+        let is_naming = |name: &HeaderName| [&NAMED_SESSION, &ENDED_SESSION].contains(&name);
         if !has_opened || !head.fields.iter().any(|(name, _)| is_naming(name)) {
             return None;
         }
-        let lines = |name| {
-            let lines = head.fields.get_all(HeaderName::from_static(name));
-            lines.map(|value| value.as_bytes())
-        };
-        let named = NamedSessions::read(lines(NAMED_SESSION), lines(ENDED_SESSION));
+        let lines = |name| head.fields.get_all(name).map(HeaderValue::as_bytes);
+        let named = NamedSessions::read(lines(&NAMED_SESSION), lines(&ENDED_SESSION));
         let (outgoing, upstream) = (&self.outgoing, self.upstream.name());
         let address = outgoing.client.address(outgoing.request, &naming.setup.borrow().trusted_proxies);
         Some(Box::pin(async move { naming.remember((upstream, address), named).await }))

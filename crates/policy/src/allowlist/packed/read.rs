@@ -233,7 +233,8 @@ struct RecordHead<'a> {
 impl RecordHead<'_> {
     /// Whether the pattern covers the host. For a glob this checks only the parent; its label needs the whole
     /// record.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a call for each entry, once more than one question needs it")]
+    #[inline(always)]
     fn covers(&self, asked: HostQuery<'_>) -> bool {
         match self.flags & FORM {
             EXACT => self.host == asked.host,
