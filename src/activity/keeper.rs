@@ -37,9 +37,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use self::worker::KeeperThread;
 use super::firsts::{FirstSightings, NoticeTaker};
 use super::kept::Growth;
 use super::reader::ActivityError;
@@ -54,6 +54,7 @@ use crate::telemetry::metrics::ActivityMetrics;
 
 mod reading;
 mod sweep;
+mod worker;
 
 /// Sightings that may wait to be added up.
 const ROOM: usize = 16 * 1024;
@@ -172,36 +173,33 @@ impl ActivityKeeper {
         let (mut written, mut swept) = (Instant::now(), Instant::now());
         let mut took = Duration::ZERO;
         // Not waited for: meanwhile there is more to add up. Only one at a time.
-        let mut work = JoinSet::new();
-        // A file that has to be repaired first takes a while.
-        self.begin(&mut work, Self::write);
-        loop {
-            // A panic has been told by its hook.
-            while let Some(done) = work.try_join_next() {
-                took = done.unwrap_or_default().unwrap_or(took);
+        let mut worker = match KeeperThread::start(Arc::clone(&self)) {
+            Ok(worker) => worker,
+            Err(error) => {
+                tracing::error!(%error, "nothing of embedders is kept: there is no thread for it");
+                return;
             }
+        };
+        // A file that has to be repaired first takes a while.
+        worker.begin(Self::write);
+        loop {
+            took = worker.taken().unwrap_or(took);
             let look = self.look();
             let is_failing = self.failing.load(Ordering::Relaxed);
             let pause = if is_failing { RETRY } else { pause_after(took) };
             let is_time = (look == Look::Some || is_failing) && written.elapsed() >= pause
                 || look == Look::Full && !is_failing;
-            if work.is_empty() {
+            if worker.is_idle() {
                 if is_time {
                     written = Instant::now();
-                    self.begin(&mut work, Self::write);
+                    worker.begin(Self::write);
                 } else if swept.elapsed() >= SWEEP && !is_failing {
                     swept = Instant::now();
-                    self.begin(&mut work, Self::sweep);
+                    worker.begin(Self::sweep);
                 }
             }
             sleep(if look == Look::Nothing { IDLE_LOOK } else { LOOK }).await;
         }
-    }
-
-    /// Begins work on a thread. It returns how long a write took; `None` where it was none.
-    fn begin(self: &Arc<Self>, work: &mut JoinSet<Option<Duration>>, what: fn(&Self) -> Option<Duration>) {
-        let keeper = Arc::clone(self);
-        work.spawn_blocking(move || what(&keeper));
     }
 
     /// Takes sightings out of the recorder.

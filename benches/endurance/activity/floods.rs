@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::asks::{Ask, ask_all};
-use super::million::mix;
+use super::million::{RATE, mix};
 use super::seen::{Seen, Site};
 use super::{Watch, judge_answers, plain, settle};
 use crate::admin::{Admin, document};
@@ -26,8 +26,10 @@ const BATCH: usize = 20_000;
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
     let (forged, spread) = (settings.count(1_000_000, 100_000), settings.count(100_000, 5_000));
-    Flood { forged, widgets: 1, watched: 1, least: 100, step: 20 }.show(settings, rows)?;
-    Flood { forged, widgets: spread, watched: WATCHED, least: 10, step: 4 }.show(settings, rows)
+    // One widget has one record, however fast they come. Many have as many to write.
+    Flood { forged, widgets: 1, watched: 1, least: 100, step: 20, a_second: None }.show(settings, rows)?;
+    let a_second = Some(RATE);
+    Flood { forged, widgets: spread, watched: WATCHED, least: 10, step: 4, a_second }.show(settings, rows)
 }
 
 /// Forged origins over so many widgets, at some of which true embedders ask `least` times and more, in steps.
@@ -38,18 +40,20 @@ struct Flood {
     watched: usize,
     least: usize,
     step: usize,
+    a_second: Option<u32>,
 }
 
 impl Flood {
     fn show(self, settings: &Settings, rows: &mut Rows) -> Result<()> {
-        let Self { forged, widgets, watched, .. } = self;
-        let what = format!("activity, {forged} forged origins at {widgets} widgets");
+        let Self { forged, widgets, watched, a_second, .. } = self;
+        let rate = a_second.map_or("as fast as it goes".to_owned(), |rate| format!("{rate} a second"));
+        let what = format!("activity, {forged} forged origins at {widgets} widgets, {rate}");
         let edge = Edge::start(&settings.binary, upstreams::start()?, Spec::default())?;
         let admin = edge.admin();
         save_all(admin, widgets)?;
         let watch = Watch::start(&edge)?;
         let asks = self.shuffled().into_iter().map(move |number| self.ask(number));
-        let tally = on_this_thread(ask_all(plain(&edge), asks, None, |_| ()))?;
+        let tally = on_this_thread(ask_all(plain(&edge), asks, a_second, |_| ()))?;
         settle(admin)?;
         watch.judge(&what, rows)?;
         judge_answers(&what, &tally, admin, rows)?;

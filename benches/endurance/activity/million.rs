@@ -20,9 +20,11 @@ use crate::rows::Rows;
 use crate::{Settings, upstreams};
 
 /// Requests a second.
-const RATE: u32 = 10_000;
+pub const RATE: u32 = 10_000;
 /// Pages that no widget lists.
 const STRANGERS: usize = 1_000;
+/// How many of them embed one widget. With more, lists would come to their bound on the disk, which is what floods are about.
+const OF_ONE_WIDGET: usize = 4;
 /// One of so many requests comes from a page that is listed.
 const LISTED_EACH: usize = 10;
 /// Widgets whose counts are read at the end.
@@ -106,7 +108,7 @@ fn any(nth: usize, widgets: usize) -> Ask {
     let mixed = mix(nth as u64) as usize;
     let number = mixed % widgets;
     if !nth.is_multiple_of(LISTED_EACH) {
-        return from_a_stranger(number, mixed / widgets);
+        return from_a_stranger(number, number + mixed / widgets % OF_ONE_WIDGET);
     }
     let page = match nth / LISTED_EACH % 3 {
         0 => format!("site{number}.example.com"),
