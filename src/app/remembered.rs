@@ -21,7 +21,7 @@ impl Occupies for SessionCounter {
             widget,
             limits,
             embedder,
-            is_listed,
+            is_listed: &|| is_listed,
             address,
             is_open: false,
             is_session: true,

@@ -13,8 +13,8 @@ use super::widgets::{EmbedderCounter, WidgetCounter};
 /// its session ends when it is dropped.
 #[derive(Default)]
 pub struct Charge {
-    /// `None`: nothing was taken. In a box: every open session has room for a charge, and few have one.
-    taken: Option<Box<TakenParts>>,
+    /// `None`: nothing was taken.
+    taken: Option<TakenParts>,
     is_kept: bool,
 }
 
@@ -57,7 +57,7 @@ impl Charge {
 
     /// A charge of these parts.
     pub(super) fn of(taken: TakenParts) -> Self {
-        Self { taken: Some(Box::new(taken)), is_kept: false }
+        Self { taken: Some(taken), is_kept: false }
     }
 }
 

@@ -61,8 +61,9 @@ impl LimitClock {
 
     /// The time now.
     pub(super) fn now(&self) -> Moment {
-        let ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.at(ms.saturating_add(BEGIN), Timestamp::now().as_second())
+        let begun = self.begun.elapsed();
+        let ms = begun.as_secs() * 1000 + u64::from(begun.subsec_millis());
+        self.at(ms + BEGIN, Timestamp::now().as_second())
     }
 
     fn at(&self, ms: u64, seconds: i64) -> Moment {

@@ -132,7 +132,7 @@ impl LimitDays {
     fn count(&self, kept: &KeptOpens, now: &Moment) {
         let KeptOpens { widget, embedder, opens, is_listed } = kept;
         let widget = self.limiter.widgets.widget(widget);
-        let embedder = self.limiter.widgets.embedder(&widget, embedder, *is_listed);
+        let embedder = self.limiter.widgets.embedder(&widget, embedder, &|| *is_listed);
         {
             let mut counted = embedder.counter.lock();
             counted.used.add_earlier(now, *opens);

@@ -241,7 +241,7 @@ impl Limiter {
             return Ok(took.beyond);
         };
         let Charging { opening, now, weight } = charging;
-        let is_newcomer = !opening.is_listed && embedder.is_some_and(|key| key != SHARED);
+        let is_newcomer = embedder.is_some_and(|key| key != SHARED) && !(opening.is_listed)();
         let budget = |kind| Budget { widget: opening.widget, embedder, kind, is_newcomer };
         let day = now.day.number();
         let spent = took.before.spent(opening.limits.of(part), *weight, |kind, limit, used| {

@@ -11,7 +11,7 @@ use super::charge::Charge;
 use super::shares::ShareWait;
 
 /// Open of a widget with limits, which the rules allow.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Opening<'a> {
     /// The widget's id.
     pub widget: &'a str,
@@ -19,8 +19,9 @@ pub struct Opening<'a> {
     pub limits: &'a Limits,
     /// The embedder: the page of its ticket, else its origin, or the text of an opaque one.
     pub embedder: &'a str,
-    /// Whether an entry of the widget names the embedder exactly. Such a one never shares a counter with others.
-    pub is_listed: bool,
+    /// Tells whether an entry of the widget names the embedder exactly. Such a one never shares a counter with others. It is
+    /// asked where that is not known yet.
+    pub is_listed: &'a dyn Fn() -> bool,
     /// The client's address; `None` where it is not known.
     pub address: Option<IpAddr>,
     /// Whether it counts as an open.

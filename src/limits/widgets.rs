@@ -147,12 +147,13 @@ impl WidgetTable {
         &self,
         widget: &WidgetCounter,
         key: &str,
-        is_listed: bool,
+        is_listed: &dyn Fn() -> bool,
     ) -> Arc<EmbedderCounter> {
         let mut embedders = widget.embedders.lock();
         if let Some(EmbedderEntry(found)) = embedders.counters.get(key) {
             return Arc::clone(found);
         }
+        let is_listed = is_listed();
         let has_own = is_listed || key == SHARED || embedders.newcomers < NEWCOMERS && self.claim_place();
         if !has_own {
             if let Some(EmbedderEntry(shared)) = embedders.counters.get(SHARED) {

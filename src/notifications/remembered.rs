@@ -252,7 +252,7 @@ impl RememberedSessions {
                 widget,
                 limits: &limits,
                 embedder: facts.counted_as(widget, &policy),
-                is_listed: is_listed(&of_request, &decision, rules, &policy),
+                is_listed: is_listed(&of_request, &decision, &rules, &policy),
                 address,
             })
         })

@@ -100,7 +100,7 @@ impl SessionFacts {
 pub fn is_listed(
     facts: &Facts<'_>,
     decision: &Decision,
-    widget: WidgetRules<'_>,
+    widget: &WidgetRules<'_>,
     policy: &EdgePolicy,
 ) -> bool {
     let page = facts.by_ticket(policy).or_else(|| facts.embedder.origin());
@@ -270,7 +270,7 @@ mod tests {
             };
             let decision = decide(&facts, Some(rules.as_rules()), &policy, Timestamp::now());
             assert!(decision.is_allowed(), "{document} {page:?}");
-            is_listed(&facts, &decision, rules.as_rules(), &policy)
+            is_listed(&facts, &decision, &rules.as_rules(), &policy)
         };
         for by_ticket in [false, true] {
             assert!(of(list, "https://example.com", by_ticket));

@@ -168,7 +168,7 @@ fn an_open_within_its_limits_allocates_nothing() {
         widget: "listed",
         limits: &limits,
         embedder: "https://example.com",
-        is_listed: true,
+        is_listed: &|| true,
         address: Some([203, 0, 113, 9].into()),
         is_open: true,
         is_session: true,

@@ -69,7 +69,7 @@ impl<'a> WidgetRules<'a> {
         );
         varint::write(out, revision);
         if let Some(PackedLimits(packed)) = limits {
-            // The mode and nine numbers of at most five bytes.
+            // The mode and nine numbers of four bytes.
             out.push(packed.len() as u8);
             out.extend_from_slice(packed);
         }

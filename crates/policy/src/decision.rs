@@ -65,8 +65,8 @@ impl<'a> Facts<'a> {
     /// The page named by a valid ticket, if the verdict is about that page: the request comes from the
     /// widget's own iframe, which opens a session, reloads or follows a link.
     pub fn by_ticket(&self, policy: &EdgePolicy) -> Option<Origin<'a>> {
-        let asks = matches!(self.class, Class::Session | Class::Frame) && self.is_from_own_origin(policy);
-        self.ticket.opened_by().filter(|_| asks)
+        let asks = || matches!(self.class, Class::Session | Class::Frame) && self.is_from_own_origin(policy);
+        self.ticket.opened_by().filter(|_| asks())
     }
 
     /// The embedder with which the request counts: the page of its ticket, else its origin, or the text of an opaque one.

@@ -139,11 +139,11 @@ impl Judge<'_> {
             Facts { widget: id, class: route.class, embedder, missing_denied: route.missing_denied, ticket };
         let ruled = decide(&facts, widget, self.policy, now);
         let opens = opener.opens(route, is_stream);
-        let limited = match self.limit(widget, ruled, &facts, (request, opener, opens)) {
-            Ok(limited) => limited,
-            Err(wait) => return Judged::Waits(wait),
-        };
-        let LimitedVerdict { decision, charge, address, refusal } = limited;
+        let mut limited = LimitedVerdict::of(ruled);
+        if let Err(wait) = self.limit(widget.as_ref(), &facts, (request, opener, opens), &mut limited) {
+            return Judged::Waits(wait);
+        }
+        let decision = limited.decision;
         let took = started.elapsed();
         if let Some(reading) = &reading {
             self.presented(reading, ticket, &ruled);
@@ -204,8 +204,8 @@ impl Judge<'_> {
                         facts,
                         generation,
                         is_counted: opens.is_session,
-                        address,
-                        charge,
+                        address: limited.address,
+                        charge: limited.charge.take(),
                     });
                 }
                 if is_stream {
@@ -218,7 +218,7 @@ impl Judge<'_> {
                 let told = reading.as_ref().filter(|reading| reading.is_needed(route.class));
                 let cookies = self.tickets.has_cookies();
                 let shown = subject.shown(decision_id, &decision);
-                let subject = match refusal {
+                let subject = match limited.refusal {
                     Some(limit) => told::DenialSubject::Limit(limit.into()),
                     None => told::DenialSubject::of(decision.reason, &facts, told, self.policy, cookies),
                 };

@@ -105,7 +105,7 @@ impl SessionEntry {
             widget: rules.id,
             limits,
             embedder: facts.counted_embedder(policy).unwrap_or_default(),
-            is_listed: is_listed(&facts, decision, rules, policy),
+            is_listed: &|| is_listed(&facts, decision, &rules, policy),
             address: self.address,
             is_open: false,
             is_session: true,

@@ -30,7 +30,7 @@ fn open(limiter: &Arc<Limiter>, widget: &str, embedder: &str, is_kept: bool) {
         widget,
         limits: &limits,
         embedder,
-        is_listed: true,
+        is_listed: &|| true,
         address: None,
         is_open: true,
         is_session: false,

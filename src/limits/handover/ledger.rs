@@ -59,7 +59,7 @@ impl LimitLedger {
             let mut minute = Vec::new();
             for passed in of_embedders {
                 let entry = embedders.entry((id.clone(), passed.key.clone())).or_insert_with(|| {
-                    let embedder = limiter.widgets.embedder(&widget, &passed.key, passed.listed);
+                    let embedder = limiter.widgets.embedder(&widget, &passed.key, &|| passed.listed);
                     let mut parts = parts();
                     parts.of_embedder = Some((embedder, CountedAt::LONG_AGO));
                     parts.of_widget = Some(CountedAt::LONG_AGO);

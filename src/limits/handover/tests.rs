@@ -32,7 +32,7 @@ fn opened(limiter: &Arc<Limiter>, embedder: &str, address: u32) -> Charge {
         widget: "w",
         limits: &most(),
         embedder,
-        is_listed: embedder == SITE,
+        is_listed: &|| embedder == SITE,
         address: Some(IpAddr::V4(Ipv4Addr::from_bits(address))),
         is_open: true,
         is_session: true,

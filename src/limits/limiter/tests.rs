@@ -60,7 +60,7 @@ fn websocket(limits: &Limits) -> Opening<'_> {
         widget: "w",
         limits,
         embedder: SITE,
-        is_listed: true,
+        is_listed: &|| true,
         address: Some(address(1)),
         is_open: true,
         is_session: true,

@@ -14,20 +14,20 @@ fn site(number: usize) -> String {
 fn newcomers_share_a_counter_where_there_is_no_room_and_listed_ones_never() {
     let table = WidgetTable::new();
     let widget = table.widget("w");
-    let early = table.embedder(&widget, "https://early.example", false);
+    let early = table.embedder(&widget, "https://early.example", &|| false);
     for number in 0..NEWCOMERS + 100 {
-        table.embedder(&widget, &site(number), false);
+        table.embedder(&widget, &site(number), &|| false);
     }
     assert_eq!(widget.embedders().len(), NEWCOMERS + 1);
-    let shared = table.embedder(&widget, "https://late.example", false);
+    let shared = table.embedder(&widget, "https://late.example", &|| false);
     assert_eq!(&*shared.key, SHARED);
-    assert!(Arc::ptr_eq(&shared, &table.embedder(&widget, "https://later.example", false)));
-    assert!(Arc::ptr_eq(&early, &table.embedder(&widget, "https://early.example", false)));
-    let listed = table.embedder(&widget, "https://late.example", true);
+    assert!(Arc::ptr_eq(&shared, &table.embedder(&widget, "https://later.example", &|| false)));
+    assert!(Arc::ptr_eq(&early, &table.embedder(&widget, "https://early.example", &|| false)));
+    let listed = table.embedder(&widget, "https://late.example", &|| true);
     assert_eq!((&*listed.key, listed.is_listed), ("https://late.example", true));
     // Those of another widget have their own.
     let other = table.widget("other");
-    assert_eq!(&*table.embedder(&other, "https://late.example", false).key, "https://late.example");
+    assert_eq!(&*table.embedder(&other, "https://late.example", &|| false).key, "https://late.example");
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn newcomers_of_all_widgets_are_bounded_and_room_comes_back() {
         (0..ALL_NEWCOMERS / NEWCOMERS + 2).map(|number| table.widget(&format!("w{number}"))).collect();
     for widget in &widgets {
         for number in 0..NEWCOMERS {
-            table.embedder(widget, &site(number), false);
+            table.embedder(widget, &site(number), &|| false);
         }
     }
     let all: usize = widgets.iter().map(|widget| widget.embedders().len()).sum();
@@ -65,11 +65,11 @@ fn counters_that_count_or_are_held_stay() {
     let (table, clock) = (WidgetTable::new(), LimitClock::new());
     let now = clock.now();
     let widget = table.widget("w");
-    let held = table.embedder(&widget, "https://held.example", false);
-    let counts = table.embedder(&widget, "https://counts.example", true);
+    let held = table.embedder(&widget, "https://held.example", &|| false);
+    let counts = table.embedder(&widget, "https://counts.example", &|| true);
     counts.counter.lock().used.add(&now, OPEN, usize::MAX);
     drop(counts);
-    table.embedder(&widget, "https://idle.example", false);
+    table.embedder(&widget, "https://idle.example", &|| false);
     table.sweep(&now);
     let mut left: Vec<_> = widget.embedders().iter().map(|embedder| embedder.key.clone()).collect();
     left.sort();
@@ -88,7 +88,7 @@ fn a_sweep_tells_the_memory() {
     let (table, now) = (WidgetTable::new(), LimitClock::new().now());
     let widget = table.widget("w");
     let before = table.sweep(&now);
-    let held: Vec<_> = (0..100).map(|number| table.embedder(&widget, &site(number), false)).collect();
+    let held: Vec<_> = (0..100).map(|number| table.embedder(&widget, &site(number), &|| false)).collect();
     let own: usize =
         held.iter().map(|embedder| size_of::<EmbedderCounter>() + embedder.key.len() + PLACE).sum();
     assert_eq!(table.sweep(&now), before + own);

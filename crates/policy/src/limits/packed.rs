@@ -3,7 +3,6 @@
 use std::num::NonZeroU32;
 
 use super::{LimitKind, LimitMode, LimitPart, Limits, PartLimits};
-use crate::varint;
 
 /// Limits of a widget in the rule book. They are read only where a request opens something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,12 +11,10 @@ pub struct PackedLimits<'a>(pub(crate) &'a [u8]);
 impl PackedLimits<'_> {
     /// The limits.
     pub fn read(self) -> Limits {
-        let Some((mode, mut rest)) = self.0.split_first() else { return Limits::default() };
-        let mut next = || {
-            let (limit, after) = varint::read(rest)?;
-            rest = after;
-            NonZeroU32::new(u32::try_from(limit).ok()?)
-        };
+        let Some((mode, rest)) = self.0.split_first() else { return Limits::default() };
+        let (numbers, _) = rest.as_chunks();
+        let mut numbers = numbers.iter();
+        let mut next = || NonZeroU32::new(u32::from_le_bytes(*numbers.next()?));
         let mut part = || PartLimits { sessions: next(), opens_per_minute: next(), opens_per_day: next() };
         let mode = if *mode == 0 { LimitMode::Enforce } else { LimitMode::Monitor };
         let (address, embedder, widget) = (part(), part(), part());
@@ -31,7 +28,7 @@ impl Limits {
         let mut packed = vec![u8::from(self.mode == LimitMode::Monitor)];
         for part in LimitPart::ALL {
             for kind in LimitKind::ALL {
-                varint::write(&mut packed, self.of(part).of(kind).map_or(0, |limit| limit.get().into()));
+                packed.extend(self.of(part).of(kind).map_or(0, NonZeroU32::get).to_le_bytes());
             }
         }
         packed

@@ -69,16 +69,16 @@ impl Judge<'_> {
     #[inline]
     pub(super) fn limit(
         &self,
-        widget: Option<WidgetRules<'_>>,
-        ruled: Decision,
+        widget: Option<&WidgetRules<'_>>,
         facts: &Facts<'_>,
         (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
-    ) -> Result<LimitedVerdict, ShareWait> {
+        verdict: &mut LimitedVerdict,
+    ) -> Result<(), ShareWait> {
         match widget {
-            Some(widget) if (opens.is_open || opens.is_session) && ruled.is_allowed() => {
-                self.limit_opening(widget, ruled, facts, (request, opener, opens))
+            Some(widget) if (opens.is_open || opens.is_session) && verdict.decision.is_allowed() => {
+                self.limit_opening(widget, facts, (request, opener, opens), verdict)
             }
-            _ => Ok(LimitedVerdict::of(ruled)),
+            _ => Ok(()),
         }
     }
 
@@ -86,12 +86,12 @@ impl Judge<'_> {
     #[inline(never)]
     fn limit_opening(
         &self,
-        widget: WidgetRules<'_>,
-        ruled: Decision,
+        widget: &WidgetRules<'_>,
         facts: &Facts<'_>,
         (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
-    ) -> Result<LimitedVerdict, ShareWait> {
-        let mut verdict = LimitedVerdict::of(ruled);
+        verdict: &mut LimitedVerdict,
+    ) -> Result<(), ShareWait> {
+        let ruled = verdict.decision;
         verdict.address = match widget.limits {
             Some(_) => opener.client.address(request, opener.trusted_proxies),
             // For limits that come later. What proxies say is not worth reading for them.
@@ -105,7 +105,7 @@ impl Judge<'_> {
                 widget: widget.id,
                 limits: &limits.read(),
                 embedder: facts.counted_embedder(self.policy).unwrap_or_default(),
-                is_listed: is_listed(facts, &ruled, widget, self.policy),
+                is_listed: &|| is_listed(facts, &ruled, widget, self.policy),
                 address: verdict.address,
                 is_open: opens.is_open,
                 is_session: opens.is_session,
@@ -113,13 +113,13 @@ impl Judge<'_> {
             });
             verdict.take(opened)?;
         }
-        Ok(verdict)
+        Ok(())
     }
 }
 
 impl LimitedVerdict {
     /// The verdict of the rules alone.
-    fn of(ruled: Decision) -> Self {
+    pub(super) fn of(ruled: Decision) -> Self {
         Self { decision: ruled, charge: None, address: None, refusal: None }
     }
 

@@ -113,7 +113,7 @@ proptest! {
                         let keys = [(Address, address), (Embedder, site as u32), (Widget, 0)];
                         let opening = Opening {
                             embedder: SITES[site],
-                            is_listed: site == 0,
+                            is_listed: &|| site == 0,
                             address: Some(super::address(address)),
                             is_open,
                             is_session,

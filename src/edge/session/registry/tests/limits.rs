@@ -23,7 +23,7 @@ impl House {
             widget: "w",
             limits: &limits,
             embedder: A,
-            is_listed: true,
+            is_listed: &|| true,
             address,
             is_open: true,
             is_session: true,
