@@ -11,13 +11,13 @@ use super::ActivityKeeper;
 use crate::rules::caught;
 
 /// Work on the file. It returns how long a write took; `None` where it was none.
-type Work = fn(&ActivityKeeper) -> Option<Duration>;
+type KeeperWork = fn(&ActivityKeeper) -> Option<Duration>;
 
 /// Thread on which the file is written, one thing after the other. It is always the same one: the library's pages stay in
 /// memory from write to write, and what one thread allocates and others free stays with the first until it allocates again.
 /// With the threads that everybody shares, each of them would come to hold as much as the whole cache.
 pub(super) struct KeeperThread {
-    work: mpsc::Sender<Work>,
+    work: mpsc::Sender<KeeperWork>,
     done: UnboundedReceiver<Option<Duration>>,
     is_idle: bool,
 }
@@ -25,13 +25,12 @@ pub(super) struct KeeperThread {
 impl KeeperThread {
     /// Starts it. It ends with this.
     pub(super) fn start(keeper: Arc<ActivityKeeper>) -> io::Result<Self> {
-        let (work, queue) = mpsc::channel::<Work>();
+        let (work, queue) = mpsc::channel::<KeeperWork>();
         let (ended, done) = unbounded_channel();
         thread::Builder::new().name("activity".to_owned()).spawn(move || {
             for work in queue {
                 // A panic has been told by its hook.
                 let took = caught(|| work(&keeper)).ok().flatten();
-                embedgate_allocator::collect();
                 if ended.send(took).is_err() {
                     return;
                 }
@@ -41,7 +40,7 @@ impl KeeperThread {
     }
 
     /// Begins work. Whoever calls has seen that it [is idle](Self::is_idle).
-    pub(super) fn begin(&mut self, work: Work) {
+    pub(super) fn begin(&mut self, work: KeeperWork) {
         // It ends only with this.
         self.is_idle = self.work.send(work).is_err();
     }
