@@ -3,7 +3,7 @@
 //!
 //! | path | answers |
 //! |---|---|
-//! | `GET /` | where to look, for a person with a browser |
+//! | `GET /` and other views | the operator's page (`page`), for a person with a browser |
 //! | `GET /livez` | 200 while the process runs |
 //! | `GET /readyz` | 200 once rules are loaded and every data listener accepts, else 503 with what is missing |
 //! | `GET /metrics` | Prometheus text format |
@@ -38,6 +38,7 @@ mod metrics;
 mod notifications;
 mod openapi;
 mod paced_stream;
+mod page;
 mod patience;
 mod problem;
 mod propose;
@@ -56,7 +57,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use axum::extract::State;
 use axum::routing::get;
 use axum::{Router, middleware};
 use http::header;
@@ -67,7 +67,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::{TokenFault, TokenLineFault, Tokens};
+pub use auth::{PageSessions, TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
@@ -162,11 +162,23 @@ pub struct Admin {
     pub gate: Arc<Gate>,
     /// What callers may take at once.
     pub bounds: CallBounds,
-    /// What a person finds at `/`: where to look.
-    pub start_page: String,
+    /// The admin listener speaks TLS.
+    pub is_secure: bool,
+    /// People at the page.
+    pub page_sessions: PageSessions,
 }
 
 impl Admin {
+    /// The scheme of the admin listener.
+    fn scheme(&self) -> &'static str {
+        if self.is_secure { "https" } else { "http" }
+    }
+
+    /// The name of the cookie that stands for a session. Browsers take a `__Host-` only over TLS.
+    fn cookie(&self) -> &'static str {
+        if self.is_secure { "__Host-embedgate" } else { "embedgate_admin" }
+    }
+
     /// When each certificate in force expires, in seconds of Unix time, by its file. Should one file have two, as while
     /// new ones are read, the earlier counts.
     fn expiries(&self) -> BTreeMap<String, i64> {
@@ -228,7 +240,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
     calls
         .route("/v1/openapi.json", get(description))
         .route_layer(middleware::from_fn_with_state(declared, declared::check))
-        .route("/", get(start_page))
+        .merge(page::views())
         .merge(health_routes())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
@@ -252,12 +264,6 @@ fn health_routes() -> Router<Arc<Admin>> {
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(metrics::metrics))
-}
-
-async fn start_page(State(admin): State<Arc<Admin>>) -> String {
-    let calls =
-        "/livez, /readyz, /metrics and /v1/openapi.json are open. Other calls under /v1 need a bearer token.";
-    format!("{}\n{calls}\n", admin.start_page)
 }
 
 /// Serves until the process ends, also during the grace period, so that probes learn of the stop. Uses mutual

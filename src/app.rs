@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::activity::reader::ActivityReader;
-use crate::admin::{self, Admin, CallBounds, Gate, Readiness};
+use crate::admin::{self, Admin, CallBounds, Gate, PageSessions, Readiness};
 use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::judge::VerdictRecorder;
@@ -273,7 +273,8 @@ impl Assembly {
             readiness: Arc::clone(&readiness),
             certificates,
             runtimes: vec![("requests", requests.handle().clone()), ("control", control.handle().clone())],
-            start_page: welcome.to_string(),
+            is_secure: admin_tls.is_some(),
+            page_sessions: PageSessions::default(),
         });
 
         fleet::answer_of_decisions(&admin);

@@ -11,16 +11,18 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use tokio::time::sleep;
 
-use super::Admin;
 use super::connections::CallerConnection;
 use super::problem::Problem;
+use super::{Admin, page};
 use crate::rules::change::Actor;
 
+mod sessions;
 mod token_file;
 
+pub use sessions::PageSessions;
 pub use token_file::{TokenFault, TokenLineFault, Tokens};
 
 /// Role of a token.
@@ -64,8 +66,8 @@ impl Caller {
     }
 }
 
-/// Paths that a person, a probe, a scraper or a generator of clients asks for without a token.
-const OPEN: [&str; 5] = ["/", "/livez", "/readyz", "/metrics", "/v1/openapi.json"];
+/// Paths that a probe, a scraper or a generator of clients asks for without a token.
+const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/v1/openapi.json"];
 
 /// Time until a call without a known token has its answer, so that guessing is slow.
 const REFUSAL_DELAY: Duration = Duration::from_millis(100);
@@ -77,11 +79,12 @@ pub(super) async fn authenticate(
     mut request: Request,
     next: Next,
 ) -> Response {
-    if OPEN.contains(&request.uri().path()) {
+    let path = request.uri().path();
+    if OPEN.contains(&path) || page::is_open(path) {
         return next.run(request).await;
     }
     let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
-    match identify(&admin, request.headers()) {
+    match identify(&admin, request.method(), request.headers()) {
         Ok(caller) => {
             let reading = match caller.role {
                 Role::Read => Some(admin.bounds.reading()),
@@ -98,6 +101,9 @@ pub(super) async fn authenticate(
             next.run(request).await
         }
         Err(problem) => {
+            if let Some(answer) = page::sign_in_first(&request) {
+                return answer;
+            }
             // The body is not read.
             drop(request);
             if let Some(connection) = connection {
@@ -110,7 +116,12 @@ pub(super) async fn authenticate(
     }
 }
 
-fn identify(admin: &Admin, headers: &HeaderMap) -> Result<Caller, Problem> {
+fn identify(admin: &Admin, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+    if !headers.contains_key(header::AUTHORIZATION)
+        && let Some(session) = presented_session(admin, headers)
+    {
+        return of_session(admin, session, method, headers);
+    }
     let Some(token) = presented(headers) else {
         admin.metrics.admin_unauthorized.missing();
         return Err(missing());
@@ -119,6 +130,69 @@ fn identify(admin: &Admin, headers: &HeaderMap) -> Result<Caller, Problem> {
         admin.metrics.admin_unauthorized.unknown();
         unauthorized("Bearer error=\"invalid_token\"", "the token is not in admin.token_file")
     })
+}
+
+/// The caller whose session this is. A browser adds the cookie to whatever leads here, so a change needs an `Origin` that
+/// is the admin listener's own.
+fn of_session(admin: &Admin, session: &str, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let caller = admin.page_sessions.token_of(session).and_then(|token| admin.tokens.of_digest(&token));
+    let caller = caller.ok_or_else(|| {
+        admin.metrics.admin_unauthorized.unknown();
+        unauthorized("Bearer", "the session is over: sign in again")
+    })?;
+    let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+    let own = [admin.scheme().as_bytes(), b"://", host].concat();
+    let is_own = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes() == own);
+    if !method.is_safe() && !is_own {
+        let detail = "a change by a session needs the `Origin` of the admin listener itself";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    Ok(caller)
+}
+
+/// The id of a session that a request presents in its cookie.
+fn presented_session<'h>(admin: &Admin, headers: &'h HeaderMap) -> Option<&'h str> {
+    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(name, _)| *name == admin.cookie()).map(|(_, id)| id)
+}
+
+/// What became of a sign-in.
+pub(super) enum SignIn {
+    /// The session has begun; the cookie stands for it.
+    Done(HeaderValue),
+    /// There is no such token.
+    Unknown,
+    Failed(Problem),
+}
+
+/// Begins a session for a token.
+pub(super) async fn sign_in(admin: &Admin, token: &str) -> SignIn {
+    if admin.tokens.find(token).is_none() {
+        admin.metrics.admin_unauthorized.unknown();
+        sleep(REFUSAL_DELAY).await;
+        return SignIn::Unknown;
+    }
+    let id = admin.page_sessions.begin(token_file::sha256(token));
+    let cookie = id.map(|id| HeaderValue::from_str(&cookie(admin, &id, sessions::LIFETIME.as_secs())));
+    match cookie {
+        Ok(Ok(cookie)) => SignIn::Done(cookie),
+        Ok(Err(error)) => SignIn::Failed(Problem::internal(error.to_string())),
+        Err(error) => SignIn::Failed(Problem::internal(error.to_string())),
+    }
+}
+
+/// Ends the session that a request presents. Returns what removes its cookie.
+pub(super) fn sign_out(admin: &Admin, headers: &HeaderMap) -> HeaderValue {
+    if let Some(id) = presented_session(admin, headers) {
+        admin.page_sessions.end(id);
+    }
+    HeaderValue::from_str(&cookie(admin, "", 0)).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn cookie(admin: &Admin, id: &str, seconds: u64) -> String {
+    let secure = if admin.is_secure { "; Secure" } else { "" };
+    format!("{}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", admin.cookie())
 }
 
 /// The token that a request presents.

@@ -176,7 +176,8 @@ fn served_by(
         certificates: Vec::new(),
         runtimes: Vec::new(),
         readiness: Arc::new(Readiness::new(data)),
-        start_page: "edge ready".to_owned(),
+        is_secure: false,
+        page_sessions: PageSessions::default(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

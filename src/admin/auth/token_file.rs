@@ -137,6 +137,13 @@ impl Tokens {
         found
     }
 
+    /// The caller with the token that has this digest.
+    pub(super) fn of_digest(&self, digest: &[u8; SHA256_OUTPUT_LEN]) -> Option<Caller> {
+        let mut state = self.lock();
+        self.refresh(&mut state);
+        state.known.iter().find(|known| known.digest == *digest).map(|known| known.caller.clone())
+    }
+
     fn refresh(&self, state: &mut TokenFileState) {
         let now = PrivateStamp::of(&self.path);
         if now == state.seen {
@@ -208,7 +215,7 @@ fn is_name(word: &str) -> bool {
     !word.starts_with('#') && word.chars().all(readable) && word.chars().nth(LONGEST_NAME).is_none()
 }
 
-fn sha256(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
+pub(super) fn sha256(token: &str) -> [u8; SHA256_OUTPUT_LEN] {
     let mut out = [0; SHA256_OUTPUT_LEN];
     out.iter_mut().zip(digest(&SHA256, token.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
     out

@@ -1,0 +1,136 @@
+//! Signing in with a token, and signing out.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use http::header::{self, HeaderValue};
+use http::{HeaderMap, StatusCode, Uri};
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::shell;
+use crate::admin::auth::{self, SignIn};
+use crate::admin::problem::Problem;
+use crate::admin::{Admin, input};
+
+/// Largest form, in bytes.
+const LARGEST: usize = 8 * 1024;
+
+const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Where somebody wanted to go, as the query of the form has it.
+#[derive(Debug, Default, Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    next: String,
+}
+
+/// What the form sends.
+#[derive(Debug, Deserialize)]
+struct Form {
+    token: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// The path of the form, for whoever wanted to go there.
+pub(super) fn path(wanted: &Uri) -> String {
+    let wanted = wanted.path_and_query().map_or("/", |wanted| wanted.as_str());
+    match wanted {
+        "/" => "/sign-in".to_owned(),
+        wanted => {
+            let query = form_urlencoded::Serializer::new(String::new()).append_pair("next", wanted).finish();
+            format!("/sign-in?{query}")
+        }
+    }
+}
+
+/// `GET /sign-in`.
+pub(super) async fn form(uri: Uri) -> Markup {
+    let wanted: Wanted = serde_html_form::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
+    shown(&wanted.next, None)
+}
+
+/// `POST /sign-in`: exchanges the token for a session, and goes where the person wanted.
+pub(super) async fn sign_in(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Problem> {
+    let body = input::body(request, FORM, LARGEST).await?;
+    let Ok(Form { token, next }) = serde_html_form::from_bytes(&body) else {
+        return Ok((StatusCode::BAD_REQUEST, shown("", Some("The form has no token."))).into_response());
+    };
+    let cookie = match auth::sign_in(&admin, token.trim()).await {
+        SignIn::Done(cookie) => cookie,
+        SignIn::Unknown => {
+            let fault =
+                "This token is not known here. It has to be one of the file that `admin.token_file` names.";
+            return Ok((StatusCode::UNAUTHORIZED, shown(&next, Some(fault))).into_response());
+        }
+        SignIn::Failed(problem) => return Err(problem),
+    };
+    let mut answer = to(&own_path(&next));
+    answer.headers_mut().insert(header::SET_COOKIE, cookie);
+    Ok(answer)
+}
+
+/// `POST /sign-out`: ends the session.
+pub(super) async fn sign_out(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+    let mut answer = to("/sign-in");
+    answer.headers_mut().insert(header::SET_COOKIE, auth::sign_out(&admin, &headers));
+    answer
+}
+
+/// An answer that leads to a path of the page.
+pub(super) fn to(path: &str) -> Response {
+    match HeaderValue::from_str(path) {
+        Ok(path) => (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response(),
+        Err(_) => StatusCode::BAD_REQUEST.into_response(),
+    }
+}
+
+/// Where to go on: only ever on this host.
+fn own_path(next: &str) -> String {
+    let stays = next.starts_with('/')
+        && !next.starts_with("//")
+        && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+    if stays { next.to_owned() } else { "/".to_owned() }
+}
+
+fn shown(next: &str, fault: Option<&str>) -> Markup {
+    let body = html! {
+        main id="main" class="sign-in" {
+            h1 { "embedgate" }
+            form method="post" action="/sign-in" {
+                label for="token" { "Token" }
+                input id="token" name="token" type="password" autocomplete="current-password" required autofocus
+                    aria-describedby="token-help";
+                @if let Some(fault) = fault {
+                    p class="fault" role="alert" { (fault) }
+                }
+                p id="token-help" class="help" {
+                    "One of the tokens in the file that " code { "admin.token_file" } " names. "
+                    "It is exchanged for a session of 12 hours, which ends when you sign out, or with the token."
+                }
+                input type="hidden" name="next" value=(next);
+                button class="primary" { "Sign in" }
+            }
+        }
+    };
+    shell::document("Sign in", &[], &body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_leads_to_this_host_alone() {
+        for path in ["/", "/widgets/a?tab=history", "/live"] {
+            assert_eq!(own_path(path), path);
+        }
+        for elsewhere in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "", "live", "/a b", "/\r\nx: y"]
+        {
+            assert_eq!(own_path(elsewhere), "/", "{elsewhere:?}");
+        }
+    }
+}
