@@ -8,9 +8,9 @@
 //! | `GET /readyz` | 200 once rules are loaded and every data listener accepts, else 503 with what is missing |
 //! | `GET /metrics` | Prometheus text format |
 //! | `GET /v1/openapi.json` | the description of the calls |
-//! | `/v1/…` | the calls that it describes; all of them need a token |
+//! | `/v1/…` | the calls that it describes; all of them need a token, or a person's session |
 //!
-//! Each call is checked in this order: `Host` and `Origin` (`guard`), the token (`auth`), whether the query and the body
+//! Each call is checked in this order: `Host` and `Origin` (`guard`), the token or the session (`auth`), whether the query and the body
 //! are ones that the call declares (`declared`), the token's role, the body. Only [`crate::rules::publisher`] changes rules.
 
 mod activity;
@@ -67,7 +67,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::{PageSessions, TokenFault, TokenLineFault, Tokens};
+pub use auth::{PageSessions, PassedPageSessions, TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
@@ -172,11 +172,6 @@ impl Admin {
     /// The scheme of the admin listener.
     fn scheme(&self) -> &'static str {
         if self.is_secure { "https" } else { "http" }
-    }
-
-    /// The name of the cookie that stands for a session. Browsers take a `__Host-` only over TLS.
-    fn cookie(&self) -> &'static str {
-        if self.is_secure { "__Host-embedgate" } else { "embedgate_admin" }
     }
 
     /// When each certificate in force expires, in seconds of Unix time, by its file. Should one file have two, as while

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::activity::reader::ActivityReader;
-use crate::admin::{self, Admin, CallBounds, Gate, PageSessions, Readiness};
+use crate::admin::{self, Admin, CallBounds, Readiness};
 use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::judge::VerdictRecorder;
@@ -243,7 +243,6 @@ impl Assembly {
         let certificates: Vec<_> =
             once(Arc::new(setup.clone()) as Arc<dyn Expiring>).chain(files.expiring).collect();
         tokio::spawn(Arc::clone(changes).watch(publisher.live().clone(), certificates.clone()));
-        let gate = Arc::<Gate>::default();
         let admin = Arc::new(Admin {
             hosts,
             tokens,
@@ -257,7 +256,7 @@ impl Assembly {
             configuration: Arc::new(ReloadOnCall(Arc::clone(&reloader))),
             operational,
             requests: Arc::clone(&request_log),
-            gate: Arc::clone(&gate),
+            gate: Arc::default(),
             bounds: CallBounds::within(descriptors.control),
             sessions: Arc::clone(&sessions) as _,
             assets: Arc::new(setup.clone()) as Arc<dyn CachedAssets>,
@@ -274,7 +273,7 @@ impl Assembly {
             certificates,
             runtimes: vec![("requests", requests.handle().clone()), ("control", control.handle().clone())],
             is_secure: admin_tls.is_some(),
-            page_sessions: PageSessions::default(),
+            page_sessions: predecessor.as_mut().map(Predecessor::take_page_sessions).unwrap_or_default(),
         });
 
         fleet::answer_of_decisions(&admin);
@@ -298,7 +297,7 @@ impl Assembly {
                 metrics.upgrades.done();
                 tracing::info!("this process has taken over");
                 // Calls wait until the old process has the same rules and policy.
-                gate.hold();
+                admin.gate.hold();
                 Some((relieved, Arc::clone(setup.policy())))
             }
         };
@@ -308,7 +307,7 @@ impl Assembly {
             probes.serve(admin::serve_probes(Arc::clone(&admin), listener));
             control.push(probes);
         }
-        admin_control.serve(admin::serve(admin, admin_listener, admin_tls));
+        admin_control.serve(admin::serve(Arc::clone(&admin), admin_listener, admin_tls));
         control.push(admin_control);
         // To the end: requests that are still open obey the rules, too.
         let follower = follower.map(RunningFollower::start);
@@ -322,7 +321,7 @@ impl Assembly {
         let systemd = Systemd::start(welcome, Arc::clone(&readiness), requests.handle().clone());
         if let Some((relieved, policy)) = relieved {
             relieved.begin(policy).await;
-            gate.open();
+            admin.gate.open();
         }
         contact.watch(&reloader);
         Ok(Life {
@@ -332,7 +331,7 @@ impl Assembly {
             edge,
             accepting,
             control,
-            gate,
+            admin,
             publisher,
             limiter: Arc::clone(limiter),
             lent: beside.lent(),

@@ -1,4 +1,5 @@
-//! Authentication of callers: bearer tokens (RFC 6750) from a file, each with a role.
+//! Authentication of callers: bearer tokens (RFC 6750) from a file, each with a role, and sessions of people at the
+//! operator's page, which stand for tokens.
 //!
 //! Only digests of tokens are kept. So every comparison takes the same time, and no token can be printed by
 //! accident.
@@ -11,18 +12,26 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use tokio::time::sleep;
 
+use self::cookie::PresentedSession;
+use self::sessions::Digest;
 use super::connections::CallerConnection;
 use super::problem::Problem;
 use super::{Admin, page};
 use crate::rules::change::Actor;
 
+mod cookie;
+mod credential;
 mod sessions;
+mod sign_in;
 mod token_file;
+mod whence;
 
-pub use sessions::PageSessions;
+pub(super) use credential::{Credential, CredentialEnd};
+pub use sessions::{PageSessions, PassedPageSessions};
+pub(super) use sign_in::{SignIn, sign_in, sign_out};
 pub use token_file::{TokenFault, TokenLineFault, Tokens};
 
 /// Role of a token.
@@ -72,7 +81,7 @@ const OPEN: [&str; 4] = ["/livez", "/readyz", "/metrics", "/v1/openapi.json"];
 /// Time until a call without a known token has its answer, so that guessing is slow.
 const REFUSAL_DELAY: Duration = Duration::from_millis(100);
 
-/// Middleware that refuses requests without a known token, and passes the caller on to the call. It runs
+/// Middleware that refuses requests without a known token or session, and passes the caller on to the call. It runs
 /// before any body is read and before it is known whether the call exists.
 pub(super) async fn authenticate(
     State(admin): State<Arc<Admin>>,
@@ -84,8 +93,8 @@ pub(super) async fn authenticate(
         return next.run(request).await;
     }
     let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
-    match identify(&admin, request.method(), request.headers()) {
-        Ok(caller) => {
+    match identify(&admin, &request) {
+        Ok((credential, caller)) => {
             let reading = match caller.role {
                 Role::Read => Some(admin.bounds.reading()),
                 Role::Write => None,
@@ -98,101 +107,76 @@ pub(super) async fn authenticate(
                 connection.at_work(reading);
             }
             request.extensions_mut().insert(caller);
+            request.extensions_mut().insert(credential);
             next.run(request).await
         }
-        Err(problem) => {
+        Err(NotLetIn::Forbidden(problem)) => problem.into_response(),
+        Err(NotLetIn::Unknown(problem)) => {
             if let Some(answer) = page::sign_in_first(&request) {
                 return answer;
             }
             // The body is not read.
             drop(request);
-            if let Some(connection) = connection {
-                admin.bounds.unauthorized.count(connection.peer());
-                connection.refused();
-            }
-            sleep(REFUSAL_DELAY).await;
+            refused(&admin, connection.as_ref()).await;
             problem.into_response()
         }
     }
 }
 
-fn identify(admin: &Admin, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
-    if !headers.contains_key(header::AUTHORIZATION)
-        && let Some(session) = presented_session(admin, headers)
-    {
-        return of_session(admin, session, method, headers);
+/// Why a caller was not let in.
+enum NotLetIn {
+    /// It is not known who it is.
+    Unknown(Problem),
+    /// Whoever it is, it comes from elsewhere.
+    Forbidden(Problem),
+}
+
+/// Counts a call without a known token, and waits.
+async fn refused(admin: &Admin, connection: Option<&Arc<CallerConnection>>) {
+    if let Some(connection) = connection {
+        admin.bounds.unauthorized.count(connection.peer());
+        connection.refused();
+    }
+    sleep(REFUSAL_DELAY).await;
+}
+
+/// Who calls, and by what it is known. A token goes before a session.
+fn identify(admin: &Admin, request: &Request) -> Result<(Credential, Caller), NotLetIn> {
+    let headers = request.headers();
+    if !headers.contains_key(header::AUTHORIZATION) {
+        match PresentedSession::find(admin.is_secure, headers) {
+            PresentedSession::Nothing => {}
+            PresentedSession::One(session) => return of_session(admin, session, request),
+            PresentedSession::Several => {
+                admin.metrics.admin_unauthorized.unknown();
+                let detail =
+                    "there are several session cookies, so none counts: remove the cookies of this host";
+                return Err(NotLetIn::Unknown(unauthorized("Bearer", detail)));
+            }
+        }
     }
     let Some(token) = presented(headers) else {
         admin.metrics.admin_unauthorized.missing();
-        return Err(missing());
+        return Err(NotLetIn::Unknown(missing()));
     };
-    admin.tokens.find(token).ok_or_else(|| {
+    let caller = admin.tokens.find(token).ok_or_else(|| {
         admin.metrics.admin_unauthorized.unknown();
-        unauthorized("Bearer error=\"invalid_token\"", "the token is not in admin.token_file")
-    })
-}
-
-/// The caller whose session this is. A browser adds the cookie to whatever leads here, so a change needs an `Origin` that
-/// is the admin listener's own.
-fn of_session(admin: &Admin, session: &str, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
-    let caller = admin.page_sessions.token_of(session).and_then(|token| admin.tokens.of_digest(&token));
-    let caller = caller.ok_or_else(|| {
-        admin.metrics.admin_unauthorized.unknown();
-        unauthorized("Bearer", "the session is over: sign in again")
+        let challenge = "Bearer error=\"invalid_token\"";
+        NotLetIn::Unknown(unauthorized(challenge, "the token is not in admin.token_file"))
     })?;
-    let host = headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
-    let own = [admin.scheme().as_bytes(), b"://", host].concat();
-    let is_own = headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes() == own);
-    if !method.is_safe() && !is_own {
-        let detail = "a change by a session needs the `Origin` of the admin listener itself";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    Ok((Credential::of_token(token_file::sha256(token)), caller))
+}
+
+/// The caller whose session this is, if the request comes from where it may.
+fn of_session(admin: &Admin, session: Digest, request: &Request) -> Result<(Credential, Caller), NotLetIn> {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    if let Some(fault) = whence::fault(admin.scheme(), method, uri, headers) {
+        return Err(NotLetIn::Forbidden(Problem::forbidden(fault)));
     }
-    Ok(caller)
-}
-
-/// The id of a session that a request presents in its cookie.
-fn presented_session<'h>(admin: &Admin, headers: &'h HeaderMap) -> Option<&'h str> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == admin.cookie()).map(|(_, id)| id)
-}
-
-/// What became of a sign-in.
-pub(super) enum SignIn {
-    /// The session has begun; the cookie stands for it.
-    Done(HeaderValue),
-    /// There is no such token.
-    Unknown,
-    Failed(Problem),
-}
-
-/// Begins a session for a token.
-pub(super) async fn sign_in(admin: &Admin, token: &str) -> SignIn {
-    if admin.tokens.find(token).is_none() {
+    Credential::of_session(admin, session).ok_or_else(|| {
         admin.metrics.admin_unauthorized.unknown();
-        sleep(REFUSAL_DELAY).await;
-        return SignIn::Unknown;
-    }
-    let id = admin.page_sessions.begin(token_file::sha256(token));
-    let cookie = id.map(|id| HeaderValue::from_str(&cookie(admin, &id, sessions::LIFETIME.as_secs())));
-    match cookie {
-        Ok(Ok(cookie)) => SignIn::Done(cookie),
-        Ok(Err(error)) => SignIn::Failed(Problem::internal(error.to_string())),
-        Err(error) => SignIn::Failed(Problem::internal(error.to_string())),
-    }
-}
-
-/// Ends the session that a request presents. Returns what removes its cookie.
-pub(super) fn sign_out(admin: &Admin, headers: &HeaderMap) -> HeaderValue {
-    if let Some(id) = presented_session(admin, headers) {
-        admin.page_sessions.end(id);
-    }
-    HeaderValue::from_str(&cookie(admin, "", 0)).unwrap_or(HeaderValue::from_static(""))
-}
-
-fn cookie(admin: &Admin, id: &str, seconds: u64) -> String {
-    let secure = if admin.is_secure { "; Secure" } else { "" };
-    format!("{}={id}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}", admin.cookie())
+        NotLetIn::Unknown(unauthorized("Bearer", "the session is over: sign in again"))
+    })
 }
 
 /// The token that a request presents.
@@ -225,7 +209,7 @@ impl<S: Sync> FromRequestParts<S> for Writer {
             Some(_) => {
                 let detail =
                     "this call changes rules, but the token may only read; use one with the role `write`";
-                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+                Err(Problem::forbidden(detail))
             }
             None => Err(missing()),
         }

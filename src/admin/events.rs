@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::sse::{Event as Message, Sse};
 use futures_util::stream::{self, Stream};
@@ -15,6 +16,7 @@ use tokio::time::sleep;
 use utoipa::IntoParams;
 
 use super::Admin;
+use super::auth::{Credential, CredentialEnd};
 use super::gate::Gate;
 use super::input::Parameters;
 use super::openapi::StreamProblems;
@@ -90,12 +92,13 @@ impl EventsQuery {
     tag = "verdicts",
     params(EventsQuery, EventsHeaders),
     responses(
-        (status = 200, description = "A stream that ends with the edge", content_type = "text/event-stream", body = Event<'static>),
+        (status = 200, description = "A stream that ends with the edge, or with what the caller was let in by: its token, or a person's session", content_type = "text/event-stream", body = Event<'static>),
         StreamProblems,
     ),
 )]
 pub(super) async fn events(
     State(admin): State<Arc<Admin>>,
+    Extension(credential): Extension<Credential>,
     Parameters(query): Parameters<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Message, Infallible>>>, Problem> {
@@ -118,14 +121,18 @@ pub(super) async fn events(
         _hearing: hearing,
         _place: place,
     };
-    let events = stream::unfold(listening, |mut listening| async move {
+    let end = CredentialEnd::of(admin, credential);
+    let events = stream::unfold((listening, end), |(mut listening, mut end)| async move {
         let gate = Arc::clone(&listening.gate);
         let message = tokio::select! {
+            biased;
+            // First, so that many messages don't put it off.
+            () = end.reached() => return None,
             message = listening.next() => message,
             // The client comes back to the process that has taken over.
             () = gate.passed_on() => return None,
         };
-        Some((Ok(message), listening))
+        Some((Ok(message), (listening, end)))
     });
     Ok(Sse::new(events))
 }

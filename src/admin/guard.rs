@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, header};
 
 use super::Admin;
 use super::problem::Problem;
@@ -24,12 +24,12 @@ fn check(hosts: &[String], headers: &HeaderMap) -> Result<(), Problem> {
     let host = single(headers, header::HOST).unwrap_or_default();
     if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(name(host))) {
         let detail = format!("Host must be one of admin.hosts: {}", hosts.join(", "));
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(Problem::forbidden(detail));
     }
     let same = |origin: &str| origin.split_once("://").is_some_and(|(_, of)| of.eq_ignore_ascii_case(host));
     if headers.contains_key(header::ORIGIN) && !single(headers, header::ORIGIN).is_some_and(same) {
         let detail = "pages of other origins may not call the admin listener";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(Problem::forbidden(detail));
     }
     Ok(())
 }

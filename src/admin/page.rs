@@ -4,7 +4,7 @@
 //! | path | view |
 //! |---|---|
 //! | `GET /` | the state of the edge |
-//! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session, for a token |
+//! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session for a token, and its end |
 //! | `GET /assets/…` | style, scripts, icon |
 //!
 //! Whoever has no session is led to the sign-in.
@@ -56,7 +56,7 @@ pub(super) fn views() -> Router<Arc<Admin>> {
 
 /// Whether somebody without a session may have this.
 pub(super) fn is_open(path: &str) -> bool {
-    path == "/sign-in" || path.starts_with("/assets/")
+    matches!(path, "/sign-in" | "/sign-out") || path.starts_with("/assets/")
 }
 
 /// The answer to somebody without a session who wants to see a view with a browser.

@@ -15,6 +15,15 @@ use embedgate_policy::explain::RouteAnswers;
 use embedgate_policy::report::ReportPath;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 
+/// Where a browser finds the operator's page.
+pub(super) fn page_address(settings: &Settings) -> String {
+    let admin = &settings.admin;
+    let scheme = if admin.tls.is_some() { "https" } else { "http" };
+    // The listener may be at every address, and answers to these names alone.
+    let host = admin.hosts.first().map_or("localhost", String::as_str);
+    format!("{scheme}://{host}:{}/", admin.listen.port())
+}
+
 /// What the routes answer.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
     let https = settings.edge.public_origins.iter().next().is_some_and(|origin| origin.is_https());

@@ -17,7 +17,7 @@ use super::sockets::{ADMIN_LISTEN, PROBE_LISTEN};
 use super::systemd::Systemd;
 use super::upgrade::{Feed, HandOver, Link, Program, Relief, RunningFollower, Unfollowed, UpgradeSocket};
 use super::{AppError, lent, tasks};
-use crate::admin::{Gate, Intake, Readiness, StoppableListener};
+use crate::admin::{Admin, Intake, Readiness, StoppableListener};
 use crate::database::Lendable;
 use crate::edge::connection::listeners::Accepting;
 use crate::edge::connection::service::EdgeService;
@@ -46,7 +46,8 @@ pub(super) struct Life {
     pub(super) edge: Arc<EdgeService>,
     pub(super) accepting: Vec<Accepting>,
     pub(super) control: Vec<ControlListener>,
-    pub(super) gate: Arc<Gate>,
+    /// What the calls of the control plane are about.
+    pub(super) admin: Arc<Admin>,
     pub(super) publisher: Arc<Publisher>,
     /// The database files beside the rules.
     pub(super) lent: Vec<Arc<dyn Lendable>>,
@@ -176,7 +177,7 @@ impl Life {
             signals,
             accepting,
             control,
-            gate,
+            admin,
             publisher,
             lent,
             limiter,
@@ -193,11 +194,13 @@ impl Life {
         let file = file.as_ref();
         let files = lent;
         let remembered = &reloader.remembered;
+        let (gate, page_sessions) = (&admin.gate, &admin.page_sessions);
         let hand_over = HandOver {
             program,
             socket,
             listeners,
             gate,
+            page_sessions,
             publisher,
             files,
             limiter,
@@ -314,7 +317,7 @@ impl Life {
         // Without this process, an older one would end its sessions at once. It may be stopping, too.
         // An error means that the period is over.
         let _ = timeout_at(until, self.feed.ended()).await;
-        self.gate.calls_ended(CALLS_END).await;
+        self.admin.gate.calls_ended(CALLS_END).await;
         self.limiter.give_back().await;
         if let Some(follower) = self.follower.take() {
             follower.stop().await;

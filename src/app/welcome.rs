@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::control::page_address;
 use super::demo::{self, HOSTS, WIDGET};
 use crate::config::{RouteSettings, Settings, UpstreamSettings};
 use embedgate_policy::widget::Environment;
@@ -23,6 +24,11 @@ impl Welcome {
         let mut lines = vec![
             format!("edge ready on {}", listeners.collect::<Vec<_>>().join(", ")),
             format!("admin on {admin_scheme}://{}: /readyz /metrics /v1/status", settings.admin.listen),
+            format!(
+                "page: {} (sign in with a token of {})",
+                page_address(settings),
+                settings.admin.token_file.display()
+            ),
         ];
         if let Some(probe) = settings.admin.probe {
             lines.push(format!("probes on http://{probe}: /livez /readyz /metrics"));
@@ -76,8 +82,11 @@ mod tests {
     fn the_admin_listener_has_its_scheme() {
         let plain = lines("");
         assert!(plain.iter().any(|line| line.starts_with("admin on http://127.0.0.1:9090: ")), "{plain:?}");
+        let page = "page: http://localhost:9090/ (sign in with a token of data/admin.tokens)";
+        assert!(plain.iter().any(|line| line == page), "{plain:?}");
         let tls =
             lines("hosts = [\"edge\"]\ntls = { cert = \"a.pem\", key = \"a.key\", client_ca = \"ca.pem\" }");
         assert!(tls.iter().any(|line| line.starts_with("admin on https://127.0.0.1:9090: ")), "{tls:?}");
+        assert!(tls.iter().any(|line| line.starts_with("page: https://edge:9090/ ")), "{tls:?}");
     }
 }

@@ -153,18 +153,18 @@ async fn what_is_not_there_is_a_problem() {
 async fn a_person_with_a_browser_finds_the_way() {
     let edge = Edge::start(EdgeSpec::default()).await;
     let port = edge.http.port();
-    let answer = edge.admin("/").await;
-    assert_eq!(answer.status(), 200);
-    let page = answer.text().await.unwrap();
-    for place in [format!("http://site.localhost:{port}/"), "/v1/openapi.json".to_owned()] {
-        assert!(page.contains(&place), "{place}: {page}");
-    }
+    let page = format!("http://localhost:{}/", edge.admin.port());
+    let answer = reqwest::get(&page).await.unwrap();
+    assert_eq!((answer.status().as_u16(), answer.url().path()), (200, "/sign-in"));
+    let says = format!("page: {page} (sign in with a token of data/admin.tokens)");
+    assert!(edge.log().contains(&says), "{}", edge.log());
     let request = format!("GET / HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: close\r\n\r\n");
     let answer = raw::send(edge.http, request.as_bytes()).await;
     assert_eq!((answer.status, answer.field("content-type")), (200, "text/html; charset=utf-8"));
     for name in ["site", "stranger"] {
         assert!(answer.body.contains(&format!("href=\"//{name}.localhost:{port}/\"")), "{answer:?}");
     }
+    assert!(answer.body.contains(&format!("href=\"{page}\"")), "{answer:?}");
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ pub struct DemoSite {
     pub public_origin: String,
     /// The widget that the host pages embed.
     pub widget: String,
+    /// Where whoever runs the edge looks at it.
+    pub operators_page: String,
 }
 
 impl DemoSite {

@@ -83,7 +83,13 @@ impl DemoSite {
         let loader = format!("{}/w/{}/loader.js", self.public_origin, self.widget);
         fill(
             INDEX,
-            &[("site", &site), ("stranger", &stranger), ("widget", &self.widget), ("loader", &loader)],
+            &[
+                ("site", &site),
+                ("stranger", &stranger),
+                ("widget", &self.widget),
+                ("loader", &loader),
+                ("operators_page", &self.operators_page),
+            ],
         )
     }
 

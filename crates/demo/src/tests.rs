@@ -57,7 +57,11 @@ async fn static_files_have_their_type_and_are_revalidated_by_their_tag() {
 
 #[test]
 fn a_host_page_carries_the_tag_and_stands_for_its_own_name_only() {
-    let demo = DemoSite { public_origin: "http://edge.test:81".to_owned(), widget: "wgt_demo".to_owned() };
+    let demo = DemoSite {
+        public_origin: "http://edge.test:81".to_owned(),
+        widget: "wgt_demo".to_owned(),
+        operators_page: "http://localhost:9090/".to_owned(),
+    };
     let tag = r#"<script src="http://edge.test:81/w/wgt_demo/loader.js" async></script>"#;
     for (host, says, other) in [
         ("site.localhost:8080", "Larkfield Coffee", "//stranger.localhost:8080/"),
@@ -77,6 +81,7 @@ fn a_host_page_carries_the_tag_and_stands_for_its_own_name_only() {
         "//stranger.localhost:81/",
         "wgt_demo",
         "http://localhost:81/w/wgt_demo/loader.js",
+        "href=\"http://localhost:9090/\"",
     ] {
         assert!(index.contains(place), "{place}: {index}");
     }

@@ -13,8 +13,8 @@ mod list;
 mod own;
 
 pub use answer::{
-    GivenTicket, Grant, OwnAnswer, SERVER_TIMING, SharedAnswer, TICKET_COOKIE, allow_origin, ticket_cookie,
-    timing_of_ticket,
+    GivenTicket, Grant, OwnAnswer, PAGE_COOKIE, PLAIN_PAGE_COOKIE, SERVER_TIMING, SharedAnswer,
+    TICKET_COOKIE, allow_origin, ticket_cookie, timing_of_ticket,
 };
 pub use caching::{CacheRule, cache_control, is_cdn_directive};
 pub use fields::{Sender, is_hop_by_hop, is_persistence, is_trailer, nominated, sender};

@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::{parts, shell};
 use crate::admin::auth::{self, SignIn};
+use crate::admin::connections::CallerConnection;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, input};
 
@@ -54,16 +55,31 @@ pub(super) async fn form(uri: Uri) -> Markup {
 
 /// `POST /sign-in`: exchanges the token for a session, and goes where the person wanted.
 pub(super) async fn sign_in(State(admin): State<Arc<Admin>>, request: Request) -> Result<Response, Problem> {
+    let headers = request.headers().clone();
+    let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
     let body = input::body(request, FORM, LARGEST).await?;
     let Ok(Form { token, next }) = serde_html_form::from_bytes(&body) else {
         return Ok((StatusCode::BAD_REQUEST, shown("", Some("The form has no token."))).into_response());
     };
-    let cookie = match auth::sign_in(&admin, token.trim()).await {
+    let refused = |status: StatusCode, fault: &str| Ok((status, shown(&next, Some(fault))).into_response());
+    let cookie = match auth::sign_in(&admin, &headers, connection.as_ref(), token.trim()).await {
         SignIn::Done(cookie) => cookie,
         SignIn::Unknown => {
             let fault =
-                "This token is not known here. It has to be one of the file that `admin.token_file` names.";
-            return Ok((StatusCode::UNAUTHORIZED, shown(&next, Some(fault))).into_response());
+                "This token is not known here. It has to be one in the file that admin.token_file names.";
+            return refused(StatusCode::UNAUTHORIZED, fault);
+        }
+        SignIn::OtherOrigin => {
+            let fault = "This form was sent by another page, or the browser hides which page sent it (Origin). \
+                         Sign in here.";
+            return refused(StatusCode::FORBIDDEN, fault);
+        }
+        SignIn::SeveralCookies(name) => {
+            let fault = format!(
+                "The browser has several cookies {name} for this host, so nobody can tell which is yours. Remove the \
+                 cookies of this host, then sign in."
+            );
+            return refused(StatusCode::FORBIDDEN, &fault);
         }
         SignIn::Failed(problem) => return Err(problem),
     };
@@ -73,10 +89,14 @@ pub(super) async fn sign_in(State(admin): State<Arc<Admin>>, request: Request) -
 }
 
 /// `POST /sign-out`: ends the session.
-pub(super) async fn sign_out(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+pub(super) async fn sign_out(
+    State(admin): State<Arc<Admin>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let forgotten = auth::sign_out(&admin, &headers)?;
     let mut answer = to("/sign-in");
-    answer.headers_mut().insert(header::SET_COOKIE, auth::sign_out(&admin, &headers));
-    answer
+    answer.headers_mut().insert(header::SET_COOKIE, forgotten);
+    Ok(answer)
 }
 
 /// An answer that leads to a path of the page.

@@ -8,6 +8,7 @@ use tokio::runtime::Handle;
 
 use super::{WIDGET, is_wanted, public_origin};
 use crate::app::AppError;
+use crate::app::control::page_address;
 use crate::config::Settings;
 use crate::edge::admission::route::HostPages;
 use crate::edge::setup::DemoUpstream;
@@ -64,7 +65,11 @@ impl Demo {
 
 impl Sites {
     fn of(settings: &Settings) -> Self {
-        Self(embedgate_demo::DemoSite { public_origin: public_origin(settings), widget: WIDGET.to_owned() })
+        Self(embedgate_demo::DemoSite {
+            public_origin: public_origin(settings),
+            widget: WIDGET.to_owned(),
+            operators_page: page_address(settings),
+        })
     }
 }
 

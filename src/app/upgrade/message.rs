@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::admin::PassedPageSessions;
 use crate::limits::handover::PassedCounts;
 use crate::notifications::remembered::PassedSessions;
 use crate::rules::publisher::FollowedChanges;
@@ -49,6 +50,9 @@ pub(super) enum Message {
         /// What is used of limits. Left out by versions that had none.
         #[serde(default)]
         counts: Option<PassedCounts>,
+        /// The sessions of people at the operator's page. Left out by versions that had none.
+        #[serde(default)]
+        page_sessions: PassedPageSessions,
     },
     /// The new process accepts connections. `control`: who may call its admin API; others than before can't be passed on.
     Serving {

@@ -14,6 +14,7 @@ use super::feed::{Feed, HeardOut};
 use super::link::{Link, unexpected};
 use super::message::Message;
 use super::{on_thread, program};
+use crate::admin::{PageSessions, PassedPageSessions};
 use crate::app::AppError;
 use crate::limits::handover::PassedCounts;
 use crate::rules::publisher::Publisher;
@@ -32,6 +33,8 @@ pub(in crate::app) struct Predecessor {
     files: Option<FilesInForce>,
     /// What is used of limits there.
     counts: Option<PassedCounts>,
+    /// The sessions of people at the operator's page there.
+    page_sessions: PassedPageSessions,
 }
 
 /// Process that this one relieves, once everything is ready for that.
@@ -68,10 +71,9 @@ impl Predecessor {
                 return Err(io::Error::other("not every listener was handed over"));
             }
             let sockets = sockets.into_iter().map(TcpListener::from);
-            Ok((
-                Self { link, book: String::new(), files: None, counts: None },
-                addresses.into_iter().zip(sockets).collect(),
-            ))
+            let page_sessions = PassedPageSessions::default();
+            let found = Self { link, book: String::new(), files: None, counts: None, page_sessions };
+            Ok((found, addresses.into_iter().zip(sockets).collect()))
         };
         within(found).await.map(Some).map_err(|source| AppError::TakeOver { path, source })
     }
@@ -82,12 +84,12 @@ impl Predecessor {
     ///
     /// The process does not hand over.
     pub(in crate::app) async fn store(&mut self) -> Result<(), AppError> {
-        let Self { link, book, files, counts } = self;
+        let Self { link, book, files, counts, page_sessions } = self;
         let freed = async {
             link.send(&Message::WantsStore).await?;
             match link.receive().await? {
-                Message::StoreIsFree { book: name, files: read, counts: counted } => {
-                    (*book, *files, *counts) = (name, read, counted);
+                Message::StoreIsFree { book: name, files: read, counts: counted, page_sessions: open } => {
+                    (*book, *files, *counts, *page_sessions) = (name, read, counted, open);
                 }
                 other => return Err(unexpected(&other)),
             }
@@ -106,6 +108,11 @@ impl Predecessor {
         self.counts.take()
     }
 
+    /// The sessions of people at the operator's page, as they were when the store was closed there.
+    pub(in crate::app) fn take_page_sessions(&mut self) -> PageSessions {
+        PageSessions::taken_over(std::mem::take(&mut self.page_sessions))
+    }
+
     /// Prepares everything for the relief, so that nothing can fail after it. `heard`: what the old process tells until it
     /// ends.
     ///
@@ -118,7 +125,7 @@ impl Predecessor {
         publisher: &Arc<Publisher>,
         heard: HeardOut,
     ) -> Result<Relieving, AppError> {
-        let Self { link, book, files: _, counts: _ } = self;
+        let Self { link, book, files: _, counts: _, page_sessions: _ } = self;
         let relieved = feed.connect(link, Arc::clone(publisher), heard).map_err(AppError::Predecessor)?;
         Ok(Relieving { feed: Arc::clone(feed), relieved, book })
     }

@@ -20,7 +20,7 @@ use super::on_thread;
 use super::program::{NewProcess, Program};
 use super::relief::Relief;
 use super::socket::{Arrival, UpgradeSocket};
-use crate::admin::{Gate, Successor};
+use crate::admin::{Gate, PageSessions, Successor};
 use crate::app::lent::Departure;
 use crate::database::Lendable;
 use crate::files::private;
@@ -65,6 +65,8 @@ pub(in crate::app) struct HandOver<'a> {
     pub(in crate::app) socket: &'a mut UpgradeSocket,
     pub(in crate::app) listeners: Vec<(SocketAddr, BorrowedFd<'a>)>,
     pub(in crate::app) gate: &'a Gate,
+    /// People at the operator's page.
+    pub(in crate::app) page_sessions: &'a PageSessions,
     pub(in crate::app) publisher: &'a Arc<Publisher>,
     /// The database files beside the rules.
     pub(in crate::app) files: &'a [Arc<dyn Lendable>],
@@ -189,7 +191,10 @@ impl HandOver<'_> {
             let files = self.file.map(|file| file.in_force());
             let limiter = Arc::clone(self.limiter);
             let counts = spawn_blocking(move || limiter.hand_over()).await.map_err(io::Error::other)?;
-            arrival.link.send(&Message::StoreIsFree { book, files, counts: Some(counts) }).await?;
+            // Calls wait, so none begins or ends meanwhile.
+            let page_sessions = self.page_sessions.hand_over();
+            let free = Message::StoreIsFree { book, files, counts: Some(counts), page_sessions };
+            arrival.link.send(&free).await?;
             match arrival.link.receive().await? {
                 Message::Serving { control, takes_counts } => {
                     // Only now: until then, this process is the one that sees. If it takes longer, the new one tries again.

@@ -105,7 +105,7 @@ fn is_of_upstream(status: StatusCode, name: &HeaderName, value: &HeaderValue) ->
         // A 426 (Upgrade Required) names the right protocol in it (RFC 9110 §15.5.22).
         header::UPGRADE => status != StatusCode::UPGRADE_REQUIRED,
         header::TRANSFER_ENCODING => false,
-        // Ticket cookies are the edge's alone.
+        // Some cookies are the edge's alone.
         header::SET_COOKIE => cookie::is_reserved(value),
         _ => is_hop_by_hop(name),
     }

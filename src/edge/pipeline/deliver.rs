@@ -47,7 +47,7 @@ impl Pipeline {
         if admitted.allowed.admission.shared.route.stream {
             patience.with_stream();
         }
-        // A copy without tickets: if the request is judged again, it needs them.
+        // A copy without tickets and cookies of the edge's own: if the request is judged again, it needs them.
         let mut bare = presented::stripped(request);
         let subprotocol = received.is_handshake().then(|| presented::subprotocol(&request.fields)).flatten();
         let request = bare.as_mut().unwrap_or(request);

@@ -3,6 +3,8 @@
 //! HTTP/2 may part them for its compression, and they MUST be put together with `; ` where they go on (RFC 9113
 //! §8.2.3). HTTP/1.1 knows one `Cookie` field (RFC 6265 §5.4), which is no list, so upstreams read the first, the last
 //! or the two joined by a comma: what comes in several lines goes on as one, too.
+//!
+//! Those of the operator's page stay here: browsers send them to every port of a host.
 
 use super::client::{Frame, head};
 use super::{LISTED, Stage, echo};
@@ -21,6 +23,8 @@ async fn cookies_reach_the_upstream_as_one_field() {
             (&["a=1", "b=2"], &["a=1; b=2"]),
             (&["a=1", "b=2; c=3", "d=\"4\""], &["a=1; b=2; c=3; d=\"4\""]),
             (&["a=1", "a=1", "a=2"], &["a=1; a=1; a=2"]),
+            (&["__Host-embedgate=1a; embedgate_admin=2b"], &[]),
+            (&["a=1; embedgate_admin=2b", "__Host-embedgate=1a;b=2"], &["a=1; b=2"]),
         ] {
             let names = |name, more: &[(&'static str, &'static str)]| {
                 let mut fields = vec![("origin", LISTED)];

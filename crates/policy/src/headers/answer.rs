@@ -81,6 +81,12 @@ pub const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Beginning of the names of ticket cookies; the widget's id follows.
 pub const TICKET_COOKIE: &str = "__Host-embed.";
 
+/// Cookie of a person at the operator's page, over TLS.
+pub const PAGE_COOKIE: &str = "__Host-embedgate";
+
+/// The same on loopback without TLS: browsers take a `__Host-` only over TLS.
+pub const PLAIN_PAGE_COOKIE: &str = "embedgate_admin";
+
 /// The `Set-Cookie` with a ticket for this widget, which browsers keep for each customer's site (CHIPS).
 pub fn ticket_cookie(widget: &str, ticket: &str, lifetime: SignedDuration) -> Option<HeaderValue> {
     let seconds = lifetime.as_secs();

@@ -3,13 +3,15 @@
 //!
 //! `__Host-` keeps sub-domains from setting it, and scripts never see it. It is read only on requests from an own
 //! origin: a page or a frame of another site that makes the browser send it is judged by its own `Origin`.
+//!
+//! Cookies ignore ports, so a browser sends those of the operator's page here, too. They go no further, either.
 
 use http::HeaderValue;
 use http::header;
 
 use super::presented::Presented;
 use crate::edge::http::fields::Fields;
-use embedgate_policy::headers::TICKET_COOKIE;
+use embedgate_policy::headers::{PAGE_COOKIE, PLAIN_PAGE_COOKIE, TICKET_COOKIE};
 
 const PREFIX: &[u8] = TICKET_COOKIE.as_bytes();
 
@@ -19,21 +21,19 @@ pub(super) fn find<'r>(fields: &'r Fields, widget: &str) -> Presented<'r> {
     Presented::all(values)
 }
 
-/// Whether a `Cookie` line has a ticket cookie, of any widget.
+/// Whether a `Cookie` line has a cookie that no upstream may see.
 pub(super) fn is_in_line(line: &HeaderValue) -> bool {
-    split(line.as_bytes()).any(is_ticket)
+    split(line.as_bytes()).any(is_own)
 }
 
-/// Removes the ticket cookies of all widgets, and no other cookie.
+/// Removes the ticket cookies of all widgets and those of the operator's page, and no other cookie.
 pub(super) fn strip(fields: &mut Fields) {
     if !fields.get_all(header::COOKIE).any(is_in_line) {
         return;
     }
     let lines: Vec<Vec<u8>> = fields
         .get_all(header::COOKIE)
-        .map(|line| {
-            split(line.as_bytes()).filter(|pair| !is_ticket(pair)).collect::<Vec<_>>().join(&b"; "[..])
-        })
+        .map(|line| split(line.as_bytes()).filter(|pair| !is_own(pair)).collect::<Vec<_>>().join(&b"; "[..]))
         .collect();
     fields.remove(&header::COOKIE);
     for line in lines.into_iter().filter(|line| !line.is_empty()) {
@@ -44,9 +44,9 @@ pub(super) fn strip(fields: &mut Fields) {
     }
 }
 
-/// Whether a `Set-Cookie` of an upstream would set a ticket cookie: those are the edge's alone.
+/// Whether a `Set-Cookie` of an upstream would set a cookie that is the edge's alone.
 pub fn is_reserved(set_cookie: &HeaderValue) -> bool {
-    set_cookie.as_bytes().trim_ascii_start().starts_with(PREFIX)
+    split(set_cookie.as_bytes()).next().is_some_and(is_own)
 }
 
 /// The pairs of all `Cookie` lines (RFC 6265 §4.2.1).
@@ -58,8 +58,15 @@ fn split(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii).filter(|pair| !pair.is_empty())
 }
 
-fn is_ticket(pair: &[u8]) -> bool {
-    pair.starts_with(PREFIX)
+/// Whether a cookie is the edge's own: a ticket, or that of a person at the operator's page.
+fn is_own(pair: &[u8]) -> bool {
+    pair.starts_with(PREFIX) || [PAGE_COOKIE, PLAIN_PAGE_COOKIE].iter().any(|name| is_named(pair, name))
+}
+
+/// Whether a cookie has this name. Some who read cookies take off the white space around it.
+fn is_named(pair: &[u8], name: &str) -> bool {
+    let rest = pair.strip_prefix(name.as_bytes()).map(<[u8]>::trim_ascii_start);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"="))
 }
 
 fn value_of<'p>(pair: &'p [u8], widget: &str) -> Option<&'p [u8]> {
@@ -100,6 +107,10 @@ mod tests {
             ("x=1; __Host-embed.w1=a.b; y=\"2\"", Some("x=1; y=\"2\"")),
             ("x=1;y=2", Some("x=1;y=2")),
             ("__Host-other=1; embed.w1=2", Some("__Host-other=1; embed.w1=2")),
+            ("__Host-embedgate=1a; x=1; embedgate_admin=2b", Some("x=1")),
+            ("embedgate_admin =1a;__Host-embedgate;x=1", Some("x=1")),
+            ("embedgate_admins=1; x=embedgate_admin=1", Some("embedgate_admins=1; x=embedgate_admin=1")),
+            ("__Host-embedgate2=1; Embedgate_admin=1", Some("__Host-embedgate2=1; Embedgate_admin=1")),
         ] {
             let mut fields = Fields::of(&[(COOKIE, line), ("accept", "*/*")]);
             strip(&mut fields);
@@ -110,9 +121,15 @@ mod tests {
 
     #[test]
     fn no_upstream_sets_one() {
-        for (value, reserved) in
-            [("__Host-embed.w1=a.b; Path=/", true), (" __Host-embed.w1=", true), ("x=__Host-embed.w1", false)]
-        {
+        for (value, reserved) in [
+            ("__Host-embed.w1=a.b; Path=/", true),
+            (" __Host-embed.w1=", true),
+            ("x=__Host-embed.w1", false),
+            ("embedgate_admin=1; Path=/v1", true),
+            ("__Host-embedgate=; Secure; Path=/", true),
+            ("x=1; embedgate_admin=1", false),
+            ("", false),
+        ] {
             assert_eq!(is_reserved(&HeaderValue::from_static(value)), reserved, "{value}");
         }
     }

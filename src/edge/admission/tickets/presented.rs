@@ -118,7 +118,8 @@ pub fn acknowledged(headers: &Fields) -> Option<HeaderValue> {
     other.map_or_else(|| subprotocol(headers), |token| HeaderValue::from_bytes(token).ok())
 }
 
-/// The request without its tickets, for the upstream; `None` if it has none.
+/// The request without its tickets and the cookies of the operator's page, for the upstream; `None` if it has none of
+/// either.
 pub fn stripped(request: &RequestHead) -> Option<RequestHead> {
     let has_some = in_query(request).next().is_some()
         || request.fields.iter().any(|(name, value)| match *name {
