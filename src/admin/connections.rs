@@ -213,7 +213,7 @@ struct Shared {
 }
 
 /// Place of one connection, given back when it is dropped: after the connection itself.
-pub(super) struct Place {
+pub(super) struct ConnectionPlace {
     places: Arc<Shared>,
     number: u64,
     connection: Arc<CallerConnection>,
@@ -228,7 +228,7 @@ impl Places {
 
     /// A place for a new connection. If there is none left, another one leaves, and is waited for, so that there is never
     /// more than one too many. `None`: all are at good calls.
-    pub(super) async fn take(&self, peer: Option<SocketAddr>) -> Option<Place> {
+    pub(super) async fn take(&self, peer: Option<SocketAddr>) -> Option<ConnectionPlace> {
         loop {
             if let Some(place) = self.free(peer) {
                 return Some(place);
@@ -246,7 +246,7 @@ impl Places {
     }
 
     /// A place, if one is free.
-    fn free(&self, peer: Option<SocketAddr>) -> Option<Place> {
+    fn free(&self, peer: Option<SocketAddr>) -> Option<ConnectionPlace> {
         let mut taken = self.0.taken.lock();
         if taken.len() >= self.0.most {
             return None;
@@ -266,7 +266,7 @@ impl Places {
             leave: CancellationToken::new(),
         });
         taken.insert(number, Arc::clone(&connection));
-        Some(Place { places: Arc::clone(&self.0), number, connection })
+        Some(ConnectionPlace { places: Arc::clone(&self.0), number, connection })
     }
 
     /// The connection that leaves next. Of those that have shown least, it is one of the address that has the most of them,
@@ -296,14 +296,14 @@ impl Places {
     }
 }
 
-impl Place {
+impl ConnectionPlace {
     /// The connection that has it.
     pub(super) fn connection(&self) -> &Arc<CallerConnection> {
         &self.connection
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.taken.lock().remove(&self.number);
         self.places.given_back.notify_one();
@@ -323,7 +323,7 @@ mod tests {
     }
 
     /// Holds a place as a connection does, until it has to end.
-    fn hold(place: Place) -> (Arc<CallerConnection>, tokio::task::JoinHandle<()>) {
+    fn hold(place: ConnectionPlace) -> (Arc<CallerConnection>, tokio::task::JoinHandle<()>) {
         let connection = Arc::clone(place.connection());
         let held = Arc::clone(&connection);
         let task = tokio::spawn(async move {

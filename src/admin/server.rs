@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{CallerConnection, Place, Places};
+use super::connections::{CallerConnection, ConnectionPlace, Places};
 use super::listener::{Accepted, StoppableListener};
 use super::messages::{AnswerBody, CallUnderWay, PacedBody};
 use super::paced_stream::PacedStream;
@@ -103,7 +103,7 @@ impl CallServer {
     }
 
     /// A place for a new connection, which is closed if there is none.
-    async fn place(&self, peer: Option<SocketAddr>) -> Option<Place> {
+    async fn place(&self, peer: Option<SocketAddr>) -> Option<ConnectionPlace> {
         let place = self.places.take(peer).await;
         if place.is_none() {
             self.metrics.connections.refused(ConnectionRefusal::Admin);
@@ -112,7 +112,11 @@ impl CallServer {
     }
 
     /// Answers the calls on a connection until it is over.
-    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, place: &Place) {
+    async fn answer<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        place: &ConnectionPlace,
+    ) {
         let connection = place.connection();
         connection.expect_first();
         tokio::select! {

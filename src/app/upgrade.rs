@@ -9,7 +9,8 @@
 //!                        <- WantsStore -
 //! calls wait; closes the store
 //!                        - StoreIsFree >    opens the store, puts the rules in force, goes on with the old process's
-//!                                           counts of limits, accepts connections
+//!                                           counts of limits and with people at the operator's page, accepts
+//!                                           connections
 //!                        <-- Serving ---
 //!                        --- Yours ---->    answers calls, and is the edge
 //! stops accepting, passes calls on

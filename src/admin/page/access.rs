@@ -29,7 +29,7 @@ struct Wanted {
 
 /// What the form sends.
 #[derive(Debug, Deserialize)]
-struct Form {
+struct SignInForm {
     token: String,
     #[serde(default)]
     next: String,
@@ -58,7 +58,7 @@ pub(super) async fn sign_in(State(admin): State<Arc<Admin>>, request: Request) -
     let headers = request.headers().clone();
     let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
     let body = input::body(request, FORM, LARGEST).await?;
-    let Ok(Form { token, next }) = serde_html_form::from_bytes(&body) else {
+    let Ok(SignInForm { token, next }) = serde_html_form::from_bytes(&body) else {
         return Ok((StatusCode::BAD_REQUEST, shown("", Some("The form has no token."))).into_response());
     };
     let refused = |status: StatusCode, fault: &str| Ok((status, shown(&next, Some(fault))).into_response());
