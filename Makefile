@@ -54,9 +54,9 @@ one: setup setup-tests ## Run the tests whose path has T in it: make one T=revoc
 	$(INSTALLED) cargo test --locked --workspace -- $(T)
 
 # Cheap checks first; what has to be built for a check alone is built right before it.
-test: fmt setup lint docs unit deny instructions ## Install what the tests need and run every check and test (CI runs this)
+test: fmt setup lint docs unit deny ## Install what the tests need and run every check and test (CI runs this)
 
-prove: test model ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
+prove: test instructions model ## Run the tests again, optimised, with the long counts, and timed tests one at a time (quiet machine)
 	$(PROVE) --include-ignored --skip integrations:: --skip tls::analysed:: $(addprefix --skip ,$(TIMED))
 	$(PROVE) --nocapture --test-threads 1 --exact $(TIMED)
 
@@ -132,14 +132,14 @@ setup: ## Install what the build needs: a C compiler and cmake (for zlib-ng)
 	@command -v cargo >/dev/null || { echo "embedgate needs Rust $$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer: install it with rustup"; exit 1; }
 	@command -v cmake >/dev/null && command -v cc >/dev/null || $(call install,cmake gcc g++ libc6-dev)
 
-setup-tests: setup-browser setup-process setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed $(PROMTOOL) setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, NATS, schemathesis, header graders, promtool, generators of clients
+setup-tests: setup-browser setup-process setup-proxies setup-nats $(SCHEMATHESIS) $(GRADERS)/installed $(PROMTOOL) setup-clients ## Install what the tests need: Chromium, chromedriver, valgrind, nginx, HAProxy, faketime, NATS, schemathesis, header graders, promtool, generators of clients
 
 setup-clients: $(CLIENTS)/python/installed $(CLIENTS)/typescript/installed
 
 setup-nats: $(NATS_SERVER) ## Install a NATS server, which the tests and `make fleet` start
 
 setup-process:
-	@env kill -l >/dev/null 2>&1 && command -v setpriv >/dev/null || $(call install,procps util-linux)
+	@env kill -l >/dev/null 2>&1 && command -v setpriv >/dev/null && command -v faketime >/dev/null || $(call install,procps util-linux faketime)
 
 setup-proxies:
 	@command -v nginx >/dev/null && command -v haproxy >/dev/null || $(call install-stopped,nginx haproxy)

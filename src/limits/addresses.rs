@@ -1,6 +1,6 @@
 //! Counters of addresses, in bounded memory: the least recently used are forgotten.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -36,7 +36,7 @@ pub(super) struct AddressTable {
 }
 
 /// Address of a widget's client: an IPv4 address or an IPv6 network, with the number of the widget's counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct AddressKey {
     pub(super) widget: u64,
     pub(super) network: IpAddr,
@@ -65,6 +65,17 @@ struct AddressCounter {
 impl AddressKey {
     pub(super) fn new(widget: u64, address: IpAddr) -> Self {
         Self { widget, network: sockets::network(address) }
+    }
+}
+
+impl Hash for AddressKey {
+    // Two numbers: the derived one would hash the bytes of an address one after the other.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.widget);
+        state.write_u128(match self.network {
+            IpAddr::V4(address) => address.to_bits().into(),
+            IpAddr::V6(network) => network.to_bits(),
+        });
     }
 }
 

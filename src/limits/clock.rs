@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::minute::MINUTE;
+use super::opening::OpenedAt;
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -61,9 +62,14 @@ impl LimitClock {
 
     /// The time now.
     pub(super) fn now(&self) -> Moment {
-        let begun = self.begun.elapsed();
+        self.moment(OpenedAt::now())
+    }
+
+    /// The moment at which the clocks showed this.
+    pub(super) fn moment(&self, OpenedAt { monotonic, system }: OpenedAt) -> Moment {
+        let begun = monotonic.saturating_duration_since(self.begun);
         let ms = begun.as_secs() * 1000 + u64::from(begun.subsec_millis());
-        self.at(ms + BEGIN, Timestamp::now().as_second())
+        self.at(ms + BEGIN, system.as_second())
     }
 
     fn at(&self, ms: u64, seconds: i64) -> Moment {

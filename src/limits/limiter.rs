@@ -14,7 +14,7 @@ use super::charge::{Charge, CountedAt, TakenParts};
 use super::clock::{LimitClock, Moment};
 use super::counter::{Comparison, PassedLimit, Taken, UseCounter, Weight};
 use super::handover::ChangedCounters;
-use super::opening::{LimitRefusal, Opened, Opening};
+use super::opening::{LimitRefusal, Opened, OpenedAt, Opening};
 use super::reached::ReachedLimits;
 use super::shares::{self, Budget, ShareWait, Shares, SucceededHolder};
 use super::widgets::{CountedUse, SHARED, WidgetCounter, WidgetTable};
@@ -96,13 +96,14 @@ impl Limiter {
         self.succeeded.get().cloned()
     }
 
-    /// Charges an open, or says which limit it passes. What is refused is charged nothing.
-    pub fn open(self: &Arc<Self>, opening: &Opening<'_>) -> Opened {
+    /// Charges an open, or says which limit it passes. What is refused is charged nothing. `at`: when the clocks were read,
+    /// which was a moment ago.
+    pub fn open(self: &Arc<Self>, opening: &Opening<'_>, at: OpenedAt) -> Opened {
         let weight = Weight { opens: opening.is_open.into(), sessions: opening.is_session.into() };
         if weight == Weight::default() {
             return Opened::Admitted { charge: Charge::default(), beyond: None };
         }
-        let charging = Charging { opening, now: self.clock.now(), weight };
+        let charging = Charging { opening, now: self.clock.moment(at), weight };
         let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), charging.now.day, weight);
         match self.take(&charging, &mut taken) {
             Ok(beyond) => {

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use tokio::time::Instant;
+
 use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart, Limits};
 use embedgate_policy::verdict::Reason;
 
@@ -30,6 +33,22 @@ pub struct Opening<'a> {
     pub is_session: bool,
     /// Whether a larger share may be waited for. Without, the open is refused when the share is used up.
     pub may_wait: bool,
+}
+
+/// When something is opened, by both clocks.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenedAt {
+    /// By the monotonic clock.
+    pub monotonic: Instant,
+    /// By the clock of the system.
+    pub system: Timestamp,
+}
+
+impl OpenedAt {
+    /// Now.
+    pub fn now() -> Self {
+        Self { monotonic: Instant::now(), system: Timestamp::now() }
+    }
 }
 
 /// What comes of an open.

@@ -18,7 +18,7 @@ use embedgate::edge::forward::upstream::Upstreams;
 use embedgate::edge::http::http1::head;
 use embedgate::edge::http::message::RequestHead;
 use embedgate::limits::limiter::Limiter;
-use embedgate::limits::opening::{Opened, Opening};
+use embedgate::limits::opening::{Opened, OpenedAt, Opening};
 use embedgate::notifications::notifier::Notifier;
 use embedgate::rules::change::{Actor, ApplyOptions, Change};
 use embedgate::rules::live::LiveRules;
@@ -174,7 +174,7 @@ fn an_open_within_its_limits_allocates_nothing() {
         is_session: true,
         may_wait: false,
     };
-    let open = || match limiter.open(&opening) {
+    let open = || match limiter.open(&opening, OpenedAt::now()) {
         Opened::Admitted { mut charge, beyond: None } => {
             charge.keep();
             charge
@@ -189,7 +189,7 @@ fn an_open_within_its_limits_allocates_nothing() {
     let refused = Limits { widget: PartLimits { sessions: NonZeroU32::new(1), ..part }, ..limits };
     let _open = open();
     let opening = Opening { limits: &refused, ..opening };
-    let refuse = || assert!(matches!(limiter.open(&opening), Opened::Refused(_)));
+    let refuse = || assert!(matches!(limiter.open(&opening, OpenedAt::now()), Opened::Refused(_)));
     refuse();
     assert_eq!(measure(refuse).count_total, 0, "nor does a refusal");
 }

@@ -21,12 +21,14 @@ pub mod websocket;
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often to do what is to be done `full` times: a tenth of it, or all with `EMBEDGATE_TEST_SCALE=full`.
+/// Whether everything is tried, not only a part of it: `EMBEDGATE_TEST_SCALE=full`.
+pub fn is_full() -> bool {
+    std::env::var_os("EMBEDGATE_TEST_SCALE").is_some_and(|scale| scale == "full")
+}
+
+/// How often to do what is to be done `full` times: a tenth of it, or all where everything is tried.
 pub fn scale(full: usize) -> usize {
-    match std::env::var_os("EMBEDGATE_TEST_SCALE") {
-        Some(scale) if scale == "full" => full,
-        _ => full / 10,
-    }
+    if is_full() { full } else { full / 10 }
 }
 
 /// Waits until `done` says so, and fails after ten seconds.

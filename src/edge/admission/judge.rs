@@ -19,6 +19,7 @@ use super::tickets::{TicketReading, Tickets};
 use crate::edge::forward::upstream::Upstream;
 use crate::edge::http::message::RequestHead;
 use crate::edge::session::entry::NewSession;
+use crate::limits::opening::OpenedAt;
 use crate::limits::shares::ShareWait;
 use crate::rules::live::LiveRules;
 use crate::rules::sessions::SessionFacts;
@@ -140,7 +141,8 @@ impl Judge<'_> {
         let ruled = decide(&facts, widget, self.policy, now);
         let opens = opener.opens(route, is_stream);
         let mut limited = LimitedVerdict::of(ruled);
-        if let Err(wait) = self.limit(widget.as_ref(), &facts, (request, opener, opens), &mut limited) {
+        let at = OpenedAt { monotonic: started, system: now };
+        if let Err(wait) = self.limit(widget.as_ref(), &facts, (request, opener, opens, at), &mut limited) {
             return Judged::Waits(wait);
         }
         let decision = limited.decision;

@@ -5,7 +5,7 @@ use std::fs;
 use embedgate_policy::limits::{LimitKind, Limits};
 
 use super::*;
-use crate::limits::opening::{Opened, Opening};
+use crate::limits::opening::{Opened, OpenedAt, Opening};
 use crate::limits::shares::Budget;
 use crate::notifications::notifier::Notifier;
 use crate::telemetry::metrics::Metrics;
@@ -36,7 +36,7 @@ fn open(limiter: &Arc<Limiter>, widget: &str, embedder: &str, is_kept: bool) {
         is_session: false,
         may_wait: false,
     };
-    let Opened::Admitted { mut charge, .. } = limiter.open(&opening) else { panic!() };
+    let Opened::Admitted { mut charge, .. } = limiter.open(&opening, OpenedAt::now()) else { panic!() };
     if is_kept {
         charge.keep();
     }

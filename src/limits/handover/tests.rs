@@ -9,7 +9,7 @@ use tokio::time::advance;
 
 use super::*;
 use crate::limits::charge::Charge;
-use crate::limits::opening::{Opened, Opening};
+use crate::limits::opening::{Opened, OpenedAt, Opening};
 use crate::limits::usage::LimitReader;
 use crate::limits::widgets::NEWCOMERS;
 use crate::notifications::notifier::Notifier;
@@ -38,7 +38,7 @@ fn opened(limiter: &Arc<Limiter>, embedder: &str, address: u32) -> Charge {
         is_session: true,
         may_wait: false,
     };
-    let Opened::Admitted { charge, .. } = limiter.open(&opening) else { panic!() };
+    let Opened::Admitted { charge, .. } = limiter.open(&opening, OpenedAt::now()) else { panic!() };
     charge
 }
 

@@ -115,9 +115,12 @@ async fn what_a_later_part_refuses_is_charged_to_none() {
     let limits = limits(
         r#"{"widget": {"opens_per_minute": 2}, "embedder": {"opens_per_minute": 3}, "address": {"sessions": 9}}"#,
     );
-    let kept = [admitted(limiter.open(&websocket(&limits))), admitted(limiter.open(&websocket(&limits)))];
+    let kept = [
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+    ];
     for _ in 0..5 {
-        let refusal = refusal(limiter.open(&websocket(&limits)));
+        let refusal = refusal(limiter.open(&websocket(&limits), OpenedAt::now()));
         assert_eq!((refusal.part, refusal.kind, refusal.limit.get()), (Widget, OpensPerMinute, 2));
         assert_eq!(refusal.retry_after, Duration::from_millis(60_001));
     }
@@ -126,9 +129,12 @@ async fn what_a_later_part_refuses_is_charged_to_none() {
     // The sessions are over, the opens stay.
     assert_eq!(all_used(&limiter), [[0, 2, 2]; 3]);
     advance(Duration::from_millis(60_000)).await;
-    assert_eq!(refusal(limiter.open(&websocket(&limits))).retry_after, Duration::from_millis(1));
+    assert_eq!(
+        refusal(limiter.open(&websocket(&limits), OpenedAt::now())).retry_after,
+        Duration::from_millis(1)
+    );
     advance(Duration::from_millis(1)).await;
-    admitted(limiter.open(&websocket(&limits)));
+    admitted(limiter.open(&websocket(&limits), OpenedAt::now()));
     assert_eq!(all_used(&limiter), [[0, 1, 3]; 3]);
 }
 
@@ -137,15 +143,15 @@ async fn parts_are_asked_in_their_order() {
     let (limiter, _) = limiter();
     let one = r#"{"opens_per_day": 1}"#;
     let every = limits(&format!(r#"{{"widget": {one}, "embedder": {one}, "address": {one}}}"#));
-    admitted(limiter.open(&websocket(&every)));
-    assert_eq!(refusal(limiter.open(&websocket(&every))).part, Address);
+    admitted(limiter.open(&websocket(&every), OpenedAt::now()));
+    assert_eq!(refusal(limiter.open(&websocket(&every), OpenedAt::now())).part, Address);
     let elsewhere = Opening { address: Some(address(2)), ..websocket(&every) };
-    assert_eq!(refusal(limiter.open(&elsewhere)).part, Embedder);
+    assert_eq!(refusal(limiter.open(&elsewhere, OpenedAt::now())).part, Embedder);
     let other_site = Opening { embedder: "https://other.example", ..elsewhere };
-    assert_eq!(refusal(limiter.open(&other_site)).part, Widget);
+    assert_eq!(refusal(limiter.open(&other_site, OpenedAt::now())).part, Widget);
     let unknown = Opening { address: None, ..other_site };
-    assert_eq!(refusal(limiter.open(&unknown)).part, Widget);
-    admitted(limiter.open(&Opening { widget: "v", ..unknown }));
+    assert_eq!(refusal(limiter.open(&unknown, OpenedAt::now())).part, Widget);
+    admitted(limiter.open(&Opening { widget: "v", ..unknown }, OpenedAt::now()));
     assert_eq!(used(&limiter, None), [0, 1, 1]);
 }
 
@@ -154,7 +160,9 @@ async fn a_charge_that_comes_to_nothing_gives_all_back() {
     let (limiter, _) = limiter();
     let limits = limits(r#"{"widget": {"opens_per_minute": 1, "sessions": 1}}"#);
     for _ in 0..3 {
-        let Opened::Admitted { charge, .. } = limiter.open(&websocket(&limits)) else { panic!() };
+        let Opened::Admitted { charge, .. } = limiter.open(&websocket(&limits), OpenedAt::now()) else {
+            panic!()
+        };
         assert_eq!(used(&limiter, None), [1, 1, 1]);
         drop(charge);
         assert_eq!(all_used(&limiter), [[0; 3]; 3]);
@@ -165,11 +173,13 @@ async fn a_charge_that_comes_to_nothing_gives_all_back() {
 async fn what_opens_nothing_is_charged_nothing() {
     let (limiter, _) = limiter();
     let limits = all();
-    admitted(limiter.open(&Opening { is_open: false, is_session: false, ..websocket(&limits) }));
+    admitted(
+        limiter.open(&Opening { is_open: false, is_session: false, ..websocket(&limits) }, OpenedAt::now()),
+    );
     let token = Opening { is_session: false, ..websocket(&limits) };
-    drop(admitted(limiter.open(&token)));
+    drop(admitted(limiter.open(&token, OpenedAt::now())));
     assert_eq!(all_used(&limiter), [[0, 1, 1]; 3]);
-    let stream = admitted(limiter.open(&Opening { is_open: false, ..websocket(&limits) }));
+    let stream = admitted(limiter.open(&Opening { is_open: false, ..websocket(&limits) }, OpenedAt::now()));
     assert_eq!(all_used(&limiter), [[1, 1, 1]; 3]);
     drop(stream);
 }
@@ -180,10 +190,10 @@ async fn a_session_that_is_there_is_charged_whatever_the_limits_say() {
     let limits = limits(r#"{"embedder": {"sessions": 1}}"#);
     let occupied = [limiter.occupy(&websocket(&limits)), limiter.occupy(&websocket(&limits))];
     assert_eq!(all_used(&limiter), [[2, 0, 0]; 3]);
-    assert_eq!(refusal(limiter.open(&websocket(&limits))).kind, Sessions);
+    assert_eq!(refusal(limiter.open(&websocket(&limits), OpenedAt::now())).kind, Sessions);
     drop(occupied);
     assert_eq!(all_used(&limiter), [[0, 0, 0]; 3]);
-    admitted(limiter.open(&websocket(&limits)));
+    admitted(limiter.open(&websocket(&limits), OpenedAt::now()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -194,7 +204,9 @@ async fn a_monitored_widget_lets_everything_through_and_says_what_passes() {
     let mut passed = Vec::new();
     for number in [1, 1, 1, 2, 3] {
         let opening = Opening { address: Some(address(number)), ..websocket(&limits) };
-        let Opened::Admitted { mut charge, beyond } = limiter.open(&opening) else { panic!() };
+        let Opened::Admitted { mut charge, beyond } = limiter.open(&opening, OpenedAt::now()) else {
+            panic!()
+        };
         charge.keep();
         charges.push(charge);
         passed.push(beyond.map(|beyond| (beyond.part, beyond.kind, beyond.mode, beyond.limit.get())));
@@ -212,7 +224,9 @@ async fn a_monitored_widget_lets_everything_through_and_says_what_passes() {
     );
     // What comes to nothing gives back what it has taken, and no open of others.
     let opening = Opening { is_session: false, ..websocket(&limits) };
-    let Opened::Admitted { charge, beyond: Some(_) } = limiter.open(&opening) else { panic!() };
+    let Opened::Admitted { charge, beyond: Some(_) } = limiter.open(&opening, OpenedAt::now()) else {
+        panic!()
+    };
     assert_eq!(all_used(&limiter)[0][1..], [4, 4]);
     drop(charge);
     assert_eq!((all_used(&limiter)[0][1..].to_vec(), used(&limiter, None)), (vec![3, 3], [5, 4, 4]));
@@ -226,23 +240,23 @@ async fn a_limit_that_is_reached_is_told_once() {
     let limits = limits(r#"{"address": {"opens_per_minute": 1}, "embedder": {"opens_per_minute": 3}}"#);
     let from = |number| Opening { address: Some(address(number)), ..websocket(&limits) };
     for number in 1..=3 {
-        admitted(limiter.open(&from(number)));
-        refusal(limiter.open(&from(number)));
+        admitted(limiter.open(&from(number), OpenedAt::now()));
+        refusal(limiter.open(&from(number), OpenedAt::now()));
     }
     // Many addresses are one notice, which names none.
     let (mode, site) = (LimitMode::Enforce, SITE.to_owned());
     assert_eq!(told.taken(), [(Address, OpensPerMinute, mode, site.clone())]);
     for number in 4..9 {
-        refusal(limiter.open(&from(number)));
+        refusal(limiter.open(&from(number), OpenedAt::now()));
     }
     assert_eq!(told.taken(), [(Embedder, OpensPerMinute, mode, site.clone())]);
     let other = Opening { embedder: "https://other.example", ..from(4) };
-    admitted(limiter.open(&other));
+    admitted(limiter.open(&other, OpenedAt::now()));
     assert_eq!(told.taken(), []);
     advance(Duration::from_secs(61)).await;
     for number in 1..=5 {
-        drop(limiter.open(&from(number)));
-        if let Opened::Admitted { mut charge, .. } = limiter.open(&from(number)) {
+        drop(limiter.open(&from(number), OpenedAt::now()));
+        if let Opened::Admitted { mut charge, .. } = limiter.open(&from(number), OpenedAt::now()) {
             charge.keep();
         }
     }
@@ -254,12 +268,12 @@ async fn refusals_are_counted() {
     let metrics = Metrics::new().unwrap();
     let limiter = Limiter::new(Arc::<Told>::default(), metrics.limits.clone());
     let limits = limits(r#"{"embedder": {"sessions": 1}}"#);
-    let _open = admitted(limiter.open(&websocket(&limits)));
+    let _open = admitted(limiter.open(&websocket(&limits), OpenedAt::now()));
     for _ in 0..3 {
-        refusal(limiter.open(&websocket(&limits)));
+        refusal(limiter.open(&websocket(&limits), OpenedAt::now()));
     }
     let monitored = Limits { mode: LimitMode::Monitor, ..limits };
-    drop(limiter.open(&websocket(&monitored)));
+    drop(limiter.open(&websocket(&monitored), OpenedAt::now()));
     limiter.sweep();
     let text = metrics.render().unwrap();
     for (mode, count) in [("enforce", 3), ("monitor", 1)] {
@@ -281,9 +295,9 @@ async fn usage_names_the_one_that_was_asked_about_or_whoever_has_used_most() {
     let other =
         Opening { embedder: "https://other.example", address: Some(address(2)), ..websocket(&limits) };
     let _open = [
-        admitted(limiter.open(&websocket(&limits))),
-        admitted(limiter.open(&other)),
-        admitted(limiter.open(&other)),
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+        admitted(limiter.open(&other, OpenedAt::now())),
+        admitted(limiter.open(&other, OpenedAt::now())),
     ];
     let told = |embedder| {
         let usage = limiter.usage("w", &limits, embedder);

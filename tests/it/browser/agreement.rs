@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::stage::{EDGE, Stage};
 use crate::support::edge::EdgeSpec;
+use crate::support::is_full;
 use crate::support::upstream::Document;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -95,31 +96,31 @@ fn known_difference(widget: &str, embedder: &str) -> Option<(bool, bool)> {
     }
 }
 
-/// A page with each widget twice, as it is and without a referrer, which tells which of them loaded.
-fn page(ids: &[&str]) -> String {
-    let frames: String = ids
-        .iter()
-        .flat_map(|id| {
-            [("known", "strict-origin-when-cross-origin"), ("silent", "no-referrer")].map(|(how, policy)| {
-                format!("<iframe name=\"{how}/{id}\" referrerpolicy=\"{policy}\" data-src=\"{EDGE}/w/{id}/frame\"></iframe>")
-            })
-        })
-        .collect();
-    format!(
-        r#"<!doctype html><title>embedder</title>{frames}<script>
-        const frames_ = [...document.querySelectorAll("iframe")];
-        const loaded = new Set(), over = new Set();
-        addEventListener("message", (event) => {{
-          const frame = frames_.find((frame) => frame.contentWindow === event.source);
-          if (frame && event.data === "loaded") loaded.add(frame.name);
-        }});
-        for (const frame of frames_) {{
-          frame.addEventListener("load", () => setTimeout(() => over.add(frame.name), 300));
-          frame.src = frame.dataset.src;
-        }}
-        const outcome = () => ({{ done: over.size === frames_.length, loaded: [...loaded] }});
-        </script>"#
-    )
+/// A page with each widget of `?ids=` twice, as it is and without a referrer, which tells which of them loaded.
+const PAGE: &str = r#"<!doctype html><title>embedder</title><body><script>
+    const ids = new URLSearchParams(location.search).get("ids").split(",");
+    const ways = [["known", "strict-origin-when-cross-origin"], ["silent", "no-referrer"]];
+    const frames_ = ids.flatMap((id) => ways.map(([how, referrerPolicy]) =>
+      Object.assign(document.createElement("iframe"), { name: `${how}/${id}`, referrerPolicy, src: `EDGE/w/${id}/frame` })));
+    const loaded = new Set(), over = new Set();
+    addEventListener("message", (event) => {
+      const frame = frames_.find((frame) => frame.contentWindow === event.source);
+      if (frame && event.data === "loaded") loaded.add(frame.name);
+    });
+    for (const frame of frames_) {
+      frame.addEventListener("load", () => setTimeout(() => over.add(frame.name), 300));
+    }
+    document.body.append(...frames_);
+    const outcome = () => ({ done: over.size === frames_.length, loaded: [...loaded] });
+    </script>"#;
+
+/// The widgets to try on an embedder: all of them, or a quarter beside those that are known to differ.
+fn tried<'i>(place: usize, embedder: &str, ids: &[&'i str]) -> Vec<&'i str> {
+    let ids = ids.iter().enumerate();
+    let tried = ids.filter(|(number, id)| {
+        is_full() || number % 4 == place % 4 || known_difference(id, embedder).is_some()
+    });
+    tried.map(|(_, id)| *id).collect()
 }
 
 fn host(origin: &str) -> &str {
@@ -146,13 +147,14 @@ async fn the_browser_does_what_the_edge_says() {
     let hosts: Vec<&str> = hosts.into_iter().collect();
     let stage = Stage::start(spec, &hosts).await;
     let ids: Vec<&str> = widgets().iter().map(|(id, _)| *id).collect();
-    stage.sites.put("/", &[], page(&ids));
+    stage.sites.put("/", &[], PAGE.replace("EDGE", EDGE));
     let browser = stage.browser().await;
 
     let mut differences = BTreeMap::new();
     let mut pairs = 0;
-    for embedder in EMBEDDERS {
-        browser.goto(&format!("{embedder}/")).await.unwrap();
+    for (place, embedder) in EMBEDDERS.into_iter().enumerate() {
+        let ids = tried(place, embedder, &ids);
+        browser.goto(&format!("{embedder}/?ids={}", ids.join(","))).await.unwrap();
         assert_eq!(browser.eval("location.origin").await.unwrap(), embedder);
         browser.wait_until("outcome().done", LONG).await.unwrap();
         let outcome = browser.eval("outcome().loaded").await.unwrap();

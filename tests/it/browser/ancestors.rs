@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::probe::shown;
 use super::stage::{EDGE, SITE, STRANGER, Stage, widget};
 use crate::support::edge::{Edge, EdgeSpec};
+use crate::support::is_full;
 use crate::support::upstream::Document;
 
 const PREVIEW: &str = "https://pr-1.preview.example.com";
@@ -89,6 +90,15 @@ const PAGE: &str = r#"<!doctype html><title>embedder</title><body><script>
     }
 </script>"#;
 
+/// The lists to try on the case at this place: all of them, or every other one beside those that are known to differ.
+fn tried(place: usize, case: &Case) -> Vec<(&'static str, Value)> {
+    let lists = lists().into_iter().enumerate();
+    let tried = lists.filter(|(number, (list, _))| {
+        is_full() || number % 2 == place % 2 || known_difference(list, case).is_some()
+    });
+    tried.map(|(_, list)| list).collect()
+}
+
 fn lists() -> [(&'static str, Value); 5] {
     [
         ("listed", widget("", json!(["site.example"]))),
@@ -139,12 +149,13 @@ async fn a_widget_loads_where_the_edge_allows_every_page_around_it() {
     let browser = stage.browser().await;
 
     let mut differences = Vec::new();
-    for case in &CASES {
-        let ids: Vec<String> = lists().iter().map(|(list, _)| format!("{list}-{}", case.name)).collect();
+    for (place, case) in CASES.iter().enumerate() {
+        let lists = tried(place, case);
+        let ids: Vec<String> = lists.iter().map(|(list, _)| format!("{list}-{}", case.name)).collect();
         let steps = case.steps.join("%20");
         browser.goto(&format!("{}/?in={steps}&ids={}", case.top, ids.join(","))).await.unwrap();
         let depth = case.ancestors.len() - 1;
-        for (place, ((list, _), id)) in lists().iter().zip(&ids).enumerate() {
+        for (place, ((list, _), id)) in lists.iter().zip(&ids).enumerate() {
             let outermost = format!("document.querySelectorAll('iframe')[{place}]");
             let path = [vec![outermost.as_str()], vec!["document.querySelector('iframe')"; depth]].concat();
             let loaded = shown(&browser, &path).await.title == "widget";

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use super::{Site, in_turns, starts};
-use crate::support::{ports, scale};
+use crate::support::{is_full, ports};
 
 type Variant = (&'static str, fn(&mut Site));
 
@@ -119,7 +119,7 @@ fn what_check_passes_starts() {
         make(&mut site);
         site.settle();
         // The second time, everything is there already.
-        let times = if scale(10) == 10 { 2 } else { 1 };
+        let times = if is_full() { 2 } else { 1 };
         for time in ["first", "second"].into_iter().take(times) {
             let checked = site.run("check");
             if checked.code != 0 {

@@ -97,8 +97,10 @@ async fn a_redirect_is_not_followed() {
     let edge = Edge::start(spec(receiver.addr)).await;
     test(&edge).await;
     receiver.wait_for(2).await;
-    let told = state(&edge).await;
-    let error = told["failing"][0]["error"].as_str().unwrap();
-    assert!(error.contains("307") && error.contains("not followed"), "{told}");
+    eventually("its failure is told", async || {
+        let told = state(&edge).await["failing"][0]["error"].clone();
+        told.as_str().is_some_and(|error| error.contains("307") && error.contains("not followed"))
+    })
+    .await;
     elsewhere.no_more_than(0).await;
 }

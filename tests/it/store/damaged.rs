@@ -13,7 +13,7 @@ use memchr::memmem;
 
 use super::{Desk, delete, open, put, save, source, start, suffixes};
 use crate::support::edge::Edge;
-use crate::support::scale;
+use crate::support::is_full;
 
 const PAGE: usize = 4096;
 const WIDGETS: usize = 200;
@@ -118,7 +118,7 @@ fn overwrite(desk: &Desk, whole: &[u8], closed: bool, every: usize) -> (usize, u
     let path = desk.store();
     let pages = whole.len() / PAGE;
     let cases = (0..pages).flat_map(|page| KINDS.map(|kind| (page, kind)));
-    let every = if scale(10) == 10 { 1 } else { every };
+    let every = if is_full() { 1 } else { every };
     let (mut refused, mut accepted, mut named) = (0, 0, 0);
     for (page, kind) in cases.step_by(every) {
         let Some(bytes) = kind.apply(whole, page) else { continue };

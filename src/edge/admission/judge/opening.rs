@@ -12,7 +12,7 @@ use crate::edge::admission::route::Route;
 use crate::edge::http::message::RequestHead;
 use crate::limits::charge::Charge;
 use crate::limits::limiter::Limiter;
-use crate::limits::opening::{LimitRefusal, Opened, Opening};
+use crate::limits::opening::{LimitRefusal, Opened, OpenedAt, Opening};
 use crate::limits::shares::ShareWait;
 use crate::rules::sessions::is_listed;
 use embedgate_policy::compiled::WidgetRules;
@@ -71,12 +71,12 @@ impl Judge<'_> {
         &self,
         widget: Option<&WidgetRules<'_>>,
         facts: &Facts<'_>,
-        (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
+        (request, opener, opens, at): (&RequestHead, &Opener<'_>, Opens, OpenedAt),
         verdict: &mut LimitedVerdict,
     ) -> Result<(), ShareWait> {
         match widget {
             Some(widget) if (opens.is_open || opens.is_session) && verdict.decision.is_allowed() => {
-                self.limit_opening(widget, facts, (request, opener, opens), verdict)
+                self.limit_opening(widget, facts, (request, opener, opens, at), verdict)
             }
             _ => Ok(()),
         }
@@ -88,7 +88,7 @@ impl Judge<'_> {
         &self,
         widget: &WidgetRules<'_>,
         facts: &Facts<'_>,
-        (request, opener, opens): (&RequestHead, &Opener<'_>, Opens),
+        (request, opener, opens, at): (&RequestHead, &Opener<'_>, Opens, OpenedAt),
         verdict: &mut LimitedVerdict,
     ) -> Result<(), ShareWait> {
         let ruled = verdict.decision;
@@ -101,17 +101,18 @@ impl Judge<'_> {
             && !is_preflight(request)
             && facts.is_limited(ruled.reason, self.policy)
         {
-            let opened = opener.limiter.open(&Opening {
+            let limits = limits.read();
+            let opening = Opening {
                 widget: widget.id,
-                limits: &limits.read(),
+                limits: &limits,
                 embedder: facts.counted_embedder(self.policy).unwrap_or_default(),
                 is_listed: &|| is_listed(facts, &ruled, widget, self.policy),
                 address: verdict.address,
                 is_open: opens.is_open,
                 is_session: opens.is_session,
                 may_wait: opener.may_wait,
-            });
-            verdict.take(opened)?;
+            };
+            verdict.take(opener.limiter.open(&opening, at))?;
         }
         Ok(())
     }

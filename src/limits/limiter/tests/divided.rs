@@ -32,15 +32,18 @@ async fn a_spent_share_is_waited_for_and_charged_nothing() {
     let (limiter, shares) = divided(2, true);
     let limits = limits(r#"{"embedder": {"opens_per_minute": 10}, "address": {"sessions": 10}}"#);
     let opening = Opening { may_wait: true, ..websocket(&limits) };
-    let _open = [admitted(limiter.open(&opening)), admitted(limiter.open(&opening))];
-    let Opened::Waits(ShareWait(wait)) = limiter.open(&opening) else { panic!() };
+    let _open = [
+        admitted(limiter.open(&opening, OpenedAt::now())),
+        admitted(limiter.open(&opening, OpenedAt::now())),
+    ];
+    let Opened::Waits(ShareWait(wait)) = limiter.open(&opening, OpenedAt::now()) else { panic!() };
     assert_eq!(all_used(&limiter), [[2, 2, 2]; 3]);
     assert_eq!(*shares.asked.lock(), [(Some(SITE.to_owned()), OpensPerMinute, 2)]);
     wait.await;
     *shares.share.lock() = 3;
-    let _third = admitted(limiter.open(&opening));
+    let _third = admitted(limiter.open(&opening, OpenedAt::now()));
     advance(Duration::from_secs(10)).await;
-    let refusal = refusal(limiter.open(&Opening { may_wait: false, ..opening }));
+    let refusal = refusal(limiter.open(&Opening { may_wait: false, ..opening }, OpenedAt::now()));
     assert_eq!((refusal.part, refusal.kind, refusal.limit.get()), (Embedder, OpensPerMinute, 10));
     assert_eq!(refusal.retry_after, Duration::from_millis(50_001));
     assert_eq!(all_used(&limiter), [[3, 3, 3]; 3]);
@@ -51,14 +54,17 @@ async fn what_can_not_be_had_is_refused_and_the_whole_limit_without_asking() {
     let (limiter, shares) = divided(2, false);
     let limits = limits(r#"{"widget": {"sessions": 5}}"#);
     let opening = Opening { may_wait: true, ..websocket(&limits) };
-    let _open = [admitted(limiter.open(&opening)), admitted(limiter.open(&opening))];
-    let refusal_ = refusal(limiter.open(&opening));
+    let _open = [
+        admitted(limiter.open(&opening, OpenedAt::now())),
+        admitted(limiter.open(&opening, OpenedAt::now())),
+    ];
+    let refusal_ = refusal(limiter.open(&opening, OpenedAt::now()));
     assert_eq!((refusal_.part, refusal_.kind, refusal_.limit.get()), (Widget, Sessions, 5));
     assert_eq!(*shares.asked.lock(), [(None, Sessions, 2)]);
     // All of the limit is used here, so no edge has more.
     *shares.share.lock() = 5;
-    let _more = [(); 3].map(|()| admitted(limiter.open(&opening)));
-    refusal(limiter.open(&opening));
+    let _more = [(); 3].map(|()| admitted(limiter.open(&opening, OpenedAt::now())));
+    refusal(limiter.open(&opening, OpenedAt::now()));
     assert_eq!(shares.asked.lock().len(), 1);
 }
 
@@ -66,10 +72,15 @@ async fn what_can_not_be_had_is_refused_and_the_whole_limit_without_asking() {
 async fn shares_of_a_monitored_widget_are_told_and_not_enforced() {
     let (limiter, _) = divided(1, false);
     let limits = limits(r#"{"mode": "monitor", "widget": {"sessions": 5}}"#);
-    let Opened::Admitted { charge: _first, beyond: None } = limiter.open(&websocket(&limits)) else {
+    let Opened::Admitted { charge: _first, beyond: None } =
+        limiter.open(&websocket(&limits), OpenedAt::now())
+    else {
         panic!()
     };
-    let Opened::Admitted { charge: _second, beyond } = limiter.open(&websocket(&limits)) else { panic!() };
+    let Opened::Admitted { charge: _second, beyond } = limiter.open(&websocket(&limits), OpenedAt::now())
+    else {
+        panic!()
+    };
     assert_eq!(beyond.map(|beyond| (beyond.part, beyond.limit.get())), Some((Widget, 5)));
     assert_eq!(used(&limiter, None), [2, 2, 2]);
 }
@@ -79,7 +90,10 @@ async fn a_monitored_widget_waits_for_no_share_and_passes_no_limit_of_which_ther
     let (limiter, shares) = divided(1, true);
     let limits = limits(r#"{"mode": "monitor", "widget": {"sessions": 5}}"#);
     let opening = Opening { may_wait: true, ..websocket(&limits) };
-    let _open = [admitted(limiter.open(&opening)), admitted(limiter.open(&opening))];
+    let _open = [
+        admitted(limiter.open(&opening, OpenedAt::now())),
+        admitted(limiter.open(&opening, OpenedAt::now())),
+    ];
     assert_eq!(shares.asked.lock().len(), 1, "more is asked for");
 }
 
@@ -87,7 +101,10 @@ async fn a_monitored_widget_waits_for_no_share_and_passes_no_limit_of_which_ther
 async fn addresses_are_not_divided() {
     let (limiter, shares) = divided(0, false);
     let limits = limits(r#"{"address": {"sessions": 2}}"#);
-    let _open = [admitted(limiter.open(&websocket(&limits))), admitted(limiter.open(&websocket(&limits)))];
-    assert_eq!(refusal(limiter.open(&websocket(&limits))).part, Address);
+    let _open = [
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+    ];
+    assert_eq!(refusal(limiter.open(&websocket(&limits), OpenedAt::now())).part, Address);
     assert!(shares.asked.lock().is_empty());
 }

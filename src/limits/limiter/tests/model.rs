@@ -120,7 +120,7 @@ proptest! {
                             ..websocket(&limits)
                         };
                         let expected = refused(&lists, &limits, &keys, is_open, now);
-                        match limiter.open(&opening) {
+                        match limiter.open(&opening, OpenedAt::now()) {
                             Opened::Refused(refusal) => {
                                 prop_assert_eq!(Some((refusal.part, refusal.kind)), expected);
                             }

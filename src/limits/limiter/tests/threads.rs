@@ -19,7 +19,9 @@ fn opened(limiter: &Arc<Limiter>, limits: &Limits, each: u32, gives_back: bool) 
                 for turn in 0..each {
                     let opening =
                         Opening { address: Some(address(number)), is_session: false, ..websocket(limits) };
-                    let Opened::Admitted { mut charge, .. } = limiter.open(&opening) else { continue };
+                    let Opened::Admitted { mut charge, .. } = limiter.open(&opening, OpenedAt::now()) else {
+                        continue;
+                    };
                     if !gives_back || turn % 3 == 0 {
                         charge.keep();
                         admitted.fetch_add(1, Ordering::Relaxed);
@@ -69,7 +71,7 @@ fn sessions_are_never_more_than_their_limit() {
             scope.spawn(move || {
                 for _ in 0..2_000 {
                     let opening = Opening { address: Some(address(number)), ..websocket(limits) };
-                    if let Opened::Admitted { mut charge, .. } = limiter.open(&opening) {
+                    if let Opened::Admitted { mut charge, .. } = limiter.open(&opening, OpenedAt::now()) {
                         charge.keep();
                         most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
                         thread::yield_now();
@@ -103,7 +105,7 @@ fn a_flood_passes_no_budget_and_touches_no_honest_site() {
                     let embedder = format!("https://forged-{site}.example");
                     let opening =
                         Opening { embedder: &embedder, address: Some(address(from)), ..websocket(limits) };
-                    if let Opened::Admitted { mut charge, .. } = limiter.open(&opening) {
+                    if let Opened::Admitted { mut charge, .. } = limiter.open(&opening, OpenedAt::now()) {
                         charge.keep();
                         by_address[from as usize].fetch_add(1, Ordering::Relaxed);
                         by_site[site as usize].fetch_add(1, Ordering::Relaxed);
@@ -115,7 +117,7 @@ fn a_flood_passes_no_budget_and_touches_no_honest_site() {
         scope.spawn(|| {
             for visitor in 0..150 {
                 let opening = Opening { address: Some(address(ADDRESSES + visitor)), ..websocket(&limits) };
-                admitted(limiter.open(&opening));
+                admitted(limiter.open(&opening, OpenedAt::now()));
             }
         });
     });

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::{AT_ONCE, LATE, SLOW, silent};
 use crate::admin_api::mutual_tls::Operators;
 use crate::support::edge::READ_TOKEN;
-use crate::support::{eventually, scale};
+use crate::support::{eventually, is_full};
 
 #[tokio::test]
 async fn whoever_is_slow_is_ended_in_time() {
@@ -23,12 +23,11 @@ async fn whoever_is_slow_is_ended_in_time() {
     eventually("the listener answers", ready).await;
     let config = Arc::new(operators.client(&[&TLS13], Some(&operator)));
     // The idle minute is the same without TLS, and is waited for there.
-    let slow = SLOW.into_iter().filter(|(_, seconds)| *seconds < 60 || scale(10) == 10).map(
-        async |(slow, seconds)| {
+    let slow =
+        SLOW.into_iter().filter(|(_, seconds)| *seconds < 60 || is_full()).map(async |(slow, seconds)| {
             let stream = operators.connect(&edge, Arc::clone(&config)).await.unwrap();
             slow.is_ended(stream, edge.admin, seconds).await;
-        },
-    );
+        });
     // Before the handshake: nothing, and the beginning of a record.
     let unshaken = [&b""[..], &b"\x16\x03\x01\x01\x00"[..]].into_iter().map(async |begin| {
         let mut stream = TcpStream::connect(edge.admin).await.unwrap();

@@ -13,7 +13,7 @@ use tokio::time::Sleep;
 use super::outcome::{Outcome, fault};
 use super::table::{Body, Case, cases};
 use super::{Way, frames, telling, written};
-use crate::support::scale;
+use crate::support::is_full;
 use crate::wire::client::{Answer, Http1, Http2};
 use crate::wire::{LISTED, Stage};
 
@@ -136,7 +136,7 @@ async fn a_request_may_be_cut_at_any_byte() {
         };
         let target = format!("/{below}/w/session");
         let mut first = None;
-        for at in (0..).step_by(if scale(10) == 10 { 1 } else { 3 }) {
+        for at in (0..).step_by(if is_full() { 1 } else { 3 }) {
             let name = format!("{below} {is_http2} {} {:?} {at} 0", case.method, case.body);
             left.store(at, Ordering::Relaxed);
             let fields = [("x-case", &*name), ("origin", LISTED)];

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::limits::opening::{Opened, Opening};
+use crate::limits::opening::{Opened, OpenedAt, Opening};
 use embedgate_policy::limits::Limits;
 
 const SYSTEM: &str = "https://dashboard.example";
@@ -29,7 +29,7 @@ impl House {
             is_session: true,
             may_wait: false,
         };
-        match self.limiter.open(&opening) {
+        match self.limiter.open(&opening, OpenedAt::now()) {
             Opened::Admitted { charge, .. } => Some(NewSession {
                 generation: book.generation(),
                 address,
