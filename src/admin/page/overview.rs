@@ -18,7 +18,7 @@ pub(super) async fn view(State(admin): State<Arc<Admin>>, Extension(caller): Ext
     let main = html! {
         section class="card" {
             h2 { "Rules" }
-            @if book.len() == 0 {
+            @if book.is_empty() {
                 (parts::empty(
                     "No widgets yet",
                     "Save a first one with the admin API, or import those that you have.",

@@ -68,7 +68,7 @@ pub(super) fn framed(title: &str, here: Option<Place>, caller: &Caller, main: &M
                 }
             }
             form class="who" method="post" action="/sign-out" {
-                span { b { (name) } " · " (role(caller.role)) }
+                span { b { (name) } span { " · " (role(caller.role)) } }
                 button { "Sign out" }
             }
         }
