@@ -2,6 +2,7 @@
 
 mod attacks;
 mod looks;
+mod overview;
 mod sessions;
 
 use std::time::Duration;
