@@ -71,7 +71,7 @@ pub use auth::{PageSessions, TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
-pub use explain::{ClassAnswer, ClassAnswers};
+pub use explain::{ClassAnswer, ClassAnswers, FileAddress};
 pub use gate::{Gate, Successor};
 pub use health::Readiness;
 pub use listener::{Intake, StoppableListener};

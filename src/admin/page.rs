@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `GET /` | the state of the edge |
 //! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session, for a token |
+//! | `GET /widgets` | widgets, searched |
+//! | `GET /widgets/{id}` | one widget |
 //! | `GET /assets/…` | style, scripts, icon |
 //!
 //! Whoever has no session is led to the sign-in.
@@ -12,7 +14,10 @@
 mod access;
 mod assets;
 mod overview;
+mod parts;
 mod shell;
+mod widget;
+mod widgets;
 
 use std::sync::Arc;
 
@@ -25,6 +30,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
 use super::Admin;
+use super::auth::{Caller, Role};
 
 /// What a browser may do with the page: nothing inline, nothing from another host, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -44,6 +50,8 @@ const FIELDS: [(HeaderName, &str); 6] = [
 pub(super) fn views() -> Router<Arc<Admin>> {
     Router::new()
         .route("/", get(overview::view))
+        .route("/widgets", get(widgets::view))
+        .route("/widgets/{id}", get(widget::view))
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
         .route("/assets/{file}", get(assets::file))
@@ -64,6 +72,11 @@ pub(super) fn sign_in_first(request: &Request) -> Option<Response> {
     };
     let wants = is_view && (request.uri().path() == "/" || asks_for_pages(request.headers()));
     wants.then(|| access::to(&access::path(request.uri())))
+}
+
+/// Whether somebody may change widgets on the page.
+fn may_change(admin: &Admin, caller: &Caller) -> bool {
+    caller.role == Role::Write && !admin.publisher.is_read_only()
 }
 
 /// Middleware that adds the fields of the page.

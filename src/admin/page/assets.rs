@@ -18,9 +18,13 @@ struct PageFile {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-const FILES: [PageFile; 3] = [
+const FILES: [PageFile; 7] = [
     PageFile { name: "page.css", media: STYLE, text: include_str!("assets/page.css") },
     PageFile { name: "page.js", media: SCRIPT, text: include_str!("assets/page.js") },
+    PageFile { name: "change.js", media: SCRIPT, text: include_str!("assets/change.js") },
+    PageFile { name: "effects.js", media: SCRIPT, text: include_str!("assets/effects.js") },
+    PageFile { name: "faults.js", media: SCRIPT, text: include_str!("assets/faults.js") },
+    PageFile { name: "widget.js", media: SCRIPT, text: include_str!("assets/widget.js") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 
