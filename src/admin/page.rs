@@ -13,6 +13,7 @@
 
 mod access;
 mod assets;
+mod faults;
 mod overview;
 mod parts;
 mod shell;
@@ -26,8 +27,10 @@ use axum::extract::Request;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{get, post};
+use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
-use http::{HeaderMap, Method};
+
+pub(super) use faults::faults;
 
 use super::Admin;
 use super::auth::{Caller, Role};
@@ -65,12 +68,7 @@ pub(super) fn is_open(path: &str) -> bool {
 
 /// The answer to somebody without a session who wants to see a view with a browser.
 pub(super) fn sign_in_first(request: &Request) -> Option<Response> {
-    let is_view = request.method() == Method::GET && !request.uri().path().starts_with("/v1/");
-    let asks_for_pages = |headers: &HeaderMap| {
-        let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
-        accepted.is_some_and(|accepted| accepted.contains("text/html"))
-    };
-    let wants = is_view && (request.uri().path() == "/" || asks_for_pages(request.headers()));
+    let wants = is_for_people(request) || request.method() == Method::GET && request.uri().path() == "/";
     wants.then(|| access::to(&access::path(request.uri())))
 }
 
@@ -79,9 +77,19 @@ fn may_change(admin: &Admin, caller: &Caller) -> bool {
     caller.role == Role::Write && !admin.publisher.is_read_only()
 }
 
+/// Whether a person with a browser sees the answer as it is.
+fn is_for_people(request: &Request) -> bool {
+    let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
+    let is_view = request.method() == Method::GET && !request.uri().path().starts_with("/v1/");
+    is_view && accepted.into_iter().any(|line| line.contains("text/html"))
+}
+
 /// Middleware that adds the fields of the page.
 async fn fields(request: Request, next: Next) -> Response {
-    let mut answer = next.run(request).await;
+    with_fields(next.run(request).await)
+}
+
+fn with_fields(mut answer: Response) -> Response {
     let fields = answer.headers_mut();
     for (name, value) in FIELDS {
         fields.insert(name, HeaderValue::from_static(value));

@@ -237,11 +237,21 @@ impl Problem {
     }
 }
 
+/// What an answer says went wrong, beside its problem document, for whoever shows it in another form.
+#[derive(Clone, Debug)]
+pub(super) struct ToldProblem {
+    /// The kind of error.
+    pub(super) code: &'static str,
+    /// What is wrong and what would be right.
+    pub(super) detail: Box<str>,
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let Parts { status, code, detail, mut errors, omitted, wide_change, confirm, field } = *self.0;
         let errors_omitted = omitted + errors.len().saturating_sub(MOST_ERRORS);
         errors.truncate(MOST_ERRORS);
+        let told = ToldProblem { code, detail: detail.as_str().into() };
         let document = ProblemDocument {
             r#type: "about:blank",
             title: status.canonical_reason().unwrap_or_default(),
@@ -257,6 +267,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_vec(&document).unwrap_or_default();
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        response.extensions_mut().insert(told);
         if let Some((name, value)) = field {
             response.headers_mut().insert(name, value);
         }

@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode, Uri};
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::shell;
+use super::{parts, shell};
 use crate::admin::auth::{self, SignIn};
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, input};
@@ -98,13 +98,15 @@ fn own_path(next: &str) -> String {
 fn shown(next: &str, fault: Option<&str>) -> Markup {
     let body = html! {
         main id="main" class="sign-in" {
-            h1 { "embedgate" }
+            h1 { img src="/assets/icon.svg" alt="" width="40" height="40"; "embedgate" }
             form method="post" action="/sign-in" {
-                label for="token" { "Token" }
-                input id="token" name="token" type="password" autocomplete="current-password" required autofocus
-                    aria-describedby="token-help";
                 @if let Some(fault) = fault {
-                    p class="fault" role="alert" { (fault) }
+                    (parts::fault(fault))
+                }
+                label class="field" {
+                    span { "Token" }
+                    input name="token" type="password" autocomplete="current-password" required autofocus
+                        aria-describedby="token-help" aria-invalid=[fault.map(|_| "true")];
                 }
                 p id="token-help" class="help" {
                     "One of the tokens in the file that " code { "admin.token_file" } " names. "
@@ -115,7 +117,7 @@ fn shown(next: &str, fault: Option<&str>) -> Markup {
             }
         }
     };
-    shell::document("Sign in", &[], &body)
+    shell::document("Sign in", &[], &[], &body)
 }
 
 #[cfg(test)]

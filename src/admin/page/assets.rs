@@ -18,9 +18,12 @@ struct PageFile {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-const FILES: [PageFile; 7] = [
+const FILES: &[PageFile] = &[
     PageFile { name: "page.css", media: STYLE, text: include_str!("assets/page.css") },
     PageFile { name: "page.js", media: SCRIPT, text: include_str!("assets/page.js") },
+    PageFile { name: "charts.js", media: SCRIPT, text: include_str!("assets/charts.js") },
+    PageFile { name: "uplot.js", media: SCRIPT, text: include_str!("assets/vendor/uplot/uPlot.esm.js") },
+    PageFile { name: "uplot.css", media: STYLE, text: include_str!("assets/vendor/uplot/uPlot.min.css") },
     PageFile { name: "change.js", media: SCRIPT, text: include_str!("assets/change.js") },
     PageFile { name: "effects.js", media: SCRIPT, text: include_str!("assets/effects.js") },
     PageFile { name: "faults.js", media: SCRIPT, text: include_str!("assets/faults.js") },
@@ -47,7 +50,30 @@ pub(super) async fn file(Path(name): Path<String>, headers: HeaderMap) -> Result
 
 /// The strong entity tag of a file: the beginning of its SHA-256.
 fn tag(text: &str) -> String {
-    let digest = digest(&SHA256, text.as_bytes());
-    let digits: String = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{digits}\"")
+    format!("\"{}\"", &checksum(text)[..16])
+}
+
+/// The SHA-256 of a file in hexadecimal.
+fn checksum(text: &str) -> String {
+    digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_is_as_they_published_it() {
+        let told = include_str!("assets/vendor/uplot/README.md");
+        let files = [
+            ("uPlot.esm.js", include_str!("assets/vendor/uplot/uPlot.esm.js")),
+            ("uPlot.min.css", include_str!("assets/vendor/uplot/uPlot.min.css")),
+            ("LICENSE", include_str!("assets/vendor/uplot/LICENSE")),
+        ];
+        for (name, text) in files {
+            let sum = checksum(text);
+            let is_told = told.lines().any(|line| line.contains(name) && line.contains(&sum));
+            assert!(is_told, "{name} is {sum}, not what its README.md says");
+        }
+    }
 }

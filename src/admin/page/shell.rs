@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
+use super::parts;
 use crate::admin::auth::{Caller, Role};
 
 /// View with a place in the navigation.
@@ -39,38 +40,52 @@ pub(super) struct View<'v> {
     pub(super) place: Place,
     /// The ES modules that it runs beside `page.js`, as their files are named.
     pub(super) scripts: &'v [&'static str],
+    /// The styles that it has beside `page.css`, as their files are named.
+    pub(super) styles: &'v [&'static str],
 }
 
 impl View<'_> {
     /// The whole document, for whoever is signed in.
     pub(super) fn around(&self, caller: &Caller, main: &Markup) -> Response {
-        let name = caller.name.as_deref().unwrap_or(&caller.fingerprint);
-        let body = html! {
-            a class="skip" href="#main" { "Skip to the content" }
-            header class="bar" {
-                a class="brand" href="/" { "embedgate" }
-                nav aria-label="Views" {
-                    ul {
-                        @for place in Place::ALL {
-                            li {
-                                a href=(place.path()) aria-current=[(place == self.place).then_some("page")] {
-                                    (place.title())
-                                }
+        let body = framed(self.title, Some(self.place), caller, main);
+        document(self.title, self.scripts, self.styles, &body).into_response()
+    }
+}
+
+/// What is around a view, or around a fault, which has no place.
+pub(super) fn framed(title: &str, here: Option<Place>, caller: &Caller, main: &Markup) -> Markup {
+    let name = caller.name.as_deref().unwrap_or(&caller.fingerprint);
+    html! {
+        a class="skip" href="#main" { "Skip to the content" }
+        header class="bar" {
+            a class="brand" href="/" { img src="/assets/icon.svg" alt="" width="26" height="26"; "embedgate" }
+            nav aria-label="Views" {
+                ul {
+                    @for place in Place::ALL {
+                        li {
+                            a href=(place.path()) aria-current=[(here == Some(place)).then_some("page")] {
+                                (place.title())
                             }
                         }
                     }
                 }
-                form class="who" method="post" action="/sign-out" {
-                    span { (name) " · " (role(caller.role)) }
-                    button { "Sign out" }
-                }
             }
-            main id="main" data-role=(caller.role.as_str()) {
-                h1 { (self.title) }
-                (main)
+            form class="who" method="post" action="/sign-out" {
+                span { b { (name) } " · " (role(caller.role)) }
+                button { "Sign out" }
             }
-        };
-        document(self.title, self.scripts, &body).into_response()
+        }
+        main id="main" data-role=(caller.role.as_str()) {
+            h1 { (title) }
+            (main)
+        }
+        footer class="foot" {
+            span { "embedgate " (env!("CARGO_PKG_VERSION")) }
+            // The edge that this is, as the reader reaches it.
+            span data-host {}
+            span { "Shown " (parts::time(Timestamp::now())) }
+        }
+        div id="said" class="unseen" role="status" {}
     }
 }
 
@@ -82,7 +97,7 @@ fn role(role: Role) -> &'static str {
 }
 
 /// A whole document. Views are in [`View::around`].
-pub(super) fn document(title: &str, scripts: &[&'static str], body: &Markup) -> Markup {
+pub(super) fn document(title: &str, scripts: &[&str], styles: &[&str], body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -91,7 +106,9 @@ pub(super) fn document(title: &str, scripts: &[&'static str], body: &Markup) -> 
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 title { (title) " · embedgate" }
-                link rel="stylesheet" href="/assets/page.css";
+                @for style in std::iter::once(&"page.css").chain(styles) {
+                    link rel="stylesheet" href={ "/assets/" (style) };
+                }
                 link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
                 @for script in std::iter::once(&"page.js").chain(scripts) {
                     script type="module" src={ "/assets/" (script) } {}
@@ -100,9 +117,4 @@ pub(super) fn document(title: &str, scripts: &[&'static str], body: &Markup) -> 
             body { (body) }
         }
     }
-}
-
-/// An instant. `page.js` shows it in the reader's zone, and the exact one on hover.
-pub(super) fn time(at: Timestamp) -> Markup {
-    html! { time datetime=(at) { (at) } }
 }

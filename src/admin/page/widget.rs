@@ -72,5 +72,6 @@ pub(super) async fn view(
         (past::section(&history, may_change))
         p hidden data-widget=(id) data-revision=(revision) {}
     };
-    Ok(View { title: id.as_str(), place: Place::Widgets, scripts: &["widget.js"] }.around(&caller, &main))
+    Ok(View { title: id.as_str(), place: Place::Widgets, scripts: &["widget.js"], styles: &[] }
+        .around(&caller, &main))
 }

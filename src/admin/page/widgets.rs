@@ -80,7 +80,7 @@ pub(super) async fn view(
         @if may_change(&admin, &caller) { (create::form()) }
         (rules_file::told(&admin, &caller))
     };
-    let view = View { title: "Widgets", place: Place::Widgets, scripts: &["widget.js"] };
+    let view = View { title: "Widgets", place: Place::Widgets, scripts: &["widget.js"], styles: &[] };
     Ok((status, view.around(&caller, &main)).into_response())
 }
 

@@ -71,7 +71,7 @@ function show(dialog, content, leave, ...buttons) {
 function ask(dialog, wish, save, lines, harms) {
   const kind = harms ? "danger" : "primary";
   const button = el("button", { type: "button", class: kind, onclick: () => saved(dialog, wish, save, "") }, "Save");
-  show(dialog, [el("p", {}, "Saving it would do this:"), el("ul", { class: "effects" }, lines)], "Cancel", button);
+  show(dialog, [el("p", {}, "Saving it would do this:"), el("ul", {}, lines)], "Cancel", button);
 }
 
 async function saved(dialog, wish, save, query) {

@@ -20,12 +20,13 @@ pub(super) fn section(proposal: &Proposal, may_change: bool) -> Markup {
                     fieldset {
                         legend { "Sites that are let in without an entry: choose those that may stay" }
                         @for (site, entry) in &missing {
-                            label {
+                            label class="field" {
+                                span {
+                                    code { (entry) } " for " (site.site.origin) ", "
+                                    (number(site.site.count)) " requests, last " (time(site.site.last))
+                                }
                                 input type="checkbox" name="entry" value=(entry) disabled[!may_change];
-                                " " code { (entry) } " for " (site.site.origin) ", "
-                                (number(site.site.count)) " requests, last " (time(site.site.last))
                             }
-                            br;
                         }
                     }
                 }

@@ -52,7 +52,7 @@ fn row(index: usize, rule: &ListedEntry, used: &UsedEntry, facts: &InForce, may_
             th scope="row" {
                 code { (used.entry) }
                 @if let Some(read) = rule.entry.unicode() { br; (read) }
-                @if let Some(note) = &rule.note { br; span class="note" { (note) } }
+                @if let Some(note) = &rule.note { br; span class="help" { (note) } }
             }
             td {
                 @match used.last {
@@ -138,7 +138,7 @@ fn form() -> Markup {
                     input name="note" autocomplete="off" data-pointer="/allowed_domains/*/note";
                 }
             }
-            p class="note" {
+            p class="help" {
                 code { "*.example.com" } " is every name below it, " code { ".example.com" } " also the name itself. "
                 "An entry that is listed already gets this expiry and note."
             }

@@ -57,7 +57,7 @@ fn form(limits: &Limits) -> Markup {
     html! {
         form method="dialog" data-change="limits" {
             h3 { "Set limits" }
-            p class="note" { "What is empty is not limited. A change holds at once; sessions that are open stay." }
+            p class="help" { "What is empty is not limited. A change holds at once; sessions that are open stay." }
             @for part in [LimitPart::Address, LimitPart::Embedder, LimitPart::Widget] {
                 fieldset {
                     legend { (counted(part)) }

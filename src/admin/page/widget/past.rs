@@ -24,7 +24,7 @@ pub(super) fn section(history: &[PastRevision], may_change: bool) -> Markup {
                                 "Revision " (past.revision)
                                 @if at == 0 { " " (badge(BadgeKind::Good, "in force")) }
                             }
-                            p class="note" {
+                            p class="help" {
                                 @if let Some(saved) = past.at { (time(saved)) }
                                 @if let Some(actor) = &past.actor { " by " (actor) }
                             }
@@ -48,10 +48,19 @@ fn changed(past: &PastRevision, before: Option<&PastRevision>) -> Markup {
         (None, None) if past.revision == 1 => "The widget was created.",
         (None, None) => "The oldest document that is kept.",
         (Some(changes), _) => {
-            return html! { ul { @for line in in_words(changes) { li { (line) } } } };
+            return html! { ul { @for line in in_words(changes) { li { (marked(&line)) } } } };
         }
     };
     html! { p { (told) } }
+}
+
+/// A line of what differs. What was added and what was removed stand out.
+fn marked(line: &str) -> Markup {
+    match (line.strip_prefix("+ "), line.strip_prefix("- ")) {
+        (Some(added), _) => html! { ins { "added " (added) } },
+        (_, Some(removed)) => html! { del { "removed " (removed) } },
+        (None, None) => html! { (line) },
+    }
 }
 
 /// The revision that a change can be taken back to, and what the button says: from the last one to the one before it, and

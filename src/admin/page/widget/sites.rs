@@ -48,7 +48,7 @@ pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
 fn table(seen: &SeenSites, title: &str, means: &str, may_change: bool) -> Markup {
     html! {
         h3 { (title) }
-        p class="note" { (means) }
+        p class="help" { (means) }
         div class="scroll" tabindex="0" role="region" aria-label={ "Table: " (title) } {
             table class="data" {
                 thead {
@@ -63,9 +63,9 @@ fn table(seen: &SeenSites, title: &str, means: &str, may_change: bool) -> Markup
                 tbody { @for site in &seen.sites { (row(site, may_change)) } }
             }
         }
-        @if seen.omitted > 0 { p class="note" { "And " (number(seen.omitted as u64)) " more." } }
+        @if seen.omitted > 0 { p class="help" { "And " (number(seen.omitted as u64)) " more." } }
         @if seen.untracked > 0 {
-            p class="note" { "Sites that are not kept may have asked up to " (number(seen.untracked)) " times each." }
+            p class="help" { "Sites that are not kept may have asked up to " (number(seen.untracked)) " times each." }
         }
     }
 }
@@ -75,7 +75,7 @@ fn row(site: &SeenSite, may_change: bool) -> Markup {
         tr {
             th scope="row" {
                 code { (site.origin) }
-                @if let Some(clients) = clients(&site.clients) { br; span class="note" { (clients) } }
+                @if let Some(clients) = clients(&site.clients) { br; span class="help" { (clients) } }
             }
             td {
                 (why(site.reason))

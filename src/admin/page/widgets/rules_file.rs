@@ -20,7 +20,7 @@ pub(super) fn told(admin: &Admin, caller: &Caller) -> Markup {
                  unless it would touch many widgets at once: then it waits to be confirmed."
             }
             @if let Some(applied) = status.last_applied_at {
-                p class="note" { "Last in force " (time(applied)) "." }
+                p class="help" { "Last in force " (time(applied)) "." }
             }
             @if let Some(error) = &status.last_error { (fault(&error.detail)) }
             @if caller.role == Role::Write {
