@@ -29,6 +29,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
+use maud::{Markup, html};
 
 pub(super) use faults::faults;
 
@@ -75,6 +76,13 @@ pub(super) fn sign_in_first(request: &Request) -> Option<Response> {
 /// Whether somebody may change widgets on the page.
 fn may_change(admin: &Admin, caller: &Caller) -> bool {
     caller.role == Role::Write && !admin.publisher.is_read_only()
+}
+
+/// What is told where a change is offered and no script runs.
+fn needs_script() -> Markup {
+    html! {
+        noscript { p class="note warn" { "Changes need JavaScript. Everything else on this page works without it." } }
+    }
 }
 
 /// Whether a person with a browser sees the answer as it is.

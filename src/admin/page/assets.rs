@@ -27,6 +27,7 @@ const FILES: &[PageFile] = &[
     PageFile { name: "change.js", media: SCRIPT, text: include_str!("assets/change.js") },
     PageFile { name: "effects.js", media: SCRIPT, text: include_str!("assets/effects.js") },
     PageFile { name: "faults.js", media: SCRIPT, text: include_str!("assets/faults.js") },
+    PageFile { name: "widget.css", media: STYLE, text: include_str!("assets/widget.css") },
     PageFile { name: "widget.js", media: SCRIPT, text: include_str!("assets/widget.js") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];

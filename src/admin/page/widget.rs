@@ -27,9 +27,9 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::html;
 
-use super::may_change;
 use super::parts::empty;
 use super::shell::{Place, View};
+use super::{may_change, needs_script};
 use crate::admin::auth::Caller;
 use crate::admin::input::KnownId;
 use crate::admin::problem::Problem;
@@ -48,6 +48,7 @@ pub(super) async fn view(
     let may_change = may_change(&admin, &caller);
     let revision = in_force.as_ref().and_then(|facts| facts.widget.revision).unwrap_or_default();
     let main = html! {
+        @if may_change { (needs_script()) }
         @match &in_force {
             Some(facts) => {
                 @if !facts.activity.missing.is_empty() {
@@ -72,6 +73,6 @@ pub(super) async fn view(
         (past::section(&history, may_change))
         p hidden data-widget=(id) data-revision=(revision) {}
     };
-    Ok(View { title: id.as_str(), place: Place::Widgets, scripts: &["widget.js"], styles: &[] }
+    Ok(View { title: id.as_str(), place: Place::Widgets, scripts: &["widget.js"], styles: &["widget.css"] }
         .around(&caller, &main))
 }

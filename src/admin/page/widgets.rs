@@ -13,9 +13,9 @@ use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::may_change;
 use super::parts::{BadgeKind, badge, empty, fault, number};
 use super::shell::{Place, View};
+use super::{may_change, needs_script};
 use crate::admin::auth::Caller;
 use crate::admin::problem::Problem;
 use crate::admin::widgets::{FoundPage, page};
@@ -77,10 +77,11 @@ pub(super) async fn view(
         (lead(&admin))
         (search.form())
         (shown)
-        @if may_change(&admin, &caller) { (create::form()) }
+        @if may_change(&admin, &caller) { (needs_script()) (create::form()) }
         (rules_file::told(&admin, &caller))
     };
-    let view = View { title: "Widgets", place: Place::Widgets, scripts: &["widget.js"], styles: &[] };
+    let view =
+        View { title: "Widgets", place: Place::Widgets, scripts: &["widget.js"], styles: &["widget.css"] };
     Ok((status, view.around(&caller, &main)).into_response())
 }
 
@@ -93,8 +94,8 @@ fn lead(admin: &Admin) -> Markup {
     };
     html! {
         p class="lead" {
-            (number(book.len() as u64)) " in all: " (with(Access::Enforce)) " enforce their list, "
-            (with(Access::Monitor)) " only monitor, " (with(Access::Open)) " are open to every site."
+            (number(book.len() as u64)) " in all. Enforced: " (with(Access::Enforce)) ". Only monitored: "
+            (with(Access::Monitor)) ". Open to every site: " (with(Access::Open)) "."
         }
     }
 }
@@ -106,7 +107,7 @@ fn list(admin: &Admin, search: &WidgetSearch, page: &FoundPage<WidgetRow>, may_c
             Some(more) => empty(
                 "None so far",
                 "None of the first 10 000 widgets has this label.",
-                Some((&more, "Search on")),
+                Some((more.as_str(), "Search on")),
             ),
             None if search.is_empty() && may_change => {
                 empty("There are no widgets yet", "Add the first one below.", None)

@@ -41,7 +41,7 @@ pub(in crate::admin) struct PastRevision {
     /// The document. Left out if the widget was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    widget: Option<Widget>,
+    pub(in crate::admin) widget: Option<Widget>,
     /// What differs from the document before it, by field: `before` and `after`, and for lists `added` and `removed`.
     /// Left out if there is none before it that is known.
     #[serde(skip_serializing_if = "Option::is_none")]

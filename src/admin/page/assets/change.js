@@ -36,7 +36,9 @@ export async function change(wish) {
       fields = { "if-match": `"${stored.revision}"` };
     }
     draft = await wish.edit(stored);
-    const { lines, harms } = effects(await call("POST", `${path}/dry-run`, draft, fields));
+    const dryRun = (document) => call("POST", `${path}/dry-run`, document, fields);
+    const [trial, now] = await Promise.all([dryRun(draft), stored && dryRun(stored)]);
+    const { lines, harms } = effects(trial, now?.lints);
     ask(dialog, wish, save, lines, harms);
   } catch (problem) {
     if (!wish.urgent) return refused(dialog, wish, save, problem);
@@ -76,6 +78,8 @@ function ask(dialog, wish, save, lines, harms) {
 
 async function saved(dialog, wish, save, query) {
   let answer;
+  // A save that is on its way is not sent again.
+  for (const button of dialog.querySelectorAll("button")) button.disabled = true;
   try {
     answer = await busy(dialog, save(query));
   } catch (problem) {
@@ -84,7 +88,11 @@ async function saved(dialog, wish, save, query) {
   dialog.close();
   const told = inForce(answer);
   if (wish.then) return wish.then(answer);
-  await refresh();
+  try {
+    await refresh();
+  } catch {
+    return location.reload();
+  }
   document.querySelector("#main h1").after(el("p", { class: "note", id: "saved" }, told));
   announce(told);
   goOn(wish.place);
@@ -142,7 +150,7 @@ export function shownRevision(root) {
 }
 
 // Shows the view as it is now.
-export async function refresh() {
+async function refresh() {
   replace(await fresh());
 }
 

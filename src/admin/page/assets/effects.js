@@ -43,15 +43,17 @@ function ofSessions({ open, cut, cut_embedders, remembered }) {
   return lines;
 }
 
-// The effects that a dry run tells, as elements, and whether somebody loses something by it.
-export function effects({ outcome, unrestricted, lints, embedders, sessions, limits }) {
+// The effects that a dry run tells, as elements, and whether somebody loses something by it. `known`: what is to be looked
+// at already.
+export function effects({ outcome, unrestricted, lints, embedders, sessions, limits }, known = []) {
   if (outcome === "unchanged") return { lines: [line("Nothing changes: this is what is in force")], harms: false };
   const lines = [];
   if (unrestricted) lines.push(line("Any site may embed the widget"));
   lines.push(...ofSites(embedders), ...ofSessions(sessions));
   const limited = limits.filter(({ limit, in_force, above }) => limit !== in_force || above > 0);
   lines.push(...limited.map(({ summary }) => line(summary)));
-  const warned = lints.filter(({ severity }) => severity !== "info").map(({ detail }) => detail);
+  const isNew = ({ code, entry }) => !known.some((other) => other.code === code && other.entry === entry);
+  const warned = lints.filter((finding) => finding.severity !== "info" && isNew(finding)).map(({ detail }) => detail);
   if (warned.length > 0) lines.push(line("What to look at then", warned));
   return { lines, harms: unrestricted || embedders.newly_refused > 0 || sessions.cut > 0 };
 }

@@ -2,14 +2,14 @@
 
 use maud::{Markup, html};
 
-use super::facts::InForce;
+use super::facts::ShownWidget;
 use crate::admin::activity::{ClassedRequests, UsedEntry};
 use crate::admin::page::parts::{BadgeKind, badge, number, time};
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::lint::EXPIRY_NOTICE;
 
 /// The section.
-pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
+pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
     let listed = facts.widget.allowed_domains.iter().zip(&facts.activity.entries).enumerate();
     html! {
         section class="card" id="entries" {
@@ -32,7 +32,7 @@ pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
                                 th scope="col" { "By" }
                                 th scope="col" class="number" { "Requests" }
                                 th scope="col" { "Expires" }
-                                @if may_change { th scope="col" { span class="unseen" { "Change" } } }
+                                @if may_change { th scope="col" { "Change" } }
                             }
                         }
                         tbody {
@@ -46,7 +46,7 @@ pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
     }
 }
 
-fn row(index: usize, rule: &ListedEntry, used: &UsedEntry, facts: &InForce, may_change: bool) -> Markup {
+fn row(index: usize, rule: &ListedEntry, used: &UsedEntry, facts: &ShownWidget, may_change: bool) -> Markup {
     html! {
         tr id={ "entry-" (index) } {
             th scope="row" {
@@ -107,7 +107,7 @@ pub(super) fn clients(of: &ClassedRequests) -> Option<String> {
     (!told.is_empty()).then(|| told.join(", "))
 }
 
-fn expiry(rule: &ListedEntry, facts: &InForce) -> Markup {
+fn expiry(rule: &ListedEntry, facts: &ShownWidget) -> Markup {
     let Some(at) = rule.expires_at else { return html! { "never" } };
     html! {
         (time(at)) " "

@@ -17,11 +17,11 @@ pub(super) struct WidgetFacts {
     /// The revisions that are kept, newest first.
     pub(super) history: Vec<PastRevision>,
     /// `None`: it was deleted.
-    pub(super) in_force: Option<InForce>,
+    pub(super) in_force: Option<ShownWidget>,
 }
 
 /// What is known of a widget that there is.
-pub(super) struct InForce {
+pub(super) struct ShownWidget {
     pub(super) widget: Widget,
     pub(super) activity: ActivityOfWidget,
     /// What enforcing the list would do, where it is not enforced.
@@ -47,12 +47,12 @@ impl WidgetFacts {
         if widget.is_none() && history.is_empty() {
             return Err(Problem::unknown_widget());
         }
-        let in_force = widget.map(|widget| InForce::read(admin, widget)).transpose()?;
+        let in_force = widget.map(|widget| ShownWidget::read(admin, widget)).transpose()?;
         Ok(Self { id, history, in_force })
     }
 }
 
-impl InForce {
+impl ShownWidget {
     fn read(admin: &Admin, widget: Widget) -> Result<Self, Problem> {
         let id = widget.id.as_str();
         let (policy, now) = (admin.policy.load(), Timestamp::now());

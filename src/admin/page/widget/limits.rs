@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 
-use super::facts::InForce;
+use super::facts::ShownWidget;
 use crate::admin::page::parts::{BadgeKind, badge};
 use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart, LimitUsage, Limits};
 
 /// The section.
-pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
-    let InForce { widget, usage, .. } = facts;
+pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
+    let ShownWidget { widget, usage, .. } = facts;
     html! {
         section class="card" id="limits" {
             h2 { "Limits" }
@@ -73,11 +73,13 @@ fn form(limits: &Limits) -> Markup {
                     }
                 }
             }
-            label class="field" {
-                span { "Beyond a limit" }
-                select name="mode" data-pointer="/limits/mode" {
-                    option value="enforce" selected[limits.mode == LimitMode::Enforce] { "refuse" }
-                    option value="monitor" selected[limits.mode == LimitMode::Monitor] { "only note it" }
+            div class="fields" {
+                label class="field" {
+                    span { "Beyond a limit" }
+                    select name="mode" data-pointer="/limits/mode" {
+                        option value="enforce" selected[limits.mode == LimitMode::Enforce] { "refuse" }
+                        option value="monitor" selected[limits.mode == LimitMode::Monitor] { "only note it" }
+                    }
                 }
             }
             div class="toolbar" { button class="primary" { "Set limits" } }

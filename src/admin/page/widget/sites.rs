@@ -4,13 +4,13 @@
 use maud::{Markup, html};
 
 use super::entries::clients;
-use super::facts::InForce;
+use super::facts::ShownWidget;
 use crate::admin::activity::{SeenSite, SeenSites};
 use crate::admin::page::parts::{BadgeKind, badge, number, time};
 use embedgate_policy::verdict::Reason;
 
 /// The section.
-pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
+pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
     let activity = &facts.activity;
     let tables = [
         (&activity.refused, "Refused", "Sites that the list did not admit."),

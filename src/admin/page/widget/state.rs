@@ -2,15 +2,15 @@
 
 use maud::{Markup, html};
 
-use super::facts::InForce;
+use super::facts::ShownWidget;
 use crate::admin::page::parts::{BadgeKind, badge, number};
 use crate::admin::page::widgets::{access, environment};
 use embedgate_policy::lint::{Finding, Severity};
 use embedgate_policy::widget::{Access, Widget};
 
 /// The section.
-pub(super) fn section(facts: &InForce, may_change: bool) -> Markup {
-    let InForce { widget, findings, sessions, remembered, open_allowed, .. } = facts;
+pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
+    let ShownWidget { widget, findings, sessions, remembered, open_allowed, .. } = facts;
     let effective = widget.effective_access();
     html! {
         section class="card" id="state" {

@@ -95,34 +95,36 @@ impl WidgetSearch {
             }
         };
         html! {
-            form class="card" method="get" action="/widgets" role="search" {
-                div class="fields" {
-                    label class="field" {
-                        span { "Id begins with" }
-                        input name="id" type="search" value=(self.id) autocomplete="off" spellcheck="false";
+            section class="card" aria-label="Search" {
+                form method="get" action="/widgets" role="search" {
+                    div class="fields" {
+                        label class="field" {
+                            span { "Id begins with" }
+                            input name="id" type="search" value=(self.id) autocomplete="off" spellcheck="false";
+                        }
+                        label class="field" {
+                            span { "Admits the site" }
+                            input name="site" type="search" value=(self.site) placeholder="https://shop.example.com"
+                                autocomplete="off" spellcheck="false" inputmode="url";
+                        }
+                        label class="field" {
+                            span { "Label" }
+                            input name="label" type="search" value=(self.label) placeholder="team:growth" autocomplete="off"
+                                spellcheck="false";
+                        }
+                        label class="field" {
+                            span { "Environment" }
+                            select name="environment" { (choice(&["production", "staging"], &self.environment)) }
+                        }
+                        label class="field" {
+                            span { "Access" }
+                            select name="access" { (choice(&["enforce", "monitor", "open"], &self.access)) }
+                        }
                     }
-                    label class="field" {
-                        span { "Admits the site" }
-                        input name="site" type="search" value=(self.site) placeholder="https://shop.example.com"
-                            autocomplete="off" spellcheck="false" inputmode="url";
+                    div class="toolbar" {
+                        button { "Search" }
+                        @if !self.is_empty() { a class="button quiet" href="/widgets" { "Show all" } }
                     }
-                    label class="field" {
-                        span { "Label" }
-                        input name="label" type="search" value=(self.label) placeholder="team:growth" autocomplete="off"
-                            spellcheck="false";
-                    }
-                    label class="field" {
-                        span { "Environment" }
-                        select name="environment" { (choice(&["production", "staging"], &self.environment)) }
-                    }
-                    label class="field" {
-                        span { "Access" }
-                        select name="access" { (choice(&["enforce", "monitor", "open"], &self.access)) }
-                    }
-                }
-                div class="toolbar" {
-                    button { "Search" }
-                    @if !self.is_empty() { a class="button quiet" href="/widgets" { "Show all" } }
                 }
             }
         }
