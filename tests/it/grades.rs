@@ -122,7 +122,7 @@ fn grade(answers: &Value) -> Value {
 }
 
 /// The folder that `make setup-tests` installs them into, or one of this target folder's own.
-fn graders() -> PathBuf {
+pub fn graders() -> PathBuf {
     if let Some(installed) = std::env::var_os("EMBEDGATE_HEADER_GRADERS") {
         return installed.into();
     }

@@ -1,5 +1,6 @@
 //! The operator's page, in Chromium on a real edge.
 
+mod looks;
 mod widgets;
 
 use std::time::Duration;

@@ -61,7 +61,16 @@ pub(super) fn number(n: u64) -> String {
 
 /// What went wrong, and what to do.
 pub(super) fn fault(text: &str) -> Markup {
-    html! { p class="fault" role="alert" { (text) } }
+    html! { p class="fault" role="alert" { (prose(text)) } }
+}
+
+/// A text with `code` between backticks, as messages have it.
+fn prose(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -80,6 +89,12 @@ mod tests {
         ] {
             assert_eq!(number(n).replace('\u{202f}', " "), text);
         }
+    }
+
+    #[test]
+    fn messages_name_code() {
+        let shown = fault("set `a<b` in it").into_string();
+        assert_eq!(shown, "<p class=\"fault\" role=\"alert\">set <code>a&lt;b</code> in it</p>");
     }
 
     #[test]

@@ -64,11 +64,16 @@ pub(super) async fn view(
                 (limits::section(facts, may_change))
                 (snippet::section(&admin, &facts.widget))
             }
-            None => (empty(
-                "This widget was deleted",
-                "Its requests are refused. Its documents are kept below, and each can be brought back.",
-                None,
-            ))
+            None => {
+                section class="card" id="state" {
+                    h2 { "State" }
+                    (empty(
+                        "This widget was deleted",
+                        "Its requests are refused. Its documents are kept below, and each can be brought back.",
+                        None,
+                    ))
+                }
+            }
         }
         (past::section(&history, may_change))
         p hidden data-widget=(id) data-revision=(revision) {}

@@ -102,50 +102,60 @@ fn lead(admin: &Admin) -> Markup {
 
 fn list(admin: &Admin, search: &WidgetSearch, page: &FoundPage<WidgetRow>, may_change: bool) -> Markup {
     let more = page.next.as_ref().map(|next| search.following(next));
-    if page.found.is_empty() {
-        return match more {
-            Some(more) => empty(
-                "None so far",
-                "None of the first 10 000 widgets has this label.",
-                Some((more.as_str(), "Search on")),
-            ),
-            None if search.is_empty() && may_change => {
-                empty("There are no widgets yet", "Add the first one below.", None)
-            }
-            None if search.is_empty() => empty(
-                "There are no widgets yet",
-                "They can be added by the API, or with a token that may change.",
-                None,
-            ),
-            None => empty(
-                "No widget matches",
-                &format!("There is none {}.", search.in_words()),
-                Some(("/widgets", "Show all widgets")),
-            ),
-        };
-    }
-    let open_allowed = admin.policy.load().open_allowed;
     html! {
-        section class="card" aria-label="Widgets that were found" {
-            div class="scroll" tabindex="0" role="region" aria-label="Table of widgets" {
-                table class="data" {
-                    thead {
-                        tr {
-                            th scope="col" { "Widget" }
-                            th scope="col" { "Labels" }
-                            th scope="col" { "Environment" }
-                            th scope="col" { "Access" }
-                            th scope="col" class="number" { "Entries" }
-                            th scope="col" class="number" { "Revision" }
-                        }
-                    }
-                    tbody {
-                        @for row in &page.found { (shown(row, open_allowed)) }
-                    }
+        section class="card" id="found" {
+            h2 { "Found" }
+            @if page.found.is_empty() {
+                (nothing(search, more.as_deref(), may_change))
+            } @else {
+                (table(&page.found, admin.policy.load().open_allowed))
+                @if let Some(more) = more {
+                    div class="toolbar" { a class="button" rel="next" href=(more) { "More" } }
                 }
             }
-            @if let Some(more) = more {
-                div class="toolbar" { a class="button" rel="next" href=(more) { "More" } }
+        }
+    }
+}
+
+/// What is said where no widget is found.
+fn nothing(search: &WidgetSearch, more: Option<&str>, may_change: bool) -> Markup {
+    match more {
+        Some(more) => empty(
+            "None so far",
+            "None of the first 10 000 widgets has this label.",
+            Some((more, "Search on")),
+        ),
+        None if search.is_empty() && may_change => {
+            empty("There are no widgets yet", "Add the first one below.", None)
+        }
+        None if search.is_empty() => empty(
+            "There are no widgets yet",
+            "They can be added by the API, or with a token that may change.",
+            None,
+        ),
+        None => empty(
+            "No widget matches",
+            &format!("There is none {}.", search.in_words()),
+            Some(("/widgets", "Show all widgets")),
+        ),
+    }
+}
+
+fn table(rows: &[WidgetRow], open_allowed: bool) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label="Table of widgets" {
+            table class="data" {
+                thead {
+                    tr {
+                        th scope="col" { "Widget" }
+                        th scope="col" { "Labels" }
+                        th scope="col" { "Environment" }
+                        th scope="col" { "Access" }
+                        th scope="col" class="number" { "Entries" }
+                        th scope="col" class="number" { "Revision" }
+                    }
+                }
+                tbody { @for row in rows { (shown(row, open_allowed)) } }
             }
         }
     }

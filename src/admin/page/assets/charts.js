@@ -75,6 +75,7 @@ function options(element, times, series, width, under) {
   return {
     width,
     height: HEIGHT,
+    padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },

@@ -3,11 +3,11 @@
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "long" });
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "short" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "always", style: "long" });
 
 const MINUTE = 60, HOUR = 3600, DAY = 86400;
 
-// "3 min ago", or the date of what is more than a week away.
+// "3 minutes ago", or the date of what is more than a week away.
 function told(at, now) {
   const seconds = (at - now) / 1000, away = Math.abs(seconds);
   if (away < MINUTE) return seconds > 5 ? "in a moment" : "just now";
@@ -81,5 +81,7 @@ export function announce(text) {
 }
 
 for (const host of document.querySelectorAll("[data-host]")) host.textContent = location.host;
+// On a phone, the views lie in a row that scrolls.
+document.querySelector(".bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
 localise(document);
 setInterval(() => localise(document), 30_000);

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::facts::ShownWidget;
 use crate::admin::activity::{ClassedRequests, UsedEntry};
-use crate::admin::page::parts::{BadgeKind, badge, number, time};
+use crate::admin::page::parts::{BadgeKind, badge, empty, number, time};
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::lint::EXPIRY_NOTICE;
 
@@ -18,10 +18,7 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
                 "The sites that may embed it. What was used is known since " (time(facts.activity.since)) "."
             }
             @if facts.activity.entries.is_empty() {
-                div class="empty" {
-                    h3 { "The list is empty" }
-                    p { "Add the first site that may embed the widget." }
-                }
+                (empty("The list is empty", "Add the first site that may embed the widget.", None))
             } @else {
                 div class="scroll" tabindex="0" role="region" aria-label="Table of entries" {
                     table class="data" {

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::facts::ShownWidget;
-use crate::admin::page::parts::{BadgeKind, badge};
+use crate::admin::page::parts::{BadgeKind, badge, empty};
 use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart, LimitUsage, Limits};
 
 /// The section.
@@ -16,10 +16,7 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
                 "Anybody can copy the tag, and a program can name any site. Limits bound what that costs."
             }
             @if usage.is_empty() {
-                div class="empty" {
-                    h3 { "Nothing is limited" }
-                    p { "Start with the sessions and opens of each address: visitors never notice, and a thief does." }
-                }
+                (empty("Nothing is limited", "Start with the sessions and opens of each address: visitors never notice, and a thief does.", None))
             } @else {
                 @if widget.limits.mode == LimitMode::Monitor {
                     p class="note" { "These limits only monitor: what is beyond them is noted, and let through." }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::admin::page::parts::{BadgeKind, badge, time};
+use crate::admin::page::parts::{BadgeKind, badge, empty, time};
 use crate::admin::widgets::PastRevision;
 use crate::rules::audit::in_words;
 
@@ -12,10 +12,7 @@ pub(super) fn section(history: &[PastRevision], may_change: bool) -> Markup {
         section class="card" id="history" {
             h2 { "History" }
             @if history.is_empty() {
-                div class="empty" {
-                    h3 { "No change is kept" }
-                    p { "The next one is, with who made it." }
-                }
+                (empty("No change is kept", "The next one is, with who made it.", None))
             } @else {
                 ol class="timeline" {
                     @for (at, past) in history.iter().enumerate() {

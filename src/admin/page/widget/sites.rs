@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use super::entries::clients;
 use super::facts::ShownWidget;
 use crate::admin::activity::{SeenSite, SeenSites};
-use crate::admin::page::parts::{BadgeKind, badge, number, time};
+use crate::admin::page::parts::{BadgeKind, badge, empty, number, time};
 use embedgate_policy::verdict::Reason;
 
 /// The section.
@@ -29,10 +29,7 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
         section class="card" id="sites" {
             h2 { "Sites without an entry" }
             @if tables.iter().all(|(seen, _, _)| seen.sites.is_empty()) {
-                div class="empty" {
-                    h3 { "Nobody was refused" }
-                    p { "A site that tries to embed the widget and is not on the list appears here, with the entry for it." }
-                }
+                (empty("Nobody was refused", "A site that tries to embed the widget and is not on the list appears here, with the entry for it.", None))
             } @else {
                 p class="lead" {
                     "A request can name any site, so add an entry only for a site that you know."

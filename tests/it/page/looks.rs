@@ -1,0 +1,65 @@
+//! What every view has to be: readable in light and dark, on a desk and on a phone, for everybody, and within its policy.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::{sign_in, view};
+use crate::grades::graders;
+use crate::support::browser::{Browser, BrowserOptions};
+use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN};
+
+/// The views, and one that isn't there.
+const VIEWS: &[&str] = &["/", "/sign-in", "/lost", "/widgets", "/widgets?id=none", "/widgets/wgt_demo"];
+
+/// Variable that names a folder, for pictures of all views.
+const PICTURES: &str = "EMBEDGATE_TEST_PICTURES";
+
+const AXE: &str =
+    "axe.run({ resultTypes: ['violations'] }).then(({ violations }) => violations.flatMap(({ id, nodes }) =>
+    nodes.map(({ target, failureSummary }) => `${id}: ${target}: ${failureSummary}`)))";
+
+const WIDER_THAN_THE_WINDOW: &str = "document.documentElement.scrollWidth > innerWidth
+    ? [...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 1)
+        .map((e) => `${e.localName}.${e.className}`)
+    : []";
+
+#[tokio::test]
+async fn every_view_is_fit_for_everybody() {
+    let edge = Edge::start(EdgeSpec { source: "store", ..EdgeSpec::default() }).await;
+    let browser = Browser::start(BrowserOptions::default()).await.unwrap();
+    let axe = std::fs::read_to_string(graders().join("node_modules/axe-core/axe.min.js")).unwrap();
+    sign_in(&browser, &edge, WRITE_TOKEN).await;
+    let mut faults = Vec::new();
+    for path in VIEWS {
+        for (width, scheme) in [(1280, "light"), (360, "dark"), (1280, "dark"), (360, "light")] {
+            let name = format!("{path} at {width}, {scheme}");
+            browser.resize((width, 900)).await.unwrap();
+            let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+            browser.devtools("Emulation.setEmulatedMedia", features).await.unwrap();
+            browser.goto(&view(&edge, path)).await.unwrap();
+            browser.driver().execute(&axe, Vec::new()).await.unwrap();
+            for (what, found) in [("axe", AXE), ("too wide", WIDER_THAN_THE_WINDOW)] {
+                let found = browser.eval(found).await.unwrap();
+                let found = found.as_array().unwrap().iter().filter_map(Value::as_str);
+                faults.extend(found.map(|found| format!("{name}: {what}: {found}")));
+            }
+            if let Some(folder) = std::env::var_os(PICTURES) {
+                picture(&browser, Path::new(&folder), path, width, scheme).await;
+            }
+        }
+    }
+    let console = browser.console().await.unwrap();
+    faults.extend(console.into_iter().filter(|line| !line.contains("/lost - Failed to load resource")));
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Photographs a whole view.
+async fn picture(browser: &Browser, folder: &Path, path: &str, width: u32, scheme: &str) {
+    let height = browser.eval("document.documentElement.scrollHeight").await.unwrap();
+    let height = u32::try_from(height.as_u64().unwrap()).unwrap();
+    browser.resize((width, height.clamp(640, 6000))).await.unwrap();
+    let name = if path == "/" { "overview" } else { path.trim_matches('/') };
+    let file = format!("{}-{width}-{scheme}.png", name.replace('/', "-"));
+    browser.screenshot(folder.join(file)).await.unwrap();
+}
