@@ -30,7 +30,7 @@ use maud::html;
 use super::parts::empty;
 use super::shell::{Place, View};
 use super::{may_change, needs_script};
-use crate::admin::auth::Caller;
+use crate::admin::auth::{Caller, Role};
 use crate::admin::input::KnownId;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking};
@@ -49,6 +49,11 @@ pub(super) async fn view(
     let revision = in_force.as_ref().and_then(|facts| facts.widget.revision).unwrap_or_default();
     let main = html! {
         @if may_change { (needs_script()) }
+        @if caller.role == Role::Write && !may_change {
+            p class="note" {
+                "This widget comes from " code { (admin.publisher.status().name) } ", and is changed there."
+            }
+        }
         @match &in_force {
             Some(facts) => {
                 @if !facts.activity.missing.is_empty() {

@@ -52,6 +52,7 @@ async fn a_widget_is_found_and_changed_on_the_page() {
     let edge = Edge::start(EdgeSpec::stored(&json!([
         { "id": "wgt_shop", "allowed_domains": ["shop.example", LEFT_OVER], "labels": { "team": "growth" } },
         { "id": "wgt_help", "environment": "staging" },
+        { "id": "wgt_open" },
     ])))
     .await;
     for (widget, origin, status) in [
@@ -78,7 +79,9 @@ async fn a_widget_is_found_and_changed_on_the_page() {
     is_outrun(&browser, &edge).await;
     switches_off(&browser, &edge).await;
     creates(&browser, &edge).await;
+    brings_back(&browser, &edge).await;
     looks_only(&browser, &edge).await;
+    confirms_a_file(&browser).await;
     let console = browser.console().await.unwrap();
     // What is refused is told on the page, and Chromium notes it, too.
     let is_fault = |line: &&String| !line.starts_with("DEBUG") && !line.contains("Failed to load resource");
@@ -89,7 +92,7 @@ async fn a_widget_is_found_and_changed_on_the_page() {
 /// The search needs no script.
 async fn finds(browser: &Browser, edge: &Edge) {
     for (query, found) in [
-        ("", json!(["wgt_help", "wgt_shop"])),
+        ("", json!(["wgt_help", "wgt_open", "wgt_shop"])),
         ("?id=wgt_s", json!(["wgt_shop"])),
         ("?site=shop.example&label=team%3Agrowth&access=enforce&environment=", json!(["wgt_shop"])),
         ("?environment=staging&id=wgt", json!(["wgt_help"])),
@@ -234,15 +237,53 @@ async fn creates(browser: &Browser, edge: &Edge) {
     assert_eq!(tag, format!("<script src=\"{loader}\" async></script>"));
 }
 
+/// A deleted widget is still there to be brought back.
+async fn brings_back(browser: &Browser, edge: &Edge) {
+    assert_eq!(edge.api(Method::DELETE, "/v1/widgets/wgt_new").send().await.unwrap().status(), 200);
+    browser.goto(&view(edge, "/widgets/wgt_new")).await.unwrap();
+    assert!(browser.text("#state").await.unwrap().contains("This widget was deleted"));
+    click(browser, "[data-change=revert]").await;
+    asked(browser).await;
+    save(browser, 3).await;
+    assert_eq!(stored(edge, "wgt_new").await["allowed_domains"], json!(["new.example"]));
+}
+
+/// A rules file that would touch many widgets is confirmed on the page.
+async fn confirms_a_file(browser: &Browser) {
+    let rules = |ids: &[&str]| {
+        let widget = |id: &&str| json!({ "id": id, "allowed_domains": ["a.example"] });
+        json!({ "widgets": ids.iter().map(widget).collect::<Vec<_>>() }).to_string()
+    };
+    let edge = Edge::start(EdgeSpec { rules: rules(&["a", "b", "c"]), ..EdgeSpec::default() }).await;
+    std::fs::write(edge.rules(), rules(&["a"])).unwrap();
+    eventually("the brake holds it", async || {
+        let status: Value = edge.admin("/v1/status").await.json().await.unwrap();
+        status["rules"]["last_error"]["code"] == "wide_change"
+    })
+    .await;
+    sign_in(browser, &edge, WRITE_TOKEN).await;
+    browser.goto(&view(&edge, "/widgets/a")).await.unwrap();
+    let changes = "document.querySelectorAll('main [data-change]').length";
+    assert_eq!(browser.eval(changes).await.unwrap(), 0, "the file is changed, and not the widget");
+    browser.goto(&view(&edge, "/widgets")).await.unwrap();
+    browser.wait_for("#rules-file .fault", SOON).await.unwrap();
+    click(browser, "[data-change=file]").await;
+    asked(browser).await;
+    assert_eq!(browser.text("dialog.change button.danger").await.unwrap(), "Change 2 widgets");
+    click(browser, "dialog.change button.danger").await;
+    browser.wait_for("#saved", SOON).await.unwrap();
+    let rows = "[...document.querySelectorAll('tbody th')].map((cell) => cell.textContent)";
+    assert_eq!(browser.eval(rows).await.unwrap(), json!(["a"]));
+}
+
 /// Whoever may only look sees all of it, and no way to change it.
 async fn looks_only(browser: &Browser, edge: &Edge) {
     click(browser, "form[action='/sign-out'] button").await;
     browser.wait_for("input[name=token]", SOON).await.unwrap();
     sign_in(browser, edge, READ_TOKEN).await;
-    for path in ["/widgets", "/widgets/wgt_shop"] {
+    for path in ["/widgets/wgt_open", "/widgets", "/widgets/wgt_shop"] {
         browser.goto(&view(edge, path)).await.unwrap();
-        let changes =
-            "document.querySelectorAll('main [data-change] button, main button[data-change]').length";
+        let changes = "document.querySelectorAll('main [data-change]').length";
         assert_eq!(browser.eval(changes).await.unwrap(), 0, "{path}");
     }
     assert!(browser.text("#history").await.unwrap().contains("Revision 9"));
