@@ -73,7 +73,7 @@ pub use auth::{PageSessions, PassedPageSessions, TokenFault, TokenLineFault, Tok
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
-pub use explain::{ClassAnswer, ClassAnswers};
+pub use explain::{ClassAnswer, ClassAnswers, FileAddress};
 pub use gate::{Gate, Successor};
 pub use health::Readiness;
 pub use listener::{Intake, StoppableListener};

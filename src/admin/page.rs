@@ -4,6 +4,8 @@
 //! | path | view |
 //! |---|---|
 //! | `GET /` | the state of the edge |
+//! | `GET /widgets` | widgets, searched |
+//! | `GET /widgets/{id}` | one widget |
 //! | `GET /fleet` | the edges that share its rules |
 //! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session for a token, and its end |
 //! | `GET /assets/…` | style, scripts, icon |
@@ -17,6 +19,8 @@ mod fleet;
 mod overview;
 mod parts;
 mod shell;
+mod widget;
+mod widgets;
 
 use std::sync::Arc;
 
@@ -27,10 +31,12 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use http::Method;
 use http::header::{self, HeaderName, HeaderValue};
+use maud::{Markup, html};
 
 pub(super) use faults::faults;
 
 use super::Admin;
+use super::auth::{Caller, Role};
 
 /// What a browser may do with the page: nothing inline, nothing from another host, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -50,6 +56,8 @@ const FIELDS: [(HeaderName, &str); 6] = [
 pub(super) fn views() -> Router<Arc<Admin>> {
     Router::new()
         .route("/", get(overview::view))
+        .route("/widgets", get(widgets::view))
+        .route("/widgets/{id}", get(widget::view))
         .route("/fleet", get(fleet::view))
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
@@ -66,6 +74,18 @@ pub(super) fn is_open(path: &str) -> bool {
 pub(super) fn sign_in_first(request: &Request) -> Option<Response> {
     let wants = is_for_people(request) || request.method() == Method::GET && request.uri().path() == "/";
     wants.then(|| access::to(&access::path(request.uri())))
+}
+
+/// Whether somebody may change widgets on the page.
+fn may_change(admin: &Admin, caller: &Caller) -> bool {
+    caller.role == Role::Write && !admin.publisher.is_read_only()
+}
+
+/// What is told where a change is offered and no script runs.
+fn needs_script() -> Markup {
+    html! {
+        noscript { p class="note warn" { "Changes need JavaScript. Everything else on this page works without it." } }
+    }
 }
 
 /// Whether a person with a browser sees the answer as it is.

@@ -32,33 +32,33 @@ pub(super) struct Proposal {
     /// saved as it is.
     draft: Widget,
     /// Whether the list can be enforced now, in words.
-    summary: String,
+    pub(super) summary: String,
     /// What to mind.
-    caution: &'static str,
+    pub(super) caution: &'static str,
     /// Since when sightings are kept.
     since: Timestamp,
     /// Edges of the fleet that did not answer: what they have seen is missing here.
     missing: Vec<String>,
     /// The sites, those that the draft adds first, and most frequent first. Previews on the vendor's dashboards are left out.
-    sites: Vec<ProposedSite>,
+    pub(super) sites: Vec<ProposedSite>,
     /// Sites that the draft has no entry for although they were let in, with the reason.
-    not_proposed: Vec<SiteLeftOut>,
+    pub(super) not_proposed: Vec<SiteLeftOut>,
     /// A site that is not known at all was seen at most so often.
     untracked: u64,
 }
 
 /// Site with what a proposal makes of it.
 #[derive(Debug, Serialize, ToSchema)]
-struct ProposedSite {
-    standing: SiteStanding,
+pub(super) struct ProposedSite {
+    pub(super) standing: SiteStanding,
     #[serde(flatten)]
-    site: SeenSite,
+    pub(super) site: SeenSite,
 }
 
 /// Standing of a site in a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
-enum SiteStanding {
+pub(super) enum SiteStanding {
     /// It was let in, the list does not admit it, and the draft adds `entry_to_add`.
     Added,
     /// The list admits it already.
@@ -73,11 +73,11 @@ enum SiteStanding {
 
 /// Site that can't be proposed.
 #[derive(Debug, Serialize, ToSchema)]
-struct SiteLeftOut {
+pub(super) struct SiteLeftOut {
     /// Why, and what to do.
-    why: String,
+    pub(super) why: String,
     #[serde(flatten)]
-    site: SeenSite,
+    pub(super) site: SeenSite,
 }
 
 /// Propose a list
@@ -103,11 +103,20 @@ pub(super) async fn propose(
             widget.map_err(|error| refusal::of_storage(&error))?.ok_or_else(Problem::unknown_widget)?;
         let mut gather = Gather::new(&admin);
         let activity = gather.widget(id.as_str())?;
-        let (policy, now) = (admin.policy.load(), Timestamp::now());
-        let drafted = Drafted::of(&SiteJudge::new(&widget, &policy, now), &activity);
-        Ok(Json(drafted.told(&widget, &activity, admin.activity.since(), gather.missing())))
+        let judge = SiteJudge::new(&widget, &admin.policy.load(), Timestamp::now());
+        Ok(Json(proposed(&admin, &judge, &activity, gather.missing())))
     })
     .await
+}
+
+/// The proposal for the widget that is judged.
+pub(super) fn proposed(
+    admin: &Admin,
+    judge: &SiteJudge<'_>,
+    activity: &WidgetActivity,
+    missing: Vec<String>,
+) -> Proposal {
+    Drafted::of(judge, activity).told(judge.widget, activity, admin.activity.since(), missing)
 }
 
 /// Draft with what was made of each site.

@@ -30,8 +30,9 @@ mod saved;
 
 pub(super) use disable::{__path_disable, disable};
 pub(super) use domains::{__path_domains, domains};
-pub(super) use history::{__path_history, history};
-pub(super) use list::{__path_list, after, list, within};
+pub(super) use filters::{Filters, ListQuery};
+pub(super) use history::{__path_history, PastRevision, history, past};
+pub(super) use list::{__path_list, FoundPage, after, list, page, within};
 pub(super) use patch::{__path_patch, patch};
 pub(super) use revert::{__path_revert, revert};
 

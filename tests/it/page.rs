@@ -4,6 +4,7 @@ mod attacks;
 mod looks;
 mod overview;
 mod sessions;
+mod widgets;
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use super::entries::uses;
 use super::gather::Gather;
 use super::sites::{ClassedRequests, MOST_SITES, SeenSites, SiteJudge, SiteTotals};
 use super::stale_after;
-use crate::activity::seen::{ClientCounts, EmbedderActivity};
+use crate::activity::seen::{ClientCounts, EmbedderActivity, WidgetActivity};
 use crate::admin::input::{KnownId, Parameters};
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
@@ -41,62 +41,62 @@ pub(in crate::admin) struct ActivityOfWidget {
     /// The access in effect.
     access: Access,
     /// Since when sightings are kept.
-    since: Timestamp,
+    pub(in crate::admin) since: Timestamp,
     /// Edges of the fleet that did not answer: what they have seen is missing here.
-    missing: Vec<String>,
+    pub(in crate::admin) missing: Vec<String>,
     /// The entries of the list, in its order.
-    entries: Vec<UsedEntry>,
+    pub(in crate::admin) entries: Vec<UsedEntry>,
     /// What `enforce` would refuse of what was let in: requests of sites that the list does not admit now.
-    would_refuse: SiteTotals,
+    pub(in crate::admin) would_refuse: SiteTotals,
     /// Sites that were let in without an entry: by an open widget, as previews on the vendor's dashboards, or by an entry that
     /// is no longer listed. `entry` admits one now.
-    admitted: SeenSites,
+    pub(in crate::admin) admitted: SeenSites,
     /// Sites that were refused, or that only `monitor` let through.
-    refused: SeenSites,
+    pub(in crate::admin) refused: SeenSites,
     /// Reports of browsers that a page around the widget's page is not on the list. They are not verified: anybody can send
     /// one.
-    reported: SeenSites,
+    pub(in crate::admin) reported: SeenSites,
 }
 
 /// Use of an entry.
 #[derive(Debug, Serialize, ToSchema)]
-struct UsedEntry {
+pub(in crate::admin) struct UsedEntry {
     /// Its place in the document.
     #[schema(example = "/allowed_domains/0")]
-    pointer: String,
+    pub(in crate::admin) pointer: String,
     /// The entry in canonical text.
     #[schema(example = "*.example.com")]
-    entry: String,
+    pub(in crate::admin) entry: String,
     /// When it expires; `null`: never.
-    expires_at: Option<Timestamp>,
+    pub(in crate::admin) expires_at: Option<Timestamp>,
     /// How many requests it has admitted.
-    count: u64,
+    pub(in crate::admin) count: u64,
     /// When it first admitted one; `null`: it never has.
     first: Option<Timestamp>,
     /// When it last admitted one.
-    last: Option<Timestamp>,
+    pub(in crate::admin) last: Option<Timestamp>,
     /// It has admitted nobody for `stale_days`, although it was listed and sightings were kept.
-    stale: bool,
+    pub(in crate::admin) stale: bool,
     /// The classes of the clients that it admitted, as far as their sites are known.
-    clients: ClassedRequests,
+    pub(in crate::admin) clients: ClassedRequests,
     /// For wildcards and globs: the hosts that used it, most frequent first, at most 50.
-    hosts: Vec<UsingHost>,
+    pub(in crate::admin) hosts: Vec<UsingHost>,
 }
 
 /// Host that used an entry.
 #[derive(Debug, Serialize, ToSchema)]
-struct UsingHost {
+pub(in crate::admin) struct UsingHost {
     /// The host.
     #[schema(example = "shop.example.com")]
-    host: String,
+    pub(in crate::admin) host: String,
     /// The number of its requests: at most so many, and fewer by at most `error`.
-    count: u64,
+    pub(in crate::admin) count: u64,
     /// By how much `count` may be too high.
     error: u64,
     /// When it was first seen.
     first: Timestamp,
     /// When it was last seen.
-    last: Timestamp,
+    pub(in crate::admin) last: Timestamp,
 }
 
 /// Read who embeds a widget
@@ -117,16 +117,27 @@ pub(in crate::admin) async fn of_widget(
     Parameters(query): Parameters<WidgetActivityQuery>,
 ) -> Result<Json<ActivityOfWidget>, Problem> {
     let after = stale_after(query.stale_days)?;
-    blocking(move || told(&admin, id, after).map(Json)).await
+    blocking(move || {
+        let widget = admin.publisher.documents().get(id.as_str());
+        let widget =
+            widget.map_err(|error| refusal::of_storage(&error))?.ok_or_else(Problem::unknown_widget)?;
+        let mut gather = Gather::new(&admin);
+        let activity = gather.widget(id.as_str())?;
+        let judge = SiteJudge::new(&widget, &admin.policy.load(), Timestamp::now());
+        told(&admin, &judge, &activity, after, gather.missing()).map(Json)
+    })
+    .await
 }
 
-fn told(admin: &Admin, id: WidgetId, after: SignedDuration) -> Result<ActivityOfWidget, Problem> {
-    let widget = admin.publisher.documents().get(id.as_str()).map_err(|error| refusal::of_storage(&error))?;
-    let widget = widget.ok_or_else(Problem::unknown_widget)?;
-    let mut gather = Gather::new(admin);
-    let activity = gather.widget(id.as_str())?;
-    let (policy, now) = (admin.policy.load(), Timestamp::now());
-    let judge = SiteJudge::new(&widget, &policy, now);
+/// What is told of a widget's activity. `after`: the time without a sighting after which an entry is stale.
+pub(in crate::admin) fn told(
+    admin: &Admin,
+    judge: &SiteJudge<'_>,
+    activity: &WidgetActivity,
+    after: SignedDuration,
+    missing: Vec<String>,
+) -> Result<ActivityOfWidget, Problem> {
+    let (widget, policy, now) = (judge.widget, admin.policy.load(), judge.now);
     let listed: HashSet<String> = widget.allowed_domains.iter().map(|rule| rule.entry.to_string()).collect();
     let mut by_entry: BTreeMap<String, Vec<&EmbedderActivity>> = BTreeMap::new();
     let mut without = Vec::new();
@@ -137,8 +148,8 @@ fn told(admin: &Admin, id: WidgetId, after: SignedDuration) -> Result<ActivityOf
             None => without.push(judge.told(seen)),
         }
     }
-    let uses = uses(admin, &widget, &activity, (after, now))?;
-    let is_used = uses_its_list(&widget, &policy);
+    let uses = uses(admin, widget, activity, (after, now))?;
+    let is_used = uses_its_list(widget, &policy);
     let rules = widget.allowed_domains.iter().zip(uses).enumerate();
     let entries = rules.map(|(index, (rule, used))| {
         let entry = rule.entry.to_string();
@@ -162,12 +173,12 @@ fn told(admin: &Admin, id: WidgetId, after: SignedDuration) -> Result<ActivityOf
         access: widget.effective_access(),
         since: admin.activity.since(),
         entries: entries.collect(),
-        would_refuse: judge.would_refuse(&activity),
+        would_refuse: judge.would_refuse(activity),
         admitted: SeenSites::of(without.into_iter(), activity.admitted.untracked),
         refused: judge.all_told(&activity.refused),
         reported: judge.all_told(&activity.reported),
-        missing: gather.missing(),
-        widget: id,
+        missing,
+        widget: widget.id.clone(),
     })
 }
 

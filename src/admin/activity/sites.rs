@@ -43,18 +43,18 @@ pub(in crate::admin) struct SeenSite {
     /// When it was last seen.
     pub(in crate::admin) last: Timestamp,
     /// Its requests by the class of the client.
-    clients: ClassedRequests,
+    pub(in crate::admin) clients: ClassedRequests,
 }
 
 /// Numbers of requests by the class of the client. WebSocket handshakes are not classed. They decide nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub(in crate::admin) struct ClassedRequests {
     /// Of browsers that say where a request comes from.
-    browser: u64,
+    pub(in crate::admin) browser: u64,
     /// Of clients that say it comes from the widget's own origin, and name another one.
-    contradictory: u64,
+    pub(in crate::admin) contradictory: u64,
     /// Of clients that say nothing: an old browser, plain http, or no browser.
-    unknown: u64,
+    pub(in crate::admin) unknown: u64,
 }
 
 impl From<ClientCounts> for ClassedRequests {
@@ -71,7 +71,7 @@ pub(in crate::admin) struct SeenSites {
     /// How many more are known.
     pub(in crate::admin) omitted: usize,
     /// A site that is not known at all was seen at most so often.
-    untracked: u64,
+    pub(in crate::admin) untracked: u64,
 }
 
 impl SeenSites {

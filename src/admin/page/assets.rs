@@ -18,7 +18,7 @@ struct PageFile {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-const FILES: [PageFile; 10] = [
+const FILES: &[PageFile] = &[
     PageFile { name: "page.css", media: STYLE, text: include_str!("assets/page.css") },
     PageFile { name: "page.js", media: SCRIPT, text: include_str!("assets/page.js") },
     PageFile { name: "charts.js", media: SCRIPT, text: include_str!("assets/charts.js") },
@@ -28,6 +28,11 @@ const FILES: [PageFile; 10] = [
     PageFile { name: "fleet.js", media: SCRIPT, text: include_str!("assets/fleet.js") },
     PageFile { name: "uplot.js", media: SCRIPT, text: include_str!("assets/vendor/uplot/uPlot.esm.js") },
     PageFile { name: "uplot.css", media: STYLE, text: include_str!("assets/vendor/uplot/uPlot.min.css") },
+    PageFile { name: "change.js", media: SCRIPT, text: include_str!("assets/change.js") },
+    PageFile { name: "effects.js", media: SCRIPT, text: include_str!("assets/effects.js") },
+    PageFile { name: "faults.js", media: SCRIPT, text: include_str!("assets/faults.js") },
+    PageFile { name: "widget.css", media: STYLE, text: include_str!("assets/widget.css") },
+    PageFile { name: "widget.js", media: SCRIPT, text: include_str!("assets/widget.js") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 

@@ -11,15 +11,17 @@ use crate::admin::auth::{Caller, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Overview,
+    Widgets,
     Fleet,
 }
 
 impl Place {
-    const ALL: [Self; 2] = [Self::Overview, Self::Fleet];
+    const ALL: [Self; 3] = [Self::Overview, Self::Widgets, Self::Fleet];
 
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
+            Self::Widgets => "/widgets",
             Self::Fleet => "/fleet",
         }
     }
@@ -27,6 +29,7 @@ impl Place {
     fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Widgets => "Widgets",
             Self::Fleet => "Fleet",
         }
     }

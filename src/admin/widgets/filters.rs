@@ -15,29 +15,29 @@ use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::{Access, Environment, Widget, WidgetId};
 
 /// Query of the list.
-#[derive(Debug, Deserialize, IntoParams)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::admin) struct ListQuery {
     /// Maximum number of widgets on the page.
     #[param(minimum = 1, maximum = 1000, default = 100)]
-    pub(super) limit: Option<usize>,
+    pub(in crate::admin) limit: Option<usize>,
     /// Only widgets after this id: the `next` of the previous page.
     #[param(value_type = Option<WidgetId>)]
-    pub(super) after: Option<String>,
+    pub(in crate::admin) after: Option<String>,
     /// Only widgets of this environment.
-    environment: Option<Environment>,
+    pub(in crate::admin) environment: Option<Environment>,
     /// Only widgets with this access in effect.
-    access: Option<Access>,
+    pub(in crate::admin) access: Option<Access>,
     /// Only widgets with this label: `key:value`, or `key` for any value. It may be given several times: then a widget
     /// has all of them.
     #[serde(default)]
     #[param(required = false, schema_with = labels)]
-    label: Vec<String>,
+    pub(in crate::admin) label: Vec<String>,
     /// Only widgets whose list admits this origin now, such as `https://shop.example.com`. A host alone means https.
     /// A widget that is open to every site is found only if its list has the site, too.
     #[param(min_length = 1, example = "https://shop.example.com")]
-    domain: Option<String>,
+    pub(in crate::admin) domain: Option<String>,
 }
 
 /// Labels, none of which is empty.
@@ -47,19 +47,35 @@ fn labels() -> Array {
 }
 
 /// Filters of one page.
-pub(super) struct Filters {
+pub(in crate::admin) struct Filters {
     environment: Option<Environment>,
     access: Option<Access>,
     site: Option<OriginBuf>,
     labels: Vec<String>,
+    /// How ids begin.
+    beginning: Option<WidgetId>,
     now: Timestamp,
 }
 
 impl Filters {
-    pub(super) fn of(query: ListQuery, suffixes: &PublicSuffixes, now: Timestamp) -> Result<Self, Problem> {
+    pub(in crate::admin) fn of(
+        query: ListQuery,
+        suffixes: &PublicSuffixes,
+        now: Timestamp,
+    ) -> Result<Self, Problem> {
         let ListQuery { limit: _, after: _, environment, access, label, domain } = query;
         let site = domain.map(|domain| site(&domain, suffixes)).transpose()?;
-        Ok(Self { environment, access, site, labels: label, now })
+        Ok(Self { environment, access, site, labels: label, beginning: None, now })
+    }
+
+    /// The same, for widgets alone whose ids begin like this one.
+    pub(in crate::admin) fn beginning_with(self, beginning: Option<WidgetId>) -> Self {
+        Self { beginning, ..self }
+    }
+
+    /// How ids begin.
+    pub(super) fn beginning(&self) -> Option<&WidgetId> {
+        self.beginning.as_ref()
     }
 
     /// Whether a filter is about what the rule book knows.
@@ -78,7 +94,8 @@ impl Filters {
             let judged = rules.allowlist.judge(site.as_origin(), self.now);
             matches!(judged, Judgement::Admitted { .. })
         };
-        self.environment.is_none_or(|environment| rules.environment == environment)
+        self.beginning.as_ref().is_none_or(|begin| rules.id.starts_with(begin.as_str()))
+            && self.environment.is_none_or(|environment| rules.environment == environment)
             && self.access.is_none_or(|access| rules.access == access)
             && self.site.as_ref().is_none_or(admits)
     }

@@ -25,28 +25,28 @@ pub(in crate::admin) struct WidgetHistory {
 }
 
 /// Revision of a widget's history.
-#[derive(Debug, Serialize, ToSchema)]
-struct PastRevision {
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(in crate::admin) struct PastRevision {
     /// The revision.
-    revision: u64,
+    pub(in crate::admin) revision: u64,
     /// When it was saved; `null` if a version that kept no history saved it.
-    at: Option<Timestamp>,
+    pub(in crate::admin) at: Option<Timestamp>,
     /// Who saved it, as the audit log calls them; `null` if a version that kept no history saved it.
     #[schema(value_type = Option<String>, example = "token:deploy")]
-    actor: Option<Box<str>>,
+    pub(in crate::admin) actor: Option<Box<str>>,
     /// The widget was deleted. Left out otherwise.
     #[serde(skip_serializing_if = "is_false")]
     #[schema(required = false)]
-    deleted: bool,
+    pub(in crate::admin) deleted: bool,
     /// The document. Left out if the widget was deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    widget: Option<Widget>,
+    pub(in crate::admin) widget: Option<Widget>,
     /// What differs from the document before it, by field: `before` and `after`, and for lists `added` and `removed`.
     /// Left out if there is none before it that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>, nullable = false)]
-    changes: Option<Map<String, Value>>,
+    pub(in crate::admin) changes: Option<Map<String, Value>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -70,14 +70,17 @@ pub(in crate::admin) async fn history(
     State(admin): State<Arc<Admin>>,
     KnownId(id): KnownId,
 ) -> Result<Json<WidgetHistory>, Problem> {
-    let history = blocking(move || {
-        admin.publisher.documents().history(id.as_str()).map_err(|error| refusal::of_storage(&error))
-    })
-    .await?;
+    let history = blocking(move || past(&admin, &id)).await?;
     if history.is_empty() {
         return Err(Problem::unknown_widget());
     }
-    Ok(Json(WidgetHistory { history: told(history) }))
+    Ok(Json(WidgetHistory { history }))
+}
+
+/// The revisions of a widget that are kept, newest first; none for one that nothing is known of.
+pub(in crate::admin) fn past(admin: &Admin, id: &WidgetId) -> Result<Vec<PastRevision>, Problem> {
+    let history = admin.publisher.documents().history(id.as_str());
+    history.map(told).map_err(|error| refusal::of_storage(&error))
 }
 
 /// The entries with what each has changed.

@@ -15,6 +15,7 @@ use crate::admin::input::Parameters;
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking, refusal, stored};
+use crate::rules::documents::Documents;
 use crate::rules::error::StoreError;
 use embedgate_policy::widget::{Widget, WidgetId};
 
@@ -57,7 +58,15 @@ pub(in crate::admin) async fn list(
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let after = after(query.after.as_deref())?;
     let filters = Filters::of(query, &admin.suffixes, Timestamp::now())?;
-    blocking(move || page(&admin, after, limit, &filters)).await.map(Json)
+    let FoundPage { found, next } = blocking(move || page(&admin, after, limit, &filters, as_json)).await?;
+    Ok(Json(WidgetPage { widgets: found, next }))
+}
+
+/// The canonical document, and its length.
+fn as_json(widget: Widget) -> Result<(Box<RawValue>, usize), Problem> {
+    let json = to_raw_value(&widget).map_err(|error| Problem::internal(error.to_string()))?;
+    let bytes = json.get().len();
+    Ok((json, bytes))
 }
 
 /// The given limit, checked, or the usual one.
@@ -74,46 +83,74 @@ pub(in crate::admin) fn after(given: Option<&str>) -> Result<Option<WidgetId>, P
     parsed.map_err(|error| Problem::invalid_parameter("after", error.to_string()))
 }
 
-fn page(
+/// Page of what is kept of the widgets that were found.
+pub(in crate::admin) struct FoundPage<T> {
+    pub(in crate::admin) found: Vec<T>,
+    /// The `after` of the next page.
+    pub(in crate::admin) next: Option<WidgetId>,
+}
+
+/// The page after this id. `keep`: what is kept of each widget, and how many bytes of the page that takes.
+pub(in crate::admin) fn page<T>(
     admin: &Admin,
     after: Option<WidgetId>,
     limit: usize,
     filters: &Filters,
-) -> Result<WidgetPage, Problem> {
+    keep: impl Fn(Widget) -> Result<(T, usize), Problem>,
+) -> Result<FoundPage<T>, Problem> {
     let documents = admin.publisher.documents();
     let most = if filters.ask_documents() { MOST_LOOKED_AT } else { limit };
     if !filters.ask_the_book() {
-        let found = stored::after(documents, after);
+        let found = in_order(documents, after, filters.beginning());
         let found = found.map(|widget| widget.map(|widget| (widget.id.clone(), Some(widget))));
-        return filled(found, (limit, most), filters);
+        return filled(found, (limit, most), filters, keep);
     }
     // One more than are looked at shows whether there is another page.
     let ids = first_ids(admin, after.as_ref(), most.saturating_add(1), filters);
     let found = ids.into_iter().map(|id| documents.get(id.as_str()).map(|widget| (id, widget)));
-    filled(found, (limit, most), filters)
+    filled(found, (limit, most), filters, keep)
+}
+
+/// The documents after this id whose ids begin like this one, sorted by id.
+fn in_order<'d>(
+    documents: &'d dyn Documents,
+    after: Option<WidgetId>,
+    beginning: Option<&'d WidgetId>,
+) -> impl Iterator<Item = Result<Widget, StoreError>> + 'd {
+    let is_before = |begin: &&WidgetId| after.as_ref().is_none_or(|after| after.as_str() < begin.as_str());
+    let (first, after) = match beginning.filter(is_before) {
+        Some(begin) => (documents.get(begin.as_str()).transpose(), Some(begin.clone())),
+        None => (None, after),
+    };
+    let begins = move |found: &Result<Widget, StoreError>| match (found, beginning) {
+        (Ok(widget), Some(begin)) => widget.id.as_str().starts_with(begin.as_str()),
+        _ => true,
+    };
+    first.into_iter().chain(stored::after(documents, after)).take_while(begins)
 }
 
 /// A page of the first `limit` of these documents, at most so many of which are looked at. One that is gone since its id
 /// was read is left out.
-fn filled(
+fn filled<T>(
     found: impl Iterator<Item = Result<(WidgetId, Option<Widget>), StoreError>>,
     (limit, most): (usize, usize),
     filters: &Filters,
-) -> Result<WidgetPage, Problem> {
+    keep: impl Fn(Widget) -> Result<(T, usize), Problem>,
+) -> Result<FoundPage<T>, Problem> {
     let (mut widgets, mut bytes, mut last) = (Vec::new(), 0, None);
     for (before, found) in found.enumerate() {
         let (id, widget) = found.map_err(|error| refusal::of_storage(&error))?;
         if before == most || widgets.len() == limit || bytes >= MOST_BYTES {
-            return Ok(WidgetPage { widgets, next: last });
+            return Ok(FoundPage { found: widgets, next: last });
         }
         if let Some(widget) = widget.filter(|widget| filters.pass_labels(widget)) {
-            let json = to_raw_value(&widget).map_err(|error| Problem::internal(error.to_string()))?;
-            bytes += json.get().len();
-            widgets.push(json);
+            let (kept, taken) = keep(widget)?;
+            bytes += taken;
+            widgets.push(kept);
         }
         last = Some(id);
     }
-    Ok(WidgetPage { widgets, next: None })
+    Ok(FoundPage { found: widgets, next: None })
 }
 
 /// The first ids whose rules match, in order. They come from the rule book, without reading the disk.

@@ -10,8 +10,7 @@ use super::OneWidget;
 use crate::cli::output::print;
 use crate::cli::remote::ApiAnswer;
 use crate::cli::{CliError, Common};
-
-mod differences;
+use crate::rules::audit::in_words;
 
 /// Last changes of a widget, newest first.
 #[derive(Debug, Deserialize)]
@@ -52,7 +51,7 @@ impl ReceivedChange {
     fn in_words(&self, before: Option<&Self>) -> String {
         match (&self.changes, before) {
             _ if self.deleted => "deleted".to_owned(),
-            (Some(changes), _) => differences::in_words(changes),
+            (Some(changes), _) => in_words(changes).join("; "),
             (None, Some(_)) => "brought back".to_owned(),
             (None, None) if self.revision == 1 => "created".to_owned(),
             (None, None) => "the oldest that is kept".to_owned(),

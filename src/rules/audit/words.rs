@@ -5,13 +5,14 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// Differences as the API tells them, field by field: `+ shop.example.com`, `- old.example.com`, `enabled: true -> false`.
-pub(super) fn in_words(differences: &Map<String, Value>) -> String {
+/// Differences as [`differences`](super::differences) has them, field by field: `+ shop.example.com`, `- old.example.com`,
+/// `enabled: true -> false`; `the same document` if there are none.
+pub fn in_words(differences: &Map<String, Value>) -> Vec<String> {
     let told: Vec<String> =
         differences.iter().flat_map(|(field, difference)| of_field(field, difference)).collect();
     match told.is_empty() {
-        true => "the same document".to_owned(),
-        false => told.join("; "),
+        true => vec!["the same document".to_owned()],
+        false => told,
     }
 }
 
@@ -110,7 +111,7 @@ mod tests {
                 "limits.embedder.opens_per_minute: none -> 300",
             ),
         ] {
-            assert_eq!(in_words(differences.as_object().unwrap()), told);
+            assert_eq!(in_words(differences.as_object().unwrap()).join("; "), told);
         }
     }
 }
