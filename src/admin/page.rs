@@ -4,6 +4,8 @@
 //! | path | view |
 //! |---|---|
 //! | `GET /` | the state of the edge |
+//! | `GET /live` | what happens, as it happens |
+//! | `GET /explain` | whether a page may embed a widget, and why |
 //! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session, for a token |
 //! | `GET /assets/…` | style, scripts, icon |
 //!
@@ -11,7 +13,9 @@
 
 mod access;
 mod assets;
+mod explain;
 mod faults;
+mod live;
 mod overview;
 mod parts;
 mod shell;
@@ -29,6 +33,7 @@ use http::header::{self, HeaderName, HeaderValue};
 pub(super) use faults::faults;
 
 use super::Admin;
+use super::auth::{Caller, Role};
 
 /// What a browser may do with the page: nothing inline, nothing from another host, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -48,6 +53,8 @@ const FIELDS: [(HeaderName, &str); 6] = [
 pub(super) fn views() -> Router<Arc<Admin>> {
     Router::new()
         .route("/", get(overview::view))
+        .route("/live", get(live::view))
+        .route("/explain", get(explain::view))
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
         .route("/assets/{file}", get(assets::file))
@@ -70,6 +77,11 @@ fn is_for_people(request: &Request) -> bool {
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let is_view = request.method() == Method::GET && !request.uri().path().starts_with("/v1/");
     is_view && accepted.into_iter().any(|line| line.contains("text/html"))
+}
+
+/// Whether somebody may change widgets on the page.
+fn may_change(admin: &Admin, caller: &Caller) -> bool {
+    caller.role == Role::Write && !admin.publisher.is_read_only()
 }
 
 /// Middleware that adds the fields of the page.

@@ -33,6 +33,7 @@ mod logs;
 mod metrics;
 mod mistakes;
 mod notifications;
+mod page;
 mod receivers;
 mod remembered;
 mod reports;

@@ -18,12 +18,17 @@ struct PageFile {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-const FILES: [PageFile; 6] = [
+const FILES: [PageFile; 11] = [
     PageFile { name: "page.css", media: STYLE, text: include_str!("assets/page.css") },
     PageFile { name: "page.js", media: SCRIPT, text: include_str!("assets/page.js") },
     PageFile { name: "charts.js", media: SCRIPT, text: include_str!("assets/charts.js") },
     PageFile { name: "uplot.js", media: SCRIPT, text: include_str!("assets/vendor/uplot/uPlot.esm.js") },
     PageFile { name: "uplot.css", media: STYLE, text: include_str!("assets/vendor/uplot/uPlot.min.css") },
+    PageFile { name: "explain.css", media: STYLE, text: include_str!("assets/explain.css") },
+    PageFile { name: "explain.js", media: SCRIPT, text: include_str!("assets/explain.js") },
+    PageFile { name: "live.css", media: STYLE, text: include_str!("assets/live.css") },
+    PageFile { name: "live.js", media: SCRIPT, text: include_str!("assets/live.js") },
+    PageFile { name: "live-rows.js", media: SCRIPT, text: include_str!("assets/live-rows.js") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 

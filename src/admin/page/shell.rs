@@ -11,20 +11,26 @@ use crate::admin::auth::{Caller, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Overview,
+    Live,
+    Explain,
 }
 
 impl Place {
-    const ALL: [Self; 1] = [Self::Overview];
+    const ALL: [Self; 3] = [Self::Overview, Self::Live, Self::Explain];
 
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
+            Self::Live => "/live",
+            Self::Explain => "/explain",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Live => "Live",
+            Self::Explain => "Explain",
         }
     }
 }
