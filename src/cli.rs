@@ -23,7 +23,6 @@ mod explain;
 mod fleet;
 mod lint;
 mod output;
-mod page;
 mod reload;
 mod remote;
 mod restore;

@@ -22,7 +22,7 @@ const PROBE_CONNECTIONS: usize = CONNECTIONS / 2;
 pub const MOST_DESCRIPTORS: usize = (CONNECTIONS + 1) * 3 + PROBE_CONNECTIONS + 1;
 
 /// Maximum number of readers of events.
-const READERS: usize = 64;
+const READERS: usize = 100;
 
 /// Total length of the large bodies that are worked on at once, in units.
 const BODIES: u32 = 64 * 1024;

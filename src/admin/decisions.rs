@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
@@ -154,12 +153,17 @@ pub(super) async fn decision(
     State(admin): State<Arc<Admin>>,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let (asked, own) = (id.clone(), Arc::clone(&admin));
-    if let Some(answer) = blocking(move || of_this_edge(&own, &asked)).await? {
-        return Ok(Json(answer).into_response());
-    }
-    let json = of_another_edge(&admin, &id).await.map_err(|missing| unknown(&id, &missing))?;
+    let json = found(&admin, &id).await?;
     Ok(([(header::CONTENT_TYPE, "application/json")], json).into_response())
+}
+
+/// The decision, as JSON of a [`DecisionAnswer`]: this edge's, or another's of the fleet.
+pub(super) async fn found(admin: &Arc<Admin>, id: &str) -> Result<Vec<u8>, Problem> {
+    let (asked, own) = (id.to_owned(), Arc::clone(admin));
+    match blocking(move || of_this_edge(&own, &asked)).await? {
+        Some(answer) => serde_json::to_vec(&answer).map_err(|error| Problem::internal(error.to_string())),
+        None => of_another_edge(admin, id).await.map_err(|missing| unknown(id, &missing)),
+    }
 }
 
 /// The decision as another edge of the fleet tells it; else those that did not answer.

@@ -2,6 +2,7 @@
 //! "Server-sent events"). Each has an id, after which a reader that comes back goes on.
 
 use std::convert::Infallible;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use super::openapi::StreamProblems;
 use super::problem::Problem;
 use crate::telemetry::decision_log::Hearing;
 use crate::telemetry::events::{Event, EventKind, EventReader, Lag, NextEvent, WantedEvents};
+use embedgate_policy::origin::{Origin, OriginError};
+use embedgate_policy::verdict::Verdict;
 use embedgate_policy::widget::WidgetId;
 
 mod swaps;
@@ -35,6 +38,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// wants does not fall behind.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// Most decisions in a second that a reader can ask for where it does not want all.
+const MOST_PER_SECOND: u32 = 1000;
+
 /// Query of the events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +49,17 @@ pub(super) struct EventsQuery {
     /// Only events about this widget. A swap of more than 100 widgets is told in any case; refusals are about none.
     #[param(value_type = Option<WidgetId>, nullable = false)]
     widget: Option<String>,
+    /// Only decisions about this embedder, and ends of its sessions: an origin as browsers write it, `null` or `file://`. It
+    /// may have opened the widget, too.
+    #[param(example = "https://example.com", nullable = false)]
+    embedder: Option<String>,
+    /// Of decisions only those with this verdict.
+    #[param(nullable = false)]
+    verdict: Option<Verdict>,
+    /// At most so many decisions in a second; `lagged` tells how many were left out. Those that `widget`, `embedder` or
+    /// `verdict=deny` names come first. Left out: all decisions.
+    #[param(minimum = 1, maximum = 1000, nullable = false)]
+    decisions_per_second: Option<u32>,
     /// Only events of these kinds: given several times, or as one list with commas.
     #[serde(default)]
     #[param(value_type = Option<Vec<EventKind>>, nullable = false)]
@@ -75,8 +92,29 @@ impl EventsQuery {
                 Problem::invalid_parameter("kind", detail)
             })
         });
-        Ok(WantedEvents { widget: widget.transpose()?, kinds: kinds.collect::<Result<_, _>>()? })
+        Ok(WantedEvents {
+            widget: widget.transpose()?,
+            embedder: self.embedder.map(embedder).transpose()?,
+            verdict: self.verdict,
+            kinds: kinds.collect::<Result<_, _>>()?,
+            decisions_per_second: self.decisions_per_second.map(decisions_per_second).transpose()?,
+        })
     }
+}
+
+/// An embedder, as events name it.
+fn embedder(origin: String) -> Result<Box<str>, Problem> {
+    match Origin::parse(&origin) {
+        Ok(_) | Err(OriginError::Opaque | OriginError::LocalFile) => Ok(origin.into()),
+        Err(error) => Err(Problem::invalid_parameter("embedder", error.to_string())),
+    }
+}
+
+fn decisions_per_second(number: u32) -> Result<NonZeroU32, Problem> {
+    NonZeroU32::new(number).filter(|number| number.get() <= MOST_PER_SECOND).ok_or_else(|| {
+        let detail = format!("it is a number from 1 to {MOST_PER_SECOND}; leave it out for all decisions");
+        Problem::invalid_parameter("decisions_per_second", detail)
+    })
 }
 
 /// Watch what happens
@@ -105,7 +143,7 @@ pub(super) async fn events(
     let wanted = query.wanted()?;
     let place = admin.bounds.reader()?;
     // Before the reader takes its position.
-    let hearing = wanted.has(EventKind::Decision).then(|| admin.decisions.hear());
+    let hearing = wanted.has(EventKind::Decision).then(|| admin.decisions.hear(&wanted));
     let reader = match headers.get(LAST_EVENT_ID) {
         // What is no text is no id of this process, either.
         Some(id) => admin.events.reader_after(id.to_str().unwrap_or_default(), wanted),

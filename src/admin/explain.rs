@@ -16,7 +16,7 @@ use super::{Admin, blocking, refusal};
 use embedgate_policy::decision::{EdgePolicy, Facts, TicketState};
 use embedgate_policy::explain::{Explanation, RouteAnswers, explain};
 use embedgate_policy::headers::Destination;
-use embedgate_policy::origin::{Embedder, OwnOrigins, WIDGET_LABEL};
+use embedgate_policy::origin::{Embedder, NamedBy, OwnOrigins, Page, WIDGET_LABEL};
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::WidgetDocument;
 use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
@@ -97,32 +97,36 @@ impl ClassAnswers {
 }
 
 /// Question about one request.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Question<'q> {
     /// The widget's id; a text that is not an id is an unknown widget.
     #[schema(value_type = String, example = "wgt_demo")]
-    widget: String,
+    pub(super) widget: String,
+    /// The address of the page that embeds the widget, in place of `origin` and `referer`: they are what a browser sends for
+    /// it in requests of the class, by the default referrer policy.
+    #[schema(example = "https://example.com/shop?a=b")]
+    pub(super) page: Option<String>,
     /// The request's `Origin`.
     #[schema(example = "https://example.com")]
-    origin: Option<String>,
+    pub(super) origin: Option<String>,
     /// The request's `Referer`.
     #[schema(example = "https://example.com/page")]
-    referer: Option<String>,
+    pub(super) referer: Option<String>,
     /// The class of the route. Left out: session if there is a ticket, else asset.
     #[serde(default)]
-    class: Option<Class>,
+    pub(super) class: Option<Class>,
     /// The request's `Sec-Fetch-Dest`, which decides the form of a denial. Left out: an iframe for class
     /// frame, else neither a script nor a page.
     #[schema(example = "iframe")]
-    destination: Option<String>,
+    pub(super) destination: Option<String>,
     /// The ticket of a session, or of a frame that reloads or follows a link. It counts if `origin` or
     /// `referer` is one of the edge's own, as inside the iframe.
-    ticket: Option<String>,
+    pub(super) ticket: Option<String>,
     /// A document to judge by instead of the stored one.
     #[serde(borrow)]
     #[schema(value_type = Option<WidgetDocument<'static>>)]
-    draft: Option<&'q RawValue>,
+    pub(super) draft: Option<&'q RawValue>,
 }
 
 /// Explain a verdict
@@ -142,9 +146,13 @@ pub(super) async fn answer(
     request: Request,
 ) -> Result<Json<Explanation>, Problem> {
     let body = input::body(request, JSON, LARGEST).await?;
-    let question: Question<'_> = read(&body)?;
-    let draft = question.draft.map(|draft| draft_of(&admin, draft, &question.widget)).transpose()?;
-    let (id, stored) = (question.widget.clone(), Arc::clone(&admin));
+    explained(&admin, &read(&body)?).await.map(Json)
+}
+
+/// The answer to a question.
+pub(super) async fn explained(admin: &Arc<Admin>, question: &Question<'_>) -> Result<Explanation, Problem> {
+    let draft = question.draft.map(|draft| draft_of(admin, draft, &question.widget)).transpose()?;
+    let (id, stored) = (question.widget.clone(), Arc::clone(admin));
     let widget = match draft {
         Some(draft) => Some(draft),
         None => {
@@ -157,14 +165,15 @@ pub(super) async fn answer(
     let usual = if question.ticket.is_some() { Class::Session } else { Class::Asset };
     let class = question.class.unwrap_or(usual);
     let now = Timestamp::now();
+    let (named, hints) = question.named_by(class)?;
     let presented = question.ticket.as_deref();
     let ticket = presented.map(|ticket| admin.tickets.read_ticket(&question.widget, ticket.as_bytes()));
     let facts = Facts {
         widget: &question.widget,
         class,
         embedder: Embedder::identify(
-            question.origin.iter().map(|origin| origin.as_bytes()),
-            question.referer.iter().map(|referer| referer.as_bytes()),
+            named.origin.iter().map(|origin| origin.as_bytes()),
+            named.referer.iter().map(|referer| referer.as_bytes()),
         ),
         missing_denied: answers.missing_denied(class, &question.widget),
         ticket: match &ticket {
@@ -181,11 +190,36 @@ pub(super) async fn answer(
         Some(ticket) => explanation.with_ticket(ticket, admin.tickets.renewable_for(), now),
         None => explanation,
     };
-    let explanation = with_limits(&admin, explanation, &facts, widget, &policy);
-    Ok(Json(match answers.headers(class, &question.widget) {
+    let mut explanation = with_limits(admin, explanation, &facts, widget, &policy);
+    explanation.hints.extend(hints);
+    Ok(match answers.headers(class, &question.widget) {
         Some(answers) => explanation.with_headers(&facts, destination, widget, &policy, answers, now),
         None => explanation,
-    }))
+    })
+}
+
+impl Question<'_> {
+    /// How the request names the embedder, and what is to be told of it.
+    fn named_by(&self, class: Class) -> Result<(NamedBy, Vec<String>), Problem> {
+        let Some(page) = &self.page else {
+            let (origin, referer) = (self.origin.clone(), self.referer.clone());
+            return Ok((NamedBy { origin, referer }, Vec::new()));
+        };
+        if self.origin.is_some() || self.referer.is_some() {
+            let detail =
+                "`page` stands for `origin` and `referer`: give the page's address alone, or the headers";
+            let part = ErrorPart {
+                pointer: "/page".to_owned(),
+                code: "invalid_question",
+                detail: detail.to_owned(),
+                ..ErrorPart::default()
+            };
+            return Err(Problem::invalid_document(vec![part]));
+        }
+        let Ok(page) = page.parse::<Page>();
+        let hints = page.hint().into_iter().chain(page.advice().map(str::to_owned));
+        Ok((page.named_by(class), hints.collect()))
+    }
 }
 
 /// The explanation with how much of the widget's limits is used, by the embedder that the request is about.

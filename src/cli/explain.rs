@@ -7,7 +7,6 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::output::print;
-use super::page::Page;
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common, configured};
 use crate::app;
@@ -15,7 +14,7 @@ use crate::config::Settings;
 use embedgate_policy::decision::{Facts, TicketState};
 use embedgate_policy::explain::{Explanation, explain};
 use embedgate_policy::headers::Destination;
-use embedgate_policy::origin::Embedder;
+use embedgate_policy::origin::{Embedder, NamedBy, Page};
 use embedgate_policy::verdict::{Class, Verdict};
 
 mod decision;
@@ -28,8 +27,12 @@ pub(super) struct ExplainArguments {
     widget: Option<String>,
     /// The id of a decision, from a denied page, an error or a log: what was decided then, and what the rules say now. The
     /// running edge is asked.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["widget", "origin", "referer", "class", "destination"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["widget", "page", "origin", "referer", "class", "destination"])]
     decision: Option<String>,
+    /// The address of the page that embeds the widget: `Origin` and `Referer` are what a browser sends for it in requests of
+    /// the class.
+    #[arg(long, value_name = "URL", conflicts_with_all = ["origin", "referer"])]
+    page: Option<Page>,
     /// The page that embeds the widget: the request's `Origin`, such as `https://example.com` or `null`. Of an address
     /// such as `https://example.com/shop` or `example.com` its origin is taken, and the answer says so.
     #[arg(long, value_name = "ORIGIN")]
@@ -57,7 +60,9 @@ pub(super) fn run(common: &Common, question: &ExplainArguments) -> Result<ExitCo
         |settings| locally(settings, question),
         |edge| remotely(edge, question),
     )?;
-    explanation.hints.extend(question.origin.as_ref().and_then(Page::hint));
+    let asked = question.page.as_ref().or(question.origin.as_ref());
+    explanation.hints.extend(asked.and_then(Page::hint));
+    explanation.hints.extend(question.page.as_ref().and_then(Page::advice).map(str::to_owned));
     print(common.json, &explanation)?;
     Ok(if explanation.verdict == Verdict::Allow { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -66,13 +71,25 @@ impl ExplainArguments {
     fn widget(&self) -> &str {
         self.widget.as_deref().unwrap_or_default()
     }
+
+    /// How the request names the embedder.
+    fn named_by(&self) -> NamedBy {
+        match &self.page {
+            Some(page) => page.named_by(self.class),
+            None => NamedBy {
+                origin: self.origin.as_ref().map(|page| page.origin().to_owned()),
+                referer: self.referer.clone(),
+            },
+        }
+    }
 }
 
 fn remotely(edge: &RemoteEdge, question: &ExplainArguments) -> Result<Explanation, CliError> {
+    let NamedBy { origin, referer } = question.named_by();
     let question = serde_json::json!({
         "widget": question.widget(),
-        "origin": question.origin.as_ref().map(Page::origin),
-        "referer": question.referer,
+        "origin": origin,
+        "referer": referer,
         "class": question.class,
         "destination": question.destination,
     });
@@ -82,12 +99,13 @@ fn remotely(edge: &RemoteEdge, question: &ExplainArguments) -> Result<Explanatio
 fn locally(settings: &Settings, question: &ExplainArguments) -> Result<Explanation, CliError> {
     let documents = app::documents(settings)?;
     let answers = app::class_answers(settings);
+    let NamedBy { origin, referer } = question.named_by();
     let facts = Facts {
         widget: question.widget(),
         class: question.class,
         embedder: Embedder::identify(
-            question.origin.iter().map(|page| page.origin().as_bytes()),
-            question.referer.iter().map(|referer| referer.as_bytes()),
+            origin.iter().map(|origin| origin.as_bytes()),
+            referer.iter().map(|referer| referer.as_bytes()),
         ),
         missing_denied: answers.missing_denied(question.class, question.widget()),
         ticket: TicketState::Absent,

@@ -3,21 +3,21 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::events::EventFeed;
+use super::events::{Embedding, EventFeed};
 use super::json_line::JsonLine;
 use super::line_bound::LineBound;
 use super::queue::{LogFlush, LogQueue};
 use super::shown_decisions::ShownDecisions;
-use embedgate_policy::decision::Decision;
+use embedgate_policy::decision::{Decision, Facts};
 use embedgate_policy::verdict::Verdict;
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
 mod hearing;
 
-use hearing::Listeners;
+use hearing::{Heard, Listeners};
 
 pub use hearing::Hearing;
 
@@ -46,8 +46,8 @@ pub struct DecisionRecord<'a> {
     pub widget: Option<&'a str>,
     /// The class of the route.
     pub class: &'a str,
-    /// `allow` or `deny`.
-    pub verdict: &'a str,
+    /// Whether the request goes on.
+    pub verdict: Verdict,
     /// The stable reason code.
     pub reason: &'a str,
     /// The reason code with which `enforce` would deny what `monitor` allowed.
@@ -70,6 +70,13 @@ pub struct DecisionRecord<'a> {
     pub hint: Option<&'a str>,
 }
 
+/// Where a decision goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecisionTargets {
+    log: bool,
+    feed: bool,
+}
+
 /// Name of the log in its lines and in metrics.
 pub const DECISIONS: &str = "decisions";
 
@@ -81,7 +88,7 @@ impl DecisionRecord<'_> {
         line.optional("trace_id", self.trace_id);
         line.optional("widget", self.widget);
         line.text("class", self.class);
-        line.text("verdict", self.verdict);
+        line.text("verdict", self.verdict.as_str());
         line.text("reason", self.reason);
         line.optional("would_deny", self.would_deny);
         line.optional("embedder", self.embedder);
@@ -103,8 +110,8 @@ pub struct DecisionLog {
     scope: AtomicU8,
     bound: LineBound,
     out: LogQueue,
-    /// Whether decisions are told to the feed. Every request reads it, so it is here, and not behind a lock.
-    heard: AtomicBool,
+    /// Which decisions are told to the feed, a [`Heard`]. Every request reads it, so it is here, and not behind a lock.
+    heard: AtomicU8,
     listeners: Mutex<Listeners>,
     events: Arc<EventFeed>,
     shown: ShownDecisions,
@@ -121,7 +128,7 @@ impl DecisionLog {
     ) -> (Self, LogFlush) {
         let (out, flush) = LogQueue::start(out);
         let (scope, bound) = (AtomicU8::new(scope as u8), LineBound::new(most_per_second));
-        let (heard, listeners) = (AtomicBool::new(false), Mutex::default());
+        let (heard, listeners) = (AtomicU8::new(Heard::Nothing as u8), Mutex::default());
         (Self { scope, bound, out, heard, listeners, events, shown: ShownDecisions::default() }, flush)
     }
 
@@ -143,10 +150,16 @@ impl DecisionLog {
         }
     }
 
-    /// Whether this decision has to be written, to the log or to the feed.
-    pub fn wants(&self, decision: &Decision) -> bool {
-        self.in_scope(decision.verdict == Verdict::Deny || decision.would_deny.is_some())
-            || self.heard.load(Ordering::Relaxed)
+    /// Where this decision has to be written; `None`: nowhere. Nothing is rendered before.
+    pub fn targets(&self, decision: &Decision, facts: &Facts<'_>, now: Timestamp) -> Option<DecisionTargets> {
+        let is_denial = decision.verdict == Verdict::Deny || decision.would_deny.is_some();
+        let log = self.in_scope(is_denial) && self.bound.admits(now);
+        let feed = match self.heard.load(Ordering::Relaxed) {
+            heard if heard == Heard::Nothing as u8 => false,
+            heard if heard == Heard::Everything as u8 => true,
+            _ => self.events.sample().admits(decision.verdict, facts, now),
+        };
+        (log || feed).then_some(DecisionTargets { log, feed })
     }
 
     /// Whether denials are written to the log, bounds aside.
@@ -154,20 +167,19 @@ impl DecisionLog {
         self.in_scope(true)
     }
 
-    /// Queues one line, and tells it to the feed if somebody wants it there.
-    pub fn write(&self, record: &DecisionRecord<'_>) {
-        let is_heard = self.heard.load(Ordering::Relaxed);
-        let is_in_scope =
-            self.in_scope(record.verdict == Verdict::Deny.as_str() || record.would_deny.is_some());
-        let is_written = is_in_scope && self.bound.admits(record.time);
-        if !is_heard && !is_written {
-            return;
-        }
+    /// Queues one line, and tells it to the feed, where it goes there.
+    pub fn write(&self, record: &DecisionRecord<'_>, targets: DecisionTargets) {
         let mut line = record.to_line();
-        if is_heard {
-            self.events.tell_decision(record.widget, &line);
+        if targets.feed {
+            let request = Embedding {
+                widget: record.widget.unwrap_or_default().into(),
+                embedder: record.embedder.map(Box::from),
+                opened_by: record.opened_by.map(Box::from),
+                verdict: Some(record.verdict),
+            };
+            self.events.tell_decision(request, &line);
         }
-        if is_written {
+        if targets.log {
             line.push('\n');
             self.out.push(line.as_bytes());
         }
@@ -200,7 +212,7 @@ mod tests {
             trace_id: None,
             widget: None,
             class: "asset",
-            verdict: verdict.as_str(),
+            verdict,
             reason: "exact",
             would_deny: None,
             embedder: None,

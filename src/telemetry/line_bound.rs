@@ -43,6 +43,11 @@ impl LineBound {
         admitted
     }
 
+    /// Number of lines that were left out and not taken yet.
+    pub(super) fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
     /// Number of lines that were left out since the last call, and the latest second that had lines; `None` if there
     /// were none.
     pub(super) fn take_left_out(&self) -> Option<(u64, Timestamp)> {

@@ -1,6 +1,8 @@
 //! The operator's page: who gets in, and what each view shows and does, in Chromium where that matters.
 
 mod attacks;
+mod explain;
+mod live;
 mod looks;
 mod overview;
 mod sessions;

@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod own;
 mod owned;
+mod page;
 mod plain;
 
 pub use embedder::{Embedder, OpaqueOrigin};
@@ -20,6 +21,7 @@ pub use host::Host;
 pub(crate) use host::{Ipv6Text, MAX_LABEL, MAX_NAME};
 pub use own::{OwnOrigin, OwnOrigins, WIDGET_LABEL, WidgetOrigins};
 pub use owned::{OriginBuf, OriginSet};
+pub use page::{NamedBy, Page};
 
 use std::fmt;
 

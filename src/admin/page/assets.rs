@@ -33,6 +33,11 @@ const FILES: &[PageFile] = &[
     PageFile { name: "faults.js", media: SCRIPT, text: include_str!("assets/faults.js") },
     PageFile { name: "widget.css", media: STYLE, text: include_str!("assets/widget.css") },
     PageFile { name: "widget.js", media: SCRIPT, text: include_str!("assets/widget.js") },
+    PageFile { name: "explain.css", media: STYLE, text: include_str!("assets/explain.css") },
+    PageFile { name: "explain.js", media: SCRIPT, text: include_str!("assets/explain.js") },
+    PageFile { name: "live.css", media: STYLE, text: include_str!("assets/live.css") },
+    PageFile { name: "live.js", media: SCRIPT, text: include_str!("assets/live.js") },
+    PageFile { name: "live-rows.js", media: SCRIPT, text: include_str!("assets/live-rows.js") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 

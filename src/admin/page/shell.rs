@@ -12,16 +12,20 @@ use crate::admin::auth::{Caller, Role};
 pub(super) enum Place {
     Overview,
     Widgets,
+    Live,
+    Explain,
     Fleet,
 }
 
 impl Place {
-    const ALL: [Self; 3] = [Self::Overview, Self::Widgets, Self::Fleet];
+    const ALL: [Self; 5] = [Self::Overview, Self::Widgets, Self::Live, Self::Explain, Self::Fleet];
 
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
             Self::Widgets => "/widgets",
+            Self::Live => "/live",
+            Self::Explain => "/explain",
             Self::Fleet => "/fleet",
         }
     }
@@ -30,6 +34,8 @@ impl Place {
         match self {
             Self::Overview => "Overview",
             Self::Widgets => "Widgets",
+            Self::Live => "Live",
+            Self::Explain => "Explain",
             Self::Fleet => "Fleet",
         }
     }

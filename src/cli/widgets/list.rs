@@ -9,9 +9,9 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::pages;
 use super::received::ReceivedWidget;
 use crate::cli::output::{PrintedLines, count, note};
-use crate::cli::page::Page;
 use crate::cli::remote::{Remote, RemoteEdge};
 use crate::cli::{CliError, Common};
+use embedgate_policy::origin::Page;
 use embedgate_policy::widget::{Access, Environment};
 
 /// Arguments of `embedgate widgets list`.

@@ -8,7 +8,7 @@ use super::revocation::Revocation;
 use crate::edge::admission::decision_id::DecisionId;
 use crate::rules::publisher::Swap;
 use crate::rules::sessions::{SessionEmbedder, SessionFacts};
-use crate::telemetry::events::{Event, EventFeed, KEPT, SessionEndCause, Subject};
+use crate::telemetry::events::{Embedding, Event, EventFeed, KEPT, SessionEndCause, Subject};
 use embedgate_policy::decision::Decision;
 use embedgate_policy::origin::OriginBuf;
 
@@ -130,7 +130,13 @@ impl<'a> EndReport<'a> {
                 revision,
                 actor,
             };
-            self.events.tell(Subject::Widget((&**widget).into()), &event);
+            let session = Embedding {
+                widget: (&**widget).into(),
+                embedder: embedder.map(Box::from),
+                opened_by: opened_by.map(Box::from),
+                verdict: None,
+            };
+            self.events.tell(Subject::Embedding(session), &event);
         }
         if has_line {
             tracing::info!(

@@ -247,6 +247,8 @@ pub enum LagReason {
     NotTold,
     /// The id is of another process: the edge was restarted or upgraded. What this process has kept follows.
     Restarted,
+    /// There were more decisions than this reader wants in a second.
+    LeftOut,
 }
 
 impl Event<'_> {

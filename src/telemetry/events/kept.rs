@@ -18,8 +18,10 @@ pub(super) struct KeptEvents {
     pub(super) others: LastEvents,
     /// Number of the next event; the first is 1. Between two of them, a number may be one of no event.
     pub(super) next: u64,
-    /// Decisions are complete from this number on; `None` while nobody wants them.
+    /// Decisions are complete from this number on; `None` while nobody wants all of them.
     pub(super) decisions_from: Option<u64>,
+    /// From this number on there is a sample of them at least; `None` while nobody wants one.
+    sampled_from: Option<u64>,
 }
 
 /// Last events of some kinds.
@@ -43,11 +45,18 @@ pub(super) struct KnownGaps {
 
 impl KeptEvents {
     pub(super) fn new() -> Self {
-        Self { decisions: LastEvents::new(), others: LastEvents::new(), next: 1, decisions_from: None }
+        let (decisions, others) = (LastEvents::new(), LastEvents::new());
+        Self { decisions, others, next: 1, decisions_from: None, sampled_from: None }
     }
 
     pub(super) fn has_decisions(&self) -> bool {
-        self.decisions_from.is_some()
+        self.decisions_since(true).is_some()
+    }
+
+    /// The number from which on there are decisions: all of them, or for whoever takes one a sample.
+    pub(super) fn decisions_since(&self, sampled: bool) -> Option<u64> {
+        let sampled = self.sampled_from.filter(|_| sampled);
+        self.decisions_from.into_iter().chain(sampled).min()
     }
 
     pub(super) fn begin_decisions(&mut self) {
@@ -60,8 +69,26 @@ impl KeptEvents {
 
     pub(super) fn end_decisions(&mut self) {
         self.decisions_from = None;
-        self.decisions.events = VecDeque::new();
-        self.decisions.bytes = 0;
+        self.forget_unwanted();
+    }
+
+    pub(super) fn begin_sample(&mut self) {
+        if self.sampled_from.is_none() {
+            self.next += 1;
+            self.sampled_from = Some(self.next);
+        }
+    }
+
+    pub(super) fn end_sample(&mut self) {
+        self.sampled_from = None;
+        self.forget_unwanted();
+    }
+
+    fn forget_unwanted(&mut self) {
+        if !self.has_decisions() {
+            self.decisions.events = VecDeque::new();
+            self.decisions.bytes = 0;
+        }
     }
 
     pub(super) fn push(&mut self, kind: EventKind, subject: Subject, data: Box<str>) {

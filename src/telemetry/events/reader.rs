@@ -1,12 +1,16 @@
 //! Readers of the feed.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 
+use embedgate_policy::verdict::Verdict;
+
 use super::kept::KnownGaps;
+use super::pace::ReaderPace;
 use super::position::EventPosition;
-use super::{EventFeed, EventKind, LagReason, ToldEvent};
+use super::{EventFeed, EventKind, LagReason, ToldEvent, Watch};
 
 /// Most events that a reader takes at once.
 const TAKEN: usize = 128;
@@ -16,8 +20,14 @@ const TAKEN: usize = 128;
 pub struct WantedEvents {
     /// Events of this widget alone.
     pub widget: Option<Box<str>>,
+    /// Events of this embedder alone, by its origin: decisions and ends of sessions.
+    pub embedder: Option<Box<str>>,
+    /// Of decisions those with this verdict alone.
+    pub verdict: Option<Verdict>,
     /// Events of these kinds; empty: of all.
     pub kinds: Vec<EventKind>,
+    /// At most so many decisions in a second; `None`: all of them.
+    pub decisions_per_second: Option<NonZeroU32>,
 }
 
 impl WantedEvents {
@@ -31,8 +41,22 @@ impl WantedEvents {
         self.kinds.is_empty() || self.kinds.iter().any(|kind| *kind != EventKind::Decision)
     }
 
+    /// What a sample has to have for this reader.
+    pub(in crate::telemetry) fn watch(&self) -> Watch {
+        match (&self.widget, &self.embedder, self.verdict) {
+            (Some(widget), _, _) => Watch::Widget(widget.clone()),
+            (None, Some(embedder), _) => Watch::Embedder(embedder.clone()),
+            (None, None, Some(Verdict::Deny)) => Watch::Denials,
+            (None, None, Some(Verdict::Allow) | None) => Watch::Any,
+        }
+    }
+
     fn includes(&self, event: &ToldEvent) -> bool {
-        self.has(event.kind) && self.widget.as_ref().is_none_or(|widget| event.subject.may_be(widget))
+        let ToldEvent { kind, subject, .. } = event;
+        self.has(*kind)
+            && self.widget.as_ref().is_none_or(|widget| subject.may_be(widget))
+            && self.embedder.as_ref().is_none_or(|embedder| subject.is_of_embedder(embedder))
+            && self.verdict.is_none_or(|wanted| subject.verdict().is_none_or(|verdict| verdict == wanted))
     }
 }
 
@@ -46,6 +70,7 @@ pub struct EventReader {
     taken: VecDeque<Arc<ToldEvent>>,
     known: KnownGaps,
     lag: Option<Lag>,
+    pace: Option<ReaderPace>,
 }
 
 /// What a reader hears.
@@ -84,7 +109,8 @@ impl EventFeed {
             return EventReader { known: kept.gaps(), ..EventReader::new(self, wanted, first, Some(lag)) };
         };
         let next = number + 1;
-        let is_complete = kept.decisions_from.is_some_and(|from| from <= next);
+        let since = kept.decisions_since(wanted.decisions_per_second.is_some());
+        let is_complete = since.is_some_and(|from| from <= next);
         let lag = match is_complete || !wanted.has(EventKind::Decision) {
             // What is not kept any more is found by the first look.
             true => None,
@@ -96,8 +122,10 @@ impl EventFeed {
 
 impl EventReader {
     fn new(feed: &Arc<EventFeed>, wanted: WantedEvents, next: u64, lag: Option<Lag>) -> Self {
+        let left_out = || feed.sample.left_out(&wanted.watch());
+        let pace = wanted.decisions_per_second.map(|most| ReaderPace::new(most, left_out()));
         let (feed, taken) = (Arc::clone(feed), VecDeque::new());
-        Self { feed, wanted, next, taken, known: KnownGaps::default(), lag }
+        Self { feed, wanted, next, taken, known: KnownGaps::default(), lag, pace }
     }
 
     /// The position after what was heard last, and what was left out behind it.
@@ -114,19 +142,34 @@ impl EventReader {
         let feed = Arc::clone(&self.feed);
         loop {
             while let Some(event) = self.taken.pop_front() {
-                if self.wanted.includes(&event) {
+                if self.wanted.includes(&event)
+                    && self.pace.as_mut().is_none_or(|pace| pace.admits(event.kind))
+                {
                     return NextEvent::Event(event);
                 }
+            }
+            if let Some(missed) = self.left_out() {
+                return NextEvent::Lagged(Lag { reason: LagReason::LeftOut, missed: Some(missed) });
             }
             // Listens first, so that nothing is told between the look and the wait.
             let mut news = pin!(feed.news.notified());
             news.as_mut().enable();
             match self.take() {
                 Some(lag) => return NextEvent::Lagged(lag),
-                None if self.taken.is_empty() => news.await,
+                None if self.taken.is_empty() => match &mut self.pace {
+                    None => news.await,
+                    // Nobody has to wake it meanwhile.
+                    Some(pace) => pace.wait(news).await,
+                },
                 None => {}
             }
         }
+    }
+
+    /// How many decisions were left out, once it is time to say so.
+    fn left_out(&mut self) -> Option<u64> {
+        let pace = self.pace.as_mut().filter(|_| self.wanted.has(EventKind::Decision))?;
+        pace.left_out(|| self.feed.sample.left_out(&self.wanted.watch()))
     }
 
     /// Takes what is there; if events before or among it are gone, says how many.

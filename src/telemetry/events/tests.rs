@@ -34,7 +34,12 @@ fn heard(reader: &mut EventReader) -> Vec<Result<u64, Lag>> {
 
 fn of(widget: &str, kinds: &[EventKind]) -> WantedEvents {
     let widget = (!widget.is_empty()).then(|| widget.into());
-    WantedEvents { widget, kinds: kinds.to_vec() }
+    WantedEvents { widget, kinds: kinds.to_vec(), ..WantedEvents::default() }
+}
+
+fn request(widget: &str, embedder: &str, verdict: Verdict) -> Embedding {
+    let embedder = Some(embedder.into());
+    Embedding { widget: widget.into(), embedder, opened_by: None, verdict: Some(verdict) }
 }
 
 fn swaps() -> WantedEvents {
@@ -86,7 +91,11 @@ fn decisions_take_no_place_of_the_others() {
     let mut all = feed.reader_after(&start, WantedEvents::default());
     assert_eq!(heard(&mut all), [Err(Lag { reason: LagReason::NotTold, missed: None }), Ok(1)]);
     let here = all.position().to_string();
-    let decide = |times: usize| (0..times).for_each(|_| feed.tell_decision(Some("w"), "{\"time\":\"now\"}"));
+    let decide = |times: usize| {
+        (0..times).for_each(|_| {
+            feed.tell_decision(request("w", "https://a.example", Verdict::Allow), "{\"time\":\"now\"}")
+        })
+    };
     decide(5);
     swap(&feed, 2, "a");
     decide(KEPT);
@@ -113,7 +122,11 @@ fn a_gap_is_told_once_and_the_next_one_too() {
     let feed = Arc::new(EventFeed::new());
     feed.begin_decisions();
     let mut slow = feed.reader(WantedEvents::default());
-    let decide = |times: usize| (0..times).for_each(|_| feed.tell_decision(Some("w"), "{\"time\":\"now\"}"));
+    let decide = |times: usize| {
+        (0..times).for_each(|_| {
+            feed.tell_decision(request("w", "https://a.example", Verdict::Allow), "{\"time\":\"now\"}")
+        })
+    };
     swap(&feed, 1, "a");
     decide(KEPT + 7);
     let mut next = || {
@@ -186,7 +199,8 @@ fn a_reader_hears_what_it_wants_and_its_position_moves_on() {
 #[test]
 fn decisions_are_told_only_while_somebody_wants_them() {
     let feed = Arc::new(EventFeed::new());
-    let decide = || feed.tell_decision(Some("w"), "{\"time\":\"now\"}");
+    let decide =
+        || feed.tell_decision(request("w", "https://a.example", Verdict::Allow), "{\"time\":\"now\"}");
     decide();
     assert!(feed.kept.lock().decisions.events.is_empty());
     feed.begin_decisions();
@@ -208,6 +222,25 @@ fn decisions_are_told_only_while_somebody_wants_them() {
     }
     let now = feed.reader(WantedEvents::default()).position().to_string();
     assert_eq!(heard(&mut feed.reader_after(&now, WantedEvents::default())), []);
+}
+
+#[test]
+fn decisions_are_chosen_by_embedder_and_verdict() {
+    let feed = Arc::new(EventFeed::new());
+    feed.begin_decisions();
+    let (a, b) = ("https://a.example", "https://b.example");
+    let of_embedder = WantedEvents { embedder: Some(a.into()), ..WantedEvents::default() };
+    let denials = WantedEvents { verdict: Some(Verdict::Deny), ..WantedEvents::default() };
+    let both = WantedEvents { verdict: Some(Verdict::Deny), ..of_embedder.clone() };
+    let mut readers = [of_embedder, denials, both].map(|wanted| feed.reader(wanted));
+    feed.tell_decision(request("w", a, Verdict::Allow), "{}");
+    feed.tell_decision(request("w", b, Verdict::Deny), "{}");
+    feed.tell_decision(Embedding { opened_by: Some(a.into()), ..request("v", b, Verdict::Deny) }, "{}");
+    swap(&feed, 1, "w");
+    let heard = readers.each_mut().map(heard);
+    assert_eq!(heard[0], [Ok(2), Ok(4)], "a swap is of no embedder");
+    assert_eq!(heard[1], [Ok(3), Ok(4), Ok(5)], "what has no verdict is no decision");
+    assert_eq!(heard[2], [Ok(4)]);
 }
 
 #[tokio::test]

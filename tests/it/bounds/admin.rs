@@ -307,7 +307,7 @@ async fn readers_of_events_have_a_maximum() {
     let edge = stored().await;
     let open = async || edge.api(Method::GET, "/v1/events").send().await.unwrap();
     let mut readers = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..100 {
         let reader = open().await;
         assert_eq!(reader.status(), 200);
         readers.push(reader);

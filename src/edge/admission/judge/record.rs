@@ -16,7 +16,7 @@ use crate::edge::admission::route::Route;
 use crate::edge::admission::tickets::TicketReading;
 use crate::edge::http::message::RequestHead;
 use crate::edge::http::trace_context::TraceId;
-use crate::telemetry::decision_log::{DecisionLog, DecisionRecord};
+use crate::telemetry::decision_log::{DecisionLog, DecisionRecord, DecisionTargets};
 use crate::telemetry::metrics::{Metrics, TicketOutcome};
 use crate::telemetry::shown_decisions::{ShownAnswer, ShownDecision, ShownOutcome, ShownVerdict};
 use embedgate_policy::compiled::WidgetRules;
@@ -131,8 +131,8 @@ impl Judge<'_> {
             activity.record(&sighting);
         }
         let id = DecisionId::new(subject.now);
-        if decisions.wants(decision) {
-            self.log(&id, subject, decision);
+        if let Some(targets) = decisions.targets(decision, subject.facts, subject.now) {
+            self.log(&id, subject, decision, targets);
         }
         id
     }
@@ -152,7 +152,13 @@ impl Judge<'_> {
         Sighting::of_verdict(facts, decision, self.policy, fetch.client(is_foreign), now)
     }
 
-    fn log(&self, id: &DecisionId, subject: &JudgedRequest<'_, '_>, decision: &Decision) {
+    fn log(
+        &self,
+        id: &DecisionId,
+        subject: &JudgedRequest<'_, '_>,
+        decision: &Decision,
+        targets: DecisionTargets,
+    ) {
         let &JudgedRequest { facts, widget, reading, request, route, now, .. } = subject;
         let entry = |index| named(widget, index);
         let (embedder, malformed) = match &facts.embedder {
@@ -172,7 +178,7 @@ impl Judge<'_> {
             trace_id: subject.trace_id(),
             widget: WidgetId::is_valid(facts.widget).then_some(facts.widget),
             class: facts.class.as_str(),
-            verdict: decision.verdict.as_str(),
+            verdict: decision.verdict,
             reason: decision.reason.as_str(),
             would_deny: decision.would_deny.map(|reason| reason.as_str()),
             embedder,
@@ -184,7 +190,7 @@ impl Judge<'_> {
             method: request.method.as_str(),
             hint: hint.then_some(NO_CREDENTIALS),
         };
-        self.verdicts.decisions.write(&record);
+        self.verdicts.decisions.write(&record, targets);
     }
 
     /// Counts the outcome of a session's or a frame's ticket.
