@@ -125,7 +125,7 @@ fn shown(next: &str, fault: Option<&str>) -> Markup {
                 }
                 label class="field" {
                     span { "Token" }
-                    input name="token" type="password" autocomplete="current-password" required autofocus
+                    input id="token" name="token" type="password" autocomplete="current-password" required autofocus
                         aria-describedby="token-help" aria-invalid=[fault.map(|_| "true")];
                 }
                 p id="token-help" class="help" {
