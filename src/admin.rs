@@ -35,6 +35,7 @@ mod input;
 mod listener;
 mod messages;
 mod metrics;
+mod minutes;
 mod notifications;
 mod openapi;
 mod paced_stream;
@@ -49,6 +50,7 @@ mod rules_file;
 mod server;
 mod status;
 mod stored;
+mod survey;
 mod tls;
 mod widgets;
 
@@ -75,7 +77,9 @@ pub use explain::{ClassAnswer, ClassAnswers};
 pub use gate::{Gate, Successor};
 pub use health::Readiness;
 pub use listener::{Intake, StoppableListener};
+pub use minutes::keep_minutes;
 pub use reload::{NotReconfigured, Reconfigure, Reconfigured};
+pub use survey::Survey;
 pub use tls::{MutualTls, MutualTlsFiles};
 
 use self::connections::Places;
@@ -96,6 +100,7 @@ use crate::rules::source::RulesFile;
 use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::events::EventFeed;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::minutes::TrafficMinutes;
 use crate::telemetry::queue::LogQueue;
 use crate::telemetry::request_log::RequestLog;
 use crate::telemetry::upstream_servers::UpstreamServers;
@@ -166,6 +171,10 @@ pub struct Admin {
     pub is_secure: bool,
     /// People at the page.
     pub page_sessions: PageSessions,
+    /// Traffic of the last minutes.
+    pub minutes: Arc<TrafficMinutes>,
+    /// The last look at all documents.
+    pub survey: Survey,
 }
 
 impl Admin {
@@ -214,6 +223,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(notifications::test))
         .routes(routes!(notifications::retry))
         .routes(routes!(status::status))
+        .routes(routes!(minutes::minutes))
         .routes(routes!(reload::reload))
         .routes(routes!(rules_file::apply))
         .routes(routes!(backup::backup))

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::activity::reader::ActivityReader;
-use crate::admin::{self, Admin, CallBounds, Gate, PageSessions, Readiness};
+use crate::admin::{self, Admin, CallBounds, Gate, PageSessions, Readiness, Survey};
 use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::judge::VerdictRecorder;
@@ -275,6 +275,8 @@ impl Assembly {
             runtimes: vec![("requests", requests.handle().clone()), ("control", control.handle().clone())],
             is_secure: admin_tls.is_some(),
             page_sessions: PageSessions::default(),
+            minutes: Arc::default(),
+            survey: Survey::default(),
         });
 
         fleet::answer_of_decisions(&admin);
@@ -308,6 +310,7 @@ impl Assembly {
             probes.serve(admin::serve_probes(Arc::clone(&admin), listener));
             control.push(probes);
         }
+        tasks::begin(&admin, &signals, &reloader);
         admin_control.serve(admin::serve(admin, admin_listener, admin_tls));
         control.push(admin_control);
         // To the end: requests that are still open obey the rules, too.
@@ -315,10 +318,6 @@ impl Assembly {
         tokio::spawn(async move { sessions.watch_expiries().await });
         beside.run();
         tokio::spawn(tasks::watch_files(setup, files.watched));
-        tokio::spawn(tasks::return_memory());
-        tokio::spawn(tasks::keep_stops(Arc::clone(&publisher)));
-        tokio::spawn(tasks::sum_up(Arc::clone(&decisions), Arc::clone(&request_log)));
-        tokio::spawn(tasks::reload_on_hangup(signals.clone(), Arc::clone(&reloader)));
         let systemd = Systemd::start(welcome, Arc::clone(&readiness), requests.handle().clone());
         if let Some((relieved, policy)) = relieved {
             relieved.begin(policy).await;

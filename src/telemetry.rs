@@ -6,6 +6,7 @@ pub mod events;
 mod json_line;
 mod line_bound;
 pub mod metrics;
+pub mod minutes;
 pub mod operational_log;
 pub mod queue;
 pub mod request_log;

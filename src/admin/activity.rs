@@ -21,7 +21,7 @@ use jiff::SignedDuration;
 pub(super) use entries::{stale, stale_once_saved};
 pub(super) use gather::{Gather, SeenInOrder};
 pub(super) use of_widget::{__path_of_widget, of_widget};
-pub(super) use overview::{__path_overview, overview};
+pub(super) use overview::{__path_overview, RefusedMost, most_refused, overview};
 pub(super) use sites::{SeenSite, SiteJudge, is_preview, let_in};
 
 use super::problem::Problem;

@@ -40,24 +40,24 @@ pub(super) struct LintQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Findings {
     /// The findings, sorted by widget id.
-    findings: Vec<WidgetFinding>,
+    pub(super) findings: Vec<WidgetFinding>,
     /// How many widgets were checked.
-    widgets: usize,
+    pub(super) widgets: usize,
     /// The `after` of the next page; `null` on the last page.
-    next: Option<WidgetId>,
+    pub(super) next: Option<WidgetId>,
     /// Edges of the fleet that did not answer: an entry that is called stale may be of use there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
-    missing: Vec<String>,
+    pub(super) missing: Vec<String>,
 }
 
 /// Finding with its widget.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct WidgetFinding {
     /// The widget.
-    widget: WidgetId,
+    pub(super) widget: WidgetId,
     #[serde(flatten)]
-    finding: Finding,
+    pub(super) finding: Finding,
 }
 
 /// List what is probably unintended
@@ -78,26 +78,28 @@ pub(super) async fn findings(
 ) -> Result<Json<Findings>, Problem> {
     let limit = within(query.limit, PAGE, LARGEST_PAGE)?;
     let after = after(query.after.as_deref())?;
-    blocking(move || {
-        let (policy, now) = (admin.policy.load(), Timestamp::now());
-        let mut page = Findings { findings: Vec::new(), widgets: 0, next: None, missing: Vec::new() };
-        let mut seen = SeenInOrder::after(after.as_ref().map(WidgetId::as_str));
-        let (mut gather, mut last) = (Gather::new(&admin), None);
-        for widget in stored::after(admin.publisher.documents(), after) {
-            let widget = widget.map_err(|error| refusal::of_storage(&error))?;
-            if page.widgets == limit || page.findings.len() >= MOST_FINDINGS {
-                page.next = last;
-                break;
-            }
-            let activity = seen.of(widget.id.as_str(), &mut gather)?;
-            let stale = stale(&admin, &widget, &activity, now)?;
-            let found = lint(&widget, &policy, &admin.suffixes, now).into_iter().chain(stale);
-            page.findings.extend(found.map(|finding| WidgetFinding { widget: widget.id.clone(), finding }));
-            page.widgets += 1;
-            last = Some(widget.id);
+    blocking(move || page(&admin, after, limit).map(Json)).await
+}
+
+/// The findings about at most `limit` widgets after this id.
+pub(super) fn page(admin: &Admin, after: Option<WidgetId>, limit: usize) -> Result<Findings, Problem> {
+    let (policy, now) = (admin.policy.load(), Timestamp::now());
+    let mut page = Findings { findings: Vec::new(), widgets: 0, next: None, missing: Vec::new() };
+    let mut seen = SeenInOrder::after(after.as_ref().map(WidgetId::as_str));
+    let (mut gather, mut last) = (Gather::new(admin), None);
+    for widget in stored::after(admin.publisher.documents(), after) {
+        let widget = widget.map_err(|error| refusal::of_storage(&error))?;
+        if page.widgets == limit || page.findings.len() >= MOST_FINDINGS {
+            page.next = last;
+            break;
         }
-        page.missing = gather.missing();
-        Ok(Json(page))
-    })
-    .await
+        let activity = seen.of(widget.id.as_str(), &mut gather)?;
+        let stale = stale(admin, &widget, &activity, now)?;
+        let found = lint(&widget, &policy, &admin.suffixes, now).into_iter().chain(stale);
+        page.findings.extend(found.map(|finding| WidgetFinding { widget: widget.id.clone(), finding }));
+        page.widgets += 1;
+        last = Some(widget.id);
+    }
+    page.missing = gather.missing();
+    Ok(page)
 }

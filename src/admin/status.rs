@@ -21,50 +21,50 @@ use embedgate_policy::widget::{Access, Environment};
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Status {
     /// The version of embedgate.
-    version: &'static str,
+    pub(super) version: &'static str,
     /// The version of the rule book in force.
-    generation: u64,
-    widgets: Widgets,
+    pub(super) generation: u64,
+    pub(super) widgets: Widgets,
     /// The admin API can't change rules, because they come from a file.
-    read_only: bool,
-    rules: SourceStatus,
+    pub(super) read_only: bool,
+    pub(super) rules: SourceStatus,
     /// The fleet that shares the rules; `null` if they are this edge's alone. `GET /v1/fleet` has the other edges.
-    fleet: Option<FleetConnection>,
+    pub(super) fleet: Option<FleetConnection>,
     /// Changes that are in force and could not be kept yet: kill switches, which a restart loses, and in a fleet what the
     /// bucket says, which a start reads again.
-    not_kept: Vec<NotKept>,
+    pub(super) not_kept: Vec<NotKept>,
     /// Open sessions: WebSockets, streams and long polls.
-    sessions: usize,
+    pub(super) sessions: usize,
     /// Sessions that have left the edge, such as calls on a media server, and are remembered.
-    remembered_sessions: usize,
+    pub(super) remembered_sessions: usize,
     /// The servers of all upstreams, as they were last found.
-    upstreams: Vec<ServerStatus>,
+    pub(super) upstreams: Vec<ServerStatus>,
     /// The certificates of all listeners, by file.
-    certificates: Vec<CertificateStatus>,
+    pub(super) certificates: Vec<CertificateStatus>,
     /// Lines of the decision log that were dropped because standard output was too slow, or could not be written to.
-    decisions_not_logged: u64,
+    pub(super) decisions_not_logged: u64,
 }
 
 /// Connection of this edge to the bucket of its fleet.
 #[derive(Debug, Serialize, ToSchema)]
-struct FleetConnection {
+pub(super) struct FleetConnection {
     /// The bucket.
     #[schema(example = "embedgate-widgets")]
-    bucket: String,
+    pub(super) bucket: String,
     /// The name of this edge.
     #[schema(example = "edge-1")]
-    edge: String,
+    pub(super) edge: String,
     /// Whether messages of the bucket arrive.
-    connected: bool,
+    pub(super) connected: bool,
     /// The sequence up to which this edge enforces the bucket.
-    sequence: u64,
+    pub(super) sequence: u64,
     /// When this edge last knew that it had everything that was published.
-    current_at: Option<Timestamp>,
+    pub(super) current_at: Option<Timestamp>,
     /// From when this edge denies everything but public pages, unless it has contact before (`policy.max_staleness`); `null`:
     /// never.
-    stale_at: Option<Timestamp>,
+    pub(super) stale_at: Option<Timestamp>,
     /// What is wrong with the bucket, if something is. The rules in force stay.
-    fault: Option<FleetFault>,
+    pub(super) fault: Option<FleetFault>,
 }
 
 impl FleetConnection {
@@ -77,37 +77,37 @@ impl FleetConnection {
 
 /// A server of an upstream.
 #[derive(Debug, Serialize, ToSchema)]
-struct ServerStatus {
+pub(super) struct ServerStatus {
     /// The upstream's name in the configuration.
     #[schema(example = "app")]
-    upstream: String,
+    pub(super) upstream: String,
     /// The server's address.
     #[schema(example = "127.0.0.1:7001")]
-    server: String,
+    pub(super) server: String,
     /// Requests are sent to it: neither requests nor health checks have taken it out.
-    healthy: bool,
+    pub(super) healthy: bool,
 }
 
 /// A certificate in force.
 #[derive(Debug, Serialize, ToSchema)]
-struct CertificateStatus {
+pub(super) struct CertificateStatus {
     /// The file, as the configuration names it.
     #[schema(example = "tls/site.pem")]
-    certificate: String,
+    pub(super) certificate: String,
     /// When it expires.
-    expires_at: Timestamp,
+    pub(super) expires_at: Timestamp,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-struct Widgets {
+pub(super) struct Widgets {
     /// The number of widgets.
-    total: usize,
+    pub(super) total: usize,
     /// The number of widgets by environment, then by access in effect.
     #[schema(value_type = BTreeMap<String, BTreeMap<String, usize>>)]
-    by_environment: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
+    pub(super) by_environment: BTreeMap<&'static str, BTreeMap<&'static str, usize>>,
     /// The number of widgets that any site may embed, by environment.
     #[schema(value_type = BTreeMap<String, usize>)]
-    unrestricted: BTreeMap<&'static str, usize>,
+    pub(super) unrestricted: BTreeMap<&'static str, usize>,
 }
 
 impl From<UpstreamServer> for ServerStatus {
@@ -135,40 +135,47 @@ impl CertificateStatus {
     responses((status = 200, description = "The state of the edge", body = Status), StatusProblems),
 )]
 pub(super) async fn status(State(admin): State<Arc<Admin>>) -> Json<Status> {
-    let book = admin.publisher.live().load_full();
-    let census = book.census();
-    let of = |environment: Environment| {
-        let counts = Access::ALL.map(|access| (access.as_str(), census.widgets(environment, access)));
-        (environment.as_str(), counts.into_iter().collect())
-    };
-    let mut rules = admin.publisher.status();
-    let mut connection = None;
-    if let Some(fleet) = &admin.fleet {
-        let link = fleet.link().borrow().clone();
-        rules = rules.over(&link);
-        connection = Some(FleetConnection::new(fleet.own(), link, admin.policy.load().stale_at));
+    Json(Status::of(&admin))
+}
+
+impl Status {
+    /// The state of this edge. It waits for nothing.
+    pub(super) fn of(admin: &Admin) -> Self {
+        let book = admin.publisher.live().load_full();
+        let census = book.census();
+        let of = |environment: Environment| {
+            let counts = Access::ALL.map(|access| (access.as_str(), census.widgets(environment, access)));
+            (environment.as_str(), counts.into_iter().collect())
+        };
+        let mut rules = admin.publisher.status();
+        let mut connection = None;
+        if let Some(fleet) = &admin.fleet {
+            let link = fleet.link().borrow().clone();
+            rules = rules.over(&link);
+            connection = Some(FleetConnection::new(fleet.own(), link, admin.policy.load().stale_at));
+        }
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            generation: book.generation(),
+            widgets: Widgets {
+                total: book.len(),
+                by_environment: Environment::ALL.map(of).into_iter().collect(),
+                unrestricted: Environment::ALL
+                    .map(|environment| (environment.as_str(), census.unrestricted(environment)))
+                    .into_iter()
+                    .collect(),
+            },
+            read_only: admin.publisher.is_read_only(),
+            rules,
+            fleet: connection,
+            not_kept: admin.publisher.not_kept(),
+            sessions: admin.sessions.count(),
+            remembered_sessions: admin.remembered.count(),
+            upstreams: admin.upstreams.servers().into_iter().map(ServerStatus::from).collect(),
+            certificates: admin.expiries().into_iter().map(CertificateStatus::new).collect(),
+            decisions_not_logged: admin.decisions.dropped(),
+        }
     }
-    Json(Status {
-        version: env!("CARGO_PKG_VERSION"),
-        generation: book.generation(),
-        widgets: Widgets {
-            total: book.len(),
-            by_environment: Environment::ALL.map(of).into_iter().collect(),
-            unrestricted: Environment::ALL
-                .map(|environment| (environment.as_str(), census.unrestricted(environment)))
-                .into_iter()
-                .collect(),
-        },
-        read_only: admin.publisher.is_read_only(),
-        rules,
-        fleet: connection,
-        not_kept: admin.publisher.not_kept(),
-        sessions: admin.sessions.count(),
-        remembered_sessions: admin.remembered.count(),
-        upstreams: admin.upstreams.servers().into_iter().map(ServerStatus::from).collect(),
-        certificates: admin.expiries().into_iter().map(CertificateStatus::new).collect(),
-        decisions_not_logged: admin.decisions.dropped(),
-    })
 }
 
 #[cfg(test)]

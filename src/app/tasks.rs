@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::signals::Signals;
 use super::upgrade::hang_up;
 use super::welcome::Welcome;
-use crate::admin::{NotReconfigured, Readiness};
+use crate::admin::{Admin, NotReconfigured, Readiness, keep_minutes};
 use crate::edge::setup::LiveSetup;
 use crate::files::Reload;
 use crate::rules::publisher::Publisher;
@@ -17,6 +17,15 @@ use crate::telemetry::decision_log::DecisionLog;
 use crate::telemetry::request_log::RequestLog;
 
 use super::reload::Reloader;
+
+/// Begins those that need nothing but what the control plane has.
+pub(super) fn begin(admin: &Arc<Admin>, signals: &Signals, reloader: &Arc<Reloader>) {
+    tokio::spawn(return_memory());
+    tokio::spawn(keep_stops(Arc::clone(&admin.publisher)));
+    tokio::spawn(sum_up(Arc::clone(&admin.decisions), Arc::clone(&admin.requests)));
+    tokio::spawn(keep_minutes(Arc::clone(admin)));
+    tokio::spawn(reload_on_hangup(signals.clone(), Arc::clone(reloader)));
+}
 
 /// Time between two looks at the files. The system's notices are not used, because links and some file
 /// systems give none.
@@ -45,7 +54,7 @@ const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Makes the allocator return unused memory. On its own the allocator does so when more is allocated, which can take long
 /// after many visitors have left.
-pub(super) async fn return_memory() {
+async fn return_memory() {
     loop {
         sleep(MEMORY_INTERVAL).await;
         embedgate_allocator::collect();
@@ -72,7 +81,7 @@ pub(super) fn return_memory_of_thread() {
 const KEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the kill switches that are in force and could not be kept, and makes durable what was recorded without that.
-pub(super) async fn keep_stops(publisher: Arc<Publisher>) {
+async fn keep_stops(publisher: Arc<Publisher>) {
     let mut failing = false;
     loop {
         sleep(KEEP_INTERVAL).await;
@@ -130,7 +139,7 @@ async fn try_to_keep_stops(publisher: &Arc<Publisher>) -> Result<(), (String, St
 const SUM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sums up the decisions and requests which the logs left out, and has no more told to a feed that nobody reads.
-pub(super) async fn sum_up(decisions: Arc<DecisionLog>, requests: Arc<RequestLog>) {
+async fn sum_up(decisions: Arc<DecisionLog>, requests: Arc<RequestLog>) {
     loop {
         sleep(SUM_INTERVAL).await;
         decisions.sum_up();
@@ -148,7 +157,7 @@ pub(super) async fn welcome(welcome: Welcome, readiness: Arc<Readiness>) {
 }
 
 /// Reloads the configuration on each SIGHUP.
-pub(super) async fn reload_on_hangup(mut signals: Signals, reloader: Arc<Reloader>) {
+async fn reload_on_hangup(mut signals: Signals, reloader: Arc<Reloader>) {
     loop {
         // One that comes while the file is read causes another reading.
         signals.hangup().await;

@@ -30,6 +30,7 @@ mod remembered;
 mod reports;
 mod rules;
 mod tickets;
+mod traffic;
 mod upstreams;
 
 use decisions::DecisionMetrics;
@@ -51,6 +52,7 @@ pub use notifications::{NOTIFICATION_KINDS, NotificationMetrics, NotificationOut
 pub use remembered::{RememberedMetrics, RememberedOutcome};
 pub use reports::{ReportCounter, ReportOutcome};
 pub use tickets::TicketOutcome;
+pub use traffic::TrafficTotals;
 pub use upstreams::{AnswerDuration, HealthGauge, UpstreamMetrics};
 
 const NAMESPACE: &str = "embedgate";
@@ -175,7 +177,7 @@ impl Metrics {
             "request_duration_seconds",
             "Time from a request's head until its answer is complete.",
             &["class"],
-            prometheus::exponential_buckets(0.000_25, 2.0, 16)?,
+            prometheus::exponential_buckets(traffic::FIRST_DURATION, 2.0, traffic::DURATION_BUCKETS)?,
         )?;
         let cached = counters(
             &families,
@@ -305,6 +307,21 @@ impl Metrics {
     /// Counts the outcome of a ticket.
     pub fn ticket(&self, outcome: TicketOutcome) {
         self.tickets.count(outcome);
+    }
+
+    /// What was answered since the start. The times are those of requests that are no sessions, which last as long as somebody
+    /// stays.
+    pub fn traffic(&self) -> TrafficTotals {
+        let mut totals = TrafficTotals::default();
+        self.decisions.add_to(&mut totals);
+        for (index, answers) in self.requests_by_status.iter().enumerate() {
+            let status = STATUSES.start + u16::try_from(index % STATUSES.len()).unwrap_or_default();
+            totals.errors += answers.get().filter(|_| status >= 500).map_or(0, IntCounter::get);
+        }
+        let sessions = Class::Session as usize;
+        let brief = self.request_duration.iter().enumerate().filter(|(class, _)| *class != sessions);
+        brief.for_each(|(_, answers)| totals.add(answers));
+        totals
     }
 
     /// All metrics, in the Prometheus text format.

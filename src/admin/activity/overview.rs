@@ -73,11 +73,11 @@ pub(in crate::admin) struct ActivityPage {
 
 /// Site that a widget has refused often.
 #[derive(Debug, Serialize, ToSchema)]
-struct RefusedMost {
+pub(in crate::admin) struct RefusedMost {
     /// The widget.
-    widget: WidgetId,
+    pub(in crate::admin) widget: WidgetId,
     #[serde(flatten)]
-    site: SeenSite,
+    pub(in crate::admin) site: SeenSite,
 }
 
 /// Activity of a widget in short.
@@ -168,7 +168,12 @@ fn page(
     })
 }
 
-fn most_refused(admin: &Admin, gather: &mut Gather<'_>, now: Timestamp) -> Result<Vec<RefusedMost>, Problem> {
+/// The sites that were refused most often, each judged again by the widget's list.
+pub(in crate::admin) fn most_refused(
+    admin: &Admin,
+    gather: &mut Gather<'_>,
+    now: Timestamp,
+) -> Result<Vec<RefusedMost>, Problem> {
     let policy = admin.policy.load();
     let mut told = Vec::new();
     for refused in gather.most_refused()? {

@@ -31,11 +31,11 @@ pub(in crate::admin) struct SeenSite {
     /// How many of its requests `access: monitor` let through, although the list did not admit them.
     pub(in crate::admin) monitored: u64,
     /// The reason of the last verdict, of the refusal where `monitor` let it through; `null` for reports.
-    reason: Option<Reason>,
+    pub(in crate::admin) reason: Option<Reason>,
     /// The entry of the list that admits it now; `null` if none does, or the widget is disabled.
     pub(in crate::admin) entry: Option<String>,
     /// The entry to add so that the list admits it; `null` if the list does, or no entry can.
-    entry_to_add: Option<String>,
+    pub(in crate::admin) entry_to_add: Option<String>,
     /// It is one of the vendor's own dashboards, which may preview every widget.
     pub(in crate::admin) preview: bool,
     /// When it was first seen.

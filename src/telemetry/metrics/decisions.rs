@@ -5,6 +5,7 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec};
 
 use super::registration::{Families, counters, register};
+use super::traffic::TrafficTotals;
 use embedgate_policy::decision::{Decision, can_be_monitored, is_possible};
 use embedgate_policy::verdict::{Class, Reason, Verdict};
 
@@ -61,6 +62,18 @@ impl DecisionMetrics {
             }
         }
         self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Adds the verdicts to totals.
+    pub(super) fn add_to(&self, totals: &mut TrafficTotals) {
+        for (counter, (_, verdict, _)) in self.by_outcome.iter().zip(outcomes()) {
+            let count = counter.as_ref().map_or(0, IntCounter::get);
+            match verdict {
+                Verdict::Allow => totals.allowed += count,
+                Verdict::Deny => totals.denied += count,
+            }
+        }
+        totals.monitored += self.monitored_by_reason.iter().flatten().map(IntCounter::get).sum::<u64>();
     }
 }
 
