@@ -4,6 +4,7 @@
 //! | path | view |
 //! |---|---|
 //! | `GET /` | the state of the edge |
+//! | `GET /fleet` | the edges that share its rules |
 //! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session, for a token |
 //! | `GET /assets/…` | style, scripts, icon |
 //!
@@ -12,6 +13,7 @@
 mod access;
 mod assets;
 mod faults;
+mod fleet;
 mod overview;
 mod parts;
 mod shell;
@@ -48,6 +50,7 @@ const FIELDS: [(HeaderName, &str); 6] = [
 pub(super) fn views() -> Router<Arc<Admin>> {
     Router::new()
         .route("/", get(overview::view))
+        .route("/fleet", get(fleet::view))
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
         .route("/assets/{file}", get(assets::file))

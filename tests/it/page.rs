@@ -1,6 +1,7 @@
 //! The operator's page, in Chromium on a real edge.
 
 mod looks;
+mod overview;
 
 use std::time::Duration;
 

@@ -205,7 +205,8 @@ fn known(line: &str) -> Result<KnownTokens, TokenLineFault> {
     if token.len() < SENSIBLE_LENGTH {
         tracing::warn!("the admin token {fingerprint} is short: replace it with {TOKEN_BYTES} random bytes");
     }
-    let caller = Caller { role, fingerprint: fingerprint.into(), name: name.map(Into::into) };
+    let caller =
+        Caller { role, fingerprint: fingerprint.into(), name: name.map(Into::into), is_in_fleet: false };
     Ok(KnownTokens { digest, caller })
 }
 

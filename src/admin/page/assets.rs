@@ -18,10 +18,14 @@ struct PageFile {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-const FILES: [PageFile; 6] = [
+const FILES: [PageFile; 10] = [
     PageFile { name: "page.css", media: STYLE, text: include_str!("assets/page.css") },
     PageFile { name: "page.js", media: SCRIPT, text: include_str!("assets/page.js") },
     PageFile { name: "charts.js", media: SCRIPT, text: include_str!("assets/charts.js") },
+    PageFile { name: "refresh.js", media: SCRIPT, text: include_str!("assets/refresh.js") },
+    PageFile { name: "overview.js", media: SCRIPT, text: include_str!("assets/overview.js") },
+    PageFile { name: "overview.css", media: STYLE, text: include_str!("assets/overview.css") },
+    PageFile { name: "fleet.js", media: SCRIPT, text: include_str!("assets/fleet.js") },
     PageFile { name: "uplot.js", media: SCRIPT, text: include_str!("assets/vendor/uplot/uPlot.esm.js") },
     PageFile { name: "uplot.css", media: STYLE, text: include_str!("assets/vendor/uplot/uPlot.min.css") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },

@@ -65,7 +65,7 @@ pub(super) fn fault(text: &str) -> Markup {
 }
 
 /// A text with `code` between backticks, as messages have it.
-fn prose(text: &str) -> Markup {
+pub(super) fn prose(text: &str) -> Markup {
     html! {
         @for (at, part) in text.split('`').enumerate() {
             @if at % 2 == 1 { code { (part) } } @else { (part) }

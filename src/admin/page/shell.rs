@@ -11,21 +11,29 @@ use crate::admin::auth::{Caller, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Overview,
+    Fleet,
 }
 
 impl Place {
-    const ALL: [Self; 1] = [Self::Overview];
+    const ALL: [Self; 2] = [Self::Overview, Self::Fleet];
 
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
+            Self::Fleet => "/fleet",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Fleet => "Fleet",
         }
+    }
+
+    /// Whether there is something to see for a caller of this edge.
+    fn is_there(self, caller: &Caller) -> bool {
+        self != Self::Fleet || caller.is_in_fleet
     }
 }
 
@@ -58,7 +66,7 @@ pub(super) fn framed(title: &str, here: Option<Place>, caller: &Caller, main: &M
             a class="brand" href="/" { img src="/assets/icon.svg" alt="" width="26" height="26"; "embedgate" }
             nav aria-label="Views" {
                 ul {
-                    @for place in Place::ALL {
+                    @for place in Place::ALL.into_iter().filter(|place| place.is_there(caller)) {
                         li {
                             a href=(place.path()) aria-current=[(here == Some(place)).then_some("page")] {
                                 (place.title())

@@ -10,7 +10,7 @@ use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN};
 
 /// The views, and one that isn't there.
-const VIEWS: [&str; 3] = ["/", "/sign-in", "/lost"];
+const VIEWS: [&str; 4] = ["/", "/fleet", "/sign-in", "/lost"];
 
 /// Variable that names a folder, for pictures of all views.
 const PICTURES: &str = "EMBEDGATE_TEST_PICTURES";
