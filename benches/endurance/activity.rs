@@ -22,6 +22,9 @@ mod killed;
 mod million;
 mod seen;
 
+pub use asks::{Ask, ask_all};
+pub use million::import;
+
 /// `activity.bytes` as the edge ships.
 const MOST_BYTES: u64 = 128 << 20;
 /// Nothing waits to be kept once nothing was for so long: it is kept each second.
@@ -107,6 +110,6 @@ fn judge_answers(what: &str, tally: &Tally, admin: Admin, rows: &mut Rows) -> Re
 }
 
 /// Where requests go.
-fn plain(edge: &Edge) -> SocketAddr {
+pub fn plain(edge: &Edge) -> SocketAddr {
     edge.prepared.ground.plain
 }

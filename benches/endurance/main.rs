@@ -18,6 +18,7 @@
 //! | [`limits`] | floods of forged opens, and what they leave to honest visitors |
 //! | [`notifications`] | a receiver that is away while the edge is killed |
 //! | [`remembered`] | sessions that have left the edge: how soon a save tells of them, and their memory |
+//! | [`page`] | the operator's page: its first view with a million widgets, and what open pages cost requests |
 //!
 //! It prints one table and fails if a row is missed. Everything runs from a temporary folder, on loopback, and is ended
 //! by process id.
@@ -45,6 +46,7 @@ mod limits;
 mod load;
 mod logs;
 mod notifications;
+mod page;
 mod peers;
 mod proc;
 mod reload;
@@ -111,6 +113,7 @@ enum Scene {
     Limits,
     Notifications,
     Remembered,
+    Page,
 }
 
 /// What every scene is told.
@@ -164,6 +167,7 @@ fn main() -> Result<ExitCode> {
             Scene::Limits => limits::show(&settings, &mut rows),
             Scene::Notifications => notifications::show(&settings, &mut rows),
             Scene::Remembered => remembered::show(&settings, &mut rows),
+            Scene::Page => page::show(&settings, &mut rows),
         };
         if let Err(error) = shown {
             let name = scene.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();

@@ -88,7 +88,7 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
 }
 
 /// Puts so many widgets into the store.
-fn import(prepared: &Prepared, widgets: usize) -> Result<()> {
+pub fn import(prepared: &Prepared, widgets: usize) -> Result<()> {
     let mut documents = listing(WIDGET, &[SITE.to_owned()]) + "\n";
     for number in 0..widgets {
         writeln!(documents, "{}", document(number, "site"))?;
