@@ -239,9 +239,13 @@ fn findings(glance: &Glance, concerns: &mut Vec<Concern>) {
     // Open widgets have been told already.
     for kind in kinds.iter().filter(|kind| kind.code != "unrestricted_production") {
         let text = format!("{}: {}.", super::findings::name(kind.code), counted(kind.widgets, "widget"));
+        let (address, called) = match kind.examples.as_slice() {
+            [(only, _)] => (format!("/widgets/{only}"), "The widget"),
+            _ => ("#findings".to_owned(), "Findings"),
+        };
         match kind.severity {
-            Severity::Error => concerns.push(Concern::fault(text, "#findings", "Findings")),
-            Severity::Warning => concerns.push(Concern::look(text, "#findings", "Findings")),
+            Severity::Error => concerns.push(Concern::fault(text, address, called)),
+            Severity::Warning => concerns.push(Concern::look(text, address, called)),
             Severity::Info => {}
         }
     }

@@ -189,7 +189,7 @@ fn each_trouble_is_told_with_the_place_where_it_is_mended() {
             |glance| glance.surveyed = surveyed(Severity::Warning),
             Urgency::Look,
             "nobody uses: 1 widget",
-            "#findings",
+            "/widgets/wgt_a",
         ),
         (|glance| glance.status.decisions_not_logged = 9, Urgency::Look, "9 lines", "#rules"),
     ];
