@@ -105,7 +105,6 @@ pub(super) struct Question<'q> {
     pub(super) widget: String,
     /// The address of the page that embeds the widget, in place of `origin` and `referer`: they are what a browser sends for
     /// it in requests of the class, by the default referrer policy.
-    #[schema(example = "https://example.com/shop?a=b")]
     pub(super) page: Option<String>,
     /// The request's `Origin`.
     #[schema(example = "https://example.com")]

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 
 mod hearing;
 
-use hearing::{Heard, Listeners};
+use hearing::{HeardDecisions, Listeners};
 
 pub use hearing::Hearing;
 
@@ -110,7 +110,7 @@ pub struct DecisionLog {
     scope: AtomicU8,
     bound: LineBound,
     out: LogQueue,
-    /// Which decisions are told to the feed, a [`Heard`]. Every request reads it, so it is here, and not behind a lock.
+    /// Which decisions are told to the feed, a [`HeardDecisions`]. Every request reads it, so it is here, and not behind a lock.
     heard: AtomicU8,
     listeners: Mutex<Listeners>,
     events: Arc<EventFeed>,
@@ -128,7 +128,7 @@ impl DecisionLog {
     ) -> (Self, LogFlush) {
         let (out, flush) = LogQueue::start(out);
         let (scope, bound) = (AtomicU8::new(scope as u8), LineBound::new(most_per_second));
-        let (heard, listeners) = (AtomicU8::new(Heard::Nothing as u8), Mutex::default());
+        let (heard, listeners) = (AtomicU8::new(HeardDecisions::Nothing as u8), Mutex::default());
         (Self { scope, bound, out, heard, listeners, events, shown: ShownDecisions::default() }, flush)
     }
 
@@ -155,8 +155,8 @@ impl DecisionLog {
         let is_denial = decision.verdict == Verdict::Deny || decision.would_deny.is_some();
         let log = self.in_scope(is_denial) && self.bound.admits(now);
         let feed = match self.heard.load(Ordering::Relaxed) {
-            heard if heard == Heard::Nothing as u8 => false,
-            heard if heard == Heard::Everything as u8 => true,
+            heard if heard == HeardDecisions::Nothing as u8 => false,
+            heard if heard == HeardDecisions::Everything as u8 => true,
             _ => self.events.sample().admits(decision.verdict, facts, now),
         };
         (log || feed).then_some(DecisionTargets { log, feed })

@@ -23,7 +23,7 @@ pub use event::{Event, EventKind, LagReason, SessionEndCause, SwappedWidget};
 pub use kept::KEPT;
 pub use position::EventPosition;
 pub use reader::{EventReader, Lag, NextEvent, WantedEvents};
-pub(super) use sample::{DecisionSample, Watch};
+pub(super) use sample::{DecisionSample, WatchedDecisions};
 
 /// Feed of events, shared by all that tell and all that read.
 #[derive(Debug)]

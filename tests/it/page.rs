@@ -32,8 +32,8 @@ fn view(edge: &Edge, path: &str) -> String {
 /// Signs in with a token, as a person does, and waits for the page.
 async fn sign_in(browser: &Browser, edge: &Edge, token: &str) {
     browser.goto(&format!("{}/", address(edge))).await.unwrap();
-    browser.wait_for("#token", SOON).await.unwrap();
-    let field = "document.querySelector('#token')";
+    browser.wait_for("[name=token]", SOON).await.unwrap();
+    let field = "document.querySelector('[name=token]')";
     let send = format!("{field}.value = '{token}', {field}.form.requestSubmit()");
     browser.eval(&send).await.unwrap();
     browser.wait_for("form[action='/sign-out']", SOON).await.unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::DecisionLog;
-use crate::telemetry::events::{WantedEvents, Watch};
+use crate::telemetry::events::{WantedEvents, WatchedDecisions};
 
 /// How long decisions are told after the last listener has left.
 pub const HEARD_FOR: Duration = Duration::from_secs(5 * 60);
@@ -16,7 +16,7 @@ pub const HEARD_FOR: Duration = Duration::from_secs(5 * 60);
 /// Which decisions are told to the feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Heard {
+pub(super) enum HeardDecisions {
     /// None.
     Nothing = 0,
     /// A sample of them.
@@ -64,11 +64,11 @@ impl Audience {
 }
 
 impl Listeners {
-    fn heard(&self) -> Heard {
+    fn heard(&self) -> HeardDecisions {
         match (self.to_all.is_told(), self.to_sample.is_told()) {
-            (true, _) => Heard::Everything,
-            (false, true) => Heard::Sample,
-            (false, false) => Heard::Nothing,
+            (true, _) => HeardDecisions::Everything,
+            (false, true) => HeardDecisions::Sample,
+            (false, false) => HeardDecisions::Nothing,
         }
     }
 }
@@ -78,7 +78,7 @@ impl Listeners {
 pub struct Hearing {
     log: Arc<DecisionLog>,
     /// What it asks a sample for; `None`: it wants all.
-    watch: Option<Watch>,
+    watch: Option<WatchedDecisions>,
 }
 
 impl Drop for Hearing {
@@ -227,6 +227,6 @@ mod tests {
         tokio::time::advance(HEARD_FOR).await;
         log.rest();
         assert!(!decide(&log, Verdict::Deny, "none"));
-        assert_eq!(log.heard.load(Ordering::Relaxed), Heard::Nothing as u8);
+        assert_eq!(log.heard.load(Ordering::Relaxed), HeardDecisions::Nothing as u8);
     }
 }

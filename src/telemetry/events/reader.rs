@@ -10,7 +10,7 @@ use embedgate_policy::verdict::Verdict;
 use super::kept::KnownGaps;
 use super::pace::ReaderPace;
 use super::position::EventPosition;
-use super::{EventFeed, EventKind, LagReason, ToldEvent, Watch};
+use super::{EventFeed, EventKind, LagReason, ToldEvent, WatchedDecisions};
 
 /// Most events that a reader takes at once.
 const TAKEN: usize = 128;
@@ -42,12 +42,12 @@ impl WantedEvents {
     }
 
     /// What a sample has to have for this reader.
-    pub(in crate::telemetry) fn watch(&self) -> Watch {
+    pub(in crate::telemetry) fn watch(&self) -> WatchedDecisions {
         match (&self.widget, &self.embedder, self.verdict) {
-            (Some(widget), _, _) => Watch::Widget(widget.clone()),
-            (None, Some(embedder), _) => Watch::Embedder(embedder.clone()),
-            (None, None, Some(Verdict::Deny)) => Watch::Denials,
-            (None, None, Some(Verdict::Allow) | None) => Watch::Any,
+            (Some(widget), _, _) => WatchedDecisions::Widget(widget.clone()),
+            (None, Some(embedder), _) => WatchedDecisions::Embedder(embedder.clone()),
+            (None, None, Some(Verdict::Deny)) => WatchedDecisions::Denials,
+            (None, None, Some(Verdict::Allow) | None) => WatchedDecisions::Any,
         }
     }
 

@@ -20,7 +20,7 @@ const WATCHED: u32 = 200;
 /// What a reader of the sample asks for by name. Those decisions have a share of the sample for themselves, so that a flood of
 /// others leaves none of them out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::telemetry) enum Watch {
+pub(in crate::telemetry) enum WatchedDecisions {
     /// Decisions of this widget.
     Widget(Box<str>),
     /// Decisions of this embedder.
@@ -55,23 +55,23 @@ impl Default for DecisionSample {
 
 impl DecisionSample {
     /// Another reader asks for this.
-    pub(in crate::telemetry) fn begin(&self, watch: &Watch) {
+    pub(in crate::telemetry) fn begin(&self, watch: &WatchedDecisions) {
         self.change(watch, |readers| readers + 1);
     }
 
     /// One reader less asks for this.
-    pub(in crate::telemetry) fn end(&self, watch: &Watch) {
+    pub(in crate::telemetry) fn end(&self, watch: &WatchedDecisions) {
         self.change(watch, |readers| readers.saturating_sub(1));
     }
 
-    fn change(&self, watch: &Watch, count: impl Fn(usize) -> usize) {
+    fn change(&self, watch: &WatchedDecisions, count: impl Fn(usize) -> usize) {
         self.watches.rcu(|watches| {
             let mut watches = Watches::clone(watches);
             match watch {
-                Watch::Widget(id) => changed(&mut watches.widgets, id, &count),
-                Watch::Embedder(origin) => changed(&mut watches.embedders, origin, &count),
-                Watch::Denials => watches.denials = count(watches.denials),
-                Watch::Any => {}
+                WatchedDecisions::Widget(id) => changed(&mut watches.widgets, id, &count),
+                WatchedDecisions::Embedder(origin) => changed(&mut watches.embedders, origin, &count),
+                WatchedDecisions::Denials => watches.denials = count(watches.denials),
+                WatchedDecisions::Any => {}
             }
             watches
         });
@@ -84,10 +84,12 @@ impl DecisionSample {
     }
 
     /// How many decisions were left out so far of what this reader asks for, at most.
-    pub(super) fn left_out(&self, watch: &Watch) -> u64 {
+    pub(super) fn left_out(&self, watch: &WatchedDecisions) -> u64 {
         match watch {
-            Watch::Any => self.any.left_out() + self.watched.left_out(),
-            Watch::Widget(_) | Watch::Embedder(_) | Watch::Denials => self.watched.left_out(),
+            WatchedDecisions::Any => self.any.left_out() + self.watched.left_out(),
+            WatchedDecisions::Widget(_) | WatchedDecisions::Embedder(_) | WatchedDecisions::Denials => {
+                self.watched.left_out()
+            }
         }
     }
 }
@@ -142,10 +144,12 @@ mod tests {
         let (of_w, of_v) = (facts("w", "https://a.example"), facts("v", "https://b.example"));
         let flood = || (0..1_000).filter(|_| admits(Verdict::Allow, &of_v)).count();
         assert_eq!(flood(), ANY as usize);
-        assert_eq!(sample.left_out(&Watch::Any), 900);
+        assert_eq!(sample.left_out(&WatchedDecisions::Any), 900);
         let is_in = |verdict| admits(verdict, &of_w);
         assert!(!is_in(Verdict::Allow));
-        for watch in [Watch::Widget("w".into()), Watch::Embedder("https://a.example".into())] {
+        for watch in
+            [WatchedDecisions::Widget("w".into()), WatchedDecisions::Embedder("https://a.example".into())]
+        {
             sample.begin(&watch);
             sample.begin(&watch);
             sample.end(&watch);
@@ -153,10 +157,10 @@ mod tests {
             sample.end(&watch);
             assert!(!is_in(Verdict::Allow), "{watch:?}");
         }
-        sample.begin(&Watch::Denials);
+        sample.begin(&WatchedDecisions::Denials);
         assert_eq!((is_in(Verdict::Deny), is_in(Verdict::Allow)), (true, false));
         let many = (0..1_000).filter(|_| is_in(Verdict::Deny)).count();
         assert_eq!(many, WATCHED as usize - 3, "they have a bound, too");
-        assert_eq!(sample.left_out(&Watch::Denials), 1_000 - many as u64);
+        assert_eq!(sample.left_out(&WatchedDecisions::Denials), 1_000 - many as u64);
     }
 }

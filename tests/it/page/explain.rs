@@ -72,7 +72,7 @@ async fn a_page_is_explained_while_somebody_types() {
     // A session that is over leads to the sign-in, and back.
     browser.driver().delete_all_cookies().await.unwrap();
     fill(&browser, "decision", "").await;
-    browser.wait_for("#token", SOON).await.unwrap();
+    browser.wait_for("[name=token]", SOON).await.unwrap();
     let severe: Vec<String> = browser.console().await.unwrap();
     assert!(severe.iter().all(|line| !line.contains("Content Security Policy")), "{severe:#?}");
 }

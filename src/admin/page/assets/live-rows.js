@@ -45,14 +45,14 @@ const WHAT = {
     ];
   },
   swap(event) {
-    const named = event.changed.slice(0, 5).flatMap(({ id, before, after, actor }) => [
-      " ", widget(id), after === null ? " is gone" : before === null ? " is new" : ` ${before} → ${after}`,
-      actor ? ` by ${actor}` : "", ";",
+    const named = event.changed.slice(0, 5).flatMap(({ id, before, after, actor }, place) => [
+      place > 0 ? "; " : " ", widget(id), after === null ? " is gone" : before === null ? " is new" : ` ${before} → ${after}`,
+      actor ? ` by ${actor}` : "",
     ]);
     const more = event.changed.length + event.changed_omitted - Math.min(event.changed.length, 5);
     return [
       badge("quiet", "rules"), ` generation ${event.generation} in force after ${(event.took_us / 1000).toFixed(1)} ms:`,
-      ...named, more > 0 ? ` ${count(more, "more widget")}` : null,
+      ...named, more > 0 ? `; ${count(more, "more widget")}` : null,
       event.changed.length === 0 ? " the same widgets" : null,
     ];
   },
