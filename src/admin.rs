@@ -18,6 +18,7 @@ mod auth;
 mod backup;
 mod batch;
 mod bounds;
+mod checklist;
 mod conditions;
 mod connections;
 mod decisions;
@@ -69,6 +70,7 @@ use utoipa_axum::routes;
 
 pub use auth::{PageSessions, TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
+pub use checklist::ChecklistRuns;
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers};
@@ -166,6 +168,8 @@ pub struct Admin {
     pub is_secure: bool,
     /// People at the page.
     pub page_sessions: PageSessions,
+    /// Runs of checklists.
+    pub checklists: ChecklistRuns,
 }
 
 impl Admin {
@@ -205,6 +209,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(batch::apply))
         .routes(routes!(activity::of_widget))
         .routes(routes!(propose::propose))
+        .routes(routes!(checklist::read, checklist::run))
         .routes(routes!(activity::overview))
         .routes(routes!(explain::answer))
         .routes(routes!(decisions::decision))

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::activity::reader::ActivityReader;
-use crate::admin::{self, Admin, CallBounds, Gate, PageSessions, Readiness};
+use crate::admin::{self, Admin, CallBounds, ChecklistRuns, Gate, PageSessions, Readiness};
 use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::judge::VerdictRecorder;
@@ -65,6 +65,7 @@ mod warned;
 mod welcome;
 mod written;
 
+pub use crate::edge::setup::edge_policy;
 pub use control::class_answers;
 pub use copies::{backup_stopped, own_file, restore};
 pub use error::AppError;
@@ -76,8 +77,6 @@ pub use suffixes::public_suffixes;
 use tls::certificate_concerns;
 pub use upgrade::{RequestFault, Upgraded, request as request_upgrade};
 pub use warned::warned;
-
-pub use crate::edge::setup::edge_policy;
 
 use beside::KeptBeside;
 use control::LiveTickets;
@@ -275,6 +274,7 @@ impl Assembly {
             runtimes: vec![("requests", requests.handle().clone()), ("control", control.handle().clone())],
             is_secure: admin_tls.is_some(),
             page_sessions: PageSessions::default(),
+            checklists: ChecklistRuns::default(),
         });
 
         fleet::answer_of_decisions(&admin);

@@ -4,6 +4,7 @@
 //! | path | view |
 //! |---|---|
 //! | `GET /` | the state of the edge |
+//! | `GET /checklist` | a widget's checklist |
 //! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session, for a token |
 //! | `GET /assets/…` | style, scripts, icon |
 //!
@@ -11,6 +12,7 @@
 
 mod access;
 mod assets;
+mod checklist;
 mod overview;
 mod shell;
 
@@ -44,6 +46,7 @@ const FIELDS: [(HeaderName, &str); 6] = [
 pub(super) fn views() -> Router<Arc<Admin>> {
     Router::new()
         .route("/", get(overview::view))
+        .route("/checklist", get(checklist::view))
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
         .route("/assets/{file}", get(assets::file))

@@ -178,6 +178,7 @@ fn served_by(
         readiness: Arc::new(Readiness::new(data)),
         is_secure: false,
         page_sessions: PageSessions::default(),
+        checklists: ChecklistRuns::default(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

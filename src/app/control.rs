@@ -15,6 +15,8 @@ use embedgate_policy::explain::RouteAnswers;
 use embedgate_policy::report::ReportPath;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 
+mod surfaces;
+
 /// What the routes answer.
 pub fn class_answers(settings: &Settings) -> ClassAnswers {
     let https = settings.edge.public_origins.iter().next().is_some_and(|origin| origin.is_https());
@@ -34,7 +36,7 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
         missing_denied: route.missing_denied,
         answers: route_answers(route, https, ticket_cookie, reports.clone()),
     };
-    settings.routes.iter().map(answer).collect()
+    settings.routes.iter().map(answer).collect::<ClassAnswers>().with_surfaces(surfaces::of(settings))
 }
 
 fn route_answers(

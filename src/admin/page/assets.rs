@@ -18,9 +18,10 @@ struct PageFile {
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-const FILES: [PageFile; 3] = [
+const FILES: [PageFile; 4] = [
     PageFile { name: "page.css", media: STYLE, text: include_str!("assets/page.css") },
     PageFile { name: "page.js", media: SCRIPT, text: include_str!("assets/page.js") },
+    PageFile { name: "checklist.js", media: SCRIPT, text: include_str!("assets/checklist.js") },
     PageFile { name: "icon.svg", media: "image/svg+xml", text: include_str!("assets/icon.svg") },
 ];
 

@@ -10,20 +10,23 @@ use crate::admin::auth::{Caller, Role};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Overview,
+    Checklist,
 }
 
 impl Place {
-    const ALL: [Self; 1] = [Self::Overview];
+    const ALL: [Self; 2] = [Self::Overview, Self::Checklist];
 
     fn path(self) -> &'static str {
         match self {
             Self::Overview => "/",
+            Self::Checklist => "/checklist",
         }
     }
 
     fn title(self) -> &'static str {
         match self {
             Self::Overview => "Overview",
+            Self::Checklist => "Checklist",
         }
     }
 }

@@ -1,0 +1,3 @@
+//! The operator's page.
+
+mod checklist;
