@@ -215,8 +215,7 @@ impl Assembly {
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
-        let welcome = Welcome::new(&settings);
-        let backup_path = control::backup_path(&settings);
+        let (welcome, backup_path) = (Welcome::new(&settings), control::backup_path(&settings));
         let (hosts, control_rules) = (settings.admin.hosts.clone(), format!("{:?}", settings.admin));
         let reloader = Arc::new(Reloader {
             config,

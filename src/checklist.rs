@@ -10,8 +10,8 @@
 //! | `secure` | points about the edge's certificate and plain http |
 //! | `site` | points about the site's page: the tag, and what its header fields forbid |
 //!
-//! Nothing is changed. A run opens one WebSocket as the site, and reads the frame's document once as a browser would, so that
-//! it gets a ticket. Its other requests say that they prefetch, so that they are no sightings.
+//! Nothing is changed. A run opens one WebSocket as the site, reads the frame's document once as a browser would, so that it
+//! gets a ticket, and renews that. Its other requests say that they prefetch, so that they are no sightings.
 
 mod document;
 mod facts;

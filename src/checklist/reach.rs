@@ -60,16 +60,15 @@ struct NotPublic {
 impl Reach {
     /// The address that a name has without the DNS.
     pub(super) fn known(&self, host: &str, port: u16) -> Option<SocketAddr> {
-        let is_local = host == "localhost" || host.ends_with(".localhost");
         match self {
             Self::Anywhere(mapped) => {
                 let found = mapped.iter().find(|mapped| mapped.host == host && mapped.port == port);
                 // As browsers have it (RFC 6761).
-                let local = || is_local.then(|| (Ipv4Addr::LOCALHOST, port).into());
+                let local = || is_local(host).then(|| (Ipv4Addr::LOCALHOST, port).into());
                 found.map(|mapped| mapped.address).or_else(local)
             }
             Self::Public { own_port } => {
-                (is_local && *own_port == Some(port)).then(|| (Ipv4Addr::LOCALHOST, port).into())
+                (is_local(host) && *own_port == Some(port)).then(|| (Ipv4Addr::LOCALHOST, port).into())
             }
         }
     }
@@ -98,12 +97,21 @@ impl Resolver for Reach {
             addresses.push(known);
             return Ok(addresses);
         }
+        // Whatever this system makes of such a name, it is this machine.
+        if matches!(self, Self::Public { .. }) && is_local(&host) {
+            let address = Ipv4Addr::LOCALHOST.into();
+            return Err(ureq::Error::Other(Box::new(NotPublic { host, address })));
+        }
         let addresses = lookup.resolve(uri, config, timeout)?;
         match self.refused(&addresses) {
             Some(address) => Err(ureq::Error::Other(Box::new(NotPublic { host, address }))),
             None => Ok(addresses),
         }
     }
+}
+
+fn is_local(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 impl fmt::Display for MappedAddress {

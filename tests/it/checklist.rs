@@ -18,22 +18,8 @@ mod fetched;
 const EDGE: &str = "embed.example.net";
 const SITE: &str = "https://shop.example.com";
 
-/// Routes of single widgets, which send what they should not, before the usual ones.
+/// A route whose upstream is away, before the usual ones.
 const ODD_ROUTES: &str = r#"
-[[routes]]
-path = "/odd/framed"
-class = "frame"
-widget = "fixed:framed"
-rewrite = "/w/framed/frame"
-upstream = "demo"
-headers = { "X-Frame-Options" = "DENY" }
-[[routes]]
-path = "/odd/cached"
-class = "session"
-widget = "fixed:cached"
-rewrite = "/w/cached/session"
-upstream = "demo"
-headers = { "Cache-Control" = "public, max-age=600" }
 [[routes]]
 path = "/odd/lost.js"
 class = "asset"
@@ -209,8 +195,6 @@ fn planted(second: SocketAddr, third: SocketAddr) -> Vec<Planted> {
         of("public_pages", json!({ "public_trust_center": false })),
         of("listed", json!({ "allowed_domains": ["other.example.com"] })),
         of("traffic", json!({})),
-        of("frame_ancestors", json!({ "id": "framed" })),
-        of("cache_control", json!({ "id": "cached" })),
         of("loader_allowed", json!({ "id": "lost" })),
         of("page", json!({})),
         at("certificate", &format!("{EDGE}:443"), second),
@@ -253,7 +237,6 @@ async fn each_planted_fault_is_found_by_its_own_point() {
     for planted in &planted {
         let html = tag().replace("{id}", &id(planted));
         let html = match planted.point {
-            "frame_ancestors" | "cache_control" => html,
             "loader_allowed" => format!("<script src=\"https://{EDGE}/odd/lost.js\"></script>"),
             "own_origin" => html.replace(EDGE, "other.example.net"),
             _ => html,

@@ -4,7 +4,7 @@ use url::Url;
 
 /// How much a request says.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum NamedTo {
     Nothing,
     /// Only to the same origin.
     OwnOrigin,
@@ -13,15 +13,15 @@ enum Told {
     Always,
 }
 
-fn policy(word: &str) -> Option<Told> {
+fn policy(word: &str) -> Option<NamedTo> {
     Some(match word.trim().to_ascii_lowercase().as_str() {
-        "no-referrer" | "never" => Told::Nothing,
-        "same-origin" => Told::OwnOrigin,
+        "no-referrer" | "never" => NamedTo::Nothing,
+        "same-origin" => NamedTo::OwnOrigin,
         "strict-origin" | "strict-origin-when-cross-origin" | "no-referrer-when-downgrade" | "default" => {
-            Told::NotDowngraded
+            NamedTo::NotDowngraded
         }
         "origin" | "origin-when-cross-origin" | "origin-when-crossorigin" | "unsafe-url" | "always" => {
-            Told::Always
+            NamedTo::Always
         }
         _ => return None,
     })
@@ -32,15 +32,15 @@ fn policy(word: &str) -> Option<Told> {
 pub(super) fn is_named(head: impl Iterator<Item = String>, meta: Option<&str>, page: &Url, to: &Url) -> bool {
     let head: Vec<String> = head.collect();
     let words = head.iter().flat_map(|line| line.split(',')).chain(meta);
-    match words.filter_map(policy).last().unwrap_or(Told::NotDowngraded) {
-        Told::Nothing => false,
-        Told::OwnOrigin => page.origin() == to.origin(),
-        Told::NotDowngraded => {
+    match words.filter_map(policy).last().unwrap_or(NamedTo::NotDowngraded) {
+        NamedTo::Nothing => false,
+        NamedTo::OwnOrigin => page.origin() == to.origin(),
+        NamedTo::NotDowngraded => {
             let is_local =
                 to.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
             page.scheme() != "https" || to.scheme() == "https" || is_local
         }
-        Told::Always => true,
+        NamedTo::Always => true,
     }
 }
 

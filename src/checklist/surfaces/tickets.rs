@@ -1,7 +1,6 @@
 //! The way of a ticket: it comes with the frame's document, opens a session from inside the iframe, and is renewed there.
 
 use serde_json::Value;
-use url::Url;
 
 use super::{Deployment, Treated};
 use crate::checklist::facts::SurfaceKind;
@@ -44,14 +43,14 @@ impl TicketWalk {
                 Err(why) => return Some(Self::NoTicket(why)),
             },
         };
-        let inside = |url: &Url, post: bool| {
-            let request = if post { CheckRequest::post(url) } else { CheckRequest::get(url) };
-            let request = request.with("origin", own.clone()).with("sec-purpose", "prefetch");
+        let inside = |request: CheckRequest<'_>| {
+            let request = request.with("origin", own.clone());
             client.ask(request.with("authorization", format!("Embed {ticket}")))
         };
-        Some(match Treated::of(&inside(&session, false)) {
+        let opened = inside(CheckRequest::get(&session).with("sec-purpose", "prefetch"));
+        Some(match Treated::of(&opened) {
             Treated::Refused(why) | Treated::Failed(why) => Self::NotTaken(why),
-            Treated::LetThrough(_) | Treated::Limited => match given(inside(&tickets, true)) {
+            Treated::LetThrough(_) | Treated::Limited => match given(inside(CheckRequest::post(&tickets))) {
                 Ok(_) => Self::Whole,
                 Err(why) => Self::NotRenewed(why),
             },
