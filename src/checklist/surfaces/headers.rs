@@ -128,3 +128,44 @@ fn vary(answer: &FetchedAnswer) -> Option<String> {
     let missing: Vec<_> = ["Origin", "Referer"].into_iter().filter(|name| !varies(answer, name)).collect();
     (!missing.is_empty()).then(|| format!("`Vary` does not name {}", missing.join(" and ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+    use super::*;
+
+    fn answer(fields: &[(&'static str, &'static str)]) -> FetchedAnswer {
+        let fields = fields
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        FetchedAnswer { status: StatusCode::OK, fields: HeaderMap::from_iter(fields), body: Vec::new() }
+    }
+
+    #[test]
+    fn what_a_shared_cache_may_keep_is_told() {
+        for (name, fields, is_fault) in [
+            ("frame", &[("cache-control", "private, no-cache")][..], false),
+            ("session", &[("cache-control", "No-Store")], false),
+            ("frame", &[("cache-control", "public, max-age=600")], true),
+            ("session", &[], true),
+            ("loader", &[("cache-control", "public"), ("vary", "Origin, Referer")], false),
+            ("loader", &[("cache-control", "public"), ("vary", "Referer")], true),
+        ] {
+            assert_eq!(cache(name, &answer(fields)).is_some(), is_fault, "{name} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_differs_by_the_page_says_so() {
+        for (fields, told) in [
+            (&[("vary", "origin, REFERER, Sec-Fetch-Dest")][..], None),
+            (&[("vary", "*")], None),
+            (&[("vary", "Origin")], Some("`Vary` does not name Referer")),
+            (&[("vary", "Accept-Encoding")], Some("`Vary` does not name Origin and Referer")),
+            (&[], Some("`Vary` does not name Origin and Referer")),
+        ] {
+            assert_eq!(vary(&answer(fields)).as_deref(), told, "{fields:?}");
+        }
+    }
+}
