@@ -32,7 +32,7 @@ fn policy(word: &str) -> Option<NamedTo> {
 pub(super) fn is_named(head: impl Iterator<Item = String>, meta: Option<&str>, page: &Url, to: &Url) -> bool {
     let head: Vec<String> = head.collect();
     let words = head.iter().flat_map(|line| line.split(',')).chain(meta);
-    match words.filter_map(policy).last().unwrap_or(NamedTo::NotDowngraded) {
+    match words.filter_map(policy).next_back().unwrap_or(NamedTo::NotDowngraded) {
         NamedTo::Nothing => false,
         NamedTo::OwnOrigin => page.origin() == to.origin(),
         NamedTo::NotDowngraded => {
