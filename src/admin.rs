@@ -18,6 +18,7 @@ mod auth;
 mod backup;
 mod batch;
 mod bounds;
+mod checklist;
 mod conditions;
 mod connections;
 mod decisions;
@@ -71,6 +72,7 @@ use utoipa_axum::routes;
 
 pub use auth::{PageSessions, PassedPageSessions, TokenFault, TokenLineFault, Tokens};
 pub use bounds::{CallBounds, MOST_DESCRIPTORS};
+pub use checklist::ChecklistRuns;
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
 pub use explain::{ClassAnswer, ClassAnswers, FileAddress};
@@ -175,6 +177,8 @@ pub struct Admin {
     pub minutes: Arc<TrafficMinutes>,
     /// The last look at all documents.
     pub survey: Survey,
+    /// Runs of checklists.
+    pub checklists: ChecklistRuns,
 }
 
 impl Admin {
@@ -209,6 +213,7 @@ fn calls() -> (Router<Arc<Admin>>, utoipa::openapi::OpenApi) {
         .routes(routes!(batch::apply))
         .routes(routes!(activity::of_widget))
         .routes(routes!(propose::propose))
+        .routes(routes!(checklist::read, checklist::run))
         .routes(routes!(activity::overview))
         .routes(routes!(explain::answer))
         .routes(routes!(decisions::decision))

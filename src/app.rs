@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::activity::reader::ActivityReader;
-use crate::admin::{self, Admin, CallBounds, Readiness, Survey};
+use crate::admin::{self, Admin, CallBounds, ChecklistRuns, Readiness, Survey};
 use crate::certificates::Expiring;
 use crate::config::Settings;
 use crate::edge::admission::judge::VerdictRecorder;
@@ -65,6 +65,7 @@ mod warned;
 mod welcome;
 mod written;
 
+pub use crate::edge::setup::edge_policy;
 pub use control::class_answers;
 pub use copies::{backup_stopped, own_file, restore};
 pub use error::AppError;
@@ -76,8 +77,6 @@ pub use suffixes::public_suffixes;
 use tls::certificate_concerns;
 pub use upgrade::{RequestFault, Upgraded, request as request_upgrade};
 pub use warned::warned;
-
-pub use crate::edge::setup::edge_policy;
 
 use beside::KeptBeside;
 use control::LiveTickets;
@@ -216,8 +215,7 @@ impl Assembly {
         };
         let edge = Arc::new(EdgeService::new(pipeline, descriptors.edge));
         let answers = Arc::new(ArcSwap::from_pointee(class_answers(&settings)));
-        let welcome = Welcome::new(&settings);
-        let backup_path = control::backup_path(&settings);
+        let (welcome, backup_path) = (Welcome::new(&settings), control::backup_path(&settings));
         let (hosts, control_rules) = (settings.admin.hosts.clone(), format!("{:?}", settings.admin));
         let reloader = Arc::new(Reloader {
             config,
@@ -276,6 +274,7 @@ impl Assembly {
             page_sessions: predecessor.as_mut().map(Predecessor::take_page_sessions).unwrap_or_default(),
             minutes: Arc::default(),
             survey: Survey::default(),
+            checklists: ChecklistRuns::default(),
         });
 
         fleet::answer_of_decisions(&admin);

@@ -17,6 +17,7 @@ mod activity;
 mod apply;
 mod backup;
 mod check;
+mod checklist;
 mod configured;
 mod error;
 mod explain;
@@ -107,6 +108,8 @@ enum Command {
         embedgate explain --decision 01939b1c-2f6e-7cc3-98c4-dc0c0c07398f\n\n\
         It judges by the configured rules, or, where a running edge has their store open, asks that edge.")]
     Explain(explain::ExplainArguments),
+    /// Walk a deployment's checklist against a running edge, and the page with the widget.
+    Checklist(checklist::ChecklistArguments),
     /// Report what the rules allow but probably should not. Where a running edge has the store open, it is asked.
     Lint(remote::Remote),
     /// Tell who embeds: which sites load which widgets, by which entry, and which are refused.
@@ -164,6 +167,7 @@ impl Cli {
             _ if before.new_store => wrong_usage("--new-store belongs to `embedgate run`; leave it out"),
             Command::Check(remote) => check::run(&common, &remote),
             Command::Explain(question) => explain::run(&common, &question),
+            Command::Checklist(arguments) => checklist::run(&common, &arguments),
             Command::Lint(remote) => lint::run(&common, &remote),
             Command::Activity(arguments) => activity::run(&common, &arguments),
             Command::Apply(arguments) => apply::run(&common, &arguments),

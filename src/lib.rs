@@ -11,6 +11,7 @@
 //! | 2 | [`limits`] | how much of its limits each widget has used |
 //! | 2 | [`notifications`] | webhooks to whoever runs the widgets, and sessions that leave the edge |
 //! | 3 | [`edge`] | requests, on listeners of its own and pingora's connectors; only this and `app` use pingora |
+//! | 2 | [`checklist`] | one widget on one site, looked at as browsers see it |
 //! | 3 | [`admin`] | the control plane: rules over HTTP, explained verdicts, health and metrics |
 //! | 4 | [`app`] | puts everything together; the only module that depends on all others |
 //! | 5 | [`cli`] | the command line |
@@ -73,6 +74,7 @@ pub mod activity;
 pub mod admin;
 pub mod app;
 mod certificates;
+pub mod checklist;
 pub mod cli;
 pub mod config;
 mod database;

@@ -13,6 +13,7 @@ use super::input::{self, JSON};
 use super::openapi::QuestionProblems;
 use super::problem::{ErrorPart, Problem};
 use super::{Admin, blocking, refusal};
+use crate::checklist::Surface;
 use embedgate_policy::decision::{EdgePolicy, Facts, TicketState};
 use embedgate_policy::explain::{Explanation, RouteAnswers, explain};
 use embedgate_policy::headers::Destination;
@@ -24,9 +25,12 @@ use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
 /// Largest body, in bytes: a draft and the question about it.
 const LARGEST: usize = MAX_DOCUMENT_BYTES + 64 * 1024;
 
-/// Answers of the routes, in their order.
+/// Answers of the routes, in their order, and where widgets' surfaces are.
 #[derive(Clone, Debug)]
-pub struct ClassAnswers(Box<[ClassAnswer]>);
+pub struct ClassAnswers {
+    routes: Box<[ClassAnswer]>,
+    surfaces: Vec<Surface>,
+}
 
 /// Answers of one route.
 #[derive(Clone, Debug)]
@@ -69,14 +73,25 @@ impl FileAddress {
 
 impl FromIterator<ClassAnswer> for ClassAnswers {
     fn from_iter<I: IntoIterator<Item = ClassAnswer>>(routes: I) -> Self {
-        Self(routes.into_iter().collect())
+        Self { routes: routes.into_iter().collect(), surfaces: Vec::new() }
     }
 }
 
 impl ClassAnswers {
+    /// The same with these surfaces.
+    #[must_use]
+    pub fn with_surfaces(self, surfaces: Vec<Surface>) -> Self {
+        Self { surfaces, ..self }
+    }
+
+    /// The surfaces of a widget.
+    pub(super) fn surfaces(&self, widget: &WidgetId) -> Vec<Surface> {
+        self.surfaces.iter().filter(|surface| surface.serves(widget)).cloned().collect()
+    }
+
     fn of(&self, class: Class, widget: &str) -> impl Iterator<Item = &ClassAnswer> {
         let serves = move |only: &WidgetId| only.as_str() == widget;
-        self.0.iter().filter(move |route| route.class == class && route.only.as_ref().is_none_or(serves))
+        self.routes.iter().filter(move |route| route.class == class && route.only.as_ref().is_none_or(serves))
     }
 
     /// The headers of answers of this class about a widget. Where routes differ, the first stands for them.

@@ -80,6 +80,8 @@ problems! {
     ReadProblems: 400 401 403 404 500 503;
     /// Errors of calls that ask with a body.
     QuestionProblems: 400 401 403 408 413 415 422 500 503;
+    /// Errors of a run of a checklist.
+    ChecklistProblems: 400 401 403 404 408 409 413 415 422 500 503;
     /// Errors of a dry run.
     DryRunProblems: 400 401 403 408 409 412 413 415 422 500 503;
     /// Errors of calls that change rules.
@@ -116,19 +118,20 @@ fn problem(status: u16) -> Response {
         408 => "`body_timeout`: the body came too slowly",
         409 => {
             "`stale_revision`; `read_only_source` if rules come from a file; `no_rules_file`, `no_store` if they come from \
-            elsewhere; `no_receiver` if `notify.url` is not set; of the fleet: `edge_ahead`, `edge_alive`"
+            elsewhere; `no_receiver` if `notify.url` is not set; `checklist_running`; of the fleet: `edge_ahead`, `edge_alive`"
         }
         412 => "`precondition_failed`: the widget is not as `If-Match` or `If-None-Match` says",
         413 => "`too_large`: the body, or more changes than the bucket of the fleet takes at once",
         415 => "`unsupported_media_type`",
         422 => {
             "`invalid_document`, `invalid_revision`, `would_open_widget`, `would_restrict_widget`, `unknown_revision`: `errors` has each error with its place; \
+            `invalid_site`, `site_not_admitted`: the checklist does not look at this page; \
             `wide_change`: the change must be confirmed; `invalid_configuration`: `errors` has each error"
         }
         503 => {
             "`audit_unavailable`: the change can't be written to the audit log, so it was not made; `handed_over`: another \
             process takes over, try again; `too_busy`: other large bodies are being worked on, or as many calls that only read are under way as there may be, \
-            try again; `too_many_readers`: \
+            try again; `edge_unreachable`: nothing answers at the edge's own origin; `too_many_readers`: \
             as many readers of events are connected as there may be; of the fleet: `bucket_unavailable`, `fleet_fault`, \
             `contended`: nothing was changed; `save_uncertain`: it is not known whether the change is saved; \
             `not_in_force_yet`: it is saved, and this edge does not enforce it yet"

@@ -8,6 +8,7 @@
 //! | `GET /widgets/{id}` | one widget |
 //! | `GET /live` | what happens, as it happens |
 //! | `GET /explain` | whether a page may embed a widget, and why |
+//! | `GET /checklist` | a widget's checklist |
 //! | `GET /fleet` | the edges that share its rules |
 //! | `GET /sign-in`, `POST /sign-in`, `POST /sign-out` | a session for a token, and its end |
 //! | `GET /assets/…` | style, scripts, icon |
@@ -16,6 +17,7 @@
 
 mod access;
 mod assets;
+mod checklist;
 mod explain;
 mod faults;
 mod fleet;
@@ -64,6 +66,7 @@ pub(super) fn views() -> Router<Arc<Admin>> {
         .route("/widgets/{id}", get(widget::view))
         .route("/live", get(live::view))
         .route("/explain", get(explain::view))
+        .route("/checklist", get(checklist::view))
         .route("/fleet", get(fleet::view))
         .route("/sign-in", get(access::form).post(access::sign_in))
         .route("/sign-out", post(access::sign_out))
@@ -99,11 +102,6 @@ fn is_for_people(request: &Request) -> bool {
     let accepted = request.headers().get_all(header::ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let is_view = request.method() == Method::GET && !request.uri().path().starts_with("/v1/");
     is_view && accepted.into_iter().any(|line| line.contains("text/html"))
-}
-
-/// Whether somebody may change widgets on the page.
-fn may_change(admin: &Admin, caller: &Caller) -> bool {
-    caller.role == Role::Write && !admin.publisher.is_read_only()
 }
 
 /// Middleware that adds the fields of the page.

@@ -180,6 +180,7 @@ fn served_by(
         page_sessions: PageSessions::default(),
         minutes: Arc::default(),
         survey: Survey::default(),
+        checklists: ChecklistRuns::default(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();

@@ -16,6 +16,8 @@ use embedgate_policy::origin::WIDGET_LABEL;
 use embedgate_policy::report::ReportPath;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 
+mod surfaces;
+
 /// Where a browser finds the operator's page.
 pub(super) fn page_address(settings: &Settings) -> String {
     let admin = &settings.admin;
@@ -45,7 +47,7 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
         file: file_address(route),
         answers: route_answers(route, https, ticket_cookie, reports.clone()),
     };
-    settings.routes.iter().map(answer).collect()
+    settings.routes.iter().map(answer).collect::<ClassAnswers>().with_surfaces(surfaces::of(settings))
 }
 
 /// The address of the file that a route serves of each widget; `None` for a route that serves several.

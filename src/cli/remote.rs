@@ -26,6 +26,7 @@ mod problem;
 
 pub(super) use answer::ApiAnswer;
 pub(super) use call::RemoteCall;
+pub(super) use credentials::authorities;
 pub use problem::ReceivedProblem;
 
 /// Time in which a connection must be open.

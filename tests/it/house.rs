@@ -17,7 +17,7 @@ use text::{Blank, blank, first_names, inline_modules, items_after, words};
 const ROOTS: [(&str, &str); 3] = [("src", ""), ("crates/policy/src", "policy"), ("crates/demo/src", "demo")];
 
 /// Whom each room of the crate may know beside itself. A room that isn't here has no place in it.
-const FLOORS: [(&str, &[&str]); 15] = [
+const FLOORS: [(&str, &[&str]); 16] = [
     ("certificates", &[]),
     ("pacing", &[]),
     ("sockets", &["telemetry"]),
@@ -28,6 +28,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
     ("rules", &[]),
     ("notifications", &["database", "files", "rules", "telemetry"]),
     ("activity", &["database", "notifications", "rules", "telemetry"]),
+    ("checklist", &[]),
     ("limits", &["database", "notifications", "rules", "sockets", "telemetry"]),
     (
         "edge",
@@ -49,6 +50,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
         &[
             "activity",
             "certificates",
+            "checklist",
             "files",
             "limits",
             "notifications",
@@ -64,6 +66,7 @@ const FLOORS: [(&str, &[&str]); 15] = [
             "activity",
             "admin",
             "certificates",
+            "checklist",
             "config",
             "database",
             "edge",
@@ -74,11 +77,11 @@ const FLOORS: [(&str, &[&str]); 15] = [
             "telemetry",
         ],
     ),
-    ("cli", &["app", "config", "rules"]),
+    ("cli", &["app", "checklist", "config", "rules"]),
 ];
 
 /// Crates, and what of the standard library has a place of its own: where each may be named.
-const KEPT: [(&str, &[&str]); 25] = [
+const KEPT: [(&str, &[&str]); 26] = [
     ("async_nats", &["rules/source/nats"]),
     ("pingora_core", &["edge", "app"]),
     ("pingora_cache", &["edge/cache"]),
@@ -96,7 +99,8 @@ const KEPT: [(&str, &[&str]); 25] = [
     ("notify", &["rules/source"]),
     ("redb", &["activity/store", "database", "limits/days", "notifications", "rules/storage/redb"]),
     ("quick_cache", &["edge/cache"]),
-    ("sfv", &["edge/cache"]),
+    ("sfv", &["checklist/site", "edge/cache"]),
+    ("html5gum", &["checklist/site"]),
     ("httpdate", &["edge/cache", "notifications/receiver"]),
     ("prometheus", &["telemetry/metrics", "app/error"]),
     (

@@ -19,6 +19,7 @@ mod bounds;
 mod brake;
 mod browser;
 mod cache;
+mod checklist;
 mod cli;
 mod clients;
 mod denials;

@@ -1,6 +1,7 @@
 //! The operator's page: who gets in, and what each view shows and does, in Chromium where that matters.
 
 mod attacks;
+mod checklist;
 mod explain;
 mod live;
 mod looks;

@@ -33,6 +33,7 @@ const FILES: &[PageFile] = &[
     PageFile { name: "faults.js", media: SCRIPT, text: include_str!("assets/faults.js") },
     PageFile { name: "widget.css", media: STYLE, text: include_str!("assets/widget.css") },
     PageFile { name: "widget.js", media: SCRIPT, text: include_str!("assets/widget.js") },
+    PageFile { name: "checklist.js", media: SCRIPT, text: include_str!("assets/checklist.js") },
     PageFile { name: "explain.css", media: STYLE, text: include_str!("assets/explain.css") },
     PageFile { name: "explain.js", media: SCRIPT, text: include_str!("assets/explain.js") },
     PageFile { name: "live.css", media: STYLE, text: include_str!("assets/live.css") },

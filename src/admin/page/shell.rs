@@ -14,11 +14,13 @@ pub(super) enum Place {
     Widgets,
     Live,
     Explain,
+    Checklist,
     Fleet,
 }
 
 impl Place {
-    const ALL: [Self; 5] = [Self::Overview, Self::Widgets, Self::Live, Self::Explain, Self::Fleet];
+    const ALL: [Self; 6] =
+        [Self::Overview, Self::Widgets, Self::Live, Self::Explain, Self::Checklist, Self::Fleet];
 
     fn path(self) -> &'static str {
         match self {
@@ -26,6 +28,7 @@ impl Place {
             Self::Widgets => "/widgets",
             Self::Live => "/live",
             Self::Explain => "/explain",
+            Self::Checklist => "/checklist",
             Self::Fleet => "/fleet",
         }
     }
@@ -36,6 +39,7 @@ impl Place {
             Self::Widgets => "Widgets",
             Self::Live => "Live",
             Self::Explain => "Explain",
+            Self::Checklist => "Checklist",
             Self::Fleet => "Fleet",
         }
     }

@@ -205,7 +205,7 @@ mod tests {
         ] {
             let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
             let filters =
-                Filters { environment: None, access: None, site: None, labels, now: Timestamp::UNIX_EPOCH };
+                Filters { beginning: None, environment: None, access: None, site: None, labels, now: Timestamp::UNIX_EPOCH };
             assert_eq!(filters.pass_labels(&widget), passes, "{:?}", filters.labels);
         }
     }

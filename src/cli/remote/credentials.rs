@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 
 use super::unusable;
@@ -21,6 +22,12 @@ pub(super) fn tls(ca: &Path, client: Option<(&Path, &Path)>) -> Result<TlsConfig
         config = config.client_cert(Some(ClientCert::new_with_certs(&chain, key)));
     }
     Ok(config.build())
+}
+
+/// The certificates of authorities in a file.
+pub(in crate::cli) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, CliError> {
+    let certificates = certificates(path)?;
+    Ok(certificates.iter().map(|certificate| CertificateDer::from(certificate.der().to_vec())).collect())
 }
 
 fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, CliError> {

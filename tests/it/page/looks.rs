@@ -10,7 +10,7 @@ use crate::support::browser::{Browser, BrowserOptions};
 use crate::support::edge::{Edge, EdgeSpec, WRITE_TOKEN};
 
 /// The views, and one that isn't there.
-const VIEWS: &[&str] = &["/", "/fleet", "/live", "/explain?widget=wgt_demo&page=https%3A%2F%2Fstranger.example%2F", "/sign-in", "/lost", "/widgets", "/widgets?id=none", "/widgets/wgt_demo"];
+const VIEWS: &[&str] = &["/", "/fleet", "/live", "/explain?widget=wgt_demo&page=https%3A%2F%2Fstranger.example%2F", "/checklist", "/sign-in", "/lost", "/widgets", "/widgets?id=none", "/widgets/wgt_demo"];
 
 /// Variable that names a folder, for pictures of all views.
 const PICTURES: &str = "EMBEDGATE_TEST_PICTURES";

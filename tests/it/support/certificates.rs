@@ -33,6 +33,7 @@ pub struct Authority {
 }
 
 /// A certificate and its key, both PEM.
+#[derive(Clone)]
 pub struct Pair {
     pub cert: String,
     pub key: String,

@@ -22,8 +22,10 @@ use super::ports;
 
 /// Sites that are up until this is dropped.
 pub struct Sites {
-    plain: SocketAddr,
-    tls: SocketAddr,
+    /// Where they are without TLS.
+    pub plain: SocketAddr,
+    /// Where they are with TLS.
+    pub tls: SocketAddr,
     pin: String,
     pages: Pages,
     tasks: Vec<JoinHandle<()>>,
