@@ -16,7 +16,11 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
                 "Anybody can copy the tag, and a program can name any site. Limits bound what that costs."
             }
             @if usage.is_empty() {
-                (empty("Nothing is limited", "Start with the sessions and opens of each address: visitors never notice, and a thief does.", None))
+                (empty(
+                    "Nothing is limited",
+                    "Start with the sessions and opens of each address: visitors never notice, and a thief does.",
+                    None,
+                ))
             } @else {
                 @if widget.limits.mode == LimitMode::Monitor {
                     p class="note" { "These limits only monitor: what is beyond them is noted, and let through." }

@@ -29,7 +29,11 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
         section class="card" id="sites" {
             h2 { "Sites without an entry" }
             @if tables.iter().all(|(seen, _, _)| seen.sites.is_empty()) {
-                (empty("Nobody was refused", "A site that tries to embed the widget and is not on the list appears here, with the entry for it.", None))
+                (empty(
+                    "Nobody was refused",
+                    "A site that tries to embed the widget and is not on the list appears here, with the entry for it.",
+                    None,
+                ))
             } @else {
                 p class="lead" {
                     "A request can name any site, so add an entry only for a site that you know."

@@ -13,7 +13,9 @@ pub(super) fn section(admin: &Admin, widget: &Widget) -> Markup {
         section class="card" id="snippet" {
             h2 { "The tag" }
             p class="lead" { "It goes on the pages of the site, and never changes, whatever the list says." }
-            pre class="snippet" id="tag" tabindex="0" role="region" aria-label="The tag" { "<script src=\"" (loader) "\" async></script>" }
+            pre class="snippet" id="tag" tabindex="0" role="region" aria-label="The tag" {
+                "<script src=\"" (loader) "\" async></script>"
+            }
             div class="toolbar" { button type="button" data-copy="tag" { "Copy" } }
         }
     }
