@@ -135,8 +135,11 @@ fn tag() -> String {
     format!("<script src=\"https://{EDGE}/w/{{id}}/loader.js\" async></script>")
 }
 
+/// The point that finds a page's fault, the page's path, its fields and its HTML.
+type PlantedPage = (&'static str, &'static str, &'static [(&'static str, &'static str)], &'static str);
+
 /// The pages of the site, by path: what each sends, and its HTML, in which `{tag}` is the tag of widget `site`.
-const PAGES: [(&str, &str, &[(&str, &str)], &str); 13] = [
+const PAGES: [PlantedPage; 13] = [
     ("", "/", &[], "{tag}"),
     ("linked", "/bare", &[], "<p>{tag-as-text}"),
     (

@@ -3,6 +3,7 @@
 mod attacks;
 mod checklist;
 mod explain;
+mod guide;
 mod live;
 mod looks;
 mod overview;

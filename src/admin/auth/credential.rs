@@ -1,9 +1,9 @@
 //! What a caller was let in by, and the end of it while an answer goes on.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 use super::Caller;
 use super::sessions::Digest;

@@ -2,17 +2,18 @@
 //! token for a while. A session has what its token has, and ends with it.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use ring::digest::SHA256_OUTPUT_LEN;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::token_file::sha256;
 use crate::files::private;
 
 /// How long a session lasts.
-pub(super) const LIFETIME: Duration = Duration::from_hours(12);
+pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// Random bytes of an id.
 const ID_BYTES: usize = 32;

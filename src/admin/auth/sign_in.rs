@@ -1,10 +1,10 @@
 //! Signing in to the operator's page and signing out: a session for a token, and its end.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use http::HeaderMap;
 use http::header::HeaderValue;
+use tokio::time::Instant;
 
 use super::cookie::{self, PresentedSession};
 use super::{refused, token_file, whence};

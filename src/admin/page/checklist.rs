@@ -8,7 +8,8 @@ use axum::response::Response;
 use http::Uri;
 use maud::{Markup, html};
 
-use super::shell::{Place, View, time};
+use super::parts::time;
+use super::shell::{Place, View};
 use crate::admin::auth::{Caller, Role};
 use crate::admin::checklist::{LastRun, document};
 use crate::admin::problem::Problem;
@@ -21,7 +22,7 @@ use embedgate_policy::widget::{Widget, WidgetId};
 const MOST_SITES: usize = 100;
 
 /// What the view shows of a widget.
-struct ShownWidget {
+struct ChosenWidget {
     widget: Widget,
     last: Option<LastRun>,
 }
@@ -72,15 +73,16 @@ pub(super) async fn view(
             (result(shown))
         }
     };
-    View { title: "Checklist", place: Place::Checklist, scripts: &["checklist.js"], styles: &[] }.around(&caller, &main)
+    View { title: "Checklist", place: Place::Checklist, scripts: &["checklist.js"], styles: &[] }
+        .around(&caller, &main)
 }
 
-async fn shown(admin: &Arc<Admin>, id: &str) -> Result<ShownWidget, Problem> {
+async fn shown(admin: &Arc<Admin>, id: &str) -> Result<ChosenWidget, Problem> {
     let id = WidgetId::parse(id).map_err(|_| Problem::unknown_widget())?;
     let admin = Arc::clone(admin);
     blocking(move || {
         let widget = document(&admin, &id)?;
-        Ok(ShownWidget { last: admin.checklists.last(&id), widget })
+        Ok(ChosenWidget { last: admin.checklists.last(&id), widget })
     })
     .await
 }
@@ -113,7 +115,7 @@ fn sites(widget: &Widget, local_port: &str) -> Vec<String> {
     exact.map(site).take(MOST_SITES).collect()
 }
 
-fn runner(shown: &ShownWidget, site: Option<&str>, role: Role, local_port: &str) -> Markup {
+fn runner(shown: &ChosenWidget, site: Option<&str>, role: Role, local_port: &str) -> Markup {
     let sites = sites(&shown.widget, local_port);
     let id = shown.widget.id.as_str();
     let looked_at = shown.last.as_ref().and_then(|last| last.checklist.site.as_deref());
@@ -143,7 +145,7 @@ fn runner(shown: &ShownWidget, site: Option<&str>, role: Role, local_port: &str)
     }
 }
 
-fn result(shown: &ShownWidget) -> Markup {
+fn result(shown: &ChosenWidget) -> Markup {
     let Some(LastRun { at, checklist }) = &shown.last else {
         return html! {
             section class="card" {

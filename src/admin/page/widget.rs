@@ -35,7 +35,7 @@ use crate::admin::input::KnownId;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking};
 
-use facts::WidgetFacts;
+use facts::ReadWidget;
 
 /// The view.
 pub(super) async fn view(
@@ -44,7 +44,7 @@ pub(super) async fn view(
     KnownId(id): KnownId,
 ) -> Result<Response, Problem> {
     let for_work = Arc::clone(&admin);
-    let WidgetFacts { id, history, in_force } = blocking(move || WidgetFacts::read(&for_work, id)).await?;
+    let ReadWidget { id, history, in_force } = blocking(move || ReadWidget::read(&for_work, id)).await?;
     let may_change = may_change(&admin, &caller);
     let revision = in_force.as_ref().and_then(|facts| facts.widget.revision).unwrap_or_default();
     let main = html! {

@@ -204,8 +204,14 @@ mod tests {
             (&["growth"], false),
         ] {
             let labels: Vec<String> = labels.iter().map(|&label| label.to_owned()).collect();
-            let filters =
-                Filters { beginning: None, environment: None, access: None, site: None, labels, now: Timestamp::UNIX_EPOCH };
+            let filters = Filters {
+                beginning: None,
+                environment: None,
+                access: None,
+                site: None,
+                labels,
+                now: Timestamp::UNIX_EPOCH,
+            };
             assert_eq!(filters.pass_labels(&widget), passes, "{:?}", filters.labels);
         }
     }

@@ -10,34 +10,34 @@ use crate::support::eventually;
 
 const LEFT_OVER: &str = "old-shop.vercel.app";
 
-async fn visit(edge: &Edge, widget: &str, origin: &str) -> u16 {
+pub async fn visit(edge: &Edge, widget: &str, origin: &str) -> u16 {
     let request = reqwest::Client::new().get(edge.url(&format!("/w/{widget}/loader.js")));
     request.header("origin", origin).send().await.unwrap().status().as_u16()
 }
 
-async fn stored(edge: &Edge, id: &str) -> Value {
+pub async fn stored(edge: &Edge, id: &str) -> Value {
     edge.admin(&format!("/v1/widgets/{id}")).await.json().await.unwrap()
 }
 
 /// Clicks the first element that matches. Whatever covers it doesn't matter.
-async fn click(browser: &Browser, css: &str) {
+pub async fn click(browser: &Browser, css: &str) {
     browser.wait_for(css, SOON).await.unwrap();
     browser.eval(&format!("document.querySelector({css:?}).click()")).await.unwrap();
 }
 
-async fn fill(browser: &Browser, css: &str, value: &str) {
+pub async fn fill(browser: &Browser, css: &str, value: &str) {
     browser.wait_for(css, SOON).await.unwrap();
     browser.eval(&format!("document.querySelector({css:?}).value = {value:?}")).await.unwrap();
 }
 
 /// What the dialog says, once it has buttons.
-async fn asked(browser: &Browser) -> String {
+pub async fn asked(browser: &Browser) -> String {
     browser.wait_for("dialog.change menu", SOON).await.unwrap();
     browser.text("dialog.change").await.unwrap()
 }
 
 /// Saves what the dialog asks about, and waits until the view says which revision is in force.
-async fn save(browser: &Browser, revision: u64) {
+pub async fn save(browser: &Browser, revision: u64) {
     click(browser, "dialog.change menu li:nth-child(2) button").await;
     let said =
         format!("document.getElementById('saved')?.textContent === 'Revision {revision} is in force.'");

@@ -198,7 +198,7 @@ fn each_trouble_is_told_with_the_place_where_it_is_mended() {
         trouble(&mut glance);
         let told = concerns(&glance);
         let [Concern { urgency: told_urgency, text: told_text, place }] = told.as_slice() else {
-            unreachable!("{text}: {told:?}");
+            panic!("{text}: {told:?}");
         };
         assert!(
             told_text.contains(text) && place.0 == address && *told_urgency == urgency,

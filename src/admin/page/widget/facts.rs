@@ -12,7 +12,7 @@ use embedgate_policy::lint::{Finding, STALE_AFTER, lint};
 use embedgate_policy::widget::{Access, Widget, WidgetId};
 
 /// What is known of one widget.
-pub(super) struct WidgetFacts {
+pub(super) struct ReadWidget {
     pub(super) id: WidgetId,
     /// The revisions that are kept, newest first.
     pub(super) history: Vec<PastRevision>,
@@ -38,7 +38,7 @@ pub(super) struct ShownWidget {
     pub(super) now: Timestamp,
 }
 
-impl WidgetFacts {
+impl ReadWidget {
     /// Reads what is known of a widget. It waits for the disk, and for the other edges of a fleet.
     pub(super) fn read(admin: &Admin, id: WidgetId) -> Result<Self, Problem> {
         let widget = admin.publisher.documents().get(id.as_str());
