@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::Uri;
 use maud::{Markup, html};
 
-use super::parts::time;
+use super::parts::{prose, time};
 use super::shell::{Place, View};
 use crate::admin::auth::{Caller, Role};
 use crate::admin::checklist::{LastRun, document};
@@ -194,10 +194,10 @@ fn told(point: &CheckPoint, widget: &Widget) -> Markup {
     html! {
         li id=(point.code) {
             p { span class={ "badge " (tone) } { (word) } " " strong { (point.title) } }
-            p { (point.found) }
+            p { (prose(&point.found)) }
             @if let Some(mend) = &point.mend {
                 p class="note" {
-                    (mend)
+                    (prose(mend))
                     @if point.group == PointGroup::Widget || point.code == "listed" {
                         " " a href={ "/widgets/" (widget.id.as_str()) } { "Open the widget" }
                     }

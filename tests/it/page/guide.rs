@@ -92,15 +92,15 @@ async fn a_new_operator_finds_the_way() {
     .await;
     sign_in(&browser, &edge, WRITE_TOKEN).await;
     browser.wait_for(&format!("a[href^='/widgets/wgt_shop']"), SOON).await.unwrap();
-    picture(&browser, "overview", "h1", (1100, 900), "light").await;
-    picture(&browser, "phone", "h1", (390, 844), "dark").await;
+    picture(&browser, "overview", "body", (1100, 900), "light").await;
+    picture(&browser, "phone", "body", (390, 844), "dark").await;
     browser.resize((1200, 800)).await.unwrap();
 
     // The preview is left over.
     browser.goto(&view(&edge, "/widgets/wgt_shop")).await.unwrap();
     let findings = text(&browser, "#findings").await;
     assert!(findings.contains(PREVIEW) && findings.contains("40 days"), "{findings}");
-    picture(&browser, "leftover", "h1", (1100, 980), "light").await;
+    picture(&browser, "leftover", "body", (1100, 980), "light").await;
     click(&browser, &format!("[data-change=remove][data-entry='{PREVIEW}']")).await;
     asked(&browser).await;
     save(&browser, 3).await;
@@ -110,7 +110,7 @@ async fn a_new_operator_finds_the_way() {
     click(&browser, "[data-change=add][data-entry='www.shop.example']").await;
     let told = asked(&browser).await;
     assert!(told.contains("1 site that is refused now would be admitted"), "{told}");
-    picture(&browser, "change", "h1", (1100, 760), "light").await;
+    picture(&browser, "change", "body", (1100, 760), "light").await;
     save(&browser, 4).await;
     assert_eq!(visit(&edge, "wgt_shop", CUSTOMER).await, 200);
 

@@ -16,9 +16,9 @@ const instant = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeSt
 const shown = new WeakMap();
 
 // Draws into an element what happened at `times`, in seconds of Unix time, ascending. Each of `series` has a `label`, its
-// `values` (null: not known) and a `kind`: main, good, warn, bad, quiet or blue. `unit` follows each number. Drawing into
-// the same element again replaces what is there.
-export function draw(element, { times, series, unit = "" }) {
+// `values` (null: not known) and a `kind`: main, good, warn, bad, quiet or blue. `unit` follows each number. `from`: where the
+// time begins, also if nothing is known of it. Drawing into the same element again replaces what is there.
+export function draw(element, { times, series, from, unit = "" }) {
   const before = shown.get(element);
   before?.end();
   const figure = (value) => (value === null || value === undefined ? "–" : `${number.format(value)}${unit && ` ${unit}`}`);
@@ -38,7 +38,7 @@ export function draw(element, { times, series, unit = "" }) {
   });
   under(null);
 
-  const plot = (width) => new uPlot(options(element, times, series, width, under), [times, ...series.map(({ values }) => values)], canvas);
+  const plot = (width) => new uPlot(options(element, { times, series, from }, width, under), [times, ...series.map(({ values }) => values)], canvas);
   let drawn = plot(element.clientWidth);
   const sized = new ResizeObserver(() => {
     if (element.clientWidth !== drawn.width) drawn.setSize({ width: element.clientWidth, height: HEIGHT });
@@ -61,10 +61,11 @@ export function draw(element, { times, series, unit = "" }) {
   });
 }
 
-function options(element, times, series, width, under) {
+function options(element, { times, series, from }, width, under) {
   const style = getComputedStyle(element);
   const colour = (name) => style.getPropertyValue(name).trim();
-  const isLong = times.length > 1 && times.at(-1) - times[0] > 36 * 3600;
+  const begin = Math.min(from ?? Infinity, times[0] ?? Infinity);
+  const isLong = times.at(-1) - begin > 36 * 3600;
   const at = (seconds) => (isLong ? day : clock).format(seconds * 1000);
   const axis = {
     stroke: colour("--soft"),
@@ -78,7 +79,7 @@ function options(element, times, series, width, under) {
     padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-    scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    scales: { x: { range: (_, __, last) => [begin, last] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, size: 32, space: 64, values: (_, ticks) => ticks.map(at) },
       { ...axis, size: 48, space: 36, values: (_, ticks) => ticks.map((tick) => compact.format(tick)) },

@@ -1,4 +1,7 @@
 // Runs the checklist, and shows the result, which the view renders.
+
+import { call } from "./page.js";
+
 const form = document.getElementById("run");
 
 if (form) {
@@ -15,22 +18,13 @@ if (form) {
     form.setAttribute("aria-busy", "true");
     progress.textContent = "Asking the edge and the site. This takes a few seconds.";
     try {
-      const answer = await fetch(`/v1/widgets/${encodeURIComponent(widget)}/checklist`, {
-        method: "POST",
-        headers: { "content-type": "application/json" },
-        body: JSON.stringify({ site }),
-      });
-      if (answer.ok) {
-        const query = new URLSearchParams({ widget, site });
-        location.assign(`/checklist?${query}#result`);
-        // The same address with a fragment is not loaded again.
-        if (location.search === `?${query}`) location.reload();
-        return;
-      }
-      const problem = await answer.json().catch(() => ({}));
-      tell(problem.detail ?? `The edge answered ${answer.status}. Try again.`);
-    } catch {
-      tell("The edge did not answer. See that it runs, and try again.");
+      await call("POST", `/v1/widgets/${encodeURIComponent(widget)}/checklist`, { site });
+      const query = new URLSearchParams({ widget, site });
+      location.assign(`/checklist?${query}#result`);
+      // The same address with a fragment is not loaded again.
+      if (location.search === `?${query}`) location.reload();
+    } catch (error) {
+      tell(error.message);
     }
   });
 

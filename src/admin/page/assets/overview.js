@@ -21,8 +21,10 @@ async function show() {
     const shown = spread(minutes.length < 2 ? [...minutes, under_way] : minutes);
     const values = (of) => shown.map((minute) => (minute.missing ? null : of(minute)));
     const times = shown.map(({ at }) => at);
+    const from = times.at(-1) - (span.value - 1) * MINUTE;
     draw(chart("verdicts"), {
       times,
+      from,
       series: [
         { label: "allowed", values: values(({ allowed }) => allowed), kind: "good" },
         { label: "denied", values: values(({ denied }) => denied), kind: "warn" },
@@ -32,6 +34,7 @@ async function show() {
     });
     draw(chart("latency"), {
       times,
+      from,
       unit: "ms",
       series: [
         { label: "half of them within", values: values(({ p50 }) => milliseconds(p50)), kind: "main" },

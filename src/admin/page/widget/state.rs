@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::facts::ShownWidget;
-use crate::admin::page::parts::{BadgeKind, badge, number};
+use crate::admin::page::parts::{BadgeKind, badge, number, prose};
 use crate::admin::page::widgets::{access, environment};
 use embedgate_policy::lint::{Finding, Severity};
 use embedgate_policy::widget::{Access, Widget};
@@ -93,7 +93,7 @@ fn told(findings: &[Finding]) -> Markup {
                             tr {
                                 td { (severity(finding)) }
                                 td {
-                                    (finding.detail) ". "
+                                    (prose(&finding.detail)) ". "
                                     @if let Some(place) = place(&finding.pointer) { a href=(place) { "Look at it" } }
                                 }
                             }
