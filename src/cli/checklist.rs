@@ -27,10 +27,10 @@ pub(super) struct ChecklistArguments {
     /// The widget's id.
     #[arg(long, value_name = "ID", value_parser = widget_id)]
     widget: WidgetId,
-    /// The edge as browsers see it, such as https://embed.example.net. Left out: its first own origin.
+    /// The edge as browsers see it, such as `https://embed.example.net`. Left out: its first own origin.
     #[arg(long, value_name = "URL", value_parser = edge_url)]
     edge: Option<Url>,
-    /// The page with the widget, such as https://www.example.com or https://www.example.com/help. Left out: only the edge is
+    /// The page with the widget, such as `https://www.example.com` or `https://www.example.com/help`. Left out: only the edge is
     /// looked at.
     #[arg(long, value_name = "ORIGIN", value_parser = page_url)]
     site: Option<Url>,

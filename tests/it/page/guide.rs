@@ -91,7 +91,7 @@ async fn a_new_operator_finds_the_way() {
     })
     .await;
     sign_in(&browser, &edge, WRITE_TOKEN).await;
-    browser.wait_for(&format!("a[href^='/widgets/wgt_shop']"), SOON).await.unwrap();
+    browser.wait_for("a[href^='/widgets/wgt_shop']", SOON).await.unwrap();
     picture(&browser, "overview", "body", (1100, 900), "light").await;
     picture(&browser, "phone", "body", (390, 844), "dark").await;
     browser.resize((1200, 800)).await.unwrap();
