@@ -10,7 +10,7 @@
 //! | `secure` | points about the edge's certificate and plain http |
 //! | `site` | points about the site's page: the tag, and what its header fields forbid |
 //!
-//! Nothing is changed. A run opens one WebSocket as the site, reads the frame's document once as a browser would, so that it
+//! No rule is changed. A run opens one WebSocket as the site, reads the frame's document once as a browser would, so that it
 //! gets a ticket, and renews that. Its other requests say that they prefetch, so that they are no sightings.
 
 mod document;
@@ -34,7 +34,7 @@ use embedgate_policy::widget::WidgetId;
 pub use facts::{KnownFinding, Surface, SurfaceKind, TrafficSeen, WidgetFacts};
 pub use fetch::{CheckClient, FetchFault};
 pub use point::{CheckPoint, PointGroup, PointState};
-pub use reach::{MappedAddress, Reach, is_public};
+pub use reach::{MappedAddress, Reach};
 
 use site::SitePage;
 

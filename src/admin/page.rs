@@ -81,6 +81,10 @@ pub(super) fn is_open(path: &str) -> bool {
 
 /// The answer to somebody without a session who wants to see a view with a browser.
 pub(super) fn sign_in_first(request: &Request) -> Option<Response> {
+    // Whoever presents a token is no person with a browser, and guessing is slow.
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return None;
+    }
     let wants = is_for_people(request) || request.method() == Method::GET && request.uri().path() == "/";
     wants.then(|| access::to(&access::path(request.uri())))
 }

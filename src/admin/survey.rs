@@ -25,6 +25,9 @@ const AT_ONCE: usize = 500;
 /// Rest after each of these readings, as a multiple of its time.
 const REST: u32 = 4;
 
+/// Longest rest after a reading.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// Shortest rest between two surveys.
 const SHORTEST_REST: Duration = Duration::from_secs(1);
 
@@ -150,7 +153,8 @@ async fn make(admin: Arc<Admin>) {
             None => break None,
             next => after = next,
         }
-        sleep(reading.elapsed() * REST).await;
+        // Most of a long time was waiting for edges that are silent.
+        sleep((reading.elapsed() * REST).min(LONGEST_REST)).await;
     };
     let kinds = failure.map_or_else(|| Ok(most_severe_first(kinds)), Err);
     admin.survey.end(Surveyed { at, generation, kinds, missing }, begun.elapsed());

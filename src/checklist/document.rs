@@ -22,13 +22,8 @@ const OTHERS: PointKind = point("document", "The document has no other findings"
 const TRAFFIC: PointKind = point("traffic", "Sites have embedded it, and not only previews");
 
 /// Findings that say that something of another stage is listed.
-const STAGES: [&str; 5] = [
-    "mixed_environments",
-    "preview_in_production",
-    "loopback_in_production",
-    "claimable_preview",
-    "staging_in_production",
-];
+const STAGES: [&str; 4] =
+    ["mixed_environments", "preview_in_production", "loopback_in_production", "claimable_preview"];
 
 /// Findings that other points tell of.
 const ELSEWHERE: [&str; 8] = [
@@ -142,7 +137,7 @@ fn voice(deployment: &Deployment) -> CheckPoint {
 fn limits(facts: &WidgetFacts) -> CheckPoint {
     let mend = "Set `limits.address`, such as 5 sessions and 20 opens a minute.";
     match facts.limited {
-        false => LIMITS.warn("the widget has no limits", mend),
+        false => LIMITS.warn("no limit of the widget is enforced", mend),
         true => by_findings(LIMITS, facts, &|code| code == "limit_without_address", mend),
     }
 }

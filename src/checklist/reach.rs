@@ -123,7 +123,7 @@ impl fmt::Display for MappedAddress {
 /// Whether an address is one of the public internet, and of a single host. What is reserved, or stands for another address, is
 /// not (the special-purpose registries of RFC 6890).
 #[must_use]
-pub fn is_public(address: IpAddr) -> bool {
+fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
         IpAddr::V6(address) => is_public_v6(address),

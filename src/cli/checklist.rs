@@ -20,8 +20,8 @@ use embedgate_policy::widget::WidgetId;
 #[command(after_help = "Examples:\n  \
         embedgate checklist --widget wgt_demo --site https://www.example.com/help\n  \
         embedgate checklist --edge https://embed.example.net --widget wgt_demo --site https://www.example.com --json\n\n\
-        It asks from this machine. Nothing is changed: one WebSocket is opened and closed, and two requests of the iframe \
-        are sightings of the site.\n\n\
+        It asks from this machine. No rule is changed: one WebSocket is opened and closed, two calls are made to the session \
+        route, and two requests of the iframe are sightings of the site.\n\n\
         Exit code: 0 no point failed, 1 a point failed, 2 wrong usage, 3 the edge could not be asked.")]
 pub(super) struct ChecklistArguments {
     /// The widget's id.

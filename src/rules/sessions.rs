@@ -125,6 +125,9 @@ pub trait OpenSessions: Send + Sync {
     /// Those of one widget, in no particular order.
     fn of_widget(&self, id: &str) -> Vec<OpenSession>;
 
+    /// How many there are of one widget.
+    fn count_of_widget(&self, id: &str) -> usize;
+
     /// How many there are, of all widgets.
     fn count(&self) -> usize;
 }

@@ -229,12 +229,12 @@ async fn the_decision_log_names_origins_only() {
     let widgets = json!([{ "id": "w", "allowed_domains": ["example.com", "example.com:8443"] }]);
     let edge = Edge::start(EdgeSpec::on(upstream.addr, &widgets)).await;
     let (status, ..) =
-        ask(&edge, "/w/w/frame?ticket=hidden", &[("referer", "https://example.com/private?token=x")]).await;
+        ask(&edge, "/w/w/frame?ticket=hidden", &[("referer", "https://example.com/private?secret=x")]).await;
     assert_eq!(status, 200);
     let (.., body) = ask(&edge, "/w/w/session", &[("origin", "http://example.com")]).await;
     eventually("both decisions are logged", async || edge.decisions().len() == 2).await;
     let text = std::fs::read_to_string(edge.folder().join("out.log")).unwrap();
-    for secret in ["private", "token", "hidden"] {
+    for secret in ["private", "secret", "hidden"] {
         assert!(!text.contains(secret) && !edge.log().contains(secret), "{secret}");
     }
     let [allowed, denied] = &edge.decisions()[..] else { panic!("{text}") };

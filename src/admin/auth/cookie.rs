@@ -34,8 +34,10 @@ impl PresentedSession {
 
 /// The digests of all ids that a request presents.
 pub(super) fn ids(is_secure: bool, headers: &HeaderMap) -> impl Iterator<Item = Digest> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    // Other cookies in the same line may have any bytes.
+    let lines = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    let pairs = lines.flat_map(|line| line.split(|byte| *byte == b';'));
+    let pairs = pairs.filter_map(|pair| str::from_utf8(pair).ok()?.split_once('='));
     let own = pairs.filter(move |(given, _)| given.trim() == name(is_secure));
     own.map(|(_, id)| sha256(id.trim()))
 }
@@ -82,6 +84,7 @@ mod tests {
             (&["x=1", "embedgate_admin=1a"], one),
             (&["x=embedgate_admin=1a; Embedgate_admin=2; embedgate_admin"], PresentedSession::Nothing),
             (&["__Host-embedgate=1a"], PresentedSession::Nothing),
+            (&["x=\u{e9}; embedgate_admin=1a"], one),
             (&["embedgate_admin=1a; embedgate_admin=1a"], PresentedSession::Several),
             (&["embedgate_admin=1a; embedgate_admin =2b"], PresentedSession::Several),
             (&["embedgate_admin=1a", "embedgate_admin=2b"], PresentedSession::Several),

@@ -7,6 +7,7 @@ use crate::admin::Admin;
 use crate::admin::activity::{Gather, SiteJudge, is_preview, stale};
 use crate::admin::problem::Problem;
 use crate::checklist::{KnownFinding, TrafficSeen, WidgetFacts};
+use embedgate_policy::limits::LimitMode;
 use embedgate_policy::lint::lint;
 use embedgate_policy::widget::{Access, Capability, Widget};
 
@@ -27,7 +28,7 @@ pub(super) fn of(admin: &Admin, widget: &Widget) -> Result<WidgetFacts, Problem>
         access,
         voice: widget.capabilities.contains(&Capability::Voice),
         public_trust_center: widget.public_trust_center,
-        limited: !widget.limits.is_empty(),
+        limited: !widget.limits.is_empty() && widget.limits.mode == LimitMode::Enforce,
         findings: findings.into_iter().map(KnownFinding::from).collect(),
         traffic: traffic(admin, &SiteJudge::new(widget, &policy, now), &activity),
         surfaces: admin.answers.load().surfaces(&widget.id),

@@ -48,12 +48,15 @@ pub(super) async fn view(
         section class="card" {
             h2 { "Which widget" }
             p class="lead" { "The checklist looks at one widget on one site, as the browsers of its visitors do." }
-            form class="toolbar" method="get" action="/checklist" {
-                label class="field" {
-                    span { "Id of the widget" }
-                    input name="widget" required maxlength="64" value=[id.as_deref()] autocomplete="off" spellcheck="false";
+            form method="get" action="/checklist" {
+                div class="fields" {
+                    label class="field" {
+                        span { "Id of the widget" }
+                        input name="widget" required maxlength="64" value=[id.as_deref()] autocomplete="off"
+                            spellcheck="false";
+                    }
                 }
-                button { "Choose" }
+                div class="toolbar" { button { "Choose" } }
             }
             @match &shown {
                 None => div class="empty" {
@@ -124,13 +127,16 @@ fn runner(shown: &ChosenWidget, site: Option<&str>, role: Role, local_port: &str
         section class="card" {
             h2 { "Run it for " code { (id) } }
             @if role == Role::Write {
-                form class="toolbar" id="run" data-widget=(id) {
-                    label class="field" {
-                        span { "Page with the widget" }
-                        input name="site" type="url" required value=[proposed] list="sites" placeholder="https://shop.example.com";
+                form id="run" data-widget=(id) {
+                    div class="fields" {
+                        label class="field" {
+                            span { "Page with the widget" }
+                            input name="site" type="url" required value=[proposed] list="sites"
+                                placeholder="https://shop.example.com";
+                        }
                     }
                     datalist id="sites" { @for site in &sites { option value=(site) {} } }
-                    button class="primary" { "Run the checklist" }
+                    div class="toolbar" { button class="primary" { "Run the checklist" } }
                 }
                 p class="note" {
                     "The edge fetches this page. It has to be on the widget's list, on https and at public addresses; for others, run "

@@ -77,11 +77,25 @@ fn fallbacks(name: &str) -> &'static [&'static str] {
     }
 }
 
+/// Directives that may decide. A page may have any number of others.
+const DECIDING: [&str; 7] = [
+    "script-src-elem",
+    "script-src",
+    "default-src",
+    "frame-src",
+    "child-src",
+    "connect-src",
+    "frame-ancestors",
+];
+
 fn policy(text: &str) -> Vec<Directive> {
     let mut directives: Vec<Directive> = Vec::new();
     for part in text.split(';') {
         let mut words = part.split_ascii_whitespace();
         let Some(name) = words.next().map(str::to_ascii_lowercase) else { continue };
+        if !DECIDING.contains(&name.as_str()) {
+            continue;
+        }
         // Of two with the same name, the first counts.
         if directives.iter().all(|directive| directive.name != name) {
             directives.push(Directive { name, sources: words.map(str::to_owned).collect() });

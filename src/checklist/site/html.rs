@@ -6,6 +6,9 @@ use url::Url;
 /// Most scripts of a page that are looked at.
 const MOST_SCRIPTS: usize = 1000;
 
+/// Longest value of an attribute that is looked at, in bytes: each address has that of `base` in it.
+const LONGEST: usize = 16 << 10;
+
 /// Types of scripts that browsers run.
 const RUN: [&str; 5] = ["", "module", "text/javascript", "application/javascript", "text/ecmascript"];
 
@@ -105,12 +108,25 @@ impl PageMarkup {
 }
 
 fn attribute(tag: &StartTag<()>, name: &[u8]) -> Option<String> {
-    tag.attributes.get(name).map(|value| String::from_utf8_lossy(value).into_owned())
+    let value = tag.attributes.get(name).filter(|value| value.len() <= LONGEST)?;
+    Some(String::from_utf8_lossy(value).into_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_no_longer_than_what_is_looked_at() {
+        let base = "x".repeat(LONGEST);
+        let scripts = "<script src=a></script>".repeat(MOST_SCRIPTS);
+        let read = read(&format!("<base href=\"/{base}/\">{scripts}"));
+        assert_eq!(read.scripts.len(), MOST_SCRIPTS);
+        assert!(
+            read.scripts.iter().all(|script| script.url.as_str().len() < 100),
+            "the long base counts for nothing"
+        );
+    }
 
     fn read(html: &str) -> PageMarkup {
         PageMarkup::read(html.as_bytes(), &"https://shop.example.com/a/b".parse().unwrap())

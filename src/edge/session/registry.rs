@@ -329,6 +329,10 @@ impl OpenSessions for SessionRegistry {
         entries.map(SessionEntry::shown).collect()
     }
 
+    fn count_of_widget(&self, id: &str) -> usize {
+        self.shard(id).get(id).map_or(0, |of_widget| of_widget.sessions.len())
+    }
+
     fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }

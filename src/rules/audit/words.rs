@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value};
 
-/// Differences as [`differences`](mod@super::differences) has them, field by field: `+ shop.example.com`, `- old.example.com`,
+/// Differences as [`differences`](fn@super::differences) has them, field by field: `+ shop.example.com`, `- old.example.com`,
 /// `enabled: true -> false`; `the same document` if there are none.
 pub fn in_words(differences: &Map<String, Value>) -> Vec<String> {
     let told: Vec<String> =

@@ -139,7 +139,7 @@ fn completions_are_what_shells_understand() {
         "source completions.bash; COMP_WORDS=(embedgate ch); COMP_CWORD=1; _embedgate embedgate ch embedgate; \
          echo \"${COMPREPLY[@]}\"",
     );
-    assert_eq!((asked.out.as_str(), asked.err.as_str()), ("check\n", ""));
+    assert_eq!((asked.out.as_str(), asked.err.as_str()), ("check checklist\n", ""));
     let asked = bash(
         "source completions.bash; COMP_WORDS=(embedgate widgets dis); COMP_CWORD=2; \
          _embedgate embedgate dis widgets; echo \"${COMPREPLY[@]}\"",

@@ -37,7 +37,7 @@ async fn a_page_is_explained_while_somebody_types() {
     browser.goto(&format!("{}/explain?widget=w", address(&edge))).await.unwrap();
     browser.wait_for("#answer .empty", SOON).await.unwrap();
     fill(&browser, "page", "https://example.com/shop?a=b#c").await;
-    verdict_is(&browser, "allow", "the entry `example.com` names it").await;
+    verdict_is(&browser, "allow", "the entry example.com names it").await;
     let told = browser
         .eval("[...document.querySelectorAll('#answer tr[data-class]')].map(row => row.dataset.class)");
     assert_eq!(told.await.unwrap(), json!(["asset", "frame", "session"]));
@@ -68,6 +68,13 @@ async fn a_page_is_explained_while_somebody_types() {
     fill(&browser, "decision", &id).await;
     browser.wait_for(&format!("[data-decision='{id}']"), SOON).await.unwrap();
     verdict_is(&browser, "deny", "No entry of w admits https://stranger.example").await;
+
+    // The view of the widget has the entry that was proposed.
+    browser.goto(&format!("{}{}", address(&edge), link.as_str().unwrap())).await.unwrap();
+    let proposed =
+        "document.querySelector('form[data-change=add] [name=pattern]').value === 'www.example.org'";
+    browser.wait_until(proposed, SOON).await.unwrap();
+    browser.goto(&format!("{}{}", address(&edge), shared.as_str().unwrap())).await.unwrap();
 
     // A session that is over leads to the sign-in, and back.
     browser.driver().delete_all_cookies().await.unwrap();

@@ -37,8 +37,8 @@ export async function change(wish) {
     }
     draft = await wish.edit(stored);
     const dryRun = (document) => call("POST", `${path}/dry-run`, document, fields);
-    const [trial, now] = await Promise.all([dryRun(draft), stored && dryRun(stored)]);
-    const { lines, harms } = effects(trial, now?.lints);
+    const [trial, now] = await Promise.all([dryRun(draft), stored && dryRun(stored).catch(() => undefined)]);
+    const { lines, harms } = effects(trial, now);
     ask(dialog, wish, save, lines, harms);
   } catch (problem) {
     if (!wish.urgent) return refused(dialog, wish, save, problem);
@@ -55,7 +55,7 @@ function opened(title) {
   const heading = el("h2", { id: "change-title" }, title);
   const dialog = el("dialog", { class: "change", "aria-labelledby": "change-title", "aria-busy": true }, heading,
     el("p", {}, "Trying what it would do…"));
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => dialog.open || dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
   return dialog;
@@ -67,7 +67,10 @@ function show(dialog, content, leave, ...buttons) {
   const cancel = el("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, leave);
   dialog.replaceChildren(dialog.firstElementChild, ...content, el("menu", {}, el("li", {}, cancel),
     buttons.map((button) => el("li", {}, button))));
-  (buttons[0] ?? cancel).focus();
+  const first = buttons[0] ?? cancel;
+  content.forEach((part, at) => { part.id = `change-part-${at}`; });
+  first.setAttribute("aria-describedby", content.map(({ id }) => id).join(" "));
+  first.focus();
 }
 
 function ask(dialog, wish, save, lines, harms) {
@@ -81,8 +84,13 @@ async function saved(dialog, wish, save, query) {
   // A save that is on its way is not sent again.
   for (const button of dialog.querySelectorAll("button")) button.disabled = true;
   try {
-    answer = await busy(dialog, save(query));
+    answer = await busy(dialog, save(query ? `${query}&wait=fleet` : "?wait=fleet"));
   } catch (problem) {
+    // Whoever has closed it meanwhile has to know.
+    if (!dialog.open) {
+      document.body.append(dialog);
+      dialog.showModal();
+    }
     return refused(dialog, wish, save, problem);
   }
   dialog.close();
@@ -108,11 +116,19 @@ function inForce({ widget, behind, durable, generation }) {
 
 async function refused(dialog, wish, save, problem) {
   const { code, status, problem: told = {} } = problem;
-  if ((status === 412 || code === "stale_revision") && wish.revision !== undefined) return outrun(dialog, wish);
+  if ((status === 412 || code === "stale_revision") && wish.revision !== undefined) {
+    try {
+      return await outrun(dialog, wish);
+    } catch {
+      // What has changed can't be shown, so the refusal is.
+    }
+  }
   if (CONFIRMED[code] && (wish.save || code === "wide_change")) {
     const [words, query] = CONFIRMED[code](told);
-    const confirm = el("button", { type: "button", class: "danger", onclick: () => saved(dialog, wish, save, query) }, words);
-    return show(dialog, [el("p", { class: "fault", role: "alert" }, problem.message)], "Cancel", confirm);
+    const confirm = el("button", { type: "button", class: "danger", onclick: ({ detail }) => detail < 2 && saved(dialog, wish, save, query) }, words);
+    show(dialog, [el("p", { class: "fault", role: "alert" }, problem.message)], "Cancel", confirm);
+    // It stands where the button to save was: whoever presses that twice has confirmed nothing.
+    return dialog.querySelector("menu button").focus();
   }
   if (wish.form && status !== undefined && status < 500) {
     dialog.close();

@@ -43,17 +43,37 @@ function ofSessions({ open, cut, cut_embedders, remembered }) {
   return lines;
 }
 
-// The effects that a dry run tells, as elements, and whether somebody loses something by it. `known`: what is to be looked
-// at already.
-export function effects({ outcome, unrestricted, lints, embedders, sessions, limits }, known = []) {
+const accessOf = ({ access, allowed_domains }) => access ?? (allowed_domains.length > 0 ? "enforce" : "open");
+const modeOf = ({ limits }) => limits?.mode ?? "enforce";
+
+// Limits that are in force and would be gone, or would only be noted.
+function ofLimits(widget, limits, now) {
+  const isKept = (was) => limits.some(({ part, kind }) => part === was.part && kind === was.kind);
+  const gone = now.limits.filter((was) => !isKept(was));
+  const lines = gone.map(({ part, kind, limit }) => line(`The limit of ${limit} (${part}, ${kind.replaceAll("_", " ")}) would be gone`));
+  const isOther = limits.length > 0 && now.limits.length > 0 && modeOf(widget) !== modeOf(now.widget);
+  const onlyNotes = isOther && modeOf(widget) === "monitor";
+  if (isOther) lines.push(line(onlyNotes ? "What is beyond a limit would only be noted" : "What is beyond a limit would be refused"));
+  return { lines, harms: gone.length > 0 || onlyNotes };
+}
+
+// The effects that a dry run tells, as elements, and whether somebody loses something by it. `now`: the dry run of what is
+// in force, if there is anything.
+export function effects({ outcome, widget, unrestricted, lints, embedders, sessions, limits }, now) {
+  const known = now?.lints ?? [];
   if (outcome === "unchanged") return { lines: [line("Nothing changes: this is what is in force")], harms: false };
   const lines = [];
   if (unrestricted) lines.push(line("Any site may embed the widget"));
+  const restricts = now !== undefined && accessOf(widget) === "enforce" && accessOf(now.widget) !== "enforce";
+  if (restricts) lines.push(line("The list is enforced: every site that is not on it is refused"));
   lines.push(...ofSites(embedders), ...ofSessions(sessions));
+  const ofGone = now === undefined ? { lines: [], harms: false } : ofLimits(widget, limits, now);
+  lines.push(...ofGone.lines);
   const limited = limits.filter(({ limit, in_force, above }) => limit !== in_force || above > 0);
   lines.push(...limited.map(({ summary }) => line(summary)));
   const isNew = ({ code, entry }) => !known.some((other) => other.code === code && other.entry === entry);
   const warned = lints.filter((finding) => finding.severity !== "info" && isNew(finding)).map(({ detail }) => detail);
   if (warned.length > 0) lines.push(line("What to look at then", warned));
-  return { lines, harms: unrestricted || embedders.newly_refused > 0 || sessions.cut > 0 };
+  const harms = unrestricted || restricts || ofGone.harms || embedders.newly_refused > 0 || sessions.cut > 0;
+  return { lines, harms };
 }

@@ -1,6 +1,6 @@
 // Decides about the bucket of a fleet, each time after a dialog that says what it does.
 
-import { announce, busy, call } from "./page.js";
+import { announce, busy, call, el } from "./page.js";
 
 let edge = null;
 let touched = null;
@@ -56,7 +56,7 @@ async function change(dialog, button) {
   tell(dialog, "");
   button.disabled = true;
   try {
-    announce(await busy(dialog, changes[dialog.id]()));
+    sessionStorage.setItem("done", await busy(dialog, changes[dialog.id]()));
     dialog.close();
     location.reload();
   } catch (error) {
@@ -68,4 +68,12 @@ async function change(dialog, button) {
 
 function tell(dialog, text) {
   dialog.querySelector(".fault").textContent = text;
+}
+
+// What a decision has come to is told in the view as it is then.
+const done = sessionStorage.getItem("done");
+if (done) {
+  sessionStorage.removeItem("done");
+  document.querySelector("main > h1").after(el("p", { class: "note" }, done));
+  announce(done);
 }

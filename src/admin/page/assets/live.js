@@ -93,7 +93,7 @@ function chosen() {
 }
 
 // The browser gives up where the answer is an error: says which, and tries again if that may help.
-async function refused(query) {
+async function refused(query, opened) {
   clearTimeout(retry);
   let text = "The edge can't be reached. Trying again in a few seconds.";
   try {
@@ -101,12 +101,14 @@ async function refused(query) {
     const answer = await fetch(`/v1/events?${query}`, { signal: control.signal });
     const problem = answer.ok ? null : await answer.json();
     control.abort();
+    if (opened !== source) return;
     if (answer.status === 401) return location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
     if (problem !== null) text = problem.detail;
     if (answer.status === 400) return say("bad", "stopped", `${text}. Change the filter.`);
   } catch {
     // It is away.
   }
+  if (opened !== source) return;
   say("bad", "away", text);
   retry = setTimeout(listen, AGAIN);
 }
@@ -126,7 +128,7 @@ function listen() {
   }
   opened.addEventListener("error", () => {
     if (opened !== source) return;
-    if (opened.readyState === EventSource.CLOSED) refused(query);
+    if (opened.readyState === EventSource.CLOSED) refused(query, opened);
     else if (!paused) say("warn", "reconnecting", "The connection broke. What happens meanwhile is shown once it is back.");
   });
 }

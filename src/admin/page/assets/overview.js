@@ -16,12 +16,15 @@ async function show() {
   clearTimeout(timer);
   timer = setTimeout(follow, MINUTE * 1000 - (Date.now() % (MINUTE * 1000)) + AFTER);
   try {
-    const { minutes, under_way } = await call("GET", `/v1/minutes?last=${span.value}`);
+    const last = span.value;
+    const { minutes, under_way } = await call("GET", `/v1/minutes?last=${last}`);
+    // Another one was chosen meanwhile.
+    if (last !== span.value) return;
     // A minute that has just begun would look like a fall, so it is shown only while there is little else.
     const shown = spread(minutes.length < 2 ? [...minutes, under_way] : minutes);
     const values = (of) => shown.map((minute) => (minute.missing ? null : of(minute)));
     const times = shown.map(({ at }) => at);
-    const from = times.at(-1) - (span.value - 1) * MINUTE;
+    const from = times.at(-1) - (last - 1) * MINUTE;
     draw(chart("verdicts"), {
       times,
       from,

@@ -50,7 +50,10 @@ function isInUse(part) {
 }
 
 function tellTrouble(text) {
-  document.getElementById("trouble")?.remove();
+  const shown = document.getElementById("trouble");
+  // Said once, not with each try.
+  if (text && shown?.textContent.startsWith(text)) return;
+  shown?.remove();
   if (!text) return;
   const told = el("p", { id: "trouble", class: "fault", role: "alert" }, `${text} What is shown may be old. It is tried again every 10 seconds.`);
   document.querySelector("main > h1").after(told);

@@ -49,7 +49,7 @@ const WISHES = {
     title: "Disable the widget",
     urgent: true,
     edit: (document) => ({ ...document, enabled: false }),
-    save: () => call("POST", `/v1/widgets/${id}/disable`),
+    save: (_document, _fields, query) => call("POST", `/v1/widgets/${id}/disable${query}`),
   }),
   add(from) {
     const entry = from.dataset.entry ?? entryOf(new FormData(from));
@@ -121,3 +121,12 @@ document.addEventListener("submit", (event) => {
   event.preventDefault();
   want(form);
 });
+
+// An entry that another view proposes.
+const proposed = new URLSearchParams(location.search).get("add");
+const site = document.querySelector('form[data-change="add"] [name="pattern"]');
+if (proposed && site) {
+  history.replaceState(null, "", location.pathname);
+  site.value = proposed;
+  site.focus();
+}

@@ -26,9 +26,9 @@ pub(super) fn shown(answers: &[Explanation], telling: usize, may_change: bool) -
     html! {
         section class="card verdict" data-verdict=(told.verdict) {
             h2 { (verdict(told)) " " (headline(told, answers)) }
-            p class="sentence" { (told.sentence) }
+            p class="sentence" { (parts::prose(&told.sentence)) }
             @if let Some(entry) = &told.entry_to_add { (to_add(told, entry, may_change)) }
-            @for hint in &told.hints { p class="note" { (sentence(hint)) } }
+            @for hint in &told.hints { p class="note" { (parts::prose(&sentence(hint))) } }
             (facts(told))
             @if answers.len() > 1 { (surfaces(answers)) }
         }
@@ -93,7 +93,7 @@ fn facts(told: &Explanation) -> Markup {
             @if let Some(near) = &told.near_miss {
                 div { dt { "Nearest entry" } dd { code { (near.entry) } } }
             }
-            @if let Some(ticket) = &told.ticket { div { dt { "Ticket" } dd { (sentence(&ticket.detail)) } } }
+            @if let Some(ticket) = &told.ticket { div { dt { "Ticket" } dd { (parts::prose(&sentence(&ticket.detail))) } } }
         }
     }
 }

@@ -80,7 +80,7 @@ pub(super) fn concerns(glance: &Glance) -> Vec<Concern> {
     findings(glance, &mut concerns);
     if glance.status.decisions_not_logged > 0 {
         let text = format!(
-            "{} lines of the decision log were dropped: whoever reads standard output is too slow.",
+            "Lines of the decision log that were dropped, because whoever reads standard output is too slow: {}.",
             glance.status.decisions_not_logged
         );
         concerns.push(Concern::look(text, "#rules", "State of the edge"));
@@ -191,7 +191,7 @@ fn notifications(glance: &Glance, concerns: &mut Vec<Concern>) {
     let place = ("#notifications", "Notifications");
     if let Some(failing) = glance.outbox.failing.first() {
         let text = format!(
-            "{} do not arrive and are tried again: {}",
+            "{} waiting, and the receiver does not take them: {}",
             counted(glance.outbox.pending, "notification"),
             failing.error
         );
@@ -202,7 +202,7 @@ fn notifications(glance: &Glance, concerns: &mut Vec<Concern>) {
         concerns.push(Concern::fault(text, place.0, place.1));
     }
     if glance.dead > 0 {
-        let text = format!("{} given up: they did not arrive.", counted(glance.dead, "notification"));
+        let text = format!("Given up, without arriving: {}.", counted(glance.dead, "notification"));
         concerns.push(Concern::look(text, place.0, place.1));
     }
 }

@@ -47,12 +47,15 @@ pub(super) fn card(glance: &Glance) -> Markup {
     html! {
         section id="refused" class="card" data-refresh {
             h2 { "Refused in the last 24 hours" }
-            p class="lead" { "Sites on which a widget did not load, or loads only because it is monitored. Most frequent first." }
+            p class="lead" {
+                "Of the 50 sites that were refused most often, or that only monitoring lets in, those of the last 24 hours. "
+                "Requests count from the beginning. Each widget's page has all of its own."
+            }
             @match &glance.refused {
                 Err(problem) => (parts::fault(&format!("What was seen can't be read: {}", problem.detail()))),
                 Ok(RefusedLately { sites, missing }) => {
                     @if sites.is_empty() {
-                        p { "No site was refused." }
+                        p { "None of the sites that are refused most often." }
                     } @else {
                         (table(sites))
                     }

@@ -176,7 +176,12 @@ fn each_trouble_is_told_with_the_place_where_it_is_mended() {
             "#traffic",
         ),
         (|glance| glance.outbox.durable = false, Urgency::Fault, "can't be written", "#notifications"),
-        (|glance| glance.dead = 2, Urgency::Look, "2 notifications given up", "#notifications"),
+        (
+            |glance| glance.dead = 2,
+            Urgency::Look,
+            "Given up, without arriving: 2 notifications",
+            "#notifications",
+        ),
         (
             |glance| {
                 glance.status.widgets.by_environment.get_mut("production").unwrap().extend([("open", 2)])
@@ -191,7 +196,7 @@ fn each_trouble_is_told_with_the_place_where_it_is_mended() {
             "nobody uses: 1 widget",
             "/widgets/wgt_a",
         ),
-        (|glance| glance.status.decisions_not_logged = 9, Urgency::Look, "9 lines", "#rules"),
+        (|glance| glance.status.decisions_not_logged = 9, Urgency::Look, "too slow: 9", "#rules"),
     ];
     for (trouble, urgency, text, address) in troubles {
         let mut glance = well();

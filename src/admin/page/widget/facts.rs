@@ -68,7 +68,7 @@ impl ShownWidget {
             activity: activity::told(admin, &judge, &seen, STALE_AFTER, missing.clone())?,
             proposal: (!enforces).then(|| proposed(admin, &judge, &seen, missing)),
             usage: admin.limits.usage(id, &widget.limits, None),
-            sessions: admin.sessions.of_widget(id).len(),
+            sessions: admin.sessions.count_of_widget(id),
             remembered: admin.remembered.of_widget(id).iter().map(|(_, sessions)| sessions).sum(),
             open_allowed: policy.open_allowed,
             findings,

@@ -19,7 +19,7 @@ pub(super) fn section(history: &[PastRevision], may_change: bool) -> Markup {
                         li data-past=(past.revision) {
                             h3 {
                                 "Revision " (past.revision)
-                                @if at == 0 { " " (badge(BadgeKind::Good, "in force")) }
+                                @if at == 0 && !past.deleted { " " (badge(BadgeKind::Good, "in force")) }
                             }
                             p class="help" {
                                 @if let Some(saved) = past.at { (time(saved)) }

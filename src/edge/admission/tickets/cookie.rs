@@ -46,7 +46,9 @@ pub(super) fn strip(fields: &mut Fields) {
 
 /// Whether a `Set-Cookie` of an upstream would set a cookie that is the edge's alone.
 pub fn is_reserved(set_cookie: &HeaderValue) -> bool {
-    split(set_cookie.as_bytes()).next().is_some_and(is_own)
+    // Browsers send a cookie without a name as its value alone, which may look like one with a name.
+    let sets_own = |pair: &[u8]| is_own(pair.strip_prefix(b"=").map_or(pair, <[u8]>::trim_ascii));
+    split(set_cookie.as_bytes()).next().is_some_and(sets_own)
 }
 
 /// The pairs of all `Cookie` lines (RFC 6265 §4.2.1).
@@ -127,6 +129,7 @@ mod tests {
             ("x=__Host-embed.w1", false),
             ("embedgate_admin=1; Path=/v1", true),
             ("__Host-embedgate=; Secure; Path=/", true),
+            ("=embedgate_admin=1; Path=/", true),
             ("x=1; embedgate_admin=1", false),
             ("", false),
         ] {
