@@ -24,7 +24,7 @@ pub struct WidgetFacts {
     pub voice: bool,
     /// Its public pages answer.
     pub public_trust_center: bool,
-    /// It has limits.
+    /// It has limits that are enforced.
     pub limited: bool,
     /// What its document allows but probably should not.
     pub findings: Vec<KnownFinding>,

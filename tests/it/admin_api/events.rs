@@ -143,9 +143,9 @@ async fn a_reader_that_was_away_for_too_long_is_told_what_it_missed() {
     }
     let mut back = EventStream::resume(&edge, "?kind=decision", &last.id).await;
     let lagged = back.next().await;
-    // On a busy machine a visit may not come through.
+    // On a busy machine a visit may not come through, and a client sends one again whose connection was lost.
     let missed = lagged.data["missed"].as_u64().unwrap();
-    assert!((answered - 10_000..=500).contains(&missed), "{missed} of {answered}");
+    assert!((answered - 10_000..=600).contains(&missed), "{missed} of {answered}");
     assert_eq!(lagged.data, json!({ "kind": "lagged", "reason": "not_kept", "missed": missed }));
     let rest = back.take(10_000).await;
     assert!(kinds(&rest).iter().all(|kind| *kind == "decision"));

@@ -79,7 +79,7 @@ function options(element, { times, series, from }, width, under) {
     padding: [8, 24, 0, 0],
     legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
-    scales: { x: { range: (_, __, last) => [begin, last] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    scales: { x: { range: () => [begin, Math.max(times.at(-1), begin + 60)] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, size: 32, space: 64, values: (_, ticks) => ticks.map(at) },
       { ...axis, size: 48, space: 36, values: (_, ticks) => ticks.map((tick) => compact.format(tick)) },
