@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use crate::support::edge::{Edge, EdgeSpec};
 use crate::support::raw::{Connection, request};
-use crate::support::{eventually, scale};
+use crate::support::{LONG, in_time, scale};
 
 /// Embedders that ask more than once and are not listed, and those of them that are told.
 const TRUE: usize = 60;
@@ -67,7 +67,7 @@ async fn a_flood_of_forged_origins_hides_nobody() {
     assert_eq!(ask(&mut Connection::open(edge.http).await, listed).await, 200);
 
     let mut seen = Value::Null;
-    eventually("all are counted", async || {
+    in_time("all are counted", LONG, async || {
         seen = edge.admin("/v1/widgets/w/activity").await.json().await.unwrap();
         seen["entries"][0]["count"] == 2
     })
