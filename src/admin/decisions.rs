@@ -1,5 +1,6 @@
 //! `GET /v1/decisions/{id}`: a decision whose id somebody was shown, and what the rules in force say now.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -8,8 +9,6 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode, header};
 use jiff::Timestamp;
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::explain::with_limits;
 use super::openapi::ReadProblems;
@@ -20,9 +19,10 @@ use crate::telemetry::shown_decisions::{
     DecisionText, KEPT_DECISIONS, KEPT_FAILURES, KEPT_REFUSALS, ShownAnswer, ShownDecision, ShownEmbedder,
     ShownOutcome, ShownTicket, ShownVerdict,
 };
-use embedgate_policy::explain::{AskedBy, Explanation, explain};
+use embedgate_policy::explain::{
+    AskedBy, DecisionAnswer, Explanation, PastDecision, PastFailure, PastVerdict, explain,
+};
 use embedgate_policy::origin::Embedder;
-use embedgate_policy::verdict::{Class, Reason, Verdict};
 
 /// Topic of the question to the other edges of a fleet.
 const TOPIC: &str = "decision";
@@ -50,90 +50,6 @@ impl AnswersPeers for PeerDecisions {
         let answer = of_this_edge(&admin, id).ok()?;
         serde_json::to_vec(&answer).ok().filter(|json| json.len() <= most)
     }
-}
-
-/// Decision, then and now.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct DecisionAnswer {
-    /// What was decided then.
-    decision: PastDecision,
-    /// What the rules in force say of the same request, without headers; `null` where the request was refused before a
-    /// verdict, names no widget, or has an origin that is too long to keep.
-    #[schema(required)]
-    now: Option<Explanation>,
-}
-
-/// Decision whose id somebody was shown.
-#[derive(Debug, Serialize, ToSchema)]
-struct PastDecision {
-    /// When the request arrived.
-    time: Timestamp,
-    /// The decision's id.
-    decision_id: String,
-    /// The status of the answer.
-    status: u16,
-    /// The request method; absent if it is unusually long.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    method: Option<String>,
-    /// The trace that the client says the request is of (W3C Trace Context).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    trace_id: Option<Box<str>>,
-    /// Why the request was refused before a verdict; otherwise absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    refused: Option<String>,
-    /// The verdict; absent where the request was refused before it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    judged: Option<PastVerdict>,
-}
-
-/// Verdict of a decision.
-#[derive(Debug, Serialize, ToSchema)]
-struct PastVerdict {
-    /// The requested widget; absent if what the request names is not an id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    widget: Option<String>,
-    /// The class of the route.
-    class: Class,
-    /// Whether the request went on.
-    verdict: Verdict,
-    /// The reason of the verdict.
-    reason: Reason,
-    /// The denial that `access: monitor` turned into an allow.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    would_deny: Option<Reason>,
-    /// The embedder.
-    embedder: AskedBy,
-    /// The page that a valid ticket named.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    opened_by: Option<String>,
-    /// The error of an invalid ticket.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    ticket_fault: Option<&'static str>,
-    /// The entry that came nearest to admitting the embedder.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    near_miss: Option<Box<str>>,
-    /// How the upstream failed; absent where it did not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    failure: Option<PastFailure>,
-}
-
-/// Failure of the upstream of an allowed request.
-#[derive(Debug, Serialize, ToSchema)]
-struct PastFailure {
-    /// The upstream's name in the configuration.
-    upstream: String,
-    /// The kind of failure, as in metrics.
-    kind: &'static str,
 }
 
 /// Find a decision
@@ -223,9 +139,12 @@ fn past_verdict(verdict: &ShownVerdict) -> PastVerdict {
             ShownTicket::Valid(page) => Some(page.to_string()),
             ShownTicket::Absent | ShownTicket::Invalid | ShownTicket::Expired => None,
         },
-        ticket_fault: verdict.ticket_fault,
+        ticket_fault: verdict.ticket_fault.map(Cow::Borrowed),
         near_miss: verdict.near_miss.clone(),
-        failure: failure.map(|(upstream, kind)| PastFailure { upstream: upstream.to_string(), kind }),
+        failure: failure.map(|(upstream, kind)| PastFailure {
+            upstream: upstream.to_string(),
+            kind: Cow::Borrowed(kind),
+        }),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::verdict::{Class, Reason, Verdict};
 mod advice;
 mod headers;
 mod outcome;
+mod past;
 mod sentence;
 mod ticket;
 
@@ -29,6 +30,7 @@ use advice::Advice;
 pub use advice::{WayIn, entry_admitting, entry_missing, entry_to_add, way_in};
 pub use headers::{NO_CREDENTIALS, RouteAnswers};
 pub use outcome::{EntryMatch, EntryOutcome};
+pub use past::{DecisionAnswer, PastDecision, PastFailure, PastVerdict};
 use sentence::Grounds;
 pub use ticket::TicketWorth;
 

@@ -1,55 +1,16 @@
 //! A decision that somebody was shown the id of, as people read it.
 
-use jiff::Timestamp;
 use maud::{Markup, html};
-use serde::Deserialize;
 
 use super::answer;
 use crate::admin::page::parts::{self, BadgeKind};
 use crate::admin::problem::Problem;
-use embedgate_policy::explain::{AskedBy, Explanation};
-use embedgate_policy::verdict::{Class, Reason, Verdict};
-
-/// Decision, as this edge or another one of the fleet tells it.
-#[derive(Debug, Deserialize)]
-struct ToldDecision {
-    decision: DecidedThen,
-    now: Option<Explanation>,
-}
-
-#[derive(Debug, Deserialize)]
-struct DecidedThen {
-    time: Timestamp,
-    decision_id: String,
-    status: u16,
-    method: Option<String>,
-    refused: Option<String>,
-    judged: Option<JudgedThen>,
-}
-
-#[derive(Debug, Deserialize)]
-struct JudgedThen {
-    widget: Option<String>,
-    class: Class,
-    verdict: Verdict,
-    reason: Reason,
-    would_deny: Option<Reason>,
-    embedder: AskedBy,
-    opened_by: Option<String>,
-    ticket_fault: Option<String>,
-    near_miss: Option<String>,
-    failure: Option<FailedThen>,
-}
-
-#[derive(Debug, Deserialize)]
-struct FailedThen {
-    upstream: String,
-    kind: String,
-}
+use embedgate_policy::explain::{DecisionAnswer, PastDecision, PastFailure, PastVerdict};
+use embedgate_policy::verdict::Verdict;
 
 /// What was decided then, and what the rules say now.
 pub(super) fn shown(json: &[u8], may_change: bool) -> Result<Markup, Problem> {
-    let told: ToldDecision = serde_json::from_slice(json).map_err(|error| {
+    let told: DecisionAnswer = serde_json::from_slice(json).map_err(|error| {
         Problem::internal(format!("an edge of another version tells decisions in another way: {error}"))
     })?;
     Ok(html! {
@@ -66,7 +27,7 @@ pub(super) fn shown(json: &[u8], may_change: bool) -> Result<Markup, Problem> {
     })
 }
 
-fn then(decided: &DecidedThen) -> Markup {
+fn then(decided: &PastDecision) -> Markup {
     html! {
         section class="card" data-decision=(decided.decision_id) {
             h2 { "Then" }
@@ -89,7 +50,7 @@ fn then(decided: &DecidedThen) -> Markup {
     }
 }
 
-fn judged_then(judged: &JudgedThen) -> Markup {
+fn judged_then(judged: &PastVerdict) -> Markup {
     let (kind, verdict) = match (judged.verdict, judged.would_deny) {
         (Verdict::Allow, None) => (BadgeKind::Good, "allowed"),
         (Verdict::Allow, Some(_)) => (BadgeKind::Warn, "allowed, only monitored"),
@@ -106,7 +67,7 @@ fn judged_then(judged: &JudgedThen) -> Markup {
         @if let Some(page) = &judged.opened_by { div { dt { "Opened by" } dd { code { (page) } } } }
         @if let Some(fault) = &judged.ticket_fault { div { dt { "Invalid ticket" } dd { code { (fault) } } } }
         @if let Some(near) = &judged.near_miss { div { dt { "Nearest entry" } dd { code { (near) } } } }
-        @if let Some(FailedThen { upstream, kind }) = &judged.failure {
+        @if let Some(PastFailure { upstream, kind }) = &judged.failure {
             div { dt { "Upstream" } dd { (upstream) " failed: " code { (kind) } } }
         }
     }
