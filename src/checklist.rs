@@ -34,7 +34,7 @@ use embedgate_policy::widget::WidgetId;
 pub use facts::{KnownFinding, Surface, SurfaceKind, TrafficSeen, WidgetFacts};
 pub use fetch::{CheckClient, FetchFault};
 pub use point::{CheckPoint, PointGroup, PointState};
-pub use reach::{MappedAddress, Reach};
+pub use reach::{MappedAddress, Reach, is_local};
 
 use site::SitePage;
 

@@ -22,8 +22,8 @@ use super::auth::Writer;
 use super::input::{self, JSON, KnownId};
 use super::openapi::{ChecklistProblems, ReadProblems};
 use super::problem::Problem;
-use super::{Admin, blocking, refusal};
-use crate::checklist::{CheckClient, Checklist, Deployment, Reach, WidgetFacts};
+use super::{Admin, blocking, stored};
+use crate::checklist::{CheckClient, Checklist, Deployment, Reach, WidgetFacts, is_local};
 use embedgate_policy::widget::{Widget, WidgetId};
 
 pub use runs::ChecklistRuns;
@@ -69,7 +69,7 @@ pub(super) async fn read(
     KnownId(id): KnownId,
 ) -> Result<Json<KnownForChecklist>, Problem> {
     blocking(move || {
-        let facts = facts::of(&admin, &document(&admin, &id)?)?;
+        let facts = facts::of(&admin, &stored::existing(&admin, &id)?)?;
         Ok(Json(KnownForChecklist { facts, last: admin.checklists.last(&id) }))
     })
     .await
@@ -98,7 +98,7 @@ pub(super) async fn run(
     let ChecklistRequest { site } = input::json(&body, EXAMPLE)?;
     let page = page(&site)?;
     blocking(move || {
-        let widget = document(&admin, &id)?;
+        let widget = stored::existing(&admin, &id)?;
         admitted(&admin, &widget, &page)?;
         let place = admin.checklists.begin(&id)?;
         let facts = facts::of(&admin, &widget)?;
@@ -109,18 +109,8 @@ pub(super) async fn run(
     .await
 }
 
-/// The document of a widget that exists.
-pub(super) fn document(admin: &Admin, id: &WidgetId) -> Result<Widget, Problem> {
-    let widget = admin.publisher.documents().get(id.as_str());
-    widget.map_err(|error| refusal::of_storage(&error))?.ok_or_else(Problem::unknown_widget)
-}
-
 fn refused(code: &'static str, detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail)
-}
-
-fn is_local(url: &Url) -> bool {
-    url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
 }
 
 /// The address of a page that may be fetched at all.

@@ -9,11 +9,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::activity::{Gather, SeenSite, SiteJudge, is_preview, let_in};
+use super::activity::{SeenSite, SiteJudge, is_preview, judged, let_in};
 use super::input::KnownId;
 use super::openapi::ReadProblems;
 use super::problem::Problem;
-use super::{Admin, blocking, refusal};
+use super::{Admin, blocking};
 use crate::activity::seen::{EmbedderActivity, WidgetActivity};
 use embedgate_policy::decision::Decision;
 use embedgate_policy::entry::Entry;
@@ -98,13 +98,7 @@ pub(super) async fn propose(
     KnownId(id): KnownId,
 ) -> Result<Json<Proposal>, Problem> {
     blocking(move || {
-        let widget = admin.publisher.documents().get(id.as_str());
-        let widget =
-            widget.map_err(|error| refusal::of_storage(&error))?.ok_or_else(Problem::unknown_widget)?;
-        let mut gather = Gather::new(&admin);
-        let activity = gather.widget(id.as_str())?;
-        let judge = SiteJudge::new(&widget, &admin.policy.load(), Timestamp::now());
-        Ok(Json(proposed(&admin, &judge, &activity, gather.missing())))
+        judged(&admin, &id, |judge, seen, missing| Ok(Json(proposed(&admin, judge, seen, missing))))
     })
     .await
 }

@@ -15,7 +15,7 @@ use super::enforcement::{FleetShare, FleetWait, WaitQuery};
 use super::input::{self, JSON, KnownId, NewId, Parameters};
 use super::openapi::{DeleteConditions, ReadConditions, ReadProblems, SaveConditions, WriteProblems};
 use super::problem::{ErrorPart, Problem};
-use super::{Admin, blocking, refusal};
+use super::{Admin, blocking, refusal, stored};
 use crate::rules::change::{ApplyOptions, Change, Outcome};
 use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetDocument, WidgetId};
 
@@ -150,11 +150,7 @@ pub(super) async fn get(
     KnownId(id): KnownId,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let widget = blocking(move || {
-        admin.publisher.documents().get(id.as_str()).map_err(|error| refusal::of_storage(&error))
-    })
-    .await?;
-    let widget = widget.ok_or_else(Problem::unknown_widget)?;
+    let widget = blocking(move || stored::existing(&admin, &id)).await?;
     let revision = widget.revision.unwrap_or_default();
     if conditions::is_known(&headers, revision) {
         return Ok((StatusCode::NOT_MODIFIED, etag(revision)).into_response());

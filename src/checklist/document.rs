@@ -6,6 +6,7 @@ use embedgate_policy::widget::{Access, Environment};
 use super::Deployment;
 use super::facts::{KnownFinding, TrafficSeen, WidgetFacts};
 use super::point::{CheckPoint, PointGroup, PointKind};
+use super::reach::is_local;
 
 const fn point(code: &'static str, title: &'static str) -> PointKind {
     PointKind::new(PointGroup::Widget, code, title)
@@ -121,10 +122,7 @@ fn voice(deployment: &Deployment) -> CheckPoint {
     if listed.mend.is_some() {
         return listed;
     }
-    let is_trusted = |url: &url::Url| {
-        url.scheme() == "https"
-            || url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"))
-    };
+    let is_trusted = |url: &url::Url| url.scheme() == "https" || is_local(url);
     match std::iter::once(&deployment.edge).chain(&deployment.page).find(|url| !is_trusted(url)) {
         Some(url) => VOICE.fail(
             format!("{} is plain http", url.origin().ascii_serialization()),

@@ -11,6 +11,7 @@ use http::Uri;
 use ureq::config::Config;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
+use url::Url;
 
 /// Which addresses may be asked.
 #[derive(Clone, Debug)]
@@ -64,11 +65,11 @@ impl Reach {
             Self::Anywhere(mapped) => {
                 let found = mapped.iter().find(|mapped| mapped.host == host && mapped.port == port);
                 // As browsers have it (RFC 6761).
-                let local = || is_local(host).then(|| (Ipv4Addr::LOCALHOST, port).into());
+                let local = || is_local_name(host).then(|| (Ipv4Addr::LOCALHOST, port).into());
                 found.map(|mapped| mapped.address).or_else(local)
             }
             Self::Public { own_port } => {
-                (is_local(host) && *own_port == Some(port)).then(|| (Ipv4Addr::LOCALHOST, port).into())
+                (is_local_name(host) && *own_port == Some(port)).then(|| (Ipv4Addr::LOCALHOST, port).into())
             }
         }
     }
@@ -98,7 +99,7 @@ impl Resolver for Reach {
             return Ok(addresses);
         }
         // Whatever this system makes of such a name, it is this machine.
-        if matches!(self, Self::Public { .. }) && is_local(&host) {
+        if matches!(self, Self::Public { .. }) && is_local_name(&host) {
             let address = Ipv4Addr::LOCALHOST.into();
             return Err(ureq::Error::Other(Box::new(NotPublic { host, address })));
         }
@@ -110,7 +111,13 @@ impl Resolver for Reach {
     }
 }
 
-fn is_local(host: &str) -> bool {
+/// Whether an address is on `localhost` or a name below it, which is this machine wherever it is asked for.
+#[must_use]
+pub fn is_local(url: &Url) -> bool {
+    url.host_str().is_some_and(is_local_name)
+}
+
+fn is_local_name(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 

@@ -1,13 +1,11 @@
 //! Points about the edge's certificate, and about plain http beside it.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use url::Url;
 
 use super::fetch::{CheckClient, CheckRequest, FetchFault};
 use super::point::{CheckPoint, PointGroup, PointKind};
-
-/// Time before a certificate's expiry from which it is told.
-const NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
+use embedgate_policy::lint::EXPIRY_NOTICE;
 
 const CERTIFICATE: PointKind =
     PointKind::new(PointGroup::Edge, "certificate", "The certificate is valid, and not about to expire");
@@ -46,7 +44,7 @@ pub(super) fn look(client: &CheckClient, edge: &Url, now: Timestamp) -> Result<S
     });
     let certificate = match expiry {
         None => CERTIFICATE.pass("it is valid"),
-        Some(at) if at.duration_since(now) <= NOTICE => CERTIFICATE.warn(
+        Some(at) if at.duration_since(now) <= EXPIRY_NOTICE => CERTIFICATE.warn(
             format!("it expires at {at}"),
             "Renew the certificate now, and see why that did not happen by itself.",
         ),

@@ -12,6 +12,7 @@ use super::Deployment;
 use super::facts::SurfaceKind;
 use super::fetch::{CheckClient, CheckRequest, FetchFault, FetchedAnswer};
 use super::point::{CheckPoint, PointGroup, PointKind};
+use super::reach::is_local;
 use super::surfaces::AskedEdge;
 use csp::{ContentPolicy, MatchedPage};
 use html::PageMarkup;
@@ -153,10 +154,7 @@ impl LookedAt<'_> {
     }
 
     fn mixed(&self, loader: Option<&Url>) -> CheckPoint {
-        let is_plain = |url: &Url| {
-            let host = url.host_str().unwrap_or_default();
-            url.scheme() == "http" && host != "localhost" && !host.ends_with(".localhost")
-        };
+        let is_plain = |url: &Url| url.scheme() == "http" && !is_local(url);
         match loader {
             Some(loader) if self.page.url.scheme() == "https" && is_plain(loader) => {
                 MIXED.fail(format!("{loader} is plain http on an https page"), "Write the tag with https.")

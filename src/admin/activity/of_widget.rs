@@ -17,7 +17,7 @@ use crate::activity::seen::{ClientCounts, EmbedderActivity, WidgetActivity};
 use crate::admin::input::{KnownId, Parameters};
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
-use crate::admin::{Admin, blocking, refusal};
+use crate::admin::{Admin, blocking, stored};
 use embedgate_policy::entry::EntryKind;
 use embedgate_policy::lint::uses_its_list;
 use embedgate_policy::origin::Origin;
@@ -118,15 +118,23 @@ pub(in crate::admin) async fn of_widget(
 ) -> Result<Json<ActivityOfWidget>, Problem> {
     let after = stale_after(query.stale_days)?;
     blocking(move || {
-        let widget = admin.publisher.documents().get(id.as_str());
-        let widget =
-            widget.map_err(|error| refusal::of_storage(&error))?.ok_or_else(Problem::unknown_widget)?;
-        let mut gather = Gather::new(&admin);
-        let activity = gather.widget(id.as_str())?;
-        let judge = SiteJudge::new(&widget, &admin.policy.load(), Timestamp::now());
-        told(&admin, &judge, &activity, after, gather.missing()).map(Json)
+        judged(&admin, &id, |judge, seen, missing| told(&admin, judge, seen, after, missing)).map(Json)
     })
     .await
+}
+
+/// What `tell` makes of what all edges have seen of a widget that exists: it gets the judge of its sites, the activity, and
+/// the edges that did not answer.
+pub(in crate::admin) fn judged<T>(
+    admin: &Admin,
+    id: &WidgetId,
+    tell: impl FnOnce(&SiteJudge<'_>, &WidgetActivity, Vec<String>) -> Result<T, Problem>,
+) -> Result<T, Problem> {
+    let widget = stored::existing(admin, id)?;
+    let mut gather = Gather::new(admin);
+    let activity = gather.widget(id.as_str())?;
+    let judge = SiteJudge::new(&widget, &admin.policy.load(), Timestamp::now());
+    tell(&judge, &activity, gather.missing())
 }
 
 /// What is told of a widget's activity. `after`: the time without a sighting after which an entry is stale.

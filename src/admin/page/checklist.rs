@@ -11,9 +11,9 @@ use maud::{Markup, html};
 use super::parts::{prose, time};
 use super::shell::{Place, View};
 use crate::admin::auth::{Caller, Role};
-use crate::admin::checklist::{LastRun, document};
+use crate::admin::checklist::LastRun;
 use crate::admin::problem::Problem;
-use crate::admin::{Admin, blocking};
+use crate::admin::{Admin, blocking, stored};
 use crate::checklist::{CheckPoint, PointGroup, PointState};
 use embedgate_policy::entry::EntryKind;
 use embedgate_policy::widget::{Widget, WidgetId};
@@ -84,7 +84,7 @@ async fn shown(admin: &Arc<Admin>, id: &str) -> Result<ChosenWidget, Problem> {
     let id = WidgetId::parse(id).map_err(|_| Problem::unknown_widget())?;
     let admin = Arc::clone(admin);
     blocking(move || {
-        let widget = document(&admin, &id)?;
+        let widget = stored::existing(&admin, &id)?;
         Ok(ChosenWidget { last: admin.checklists.last(&id), widget })
     })
     .await

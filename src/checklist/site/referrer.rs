@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::checklist::reach::is_local;
+
 /// How much a request says.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum NamedTo {
@@ -35,11 +37,7 @@ pub(super) fn is_named(head: impl Iterator<Item = String>, meta: Option<&str>, p
     match words.filter_map(policy).next_back().unwrap_or(NamedTo::NotDowngraded) {
         NamedTo::Nothing => false,
         NamedTo::OwnOrigin => page.origin() == to.origin(),
-        NamedTo::NotDowngraded => {
-            let is_local =
-                to.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
-            page.scheme() != "https" || to.scheme() == "https" || is_local
-        }
+        NamedTo::NotDowngraded => page.scheme() != "https" || to.scheme() == "https" || is_local(to),
         NamedTo::Always => true,
     }
 }
