@@ -254,7 +254,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .merge(health_routes())
         .fallback(|| async { Problem::not_found() })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
-        .layer(middleware::from_fn(page::faults))
+        .layer(middleware::from_fn_with_state(Arc::clone(&admin), page::faults))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), auth::authenticate))
         .layer(middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
         // Before anything is checked: the process that answers checks.

@@ -63,8 +63,6 @@ pub struct Caller {
     pub fingerprint: Arc<str>,
     /// The name in the token file, if it has one.
     pub name: Option<Arc<str>>,
-    /// The edge that is called shares its rules with others: there is a fleet to look at.
-    pub(super) is_in_fleet: bool,
 }
 
 impl Caller {
@@ -96,8 +94,7 @@ pub(super) async fn authenticate(
     }
     let connection = request.extensions().get::<Arc<CallerConnection>>().cloned();
     match identify(&admin, &request) {
-        Ok((credential, mut caller)) => {
-            caller.is_in_fleet = admin.fleet.is_some();
+        Ok((credential, caller)) => {
             let reading = match caller.role {
                 Role::Read => Some(admin.bounds.reading()),
                 Role::Write => None,

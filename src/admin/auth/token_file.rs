@@ -205,8 +205,7 @@ fn known(line: &str) -> Result<KnownTokens, TokenLineFault> {
     if token.len() < SENSIBLE_LENGTH {
         tracing::warn!("the admin token {fingerprint} is short: replace it with {TOKEN_BYTES} random bytes");
     }
-    let caller =
-        Caller { role, fingerprint: fingerprint.into(), name: name.map(Into::into), is_in_fleet: false };
+    let caller = Caller { role, fingerprint: fingerprint.into(), name: name.map(Into::into) };
     Ok(KnownTokens { digest, caller })
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn view(
         }
     };
     View { title: "Checklist", place: Place::Checklist, scripts: &["checklist.js"], styles: &[] }
-        .around(&caller, &main)
+        .around(&admin, &caller, &main)
 }
 
 async fn shown(admin: &Arc<Admin>, id: &str) -> Result<ChosenWidget, Problem> {

@@ -65,7 +65,7 @@ pub(super) async fn view(
         }
     };
     View { title: "Explain", place: Place::Explain, scripts: &["explain.js"], styles: &["explain.css"] }
-        .around(&caller, &main)
+        .around(&admin, &caller, &main)
 }
 
 impl AskedWhy {

@@ -1,22 +1,29 @@
 //! Faults as people see them: what goes wrong with a view is a view, too, not a problem document.
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use maud::{Markup, html};
 
 use super::{is_for_people, parts, shell, with_fields};
+use crate::admin::Admin;
 use crate::admin::auth::Caller;
 use crate::admin::problem::ToldProblem;
 
 /// Middleware that shows a problem as a view to whoever has signed in and asked for one.
-pub(in crate::admin) async fn faults(request: Request, next: Next) -> Response {
+pub(in crate::admin) async fn faults(
+    State(admin): State<Arc<Admin>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let caller = request.extensions().get::<Caller>().filter(|_| is_for_people(&request)).cloned();
     let answer = next.run(request).await;
     let Some(caller) = caller else { return answer };
     let Some(problem) = answer.extensions().get::<ToldProblem>() else { return answer };
-    let shown = shown(answer.status(), problem, &caller);
+    let shown = shown(answer.status(), problem, (&admin, &caller));
     // The other fields stay, such as when to try again.
     let (mut head, _) = answer.into_parts();
     for of_body in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
@@ -25,7 +32,7 @@ pub(in crate::admin) async fn faults(request: Request, next: Next) -> Response {
     with_fields((head.status, head.headers, shown).into_response())
 }
 
-fn shown(status: StatusCode, problem: &ToldProblem, caller: &Caller) -> Markup {
+fn shown(status: StatusCode, problem: &ToldProblem, whom: (&Admin, &Caller)) -> Markup {
     let (title, text) = match (problem.code, status) {
         ("not_found", _) => ("There is no such page", "The address may be old, or have a slip in it."),
         (_, StatusCode::NOT_FOUND) => ("This is not here", &*problem.detail),
@@ -39,7 +46,7 @@ fn shown(status: StatusCode, problem: &ToldProblem, caller: &Caller) -> Markup {
             div class="toolbar" { a class="button" href="/" { "To the overview" } }
         }
     };
-    shell::document(title, &[], &[], &shell::framed(title, None, caller, &main))
+    shell::document(title, &[], &[], &shell::framed(title, None, whom, &main))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::extract::State;
 use axum::response::Response;
 use maud::{Markup, html};
 
-use super::parts::{self, BadgeKind, badge};
+use super::parts::{self, BadgeKind, Column, badge};
 use super::shell::{Place, View};
 use crate::admin::Admin;
 use crate::admin::auth::{Caller, Role};
@@ -32,7 +32,7 @@ pub(super) async fn view(State(admin): State<Arc<Admin>>, Extension(caller): Ext
         scripts: &["fleet.js", "refresh.js"],
         styles: &["overview.css"],
     };
-    view.around(&caller, &main)
+    view.around(&admin, &caller, &main)
 }
 
 /// What is shown by an edge that is none of a fleet.
@@ -95,8 +95,23 @@ fn faulty(fault: &FleetFault, role: Role) -> Markup {
 }
 
 /// All edges.
+/// Columns of the edges, beside that of changes.
+const COLUMNS: [Column<'static>; 9] = [
+    Column::Text("Edge"),
+    Column::Text("State"),
+    Column::Number("Sequence"),
+    Column::Number("Behind by"),
+    Column::Number("Age of rules"),
+    Column::Number("Sessions"),
+    Column::Text("Ticket keys"),
+    Column::Text("Version"),
+    Column::Text("Heard of"),
+];
+
 fn edges(status: &FleetStatus, role: Role) -> Markup {
     let usual = usual_keys(&status.edges);
+    let columns = COLUMNS.into_iter().chain((role == Role::Write).then_some(Column::Text("Change")));
+    let rows = html! { @for edge in &status.edges { (row(edge, status, usual, role)) } };
     html! {
         section id="edges" class="card" data-refresh {
             h2 { "Edges" }
@@ -105,23 +120,7 @@ fn edges(status: &FleetStatus, role: Role) -> Markup {
                     "Not all edges have the same ticket keys: what one gives, another refuses. Give all of them the same tickets.key_file.",
                 ))
             }
-            div class="scroll" tabindex="0" role="region" aria-label="Edges of the fleet" {
-                table class="data" {
-                    thead { tr {
-                        th scope="col" { "Edge" }
-                        th scope="col" { "State" }
-                        th scope="col" class="number" { "Sequence" }
-                        th scope="col" class="number" { "Behind by" }
-                        th scope="col" class="number" { "Age of rules" }
-                        th scope="col" class="number" { "Sessions" }
-                        th scope="col" { "Ticket keys" }
-                        th scope="col" { "Version" }
-                        th scope="col" { "Heard of" }
-                        @if role == Role::Write { th scope="col" { "Change" } }
-                    } }
-                    tbody { @for edge in &status.edges { (row(edge, status, usual, role)) } }
-                }
-            }
+            (parts::table("Edges of the fleet", columns, &rows))
             p class="help" {
                 "A save with " code { "?wait=fleet" } " waits for every edge that is not stale. Forget one that is gone for good."
             }

@@ -1,13 +1,17 @@
 //! `GET /live`: what happens, as it happens. The filter is in the query, so that a view can be shared; `live.js` fills
 //! the table from `/v1/events`.
 
+use std::sync::Arc;
+
 use axum::Extension;
+use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
 use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::shell::{Place, View};
+use crate::admin::Admin;
 use crate::admin::auth::Caller;
 use crate::telemetry::events::EventKind;
 
@@ -23,7 +27,11 @@ struct WatchFilter {
 }
 
 /// The view.
-pub(super) async fn view(Extension(caller): Extension<Caller>, uri: Uri) -> Response {
+pub(super) async fn view(
+    State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+) -> Response {
     let filter: WatchFilter = serde_html_form::from_str(uri.query().unwrap_or_default()).unwrap_or_default();
     let main = html! {
         p class="lead" { "Decisions, changes of the rules and ends of sessions on this edge." }
@@ -63,7 +71,7 @@ pub(super) async fn view(Extension(caller): Extension<Caller>, uri: Uri) -> Resp
         }
     };
     View { title: "Live", place: Place::Live, scripts: &["live.js"], styles: &["live.css"] }
-        .around(&caller, &main)
+        .around(&admin, &caller, &main)
 }
 
 fn controls(filter: &WatchFilter) -> Markup {

@@ -83,7 +83,7 @@ pub(super) async fn view(State(admin): State<Arc<Admin>>, Extension(caller): Ext
         scripts: &["overview.js", "refresh.js"],
         styles: &["uplot.css", "overview.css"],
     };
-    view.around(&caller, &content(&glance, caller.role))
+    view.around(&admin, &caller, &content(&glance, caller.role))
 }
 
 fn content(glance: &Glance, role: Role) -> Markup {

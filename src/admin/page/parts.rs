@@ -46,6 +46,34 @@ pub(super) fn empty(title: &str, text: &str, action: Option<(&str, &str)>) -> Ma
     }
 }
 
+/// Column of a table: its title, over text or over numbers.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Column<'c> {
+    Text(&'c str),
+    Number(&'c str),
+}
+
+/// A table, which scrolls where there is no room for it. `label`: what it is of, for those who don't see it.
+pub(super) fn table<'c>(label: &str, columns: impl IntoIterator<Item = Column<'c>>, rows: &Markup) -> Markup {
+    html! {
+        div class="scroll" tabindex="0" role="region" aria-label=(label) {
+            table class="data" {
+                thead {
+                    tr {
+                        @for column in columns {
+                            @match column {
+                                Column::Text(title) => th scope="col" { (title) },
+                                Column::Number(title) => th scope="col" class="number" { (title) },
+                            }
+                        }
+                    }
+                }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
 /// A number with thin spaces between its thousands.
 pub(super) fn number(n: u64) -> String {
     let digits = n.to_string();

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
 use super::parts;
+use crate::admin::Admin;
 use crate::admin::auth::{Caller, Role};
 
 /// View with a place in the navigation.
@@ -44,9 +45,9 @@ impl Place {
         }
     }
 
-    /// Whether there is something to see for a caller of this edge.
-    fn is_there(self, caller: &Caller) -> bool {
-        self != Self::Fleet || caller.is_in_fleet
+    /// Whether there is something to see on this edge.
+    fn is_there(self, admin: &Admin) -> bool {
+        self != Self::Fleet || admin.fleet.is_some()
     }
 }
 
@@ -64,14 +65,19 @@ pub(super) struct View<'v> {
 
 impl View<'_> {
     /// The whole document, for whoever is signed in.
-    pub(super) fn around(&self, caller: &Caller, main: &Markup) -> Response {
-        let body = framed(self.title, Some(self.place), caller, main);
+    pub(super) fn around(&self, admin: &Admin, caller: &Caller, main: &Markup) -> Response {
+        let body = framed(self.title, Some(self.place), (admin, caller), main);
         document(self.title, self.scripts, self.styles, &body).into_response()
     }
 }
 
 /// What is around a view, or around a fault, which has no place.
-pub(super) fn framed(title: &str, here: Option<Place>, caller: &Caller, main: &Markup) -> Markup {
+pub(super) fn framed(
+    title: &str,
+    here: Option<Place>,
+    (admin, caller): (&Admin, &Caller),
+    main: &Markup,
+) -> Markup {
     let name = caller.name.as_deref().unwrap_or(&caller.fingerprint);
     html! {
         a class="skip" href="#main" { "Skip to the content" }
@@ -79,7 +85,7 @@ pub(super) fn framed(title: &str, here: Option<Place>, caller: &Caller, main: &M
             a class="brand" href="/" { img src="/assets/icon.svg" alt="" width="26" height="26"; "embedgate" }
             nav aria-label="Views" {
                 ul {
-                    @for place in Place::ALL.into_iter().filter(|place| place.is_there(caller)) {
+                    @for place in Place::ALL.into_iter().filter(|place| place.is_there(admin)) {
                         li {
                             a href=(place.path()) aria-current=[(here == Some(place)).then_some("page")] {
                                 (place.title())

@@ -84,5 +84,5 @@ pub(super) async fn view(
         p hidden data-widget=(id) data-revision=(revision) {}
     };
     Ok(View { title: id.as_str(), place: Place::Widgets, scripts: &["widget.js"], styles: &["widget.css"] }
-        .around(&caller, &main))
+        .around(&admin, &caller, &main))
 }

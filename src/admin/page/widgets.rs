@@ -13,7 +13,7 @@ use http::{StatusCode, Uri};
 use jiff::Timestamp;
 use maud::{Markup, html};
 
-use super::parts::{BadgeKind, badge, empty, fault, number};
+use super::parts::{self, BadgeKind, Column, badge, empty, fault, number};
 use super::shell::{Place, View};
 use super::{may_change, needs_script};
 use crate::admin::auth::Caller;
@@ -23,6 +23,15 @@ use crate::admin::{Admin, blocking};
 use embedgate_policy::widget::{Access, Environment, Widget, WidgetId};
 
 use search::WidgetSearch;
+
+const COLUMNS: [Column<'static>; 6] = [
+    Column::Text("Widget"),
+    Column::Text("Labels"),
+    Column::Text("Environment"),
+    Column::Text("Access"),
+    Column::Number("Entries"),
+    Column::Number("Revision"),
+];
 
 /// Widgets on one page.
 const PAGE: usize = 50;
@@ -82,7 +91,7 @@ pub(super) async fn view(
     };
     let view =
         View { title: "Widgets", place: Place::Widgets, scripts: &["widget.js"], styles: &["widget.css"] };
-    Ok((status, view.around(&caller, &main)).into_response())
+    Ok((status, view.around(&admin, &caller, &main)).into_response())
 }
 
 /// How many widgets there are, by what they let in.
@@ -143,21 +152,7 @@ fn nothing(search: &WidgetSearch, more: Option<&str>, may_change: bool) -> Marku
 
 fn table(rows: &[WidgetRow], open_allowed: bool) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Table of widgets" {
-            table class="data" {
-                thead {
-                    tr {
-                        th scope="col" { "Widget" }
-                        th scope="col" { "Labels" }
-                        th scope="col" { "Environment" }
-                        th scope="col" { "Access" }
-                        th scope="col" class="number" { "Entries" }
-                        th scope="col" class="number" { "Revision" }
-                    }
-                }
-                tbody { @for row in rows { (shown(row, open_allowed)) } }
-            }
-        }
+        (parts::table("Table of widgets", COLUMNS, &html! { @for row in rows { (shown(row, open_allowed)) } }))
     }
 }
 

@@ -3,9 +3,16 @@
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::admin::page::parts::{self, BadgeKind};
+use crate::admin::page::parts::{self, BadgeKind, Column};
 use embedgate_policy::explain::{EntryMatch, EntryOutcome, Explanation};
 use embedgate_policy::verdict::{Class, Reason, Verdict};
+
+const SURFACES: [Column<'static>; 3] =
+    [Column::Text("What it loads"), Column::Text("Verdict"), Column::Text("Reason")];
+
+const ENTRIES: [Column<'static>; 3] = [Column::Text("Entry"), Column::Text("Outcome"), Column::Text("Why")];
+
+const HEADERS: [Column<'static>; 2] = [Column::Text("Name"), Column::Text("Value")];
 
 /// Most entries that are shown; those that come near are among them.
 const MOST_ENTRIES: usize = 200;
@@ -100,25 +107,20 @@ fn facts(told: &Explanation) -> Markup {
 
 fn surfaces(answers: &[Explanation]) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="What the page may load" {
-            table class="data" {
-                (head(&["What it loads", "Verdict", "Reason"]))
-                tbody {
-                    @for answer in answers {
-                        tr data-class=(answer.class) {
-                            th scope="row" { (surface(answer.class)) }
-                            td { (verdict(answer)) }
-                            td {
-                                code { (answer.would_deny.unwrap_or(answer.reason)) }
-                                @if answer.reason == Reason::NoEmbedder {
-                                    " — a browser does not say which page asks for it"
-                                }
-                            }
+        (parts::table("What the page may load", SURFACES, &html! {
+            @for answer in answers {
+                tr data-class=(answer.class) {
+                    th scope="row" { (surface(answer.class)) }
+                    td { (verdict(answer)) }
+                    td {
+                        code { (answer.would_deny.unwrap_or(answer.reason)) }
+                        @if answer.reason == Reason::NoEmbedder {
+                            " — a browser does not say which page asks for it"
                         }
                     }
                 }
             }
-        }
+        }))
     }
 }
 
@@ -134,31 +136,22 @@ fn entries(told: &Explanation) -> Markup {
             @if told.entries.is_empty() {
                 p { "The list of " code { (told.widget) } " has no entries." }
             } @else {
-                div class="scroll" tabindex="0" role="region" aria-label="Entries" {
-                    table class="data entries" {
-                        (head(&["Entry", "Outcome", "Why"]))
-                        tbody {
-                            @for entry in near.chain(far).take(MOST_ENTRIES) {
-                                tr {
-                                    th scope="row" {
-                                        code { (entry.entry) }
-                                        @if let Some(unicode) = &entry.unicode { " " (unicode) }
-                                    }
-                                    td { (outcome(entry.outcome)) }
-                                    td { (entry.detail) }
-                                }
+                (parts::table("Entries", ENTRIES, &html! {
+                    @for entry in near.chain(far).take(MOST_ENTRIES) {
+                        tr {
+                            th scope="row" {
+                                code { (entry.entry) }
+                                @if let Some(unicode) = &entry.unicode { " " (unicode) }
                             }
+                            td { (outcome(entry.outcome)) }
+                            td { (entry.detail) }
                         }
                     }
-                }
+                }))
                 @if hidden > 0 { p { (hidden) " more entries are for other hosts." } }
             }
         }
     }
-}
-
-fn head(columns: &[&str]) -> Markup {
-    html! { thead { tr { @for column in columns { th scope="col" { (column) } } } } }
 }
 
 fn outcome(outcome: EntryMatch) -> Markup {
@@ -197,16 +190,11 @@ fn headers(told: &Explanation) -> Markup {
             section class="card" {
                 h2 { "Headers of the answer" }
                 p class="lead" { "What the edge adds to those of the upstream: " (surface(told.class)) "." }
-                div class="scroll" tabindex="0" role="region" aria-label="Headers" {
-                    table class="data" {
-                        (head(&["Name", "Value"]))
-                        tbody {
-                            @for (name, value) in &told.headers {
-                                tr { th scope="row" { (name) } td { code { (value) } } }
-                            }
-                        }
+                (parts::table("Headers", HEADERS, &html! {
+                    @for (name, value) in &told.headers {
+                        tr { th scope="row" { (name) } td { code { (value) } } }
                     }
-                }
+                }))
             }
         }
     }

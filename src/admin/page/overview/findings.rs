@@ -3,9 +3,12 @@
 use maud::{Markup, html};
 
 use super::words::counted;
-use crate::admin::page::parts::{self, BadgeKind, badge};
+use crate::admin::page::parts::{self, BadgeKind, Column, badge};
 use crate::admin::survey::{FindingKind, Surveyed};
 use embedgate_policy::lint::Severity;
+
+const COLUMNS: [Column<'static>; 3] =
+    [Column::Text("Finding"), Column::Number("Widgets"), Column::Text("Such as")];
 
 /// The card.
 pub(super) fn card(surveyed: Option<&Surveyed>) -> Markup {
@@ -46,16 +49,7 @@ pub(super) fn card(surveyed: Option<&Surveyed>) -> Markup {
 
 fn table(kinds: &[FindingKind]) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Findings by kind" {
-            table class="data" {
-                thead { tr {
-                    th scope="col" { "Finding" }
-                    th scope="col" class="number" { "Widgets" }
-                    th scope="col" { "Such as" }
-                } }
-                tbody { @for kind in kinds { (row(kind)) } }
-            }
-        }
+        (parts::table("Findings by kind", COLUMNS, &html! { @for kind in kinds { (row(kind)) } }))
     }
 }
 

@@ -4,8 +4,14 @@ use maud::{Markup, html};
 
 use super::words::days_until;
 use super::{Glance, MOST_DEAD};
-use crate::admin::page::parts::{self, BadgeKind, badge};
+use crate::admin::page::parts::{self, BadgeKind, Column, badge};
 use embedgate_policy::lint::EXPIRY_NOTICE;
+
+const SERVERS: [Column<'static>; 3] =
+    [Column::Text("Upstream"), Column::Text("Server"), Column::Text("State")];
+
+const CERTIFICATES: [Column<'static>; 3] =
+    [Column::Text("File"), Column::Text("Expires"), Column::Number("Days left")];
 
 /// The servers of upstreams.
 pub(super) fn upstreams(glance: &Glance) -> Markup {
@@ -15,27 +21,18 @@ pub(super) fn upstreams(glance: &Glance) -> Markup {
             @if glance.status.upstreams.is_empty() {
                 p { "No upstream has a server." }
             } @else {
-                div class="scroll" tabindex="0" role="region" aria-label="Servers of upstreams" {
-                    table class="data" {
-                        thead { tr {
-                            th scope="col" { "Upstream" }
-                            th scope="col" { "Server" }
-                            th scope="col" { "State" }
-                        } }
-                        tbody {
-                            @for server in &glance.status.upstreams {
-                                tr {
-                                    th scope="row" { (server.upstream) }
-                                    td { code { (server.server) } }
-                                    td {
-                                        @if server.healthy { (badge(BadgeKind::Good, "healthy")) }
-                                        @else { (badge(BadgeKind::Bad, "out")) " requests or health checks failed" }
-                                    }
-                                }
+                (parts::table("Servers of upstreams", SERVERS, &html! {
+                    @for server in &glance.status.upstreams {
+                        tr {
+                            th scope="row" { (server.upstream) }
+                            td { code { (server.server) } }
+                            td {
+                                @if server.healthy { (badge(BadgeKind::Good, "healthy")) }
+                                @else { (badge(BadgeKind::Bad, "out")) " requests or health checks failed" }
                             }
                         }
                     }
-                }
+                }))
             }
         }
     }
@@ -50,31 +47,22 @@ pub(super) fn certificates(glance: &Glance) -> Markup {
                 p { "No listener of this edge has a certificate. Something in front of it may end TLS." }
             } @else {
                 p class="lead" { "Put a new one in the place of the old file: the edge takes it within a second." }
-                div class="scroll" tabindex="0" role="region" aria-label="Certificates" {
-                    table class="data" {
-                        thead { tr {
-                            th scope="col" { "File" }
-                            th scope="col" { "Expires" }
-                            th scope="col" class="number" { "Days left" }
-                        } }
-                        tbody {
-                            @for certificate in &glance.status.certificates {
-                                @let at = certificate.expires_at;
-                                tr {
-                                    th scope="row" { (certificate.certificate) }
-                                    td { (parts::time(at)) }
-                                    td class="number" {
-                                        @if at <= glance.now { (badge(BadgeKind::Bad, "expired")) }
-                                        @else if at.duration_since(glance.now) <= EXPIRY_NOTICE {
-                                            (badge(BadgeKind::Warn, &days_until(at, glance.now).to_string()))
-                                        }
-                                        @else { (days_until(at, glance.now)) }
-                                    }
+                (parts::table("Certificates", CERTIFICATES, &html! {
+                    @for certificate in &glance.status.certificates {
+                        @let at = certificate.expires_at;
+                        tr {
+                            th scope="row" { (certificate.certificate) }
+                            td { (parts::time(at)) }
+                            td class="number" {
+                                @if at <= glance.now { (badge(BadgeKind::Bad, "expired")) }
+                                @else if at.duration_since(glance.now) <= EXPIRY_NOTICE {
+                                    (badge(BadgeKind::Warn, &days_until(at, glance.now).to_string()))
                                 }
+                                @else { (days_until(at, glance.now)) }
                             }
                         }
                     }
-                }
+                }))
             }
         }
     }

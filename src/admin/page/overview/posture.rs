@@ -1,9 +1,11 @@
 //! Widgets by environment and access.
 
+use std::iter;
+
 use maud::{Markup, html};
 
 use super::Glance;
-use crate::admin::page::parts;
+use crate::admin::page::parts::{self, Column};
 use embedgate_policy::widget::{Access, Environment};
 
 /// Columns, the safest first.
@@ -12,26 +14,20 @@ const COLUMNS: [(Access, &str); 3] =
 
 /// The card.
 pub(super) fn card(glance: &Glance) -> Markup {
+    let counts = COLUMNS.map(|(_, title)| Column::Number(title));
+    let columns = iter::once(Column::Text("Environment")).chain(counts);
     html! {
         section id="posture" class="card" data-refresh {
             h2 { "Who may embed" }
             p class="lead" { "Restricted widgets load on listed sites alone. Monitored ones count what they would refuse." }
-            div class="scroll" tabindex="0" role="region" aria-label="Widgets by environment and access" {
-                table class="data" {
-                    thead { tr {
-                        th scope="col" { "Environment" }
-                        @for (_, title) in COLUMNS { th scope="col" class="number" { (title) } }
-                    } }
-                    tbody {
-                        @for environment in Environment::ALL {
-                            tr {
-                                th scope="row" { (environment.as_str()) }
-                                @for (access, _) in COLUMNS { td class="number" { (cell(glance, environment, access)) } }
-                            }
-                        }
+            (parts::table("Widgets by environment and access", columns, &html! {
+                @for environment in Environment::ALL {
+                    tr {
+                        th scope="row" { (environment.as_str()) }
+                        @for (access, _) in COLUMNS { td class="number" { (cell(glance, environment, access)) } }
                     }
                 }
-            }
+            }))
             @if !glance.open_allowed {
                 p class="note" {
                     code { "policy.empty_allowlist" } " is " code { "deny" } ": here, open widgets load on listed sites alone, too."

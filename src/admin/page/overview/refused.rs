@@ -8,9 +8,18 @@ use maud::{Markup, html};
 
 use super::Glance;
 use crate::admin::activity::{Gather, RefusedMost, most_refused};
-use crate::admin::page::parts;
+use crate::admin::page::parts::{self, Column};
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking};
+
+const COLUMNS: [Column<'static>; 6] = [
+    Column::Text("Site"),
+    Column::Text("Widget"),
+    Column::Number("Requests"),
+    Column::Text("Last"),
+    Column::Text("Reason"),
+    Column::Text("What would admit it"),
+];
 
 /// How long ago a refusal may be.
 const LATELY: SignedDuration = SignedDuration::from_hours(24);
@@ -70,19 +79,7 @@ pub(super) fn card(glance: &Glance) -> Markup {
 
 fn table(sites: &[RefusedMost]) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Sites that were refused" {
-            table class="data" {
-                thead { tr {
-                    th scope="col" { "Site" }
-                    th scope="col" { "Widget" }
-                    th scope="col" class="number" { "Requests" }
-                    th scope="col" { "Last" }
-                    th scope="col" { "Reason" }
-                    th scope="col" { "What would admit it" }
-                } }
-                tbody { @for refused in sites { (row(refused)) } }
-            }
-        }
+        (parts::table("Sites that were refused", COLUMNS, &html! { @for refused in sites { (row(refused)) } }))
     }
 }
 

@@ -4,12 +4,22 @@ use maud::{Markup, html};
 
 use super::facts::ShownWidget;
 use crate::admin::activity::{ClassedRequests, UsedEntry};
-use crate::admin::page::parts::{BadgeKind, badge, empty, number, time};
+use crate::admin::page::parts::{self, BadgeKind, Column, badge, empty, number, time};
 use embedgate_policy::entry::listed::ListedEntry;
 use embedgate_policy::lint::EXPIRY_NOTICE;
 
+/// Columns of the entries, beside that of changes.
+const COLUMNS: [Column<'static>; 5] = [
+    Column::Text("Entry"),
+    Column::Text("Last used"),
+    Column::Text("By"),
+    Column::Number("Requests"),
+    Column::Text("Expires"),
+];
+
 /// The section.
 pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
+    let columns = COLUMNS.into_iter().chain(may_change.then_some(Column::Text("Change")));
     let listed = facts.widget.allowed_domains.iter().zip(&facts.activity.entries).enumerate();
     html! {
         section class="card" id="entries" {
@@ -20,23 +30,9 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
             @if facts.activity.entries.is_empty() {
                 (empty("The list is empty", "Add the first site that may embed the widget.", None))
             } @else {
-                div class="scroll" tabindex="0" role="region" aria-label="Table of entries" {
-                    table class="data" {
-                        thead {
-                            tr {
-                                th scope="col" { "Entry" }
-                                th scope="col" { "Last used" }
-                                th scope="col" { "By" }
-                                th scope="col" class="number" { "Requests" }
-                                th scope="col" { "Expires" }
-                                @if may_change { th scope="col" { "Change" } }
-                            }
-                        }
-                        tbody {
-                            @for (index, (rule, used)) in listed { (row(index, rule, used, facts, may_change)) }
-                        }
-                    }
-                }
+                (parts::table("Table of entries", columns, &html! {
+                    @for (index, (rule, used)) in listed { (row(index, rule, used, facts, may_change)) }
+                }))
             }
             @if may_change { (form()) }
         }

@@ -3,8 +3,10 @@
 use maud::{Markup, html};
 
 use super::facts::ShownWidget;
-use crate::admin::page::parts::{BadgeKind, badge, empty};
+use crate::admin::page::parts::{self, BadgeKind, Column, badge, empty};
 use embedgate_policy::limits::{LimitKind, LimitMode, LimitPart, LimitUsage, Limits};
+
+const USED: [Column<'static>; 2] = [Column::Text("Used on this edge"), Column::Text("Share")];
 
 /// The section.
 pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
@@ -34,23 +36,18 @@ pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
 
 fn used(usage: &[LimitUsage]) -> Markup {
     html! {
-        div class="scroll" tabindex="0" role="region" aria-label="Table of limits" {
-            table class="data" {
-                thead { tr { th scope="col" { "Used on this edge" } th scope="col" { "Share" } } }
-                tbody {
-                    @for limit in usage {
-                        @let text = limit.to_string();
-                        tr {
-                            td { (text) }
-                            td {
-                                meter min="0" max=(limit.limit) value=(limit.used.min(limit.limit)) aria-label=(text) {}
-                                @if limit.is_reached() { " " (badge(BadgeKind::Bad, "reached")) }
-                            }
-                        }
+        (parts::table("Table of limits", USED, &html! {
+            @for limit in usage {
+                @let text = limit.to_string();
+                tr {
+                    td { (text) }
+                    td {
+                        meter min="0" max=(limit.limit) value=(limit.used.min(limit.limit)) aria-label=(text) {}
+                        @if limit.is_reached() { " " (badge(BadgeKind::Bad, "reached")) }
                     }
                 }
             }
-        }
+        }))
     }
 }
 

@@ -6,8 +6,16 @@ use maud::{Markup, html};
 use super::entries::clients;
 use super::facts::ShownWidget;
 use crate::admin::activity::{SeenSite, SeenSites};
-use crate::admin::page::parts::{BadgeKind, badge, empty, number, time};
+use crate::admin::page::parts::{self, BadgeKind, Column, badge, empty, number, time};
 use embedgate_policy::verdict::Reason;
+
+const COLUMNS: [Column<'static>; 5] = [
+    Column::Text("Site"),
+    Column::Text("Why"),
+    Column::Number("Requests"),
+    Column::Text("Last"),
+    Column::Text("Entry for it"),
+];
 
 /// The section.
 pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
@@ -50,20 +58,7 @@ fn table(seen: &SeenSites, title: &str, means: &str, may_change: bool) -> Markup
     html! {
         h3 { (title) }
         p class="help" { (means) }
-        div class="scroll" tabindex="0" role="region" aria-label={ "Table: " (title) } {
-            table class="data" {
-                thead {
-                    tr {
-                        th scope="col" { "Site" }
-                        th scope="col" { "Why" }
-                        th scope="col" class="number" { "Requests" }
-                        th scope="col" { "Last" }
-                        th scope="col" { "Entry for it" }
-                    }
-                }
-                tbody { @for site in &seen.sites { (row(site, may_change)) } }
-            }
-        }
+        (parts::table(&format!("Table: {title}"), COLUMNS, &html! { @for site in &seen.sites { (row(site, may_change)) } }))
         @if seen.omitted > 0 { p class="help" { "And " (number(seen.omitted as u64)) " more." } }
         @if seen.untracked > 0 {
             p class="help" { "Sites that are not kept may have asked up to " (number(seen.untracked)) " times each." }

@@ -3,10 +3,13 @@
 use maud::{Markup, html};
 
 use super::facts::ShownWidget;
-use crate::admin::page::parts::{BadgeKind, badge, number, prose};
+use crate::admin::page::parts::{self, BadgeKind, Column, badge, number, prose};
 use crate::admin::page::widgets::{access, environment};
 use embedgate_policy::lint::{Finding, Severity};
 use embedgate_policy::widget::{Access, Widget};
+
+const FINDINGS: [Column<'static>; 2] =
+    [Column::Text("Finding"), Column::Text("What it means, and what to do")];
 
 /// The section.
 pub(super) fn section(facts: &ShownWidget, may_change: bool) -> Markup {
@@ -85,22 +88,17 @@ fn told(findings: &[Finding]) -> Markup {
     html! {
         section class="card" id="findings" {
             h2 { "What to look at" }
-            div class="scroll" tabindex="0" role="region" aria-label="Table of findings" {
-                table class="data" {
-                    thead { tr { th scope="col" { "Finding" } th scope="col" { "What it means, and what to do" } } }
-                    tbody {
-                        @for finding in findings {
-                            tr {
-                                td { (severity(finding)) }
-                                td {
-                                    (prose(&finding.detail)) ". "
-                                    @if let Some(place) = place(&finding.pointer) { a href=(place) { "Look at it" } }
-                                }
-                            }
+            (parts::table("Table of findings", FINDINGS, &html! {
+                @for finding in findings {
+                    tr {
+                        td { (severity(finding)) }
+                        td {
+                            (prose(&finding.detail)) ". "
+                            @if let Some(place) = place(&finding.pointer) { a href=(place) { "Look at it" } }
                         }
                     }
                 }
-            }
+            }))
         }
     }
 }
