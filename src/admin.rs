@@ -75,7 +75,7 @@ pub use bounds::{CallBounds, MOST_DESCRIPTORS};
 pub use checklist::ChecklistRuns;
 pub use decisions::PeerDecisions;
 pub use events::SwapFeed;
-pub use explain::{ClassAnswer, ClassAnswers, FileAddress};
+pub use explain::{ClassAnswer, ClassAnswers};
 pub use gate::{Gate, Successor};
 pub use health::Readiness;
 pub use listener::{Intake, StoppableListener};

@@ -17,7 +17,7 @@ use crate::checklist::Surface;
 use embedgate_policy::decision::{EdgePolicy, Facts, TicketState};
 use embedgate_policy::explain::{Explanation, RouteAnswers, explain};
 use embedgate_policy::headers::Destination;
-use embedgate_policy::origin::{Embedder, NamedBy, OwnOrigins, Page, WIDGET_LABEL};
+use embedgate_policy::origin::{Embedder, NamedBy, Page};
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::WidgetDocument;
 use embedgate_policy::widget::{MAX_DOCUMENT_BYTES, Widget, WidgetId};
@@ -41,34 +41,8 @@ pub struct ClassAnswer {
     pub only: Option<WidgetId>,
     /// The route refuses requests that name no embedder.
     pub missing_denied: bool,
-    /// The file that the route serves of each widget; `None`: it serves several.
-    pub file: Option<FileAddress>,
     /// The headers of its answers.
     pub answers: RouteAnswers,
-}
-
-/// Address of a file of each widget, with `{widget}` where the id stands.
-#[derive(Clone, Debug)]
-pub struct FileAddress {
-    /// The host; `None`: any.
-    pub host: Option<Box<str>>,
-    /// The path, with the query if the id is in it.
-    pub path: Box<str>,
-}
-
-impl FileAddress {
-    /// The address for a widget, as browsers see it; `None` if they see the edge nowhere.
-    fn of(&self, widget: &WidgetId, own: &OwnOrigins) -> Option<String> {
-        let named = |text: &str| text.replace(WIDGET_LABEL, widget.as_str());
-        let origin = match self.host.as_deref().map(named) {
-            None => own.iter().next()?.of(widget.as_str()),
-            Some(host) => {
-                let origin = own.iter().find_map(|origin| origin.at_host(&host));
-                origin.unwrap_or_else(|| format!("https://{host}"))
-            }
-        };
-        Some(format!("{origin}{}", named(&self.path)))
-    }
 }
 
 impl FromIterator<ClassAnswer> for ClassAnswers {
@@ -97,11 +71,6 @@ impl ClassAnswers {
     /// The headers of answers of this class about a widget. Where routes differ, the first stands for them.
     pub fn headers(&self, class: Class, widget: &str) -> Option<&RouteAnswers> {
         self.of(class, widget).next().map(|route| &route.answers)
-    }
-
-    /// The address of the first file of this class that a route serves of a widget alone.
-    pub(super) fn file(&self, class: Class, widget: &WidgetId, own: &OwnOrigins) -> Option<String> {
-        self.of(class, widget.as_str()).find_map(|route| route.file.as_ref())?.of(widget, own)
     }
 
     /// Whether every route of this class for a widget refuses requests that name no embedder.

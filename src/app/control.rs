@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::admin::{ClassAnswer, ClassAnswers, FileAddress, MutualTls, MutualTlsFiles};
+use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
 use crate::config::{
-    AdminTls, CertificateFiles, RouteHost, RouteSettings, Settings, SourceSetting, TicketCookie, WidgetPlace,
+    AdminTls, CertificateFiles, RouteSettings, Settings, SourceSetting, TicketCookie, WidgetPlace,
 };
 use crate::edge::error::EdgeError;
 use crate::edge::setup::LiveSetup;
 use embedgate_policy::explain::RouteAnswers;
-use embedgate_policy::origin::WIDGET_LABEL;
 use embedgate_policy::report::ReportPath;
 use embedgate_policy::ticket::{Ticket, TicketError, TicketReader};
 
@@ -44,29 +43,9 @@ pub fn class_answers(settings: &Settings) -> ClassAnswers {
             WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Query(_) => None,
         },
         missing_denied: route.missing_denied,
-        file: file_address(route),
         answers: route_answers(route, https, ticket_cookie, reports.clone()),
     };
     settings.routes.iter().map(answer).collect::<ClassAnswers>().with_surfaces(surfaces::of(settings))
-}
-
-/// The address of the file that a route serves of each widget; `None` for a route that serves several.
-fn file_address(route: &RouteSettings) -> Option<FileAddress> {
-    if route.path.has_rest() {
-        return None;
-    }
-    let path = route.path.as_str();
-    Some(FileAddress {
-        host: match &route.host {
-            RouteHost::Any => None,
-            RouteHost::Exact(host) => Some(host.clone()),
-            RouteHost::ByWidget(parent) => Some(format!("{WIDGET_LABEL}{parent}").into()),
-        },
-        path: match &route.widget {
-            WidgetPlace::Query(name) => format!("{path}?{name}={WIDGET_LABEL}").into(),
-            WidgetPlace::Path | WidgetPlace::Host | WidgetPlace::Fixed(_) => path.into(),
-        },
-    })
 }
 
 fn route_answers(

@@ -121,18 +121,26 @@ impl Surface {
         self.only.as_ref().is_none_or(|only| only == widget)
     }
 
+    /// Its host for a widget; `None`: any.
+    pub fn host_of(&self, widget: &WidgetId) -> Option<String> {
+        self.host.as_deref().map(|host| filled(host, widget))
+    }
+
     /// Its address for a widget, on an edge.
-    pub(super) fn url(&self, edge: &Url, widget: &WidgetId) -> Option<Url> {
-        let filled = |text: &str| text.replace(WIDGET_LABEL, widget.as_str());
-        let mut url = edge.join(&filled(&self.path)).ok()?;
-        if let Some(host) = &self.host {
-            url.set_host(Some(&filled(host))).ok()?;
+    pub fn url(&self, edge: &Url, widget: &WidgetId) -> Option<Url> {
+        let mut url = edge.join(&filled(&self.path, widget)).ok()?;
+        if let Some(host) = self.host_of(widget) {
+            url.set_host(Some(&host)).ok()?;
         }
         if let Some(parameter) = &self.parameter {
             url.query_pairs_mut().append_pair(parameter, widget.as_str());
         }
         Some(url)
     }
+}
+
+fn filled(text: &str, widget: &WidgetId) -> String {
+    text.replace(WIDGET_LABEL, widget.as_str())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use crate::admin::Admin;
-use embedgate_policy::verdict::Class;
+use crate::checklist::SurfaceKind;
 use embedgate_policy::widget::{Widget, WidgetId};
 
 /// The section; nothing where no route serves one file for each widget.
@@ -21,8 +21,18 @@ pub(super) fn section(admin: &Admin, widget: &Widget) -> Markup {
     }
 }
 
-/// The address of the widget's loader: of the first asset route that serves one file.
+/// The address of the widget's loader, as browsers see it; `None`: no route serves one, or they see the edge nowhere.
 fn loader(admin: &Admin, id: &WidgetId) -> Option<String> {
+    let surfaces = admin.answers.load().surfaces(id);
+    let loader = surfaces.iter().find(|surface| surface.kind == SurfaceKind::Loader)?;
     let policy = admin.policy.load();
-    admin.answers.load().file(Class::Asset, id, &policy.own_origins)
+    let own = &policy.own_origins;
+    let edge = match loader.host_of(id) {
+        None => own.iter().next()?.of(id.as_str()),
+        Some(host) => {
+            let origin = own.iter().find_map(|origin| origin.at_host(&host));
+            origin.unwrap_or_else(|| format!("https://{host}"))
+        }
+    };
+    loader.url(&edge.parse().ok()?, id).map(String::from)
 }
