@@ -56,6 +56,10 @@ pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
         slowest.unwrap_or_default(),
     );
 
+    for (words, path) in searches(widgets) {
+        rows.at_most(format!("{what}: widgets {words}"), FIRST_VIEW, search(admin, &path)?);
+    }
+
     let reading = Instant::now();
     while admin.call("GET", "/", "")?.1.contains(BEING_READ) {
         sleep(Duration::from_secs(1));
@@ -94,6 +98,25 @@ fn view(admin: Admin) -> Result<Duration> {
     let begun = Instant::now();
     let (status, page) = admin.call("GET", "/", "")?;
     ensure!(status == 200 && page.contains("Needs attention"), "the view: {status} {page}");
+    Ok(begun.elapsed())
+}
+
+/// Searches, each in words and as the form sends it. What few or no widgets have is the dearest.
+fn searches(widgets: usize) -> [(&'static str, String); 5] {
+    [
+        ("without a filter", "/widgets".to_owned()),
+        ("whose id begins with that of the last", format!("/widgets?id={}", id(widgets - 1))),
+        ("in staging", "/widgets?environment=staging".to_owned()),
+        ("that admit a site of the last", format!("/widgets?site=site{}.example.com", widgets - 1)),
+        ("with a label that none has", "/widgets?label=nobody".to_owned()),
+    ]
+}
+
+/// The time of one page of found widgets.
+fn search(admin: Admin, path: &str) -> Result<Duration> {
+    let begun = Instant::now();
+    let (status, page) = admin.call("GET", path, "")?;
+    ensure!(status == 200 && page.contains(r#"id="found""#), "{path}: {status} {page}");
     Ok(begun.elapsed())
 }
 

@@ -12,6 +12,9 @@ use embedgate_policy::widget::{Widget, WidgetId};
 /// How many documents are read at once.
 const AT_ONCE: usize = 16;
 
+/// How many ids are read at once.
+const IDS_AT_ONCE: usize = 1_000;
+
 /// The document of a widget that exists. It waits for the disk.
 pub(super) fn existing(admin: &Admin, id: &WidgetId) -> Result<Widget, Problem> {
     let widget = admin.publisher.documents().get(id.as_str());
@@ -21,18 +24,33 @@ pub(super) fn existing(admin: &Admin, id: &WidgetId) -> Result<Widget, Problem> 
 /// All documents after this id, sorted by id.
 pub(super) fn after(
     documents: &dyn Documents,
-    mut after: Option<WidgetId>,
+    after: Option<WidgetId>,
 ) -> impl Iterator<Item = Result<Widget, StoreError>> {
+    a_few_at_once(after, |after| documents.page(after, AT_ONCE), |widget| &widget.id)
+}
+
+/// All ids after this one, sorted.
+pub(super) fn ids_after(
+    documents: &dyn Documents,
+    after: Option<WidgetId>,
+) -> impl Iterator<Item = Result<WidgetId, StoreError>> {
+    a_few_at_once(after, |after| documents.ids(after, IDS_AT_ONCE), |id| id)
+}
+
+fn a_few_at_once<T>(
+    mut after: Option<WidgetId>,
+    page: impl Fn(Option<&str>) -> Result<Vec<T>, StoreError>,
+    id: impl Fn(&T) -> &WidgetId,
+) -> impl Iterator<Item = Result<T, StoreError>> {
     let mut read = VecDeque::new();
     iter::from_fn(move || {
         if read.is_empty() {
-            match documents.page(after.as_ref().map(WidgetId::as_str), AT_ONCE) {
+            match page(after.as_ref().map(WidgetId::as_str)) {
                 Ok(page) => read.extend(page),
                 Err(error) => return Some(Err(error)),
             }
+            after = read.back().map(|last| id(last).clone());
         }
-        let widget: Widget = read.pop_front()?;
-        after = Some(widget.id.clone());
-        Some(Ok(widget))
+        read.pop_front().map(Ok)
     })
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::error::StoreError;
 use embedgate_policy::entry::{Entry, EntryError};
 use embedgate_policy::suffix::PublicSuffixes;
-use embedgate_policy::widget::{DocumentFault, Widget};
+use embedgate_policy::widget::{DocumentFault, Widget, WidgetId};
 
 /// Stored documents, canonical and with their revisions. What was answered is there.
 pub trait Documents: Send + Sync {
@@ -24,6 +24,13 @@ pub trait Documents: Send + Sync {
     ///
     /// Where the store can't be read.
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError>;
+
+    /// The ids in the same order, without reading the documents.
+    ///
+    /// # Errors
+    ///
+    /// Where the store can't be read.
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError>;
 
     /// The last documents of a widget, newest first, with the one in force; also of a deleted widget. Empty for one that
     /// nothing is known of.

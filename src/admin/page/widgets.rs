@@ -131,7 +131,7 @@ fn nothing(search: &WidgetSearch, more: Option<&str>, may_change: bool) -> Marku
     match more {
         Some(more) => empty(
             "None so far",
-            "None of the widgets that were looked at so far has it. A search looks at 10,000 at a time.",
+            "None of the widgets that were looked at so far has it. A search looks at 100,000 at a time, for a label at 10,000.",
             Some((more, "Search on")),
         ),
         None if search.is_empty() && may_change => {

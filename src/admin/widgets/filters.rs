@@ -83,19 +83,13 @@ impl Filters {
         self.environment.is_some() || self.access.is_some() || self.site.is_some()
     }
 
-    /// Whether a filter is about what only documents say.
-    pub(super) fn ask_documents(&self) -> bool {
-        !self.labels.is_empty()
-    }
-
     /// Whether the rules pass, as far as the rule book knows.
     pub(super) fn pass_rules(&self, rules: &WidgetRules<'_>) -> bool {
         let admits = |site: &OriginBuf| {
             let judged = rules.allowlist.judge(site.as_origin(), self.now);
             matches!(judged, Judgement::Admitted { .. })
         };
-        self.beginning.as_ref().is_none_or(|begin| rules.id.starts_with(begin.as_str()))
-            && self.environment.is_none_or(|environment| rules.environment == environment)
+        self.environment.is_none_or(|environment| rules.environment == environment)
             && self.access.is_none_or(|access| rules.access == access)
             && self.site.as_ref().is_none_or(admits)
     }

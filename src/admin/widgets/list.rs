@@ -1,6 +1,5 @@
 //! `GET /v1/widgets`: documents sorted by id, one page at a time.
 
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,7 +14,6 @@ use crate::admin::input::Parameters;
 use crate::admin::openapi::ReadProblems;
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking, refusal, stored};
-use crate::rules::documents::Documents;
 use crate::rules::error::StoreError;
 use embedgate_policy::widget::{Widget, WidgetId};
 
@@ -25,8 +23,11 @@ const LARGEST_PAGE: usize = 1000;
 /// A page with so many bytes of documents takes no other one.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Maximum number of documents that a page looks at, where only they say what is on it.
-const MOST_LOOKED_AT: usize = 10_000;
+/// Maximum number of documents that are read for a page: only they know labels.
+const MOST_READ: usize = 10_000;
+
+/// Maximum number of widgets that are looked at for a page. The rule book knows all but labels.
+const MOST_LOOKED_AT: usize = 100_000;
 
 /// Page of documents.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +42,8 @@ pub(in crate::admin) struct WidgetPage {
 /// List widgets
 ///
 /// Sorted by id, those for which all given filters hold. A page has at most `limit` widgets, and ends earlier once it has
-/// 4 MiB of documents, or with `label` once it has looked at 10,000 widgets, so it may be empty: `next` says where to go on.
+/// 4 MiB of documents, or once 100,000 widgets were looked at, with `label` 10,000. So it may be empty: `next` says where to
+/// go on.
 /// A widget that is saved or deleted meanwhile may be missing, but none is on two pages.
 #[utoipa::path(
     get,
@@ -98,75 +100,121 @@ pub(in crate::admin) fn page<T>(
     filters: &Filters,
     keep: impl Fn(Widget) -> Result<(T, usize), Problem>,
 ) -> Result<FoundPage<T>, Problem> {
-    let documents = admin.publisher.documents();
-    let most = if filters.ask_documents() { MOST_LOOKED_AT } else { limit };
-    if !filters.ask_the_book() {
-        let found = in_order(documents, after, filters.beginning());
-        let found = found.map(|widget| widget.map(|widget| (widget.id.clone(), Some(widget))));
-        return filled(found, (limit, most), filters, keep);
-    }
-    // One more than are looked at shows whether there is another page.
-    let ids = first_ids(admin, after.as_ref(), most.saturating_add(1), filters);
-    let found = ids.into_iter().map(|id| documents.get(id.as_str()).map(|widget| (id, widget)));
-    filled(found, (limit, most), filters, keep)
+    filled(candidates(admin, after, filters), limit, (MOST_LOOKED_AT, MOST_READ), filters, keep)
 }
 
-/// The documents after this id whose ids begin like this one, sorted by id.
-fn in_order<'d>(
-    documents: &'d dyn Documents,
-    after: Option<WidgetId>,
-    beginning: Option<&'d WidgetId>,
-) -> impl Iterator<Item = Result<Widget, StoreError>> + 'd {
-    let is_before = |begin: &&WidgetId| after.as_ref().is_none_or(|after| after.as_str() < begin.as_str());
-    let (first, after) = match beginning.filter(is_before) {
-        Some(begin) => (documents.get(begin.as_str()).transpose(), Some(begin.clone())),
-        None => (None, after),
-    };
-    let begins = move |found: &Result<Widget, StoreError>| match (found, beginning) {
-        (Ok(widget), Some(begin)) => widget.id.as_str().starts_with(begin.as_str()),
-        _ => true,
-    };
-    first.into_iter().chain(stored::after(documents, after)).take_while(begins)
-}
-
-/// A page of the first `limit` of these documents, at most so many of which are looked at. One that is gone since its id
-/// was read is left out.
+/// A page of the first `limit` of these. At most so many are looked at, and at most so many documents read.
 fn filled<T>(
-    found: impl Iterator<Item = Result<(WidgetId, Option<Widget>), StoreError>>,
-    (limit, most): (usize, usize),
+    candidates: impl Iterator<Item = Result<(WidgetId, Option<Widget>), StoreError>>,
+    limit: usize,
+    (most_looked_at, most_read): (usize, usize),
     filters: &Filters,
     keep: impl Fn(Widget) -> Result<(T, usize), Problem>,
 ) -> Result<FoundPage<T>, Problem> {
     let (mut widgets, mut bytes, mut last) = (Vec::new(), 0, None);
-    for (before, found) in found.enumerate() {
-        let (id, widget) = found.map_err(|error| refusal::of_storage(&error))?;
-        if before == most || widgets.len() == limit || bytes >= MOST_BYTES {
+    let (mut looked_at, mut read) = (0, 0);
+    for candidate in candidates {
+        let is_full = widgets.len() == limit || bytes >= MOST_BYTES;
+        let (id, document) = candidate.map_err(|error| refusal::of_storage(&error))?;
+        if looked_at == most_looked_at || read == most_read {
             return Ok(FoundPage { found: widgets, next: last });
         }
-        if let Some(widget) = widget.filter(|widget| filters.pass_labels(widget)) {
+        looked_at += 1;
+        read += usize::from(document.is_some());
+        if let Some(widget) = document.filter(|widget| filters.pass_labels(widget)) {
+            // Only one more shows that there is another page.
+            if is_full {
+                return Ok(FoundPage { found: widgets, next: last });
+            }
             let (kept, taken) = keep(widget)?;
             bytes += taken;
             widgets.push(kept);
         }
-        last = Some(id);
+        if !is_full {
+            last = Some(id);
+        }
     }
     Ok(FoundPage { found: widgets, next: None })
 }
 
-/// The first ids whose rules match, in order. They come from the rule book, without reading the disk.
-fn first_ids(admin: &Admin, after: Option<&WidgetId>, most: usize, filters: &Filters) -> Vec<WidgetId> {
+/// The widgets after this id, sorted by id, with their documents. There is none where the rule book says that the widget is
+/// not asked for, or where it is gone meanwhile.
+fn candidates<'d>(
+    admin: &'d Admin,
+    after: Option<WidgetId>,
+    filters: &'d Filters,
+) -> Box<dyn Iterator<Item = Result<(WidgetId, Option<Widget>), StoreError>> + 'd> {
+    let documents = admin.publisher.documents();
+    let beginning = filters.beginning();
+    let begins = move |id: &WidgetId| beginning.is_none_or(|begin| id.as_str().starts_with(begin.as_str()));
+    // Those that begin with an id are it, and follow it.
+    let is_ahead = |begin: &&WidgetId| after.as_ref().is_none_or(|after| after.as_str() < begin.as_str());
+    let first = beginning.filter(is_ahead).cloned();
+    let after = first.clone().or(after);
+    if !filters.ask_the_book() {
+        let first = first.and_then(|begin| documents.get(begin.as_str()).transpose());
+        let all = first.into_iter().chain(stored::after(documents, after));
+        return Box::new(
+            all.map(|found| found.map(|widget| (widget.id.clone(), Some(widget))))
+                .take_while(move |found| found.as_ref().map_or(true, |(id, _)| begins(id))),
+        );
+    }
     let book = admin.publisher.live().load_full();
-    let mut first = BinaryHeap::with_capacity(most + 1);
-    let wanted = book
-        .widgets()
-        .filter(|rules| after.is_none_or(|after| rules.id > after.as_str()) && filters.pass_rules(rules));
-    for rules in wanted {
-        if first.len() < most || first.peek().is_some_and(|last: &WidgetId| rules.id < last.as_str()) {
-            first.extend(WidgetId::parse(rules.id));
-            if first.len() > most {
-                first.pop();
-            }
+    let of_interest = move |id: &WidgetId| {
+        let is_asked_for = book.get(id.as_str()).is_some_and(|rules| filters.pass_rules(&rules));
+        if is_asked_for { documents.get(id.as_str()) } else { Ok(None) }
+    };
+    let ids = first.into_iter().map(Ok).chain(stored::ids_after(documents, after));
+    Box::new(
+        ids.take_while(move |id| id.as_ref().map_or(true, begins))
+            .map(move |id| id.and_then(|id| of_interest(&id).map(|document| (id, document)))),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use embedgate_policy::suffix::PublicSuffixes;
+
+    /// What a page of two has of these widgets, of which at most 4 are looked at and 3 read. `-`: not asked for by the rule
+    /// book; `x`: asked for, without the label.
+    fn told(widgets: &str) -> (Vec<String>, Option<String>) {
+        let query = ListQuery { label: vec!["l".to_owned()], ..ListQuery::default() };
+        let filters = Filters::of(query, PublicSuffixes::shipped(), Timestamp::UNIX_EPOCH).ok().unwrap();
+        let candidates = widgets.chars().enumerate().map(|(nth, kind)| {
+            let id = WidgetId::parse(&format!("w{nth}")).unwrap();
+            let labels = if kind == 'x' { "{}" } else { r#"{"l": ""}"# };
+            let json = format!(r#"{{"id": "{id}", "labels": {labels}}}"#);
+            let document = Widget::parse(json.as_bytes(), PublicSuffixes::shipped()).unwrap();
+            Ok((id, (kind != '-').then_some(document)))
+        });
+        let keep = |widget: Widget| Ok((widget.id.to_string(), 1));
+        let page = filled(candidates, 2, (4, 3), &filters, keep).ok().unwrap();
+        (page.found, page.next.map(|next| next.to_string()))
+    }
+
+    #[test]
+    fn a_page_ends_where_it_is_full_or_enough_was_looked_at() {
+        for (widgets, found, next) in [
+            ("", &[][..], None),
+            ("l", &["w0"], None),
+            ("ll", &["w0", "w1"], None),
+            // Only a further one that is found makes another page.
+            ("ll-", &["w0", "w1"], None),
+            ("ll-l", &["w0", "w1"], Some("w1")),
+            ("lll", &["w0", "w1"], Some("w1")),
+            ("ll---", &["w0", "w1"], Some("w1")),
+            ("----", &[], None),
+            ("----l", &[], Some("w3")),
+            ("xxx", &[], None),
+            ("xxxl", &[], Some("w2")),
+            ("-xl-l", &["w2"], Some("w3")),
+        ] {
+            let told = told(widgets);
+            let found = found.iter().map(ToString::to_string).collect();
+            assert_eq!(told, (found, next.map(str::to_owned)), "{widgets}");
         }
     }
-    first.into_sorted_vec()
 }

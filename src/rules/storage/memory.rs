@@ -67,6 +67,13 @@ impl Documents for InMemory {
         page.iter().map(SignedDocument::read).collect()
     }
 
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let tables = self.lock();
+        let behind = tables.documents.range::<str, _>((from, Bound::Unbounded));
+        Ok(behind.take(limit).map(|(id, _)| id.clone()).collect())
+    }
+
     /// The one in force: what was before is where the rules come from.
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
         let Some(stored) = self.lock().documents.get(id).cloned() else { return Ok(Vec::new()) };

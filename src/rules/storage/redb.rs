@@ -14,12 +14,12 @@ use redb::{Database, ReadTransaction, ReadableDatabase, TableError};
 
 pub(in crate::rules) use self::beginning::unfinished;
 pub(crate) use self::fault::caught;
-use self::fault::{damaged, damaged_part, failed, guarded, is_damage, unopened, unreadable};
+use self::fault::{damaged, damaged_part, failed, guarded, is_damage, some_behind, unopened, unreadable};
 use self::handle::Handle;
 pub(in crate::rules) use self::handle::StoreUse;
 use self::history::HistoryRows;
 pub(in crate::rules) use self::lock::StoreLock;
-use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta};
+use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta, RULES};
 use self::write::PendingCommit;
 use super::share::{KeptContact, KeptShare, SharedKey};
 use super::{Commit, Pending, Storage, StoredDocument, Write};
@@ -219,10 +219,7 @@ impl Documents for RuleStore {
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let what = || match after {
-            Some(after) => format!("some document behind '{after}'"),
-            None => "some document".to_owned(),
-        };
+        let what = || some_behind(after, "some document");
         let found = self.read(what, |database| {
             let table = database.begin_read()?.open_table(DOCUMENTS)?;
             let mut found: Vec<DocumentRow> = Vec::new();
@@ -234,6 +231,21 @@ impl Documents for RuleStore {
         })?;
         let restored = found.iter().map(|row| self.restore(row)).collect::<Result<_, _>>();
         restored.map_err(|error| self.damaged_part(&what(), error.to_string()))
+    }
+
+    /// Read from the rules, whose rows are smaller than documents.
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let what = || some_behind(after, "the rules of some widget");
+        let found = self.read(what, |database| {
+            let table = database.begin_read()?.open_table(RULES)?;
+            let rows = table.range::<&str>((from, Bound::Unbounded))?.take(limit);
+            Ok(rows
+                .map(|row| Ok(WidgetId::parse(row?.0.value())))
+                .collect::<Result<Vec<_>, redb::Error>>()?)
+        })?;
+        let ids = found.into_iter().collect::<Result<_, _>>();
+        ids.map_err(|error| self.damaged_part(&what(), error.to_string()))
     }
 
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {

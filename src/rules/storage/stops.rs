@@ -197,6 +197,10 @@ impl Documents for StorageWithStops {
         Ok(page)
     }
 
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
+        self.kept.documents().ids(after, limit)
+    }
+
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
         let mut history = self.kept.documents().history(id)?;
         let newest = history.first();

@@ -143,6 +143,12 @@ impl Documents for WriteBehind {
         self.merged(after, limit, kept, |widget| &widget.id, |write| self.restore(write))
     }
 
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
+        let kept = |after: Option<&str>, limit| self.kept.documents().ids(after, limit);
+        let own = |write: &Write| Ok(write.state.document().map(|_| write.id.clone()));
+        self.merged(after, limit, kept, |id| id, own)
+    }
+
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
         let unkept = self.find(id);
         let mut history = self.kept.documents().history(id)?;

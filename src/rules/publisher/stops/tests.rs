@@ -62,6 +62,10 @@ impl Documents for BadDisk {
         self.readable(DAMAGED)?;
         self.kept.page(after, limit)
     }
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
+        self.readable(DAMAGED)?;
+        self.kept.ids(after, limit)
+    }
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
         self.readable(id)?;
         self.kept.history(id)

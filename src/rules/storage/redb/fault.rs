@@ -121,3 +121,11 @@ fn message(panic: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
     format!("a page is not what was written: {text}")
 }
+
+/// What could not be read of a page.
+pub(super) fn some_behind(after: Option<&str>, some: &str) -> String {
+    match after {
+        Some(after) => format!("{some} behind '{after}'"),
+        None => some.to_owned(),
+    }
+}

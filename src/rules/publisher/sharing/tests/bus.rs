@@ -206,6 +206,9 @@ impl Documents for Disk {
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
         self.kept.documents().page(after, limit)
     }
+    fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
+        self.kept.documents().ids(after, limit)
+    }
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {
         self.kept.documents().history(id)
     }
