@@ -165,7 +165,9 @@ impl AddressTable {
     }
 
     fn shard(&self, key: &AddressKey) -> &Mutex<AddressShard> {
-        let place = self.hasher.hash_one(key) as usize % SHARDS;
+        // By other bits than those by which a shard's table places it, which hashes alike: else all keys of a shard would
+        // crowd at a few of its places.
+        let place = (self.hasher.hash_one(key) >> 32) as usize % SHARDS;
         // In bounds, as it is a remainder.
         &self.shards[place]
     }

@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::ptr;
 
 use super::*;
 use crate::limits::clock::LimitClock;
@@ -29,6 +31,15 @@ fn a_network_of_64_bits_is_one_address() {
     assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
     let other = AddressKey::new(2, "192.0.2.1".parse().unwrap());
     assert_ne!(key("192.0.2.1"), other);
+}
+
+#[test]
+fn keys_of_a_shard_have_places_all_over_its_table() {
+    let table = AddressTable::new(BYTES);
+    let first = table.shard(&key(0));
+    let of_first = (0..20_000).map(key).filter(|key| ptr::eq(table.shard(key), first));
+    let places: HashSet<u64> = of_first.map(|key| table.hasher.hash_one(key) % 256).collect();
+    assert!(places.len() > 128, "{}", places.len());
 }
 
 #[test]
