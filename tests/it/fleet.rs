@@ -17,6 +17,7 @@ mod hand;
 mod joined;
 mod limits;
 mod names;
+mod page;
 mod peers;
 mod races;
 mod saves;

@@ -27,12 +27,12 @@ fn address(edge: &Edge) -> String {
 }
 
 /// The address of a view.
-fn view(edge: &Edge, path: &str) -> String {
+pub(crate) fn view(edge: &Edge, path: &str) -> String {
     format!("{}{path}", address(edge))
 }
 
 /// Signs in with a token, as a person does, and waits for the page.
-async fn sign_in(browser: &Browser, edge: &Edge, token: &str) {
+pub(crate) async fn sign_in(browser: &Browser, edge: &Edge, token: &str) {
     browser.goto(&format!("{}/", address(edge))).await.unwrap();
     browser.wait_for("[name=token]", SOON).await.unwrap();
     let field = "document.querySelector('[name=token]')";

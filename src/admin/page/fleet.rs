@@ -94,7 +94,6 @@ fn faulty(fault: &FleetFault, role: Role) -> Markup {
     }
 }
 
-/// All edges.
 /// Columns of the edges, beside that of changes.
 const COLUMNS: [Column<'static>; 9] = [
     Column::Text("Edge"),
@@ -108,6 +107,7 @@ const COLUMNS: [Column<'static>; 9] = [
     Column::Text("Heard of"),
 ];
 
+/// All edges.
 fn edges(status: &FleetStatus, role: Role) -> Markup {
     let usual = usual_keys(&status.edges);
     let columns = COLUMNS.into_iter().chain((role == Role::Write).then_some(Column::Text("Change")));
