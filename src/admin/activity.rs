@@ -21,7 +21,7 @@ use jiff::SignedDuration;
 pub(super) use entries::{stale, stale_once_saved};
 pub(super) use gather::{Gather, SeenInOrder};
 pub(super) use of_widget::{__path_of_widget, ActivityOfWidget, UsedEntry, judged, of_widget, told};
-pub(super) use overview::{__path_overview, RefusedMost, most_refused, overview};
+pub(super) use overview::{__path_overview, RefusedMost, judged_again, overview};
 pub(super) use sites::{ClassedRequests, SeenSite, SeenSites, SiteJudge, is_preview, let_in};
 
 use super::problem::Problem;

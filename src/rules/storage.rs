@@ -6,6 +6,7 @@ pub(in crate::rules) mod share;
 pub(in crate::rules) mod stops;
 pub(in crate::rules) mod unkept;
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +21,11 @@ use embedgate_policy::suffix::PublicSuffixes;
 use embedgate_policy::widget::WidgetId;
 
 use self::share::{KeptContact, KeptShare, ShareCommit, SharedKey};
+
+/// The keys behind this one.
+fn behind(after: Option<&str>) -> (Bound<&str>, Bound<&str>) {
+    (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
+}
 
 /// Storage of documents and of what the book is made of.
 pub(in crate::rules) trait Storage: Send + Sync {

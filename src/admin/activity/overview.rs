@@ -13,6 +13,7 @@ use super::gather::{Gather, SeenInOrder};
 use super::on_host::{self, AskedSites, HostFilter};
 use super::sites::{SeenSite, SeenSites, SiteJudge, SiteTotals};
 use super::stale_after;
+use crate::activity::reader::RefusedEmbedder;
 use crate::activity::seen::WidgetActivity;
 use crate::admin::input::Parameters;
 use crate::admin::openapi::ReadProblems;
@@ -145,7 +146,7 @@ fn page(
     let mut gather = Gather::new(admin);
     let now = Timestamp::now();
     let most_refused = match (&after, host) {
-        (None, None) => most_refused(admin, &mut gather, now)?,
+        (None, None) => judged_again(admin, gather.most_refused()?, now).collect::<Result<_, _>>()?,
         _ => Vec::new(),
     };
     let PageOfWidgets { widgets, looked_at, next } = match host {
@@ -168,23 +169,21 @@ fn page(
     })
 }
 
-/// The sites that were refused most often, each judged again by the widget's list.
-pub(in crate::admin) fn most_refused(
+/// Sites that were refused, each judged again by the widget's list, one after the other.
+pub(in crate::admin) fn judged_again(
     admin: &Admin,
-    gather: &mut Gather<'_>,
+    refused: impl IntoIterator<Item = RefusedEmbedder>,
     now: Timestamp,
-) -> Result<Vec<RefusedMost>, Problem> {
-    let policy = admin.policy.load();
-    let mut told = Vec::new();
-    for refused in gather.most_refused()? {
-        let widget = admin.publisher.documents().get(&refused.widget);
+) -> impl Iterator<Item = Result<RefusedMost, Problem>> {
+    refused.into_iter().filter_map(move |refused| {
         // One that is deleted is of no more interest.
-        if let Some(widget) = widget.map_err(|error| refusal::of_storage(&error))? {
-            let site = SiteJudge::new(&widget, &policy, now).told(&refused.embedder);
-            told.push(RefusedMost { widget: widget.id.clone(), site });
-        }
-    }
-    Ok(told)
+        let widget = admin.publisher.documents().get(&refused.widget).transpose()?;
+        let judged = |widget: Widget| {
+            let site = SiteJudge::new(&widget, &admin.policy.load(), now).told(&refused.embedder);
+            RefusedMost { widget: widget.id, site }
+        };
+        Some(widget.map(judged).map_err(|error| refusal::of_storage(&error)))
+    })
 }
 
 fn of_documents(

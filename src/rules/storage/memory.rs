@@ -1,13 +1,12 @@
 //! Storage in memory, for sources that hold the truth elsewhere.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use super::share::{KeptContact, KeptShare, SharedKey};
-use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState};
+use super::{Author, Commit, Pending, SignedWrite, Storage, StoredDocument, WidgetState, behind};
 use crate::rules::documents::{Documents, HistoryEntry, HistoryState, restore};
 use crate::rules::error::StoreError;
 use crate::rules::shared::SharedEntry;
@@ -56,11 +55,10 @@ impl Documents for InMemory {
     }
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let page: Vec<SignedDocument> = self
             .lock()
             .documents
-            .range::<str, _>((from, Bound::Unbounded))
+            .range::<str, _>(behind(after))
             .take(limit)
             .map(|(_, stored)| stored.clone())
             .collect();
@@ -68,10 +66,9 @@ impl Documents for InMemory {
     }
 
     fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let tables = self.lock();
-        let behind = tables.documents.range::<str, _>((from, Bound::Unbounded));
-        Ok(behind.take(limit).map(|(id, _)| id.clone()).collect())
+        let later = tables.documents.range::<str, _>(behind(after));
+        Ok(later.take(limit).map(|(id, _)| id.clone()).collect())
     }
 
     /// The one in force: what was before is where the rules come from.
@@ -110,15 +107,14 @@ impl Storage for InMemory {
 
     fn entries(&self, after: Option<&str>, limit: usize) -> Result<Vec<SharedEntry>, StoreError> {
         let tables = self.lock();
-        let behind = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-        let documents = tables.documents.range::<str, _>(behind).take(limit);
+        let documents = tables.documents.range::<str, _>(behind(after)).take(limit);
         let documents = documents.map(|(id, SignedDocument { document, .. })| SharedEntry {
             id: id.clone(),
             revision: document.revision,
             json: Some(Arc::clone(&document.json)),
             was_restricted: false,
         });
-        let deleted = tables.deleted.range::<str, _>(behind).take(limit);
+        let deleted = tables.deleted.range::<str, _>(behind(after)).take(limit);
         let deleted = deleted.map(|(id, tombstone)| SharedEntry {
             id: id.clone(),
             revision: tombstone.revision,

@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::io;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +21,7 @@ pub(in crate::rules) use self::lock::StoreLock;
 use self::tables::{DELETED, DOCUMENTS, FORMAT, HISTORY, Meta, RULES};
 use self::write::PendingCommit;
 use super::share::{KeptContact, KeptShare, SharedKey};
-use super::{Commit, Pending, Storage, StoredDocument, Write};
+use super::{Commit, Pending, Storage, StoredDocument, Write, behind};
 use crate::rules::book::RuleBook;
 use crate::rules::documents::{Documents, HistoryEntry, restore};
 use crate::rules::error::StoreError;
@@ -218,12 +217,11 @@ impl Documents for RuleStore {
     }
 
     fn page(&self, after: Option<&str>, limit: usize) -> Result<Vec<Widget>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let what = || some_behind(after, "some document");
         let found = self.read(what, |database| {
             let table = database.begin_read()?.open_table(DOCUMENTS)?;
             let mut found: Vec<DocumentRow> = Vec::new();
-            for row in table.range::<&str>((from, Bound::Unbounded))?.take(limit) {
+            for row in table.range::<&str>(behind(after))?.take(limit) {
                 let (_, row) = row?;
                 found.push((row.value().0, row.value().1.into()));
             }
@@ -235,17 +233,12 @@ impl Documents for RuleStore {
 
     /// Read from the rules, whose rows are smaller than documents.
     fn ids(&self, after: Option<&str>, limit: usize) -> Result<Vec<WidgetId>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let what = || some_behind(after, "the rules of some widget");
-        let found = self.read(what, |database| {
+        self.read(what, |database| {
             let table = database.begin_read()?.open_table(RULES)?;
-            let rows = table.range::<&str>((from, Bound::Unbounded))?.take(limit);
-            Ok(rows
-                .map(|row| Ok(WidgetId::parse(row?.0.value())))
-                .collect::<Result<Vec<_>, redb::Error>>()?)
-        })?;
-        let ids = found.into_iter().collect::<Result<_, _>>();
-        ids.map_err(|error| self.damaged_part(&what(), error.to_string()))
+            let rows = table.range::<&str>(behind(after))?.take(limit);
+            rows.map(|row| shared::widget(row?.0.value())).collect()
+        })
     }
 
     fn history(&self, id: &str) -> Result<Vec<HistoryEntry>, StoreError> {

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
 use super::Glance;
-use crate::admin::activity::{Gather, RefusedMost, most_refused};
+use crate::admin::activity::{Gather, RefusedMost, judged_again};
 use crate::admin::page::parts::{self, Column};
 use crate::admin::problem::Problem;
 use crate::admin::{Admin, blocking};
@@ -43,9 +43,9 @@ pub(super) async fn read(admin: &Arc<Admin>) -> Result<RefusedLately, Problem> {
     let admin = Arc::clone(admin);
     blocking(move || {
         let (mut gather, now) = (Gather::within(&admin, PATIENCE), Timestamp::now());
-        let mut sites = most_refused(&admin, &mut gather, now)?;
-        sites.retain(|refused| now.duration_since(refused.site.last) <= LATELY);
-        sites.truncate(MOST_SHOWN);
+        let mut refused = gather.most_refused()?;
+        refused.retain(|refused| now.duration_since(refused.embedder.last) <= LATELY);
+        let sites = judged_again(&admin, refused, now).take(MOST_SHOWN).collect::<Result<_, _>>()?;
         Ok(RefusedLately { sites, missing: gather.missing() })
     })
     .await

@@ -1,6 +1,5 @@
 //! What the store keeps of a bucket that a fleet shares. A store whose rules are not shared has none of it.
 
-use std::ops::Bound;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +13,7 @@ use super::tables::{DELETED, DOCUMENTS, META};
 use super::{RuleStore, signed};
 use crate::rules::error::StoreError;
 use crate::rules::shared::{BucketPosition, SharedEntry};
+use crate::rules::storage::behind;
 use crate::rules::storage::share::{KeptContact, KeptShare, ShareCommit, SharedKey};
 use embedgate_policy::widget::WidgetId;
 
@@ -169,15 +169,14 @@ pub(super) fn entries(
     limit: usize,
 ) -> Result<Vec<SharedEntry>, redb::Error> {
     let transaction = database.begin_read()?;
-    let from = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut entries = Vec::new();
-    for row in transaction.open_table(DOCUMENTS)?.range::<&str>((from, Bound::Unbounded))?.take(limit) {
+    for row in transaction.open_table(DOCUMENTS)?.range::<&str>(behind(after))?.take(limit) {
         let (id, row) = row?;
         let (revision, signed) = row.value();
         let json = Some(signed::read(signed).json.into());
         entries.push(SharedEntry { id: widget(id.value())?, revision, json, was_restricted: false });
     }
-    for row in transaction.open_table(DELETED)?.range::<&str>((from, Bound::Unbounded))?.take(limit) {
+    for row in transaction.open_table(DELETED)?.range::<&str>(behind(after))?.take(limit) {
         let (id, row) = row?;
         let (revision, was_restricted, _) = row.value();
         entries.push(SharedEntry { id: widget(id.value())?, revision, json: None, was_restricted });
@@ -187,7 +186,7 @@ pub(super) fn entries(
     Ok(entries)
 }
 
-fn widget(id: &str) -> Result<WidgetId, redb::Error> {
+pub(super) fn widget(id: &str) -> Result<WidgetId, redb::Error> {
     WidgetId::parse(id).map_err(|_| redb::Error::Corrupted(format!("{id:?} is no widget's id")))
 }
 
