@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use embedgate_policy::decision::{Decision, EdgePolicy, Facts};
+use embedgate_policy::decision::{Decision, Facts};
 use embedgate_policy::verdict::{Class, Reason};
 
 /// Sighting of an embedder.
@@ -56,11 +56,12 @@ pub enum ClientClass {
 impl<'a> Sighting<'a> {
     /// What a verdict tells of an embedder; `None` where it tells of none: public pages, unknown widgets, rules that are too
     /// old, requests of the widget's own iframe without a valid ticket, and requests that name nobody.
+    /// `embedder`: the one that [`Facts::counted_embedder`] gives.
     #[inline]
     pub fn of_verdict(
         facts: &Facts<'a>,
+        embedder: Option<&'a str>,
         decision: &Decision,
-        policy: &EdgePolicy,
         client: Option<ClientClass>,
         at: Timestamp,
     ) -> Option<Self> {
@@ -71,7 +72,7 @@ impl<'a> Sighting<'a> {
         {
             return None;
         }
-        let embedder = facts.counted_embedder(policy)?;
+        let embedder = embedder?;
         let kind = match decision.is_allowed() {
             true => {
                 SightingKind::Admitted { reason: decision.reason, would_deny: decision.embedder_denial() }
@@ -88,7 +89,7 @@ mod tests {
 
     use super::*;
     use crate::rules::fixtures::widget;
-    use embedgate_policy::decision::{TicketState, decide};
+    use embedgate_policy::decision::{EdgePolicy, TicketState, decide};
     use embedgate_policy::origin::{
         Embedder, OpaqueOrigin, Origin, OriginBuf, OriginError, OriginSet, OwnOrigins,
     };
@@ -130,7 +131,7 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let decision = decide(&facts, compiled.as_ref().map(|rules| rules.as_rules()), policy, now);
         let client = Some(ClientClass::Browser);
-        let sighting = Sighting::of_verdict(&facts, &decision, policy, client, now)?;
+        let sighting = Sighting::of_verdict(&facts, facts.counted_embedder(policy), &decision, client, now)?;
         assert_eq!((sighting.widget, sighting.client, sighting.at), ("w", client, now));
         Some((sighting.embedder, sighting.kind))
     }

@@ -55,9 +55,9 @@ impl Charge {
         self.is_kept = true;
     }
 
-    /// A charge of these parts.
-    pub(super) fn of(taken: TakenParts) -> Self {
-        Self { taken: Some(taken), is_kept: false }
+    /// Makes it a charge of these parts, which can still take more.
+    pub(super) fn of(&mut self, taken: TakenParts) -> &mut TakenParts {
+        self.taken.insert(taken)
     }
 }
 
@@ -123,6 +123,9 @@ impl TakenParts {
 
     /// Notes that its counters have changed, where another process has to know.
     pub(super) fn note(&self) {
+        if !self.limiter.changed.are_noted() {
+            return;
+        }
         let embedder = self.of_embedder.as_ref().map(|(embedder, _)| embedder);
         let address = self.of_address.as_ref().map(|(handle, _)| handle.key);
         self.limiter.changed.note(&self.widget, embedder, address);

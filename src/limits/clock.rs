@@ -73,10 +73,10 @@ impl LimitClock {
     }
 
     fn at(&self, ms: u64, seconds: i64) -> Moment {
-        let number = number(seconds);
         let mut day = LimitDay(self.day.load(Ordering::Acquire));
-        if day.number() != number {
-            day = self.turn(ms, number, DAY * 1000);
+        let begun = i64::from(day.number()) * DAY as i64;
+        if !(begun..begun + DAY as i64).contains(&seconds) {
+            day = self.turn(ms, number(seconds), DAY * 1000);
         }
         Moment { ms, day, seconds }
     }

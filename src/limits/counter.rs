@@ -117,20 +117,20 @@ impl UseCounter {
         {
             return Err(passed);
         }
-        Ok(Taken { before, beyond, at: self.add_now(now, weight, runs) })
+        Ok(Taken { before, beyond, at: self.add_now(weight, runs) })
     }
 
     /// Adds so much, whatever the limits say, and returns when the opens were counted.
     pub(super) fn add(&mut self, now: &Moment, weight: Weight, runs: usize) -> u64 {
         self.used(now);
-        self.add_now(now, weight, runs)
+        self.add_now(weight, runs)
     }
 
     /// The same once what is used now was looked at.
-    fn add_now(&mut self, now: &Moment, weight: Weight, runs: usize) -> u64 {
+    fn add_now(&mut self, weight: Weight, runs: usize) -> u64 {
         self.sessions = self.sessions.saturating_add(weight.sessions);
         self.today = self.today.saturating_add(weight.opens);
-        self.minute.add(now.ms, weight.opens, runs)
+        self.minute.add_counted(weight.opens, runs)
     }
 
     /// Gives back what was taken. `at`: when the opens were counted.

@@ -94,6 +94,12 @@ impl PassedCounts {
 }
 
 impl ChangedCounters {
+    /// Whether another process has to know of changes.
+    #[inline]
+    pub(super) fn are_noted(&self) -> bool {
+        self.is_on.load(Ordering::Acquire)
+    }
+
     /// Notes that the counters of a widget have changed. Called after the change, so that whoever asks for changes reads it.
     pub(super) fn note(
         &self,
@@ -101,9 +107,6 @@ impl ChangedCounters {
         embedder: Option<&Arc<EmbedderCounter>>,
         address: Option<AddressKey>,
     ) {
-        if !self.is_on.load(Ordering::Acquire) {
-            return;
-        }
         let mut found = self.found.lock();
         if let Some(embedder) = embedder {
             let change = || (Arc::clone(widget), Arc::clone(embedder));

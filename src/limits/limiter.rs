@@ -104,20 +104,18 @@ impl Limiter {
             return Opened::Admitted { charge: Charge::default(), beyond: None };
         }
         let charging = Charging { opening, now: self.clock.moment(at), weight };
-        let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), charging.now.day, weight);
-        match self.take(&charging, &mut taken) {
+        let widget = self.widgets.widget(opening.widget);
+        // Dropped where it is not let through, it gives back what was taken until then.
+        let mut charge = Charge::default();
+        let taken = charge.of(TakenParts::none(self, widget, charging.now.day, weight));
+        match self.take(&charging, taken) {
             Ok(beyond) => {
                 taken.opened(weight);
                 taken.note();
-                Opened::Admitted { charge: Charge::of(taken), beyond }
+                Opened::Admitted { charge, beyond }
             }
-            Err(outcome) => {
-                taken.give_back(weight);
-                match outcome {
-                    NotAdmitted::Refused(refusal) => Opened::Refused(refusal),
-                    NotAdmitted::Waits(wait) => Opened::Waits(wait),
-                }
-            }
+            Err(NotAdmitted::Refused(refusal)) => Opened::Refused(refusal),
+            Err(NotAdmitted::Waits(wait)) => Opened::Waits(wait),
         }
     }
 
@@ -127,7 +125,8 @@ impl Limiter {
         let limits = Limits::default();
         let opening = Opening { limits: &limits, is_open: false, is_session: true, ..*opening };
         let (now, weight) = (self.clock.now(), Weight { opens: 0, sessions: 1 });
-        let mut taken = TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight);
+        let mut charge = Charge::default();
+        let taken = charge.of(TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight));
         let add = |used: &mut UseCounter, runs| CountedAt::of(weight, used.add(&now, weight, runs));
         let address = opening.address.map(|address| AddressKey::new(taken.widget.number, address));
         taken.of_address = address.map(|key| self.addresses.with(key, |used| add(used, addresses::RUNS)));
@@ -136,7 +135,7 @@ impl Limiter {
         taken.of_embedder = Some((embedder, at));
         taken.of_widget = Some(add(&mut taken.widget.counter.lock().used, EXACT));
         taken.note();
-        Charge::of(taken)
+        charge
     }
 
     /// How much of a budget is used on this edge.
@@ -230,6 +229,7 @@ impl Limiter {
     /// Compares what was taken with the share of this edge, where limits are shared. Only now: a share that was made smaller
     /// before is seen here, and whoever makes it smaller later sees what was taken. Returns the limit that is passed where
     /// limits are only monitored.
+    #[inline]
     fn within_share(
         &self,
         charging: &Charging<'_>,
@@ -238,9 +238,23 @@ impl Limiter {
         counter: &Mutex<CountedUse>,
         took: &Taken,
     ) -> Result<Option<PassedLimit>, NotAdmitted> {
-        let Some(shares) = self.shares.get().filter(|_| took.beyond.is_none()) else {
-            return Ok(took.beyond);
-        };
+        match self.shares.get() {
+            Some(shares) if took.beyond.is_none() => {
+                self.within_share_of(shares.as_ref(), charging, (part, embedder, counter), took)
+            }
+            _ => Ok(took.beyond),
+        }
+    }
+
+    // Not a part of the code of an edge that is alone.
+    #[inline(never)]
+    fn within_share_of(
+        &self,
+        shares: &dyn Shares,
+        charging: &Charging<'_>,
+        (part, embedder, counter): (LimitPart, Option<&str>, &Mutex<CountedUse>),
+        took: &Taken,
+    ) -> Result<Option<PassedLimit>, NotAdmitted> {
         let Charging { opening, now, weight } = charging;
         let is_newcomer = embedder.is_some_and(|key| key != SHARED) && !(opening.is_listed)();
         let budget = |kind| Budget { widget: opening.widget, embedder, kind, is_newcomer };

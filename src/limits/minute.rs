@@ -48,8 +48,14 @@ impl MinuteWindow {
 
     /// Counts opens, and returns at which time, for [`Self::take_back`]. `most`: so many runs are kept; beyond, the oldest ones
     /// are counted as if they were older.
+    #[cfg(test)]
     pub(super) fn add(&mut self, now: u64, count: u32, most: usize) -> u64 {
         self.count(now);
+        self.add_counted(count, most)
+    }
+
+    /// The same once the opens of now were [counted](Self::count).
+    pub(super) fn add_counted(&mut self, count: u32, most: usize) -> u64 {
         if count == 0 {
             return self.newest;
         }

@@ -1,12 +1,13 @@
 //! Counters of widgets and their embedders.
 
 use std::borrow::Borrow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::hash::{BuildHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use foldhash::quality::RandomState;
+use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use super::clock::{LimitDay, Moment};
@@ -38,7 +39,7 @@ pub(super) struct WidgetTable {
     most_newcomers: AtomicUsize,
 }
 
-type WidgetShard = HashMap<Box<str>, Arc<WidgetCounter>, RandomState>;
+type WidgetShard = HashTable<Arc<WidgetCounter>>;
 
 /// Counter of a widget.
 #[derive(Debug)]
@@ -121,8 +122,9 @@ impl WidgetTable {
 
     /// The counter of a widget. One that is not there is made.
     pub(super) fn widget(&self, id: &str) -> Arc<WidgetCounter> {
-        let mut shard = self.shard(id).lock();
-        if let Some(widget) = shard.get(id) {
+        let (hash, shard) = self.shard(id);
+        let mut shard = shard.lock();
+        if let Some(widget) = shard.find(hash, |widget| *widget.id == *id) {
             return Arc::clone(widget);
         }
         let widget = Arc::new(WidgetCounter {
@@ -133,13 +135,14 @@ impl WidgetTable {
             embedders: Mutex::default(),
             is_changed: AtomicBool::new(false),
         });
-        shard.insert(id.into(), Arc::clone(&widget));
+        shard.insert_unique(hash, Arc::clone(&widget), |widget| self.hasher.hash_one(&*widget.id));
         widget
     }
 
     /// The counter of a widget, if there is one.
     pub(super) fn find(&self, id: &str) -> Option<Arc<WidgetCounter>> {
-        self.shard(id).lock().get(id).cloned()
+        let (hash, shard) = self.shard(id);
+        shard.lock().find(hash, |widget| *widget.id == *id).cloned()
     }
 
     /// The counter of an embedder. One that is not there is made, if there is room for it.
@@ -176,7 +179,7 @@ impl WidgetTable {
 
     /// All widgets that have counted something.
     pub(super) fn all(&self) -> Vec<Arc<WidgetCounter>> {
-        self.shards.iter().flat_map(|shard| shard.lock().values().cloned().collect::<Vec<_>>()).collect()
+        self.shards.iter().flat_map(|shard| shard.lock().iter().cloned().collect::<Vec<_>>()).collect()
     }
 
     /// Drops counters that count nothing and that nobody has, and returns the memory of the others.
@@ -184,19 +187,20 @@ impl WidgetTable {
         let mut bytes = 0;
         for shard in &self.shards {
             // Not while the shard is locked: a widget may have many embedders.
-            let widgets: Vec<_> = shard.lock().values().cloned().collect();
+            let widgets: Vec<_> = shard.lock().iter().cloned().collect();
             for widget in widgets {
                 bytes += widget.sweep(now, &self.newcomers);
             }
-            shard.lock().retain(|_, widget| Arc::strong_count(widget) > 1 || !widget.is_idle(now));
+            shard.lock().retain(|widget| Arc::strong_count(widget) > 1 || !widget.is_idle(now));
         }
         bytes
     }
 
-    fn shard(&self, id: &str) -> &Mutex<WidgetShard> {
-        let place = self.hasher.hash_one(id) as usize % SHARDS;
-        // In bounds, as it is a remainder.
-        &self.shards[place]
+    /// The hash of an id, and the shard that it is in.
+    fn shard(&self, id: &str) -> (u64, &Mutex<WidgetShard>) {
+        let hash = self.hasher.hash_one(id);
+        // By other bits than those by which the shard's table places it. In bounds, as it is a remainder.
+        (hash, &self.shards[(hash >> 32) as usize % SHARDS])
     }
 }
 
@@ -217,7 +221,7 @@ impl WidgetCounter {
     }
 
     fn sweep(&self, now: &Moment, all_newcomers: &AtomicUsize) -> usize {
-        let mut bytes = size_of::<Self>() + 2 * self.id.len() + PLACE + self.counter.lock().used.heap();
+        let mut bytes = size_of::<Self>() + self.id.len() + PLACE + self.counter.lock().used.heap();
         let mut embedders = self.embedders.lock();
         let before = embedders.newcomers;
         let EmbedderTable { counters, newcomers } = &mut *embedders;

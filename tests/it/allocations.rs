@@ -96,7 +96,8 @@ impl Edge {
         let decision = decide(&facts, self.rules.load().get(widget), &self.policy, now);
         self.metrics.decided(route.class, &decision, started.elapsed());
         let client = fetch.client(|| !facts.is_from_own_origin(&self.policy));
-        let sighting = Sighting::of_verdict(&facts, &decision, &self.policy, client, now);
+        let sighting =
+            Sighting::of_verdict(&facts, facts.counted_embedder(&self.policy), &decision, client, now);
         if let Some(sighting) = sighting.filter(|_| !fetch.is_ahead()) {
             self.activity.record(&sighting);
         }

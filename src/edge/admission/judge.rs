@@ -142,7 +142,9 @@ impl Judge<'_> {
         let opens = opener.opens(route, is_stream);
         let mut limited = LimitedVerdict::of(ruled);
         let at = OpenedAt { monotonic: started, system: now };
-        if let Err(wait) = self.limit(widget.as_ref(), &facts, (request, opener, opens, at), &mut limited) {
+        let counted = facts.counted_embedder(self.policy);
+        let asked = (request, opener, opens, at);
+        if let Err(wait) = self.limit(widget.as_ref(), (&facts, counted), asked, &mut limited) {
             return Judged::Waits(wait);
         }
         let decision = limited.decision;
@@ -153,6 +155,7 @@ impl Judge<'_> {
         let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, &fetch);
         let subject = JudgedRequest {
             facts: &facts,
+            embedder: counted,
             widget,
             reading: reading.as_ref(),
             request,

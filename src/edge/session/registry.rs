@@ -194,7 +194,8 @@ impl SessionRegistry {
 
     /// Judges the sessions of one widget by this book, and collects those that it denies. The others count for its limits.
     fn judge(&self, of_widget: &mut WidgetSessions, book: &RuleBook, denied: &mut DeniedSessions) {
-        let rules = book.get(&of_widget.widget);
+        let widget = Arc::clone(&of_widget.widget);
+        let rules = book.get(&widget);
         let limited = limited(rules);
         let policy = self.policy.load();
         let now = Timestamp::now();
@@ -226,7 +227,9 @@ impl SessionRegistry {
         // Thousands of sessions of one page would fill the recorder's queue.
         let mut seen: HashSet<(&str, &str, Reason), RandomState> = HashSet::default();
         for DeniedSession { widget, facts, decision, .. } in &denied {
-            if let Some(sighting) = Sighting::of_verdict(&facts.facts(widget), decision, &policy, None, now)
+            let facts = facts.facts(widget);
+            let embedder = facts.counted_embedder(&policy);
+            if let Some(sighting) = Sighting::of_verdict(&facts, embedder, decision, None, now)
                 && seen.insert((widget, sighting.embedder, decision.reason))
             {
                 self.activity.record(&sighting);

@@ -36,7 +36,7 @@ impl RuleBook {
 
     /// The rules of a widget: one hash lookup, no allocation. Texts that are no id are simply not found.
     #[inline]
-    pub fn get(&self, id: &str) -> Option<WidgetRules<'_>> {
+    pub fn get<'a>(&'a self, id: &'a str) -> Option<WidgetRules<'a>> {
         self.stored(id).map(|stored| stored.rules)
     }
 
@@ -89,9 +89,10 @@ impl RuleBook {
     }
 
     #[inline]
-    pub(super) fn stored(&self, id: &str) -> Option<WidgetRecord<'_>> {
-        let (id, record) = self.widgets.get(id.as_bytes())?;
-        WidgetRecord::read(str::from_utf8(id).ok()?, record)
+    pub(super) fn stored<'a>(&'a self, id: &'a str) -> Option<WidgetRecord<'a>> {
+        // The same id as the one in the book, and known to be a text.
+        let (_, record) = self.widgets.get(id.as_bytes())?;
+        WidgetRecord::read(id, record)
     }
 
     pub(super) fn all_stored(&self) -> impl Iterator<Item = WidgetRecord<'_>> {

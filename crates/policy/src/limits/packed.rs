@@ -11,14 +11,18 @@ pub struct PackedLimits<'a>(pub(crate) &'a [u8]);
 impl PackedLimits<'_> {
     /// The limits.
     pub fn read(self) -> Limits {
-        let Some((mode, rest)) = self.0.split_first() else { return Limits::default() };
-        let (numbers, _) = rest.as_chunks();
-        let mut numbers = numbers.iter();
-        let mut next = || NonZeroU32::new(u32::from_le_bytes(*numbers.next()?));
-        let mut part = || PartLimits { sessions: next(), opens_per_minute: next(), opens_per_day: next() };
+        let Some((mode, numbers)) = self.0.split_first() else { return Limits::default() };
+        let ([address, embedder, widget], _) = numbers.as_chunks().0.as_chunks() else {
+            return Limits::default();
+        };
+        let number = |bytes: &[u8; 4]| NonZeroU32::new(u32::from_le_bytes(*bytes));
+        let part = |[sessions, per_minute, per_day]: &[[u8; 4]; 3]| PartLimits {
+            sessions: number(sessions),
+            opens_per_minute: number(per_minute),
+            opens_per_day: number(per_day),
+        };
         let mode = if *mode == 0 { LimitMode::Enforce } else { LimitMode::Monitor };
-        let (address, embedder, widget) = (part(), part(), part());
-        Limits { mode, widget, embedder, address }
+        Limits { mode, widget: part(widget), embedder: part(embedder), address: part(address) }
     }
 }
 

@@ -61,7 +61,7 @@ impl Opener<'_> {
 }
 
 impl Judge<'_> {
-    /// Holds what a request opens to its widget's limits, if it has any.
+    /// Holds what a request opens to its widget's limits, if it has any. The facts come with the embedder that is counted.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl Judge<'_> {
     pub(super) fn limit(
         &self,
         widget: Option<&WidgetRules<'_>>,
-        facts: &Facts<'_>,
+        facts: (&Facts<'_>, Option<&str>),
         (request, opener, opens, at): (&RequestHead, &Opener<'_>, Opens, OpenedAt),
         verdict: &mut LimitedVerdict,
     ) -> Result<(), ShareWait> {
@@ -87,7 +87,7 @@ impl Judge<'_> {
     fn limit_opening(
         &self,
         widget: &WidgetRules<'_>,
-        facts: &Facts<'_>,
+        (facts, embedder): (&Facts<'_>, Option<&str>),
         (request, opener, opens, at): (&RequestHead, &Opener<'_>, Opens, OpenedAt),
         verdict: &mut LimitedVerdict,
     ) -> Result<(), ShareWait> {
@@ -105,7 +105,7 @@ impl Judge<'_> {
             let opening = Opening {
                 widget: widget.id,
                 limits: &limits,
-                embedder: facts.counted_embedder(self.policy).unwrap_or_default(),
+                embedder: embedder.unwrap_or_default(),
                 is_listed: &|| is_listed(facts, &ruled, widget, self.policy),
                 address: verdict.address,
                 is_open: opens.is_open,

@@ -60,6 +60,8 @@ impl VerdictRecorder {
 /// Judged request, with everything for its records.
 pub(super) struct JudgedRequest<'s, 'r> {
     pub(super) facts: &'s Facts<'s>,
+    /// The embedder that is counted.
+    pub(super) embedder: Option<&'s str>,
     pub(super) widget: Option<WidgetRules<'s>>,
     pub(super) reading: Option<&'s TicketReading>,
     pub(super) request: &'r RequestHead,
@@ -140,7 +142,7 @@ impl Judge<'_> {
     /// The sighting that a verdict leaves, if any. What is fetched ahead leaves none, because nobody may ever see it.
     #[inline]
     fn sighting<'s>(&self, subject: &JudgedRequest<'s, '_>, decision: &Decision) -> Option<Sighting<'s>> {
-        let &JudgedRequest { facts, request, fetch, is_ahead, now, .. } = subject;
+        let &JudgedRequest { facts, embedder, request, fetch, is_ahead, now, .. } = subject;
         if is_ahead || is_preflight(request) && !subject.is_last(decision) {
             return None;
         }
@@ -149,7 +151,7 @@ impl Judge<'_> {
             origin
                 .is_some_and(|origin| !facts.is_from_own_origin(self.policy) && !names_host(origin, request))
         };
-        Sighting::of_verdict(facts, decision, self.policy, fetch.client(is_foreign), now)
+        Sighting::of_verdict(facts, embedder, decision, fetch.client(is_foreign), now)
     }
 
     fn log(

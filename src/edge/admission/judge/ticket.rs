@@ -65,6 +65,7 @@ impl Judge<'_> {
         let took = started.elapsed();
         let subject = JudgedRequest {
             facts: &facts,
+            embedder: facts.counted_embedder(self.policy),
             widget,
             reading: reading.as_ref(),
             request,
