@@ -86,7 +86,7 @@ pub(in crate::admin) fn after(given: Option<&str>) -> Result<Option<WidgetId>, P
 }
 
 /// Widget that may be on a page, with its document where it has to be read.
-type Candidate = Result<(WidgetId, Option<Widget>), StoreError>;
+type ListedCandidate = Result<(WidgetId, Option<Widget>), StoreError>;
 
 /// Page of what is kept of the widgets that were found.
 pub(in crate::admin) struct FoundPage<T> {
@@ -108,7 +108,7 @@ pub(in crate::admin) fn page<T>(
 
 /// A page of the first `limit` of these. At most so many are looked at, and at most so many documents read.
 fn filled<T>(
-    candidates: impl Iterator<Item = Candidate>,
+    candidates: impl Iterator<Item = ListedCandidate>,
     limit: usize,
     (most_looked_at, most_read): (usize, usize),
     filters: &Filters,
@@ -146,7 +146,7 @@ fn candidates<'d>(
     admin: &'d Admin,
     after: Option<WidgetId>,
     filters: &'d Filters,
-) -> Box<dyn Iterator<Item = Candidate> + 'd> {
+) -> Box<dyn Iterator<Item = ListedCandidate> + 'd> {
     let documents = admin.publisher.documents();
     let beginning = filters.beginning();
     let begins = move |id: &WidgetId| beginning.is_none_or(|begin| id.as_str().starts_with(begin.as_str()));
