@@ -146,7 +146,7 @@ fn candidates<'d>(
     admin: &'d Admin,
     after: Option<WidgetId>,
     filters: &'d Filters,
-) -> Box<dyn Iterator<Item = ListedCandidate> + 'd> {
+) -> impl Iterator<Item = ListedCandidate> + 'd {
     let documents = admin.publisher.documents();
     let beginning = filters.beginning();
     let begins = move |id: &WidgetId| beginning.is_none_or(|begin| id.as_str().starts_with(begin.as_str()));
@@ -154,24 +154,23 @@ fn candidates<'d>(
     let is_ahead = |begin: &&WidgetId| after.as_ref().is_none_or(|after| after.as_str() < begin.as_str());
     let first = beginning.filter(is_ahead).cloned();
     let after = first.clone().or(after);
-    if !filters.ask_the_book() {
-        let first = first.and_then(|begin| documents.get(begin.as_str()).transpose());
-        let all = first.into_iter().chain(stored::after(documents, after));
-        return Box::new(
-            all.map(|found| found.map(|widget| (widget.id.clone(), Some(widget))))
-                .take_while(move |found| found.as_ref().map_or(true, |(id, _)| begins(id))),
-        );
-    }
-    let book = admin.publisher.live().load_full();
-    let of_interest = move |id: &WidgetId| {
-        let is_asked_for = book.get(id.as_str()).is_some_and(|rules| filters.pass_rules(&rules));
-        if is_asked_for { documents.get(id.as_str()) } else { Ok(None) }
+    let found: Box<dyn Iterator<Item = ListedCandidate> + 'd> = match filters.ask_the_book() {
+        false => {
+            let first = first.and_then(|begin| documents.get(begin.as_str()).transpose());
+            let all = first.into_iter().chain(stored::after(documents, after));
+            Box::new(all.map(|found| found.map(|widget| (widget.id.clone(), Some(widget)))))
+        }
+        true => {
+            let book = admin.publisher.live().load_full();
+            let document = move |id: &WidgetId| match book.get(id.as_str()) {
+                Some(rules) if filters.pass_rules(&rules) => documents.get(id.as_str()),
+                _ => Ok(None),
+            };
+            let ids = first.into_iter().map(Ok).chain(stored::ids_after(documents, after));
+            Box::new(ids.map(move |id| id.and_then(|id| document(&id).map(|document| (id, document)))))
+        }
     };
-    let ids = first.into_iter().map(Ok).chain(stored::ids_after(documents, after));
-    Box::new(
-        ids.take_while(move |id| id.as_ref().map_or(true, begins))
-            .map(move |id| id.and_then(|id| of_interest(&id).map(|document| (id, document)))),
-    )
+    found.take_while(move |found| found.as_ref().map_or(true, |(id, _)| begins(id)))
 }
 
 #[cfg(test)]
