@@ -56,7 +56,7 @@ impl Charge {
     }
 
     /// Makes it a charge of these parts, which can still take more.
-    pub(super) fn of(&mut self, taken: TakenParts) -> &mut TakenParts {
+    pub(super) fn begin(&mut self, taken: TakenParts) -> &mut TakenParts {
         self.taken.insert(taken)
     }
 }

@@ -107,7 +107,7 @@ impl Limiter {
         let widget = self.widgets.widget(opening.widget);
         // Dropped where it is not let through, it gives back what was taken until then.
         let mut charge = Charge::default();
-        let taken = charge.of(TakenParts::none(self, widget, charging.now.day, weight));
+        let taken = charge.begin(TakenParts::none(self, widget, charging.now.day, weight));
         match self.take(&charging, taken) {
             Ok(beyond) => {
                 taken.opened(weight);
@@ -126,7 +126,8 @@ impl Limiter {
         let opening = Opening { limits: &limits, is_open: false, is_session: true, ..*opening };
         let (now, weight) = (self.clock.now(), Weight { opens: 0, sessions: 1 });
         let mut charge = Charge::default();
-        let taken = charge.of(TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight));
+        let taken =
+            charge.begin(TakenParts::none(self, self.widgets.widget(opening.widget), now.day, weight));
         let add = |used: &mut UseCounter, runs| CountedAt::of(weight, used.add(&now, weight, runs));
         let address = opening.address.map(|address| AddressKey::new(taken.widget.number, address));
         taken.of_address = address.map(|key| self.addresses.with(key, |used| add(used, addresses::RUNS)));

@@ -46,15 +46,8 @@ impl MinuteWindow {
         self.total
     }
 
-    /// Counts opens, and returns at which time, for [`Self::take_back`]. `most`: so many runs are kept; beyond, the oldest ones
-    /// are counted as if they were older.
-    #[cfg(test)]
-    pub(super) fn add(&mut self, now: u64, count: u32, most: usize) -> u64 {
-        self.count(now);
-        self.add_counted(count, most)
-    }
-
-    /// The same once the opens of now were [counted](Self::count).
+    /// Adds opens to those that were [counted](Self::count) just now, and returns at which time, for [`Self::take_back`].
+    /// `most`: so many runs are kept; beyond, the oldest ones are counted as if they were older.
     pub(super) fn add_counted(&mut self, count: u32, most: usize) -> u64 {
         if count == 0 {
             return self.newest;

@@ -4,6 +4,14 @@ use proptest::prelude::*;
 
 use super::*;
 
+impl MinuteWindow {
+    /// Counts, and adds opens.
+    fn add(&mut self, now: u64, count: u32, most: usize) -> u64 {
+        self.count(now);
+        self.add_counted(count, most)
+    }
+}
+
 /// Each open by itself.
 #[derive(Default)]
 struct OpenList(Vec<u64>);
