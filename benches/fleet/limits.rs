@@ -96,7 +96,7 @@ async fn flood(addr: SocketAddr, begun: Instant, time: Duration) -> (Vec<LetIn>,
     let mut client = Client::new(addr);
     let (mut let_in, mut asked) = (Vec::new(), 0);
     while begun.elapsed() < time {
-        let nth = asked % SITES;
+        let nth = asking_site(asked);
         let request = format!(
             "GET /w/{WIDGET}/token HTTP/1.1\r\nHost: {HOST}\r\nOrigin: https://{}\r\n\r\n",
             site(nth)
@@ -110,6 +110,12 @@ async fn flood(addr: SocketAddr, begun: Instant, time: Duration) -> (Vec<LetIn>,
         sleep(PAUSE).await;
     }
     (let_in, asked)
+}
+
+/// The site whose turn it is: the first asks as often as all others together, so that its own budget is used up as well
+/// as the widget's.
+fn asking_site(turn: usize) -> usize {
+    if turn.is_multiple_of(2) { 0 } else { 1 + turn / 2 % (SITES - 1) }
 }
 
 fn site(number: usize) -> String {
