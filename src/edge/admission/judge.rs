@@ -31,6 +31,7 @@ use embedgate_policy::origin::{Embedder, Origin};
 use embedgate_policy::verdict::Class;
 
 mod opening;
+mod presented;
 mod record;
 mod report;
 mod ticket;
@@ -44,6 +45,7 @@ pub use ticket::TicketCall;
 pub use told::{Told, ToldLimit};
 
 use opening::LimitedVerdict;
+use presented::PresentedTicket;
 use record::JudgedRequest;
 
 /// Judge of one request, with everything but the rules.
@@ -126,7 +128,8 @@ impl Judge<'_> {
         let widget = book.get(id);
         let fetch = FetchMetadata::read(&request.fields);
         let embedder = Embedder::identify(fetch.origins(), lines(request, header::REFERER));
-        let (reading, by_cookie) = self.reading(route.class, &embedder, id, request, &fetch);
+        let presented = self.presented(route.class, &embedder, id, request, &fetch);
+        let PresentedTicket { ref reading, by_cookie } = presented;
         let is_stream = is_stream(route, request);
         let ticket = reading.as_ref().map_or(TicketState::Absent, |reading| {
             // An `EventSource` reconnects to its first address, a frame may reload much later, and a cookie is
@@ -149,8 +152,8 @@ impl Judge<'_> {
         }
         let decision = limited.decision;
         let took = started.elapsed();
-        if let Some(reading) = &reading {
-            self.presented(reading, ticket, &ruled);
+        if let Some(reading) = reading {
+            self.count_ticket(reading, ticket, &ruled);
         }
         let is_ahead = fetch.is_ahead() && !is_frame_of_shown_page(route.class, &fetch);
         let subject = JudgedRequest {
@@ -170,8 +173,6 @@ impl Judge<'_> {
             Some(widget) if decision.is_allowed() => {
                 let opened_by = facts.by_ticket(self.policy);
                 let mut allowed = Box::new(Allowed {
-                    session: None,
-                    upstream: Arc::clone(route.upstream(widget)),
                     admission: Admission::new(
                         route,
                         decision_id,
@@ -181,6 +182,8 @@ impl Judge<'_> {
                         opened_by,
                         fetch.origin(),
                     ),
+                    upstream: Arc::clone(route.upstream(widget)),
+                    session: None,
                 });
                 // Assets and public pages have nothing of their own beside CORS.
                 if matches!(route.class, Class::Frame | Class::Session) {
@@ -230,46 +233,6 @@ impl Judge<'_> {
                 Judged::Denied(Denied { decision, embedder, id: decision_id, shown, subject })
             }
         }
-    }
-
-    /// Reads the ticket of a session from the widget's own iframe, or of that iframe itself when it reloads or
-    /// follows a link, and tells whether it was in a cookie. A ticket that was sent on purpose goes before the
-    /// cookie. Other requests are judged by their own origin, so their tickets and cookies are ignored.
-    fn reading(
-        &self,
-        class: Class,
-        embedder: &Embedder<'_>,
-        id: &str,
-        request: &RequestHead,
-        fetch: &FetchMetadata<'_>,
-    ) -> (Option<TicketReading>, bool) {
-        if !embedder.origin().is_some_and(|origin| self.policy.own_origins.contains(origin, id)) {
-            return (None, false);
-        }
-        let sent = match class {
-            Class::Session => self.tickets.read(request, id),
-            Class::Frame if fetch.is_in_frame() => self.tickets.read_address(request, id),
-            Class::Frame | Class::Asset | Class::Public => return (None, false),
-        };
-        let (reading, by_cookie) = match sent {
-            TicketReading::Absent => {
-                let is_its_host_s = embedder.origin().is_some_and(|origin| self.is_of_host(origin, request));
-                let kept = match is_its_host_s {
-                    true => self.tickets.read_cookie(request, id),
-                    false => TicketReading::Absent,
-                };
-                let by_cookie = !matches!(kept, TicketReading::Absent);
-                (kept, by_cookie)
-            }
-            sent => (sent, false),
-        };
-        let is_told = class == Class::Session || !matches!(reading, TicketReading::Absent);
-        (is_told.then_some(reading), by_cookie)
-    }
-
-    /// Whether an own origin is that of the host which was asked: of several, each has its own cookies.
-    fn is_of_host(&self, origin: Origin<'_>, request: &RequestHead) -> bool {
-        self.policy.own_origins.is_single() || names_host(origin, request)
     }
 
     /// Gives a frame's document its ticket: in `Server-Timing`, and, where there are ticket cookies, as one. Not to a

@@ -196,7 +196,7 @@ impl Judge<'_> {
     }
 
     /// Counts the outcome of a session's or a frame's ticket.
-    pub(super) fn presented(&self, reading: &TicketReading, state: TicketState<'_>, decision: &Decision) {
+    pub(super) fn count_ticket(&self, reading: &TicketReading, state: TicketState<'_>, decision: &Decision) {
         let denial = decision.would_deny.or((!decision.is_allowed()).then_some(decision.reason));
         let outcome = match (reading.fault(), state) {
             (Some(fault), _) => TicketOutcome::Invalid(fault),

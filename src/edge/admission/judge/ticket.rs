@@ -6,6 +6,7 @@ use std::cell::OnceCell;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::presented::PresentedTicket;
 use super::record::JudgedRequest;
 use super::{Denied, Judge, told};
 use crate::edge::admission::decision_id::DecisionId;
@@ -57,7 +58,7 @@ impl Judge<'_> {
         let book = rules.load();
         let widget = book.get(id);
         let embedder = Embedder::identify(fetch.origins(), std::iter::empty());
-        let (reading, _) = self.reading(Class::Session, &embedder, id, request, &fetch);
+        let PresentedTicket { reading, .. } = self.presented(Class::Session, &embedder, id, request, &fetch);
         let state = |reading| self.tickets.renewable_state(reading, now);
         let ticket = reading.as_ref().map_or(TicketState::Absent, state);
         let facts = Facts { widget: id, class: Class::Session, embedder, missing_denied: true, ticket };
