@@ -43,7 +43,7 @@ pub use resolve::policy::{EmptyAllowlist, PolicySettings};
 pub use resolve::reports::ReportSettings;
 pub use resolve::route::{HeaderOverride, RouteSettings, RouteUpstreams, WidgetPlace, routeless_profile};
 pub use resolve::rules::nats::{NatsSettings, NatsTlsSettings, edge_name_of_host};
-pub use resolve::rules::{RulesSettings, SourceSetting, StoreSettings};
+pub use resolve::rules::{NamedFile, RulesSettings, SourceSetting, StoreSettings};
 pub use resolve::tickets::{TicketCookie, TicketSettings};
 pub use resolve::upstream::{HealthCheck, ServerAddress, Servers, UpstreamSettings, UpstreamTls};
 pub use scalar::Percentage;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use crate::admin::{ClassAnswer, ClassAnswers, MutualTls, MutualTlsFiles};
-use crate::config::{
-    AdminTls, CertificateFiles, RouteSettings, Settings, SourceSetting, TicketCookie, WidgetPlace,
-};
+use crate::config::{AdminTls, CertificateFiles, RouteSettings, Settings, TicketCookie, WidgetPlace};
 use crate::edge::error::EdgeError;
 use crate::edge::setup::LiveSetup;
 use embedgate_policy::explain::RouteAnswers;
@@ -88,12 +86,8 @@ impl TicketReader for LiveTickets {
 /// Where a copy of the store, or of what a fleet has published, is written before it is sent; `None` if rules come from
 /// files.
 pub(super) fn backup_path(settings: &Settings) -> Option<PathBuf> {
-    let store = match settings.rules.source {
-        SourceSetting::Store => &settings.rules.store.path,
-        SourceSetting::Nats => &settings.rules.nats.cache,
-        SourceSetting::File => return None,
-    };
-    let mut path = store.clone().into_os_string();
+    let (_, store) = settings.rules.kept()?;
+    let mut path = store.as_os_str().to_owned();
     path.push(".backup-under-way");
     Some(path.into())
 }

@@ -6,11 +6,10 @@ use std::path::{self, Path};
 use jiff::Timestamp;
 
 use super::error::AppError;
-use super::nats_files::NatsFiles;
 use super::source;
 use super::suffixes::public_suffixes;
 use super::upgrade::UpgradeSocket;
-use crate::config::{CertificateFiles, Settings, SourceSetting, UpstreamSettings};
+use crate::config::{CertificateFiles, Settings, UpstreamSettings};
 use crate::rules::error::StoreError;
 use crate::rules::source::store::{LostStore, RestoredStore, StoreFacts, StoreSource, is_same_file};
 
@@ -36,14 +35,9 @@ pub fn own_file(settings: &Settings, path: &Path) -> Option<&'static str> {
         UpstreamSettings::Builtin => None,
     });
     let authorities = authorities.chain(admin.tls.iter().map(|tls| tls.client_ca.clone()));
-    let nats = NatsFiles::configured(settings).named();
-    let nats = nats.map(|(_, path)| ("a file of the connection to NATS", path.to_owned()));
+    let of_sources = rules.files_of_all().into_iter().map(|(what, path)| (what, path.to_owned()));
     let own = [
-        ("the store itself", rules.store.path.clone()),
-        ("this edge's copy of its fleet's rules", rules.nats.cache.clone()),
         ("the audit log", log.audit.clone()),
-        ("the rules file", rules.file.clone()),
-        ("the rules file that fills a new store", rules.store.seed.clone()),
         ("the token file", admin.token_file.clone()),
         ("the file of the ticket keys", tickets.key_file.clone()),
         ("the upgrade socket", edge.upgrade_socket.clone()),
@@ -52,7 +46,7 @@ pub fn own_file(settings: &Settings, path: &Path) -> Option<&'static str> {
     .chain(policy.public_suffix_list.clone().map(|list| ("the list of public suffixes", list)))
     .chain(iter::repeat("a certificate or a key").zip(certificates))
     .chain(iter::repeat("the certificate of an authority").zip(authorities))
-    .chain(nats);
+    .chain(of_sources);
     // One that isn't there has its place, too.
     let place = |path: &Path| path::absolute(path).ok();
     let is_this =
@@ -75,13 +69,13 @@ pub fn restore(settings: &Settings, from: &Path, at: Timestamp) -> Result<Restor
 }
 
 fn store(settings: &Settings) -> Result<StoreSource, AppError> {
-    match settings.rules.source {
-        SourceSetting::Store => Ok(source::store(settings, LostStore::Refused)),
+    if let Some((_, path)) = settings.rules.kept() {
         // The copy of a fleet's rules that an edge keeps is a store like any other.
-        SourceSetting::Nats => Ok(StoreSource::new(&settings.rules.nats.cache, &settings.rules.store.seed)),
-        SourceSetting::File => {
-            let name = settings.rules.file.display().to_string();
-            Err(AppError::Store(StoreError::NoStore { name: name.into() }))
-        }
+        return Ok(match settings.rules.is_shared() {
+            true => StoreSource::new(path, &settings.rules.store.seed),
+            false => source::store(settings, LostStore::Refused),
+        });
     }
+    let name = source::of(settings, LostStore::Refused)?.location();
+    Err(AppError::Store(StoreError::NoStore { name: name.into() }))
 }

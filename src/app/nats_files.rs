@@ -23,14 +23,9 @@ pub(super) struct NatsFiles<'s> {
 impl<'s> NatsFiles<'s> {
     /// The files; none where the rules come from elsewhere.
     pub(super) fn of(settings: &'s Settings) -> Self {
-        match settings.rules.source {
-            SourceSetting::Nats => Self::configured(settings),
-            SourceSetting::Store | SourceSetting::File => Self::default(),
+        if settings.rules.source != SourceSetting::Nats {
+            return Self::default();
         }
-    }
-
-    /// The files that the settings name, whatever source is in use.
-    pub(super) fn configured(settings: &'s Settings) -> Self {
         let nats = &settings.rules.nats;
         let tls = nats.tls.as_ref();
         Self {
@@ -38,18 +33,6 @@ impl<'s> NatsFiles<'s> {
             certificate: tls.and_then(|NatsTlsSettings { certificate, .. }| certificate.as_ref()),
             credentials: nats.credentials.as_deref(),
         }
-    }
-
-    /// Each file with its key.
-    pub(super) fn named(self) -> impl Iterator<Item = (&'static str, &'s Path)> {
-        let Self { ca, certificate, credentials } = self;
-        let [cert, key] = [
-            certificate.map(|files| ("rules.nats.tls.cert", files.cert.as_path())),
-            certificate.map(|files| ("rules.nats.tls.key", files.key.as_path())),
-        ];
-        let ca = ca.map(|path| ("rules.nats.tls.ca", path));
-        let credentials = credentials.map(|path| ("rules.nats.credentials", path));
-        [ca, cert, key, credentials].into_iter().flatten()
     }
 
     /// Reads all of them, and returns the certificate with its key.
@@ -165,18 +148,10 @@ mod tests {
     }
 
     #[test]
-    fn each_file_has_its_key() {
+    fn each_fault_names_the_key_of_its_file() {
         let [ca, cert, key, credentials] = ["ca", "cert", "key", "credentials"].map(Path::new);
         let files = CertificateFiles { cert: cert.to_owned(), key: key.to_owned() };
         let all = NatsFiles { ca: Some(ca), certificate: Some(&files), credentials: Some(credentials) };
-        let named: Vec<_> = all.named().collect();
-        let expected = [
-            ("rules.nats.tls.ca", ca),
-            ("rules.nats.tls.cert", cert),
-            ("rules.nats.tls.key", key),
-            ("rules.nats.credentials", credentials),
-        ];
-        assert_eq!(named, expected);
         let faults = all.read().err().unwrap();
         let keys: Vec<_> =
             faults.iter().map(|fault| fault.to_string().split(':').next().unwrap().to_owned()).collect();

@@ -5,7 +5,7 @@ use std::io;
 use super::error::AppError;
 use super::source;
 use super::suffixes::public_suffixes;
-use crate::config::{Settings, SourceSetting};
+use crate::config::Settings;
 use crate::rules::error::RulesError;
 use crate::rules::live::LiveRules;
 use crate::rules::publisher::Publisher;
@@ -63,10 +63,10 @@ fn pages(settings: &Settings) -> Result<DocumentPages, AppError> {
 ///
 /// The rules do not come from a store, or it is lost or can't be opened.
 pub fn offline_store(settings: &Settings, lost: LostStore) -> Result<Publisher, AppError> {
-    if settings.rules.source == SourceSetting::Nats {
-        return Err(AppError::SharedRules(settings.rules.nats.bucket.clone()));
-    }
     let source = source::of(settings, lost)?;
+    if settings.rules.is_shared() {
+        return Err(AppError::SharedRules(source.name()));
+    }
     let publisher = source::publisher(&*source, LiveRules::new(), settings);
     let opened = source.open_offline(publisher, public_suffixes(settings)?).map_err(RulesError::from)?;
     opened.ok_or_else(|| AppError::NoStore(source.location()))

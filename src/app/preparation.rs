@@ -8,7 +8,7 @@ use super::suffixes::public_suffixes;
 use super::{AppError, control, notifications, written};
 use crate::admin::{MutualTls, Tokens};
 use crate::certificates::Expiring;
-use crate::config::{Settings, SourceSetting};
+use crate::config::Settings;
 use crate::edge::admission::tickets::key_file::KeyFile;
 use crate::edge::setup::{DemoUpstream, Setup, SetupParts};
 use crate::files::Reload;
@@ -83,9 +83,9 @@ impl Preparation {
         let or = |noted: &FaultsSoFar| if noted.0.is_empty() { if_missing } else { IfMissing::LeftOut };
         let tokens = noted.take(Tokens::open_or(settings.admin.token_file.clone(), or(&noted)));
         let key_file = || settings.tickets.key_file.clone();
-        let keys = noted.take(match settings.rules.source {
-            SourceSetting::Nats => KeyFile::open_shared(key_file()),
-            SourceSetting::Store | SourceSetting::File => KeyFile::open_or(key_file(), or(&noted)),
+        let keys = noted.take(match settings.rules.is_shared() {
+            true => KeyFile::open_shared(key_file()),
+            false => KeyFile::open_or(key_file(), or(&noted)),
         });
         // Whatever is wrong with them, the rest is tried.
         let keys = keys.or_else(|| KeyFile::unsaved(key_file()).ok()).map(Arc::new);

@@ -5,8 +5,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{self, Path, PathBuf};
 
 use super::AppError;
-use super::nats_files::NatsFiles;
-use crate::config::{Settings, SourceSetting};
+use crate::config::Settings;
 use crate::files::making::{could_append, could_make, could_make_empty, could_write};
 use crate::rules::source::store::is_same_file;
 
@@ -19,19 +18,13 @@ pub(super) fn faults(settings: &Settings) -> Vec<AppError> {
     let unwritable = |key, path: &Path, tried: io::Result<()>| {
         tried.err().map(|source| AppError::Unwritable { key, path: path.to_owned(), source })
     };
-    let store = &settings.rules.store.path;
-    let has_store = settings.rules.source == SourceSetting::Store;
-    if has_store {
-        faults.extend(unwritable("rules.store.path", store, made_or_written(store)));
-    }
-    if settings.rules.source == SourceSetting::Nats {
-        let cache = &settings.rules.nats.cache;
-        faults.extend(unwritable("rules.nats.cache", cache, made_or_written(cache)));
+    if let Some((key, store)) = settings.rules.kept() {
+        faults.extend(unwritable(key, store, made_or_written(store)));
     }
     if is_audited_at_start(settings) {
         let audit = &settings.log.audit;
         // Whether the store is lost is read in it.
-        let is_read = has_store && audit.is_file();
+        let is_read = settings.rules.own_store().is_some() && audit.is_file();
         let tried = if is_read { could_write(audit) } else { could_append(audit) };
         faults.extend(unwritable("log.audit", audit, tried));
     }
@@ -67,7 +60,7 @@ pub(super) fn concern(settings: &Settings) -> Option<String> {
 
 /// Whether the first rules are a change that is recorded: all but those of a store that is there.
 fn is_audited_at_start(settings: &Settings) -> bool {
-    settings.rules.source != SourceSetting::Store || !settings.rules.store.path.exists()
+    settings.rules.own_store().is_none_or(|(_, store)| !store.exists())
 }
 
 fn made_or_written(path: &Path) -> io::Result<()> {
@@ -103,23 +96,14 @@ fn shared(settings: &Settings) -> Vec<AppError> {
         ("notify.secret_file", &settings.notify.secret_file),
         ("edge.upgrade_socket", &settings.edge.upgrade_socket),
     ];
-    match settings.rules.source {
-        SourceSetting::Store => files.extend([
-            ("rules.store.path", settings.rules.store.path.as_path()),
-            ("rules.store.seed", settings.rules.store.seed.as_path()),
-        ]),
-        SourceSetting::File => files.push(("rules.file.path", &settings.rules.file)),
-        SourceSetting::Nats => {
-            // What nothing else writes may be one file, such as a certificate that is shown on all sides.
-            let cache = settings.rules.nats.cache.as_path();
-            let store = ("rules.store.path", settings.rules.store.path.as_path());
-            let read = NatsFiles::of(settings).named().chain([store]);
-            if let Some((other, _)) = read.into_iter().find(|(_, other)| is_same(other, cache)) {
-                return vec![AppError::SameFile { key: "rules.nats.cache", other, path: cache.to_owned() }];
-            }
-            files.push(("rules.nats.cache", cache));
+    if let Some((key, store)) = settings.rules.kept() {
+        // What nothing else writes may be one file, such as a certificate that is shown on all sides.
+        let read = settings.rules.read_files();
+        if let Some((other, _)) = read.into_iter().find(|(_, other)| is_same(other, store)) {
+            return vec![AppError::SameFile { key, other, path: store.to_owned() }];
         }
     }
+    files.extend(settings.rules.own_files());
     let mut faults = Vec::new();
     for (index, (key, path)) in files.iter().enumerate() {
         let earlier = files.iter().take(index).find(|(_, other)| is_same(other, path));

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::output::note;
 use super::remote::{Remote, RemoteEdge};
 use super::{CliError, Common};
-use crate::config::{Settings, SourceSetting};
+use crate::config::Settings;
 
 /// The answer of the edge that `--admin` names; without it that of the configured rules, read here. Where another
 /// process has their store open, the edge of the configuration is asked.
@@ -34,8 +34,5 @@ pub(super) fn who_has_the_store(remote: &Remote, settings: &Settings) -> Result<
 
 /// The file in which an edge keeps its rules: its store, or its copy of the fleet's.
 pub(super) fn kept_at(settings: &Settings) -> &Path {
-    match settings.rules.source {
-        SourceSetting::Nats => &settings.rules.nats.cache,
-        SourceSetting::Store | SourceSetting::File => &settings.rules.store.path,
-    }
+    settings.rules.kept().map_or(&settings.rules.store.path, |(_, path)| path)
 }

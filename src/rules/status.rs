@@ -49,8 +49,7 @@ impl SourceStatus {
     /// For how long the source has had something that isn't in force. A refused call is its caller's business:
     /// where rules are written through the control plane there is no lag.
     pub fn lag(&self, now: Timestamp) -> Option<SignedDuration> {
-        let written_here = [SourceKind::STORE, SourceKind::NATS].contains(&self.source);
-        let error = self.last_error.as_ref().filter(|_| !written_here)?;
+        let error = self.last_error.as_ref().filter(|_| !self.source.is_written_here())?;
         Some(now.duration_since(error.since))
     }
 

@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use super::{read, settings};
 use crate::config::{
-    EmptyAllowlist, LogFormat, LogLevel, LoggedAddress, LoggedDecisions, LoggedRequests, PathPattern,
-    ServerAddress, SourceSetting, TlsVersion, UpstreamSettings, UpstreamTls, notices,
+    EmptyAllowlist, LogFormat, LogLevel, LoggedAddress, LoggedDecisions, LoggedRequests, NamedFile,
+    PathPattern, ServerAddress, SourceSetting, TlsVersion, UpstreamSettings, UpstreamTls, notices,
 };
 use embedgate_policy::verdict::Class;
 use embedgate_policy::widget::Environment;
@@ -223,4 +223,40 @@ fn says_what_has_no_effect() {
         let s = settings(&format!("policy.max_staleness = \"1h\"\nrules.source = \"{source}\""));
         assert_eq!(notices(&s).len(), count, "{source}");
     }
+}
+
+#[test]
+fn each_source_has_its_files() {
+    let of = |source: &str, more: &str| settings(&format!("rules.source = \"{source}\"\n{more}"));
+    let keys = |files: Vec<NamedFile<'_>>| files.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+    let store = of("store", "").rules;
+    assert_eq!(store.kept(), Some(("rules.store.path", Path::new("data/rules.redb"))));
+    assert_eq!(store.own_store(), store.kept());
+    assert_eq!(keys(store.own_files()), ["rules.store.path", "rules.store.seed"]);
+    assert!(store.read_files().is_empty() && !store.is_shared());
+
+    let file = of("file", "").rules;
+    assert_eq!((file.kept(), file.own_store(), file.is_shared()), (None, None, false));
+    assert_eq!(file.own_files(), [("rules.file.path", Path::new("conf/widgets.json"))]);
+    assert!(file.read_files().is_empty());
+
+    let more = r#"
+        rules.nats.credentials = "user.creds"
+        rules.nats.tls = { ca = "ca.pem", cert = "edge.pem", key = "edge.key" }
+    "#;
+    let nats = of("nats", more).rules;
+    assert_eq!(nats.kept(), Some(("rules.nats.cache", Path::new("data/fleet.redb"))));
+    assert_eq!((nats.own_store(), nats.is_shared()), (None, true));
+    assert_eq!(nats.own_files(), [("rules.nats.cache", Path::new("data/fleet.redb"))]);
+    let read = [
+        ("rules.nats.tls.ca", "ca.pem"),
+        ("rules.nats.tls.cert", "edge.pem"),
+        ("rules.nats.tls.key", "edge.key"),
+        ("rules.nats.credentials", "user.creds"),
+        ("rules.store.path", "data/rules.redb"),
+    ];
+    assert_eq!(nats.read_files(), read.map(|(key, path)| (key, Path::new(path))));
+    // A file that is another source's is not to be written over, either.
+    assert_eq!(store.files_of_all().len(), 4);
+    assert_eq!(nats.files_of_all().len(), 8);
 }

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use super::Publisher;
 use crate::rules::error::StoreError;
-use crate::rules::source::SourceKind;
 use crate::rules::storage::Storage;
 
 impl Publisher {
@@ -16,7 +15,7 @@ impl Publisher {
     /// Rules are not kept in a store here ([`StoreError::NoStore`]), the store can't be read, or the copy can't be
     /// written. Nothing is at `to` then that was not there before.
     pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        if ![SourceKind::STORE, SourceKind::NATS].contains(&self.source) {
+        if !self.source.is_written_here() {
             return Err(StoreError::NoStore { name: self.status().name.into() });
         }
         self.storage.backup(to)

@@ -10,24 +10,38 @@ use utoipa::{PartialSchema, ToSchema};
 
 /// Kind of a source of rules: its word in the configuration, in logs and in metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct SourceKind(&'static str);
+pub struct SourceKind {
+    word: &'static str,
+    /// Rules are written through an edge, which keeps them in a store.
+    is_written_here: bool,
+}
 
 impl SourceKind {
     /// The embedded store, written through the control plane.
-    pub const STORE: Self = Self::new("store");
+    pub const STORE: Self = Self::written_here("store");
     /// A bucket that a fleet of edges shares.
-    pub const NATS: Self = Self::new("nats");
+    pub const NATS: Self = Self::written_here("nats");
     /// A watched file or folder.
-    pub const FILE: Self = Self::new("file");
+    pub const FILE: Self = Self::written_elsewhere("file");
 
-    /// The kind of this word; a source has its own in its file.
-    pub const fn new(word: &'static str) -> Self {
-        Self(word)
+    /// The kind of this word, whose rules are written through an edge; a source has its own in its file.
+    pub const fn written_here(word: &'static str) -> Self {
+        Self { word, is_written_here: true }
+    }
+
+    /// The same for rules that an edge only reads.
+    pub const fn written_elsewhere(word: &'static str) -> Self {
+        Self { word, is_written_here: false }
     }
 
     /// The word in the configuration, logs and metrics.
     pub const fn as_str(self) -> &'static str {
-        self.0
+        self.word
+    }
+
+    /// Whether rules are written through an edge, which keeps them in a store.
+    pub const fn is_written_here(self) -> bool {
+        self.is_written_here
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::NamedFile;
 use crate::config::resolve::edge::{CertificateFiles, certificate};
 use crate::config::scalar;
 use crate::config::table::{ConfigTable, distinct};
@@ -30,6 +31,19 @@ pub struct NatsTlsSettings {
     pub ca: Option<PathBuf>,
     /// The edge's own certificate. Default: none.
     pub certificate: Option<CertificateFiles>,
+}
+
+impl NatsSettings {
+    /// The files that connections are made with, each with its key.
+    pub fn files(&self) -> Vec<NamedFile<'_>> {
+        let (ca, certificate) =
+            self.tls.as_ref().map_or((None, None), |tls| (tls.ca.as_deref(), tls.certificate.as_ref()));
+        let ca = ca.map(|path| ("rules.nats.tls.ca", path));
+        let cert = certificate.map(|files| ("rules.nats.tls.cert", files.cert.as_path()));
+        let key = certificate.map(|files| ("rules.nats.tls.key", files.key.as_path()));
+        let credentials = self.credentials.as_deref().map(|path| ("rules.nats.credentials", path));
+        [ca, cert, key, credentials].into_iter().flatten().collect()
+    }
 }
 
 const SERVER: &str = "nats://127.0.0.1:4222";
