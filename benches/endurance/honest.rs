@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use crate::load::{Target, on_this_thread};
 use crate::rows::{Rows, text};
 
-/// Connections, half of them for POSTs.
-const CLIENTS: usize = 4;
+/// Connections that leave a server time to rest, half of them for POSTs.
+pub const CLIENTS: usize = 4;
 /// The longest that an answer may take before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The body of a POST.
@@ -40,11 +40,11 @@ impl Window {
     }
 }
 
-/// Asks for so long and gives back what became of it; `meanwhile` is called when the connections are open.
-pub fn ask_for(target: &Target, time: Duration, meanwhile: impl FnOnce()) -> Result<Window> {
+/// Asks for so long, over so many connections, and gives back what became of it; `meanwhile` is called when they are open.
+pub fn ask_for(target: &Target, clients: usize, time: Duration, meanwhile: impl FnOnce()) -> Result<Window> {
     on_this_thread(async {
         let over = Arc::new(AtomicBool::new(false));
-        let connections = open(target).await?;
+        let connections = open(target, clients).await?;
         meanwhile();
         let asked = tokio::task::spawn_local(ask(connections, target.clone(), Arc::clone(&over)));
         tokio::time::sleep(time).await;
@@ -64,7 +64,7 @@ impl Honest {
         let (over, target) = (Arc::new(AtomicBool::new(false)), target.clone());
         let watched = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            on_this_thread(async { ask(open(&target).await?, target, watched).await })
+            on_this_thread(async { ask(open(&target, CLIENTS).await?, target, watched).await })
         });
         Self { over, thread }
     }
@@ -77,10 +77,10 @@ impl Honest {
 
 type Connection = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
 
-async fn open(target: &Target) -> Result<Vec<Connection>> {
+async fn open(target: &Target, clients: usize) -> Result<Vec<Connection>> {
     let connector = connector(b"http/1.1", Resumption::disabled())?;
     let mut connections = Vec::new();
-    for _ in 0..CLIENTS {
+    for _ in 0..clients {
         connections.push(timeout(PATIENCE, handshake(target.tls, &connector)).await??);
     }
     Ok(connections)

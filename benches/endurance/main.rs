@@ -10,7 +10,8 @@
 //! | [`reload`] | reloads of routes under load, some of them faulty |
 //! | [`logs`] | logs that nobody takes |
 //! | [`wear`] | what a million sessions and a hundred thousand saves leave behind |
-//! | [`slow`] | slow clients of each kind, in thousands |
+//! | [`slow`] | slow clients of each kind, in thousands: when they are gone |
+//! | `beside-slow` | the same clients: what honest ones notice of them |
 //! | [`attacks`] | attacks by one client, of the known classes |
 //! | [`descriptors`] | the limit on descriptors, taken up by clients |
 //! | [`sick`] | sick servers, and what their requests become |
@@ -106,6 +107,7 @@ enum Scene {
     Logs,
     Wear,
     Slow,
+    BesideSlow,
     Attacks,
     Descriptors,
     Sick,
@@ -160,6 +162,7 @@ fn main() -> Result<ExitCode> {
             Scene::Logs => logs::show(&settings, &mut rows),
             Scene::Wear => wear::show(&settings, &mut rows),
             Scene::Slow => slow::show(&settings, &mut rows),
+            Scene::BesideSlow => slow::show_beside(&settings, &mut rows),
             Scene::Attacks => attacks::show(&settings, &mut rows),
             Scene::Descriptors => descriptors::show(&settings, &mut rows),
             Scene::Sick => sick::show(&settings, &mut rows),

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use bench_support::command;
@@ -20,6 +21,16 @@ pub fn threads(id: u32) -> Result<usize> {
 /// Open descriptors.
 pub fn descriptors(id: u32) -> Result<usize> {
     Ok(fs::read_dir(format!("/proc/{id}/fd")).context("descriptors")?.count())
+}
+
+/// Time that the host of this machine has not given its processors, of all of them, since it was started; nothing where they
+/// are its own.
+pub fn stolen() -> Result<Duration> {
+    let text = fs::read_to_string("/proc/stat").context("processors")?;
+    let ticks =
+        text.lines().next().and_then(|line| line.split_whitespace().nth(8)).context("no stolen time")?;
+    // A tick is the same for all programs (`USER_HZ`).
+    Ok(Duration::from_millis(10) * ticks.parse::<u32>()?)
 }
 
 /// The most descriptors that this process may have, and each that it starts.

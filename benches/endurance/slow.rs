@@ -13,10 +13,12 @@ const CLIENTS: usize = 5000;
 const ADMIN_CLIENTS: usize = 300;
 
 pub fn show(settings: &Settings, rows: &mut Rows) -> Result<()> {
-    let (clients, admin) = (settings.count(CLIENTS, 500), settings.count(ADMIN_CLIENTS, 50));
-    let counts = Counts { clients: clients.min(crate::proc::most_descriptors()? / 4), admin };
-    deadlines::show(settings, rows, counts)?;
-    rounds::show(settings, rows, counts)
+    deadlines::show(settings, rows, Counts::new(settings)?)
+}
+
+/// What honest clients notice of them.
+pub fn show_beside(settings: &Settings, rows: &mut Rows) -> Result<()> {
+    rounds::show(settings, rows, Counts::new(settings)?)
 }
 
 /// How many of each kind.
@@ -27,6 +29,11 @@ struct Counts {
 }
 
 impl Counts {
+    fn new(settings: &Settings) -> Result<Self> {
+        let (clients, admin) = (settings.count(CLIENTS, 500), settings.count(ADMIN_CLIENTS, 50));
+        Ok(Self { clients: clients.min(crate::proc::most_descriptors()? / 4), admin })
+    }
+
     fn of(self, kind: crate::crowd::Kind) -> usize {
         if kind.is_admin() { self.admin } else { self.clients }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use super::attacker::Outcome;
-use crate::honest::{self, Honest, ask_for};
+use crate::honest::{self, CLIENTS, Honest, ask_for};
 use crate::rows::{Rows, text};
 use crate::subject::{Memory, Subject, mebibytes};
 use crate::witness::{Seen, Witness};
@@ -45,8 +45,8 @@ impl<'s> Attacked<'s> {
     /// `time`: how long each goes on.
     pub fn new(subject: &'s Subject, witness: &'s Witness, time: Duration) -> Result<Self> {
         // Once before: a server that has just started is slower.
-        ask_for(&subject.target, time / 3, || ())?;
-        let quiet = ask_for(&subject.target, time, || ())?.p99();
+        ask_for(&subject.target, CLIENTS, time / 3, || ())?;
+        let quiet = ask_for(&subject.target, CLIENTS, time, || ())?.p99();
         Ok(Self { subject, witness, time, quiet, lost: 0, first_lost: String::new() })
     }
 

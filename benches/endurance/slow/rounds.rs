@@ -2,7 +2,8 @@
 //!
 //! It is one edge, because two processes of one program differ by more than what is looked for. The slow ones are let
 //! stay here, by deadlines that are longer than the rounds: what each costs while it is there does not depend on when it
-//! has to go.
+//! has to go. The honest ones keep the edge's core busy, so that a request isn't dear or cheap by what wakes the edge, and a
+//! part in which the host of this machine took its processors away is taken again.
 
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
@@ -16,13 +17,19 @@ use crate::Settings;
 use crate::crowd::{Crowd, Kind};
 use crate::edge::Spec;
 use crate::honest::{self, ask_for, median};
+use crate::proc;
 use crate::rows::Rows;
 use crate::subject::{Before, Subject};
 use crate::witness::{Temper, Witness};
 
 const ROUNDS: usize = 9;
-/// Each half of a round.
-const PART: Duration = Duration::from_secs(1);
+/// Each half of a round, in seconds.
+const PART: usize = 3;
+/// Honest clients, each with a request under way at any time.
+const HONEST: usize = 32;
+/// The most that the host may take away of a part, by the time of one processor, and how often a part is taken again.
+const STOLEN: f64 = 0.02;
+const AGAIN: usize = 8;
 /// Between two looks at whether the slow ones are all there, or all gone.
 const LOOK: Duration = Duration::from_millis(50);
 /// How long the edge may take to notice that slow clients have gone.
@@ -38,21 +45,28 @@ const PATIENT: &str = "header_timeout = \"10m\"";
 const PATIENT_BOUNDS: &str = "tls_handshake_timeout = \"10m\"\nbody_timeout = \"10m\"\n";
 
 pub fn show(settings: &Settings, rows: &mut Rows, counts: Counts) -> Result<()> {
-    let rounds = settings.count(ROUNDS, 3);
+    let plan =
+        Plan { rounds: settings.count(ROUNDS, 3), part: Duration::from_secs(settings.count(PART, 1) as u64) };
     let witness = Witness::start(Temper::Well)?;
     let before = Before::server(witness.addr);
     let spec = Spec { edge: PATIENT, bounds: PATIENT_BOUNDS, ..Spec::default() };
     let Some((edge_s, others)) = divided_cores() else {
-        return at(&Subject::edge_with(settings, &before, spec)?, rounds, rows, counts);
+        return at(&Subject::edge_with(settings, &before, spec)?, plan, rows, counts);
     };
     // What a request costs depends on who wakes whom on which core, and the system may change its mind on that.
     let all = crate::cores();
     witness.keep_on(&others)?;
     process::pin(std::process::id(), &others)?;
     let cores = Some(edge_s.as_str());
-    let shown = at(&Subject::edge_with(settings, &before, Spec { cores, ..spec })?, rounds, rows, counts);
+    let shown = at(&Subject::edge_with(settings, &before, Spec { cores, ..spec })?, plan, rows, counts);
     process::pin(std::process::id(), &all)?;
     shown
+}
+
+#[derive(Clone, Copy)]
+struct Plan {
+    rounds: usize,
+    part: Duration,
 }
 
 /// A core for the edge, and the others for everything else; `None` where there is only one.
@@ -61,19 +75,19 @@ fn divided_cores() -> Option<(String, String)> {
     (count > 1).then(|| ("0".to_owned(), format!("1-{}", count - 1)))
 }
 
-fn at(edge: &Subject, rounds: usize, rows: &mut Rows, counts: Counts) -> Result<()> {
+fn at(edge: &Subject, plan: Plan, rows: &mut Rows, counts: Counts) -> Result<()> {
     // The first makes it warm.
-    Part::at(edge)?;
+    Part::at(edge, plan.part)?;
     let empty = edge.descriptors();
     // What the rounds find where there is nothing to find.
-    let alone = Rounds::at(edge, rounds, &mut |_| Ok(()))?;
+    let alone = Rounds::at(edge, plan, &mut |_| Ok(()))?;
     rows.told(
         "slow: processor time of an honest request in the second halves, without slow clients",
         format!("{:+.1} %", (median(alone.ratios())? - 1.0) * 100.0),
     );
     for kind in Kind::value_variants() {
         let mut crowd = None;
-        let beside = Rounds::at(edge, rounds, &mut |wanted| {
+        let beside = Rounds::at(edge, plan, &mut |wanted| {
             match (wanted, crowd.is_some()) {
                 (true, false) => {
                     let new = Crowd::start(*kind, kind.addr(edge), counts.of(*kind))?;
@@ -119,14 +133,14 @@ struct Rounds {
 
 impl Rounds {
     /// `crowd` sees to it that the slow clients are there, or gone.
-    fn at(edge: &Subject, rounds: usize, crowd: &mut dyn FnMut(bool) -> Result<()>) -> Result<Self> {
+    fn at(edge: &Subject, plan: Plan, crowd: &mut dyn FnMut(bool) -> Result<()>) -> Result<Self> {
         let mut this = Self { without: Vec::new(), with: Vec::new() };
-        for round in 0..rounds {
+        for round in 0..plan.rounds {
             // In turn, so that none always comes after the other.
             let order = if round % 2 == 0 { [false, true] } else { [true, false] };
             for with in order {
                 crowd(with)?;
-                let part = Part::at(edge)?;
+                let part = Part::undisturbed(edge, plan.part)?;
                 if with { this.with.push(part) } else { this.without.push(part) }
             }
         }
@@ -139,6 +153,11 @@ impl Rounds {
         self.without.iter().zip(&self.with).map(|(without, with)| with.cost / without.cost).collect()
     }
 
+    /// How often a part was taken again.
+    fn again(&self) -> usize {
+        self.without.iter().chain(&self.with).map(|part| part.again).sum()
+    }
+
     fn judge(&self, rows: &mut Rows, name: &str) -> Result<()> {
         let p99 = |parts: &[Part]| median(parts.iter().map(|part| part.p99).collect());
         let cost = median(self.without.iter().map(|part| part.cost).collect())?;
@@ -147,7 +166,7 @@ impl Rounds {
         rows.judged(
             format!("{name}: processor time of an honest request ({cost:.1} us without)"),
             format!("<= +{MORE} %"),
-            format!("{more:+.1} % ({answered} requests)"),
+            format!("{more:+.1} % ({answered} requests, {} parts taken again)", self.again()),
             more <= MORE,
         );
         honest::judge(rows, name, p99(&self.without)?, p99(&self.with)?);
@@ -166,13 +185,30 @@ struct Part {
     answered: u64,
     failed: u64,
     first: String,
+    /// What the host took away, by the time of one processor.
+    stolen: f64,
+    /// How often it was taken again.
+    again: usize,
 }
 
 impl Part {
-    fn at(subject: &Subject) -> Result<Self> {
-        let mut before = (Duration::ZERO, Instant::now());
-        let window = ask_for(&subject.target, PART, || before = (subject.cpu(), Instant::now()))?;
-        let took = subject.cpu() - before.0;
+    /// One that the host left alone, or else the last.
+    fn undisturbed(subject: &Subject, time: Duration) -> Result<Self> {
+        let mut part = Self::at(subject, time)?;
+        for again in 1..=AGAIN {
+            if part.stolen <= STOLEN {
+                break;
+            }
+            part = Self { again, ..Self::at(subject, time)? };
+        }
+        Ok(part)
+    }
+
+    fn at(subject: &Subject, time: Duration) -> Result<Self> {
+        let stolen = proc::stolen()?;
+        let mut before = Duration::ZERO;
+        let window = ask_for(&subject.target, HONEST, time, || before = subject.cpu())?;
+        let (took, stolen) = (subject.cpu() - before, proc::stolen()? - stolen);
         let answered = window.times.len() as u64;
         Ok(Self {
             cost: took.as_secs_f64() * 1e6 / answered.max(1) as f64,
@@ -180,6 +216,8 @@ impl Part {
             answered,
             failed: window.failed,
             first: window.first,
+            stolen: stolen.as_secs_f64() / time.as_secs_f64(),
+            again: 0,
         })
     }
 }
