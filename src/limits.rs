@@ -11,6 +11,7 @@
 //! | `clock` | time of the opens, and the day that they belong to |
 //! | `widgets` | counters of widgets and their embedders |
 //! | `addresses` | counters of addresses, in bounded memory |
+//! | `shards` | locks of the tables of counters |
 //! | `reached` | who is told that a limit was reached |
 //! | `shares` | what part of a limit this edge may use, where a fleet shares it |
 //! | `days` | opens of the day on disk, so that they survive a restart |
@@ -57,6 +58,7 @@ pub mod limiter;
 mod minute;
 pub mod opening;
 mod reached;
+mod shards;
 pub mod shares;
 pub mod usage;
 mod widgets;

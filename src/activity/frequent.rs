@@ -126,15 +126,20 @@ impl KeptEmbedders {
         }
     }
 
-    /// Whether this embedder was never counted before, as far as that is known.
+    /// Whether this embedder was never counted before, as far as that is known. The kill switch says nothing of those whom it
+    /// refuses, so they are new to every other reason.
     pub(super) fn is_new(
         &self,
-        origin: &str,
+        (origin, reason): (&str, Option<Reason>),
         sketch: &FrequencySketch,
         key: impl Fn(&FrequencySketch, &str) -> SketchKey,
     ) -> bool {
-        !self.embedders.iter().any(|known| *known.origin == *origin)
-            && (self.untracked == 0 || sketch.estimate(key(sketch, origin)) == 0)
+        let known = self.embedders.iter().find(|known| *known.origin == *origin);
+        if let Some(known) = known {
+            let is_switch = |reason| reason == Some(Reason::WidgetDisabled);
+            return is_switch(known.reason) && !is_switch(reason);
+        }
+        self.untracked == 0 || sketch.estimate(key(sketch, origin)) == 0
     }
 
     /// Nobody else was seen more often.

@@ -83,7 +83,7 @@ impl KeptWidget {
             };
             let key =
                 |sketch: &FrequencySketch, origin: &str| sketch.key(line.widget, line.list.byte(), origin);
-            if firsts.are_wanted() && list.is_new(line.origin, sketch, key) {
+            if firsts.are_wanted() && list.is_new((line.origin, line.tallied.reason), sketch, key) {
                 firsts.add(line, rules, entry.as_ref());
             }
             let untracked = list.untracked();

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 
 use super::clock::Moment;
 use super::counter::UseCounter;
+use super::shards::{SHARDS, shard_of};
 use crate::sockets;
 
 /// Memory for the counters of all addresses.
@@ -18,9 +19,6 @@ pub(super) const BYTES: usize = 32 << 20;
 /// Runs that a minute of an address may have.
 pub(super) const RUNS: usize = 256;
 
-/// Number of locks, so that different addresses rarely share one.
-const SHARDS: usize = 64;
-
 /// Memory of one counter beside its minute: itself, its key, its links to those that were used before and after it, its place
 /// in the table, which may be half empty, and what a small allocation takes.
 const COUNTER: usize = size_of::<AddressKey>() + size_of::<AddressCounter>() + 64;
@@ -28,7 +26,7 @@ const COUNTER: usize = size_of::<AddressKey>() + size_of::<AddressCounter>() + 6
 /// Counters of addresses.
 #[derive(Debug)]
 pub(super) struct AddressTable {
-    shards: Box<[Mutex<AddressShard>]>,
+    shards: [Mutex<AddressShard>; SHARDS],
     hasher: RandomState,
     next: AtomicU64,
     /// Memory of each shard.
@@ -86,7 +84,7 @@ impl AddressTable {
         let counters = || LruCache::unbounded_with_hasher(hasher.clone());
         let shard = || Mutex::new(AddressShard { counters: counters(), heap: 0 });
         Self {
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: std::array::from_fn(|_| shard()),
             hasher,
             next: AtomicU64::new(0),
             shard_bytes: bytes / SHARDS,
@@ -165,11 +163,7 @@ impl AddressTable {
     }
 
     fn shard(&self, key: &AddressKey) -> &Mutex<AddressShard> {
-        // By other bits than those by which a shard's table places it, which hashes alike: else all keys of a shard would
-        // crowd at a few of its places.
-        let place = (self.hasher.hash_one(key) >> 32) as usize % SHARDS;
-        // In bounds, as it is a remainder.
-        &self.shards[place]
+        shard_of(&self.shards, self.hasher.hash_one(key))
     }
 }
 

@@ -7,12 +7,12 @@ use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
-use embedgate_policy::limits::{LimitMode, LimitPart, Limits, PartLimits};
+use embedgate_policy::limits::{LimitMode, LimitPart, Limits};
 
 use super::addresses::{self, AddressKey, AddressTable};
 use super::charge::{Charge, CountedAt, TakenParts};
-use super::clock::{LimitClock, Moment};
-use super::counter::{Comparison, PassedLimit, Taken, UseCounter, Weight};
+use super::clock::LimitClock;
+use super::counter::{PassedLimit, Taken, UseCounter, Weight};
 use super::handover::ChangedCounters;
 use super::opening::{LimitRefusal, Opened, OpenedAt, Opening};
 use super::reached::ReachedLimits;
@@ -21,7 +21,10 @@ use super::widgets::{CountedUse, SHARED, WidgetCounter, WidgetTable};
 use crate::notifications::notifier::Notify;
 use crate::telemetry::metrics::LimitMetrics;
 
+mod charging;
 mod reading;
+
+use charging::{Charging, CountedPart, first_of_crowd, has_room};
 
 /// Runs that a minute of a widget or an embedder may have: as many as it needs to be exact.
 pub(super) const EXACT: usize = usize::MAX;
@@ -50,14 +53,6 @@ pub struct Limiter {
 enum NotAdmitted {
     Refused(LimitRefusal),
     Waits(ShareWait),
-}
-
-/// An open that is being charged.
-#[derive(Clone, Copy)]
-struct Charging<'o> {
-    opening: &'o Opening<'o>,
-    now: Moment,
-    weight: Weight,
 }
 
 impl Limiter {
@@ -185,12 +180,7 @@ impl Limiter {
                 self.addresses.with(key, |used| used.take(&charging.now, charging.weight, comparison));
             let told = &taken.widget.told_of_addresses;
             let passed = |passed: PassedLimit| {
-                self.passed(charging, part, passed, || {
-                    let mut told = told.lock();
-                    // Which address it was is not told, so nobody knows whether its sessions were fewer.
-                    told.below();
-                    told.is_first(passed.kind, &charging.now)
-                })
+                self.passed(charging, part, passed, || first_of_crowd(told, passed.kind, &charging.now))
             };
             match took {
                 Ok(took) => {
@@ -203,28 +193,44 @@ impl Limiter {
 
         let charging = if beyond.is_none() { charging } else { &only_noted };
         let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
-        let took = charging.take_of(LimitPart::Embedder, &embedder.counter);
-        let took =
-            took.map_err(|refused| self.refused(charging, LimitPart::Embedder, refused, &embedder.counter))?;
-        let (embedder, _) = taken.of_embedder.insert((embedder, CountedAt::of(charging.weight, took.at)));
+        let of_embedder = CountedPart::of_embedder(&embedder, &taken.widget);
+        let took = self.take_of(charging, &of_embedder)?;
         // What is noted once is not noted again, so nothing is waited for after it.
-        if beyond.is_none() {
-            let key = Some(&*embedder.key);
-            let passed = self.within_share(charging, LimitPart::Embedder, key, &embedder.counter, &took)?;
-            beyond =
-                passed.map(|passed| self.noted(charging, LimitPart::Embedder, passed, &embedder.counter));
-        }
+        let noted = |passed: PassedLimit| self.noted(charging, &of_embedder, passed);
+        let passed = match beyond {
+            None => self.within_share(charging, &of_embedder, &took).map(|passed| passed.map(noted)),
+            Some(_) => Ok(None),
+        };
+        taken.of_embedder = Some((embedder, CountedAt::of(charging.weight, took.at)));
+        beyond = beyond.or(passed?);
 
         let charging = if beyond.is_none() { charging } else { &only_noted };
-        let counter = &taken.widget.counter;
-        let took = charging.take_of(LimitPart::Widget, counter);
-        let took = took.map_err(|refused| self.refused(charging, LimitPart::Widget, refused, counter))?;
+        let of_widget = CountedPart::of_widget(&taken.widget);
+        let took = self.take_of(charging, &of_widget)?;
         taken.of_widget = Some(CountedAt::of(charging.weight, took.at));
         if beyond.is_none() {
-            let passed = self.within_share(charging, LimitPart::Widget, None, counter, &took)?;
-            beyond = passed.map(|passed| self.noted(charging, LimitPart::Widget, passed, counter));
+            let passed = self.within_share(charging, &of_widget, &took)?;
+            beyond = passed.map(|passed| self.noted(charging, &of_widget, passed));
         }
         Ok(beyond)
+    }
+
+    /// Takes from a part that is counted exactly.
+    fn take_of(&self, charging: &Charging<'_>, counted: &CountedPart<'_>) -> Result<Taken, NotAdmitted> {
+        let comparison = charging.comparison(counted.part, EXACT);
+        let took = {
+            let CountedUse { used, told, .. } = &mut *counted.counter.lock();
+            let took = used.take(&charging.now, charging.weight, comparison);
+            if let Ok(took) = &took
+                // Where limits are shared, there is room once the share has some.
+                && self.shares.get().is_none()
+                && has_room(comparison.limits, took)
+            {
+                told.below();
+            }
+            took
+        };
+        took.map_err(|refused| NotAdmitted::Refused(self.noted(charging, counted, refused)))
     }
 
     /// Compares what was taken with the share of this edge, where limits are shared. Only now: a share that was made smaller
@@ -234,14 +240,12 @@ impl Limiter {
     fn within_share(
         &self,
         charging: &Charging<'_>,
-        part: LimitPart,
-        embedder: Option<&str>,
-        counter: &Mutex<CountedUse>,
+        counted: &CountedPart<'_>,
         took: &Taken,
     ) -> Result<Option<PassedLimit>, NotAdmitted> {
         match self.shares.get() {
             Some(shares) if took.beyond.is_none() => {
-                self.within_share_of(shares.as_ref(), charging, (part, embedder, counter), took)
+                self.within_share_of(shares.as_ref(), charging, counted, took)
             }
             _ => Ok(took.beyond),
         }
@@ -253,17 +257,23 @@ impl Limiter {
         &self,
         shares: &dyn Shares,
         charging: &Charging<'_>,
-        (part, embedder, counter): (LimitPart, Option<&str>, &Mutex<CountedUse>),
+        counted: &CountedPart<'_>,
         took: &Taken,
     ) -> Result<Option<PassedLimit>, NotAdmitted> {
-        let Charging { opening, now, weight } = charging;
+        let (Charging { opening, now, weight }, embedder) = (charging, counted.embedder);
         let is_newcomer = embedder.is_some_and(|key| key != SHARED) && !(opening.is_listed)();
         let budget = |kind| Budget { widget: opening.widget, embedder, kind, is_newcomer };
         let day = now.day.number();
-        let spent = took.before.spent(opening.limits.of(part), *weight, |kind, limit, used| {
+        let limits = opening.limits.of(counted.part);
+        let spent = took.before.spent(limits, *weight, |kind, limit, used| {
             used >= shares.share(&budget(kind), limit.get(), used, day)
         });
-        let Some((kind, limit)) = spent else { return Ok(None) };
+        let Some((kind, limit)) = spent else {
+            if has_room(limits, took) {
+                counted.counter.lock().told.below();
+            }
+            return Ok(None);
+        };
         let (used, is_monitoring) = (took.before.of(kind), opening.limits.mode == LimitMode::Monitor);
         if (opening.may_wait || is_monitoring)
             && let Some(wait) = shares.more(&budget(kind), limit.get(), used, day)
@@ -273,31 +283,15 @@ impl Limiter {
         }
         // There is room again once one of those is out that were counted before this one.
         let room = NonZeroU32::MIN.saturating_add(used);
-        let passed = PassedLimit { limit, ..counter.lock().used.passed(now, kind, room) };
+        let passed = PassedLimit { limit, ..counted.counter.lock().used.passed(now, kind, room) };
         match opening.limits.mode {
             LimitMode::Monitor => Ok(Some(passed)),
-            LimitMode::Enforce => Err(self.refused(charging, part, passed, counter)),
+            LimitMode::Enforce => Err(NotAdmitted::Refused(self.noted(charging, counted, passed))),
         }
     }
 
-    fn refused(
-        &self,
-        charging: &Charging<'_>,
-        part: LimitPart,
-        passed: PassedLimit,
-        counter: &Mutex<CountedUse>,
-    ) -> NotAdmitted {
-        NotAdmitted::Refused(self.noted(charging, part, passed, counter))
-    }
-
-    fn noted(
-        &self,
-        charging: &Charging<'_>,
-        part: LimitPart,
-        passed: PassedLimit,
-        counter: &Mutex<CountedUse>,
-    ) -> LimitRefusal {
-        self.passed(charging, part, passed, || counter.lock().told.is_first(passed.kind, &charging.now))
+    fn noted(&self, charging: &Charging<'_>, counted: &CountedPart<'_>, passed: PassedLimit) -> LimitRefusal {
+        self.passed(charging, counted.part, passed, || counted.is_first(passed.kind, &charging.now))
     }
 
     /// Counts and tells a limit that is passed.
@@ -314,30 +308,6 @@ impl Limiter {
         self.reached.passed(charging.opening, &refusal, is_first);
         refusal
     }
-}
-
-impl<'o> Charging<'o> {
-    fn comparison(&self, part: LimitPart, runs: usize) -> Comparison<'o> {
-        let limits: &'o Limits = self.opening.limits;
-        Comparison { limits: limits.of(part), is_monitoring: limits.mode == LimitMode::Monitor, runs }
-    }
-
-    fn take_of(&self, part: LimitPart, counter: &Mutex<CountedUse>) -> Result<Taken, PassedLimit> {
-        let comparison = self.comparison(part, EXACT);
-        let CountedUse { used, told, .. } = &mut *counter.lock();
-        let took = used.take(&self.now, self.weight, comparison);
-        if let Ok(took) = &took
-            && has_room(comparison.limits, took)
-        {
-            told.below();
-        }
-        took
-    }
-}
-
-/// Whether there was room for a session.
-fn has_room(limits: &PartLimits, took: &Taken) -> bool {
-    limits.sessions.is_some_and(|limit| took.before.sessions < limit.get())
 }
 
 impl fmt::Debug for Limiter {

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use super::clock::{LimitDay, Moment};
 use super::counter::UseCounter;
 use super::reached::ToldLimits;
+use super::shards::{SHARDS, shard_of};
 
 /// Embedders of one widget with a counter of their own, beside those that an entry names exactly.
 pub(super) const NEWCOMERS: usize = 4096;
@@ -22,9 +23,6 @@ pub(super) const ALL_NEWCOMERS: usize = 65_536;
 
 /// Key of the counter that embedders share for which there is no room.
 pub(super) const SHARED: &str = "";
-
-/// Number of locks, so that different widgets rarely share one.
-const SHARDS: usize = 64;
 
 /// Memory of an entry of a table beside its counter: its place, which may be half empty, and what a small allocation takes.
 pub(super) const PLACE: usize = 48;
@@ -50,6 +48,8 @@ pub(super) struct WidgetCounter {
     pub(super) counter: Mutex<CountedUse>,
     /// What was told of the limits of its addresses, which are not named.
     pub(super) told_of_addresses: Mutex<ToldLimits>,
+    /// What was told of the limits of embedders that no entry names exactly: anybody can make up many.
+    pub(super) told_of_newcomers: Mutex<ToldLimits>,
     embedders: Mutex<EmbedderTable>,
     /// Opens were counted or given back since it was last asked for them, so it is among those that the limiter lists.
     pub(super) is_changed: AtomicBool,
@@ -132,6 +132,7 @@ impl WidgetTable {
             number: self.next.fetch_add(1, Ordering::Relaxed),
             counter: Mutex::default(),
             told_of_addresses: Mutex::default(),
+            told_of_newcomers: Mutex::default(),
             embedders: Mutex::default(),
             is_changed: AtomicBool::new(false),
         });
@@ -168,6 +169,13 @@ impl WidgetTable {
         embedders.insert(key, is_listed)
     }
 
+    /// Whether a newcomer at this widget would have no counter of its own.
+    pub(super) fn is_full(&self, widget: &WidgetCounter) -> bool {
+        let of_all = self.newcomers.load(Ordering::Relaxed);
+        of_all >= self.most_newcomers.load(Ordering::Relaxed)
+            || widget.embedders.lock().newcomers >= NEWCOMERS
+    }
+
     /// Claims a place for a newcomer.
     fn claim_place(&self) -> bool {
         let most = self.most_newcomers.load(Ordering::Relaxed);
@@ -199,8 +207,7 @@ impl WidgetTable {
     /// The hash of an id, and the shard that it is in.
     fn shard(&self, id: &str) -> (u64, &Mutex<WidgetShard>) {
         let hash = self.hasher.hash_one(id);
-        // By other bits than those by which the shard's table places it. In bounds, as it is a remainder.
-        (hash, &self.shards[(hash >> 32) as usize % SHARDS])
+        (hash, shard_of(&self.shards, hash))
     }
 }
 

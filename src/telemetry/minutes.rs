@@ -16,6 +16,9 @@ pub const MOST_MINUTES: usize = 24 * 60;
 /// Length of a minute, in seconds.
 const MINUTE: i64 = 60;
 
+/// The most that a clock is set back by somebody who has set it wrong, in seconds. One that was further ahead was wrong before.
+const MOST_AHEAD: i64 = 3600;
+
 /// Traffic of one minute.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TrafficMinute {
@@ -62,9 +65,11 @@ impl TrafficMinute {
 }
 
 impl TrafficMinutes {
-    /// Ends the minute that began at `at`, with these totals. One that a clock has told before is not told again.
+    /// Ends the minute that began at `at`, with these totals. One that a clock has told before is not told again, unless the
+    /// clock was far ahead then: what it told of days that are still to come is dropped.
     pub fn end(&self, at: i64, totals: TrafficTotals) {
         let mut kept = self.0.lock();
+        kept.whole.retain(|minute| minute.at - at <= MOST_AHEAD);
         if kept.whole.back().is_some_and(|last| last.at >= at) {
             return;
         }
@@ -79,8 +84,9 @@ impl TrafficMinutes {
     /// The minutes that began in so many before the minute of `now`, oldest first.
     pub fn last(&self, minutes: usize, now: i64) -> Vec<TrafficMinute> {
         let back = i64::try_from(minutes.min(MOST_MINUTES)).unwrap_or_default() * MINUTE;
-        let from = TrafficMinute::beginning(now) - back;
-        self.0.lock().whole.iter().filter(|minute| minute.at >= from).copied().collect()
+        let until = TrafficMinute::beginning(now);
+        let is_one = |minute: &&TrafficMinute| (until - back..=until).contains(&minute.at);
+        self.0.lock().whole.iter().filter(is_one).copied().collect()
     }
 
     /// The minute of `now`, as far as it has gone with these totals.
@@ -102,6 +108,19 @@ mod tests {
 
     fn told(minutes: &[TrafficMinute]) -> Vec<(i64, u64, u64)> {
         minutes.iter().map(|minute| (minute.at, minute.allowed, minute.denied)).collect()
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_ends_no_chart() {
+        let (minutes, ahead) = (TrafficMinutes::default(), 365 * 24 * 3600);
+        minutes.end(ahead, totals(3, 0));
+        minutes.end(ahead + 60, totals(5, 0));
+        // It is right again.
+        assert!(minutes.last(60, 130).is_empty());
+        minutes.end(60, totals(6, 0));
+        minutes.end(120, totals(8, 1));
+        assert_eq!(told(&minutes.last(60, 185)), [(60, 1, 0), (120, 2, 1)]);
+        assert_eq!(told(&[minutes.under_way(185, &totals(9, 1))]), [(180, 1, 0)]);
     }
 
     #[test]

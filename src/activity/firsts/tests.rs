@@ -116,6 +116,14 @@ fn whoever_was_never_seen_before_is_told_once() {
         ]
     );
     assert_eq!(watched.write(DOCUMENT, &all), []);
+    // Nothing was said of whom the kill switch refused.
+    let mut enabled = all.to_vec();
+    enabled.push(("https://switched.example", refused(Reason::NotListed)));
+    assert_eq!(
+        watched.write(DOCUMENT, &enabled),
+        [denied("https://switched.example", Reason::NotListed, Some("switched.example"), 10)]
+    );
+    assert_eq!(watched.write(DOCUMENT, &enabled), []);
     // Whoever was let in is new among those that were denied.
     let removed = r#"{"id":"w","revision":2,"allowed_domains":["example.com"]}"#;
     let cut = [("https://a.example.org", refused(Reason::NotListed))];

@@ -30,8 +30,9 @@ impl Limiter {
         match part {
             LimitPart::Widget => most.add(&widget.counter.lock().used.used(&now), None),
             LimitPart::Embedder => {
-                // One without a counter of its own shares one, if there is one.
-                let find = |key| widget.find(key).or_else(|| widget.find(SHARED));
+                // One without a counter of its own shares one, where there is no room for more.
+                let shared = || widget.find(SHARED).filter(|_| self.widgets.is_full(widget));
+                let find = |key| widget.find(key).or_else(shared);
                 let asked = embedder.map(|key| find(key).into_iter().collect());
                 for embedder in asked.unwrap_or_else(|| widget.embedders()) {
                     let whose = Some(&*embedder.key).filter(|key| *key != SHARED);

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use embedgate_policy::limits::LimitKind;
+use embedgate_policy::limits::{LimitKind, PartLimits};
 use tokio::time::advance;
 
 use super::*;
@@ -264,6 +264,24 @@ async fn a_limit_that_is_reached_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn embedders_that_anybody_can_make_up_are_told_of_together() {
+    let (limiter, told) = limiter();
+    let limits = limits(r#"{"embedder": {"opens_per_minute": 1}}"#);
+    let names: Vec<String> = (0..50).map(|number| format!("https://n{number}.example")).collect();
+    for name in &names {
+        let opening = Opening { embedder: name, is_listed: &|| false, ..websocket(&limits) };
+        admitted(limiter.open(&opening, OpenedAt::now()));
+        refusal(limiter.open(&opening, OpenedAt::now()));
+    }
+    let mode = LimitMode::Enforce;
+    assert_eq!(told.taken(), [(Embedder, OpensPerMinute, mode, names[0].clone())]);
+    // One that an entry names is told of by itself.
+    admitted(limiter.open(&websocket(&limits), OpenedAt::now()));
+    refusal(limiter.open(&websocket(&limits), OpenedAt::now()));
+    assert_eq!(told.taken(), [(Embedder, OpensPerMinute, mode, SITE.to_owned())]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn refusals_are_counted() {
     let metrics = Metrics::new().unwrap();
     let limiter = Limiter::new(Arc::<Told>::default(), metrics.limits.clone());
@@ -317,6 +335,13 @@ async fn usage_names_the_one_that_was_asked_about_or_whoever_has_used_most() {
     assert_eq!(told(None), expected(2, "https://other.example"));
     assert_eq!(told(Some(SITE)), expected(1, SITE));
     assert_eq!(told(Some("https://third.example")), expected(0, "https://third.example"));
+    // Those that name no page share a counter, which is nobody else's as long as there is room.
+    let nameless = Opening { embedder: SHARED, is_listed: &|| false, ..websocket(&limits) };
+    let _shared = [(); 3].map(|()| admitted(limiter.open(&nameless, OpenedAt::now())));
+    let of_new = limiter.usage("w", &limits, Some("https://third.example"));
+    let of_new: Vec<u32> =
+        of_new.iter().filter(|usage| usage.part == Embedder).map(|usage| usage.used).collect();
+    assert_eq!(of_new, [0, 0]);
     let usage = limiter.usage("unknown", &limits, None);
     assert!(usage.len() == 4 && usage.iter().all(|usage| usage.used == 0 && usage.whose.is_none()));
 }

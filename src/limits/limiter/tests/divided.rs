@@ -69,6 +69,27 @@ async fn what_can_not_be_had_is_refused_and_the_whole_limit_without_asking() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_share_without_room_is_told_once_until_sessions_are_fewer() {
+    let (limiter, told) = limiter();
+    let share = SameShares { share: Mutex::new(2), asked: Mutex::default(), has_more: false };
+    limiter.divide(Arc::new(share));
+    let limits = limits(r#"{"widget": {"sessions": 5}}"#);
+    let mut open = vec![
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+        admitted(limiter.open(&websocket(&limits), OpenedAt::now())),
+    ];
+    for _ in 0..3 {
+        refusal(limiter.open(&websocket(&limits), OpenedAt::now()));
+        advance(Duration::from_secs(61)).await;
+    }
+    assert_eq!(told.taken().len(), 1, "no session has ended");
+    drop(open.pop());
+    open.push(admitted(limiter.open(&websocket(&limits), OpenedAt::now())));
+    refusal(limiter.open(&websocket(&limits), OpenedAt::now()));
+    assert_eq!(told.taken().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn shares_of_a_monitored_widget_are_told_and_not_enforced() {
     let (limiter, _) = divided(1, false);
     let limits = limits(r#"{"mode": "monitor", "widget": {"sessions": 5}}"#);
