@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
@@ -55,6 +56,7 @@ impl Feed {
     }
 
     /// Makes the process at the other end the one that is fed, and is heard out. The receiver resolves when it is relieved.
+    /// The caller runs on the runtime in which what is heard is kept.
     ///
     /// # Errors
     ///
@@ -68,15 +70,19 @@ impl Feed {
         let stream = link.into_stream().into_std()?;
         stream.set_nonblocking(false)?;
         stream.set_write_timeout(Some(FOLLOW))?;
-        let (reading, feed) = (stream.try_clone()?, Arc::clone(self));
+        let reading = stream.try_clone()?;
         let (tell, followed) = sync_channel(1);
         let (relieve, relieved) = oneshot::channel();
+        let runtime = Handle::current();
         self.ended.send_replace(false);
         *self.follower.lock() = Some(Follower { stream, followed, publisher });
+        let connected = Connected(Arc::clone(self));
         thread::Builder::new().name("relieved".to_owned()).spawn(move || {
+            // Dropped last, whatever happens here.
+            let _connected = connected;
+            // What is heard is kept by tasks.
+            let _entered = runtime.enter();
             listen(reading, relieve, tell, heard);
-            feed.disconnect();
-            tracing::info!("the process before this one has ended");
         })?;
         Ok(relieved)
     }
@@ -135,10 +141,17 @@ impl Feed {
             tracing::warn!(%error, "the process before this one does not follow the rules, or has ended");
         }
     }
+}
 
-    fn disconnect(&self) {
-        self.follower.lock().take();
-        self.ended.send_replace(true);
+/// Connection to the old process, which is known to have ended once this is dropped.
+struct Connected(Arc<Feed>);
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        let Self(feed) = self;
+        feed.follower.lock().take();
+        feed.ended.send_replace(true);
+        tracing::info!("the process before this one has ended");
     }
 }
 

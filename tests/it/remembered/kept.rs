@@ -6,6 +6,7 @@ use serde_json::json;
 use super::{A, B, MediaServer, Receiver, begin, remembered, remembers, save, spec, widget};
 use crate::life::upgrade::{ended, upgrade};
 use crate::support::edge::Edge;
+use crate::support::raw::{Connection, request};
 use crate::support::{eventually, scale};
 
 async fn kill(edge: &mut Edge) {
@@ -89,6 +90,31 @@ async fn an_upgrade_takes_them_over() {
     save(&edge, &widget("w", &json!(["b.example"]))).await;
     receiver.hears(&["after", "before"]).await;
     assert_eq!(receiver.sessions().len(), 2, "once, by the new process");
+    successor.signal("TERM");
+    ended(&successor).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_old_process_hears_after_an_upgrade_is_kept() {
+    let (media, receiver) = (MediaServer::start().await, Receiver::start().await);
+    let edge = Edge::start(spec(&media, Some(&receiver))).await;
+    let ask = |query: &str| {
+        let path = format!("/w/w/session/token?{query}");
+        request("POST", edge.http, &path, &[("Origin", A), ("Content-Length", "0")])
+    };
+    let mut kept = [Connection::open(edge.http).await, Connection::open(edge.http).await];
+    for connection in &mut kept {
+        assert_eq!(connection.ask(ask("")).await.status, 200);
+    }
+    let successor = upgrade(&edge).await;
+    // One after the other: what is heard first must not keep what comes later from being heard.
+    for (count, connection) in (1..).zip(&mut kept) {
+        let answer = connection.ask(ask(&format!("begun=late{count}"))).await;
+        assert_eq!((answer.status, answer.field("connection")), (200, "close"), "the old process answers");
+        remembers(&edge, count).await;
+    }
+    save(&edge, &widget("w", &json!(["b.example"]))).await;
+    receiver.hears(&["late1", "late2"]).await;
     successor.signal("TERM");
     ended(&successor).await;
 }
