@@ -19,7 +19,8 @@
 //! The `Cache-Control` of a request is ignored: it is only advice (§5.2.1), and it would let any visitor send
 //! load to the upstream. HEAD is answered from the answer to a GET. `If-Match` and `If-Unmodified-Since` are
 //! left to the upstream (§4.3.2). A conditional request or one for a range does not fill the cache, because
-//! its answer would not be complete.
+//! its answer would not be complete. A request in which `X-Forwarded-Host` or `X-Forwarded-Proto` differs
+//! from what is in the key goes past the cache.
 //!
 //! # Purges
 //!
@@ -71,8 +72,8 @@ use self::key::AssetKeyRef;
 use self::store::{AssetStore, Claim, FillPermit};
 use self::stored::StoredAnswer;
 use self::vary::Selecting;
-use super::admission::request;
 use super::admission::terms::SharedTerms;
+use super::admission::{client, request};
 use super::http::body::BodyLength;
 use crate::edge::http::message::RequestHead;
 use crate::telemetry::metrics::{CacheOutcome, Metrics};
@@ -266,13 +267,16 @@ impl CacheShared {
 
 /// Whether a cache may answer the request.
 fn is_for_caches(asked: &AssetRequest<'_>) -> bool {
-    let AssetRequest { request, length, .. } = asked;
+    let AssetRequest { request, length, https, .. } = asked;
     let headers = &request.fields;
     matches!(request.method, Method::GET | Method::HEAD)
         && !headers.contains(&header::IF_MATCH)
         && !headers.contains(&header::IF_UNMODIFIED_SINCE)
         // An answer to a body is personal.
         && length.is_none()
+        // The upstream may answer by what it is told, and the key has only the host and scheme that the edge
+        // goes by: such an answer must not reach others.
+        && !client::claims_another_host_or_scheme(request, *https)
 }
 
 #[cfg(test)]

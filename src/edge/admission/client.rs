@@ -67,6 +67,18 @@ impl ClientInfo {
     }
 }
 
+/// Whether a request names another host than its `Host`, or plain http where the edge takes it for https. From a
+/// trusted proxy, the upstream is then told what the edge itself does not go by. Whoever sent it, because a proxy
+/// may pass on what any browser claims.
+pub fn claims_another_host_or_scheme(request: &RequestHead, https: bool) -> bool {
+    let is_named = request.fields.iter().any(|(name, _)| *name == FORWARDED_HOST || *name == FORWARDED_PROTO);
+    is_named && {
+        let host = request::host(request).as_bytes();
+        let another_host = request::lines(request, FORWARDED_HOST).any(|named| named != host);
+        another_host || https && forwarded_https(request) == Some(false)
+    }
+}
+
 /// Whether an address in its canonical form is a trusted proxy's.
 pub fn is_trusted(peer: IpAddr, proxies: &[IpNet]) -> bool {
     proxies.iter().any(|net| net.contains(&peer))
@@ -170,6 +182,40 @@ mod tests {
             let (is, sent) = forwarded("10.1.1.1", false, &[("x-forwarded-proto", said)]);
             assert_eq!(is, https, "{said}");
             assert!(sent.contains(&("x-forwarded-proto".to_owned(), told.to_owned())), "{said}: {sent:?}");
+        }
+    }
+
+    #[test]
+    fn claims_that_differ_from_the_request_are_seen() {
+        for (https, fields, differ) in [
+            (true, &[][..], false),
+            (false, &[("x-forwarded-host", "edge.example"), ("x-forwarded-proto", "http")], false),
+            (true, &[("x-forwarded-host", "edge.example"), ("x-forwarded-proto", "https")], false),
+            // Several schemes count as none, so the upstream is told the edge's.
+            (true, &[("x-forwarded-proto", "http"), ("x-forwarded-proto", "https")], false),
+            (false, &[("x-forwarded-host", "evil.example")], true),
+            (false, &[("x-forwarded-host", "")], true),
+            (false, &[("x-forwarded-host", "edge.example"), ("x-forwarded-host", "evil.example")], true),
+            (true, &[("x-forwarded-proto", "http")], true),
+            (true, &[("x-forwarded-proto", "ws")], true),
+        ] {
+            let request = RequestHead::of("GET", "/", &[&[("host", "edge.example")], fields].concat());
+            assert_eq!(claims_another_host_or_scheme(&request, https), differ, "{https} {fields:?}");
+        }
+    }
+
+    /// Without such a claim, what the upstream is told is what the edge itself goes by.
+    #[test]
+    fn other_claims_change_nothing() {
+        for tls in [false, true] {
+            for said in ["http", "https", "ws", "wss", "gopher"] {
+                let claims = [("x-forwarded-proto", said)];
+                let (https, sent) = forwarded("10.1.1.1", tls, &claims);
+                let request = RequestHead::of("GET", "/", &claims);
+                let own = if https { "https" } else { "http" };
+                let told_own = sent.contains(&("x-forwarded-proto".to_owned(), own.to_owned()));
+                assert_eq!(told_own, !claims_another_host_or_scheme(&request, https), "{tls} {said}");
+            }
         }
     }
 

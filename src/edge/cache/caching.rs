@@ -8,10 +8,9 @@ use super::{AssetCache, AssetRequest, CacheLookup};
 use crate::edge::http::message::{RequestHead, ResponseHead};
 
 /// Cache state of a request.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub enum CacheState {
     /// The cache is not involved.
-    #[default]
     Bypass,
     /// The fill reads the answer as it passes, and stores it if it may.
     Fill(Box<CacheFill>),

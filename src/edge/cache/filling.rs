@@ -201,17 +201,12 @@ impl CacheFill {
     ) -> Hit {
         self.outcome = CacheOutcome::Revalidated;
         let now = Instant::now();
-        let mut merged = stale.received().clone();
-        let newer = || response.fields.iter().filter(|(name, _)| !OF_THE_BODY.contains(name));
-        newer().for_each(|(name, _)| merged.remove(name));
-        newer().for_each(|(name, value)| merged.append(name.clone(), value.clone()));
-        // A 304 with another entity tag is about another answer.
-        let is_it = match (stale.received().get(&header::ETAG), response.fields.get(&header::ETAG)) {
-            (Some(own), Some(theirs)) => weak_validate_etag(theirs.as_bytes(), own.as_bytes()),
-            _ => true,
+        let Some(merged) = updated(stale.received(), &response.fields) else {
+            // Under the other answer's tag, a browser would keep this body as that answer's.
+            self.drop_stale(stale);
+            return Hit::new(Arc::clone(stale), now);
         };
-        let kept = self.judge(stale.status(), &merged, asked).filter(|_| is_it);
-        let (selected, freshness, is_kept) = match kept {
+        let (selected, freshness, is_kept) = match self.judge(stale.status(), &merged, asked) {
             Some((selected, freshness)) => (selected, freshness, true),
             None => (Selected::default(), Freshness::NONE, false),
         };
@@ -223,12 +218,17 @@ impl CacheFill {
         if is_kept {
             self.keep(Arc::clone(&stored));
         } else {
-            if let Some(permit) = self.permit.held() {
-                self.shared.store.supersede(permit, stale);
-            }
-            self.give_up(true);
+            self.drop_stale(stale);
         }
         Hit::new(stored, now)
+    }
+
+    /// Drops the stale answer, with nothing to store in its place.
+    fn drop_stale(&mut self, stale: &Arc<StoredAnswer>) {
+        if let Some(permit) = self.permit.held() {
+            self.shared.store.supersede(permit, stale);
+        }
+        self.give_up(true);
     }
 
     /// The answer to store; `None` if it may not be stored or is too large.
@@ -319,6 +319,21 @@ impl Freshness {
         stale_while_revalidate: Duration::ZERO,
         stale_if_error: Duration::ZERO,
     };
+}
+
+/// The fields of a stored answer, updated by a 304; `None` if the 304 has another entity tag, and so is about
+/// another answer.
+fn updated(received: &Fields, not_modified: &Fields) -> Option<Fields> {
+    if let (Some(own), Some(theirs)) = (received.get(&header::ETAG), not_modified.get(&header::ETAG))
+        && !weak_validate_etag(theirs.as_bytes(), own.as_bytes())
+    {
+        return None;
+    }
+    let mut merged = received.clone();
+    let newer = || not_modified.iter().filter(|(name, _)| !OF_THE_BODY.contains(name));
+    newer().for_each(|(name, _)| merged.remove(name));
+    newer().for_each(|(name, value)| merged.append(name.clone(), value.clone()));
+    Some(merged)
 }
 
 /// Whether a status is an error that a stale answer may replace (RFC 5861 §4).

@@ -17,7 +17,8 @@ const FOR_THE_BODY: Duration = Duration::from_secs(1);
 /// State of a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FetchProgress {
-    AssetRequest,
+    /// The request was sent, and no head has arrived.
+    Asked,
     /// The head has arrived, and the answer will be stored.
     Coming,
     /// The answer is stored.
@@ -33,7 +34,7 @@ pub struct Flight(watch::Sender<FetchProgress>);
 impl Flight {
     /// Begins a flight for a request that was just sent.
     pub fn begin() -> Arc<Self> {
-        Arc::new(Self(watch::Sender::new(FetchProgress::AssetRequest)))
+        Arc::new(Self(watch::Sender::new(FetchProgress::Asked)))
     }
 
     /// Reports that the head has arrived, and that the answer will be stored.
@@ -61,8 +62,7 @@ impl Flight {
     pub async fn landed(&self) -> bool {
         let mut progress = self.0.subscribe();
         let known =
-            timeout(FOR_THE_HEAD, progress.wait_for(|progress| *progress != FetchProgress::AssetRequest))
-                .await;
+            timeout(FOR_THE_HEAD, progress.wait_for(|progress| *progress != FetchProgress::Asked)).await;
         match known.map(|known| known.map(|known| *known)) {
             Ok(Ok(FetchProgress::Landed)) => true,
             Ok(Ok(FetchProgress::Coming)) => {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use foldhash::quality::RandomState;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 use tokio::time::Instant;
@@ -153,7 +153,7 @@ impl AssetStore {
     /// Takes a permit for an answer that can be stored despite the marker; `None` if anything was purged
     /// since its request.
     pub fn claim_deferred(&self, key: &AssetKeyRef<'_>, marker: Uncacheable) -> Option<FillPermit> {
-        let mut indexes = self.indexes();
+        let mut indexes = self.indexes.lock();
         // Without a permit, no token shows when this request began. So any purge since then, of any widget,
         // counts.
         if self.purges.load(Ordering::Relaxed) != marker.purges {
@@ -165,7 +165,7 @@ impl AssetStore {
 
     /// Takes the right to fetch and store. `collapse`: if another request is already fetching, wait for it.
     pub fn claim(&self, key: &AssetKeyRef<'_>, collapse: bool) -> Claim {
-        let mut indexes = self.indexes();
+        let mut indexes = self.indexes.lock();
         let owned = key.to_key();
         let index = indexes.entry(key.widget.into()).or_default();
         if collapse && let Some(flight) = index.flights.get(&owned) {
@@ -182,22 +182,20 @@ impl AssetStore {
     pub fn put(&self, permit: &FillPermit, stored: Arc<StoredAnswer>) -> bool {
         // Declared first, so that it is freed last, after the locks.
         let mut evicted = Evicted::default();
-        let mut indexes = self.indexes();
+        let mut indexes = self.indexes.lock();
         // After a purge the token differs, and the answer may be older than the change that caused the purge.
         let Some(index) = permit.index(&mut indexes) else { return false };
         index.keys.insert(Arc::clone(&permit.key));
         let resource = Resource::with(stored, self.resources.peek(&permit.key).as_deref());
         self.resources.insert_with_lifecycle(Arc::clone(&permit.key), Arc::new(resource), &mut evicted);
         self.uncacheable.remove(&self.hasher.hash_one(&permit.key));
-        for (key, _) in &evicted {
-            unlist(&mut indexes, key);
-        }
+        self.unlist_evicted(&mut indexes, &evicted);
         true
     }
 
     /// Drops an answer that a newer one replaces.
     pub fn supersede(&self, permit: &FillPermit, old: &Arc<StoredAnswer>) {
-        let mut indexes = self.indexes();
+        let mut indexes = self.indexes.lock();
         let Some(resource) = self.resources.peek(&permit.key) else { return };
         match resource.without(old) {
             Some(others) => drop(self.resources.replace(Arc::clone(&permit.key), Arc::new(others), true)),
@@ -210,7 +208,7 @@ impl AssetStore {
 
     /// Ends a fetch, with any result.
     pub fn release(&self, permit: FillPermit) {
-        let mut indexes = self.indexes();
+        let mut indexes = self.indexes.lock();
         let Some(index) = permit.index(&mut indexes) else { return };
         // A later request may have its own flight for this key, which has to stay.
         let listed = index.flights.get(&permit.key);
@@ -227,7 +225,7 @@ impl AssetStore {
 
     /// Drops all answers of a widget; arriving ones will not be stored. Returns the number of its keys.
     pub fn purge(&self, widget: &str) -> usize {
-        let mut indexes = self.indexes();
+        let mut indexes = self.indexes.lock();
         self.purges.fetch_add(1, Ordering::Release);
         // With the index goes its token, so that no permit of before matches any more.
         let Some(index) = indexes.remove(widget) else { return 0 };
@@ -261,8 +259,13 @@ impl AssetStore {
         (self.resources.len(), self.resources.weight())
     }
 
-    fn indexes(&self) -> MutexGuard<'_, HashMap<Box<str>, WidgetIndex>> {
-        self.indexes.lock()
+    /// Unlists the evicted keys that are gone. The store also reports the old value of a key that got a new
+    /// one, and then the key must stay listed, or no purge would find it. The lock of the indexes is held
+    /// from the change on, so that no other change of a key comes in between.
+    fn unlist_evicted(&self, indexes: &mut HashMap<Box<str>, WidgetIndex>, evicted: &Evicted) {
+        for (key, _) in evicted.iter().filter(|(key, _)| !self.resources.contains_key(key)) {
+            unlist(indexes, key);
+        }
     }
 }
 
@@ -301,7 +304,7 @@ impl Weighter<Arc<AssetKey>, Arc<Resource>> for Weigh {
     }
 }
 
-/// Entries that were evicted for a new one.
+/// Entries that a new one evicted, and the old value of its own key.
 type Evicted = Vec<(Arc<AssetKey>, Arc<Resource>)>;
 
 /// Collector of evicted entries, so that the widget index is updated.

@@ -269,6 +269,10 @@ async fn each_way_of_vary_has_its_own() {
         let ask = Ask::of("GET", &[("accept-encoding", coding)]);
         assert_eq!(ask.found(&cache).await.as_deref(), body, "{coding}");
     }
+    assert_eq!(cache.purge("w"), 1, "both are answers for one key");
+    for coding in ["gzip", "br"] {
+        assert_eq!(Ask::of("GET", &[("accept-encoding", coding)]).found(&cache).await, None, "{coding}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -281,6 +285,7 @@ async fn some_requests_are_not_for_caches() {
         ("GET", &[("if-unmodified-since", "Mon, 23 Nov 2026 12:00:00 GMT")]),
         ("GET", &[("content-length", "4")]),
         ("GET", &[("transfer-encoding", "chunked")]),
+        ("GET", &[("x-forwarded-host", "evil.example")]),
     ] {
         let lookup = Ask::of(method, fields).look_up(&cache).await;
         assert!(matches!(lookup, CacheLookup::Bypass), "{method} {fields:?}");
@@ -382,6 +387,28 @@ async fn what_went_stale_is_validated() {
     let (head, body) = hit.answer(&Ask::plain().request, &ask.admission);
     assert_eq!((&body[..], head.fields.text("x-version")), (&b"body"[..], Some("2")));
     assert_eq!(head.fields.text("cache-control").unwrap(), "private, max-age=60");
+    assert_eq!(cache.purge("w"), 1, "a purge still knows it");
+    assert_eq!(Ask::plain().found(&cache).await, None);
+}
+
+/// RFC 9111 §4.3.4: or a browser would keep the old body under the new tag.
+#[tokio::test(start_paused = true)]
+async fn a_304_about_another_answer_says_nothing_of_the_old_one() {
+    let (cache, ask) = (big(), Ask::plain());
+    let fields = [("cache-control", "max-age=1"), ("content-length", "4"), ("etag", "\"v1\"")];
+    ask.fill(&cache, &fields, "body").await;
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let mut filling = ask.miss(&cache).await;
+    let other =
+        ResponseHead::of(304, &[("cache-control", "max-age=60"), ("etag", "\"v2\""), ("x-version", "2")]);
+    let hit = filling.head(&other, &ask.asked()).unwrap();
+    let (head, body) = hit.answer(&ask.request, &ask.admission);
+    let field = |name| head.fields.text(name);
+    assert_eq!((head.status.as_u16(), &body[..]), (200, &b"body"[..]));
+    assert_eq!((field("etag"), field("x-version")), (Some("\"v1\""), None));
+    assert_eq!((field("cache-control"), field("age")), (Some("private, max-age=1"), Some("1")));
+    drop(filling);
+    assert_eq!(ask.found(&cache).await, None, "and it goes");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{ASSET, MINUTE, Origin, entries, get, ok, widget};
+use super::{ASSET, MINUTE, Origin, entries, get, get_with, ok, widget};
 use crate::support::edge::{Edge, EdgeSpec, IN_FORCE, READ_TOKEN};
 use crate::support::eventually;
 
@@ -38,6 +38,43 @@ async fn a_purge_is_done_when_it_is_answered() {
     }
     assert_eq!(edge.metric("embedgate_cache_purged_total").await, 20.0);
     assert_eq!(entries(&edge).await, 2.0);
+}
+
+/// What was kept a second time under its key: another answer by `Vary`, or one that was validated.
+#[tokio::test]
+async fn what_was_kept_again_goes_too() {
+    let origin = Origin::start(|head, before| {
+        let body = format!("answer {before}");
+        if head.contains("/coding") {
+            return ok(&[MINUTE, "Vary: Accept-Encoding\r\n"].concat(), &body);
+        }
+        if head.to_ascii_lowercase().contains("if-none-match: \"v1\"") {
+            return format!("HTTP/1.1 304 Not Modified\r\n{MINUTE}ETag: \"v1\"\r\n\r\n");
+        }
+        ok("Cache-Control: max-age=1\r\nETag: \"v1\"\r\n", &body)
+    })
+    .await;
+    let edge = origin.edge().await;
+    let coded =
+        async |coding| get_with(&edge, "/w/w/assets/coding", &[("Accept-Encoding", coding)]).await.body;
+    for by_save in [false, true] {
+        let validated = get(&edge, ASSET).await.body;
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        assert_eq!(get(&edge, ASSET).await.body, validated, "the upstream says that it is still good");
+        let (gzip, br) = (coded("gzip").await, coded("br").await);
+        assert_eq!((coded("gzip").await, coded("br").await), (gzip.clone(), br.clone()));
+        if by_save {
+            assert_eq!(edge.put(&labelled("w", 1)).await.0, 200);
+        } else {
+            assert_eq!(purge(&edge, "w").await, (200, json!({ "id": "w", "purged": 2 })));
+        }
+        assert_ne!(get(&edge, ASSET).await.body, validated, "by save: {by_save}");
+        assert_ne!(coded("gzip").await, gzip, "by save: {by_save}");
+        assert_ne!(coded("br").await, br, "by save: {by_save}");
+        // The next round starts with nothing.
+        purge(&edge, "w").await;
+        assert_eq!(entries(&edge).await, 0.0);
+    }
 }
 
 #[tokio::test]

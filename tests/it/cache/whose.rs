@@ -183,6 +183,28 @@ async fn each_widget_host_and_query_has_its_own() {
     assert_eq!(origin.count(), paths.len() + 1, "another authority is another resource");
 }
 
+/// An upstream may build a redirect from the host that a trusted proxy forwards, also where a browser made it up.
+#[tokio::test]
+async fn a_claimed_host_reaches_nobody_else() {
+    let origin = Origin::start(|head, _| {
+        let head = head.to_ascii_lowercase();
+        let host = head.lines().find_map(|line| line.strip_prefix("x-forwarded-host: "));
+        ok(MINUTE, host.unwrap_or("none"))
+    })
+    .await;
+    let mut spec = origin.spec();
+    spec.edge = "trusted_proxies = [\"127.0.0.1/32\"]".to_owned();
+    let edge = Edge::start(spec).await;
+    let own = edge.http.to_string();
+    for _ in 0..2 {
+        for host in ["evil.example", own.as_str()] {
+            assert_eq!(get_with(&edge, ASSET, &[("X-Forwarded-Host", host)]).await.body, host);
+        }
+        assert_eq!(get(&edge, ASSET).await.body, own);
+    }
+    assert_eq!(origin.count(), 3, "only the edge's own host is kept");
+}
+
 #[tokio::test]
 async fn an_answer_varies_as_its_upstream_says() {
     let origin = Origin::start(|head, before| {
