@@ -17,6 +17,8 @@ pub struct BoundsSettings {
     pub connections_per_address: usize,
     /// Time limit for a TLS handshake. Default: 10 s.
     pub tls_handshake_timeout: Duration,
+    /// Time for which a connection is kept without a request. Default: 60 s.
+    pub idle_timeout: Duration,
     /// Time for which a client may be waited for with a body, both ways, before its minimum rate counts. Default: 60 s.
     pub body_timeout: Duration,
     /// Minimum rate of a body, both ways, in bytes a second; 0: none. Default: 1 KiB.
@@ -53,6 +55,7 @@ pub(super) fn read(table: &ConfigTable<'_>) -> BoundsSettings {
         connections: count("connections", MOST_CONNECTIONS, 20_000),
         connections_per_address: count("connections_per_address", MOST_CONNECTIONS, 500),
         tls_handshake_timeout: time("tls_handshake_timeout", 10),
+        idle_timeout: time("idle_timeout", 60),
         body_timeout: time("body_timeout", 60),
         body_min_rate: table.or("body_min_rate", |item| item.quantity(scalar::bytes), 1024),
         http2_streams: u32::try_from(count("http2_streams", MOST_STREAMS, 100)).unwrap_or(u32::MAX),

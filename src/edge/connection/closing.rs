@@ -23,7 +23,7 @@ enum Phase {
     Told = 1,
     /// Idle connections are closed, and tunnels end one after the other.
     Ending = 2,
-    /// Tunnels end at once, because no rules reach them any more.
+    /// Idle connections are closed, and tunnels end at once, because no rules reach them any more.
     Orphaned = 3,
 }
 
@@ -48,7 +48,7 @@ impl Closing {
         self.enter(Phase::Ending);
     }
 
-    /// Ends tunnels at once.
+    /// Ends idle connections and tunnels at once. This alone: a tunnel that `end` wakes first tells another reason.
     pub(super) fn orphan(&self) {
         self.enter(Phase::Orphaned);
     }
@@ -131,5 +131,16 @@ mod tests {
         closing.orphan();
         closing.tell();
         assert_eq!(turn.now_or_never(), Some(Stop::Orphaned));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_orphan_needs_no_other_end_first() {
+        let closing = Closing::default();
+        let (turn, ended) = (closing.turn(), closing.ended());
+        tokio::pin!(turn, ended);
+        assert_eq!(((&mut turn).now_or_never(), (&mut ended).now_or_never()), (None, None));
+        closing.orphan();
+        assert_eq!((turn.now_or_never(), ended.now_or_never()), (Some(Stop::Orphaned), Some(())));
+        assert!(closing.is_told());
     }
 }

@@ -63,6 +63,7 @@ async fn serve_until(
         streams: usize::try_from(bounds.http2_streams).unwrap_or(usize::MAX),
         head: header_timeout,
         unread: bounds.body_timeout,
+        idle: bounds.idle_timeout,
     };
     let mut deadline = Deadline::default();
     let settings = settings::of(&bounds);

@@ -20,9 +20,6 @@ use crate::edge::setup::Setup;
 use crate::edge::stream::Stream;
 use crate::telemetry::metrics::{ConnectionRefusal, HandshakeOutcome, ListenerGauge, OpenConnection};
 
-/// Maximum idle time of a connection between two requests.
-pub(super) const IDLE: Duration = Duration::from_secs(60);
-
 /// Number of requests after which a connection is closed, so that its memory is freed from time to time.
 pub(super) const REQUESTS_PER_CONNECTION: u32 = 10_000;
 
@@ -71,7 +68,6 @@ impl EdgeService {
 
     /// Ends tunnels at once, because no rules reach them any more.
     pub fn orphan(&self) {
-        self.closing.end(Duration::ZERO);
         self.closing.orphan();
     }
 

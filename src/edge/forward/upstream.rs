@@ -1,7 +1,7 @@
 //! Upstreams: groups of equal servers with round robin and health checks.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -158,8 +158,6 @@ impl Upstream {
     fn prepare(name: Arc<str>, settings: Servers) -> Result<Self, EdgeError> {
         static POOLS: AtomicU64 = AtomicU64::new(0);
         let options = peer_options(&settings)?;
-        let checks = settings.health_check.as_ref();
-        let checks = checks.map(|check| HealthChecks::new(&settings, check, &options)).transpose()?;
         let template = ServerTemplate {
             upstream: Arc::clone(&name),
             pool: POOLS.fetch_add(1, Ordering::Relaxed),
@@ -167,6 +165,11 @@ impl Upstream {
             options,
             keepalive: settings.keepalive,
         };
+        let checks = settings.health_check.as_ref().map(|check| {
+            let names = settings.servers.iter().map(|server| template.sni(server.name(), server.ip()));
+            HealthChecks::new(&settings, check, &template.options, names.collect())
+        });
+        let checks = checks.transpose()?;
         let lookup = NameLookup::new(settings.servers.clone(), settings.dns_interval);
         let group = Arc::new(ServerGroup { lookup, checks, rotation: RoundRobin::default(), template });
         let host = settings.host.clone();
@@ -259,14 +262,21 @@ impl ServerTemplate {
         Server::new(peer, self.keepalive, ServerHealth::new(Arc::clone(&self.upstream), addr, gauge))
     }
 
-    fn peer(&self, addr: SocketAddr, name: Option<&str>) -> HttpPeer {
-        let sni = match &self.tls {
+    /// The name to ask a server for and to verify, for requests and checks alike; empty without TLS. `name`, `ip`: what
+    /// there is of the server's own.
+    fn sni(&self, name: Option<&str>, ip: Option<IpAddr>) -> String {
+        match &self.tls {
             None => String::new(),
             Some(Tls { sni: Some(name) }) => name.clone(),
             // Never empty, because pingora does not verify an empty name.
-            Some(Tls { sni: None }) => name.map_or_else(|| addr.ip().to_string(), str::to_owned),
-        };
-        let mut peer = HttpPeer::new(addr, self.tls.is_some(), sni);
+            Some(Tls { sni: None }) => {
+                name.map(str::to_owned).or_else(|| ip.map(|ip| ip.to_string())).unwrap_or_default()
+            }
+        }
+    }
+
+    fn peer(&self, addr: SocketAddr, name: Option<&str>) -> HttpPeer {
+        let mut peer = HttpPeer::new(addr, self.tls.is_some(), self.sni(name, Some(addr.ip())));
         peer.group_key = self.pool;
         peer.options = self.options.clone();
         peer

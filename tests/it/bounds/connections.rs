@@ -261,3 +261,18 @@ async fn upstreams_leave_descriptors_for_everything_else() {
     assert!(metrics.contains(&healthy), "{metrics}");
     assert_eq!(edge.upstream_errors().await, [""; 0], "it is not the upstream's failure");
 }
+
+#[tokio::test]
+async fn one_that_is_kept_is_closed_when_it_was_idle_for_too_long() {
+    let upstream = Upstream::start("app").await;
+    let edge = Edge::start(spec(&upstream, "bounds.idle_timeout = \"3s\"")).await;
+    let mut kept = Connection::open(edge.http).await;
+    // Each request begins the time anew.
+    for _ in 0..3 {
+        assert_eq!(kept.ask(request(&edge)).await.status, 200);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let since = Instant::now();
+    assert!(kept.is_closed().await);
+    assert!(since.elapsed() < Duration::from_secs(30), "{:?}", since.elapsed());
+}

@@ -1,16 +1,17 @@
 //! Reuse, repetition and streams.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 
 use super::{LISTED, OK, ask, assert_failed, assert_few_refused, failures, named, spec_on};
 use crate::support::edge::Edge;
-use crate::support::ports;
 use crate::support::raw::{self, Connection};
 use crate::support::upstream::Scripted;
+use crate::support::{eventually, ports};
 
 #[tokio::test]
 async fn connections_are_used_again() {
@@ -137,4 +138,29 @@ async fn streams_are_passed_on_as_they_come() {
         next.send(()).unwrap();
     }
     connection.until("0\r\n\r\n").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_far_ahead_and_leaves_holds_no_stream() {
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&ended);
+    let upstream = Scripted::start(move |mut connection, _| {
+        let told = Arc::clone(&told);
+        async move {
+            connection.request().await.unwrap();
+            connection.send("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            told.store(connection.is_closed().await, Ordering::SeqCst);
+        }
+    })
+    .await;
+    let edge = Edge::start(spec_on(&[upstream.addr], "")).await;
+    let request = raw::request("GET", edge.http, "/w/w/session/events", &[("Origin", LISTED)]);
+    let mut connection = Connection::open(edge.http).await;
+    connection.send(&request).await;
+    assert_eq!(connection.head().await.status, 200);
+    let (mut stream, _) = connection.into_inner();
+    // The edge may close before it has taken all of it.
+    let _ = stream.write_all(request.repeat(1000).as_bytes()).await;
+    drop(stream);
+    eventually("the upstream's connection ends", async || ended.load(Ordering::SeqCst)).await;
 }

@@ -1,13 +1,17 @@
 //! TLS and HTTP/2 toward the upstream.
 
-use bytes::Bytes;
+use std::sync::Arc;
 
-use super::{LISTED, assert_failed, spec_on};
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::{LISTED, OK, ask, assert_failed, spec_on};
 use crate::support::certificates::{Authority, H2};
 use crate::support::edge::Edge;
 use crate::support::raw::{self, Connection};
 use crate::support::tls::UpstreamTls;
 use crate::support::upstream::Scripted;
+use crate::support::{eventually, ports};
 
 #[tokio::test]
 async fn an_upstreams_certificate_is_verified() {
@@ -113,4 +117,54 @@ async fn an_upstream_may_speak_http2_and_websockets_still_speak_http11() {
         ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA=="),
     ];
     assert_eq!(raw::get(edge.http, "/w/w/session", &upgrade).await.status, 418);
+}
+
+#[tokio::test]
+async fn a_health_check_asks_for_the_name_that_requests_ask_for() {
+    let authority = Authority::new();
+    let folder = tempfile::tempdir().unwrap();
+    let ca = folder.path().join("ca.pem");
+    std::fs::write(&ca, authority.pem()).unwrap();
+    let acceptor = authority.acceptor(&["app.internal"], &[]);
+    let checked = Arc::new(Mutex::new(Vec::<String>::new()));
+    let told = Arc::clone(&checked);
+    let upstream = Scripted::start(move |connection, _| {
+        let (acceptor, told) = (acceptor.clone(), Arc::clone(&told));
+        async move {
+            let Ok(stream) = acceptor.accept(connection.into_inner().0).await else { return };
+            let asked = stream.get_ref().1.server_name().unwrap_or_default().to_owned();
+            let mut connection = Connection::over(stream);
+            while let Some((head, _)) = connection.request().await {
+                if head.starts_with("GET /healthz ") {
+                    told.lock().push(asked.clone());
+                }
+                connection.send(OK).await;
+            }
+        }
+    })
+    .await;
+    let (first, port) = (ports::free(), upstream.addr.port());
+    for (servers, keys, name) in [
+        (
+            format!("[\"{}\"]", upstream.addr),
+            format!("sni = \"app.internal\"\nhost = \"chat.example.net:8443\"\nca = {ca:?}"),
+            "app.internal",
+        ),
+        // Each server's own name, not that of the first.
+        (format!("[\"{first}\", \"localhost:{port}\"]"), "verify = false".to_owned(), "localhost"),
+    ] {
+        let check = "health_check = { path = \"/healthz\", interval = \"500ms\", timeout = \"400ms\" }";
+        let mut spec = spec_on(&[], &format!("tls = true\n{keys}\n{check}"));
+        spec.more = spec.more.replace("servers = []", &format!("servers = {servers}"));
+        let edge = Edge::start(spec).await;
+        // More often than a server that fails them is left in.
+        eventually(&format!("it is checked as {name}"), async || {
+            checked.lock().iter().filter(|asked| *asked == name).count() > 3
+        })
+        .await;
+        assert_eq!(ask(&edge).await.status, 200, "{name}");
+        let out = format!("server={:?}", upstream.addr.to_string());
+        let log = edge.log();
+        assert!(!log.lines().any(|line| line.contains("server taken out") && line.contains(&out)), "{log}");
+    }
 }

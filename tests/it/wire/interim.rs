@@ -10,10 +10,16 @@ use super::{LISTED, STRANGER, Stage};
 const LINK: &str = "</a.css>; rel=preload; as=style";
 
 fn hinting(request: &Request) -> Reply {
-    let hints = |status: u16| (status, vec![("link", LINK.to_owned()), ("server", "boast".to_owned())]);
+    let hints = |(name, value): (&'static str, &str)| {
+        let fields = [("link", LINK), ("server", "boast"), (name, value)];
+        (103, fields.map(|(name, value)| (name, value.to_owned())).to_vec())
+    };
+    // What has no place there. HTTP/2 has no chunks at all.
+    let length = ("content-length", "4");
+    let chunks = if request.target.starts_with("/w/") { ("transfer-encoding", "chunked") } else { length };
     let interim = match request.name() {
-        "one" => vec![hints(103)],
-        "many" => vec![(102, Vec::new()), hints(103), hints(103)],
+        "one" => vec![hints(length)],
+        "many" => vec![(102, Vec::new()), hints(length), hints(chunks)],
         _ => Vec::new(),
     };
     let told = if request.target.contains('?') { Told::Chunks } else { Told::Length };

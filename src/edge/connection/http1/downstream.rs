@@ -23,7 +23,7 @@ fn taken() -> BError {
     Error::explain(ErrorType::ConnectionClosed, "the connection now belongs to a tunnel").into_down()
 }
 
-/// Maximum number of bytes of later requests that are read while one is served.
+/// Number of bytes of later requests at which a client is cut off while one is served.
 const MOST_AHEAD: usize = 16 * 1024;
 
 impl Downstream for Http1Connection {
@@ -115,8 +115,16 @@ impl Downstream for Http1Connection {
 
     fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<BError> {
         let Some(stream) = &mut self.stream else { return Poll::Ready(taken()) };
-        // A few requests in advance are enough.
-        while self.unread.len() < MOST_AHEAD {
+        loop {
+            if self.unread.len() >= MOST_AHEAD {
+                // The rest of a body that the server no longer reads: its answer is near, and must not be cut off.
+                if !self.body.is_done() {
+                    return Poll::Pending;
+                }
+                // Without reading on, it would not be seen that the client leaves. No browser sends ahead.
+                let error = Error::explain(ErrorType::ConnectionClosed, "the client sends too much ahead");
+                return Poll::Ready(error.into_down());
+            }
             match ready!(poll_read(stream, &mut self.unread, context)) {
                 Ok(1..) => {}
                 Ok(0) => {
@@ -129,7 +137,6 @@ impl Downstream for Http1Connection {
                 }
             }
         }
-        Poll::Pending
     }
 
     fn abort(&mut self, _at_once: bool) {

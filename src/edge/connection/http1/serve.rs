@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{Http1Connection, Read};
 use crate::edge::connection::closing::Closing;
-use crate::edge::connection::service::{ConnectionLimits, IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::connection::service::{ConnectionLimits, REQUESTS_PER_CONNECTION};
 use crate::edge::pipeline::{PeerInfo, Pipeline};
 use crate::edge::stream::Stream;
 use crate::pacing::deadline::{Deadline, Elapsed};
@@ -77,7 +77,8 @@ impl Served<'_> {
         let until = Instant::now() + self.limits.header_timeout;
         let mut for_first = Some(until);
         loop {
-            let limit = if for_first.is_some() { self.limits.header_timeout } else { IDLE };
+            let ConnectionLimits { header_timeout, bounds } = &self.limits;
+            let limit = if for_first.is_some() { *header_timeout } else { bounds.idle_timeout };
             let spoken = tokio::select! {
                 biased;
                 spoken = self.deadline.within(limit, self.connection.spoken_to()) => spoken == Ok(true),

@@ -194,6 +194,8 @@ impl Downstream for Http2Client<'_> {
     fn head(&mut self, mut head: ResponseHead, bodiless: bool) -> Result<()> {
         head.fields.retain(|name, _| !is_hop_by_hop(name));
         if head.status.is_informational() {
+            // It has no body, and a client could take this for the length of the answer's (RFC 9110 §8.6).
+            head.fields.remove(&header::CONTENT_LENGTH);
             return self.respond.send_informational(response(head)).map_err(gone);
         }
         self.send(head, bodiless)

@@ -19,7 +19,7 @@ use super::requests::Requests;
 use super::transport::{ClientSight, Transport};
 use super::wakes::{Wakes, Who};
 use crate::edge::connection::closing::Closing;
-use crate::edge::connection::service::{IDLE, REQUESTS_PER_CONNECTION};
+use crate::edge::connection::service::REQUESTS_PER_CONNECTION;
 use crate::edge::http::limits::{GOODBYE, LINGER};
 use crate::pacing::deadline::Deadline;
 use crate::telemetry::metrics::Http2Ending;
@@ -36,6 +36,8 @@ pub struct Http2Limits {
     pub head: Duration,
     /// Time within which the client has to take something of what it is sent.
     pub unread: Duration,
+    /// How long the connection is kept without a request.
+    pub idle: Duration,
 }
 
 /// Connection over HTTP/2. `B` begins to serve a request, `F` serves it.
@@ -243,7 +245,7 @@ where
     fn poll_limits(&mut self, context: &mut Context<'_>) -> Poll<Option<Http2Ending>> {
         if self.requests.is_empty() {
             self.requests.rest();
-            let limit = if self.is_closing { LINGER } else { IDLE };
+            let limit = if self.is_closing { LINGER } else { self.limits.idle };
             self.idle_until.get_or_insert_with(|| Instant::now() + limit);
         } else {
             self.idle_until = None;

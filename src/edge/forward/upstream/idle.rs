@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
@@ -41,7 +41,7 @@ impl Idle {
     /// The most recently used connection, if it is still usable.
     pub fn take(&self) -> Option<Stream> {
         loop {
-            let mut kept = self.lock().pop_back()?;
+            let mut kept = self.connections.lock().pop_back()?;
             if self.is_good(&mut kept) {
                 return Some(kept.stream);
             }
@@ -54,7 +54,7 @@ impl Idle {
         if !is_open(&mut kept.stream) {
             return;
         }
-        let mut connections = self.lock();
+        let mut connections = self.connections.lock();
         let surplus = if connections.len() < self.most { None } else { connections.pop_front() };
         connections.push_back(kept);
         drop(connections);
@@ -69,7 +69,7 @@ impl Idle {
         let pause = self.limit.map_or(SWEEP, |limit| (limit / 2).clamp(Duration::from_millis(10), SWEEP));
         loop {
             tokio::time::sleep(pause).await;
-            let mut connections = self.lock();
+            let mut connections = self.connections.lock();
             connections.retain_mut(|kept| self.is_good(kept));
             if connections.is_empty() {
                 // Under the lock: the next `put` starts the next sweep.
@@ -82,11 +82,6 @@ impl Idle {
     /// Whether a connection is neither closed nor idle for too long.
     fn is_good(&self, kept: &mut Kept) -> bool {
         self.limit.is_none_or(|limit| kept.since.elapsed() < limit) && is_open(&mut kept.stream)
-    }
-
-    /// Takes the lock, also after a panic, because no holder leaves the data in an invalid state.
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Kept>> {
-        self.connections.lock()
     }
 }
 
@@ -145,7 +140,7 @@ mod tests {
         late.put(stream);
         // Nobody asks for it: the sweep ends it.
         assert!(other.read_u8().await.is_err());
-        assert!(late.lock().is_empty());
+        assert!(late.connections.lock().is_empty());
         let (stream, _other) = pair();
         late.put(stream);
         assert!(late.take().is_some(), "a second sweep begins where the first has ended");

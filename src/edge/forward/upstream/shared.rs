@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use h2::client::{Builder, SendRequest};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use pingora_core::{Error, ErrorType, Result};
 use tokio::time::Instant;
 
@@ -65,7 +65,7 @@ impl SharedConnections {
 
     /// A connection with room for another request.
     pub fn take(&self) -> Option<(SendRequest<Bytes>, StreamSlot)> {
-        let mut connections = self.lock();
+        let mut connections = self.connections.lock();
         connections.retain_mut(|known| {
             let is_open = poll_fn(|context| known.requests.poll_ready(context)).now_or_never();
             known.health.load(Ordering::Relaxed) && !matches!(is_open, Some(Err(_)))
@@ -92,21 +92,18 @@ impl SharedConnections {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let health = Arc::new(AtomicBool::new(true));
         let place = StreamSlot(Arc::clone(&health));
-        self.lock().push(SharedConnection { id, requests: requests.clone(), used: Instant::now(), health });
+        let known = SharedConnection { id, requests: requests.clone(), used: Instant::now(), health };
+        self.connections.lock().push(known);
         let shared = Arc::clone(self);
         tokio::spawn(async move {
             let mut connection = pin!(connection);
             while tokio::time::timeout(shared.idle, &mut connection).await.is_err() {
                 // The connection ends by itself once no request uses it.
-                shared.lock().retain(|known| known.id != id || known.used.elapsed() < shared.idle);
+                let mut connections = shared.connections.lock();
+                connections.retain(|known| known.id != id || known.used.elapsed() < shared.idle);
             }
-            shared.lock().retain(|known| known.id != id);
+            shared.connections.lock().retain(|known| known.id != id);
         });
         Ok((requests, place))
-    }
-
-    /// Takes the lock, also after a panic, because no holder leaves the data in an invalid state.
-    fn lock(&self) -> MutexGuard<'_, Vec<SharedConnection>> {
-        self.connections.lock()
     }
 }

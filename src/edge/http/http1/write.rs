@@ -28,13 +28,18 @@ pub fn head<'f>(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes an interim head (RFC 9110 §15.2).
+/// Writes an interim head (RFC 9110 §15.2). It has no body, so fields that frame one are skipped.
 pub fn interim(out: &mut Vec<u8>, head: &ResponseHead) {
     status_line(out, head.status, head.reason.as_deref());
-    for (name, value) in head.fields.iter() {
+    for (name, value) in head.fields.iter().filter(|(name, _)| !is_framing(name)) {
         field(out, name.as_str(), value.as_bytes());
     }
     out.extend_from_slice(b"\r\n");
+}
+
+/// Whether the field frames a body (RFC 9110 §8.6, RFC 9112 §6.1).
+fn is_framing(name: &HeaderName) -> bool {
+    matches!(*name, header::CONTENT_LENGTH | header::TRANSFER_ENCODING)
 }
 
 /// Whether the writer sets the field itself.

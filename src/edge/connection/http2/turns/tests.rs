@@ -15,8 +15,9 @@ use tokio::time::sleep;
 use super::*;
 use crate::edge::connection::http2::meter::FrameBounds;
 
+const IDLE: Duration = Duration::from_secs(60);
 const LIMITS: Http2Limits =
-    Http2Limits { streams: 20, head: Duration::from_secs(10), unread: Duration::from_secs(30) };
+    Http2Limits { streams: 20, head: Duration::from_secs(10), unread: Duration::from_secs(30), idle: IDLE };
 
 /// One end of a pipe that tells how much each write has.
 struct Told {
