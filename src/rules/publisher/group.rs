@@ -23,6 +23,8 @@ pub(super) struct Group<'s> {
     pub(super) book: RuleBook,
     pub(super) commit: Commit,
     pub(super) answers: Vec<(Arc<AnswerSlot>, Published)>,
+    /// Calls that are refused by what others of the group have made, which is not in force yet, and may never be.
+    pub(super) turned_away: Vec<(Arc<AnswerSlot>, CallFailure)>,
     /// The kill switches among the calls: where the others come to nothing, they are judged again and put in force.
     pub(super) stops: Vec<StopCall>,
     /// Those of them that are refused as things stand.
@@ -35,7 +37,7 @@ pub(super) struct Group<'s> {
 }
 
 impl<'s> Group<'s> {
-    /// Judges the calls. One that can't be made is answered at once; the others are not in force yet.
+    /// Judges the calls. One that can't be made by the rules in force is answered at once; the others wait for the commit.
     pub(super) fn judge(
         in_force: &RuleBook,
         storage: &'s dyn Storage,
@@ -51,6 +53,7 @@ impl<'s> Group<'s> {
             answers: Vec::with_capacity(calls.len()),
             stops: Vec::new(),
             refused: Vec::new(),
+            turned_away: Vec::new(),
             unread: None,
             last: HashMap::new(),
             indexed: 0,
@@ -123,7 +126,7 @@ impl<'s> Group<'s> {
         Ok(taken)
     }
 
-    /// Adds what a call has made, or answers it.
+    /// Adds what a call has made. One that is refused by the rules in force is answered.
     fn add(&mut self, taken: Result<Edited, CallFailure>, actor: Actor, answer: Arc<AnswerSlot>) {
         match taken {
             Ok(Edited { applied: AppliedBatch { book, outcomes, changed, removed, writes }, document }) => {
@@ -142,7 +145,8 @@ impl<'s> Group<'s> {
                 };
                 self.answers.push((answer, published));
             }
-            Err(failure) => answer.give(Err(failure)),
+            Err(failure) if self.commit.writes.is_empty() => answer.give(Err(failure)),
+            Err(failure) => self.turned_away.push((answer, failure)),
         }
     }
 

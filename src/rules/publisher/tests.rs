@@ -252,6 +252,38 @@ fn callers_who_wait_share_a_swap_and_fail_alone() {
 }
 
 #[test]
+fn nobody_is_refused_by_what_is_not_saved() {
+    let (open, gate) = std::sync::mpsc::channel();
+    let (publisher, ledger) = (publisher().0, Arc::new(Ledger::default()));
+    let publisher = publisher.with_audit(ledger.clone());
+    publisher.apply(vec![put("a", &["x.example"], "")], CAREFUL, WHO).unwrap();
+    let publisher = publisher.with_observer(Arc::new(Gate(Mutex::new(Some(gate)))));
+    let save = |change: Change| publisher.apply(vec![change], CAREFUL, WHO);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| save(put("other", &["x.example"], "")));
+        while publisher.live().load().generation() < 2 {
+            std::thread::yield_now();
+        }
+        let deletion = scope.spawn(|| save(delete("a", None)));
+        while publisher.queue.waiting() < 1 {
+            std::thread::yield_now();
+        }
+        let change = put("a", &["y.example"], "").only_if(Precondition::revision(1));
+        let later = scope.spawn(|| save(change));
+        while publisher.queue.waiting() < 2 {
+            std::thread::yield_now();
+        }
+        ledger.full.store(true, Ordering::Relaxed);
+        open.send(()).unwrap();
+        first.join().unwrap().unwrap();
+        for call in [deletion, later] {
+            assert_eq!(call.join().unwrap().unwrap_err().code(), "audit_unavailable");
+        }
+    });
+    assert_eq!(publisher.live().load().get("a").unwrap().revision, 1);
+}
+
+#[test]
 fn preconditions_are_judged_with_the_change() {
     let (publisher, _) = publisher();
     let save =

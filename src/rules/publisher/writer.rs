@@ -49,12 +49,14 @@ impl Publisher {
         let in_force = self.live.load_full();
         let mut group = Group::judge(&in_force, &self.storage, self.brake(), calls);
         let (stops, refused) = (mem::take(&mut group.stops), mem::take(&mut group.refused));
-        let unread = group.unread.take();
+        let (unread, turned_away) = (group.unread.take(), mem::take(&mut group.turned_away));
         if !group.commit.writes.is_empty() {
             if let Err(error) = self.keep(&group.commit) {
                 // Whoever has an answer then keeps it.
                 self.stop(stops, &error);
-                for (answer, _) in group.answers {
+                let made = group.answers.into_iter().map(|(answer, _)| answer);
+                // What these were refused by is not so.
+                for answer in made.chain(turned_away.into_iter().map(|(answer, _)| answer)) {
                     answer.give(Err(CallFailure::NotSaved(error.clone())));
                 }
                 self.finish(unread, keepers);
@@ -62,6 +64,9 @@ impl Publisher {
             }
             let (changed, actors) = group.changed();
             self.put_in_force(group.book, &changed, &actors, started);
+        }
+        for (answer, failure) in turned_away {
+            answer.give(Err(failure));
         }
         for (answer, error) in refused {
             answer.give(Err(CallFailure::NotSaved(error)));
