@@ -1,11 +1,13 @@
 //! On real folders: every way to save, and every way to get it wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::{fs, io};
 
 use tempfile::TempDir;
 
 use super::*;
+use crate::rules::audit::{AuditLog, AuditRecord};
 use crate::rules::change::Actor;
 use crate::rules::fixtures::Notebook;
 use crate::rules::live::LiveRules;
@@ -17,6 +19,59 @@ const IN_FORCE: Duration = Duration::from_secs(1);
 const QUIET: Duration = Duration::from_millis(700);
 
 const TWO: &str = r#"{"widgets": [{"id": "a", "allowed_domains": ["a.example"]}, {"id": "b"}]}"#;
+
+/// An audit log on a disk that may be full.
+#[derive(Default)]
+struct FullDisk(AtomicBool);
+
+impl AuditLog for FullDisk {
+    fn record(&self, _: &[AuditRecord<'_>]) -> io::Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn record_unsynced(&self, records: &[AuditRecord<'_>]) -> io::Result<()> {
+        self.record(records)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn revoke(&self, _: &[AuditRecord<'_>]) {}
+}
+
+/// Waits for longer than the files are left alone after a fault that may pass.
+async fn eventually(is_so: impl Fn() -> bool) {
+    let until = tokio::time::Instant::now() + Duration::from_secs(30);
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < until, "not within 30 s");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn an_edit_that_a_full_disk_keeps_out_is_in_force_once_there_is_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.json");
+    fs::write(&path, TWO).unwrap();
+    let (disk, notebook) = (Arc::new(FullDisk::default()), Notebook::new());
+    let publisher = Publisher::new(LiveRules::new(), SourceKind::FILE, path.display().to_string())
+        .with_audit(disk.clone())
+        .with_observer(notebook.clone());
+    let StartedSource { publisher, follower, .. } =
+        FileSource::new(&path).start(publisher, suffixes()).unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(follower.unwrap().follow(stopped));
+    disk.0.store(true, Ordering::Relaxed);
+    fs::write(&path, r#"{"widgets": [{"id": "b"}]}"#).unwrap();
+    eventually(|| !notebook.rejections().is_empty()).await;
+    let live = publisher.live();
+    assert!(live.load().get("a").is_some());
+    disk.0.store(false, Ordering::Relaxed);
+    // The file stays as it is.
+    eventually(|| live.load().get("a").is_none()).await;
+    task.abort();
+}
 
 fn suffixes() -> Arc<PublicSuffixes> {
     Arc::new(PublicSuffixes::shipped().clone())

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::document::FileDocuments;
 use super::reading::{FileReading, FilesSeen};
@@ -30,7 +32,14 @@ struct LastOutcome {
     /// The fingerprint of the contents in force.
     in_force: u64,
     held: Option<WideChange>,
+    /// When the same files are read again, because it wasn't what they say that kept them from being in force.
+    retry_at: Option<Instant>,
+    /// What was told of that last.
+    told: Option<String>,
 }
+
+/// Between two tries to put in force what a full disk, or another fault that passes, has kept out.
+const RETRY: Duration = Duration::from_secs(5);
 
 impl WatchedFiles {
     /// Puts the rules of `path` in force, for the first time. `before`: what is in force in the process before this one,
@@ -49,7 +58,7 @@ impl WatchedFiles {
             let published = publish(&publisher, documents, None, Actor::Source(SourceKind::FILE));
             published.map(|_| contents).map_err(RulesError::from)
         });
-        let outcome = Mutex::new(LastOutcome { in_force: started?, held: None });
+        let outcome = Mutex::new(LastOutcome { in_force: started?, held: None, retry_at: None, told: None });
         Ok(Self { path, suffixes, publisher, seen: Mutex::new(seen), outcome })
     }
 
@@ -57,13 +66,14 @@ impl WatchedFiles {
     pub(super) fn check(&self) -> usize {
         let mut seen = self.seen.lock();
         let stamp = PathStamp::take(&self.path);
+        let is_due = self.outcome.lock().retry_at.is_some_and(|at| at <= Instant::now());
         if stamp != seen.stamp {
             settle(&self.path, stamp);
-        } else if !stamp.is_fresh(seen.read_at) {
+        } else if !is_due && !stamp.is_fresh(seen.read_at) {
             return stamp.file_count();
         }
         let reading = FileReading::take(&self.path);
-        if reading.seen.contents == seen.contents {
+        if reading.seen.contents == seen.contents && !is_due {
             *seen = reading.seen;
         } else {
             let actor = Actor::Source(SourceKind::FILE);
@@ -101,8 +111,14 @@ impl WatchedFiles {
         if let Ok((contents, _)) = published {
             outcome.in_force = contents;
         }
+        let passing = published.as_ref().err().filter(|error| is_passing(error));
+        outcome.retry_at = passing.map(|_| Instant::now() + RETRY);
+        let told = std::mem::replace(&mut outcome.told, passing.map(ToString::to_string));
+        let is_told = told.is_some() && told == outcome.told;
         drop(outcome);
-        if let Err(error @ (RulesError::Source(_) | RulesError::Store(_))) = &published {
+        if let Err(error @ (RulesError::Source(_) | RulesError::Store(_))) = &published
+            && !is_told
+        {
             self.publisher.reject(error);
         }
         published.map(|(_, published)| published)
@@ -122,6 +138,17 @@ impl RulesFile for WatchedFiles {
     fn in_force(&self) -> FilesInForce {
         FilesInForce { path: self.path.display().to_string(), fingerprint: self.outcome.lock().in_force }
     }
+}
+
+/// Whether it may be over although the files stay as they are.
+fn is_passing(error: &RulesError) -> bool {
+    matches!(
+        error,
+        RulesError::Source(SourceError::Unreadable { .. })
+            | RulesError::Save(
+                SaveError::AuditUnavailable { .. } | SaveError::Storage(_) | SaveError::WriterFailed
+            )
+    )
 }
 
 fn publish(
