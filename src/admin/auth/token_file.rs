@@ -38,6 +38,16 @@ pub enum TokenFault {
         /// What is wrong with it.
         fault: TokenLineFault,
     },
+    /// A token that an earlier line has with another role or name.
+    #[error("{}:{line}: line {earlier} has the same token with another role or name: keep one of the two lines", path.display())]
+    Contradiction {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The earlier line.
+        earlier: usize,
+    },
 }
 
 /// Error in a line of a token file.
@@ -168,16 +178,23 @@ impl Tokens {
 
 fn read(path: &Path) -> Result<(Vec<KnownTokens>, PrivateStamp), TokenFault> {
     let (text, seen) = private::read(path)?;
-    let known =
-        parse(&text).map_err(|(line, fault)| TokenFault::Line { path: path.to_owned(), line, fault })?;
-    Ok((known, seen))
+    Ok((parse(path, &text)?, seen))
 }
 
-/// The tokens, or the number of the first line that is not one, and why.
-fn parse(text: &str) -> Result<Vec<KnownTokens>, (usize, TokenLineFault)> {
+/// The tokens of a file with this text.
+fn parse(path: &Path, text: &str) -> Result<Vec<KnownTokens>, TokenFault> {
     let lines = (1..).zip(text.lines().map(str::trim));
     let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines.map(|(number, line)| known(line).map_err(|fault| (number, fault))).collect()
+    let mut all: Vec<(usize, KnownTokens)> = Vec::new();
+    for (line, words) in lines {
+        let new = known(words).map_err(|fault| TokenFault::Line { path: path.to_owned(), line, fault })?;
+        let same = all.iter().find(|(_, earlier)| earlier.digest == new.digest);
+        if let Some(&(earlier, _)) = same.filter(|(_, earlier)| earlier.caller != new.caller) {
+            return Err(TokenFault::Contradiction { path: path.to_owned(), line, earlier });
+        }
+        all.push((line, new));
+    }
+    Ok(all.into_iter().map(|(_, known)| known).collect())
 }
 
 /// The token in a line.

@@ -93,6 +93,23 @@ fn a_name_says_whose_changes_are_whose() {
 }
 
 #[test]
+fn a_token_has_one_role_and_one_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    let token = "good-good-good-good-good";
+    for other in ["write TOKEN", "read TOKEN ops"] {
+        let text = format!("read TOKEN\nread other-other-other-other\n{other}\n").replace("TOKEN", token);
+        write(&path, &text);
+        let error = Tokens::open(path.clone()).unwrap_err().to_string();
+        assert!(error.contains("tokens:3: ") && error.contains("line 1 has the same token"), "{error}");
+        assert!(!error.contains(token), "{error}");
+    }
+    // Said twice, it is the same.
+    write(&path, &"read TOKEN\n# again\nread TOKEN\n".replace("TOKEN", token));
+    assert_eq!(role(&Tokens::open(path).unwrap(), token), Some(Role::Read));
+}
+
+#[test]
 fn a_bad_change_leaves_the_last_good_tokens() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokens");
