@@ -248,7 +248,9 @@ impl Notify for Outbox {
 impl Lendable for Outbox {
     fn let_go(&self) {
         for _ in 0..LAST_WRITES {
-            if self.intake.lock().is_empty() && !self.has_changes() {
+            // What could not be written before may find room now.
+            let is_behind = self.has_changes() || self.writing.lock().writes_all;
+            if self.intake.lock().is_empty() && !is_behind {
                 break;
             }
             self.write();
