@@ -16,7 +16,7 @@ pub const MOST_MINUTES: usize = 24 * 60;
 /// Length of a minute, in seconds.
 const MINUTE: i64 = 60;
 
-/// The most that a clock is set back by somebody who has set it wrong, in seconds. One that was further ahead was wrong before.
+/// How far ahead of the clock a minute may be to be kept, in seconds: the clock may be wrong now, or have been wrong then.
 const MOST_AHEAD: i64 = 3600;
 
 /// Traffic of one minute.
