@@ -193,16 +193,14 @@ impl Limiter {
 
         let charging = if beyond.is_none() { charging } else { &only_noted };
         let embedder = self.widgets.embedder(&taken.widget, opening.embedder, opening.is_listed);
-        let of_embedder = CountedPart::of_embedder(&embedder, &taken.widget);
-        let took = self.take_of(charging, &of_embedder)?;
+        let took = self.take_of(charging, &CountedPart::of_embedder(&embedder, &taken.widget))?;
+        let (embedder, _) = taken.of_embedder.insert((embedder, CountedAt::of(charging.weight, took.at)));
         // What is noted once is not noted again, so nothing is waited for after it.
-        let noted = |passed: PassedLimit| self.noted(charging, &of_embedder, passed);
-        let passed = match beyond {
-            None => self.within_share(charging, &of_embedder, &took).map(|passed| passed.map(noted)),
-            Some(_) => Ok(None),
-        };
-        taken.of_embedder = Some((embedder, CountedAt::of(charging.weight, took.at)));
-        beyond = beyond.or(passed?);
+        if beyond.is_none() {
+            let of_embedder = CountedPart::of_embedder(embedder, &taken.widget);
+            let passed = self.within_share(charging, &of_embedder, &took)?;
+            beyond = passed.map(|passed| self.noted(charging, &of_embedder, passed));
+        }
 
         let charging = if beyond.is_none() { charging } else { &only_noted };
         let of_widget = CountedPart::of_widget(&taken.widget);
